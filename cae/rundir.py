@@ -1,0 +1,311 @@
+"""A run's folder: every file name, and the journal that all else derives from. Standard library only.
+
+    sweep.json        what was asked: the resolved sweep, versions, git commit, device, command
+    journal.jsonl     what happened: one JSON object a line, appended and flushed per event, one writer at a time
+    trials.csv  epochs.csv  verdicts.json  report.html      derived from the two above, at any time
+    trials/0007/      best.safetensors  last.safetensors  previous.safetensors  samples.npz  log.txt
+    control/          requests to the process that runs the sweep: `stop`, `kill-0007`
+
+Events of the journal; `time` is seconds since the epoch (UTC), and stands in every event:
+
+    session   asked: [numbers], command, host, pid, versions, slots, cpus, gpus     a `run` begins
+    trial     trial, hash, config: {dotted: value}, axes: {key of the space: value}, sizes: {parameters, ...}
+    start     trial, epoch (epochs already done)                                   a worker takes the trial
+    epoch     trial, epoch, metrics: {train_loss, val_loss, lr, seconds, ...}; after a start also host, device, worker
+    end       trial, state, reason (a sentence); and, where they apply, best_epoch, metrics (test_...), tables,
+              rung, value, cutoff, error (traceback)
+    retry     trial, epoch (what it keeps; 0: it begins anew)                       an ended trial is asked for again
+    close     reason: complete | interrupted | ...                                  a `run` ends
+
+A number that JSON cannot hold is written as the string "NaN", "Infinity" or "-Infinity" and read back as a float.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import math
+import os
+import socket
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from cae.errors import UserError
+from cae.files import write_whole
+
+STATES = ("finished", "stopped", "diverged", "failed", "oom", "killed", "running", "interrupted", "pending", "withdrawn")
+"""Every state of a trial, in the order in which they are told."""
+
+FINAL_STATES = ("finished", "stopped", "diverged", "failed", "oom", "killed")
+"""States that `run` leaves alone unless asked to retry them."""
+
+RANKED_STATES = ("finished", "stopped", "running", "interrupted", "killed")
+"""States whose trials may be the best one: each holds a whole checkpoint of a network that learnt."""
+
+PLACE = ("host", "device", "worker")
+
+HIGHER_IS_BETTER = ("psnr", "ssim", "accuracy", "f1", "auc", "elbo", "recall", "precision", "second")
+LOWER_IS_BETTER = ("loss", "error", "mse", "mae", "bce", "rmse", "l1", "l2", "kl", "fid", "seconds")
+"""Words in the names of metrics (the last of the first list is `images_per_second`'s); of its own metric, a sweep tells the mode."""
+
+__all__ = [
+    "FINAL_STATES", "RANKED_STATES", "STATES", "Journal", "Record", "RunDir", "RunError", "apply", "direction", "find_run", "find_runs",
+    "fold", "numbers", "write_whole",
+]  # fmt: skip
+
+NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+class RunError(UserError):
+    """Something about a run's folder that its user has to know and can mend."""
+
+
+class RunDir:
+    """The files of one run. Building it touches nothing on the disk."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.sweep_json = self.path / "sweep.json"
+        self.journal = self.path / "journal.jsonl"
+        self.lock_file = self.path / "run.lock"
+        self.trials_csv = self.path / "trials.csv"
+        self.epochs_csv = self.path / "epochs.csv"
+        self.report_html = self.path / "report.html"
+        self.verdicts_json = self.path / "verdicts.json"
+        self.control = self.path / "control"
+        self.stop_request = self.control / "stop"
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    def trial(self, number: int) -> Path:
+        return self.path / "trials" / f"{number:04d}"
+
+    def kill_request(self, number: int) -> Path:
+        return self.control / f"kill-{number:04d}"
+
+    def kill_requests(self) -> list[int]:
+        """The trials whose end is asked for."""
+        return [int(path.name.removeprefix("kill-")) for path in self.control.glob("kill-*") if path.name[5:].isdecimal()]
+
+    def clear_requests(self) -> None:
+        """Forgets what was asked of a process that is no more."""
+        for path in self.control.glob("*"):
+            path.unlink(missing_ok=True)
+
+    def read_sweep(self) -> dict[str, Any]:
+        """The resolved sweep of this run. Raises RunError where there is none."""
+        try:
+            sweep = json.loads(self.sweep_json.read_text())
+        except FileNotFoundError:
+            raise RunError(f"{self.path} is not a run: it has no {self.sweep_json.name}") from None
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.sweep_json} cannot be read: {error}") from None
+        if not isinstance(sweep, dict):
+            raise RunError(f"{self.sweep_json} cannot be read: it should hold one JSON object")
+        return sweep
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Whole events in their order. A line that is torn (the process died while writing it) is passed over."""
+        if not self.journal.exists():
+            return
+        with self.journal.open("rb") as lines:
+            for line in lines:
+                with contextlib.suppress(ValueError):
+                    event = json.loads(line)
+                    if isinstance(event, dict) and "event" in event:
+                        yield event
+
+    def records(self) -> dict[int, Record]:
+        """What the journal says of each trial, by its number."""
+        return fold(self.events(), running=self.in_use())
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the run for this process; the lock goes with the process, however it ends. Raises RunError if taken."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self.lock_file.open("a+") as holder:
+            if not _take(holder, patience_s=0.2):  # `status` holds it for a moment
+                mend = f"stop it with `cae-sweep stop {self.path}`, or choose another --out"
+                raise RunError(f"{self.path} is in use by {_owner(holder)}: {mend}")
+            holder.truncate(0)
+            holder.write(f"process {os.getpid()} on {socket.gethostname()}")
+            holder.flush()
+            yield
+
+    def in_use(self) -> bool:
+        """Whether a process is running this sweep now."""
+        try:
+            with self.lock_file.open("r") as holder:
+                return not _take(holder, fcntl.LOCK_SH)
+        except OSError:
+            return False
+
+
+def _take(holder: IO[str], kind: int = fcntl.LOCK_EX, patience_s: float = 0.0) -> bool:
+    try:
+        fcntl.flock(holder, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if not patience_s:
+            return False
+        time.sleep(patience_s)
+        return _take(holder, kind)
+    return True
+
+
+def _owner(holder: IO[str]) -> str:
+    holder.seek(0)
+    return holder.read().strip() or "another process"
+
+
+class Journal:
+    """Appends events to a run's journal. Hold the run's lock while one is open."""
+
+    def __init__(self, run: RunDir) -> None:
+        self._file = run.journal.open("ab+")
+        self._file.seek(0, os.SEEK_END)
+        if self._file.tell():
+            self._file.seek(-1, os.SEEK_END)
+            if self._file.read(1) != b"\n":  # torn by the process before us: close that line, so that ours stays whole
+                self._file.write(b"\n")
+
+    def append(self, event: str, **fields: Any) -> dict[str, Any]:
+        line = {"event": event, "time": round(time.time(), 3), **_finite(fields)}
+        self._file.write(json.dumps(line, allow_nan=False, separators=(",", ":")).encode() + b"\n")
+        self._file.flush()
+        if event in ("end", "close"):  # what took long to earn survives a power cut too
+            os.fsync(self._file.fileno())
+        return line
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics as they were before they were written: "NaN" and its kin are floats again."""
+    return {name: value if isinstance(value, int | float) else NON_FINITE.get(str(value), math.nan) for name, value in metrics.items()}
+
+
+def direction(metric: str) -> str | None:
+    """Whether more ("max") or less ("min") of a metric is better, by the words in its name; None where they do not tell."""
+    words = metric.split("_")
+    if any(word in HIGHER_IS_BETTER for word in words):
+        return "max"
+    return "min" if any(word in LOWER_IS_BETTER for word in words) else None
+
+
+@dataclass
+class Record:
+    """All that the journal says of one trial."""
+
+    number: int
+    hash: str
+    config: dict[str, Any]
+    axes: dict[str, Any]
+    sizes: dict[str, Any]
+    state: str = "pending"
+    epochs: dict[int, dict[str, float]] = field(default_factory=dict)
+    """Metrics by epoch, counted from 1. The first report of an epoch stands; a repeated one changes nothing."""
+    epoch_times: dict[int, float] = field(default_factory=dict)
+    starts: list[dict[str, Any]] = field(default_factory=list)
+    end: dict[str, Any] = field(default_factory=dict)
+    asked: bool = True
+    """Whether the newest `run` asked for this trial: a space that was edited no longer asks for some."""
+
+    @property
+    def done(self) -> int:
+        """The last epoch that is finished; 0 where none is."""
+        return max(self.epochs, default=0)
+
+    def best(self, metric: str, mode: str) -> tuple[int, float] | None:
+        """Epoch and value of the best finite value of `metric`; the earliest of equals. None where there is none,
+        or where the trial's state keeps it out of the ranking, or where nobody asks for it any more: its settings may be
+        other ones than those the sweep has now."""
+        values = [(epoch, row[metric]) for epoch, row in sorted(self.epochs.items()) if math.isfinite(row.get(metric, math.nan))]
+        if not values or not self.asked or self.state not in RANKED_STATES:
+            return None
+        return min(values, key=lambda pair: pair[1] if mode == "min" else -pair[1])
+
+
+def fold(events: Iterable[dict[str, Any]], *, running: bool) -> dict[int, Record]:
+    """Replays a journal. `running` tells whether its writer still lives: a trial that started and did not end is
+    `running` then, and `interrupted` otherwise."""
+    records: dict[int, Record] = {}
+    for event in events:
+        apply(records, event)
+    if not running:
+        for record in records.values():
+            if record.state == "running":
+                record.state = "interrupted"
+    for record in records.values():
+        if record.state in ("pending", "interrupted") and not record.asked:
+            record.state = "withdrawn"
+    return dict(sorted(records.items()))
+
+
+def apply(records: dict[int, Record], event: dict[str, Any]) -> None:
+    """Enters one event into the records that all events before it made."""
+    kind = event["event"]
+    if kind in ("session", "close"):
+        asked = set(event["asked"]) if kind == "session" else None
+        for record in records.values():
+            record.asked = record.asked if asked is None else record.number in asked
+            if record.state in ("running", "withdrawn"):  # what the process before had begun, it left
+                record.state = "interrupted" if record.starts else "pending"
+    elif kind == "trial":
+        known = records.get(event["trial"])
+        record = Record(event["trial"], event["hash"], event["config"], event["axes"], event["sizes"])
+        if known:  # the same trial, asked to go on for more epochs
+            record.epochs, record.epoch_times, record.starts = known.epochs, known.epoch_times, known.starts
+            record.state, record.end = ("interrupted", {}) if known.state == "finished" else (known.state, known.end)
+        records[record.number] = record
+    elif kind in ("start", "epoch", "end", "retry") and event["trial"] in records:
+        record = records[event["trial"]]
+        if kind == "start":
+            record.state, record.end = "running", {}
+            record.starts.append(dict(event))  # its own: the first epoch adds its place to it
+        elif kind == "retry":
+            record.state, record.end = "interrupted", {}
+            for epoch in [epoch for epoch in record.epochs if epoch > event["epoch"]]:
+                del record.epochs[epoch], record.epoch_times[epoch]
+        elif kind == "epoch":
+            record.epochs.setdefault(event["epoch"], numbers(event["metrics"]))
+            record.epoch_times.setdefault(event["epoch"], event["time"])
+            if record.starts:  # the worker says where it is with its first epoch
+                record.starts[-1] |= {key: event[key] for key in PLACE if key in event}
+        else:
+            record.state, record.end = event["state"], event
+
+
+def find_run(path: Path | None, root: Path) -> RunDir:
+    """The run that a user means: a folder, a name under `root`, or the newest. Raises RunError with those there are."""
+    runs = find_runs(root)
+    if path is None:
+        if not runs:
+            raise RunError(f"there is no run under {root}/ yet: begin with `cae-sweep run SWEEP`")
+        return runs[-1]
+    found = next((RunDir(place) for place in (path, root / path) if RunDir(place).sweep_json.exists()), None)
+    if not found:
+        raise RunError(f"{path} is not a run; there are {', '.join(run.name for run in runs) or f'none under {root}/'}")
+    return found
+
+
+def find_runs(root: Path) -> list[RunDir]:
+    """Runs under a folder, the newest last (by the last write to their journals)."""
+    runs = [RunDir(path.parent) for path in root.glob("*/sweep.json")] if root.is_dir() else []
+    return sorted(runs, key=lambda run: run.journal.stat().st_mtime if run.journal.exists() else 0.0)
