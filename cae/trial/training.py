@@ -1,0 +1,128 @@
+"""The training loop of one trial, top to bottom: `train` yields once per epoch and can be left and taken up anywhere."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from cae.trial import checkpoint
+from cae.trial.batches import Pairs, Resident, derive, generator
+from cae.trial.checkpoint import Checkpoint, weights
+from cae.trial.config import Trial
+from cae.trial.evaluation import measure, pairs_of
+from cae.trial.optimizers import step
+
+SAMPLES = 8
+"""How many validation images every trial shows in its samples: the first ones, the same for all."""
+
+
+class Epoch(NamedTuple):
+    """What `train` yields: epochs 1, 2, ... as they are done; with the last one, what was measured at the end."""
+
+    epoch: int
+    row: dict[str, float]
+    """Metrics: train_loss (running mean over the epoch's batches), val_*, lr, seconds, images_per_second (training)."""
+    best_epoch: int
+    """The best one so far; 0 where none was finite."""
+    final: dict[str, float] | None = None
+    """test_* with the best epoch's weights; with the last epoch only."""
+    restored: bool = False
+    """Whether it was trained before, and comes from the checkpoint."""
+
+
+def train(config: Trial, images: Resident, folder: Path, *, metric: str = "val_loss", mode: str = "min") -> Iterator[Epoch]:
+    """Trains from the newest whole checkpoint in `folder` (or from nothing) to the last epoch.
+
+    Yields every epoch from 1, those of the checkpoint without training them again. Writes the checkpoints, and the samples
+    whenever `metric` is better (by `mode`, min or max) than in all epochs before. An epoch whose losses are not finite is
+    yielded and is the last one.
+    """
+    device, task = images.train.device, config.task
+    torch.manual_seed(derive(config.seed, 0, "weights"))
+    network = build(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = config.optimizer.build(network.parameters())
+    rows: list[dict[str, float]] = []
+    if saved := checkpoint.load_newest(folder):
+        network.load_state_dict(saved.network)
+        checkpoint.restore_optimizer(optimizer, saved.optimizer)
+        rows = saved.rows
+    done, best_epoch = len(rows), _best(rows, metric, mode)
+    for epoch in range(1, done + 1):
+        last = epoch == config.epochs or not _finite(rows[epoch - 1])
+        best_so_far = _best(rows[:epoch], metric, mode)
+        final = _test(config, network, images, folder, best_so_far) if last else None
+        yield Epoch(epoch, rows[epoch - 1], best_so_far, final, restored=True)
+        if last:
+            return
+
+    val_pairs = pairs_of(task, images.val, "val")
+    train_pairs = Pairs(task, images.train, config.seed, 0, "train")
+    for epoch in range(done + 1, config.epochs + 1):
+        started = time.perf_counter()
+        if task.redraws or not task.corrupts:  # what is drawn per batch is drawn from the epoch's own generator
+            train_pairs = Pairs(task, images.train, config.seed, epoch, "train")
+        lr = config.schedule.next_lr(config.optimizer.lr, [row["val_loss"] for row in rows])
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        torch.manual_seed(derive(config.seed, epoch, "layers"))
+        order = torch.randperm(len(images.train), generator=generator(config.seed, epoch, "order", "cpu")).to(device)
+        network.train()
+        total = torch.zeros((), device=device)  # summed on the device: reading it in each step would wait for the step
+        for chosen in order.split(config.batch_size):
+            given, target = train_pairs.batch(chosen)
+            loss = task.criterion(network(given), target)
+            optimizer.zero_grad()
+            loss.backward()
+            step(optimizer)
+            total += loss.detach() * len(chosen)
+        row = {"train_loss": total.item() / len(order)}
+        trained = time.perf_counter()
+        row |= {f"val_{name}": value for name, value in measure(network, val_pairs).items()}
+        row |= {"lr": lr, "seconds": time.perf_counter() - started, "images_per_second": len(order) / (trained - started)}
+        rows.append(row)
+        if (new_best := _best(rows, metric, mode)) != best_epoch:
+            best_epoch = new_best
+            Checkpoint(weights(network), epoch, config.flat(), [row]).save(folder / checkpoint.BEST)
+            given, target = val_pairs.batch(torch.arange(min(SAMPLES, len(images.val)), device=device))
+            with torch.inference_mode():
+                checkpoint.save_samples(folder, given, target, network(given), epoch)
+        state = checkpoint.optimizer_tensors(optimizer)
+        checkpoint.save_last(folder, Checkpoint(weights(network), epoch, config.flat(), rows, state))
+        last = epoch == config.epochs or not _finite(row)
+        yield Epoch(epoch, row, best_epoch, _test(config, network, images, folder, best_epoch) if last else None)
+        if last:
+            return
+
+
+def build(config: Trial) -> nn.Module:
+    """The trial's network, its weights drawn from torch's global generator."""
+    shape = config.dataset.image_shape
+    return config.arch.build(config.task.input_shape(shape), config.task.output_shape(shape))
+
+
+def _test(config: Trial, network: nn.Module, images: Resident, folder: Path, best_epoch: int) -> dict[str, float]:
+    """test_* of the best epoch's weights; empty where no epoch was finite."""
+    if not best_epoch:
+        return {}
+    best = checkpoint.load(folder / checkpoint.BEST)
+    if best.epoch != best_epoch:
+        raise RuntimeError(f"{checkpoint.BEST} holds epoch {best.epoch}, and the best one is {best_epoch}")
+    network.load_state_dict(best.network)
+    return {f"test_{name}": value for name, value in measure(network, pairs_of(config.task, images.test, "test"), final=True).items()}
+
+
+def _best(rows: list[dict[str, float]], metric: str, mode: str) -> int:
+    """The epoch, from 1, of the best finite value; 0 where there is none."""
+    sign = 1 if mode == "min" else -1
+    values = [(sign * row[metric], epoch) for epoch, row in enumerate(rows, 1) if math.isfinite(row[metric])]
+    return min(values)[1] if values else 0
+
+
+def _finite(row: dict[str, float]) -> bool:
+    return math.isfinite(row["train_loss"]) and math.isfinite(row["val_loss"])
