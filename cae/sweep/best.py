@@ -1,0 +1,91 @@
+"""The best trials of a run, and how one becomes an exported model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cae.errors import UserError
+from cae.rundir import Record, RunDir, direction
+from cae.sweep.spec import from_config
+from cae.trial import checkpoint
+from cae.trial.batches import Resident
+from cae.trial.config import identity
+from cae.trial.evaluation import measure, pairs_of
+from cae.trial.model import save_model
+from cae.trial.training import build
+
+TOLERANCE = 1e-6
+"""How far a re-evaluated metric may be from the journal's, absolutely for values below 1 and relatively above."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A trial in a ranking: its value of the asked metric at its best epoch, which is the one whose weights are kept."""
+
+    record: Record
+    epoch: int
+    value: float
+
+
+def ranking(records: Iterable[Record], sweep: dict[str, Any], metric: str, mode: str | None) -> list[Ranked]:
+    """The trials in their order by `metric`, the best first. Raises UserError for a metric that no trial has.
+
+    The value is always the one of the epoch whose weights are kept: the best by the sweep's own metric.
+    """
+    records = list(records)
+    mode = mode or (sweep["mode"] if metric == sweep["metric"] else direction(metric) or "min")
+    ranked, names = [], set()
+    for record in records:
+        if not (best := record.best(sweep["metric"], sweep["mode"])):
+            continue
+        known = record.epochs[best[0]] | {name: value for name, value in record.end.get("metrics", {}).items() if isinstance(value, float)}
+        names |= set(known)
+        if math.isfinite(known.get(metric, math.nan)):
+            ranked.append(Ranked(record, best[0], known[metric]))
+    if not ranked:
+        there = f"no trial has it; there are {', '.join(sorted(names))}" if names else "no trial has finished an epoch"
+        raise UserError(f"--metric {metric}: {there}")
+    sign = 1 if mode == "min" else -1
+    return sorted(ranked, key=lambda one: (sign * one.value, one.record.number))
+
+
+def export(run: RunDir, ranked: Ranked, folder: Path, data_folders: Sequence[Path]) -> tuple[int, dict[str, float]]:
+    """Writes a trial's best weights as a model, once they have given the journal's own numbers again on the validation
+    images. Returns their epoch and those numbers. Raises UserError, and writes nothing, where they do not or cannot be had."""
+    record = ranked.record
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"-o {folder} is there already: choose a folder that is new or empty")
+    try:
+        saved = checkpoint.load(run.trial(record.number) / checkpoint.BEST)
+    except FileNotFoundError as error:
+        raise UserError(f"trial {record.number}: {error} is gone") from None
+    except checkpoint.DamagedCheckpoint as error:
+        raise UserError(f"trial {record.number}: {error}") from None
+    sweep = run.read_sweep()
+    trial = from_config(record.config, Path(sweep.get("path", "")))
+    try:
+        images = trial.dataset.load(data_folders)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    if identity(record.config, images.fingerprint, trial.code()) != record.hash:
+        raise UserError(f"the images of {trial.dataset.name} are not the ones that trial {record.number} was trained on")
+    device = torch.device("cuda" if torch.cuda.is_available() and record.starts[-1].get("device", "cpu") != "cpu" else "cpu")
+    network = build(trial).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.load_state_dict(saved.network)
+    measured = measure(network, pairs_of(trial.task, Resident.of(images, device).val, "val"))
+    again = {f"val_{name}": value for name, value in measured.items()}
+    written = record.epochs.get(saved.epoch) or saved.rows[-1]
+    for name, value in again.items():
+        if not abs(value - written[name]) <= TOLERANCE * max(1.0, abs(written[name])):
+            raise UserError(f"trial {record.number}: its weights give {name} {value!r}, but the journal says {written[name]!r}")
+    origin = {key: sweep.get(key) for key in ("sweep", "budget", "git_commit", "versions", "device")}
+    end = record.end.get("metrics", {})
+    said = {"run": run.name, "trial": record.number, "hash": record.hash, "epoch": saved.epoch, "metrics": written | end}
+    save_model(folder, saved.network, trial, said | {"sizes": record.sizes, "re_evaluated": again, "origin": origin})
+    return saved.epoch, again

@@ -1,0 +1,256 @@
+"""Running is reconciling: the plan, minus what the journal says is done, goes to Ray Tune; what happens goes to the journal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from cae.rundir import FINAL_STATES, Journal, Record, RunDir, RunError, apply
+from cae.sweep.asha import JournaledASHA, Stop, rungs_of
+from cae.sweep.connect import Resources, versions
+from cae.sweep.plan import Plan, PlannedTrial, dataset_key
+from cae.sweep.worker import Job, Worker
+
+from ray import tune  # isort: skip  # after connect, which sets what Ray reads when it is imported
+from ray.tune.experiment import Trial as RayTrial  # isort: skip
+from ray.tune.stopper import Stopper  # isort: skip
+
+RESTARTS = 3
+"""How often a trial is taken up again after its worker's process died."""
+POLL_SECONDS = 0.5
+
+Watcher = Callable[[dict[str, Any]], None]
+"""Is shown every event as it is written, and an empty one from time to time."""
+
+
+class _Recorder(tune.Callback, Stopper):
+    """Hears from Tune what happens, and writes it down; hears from the user what should, and tells Tune."""
+
+    def __init__(
+        self, run: RunDir, plan: Plan, journal: Journal, records: dict[int, Record], scheduler: JournaledASHA, watch: Watcher
+    ) -> None:
+        self.run, self.plan, self.journal, self.records = run, plan, journal, records
+        self.scheduler, self.watch = scheduler, watch
+        self.stopping = ""
+        self.polled = 0.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks for a restore of its own, and ours is the journal."""
+        return {}
+
+    def write(self, event: str, **fields: Any) -> None:
+        written = self.journal.append(event, **fields)
+        apply(self.records, written)
+        self.watch(written)
+
+    def end(self, number: int, state: str, reason: str, **fields: Any) -> None:
+        self.write("end", trial=number, state=state, reason=reason, **fields)
+
+    def stopped(self, number: int, stop: Stop) -> None:
+        scheduler = self.plan.sweep.scheduler
+        assert scheduler
+        reason = stop.reason(self.plan.sweep.metric, self.plan.sweep.mode, scheduler.reduction_factor)
+        self.end(number, "stopped", reason, rung=stop.rung, value=stop.value, cutoff=stop.cutoff, seen=stop.seen)
+
+    # What Tune tells us. An exception here would end the sweep, and should: without a journal nothing is safe.
+
+    def on_trial_start(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
+        number = trial.config["number"]
+        if self.records[number].state not in FINAL_STATES:  # killed while its worker was on its way
+            self.write("start", trial=number, epoch=self.records[number].done)
+
+    def on_trial_result(self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002
+        number = trial.config["number"]
+        record = self.records[number]
+        if record.state in FINAL_STATES:
+            return
+        if "row" in result and result["epoch"] not in record.epochs:
+            place = {key: result[key] for key in ("host", "device", "worker")} if "host" not in record.starts[-1] else {}
+            self.write("epoch", trial=number, epoch=result["epoch"], metrics=result["row"], **place)
+        if stop := self.scheduler.stops.get(number):
+            self.stopped(number, stop)
+        elif "end" in result:
+            self.write("end", trial=number, **result["end"])
+
+    def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
+        number = trial.config["number"]
+        if self.records[number].state not in FINAL_STATES:
+            error = Path(trial.error_file).read_text() if trial.error_file and Path(trial.error_file).exists() else ""
+            state = "oom" if "OutOfMemoryError" in error else "failed"
+            self.end(number, state, "its worker was lost, and so was each that took it up again", error=error)
+
+    def on_step_end(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:  # noqa: ARG002
+        if time.monotonic() - self.polled < POLL_SECONDS:
+            return
+        self.polled = time.monotonic()
+        self.watch({})
+        if self.run.stop_request.exists():
+            self.stopping = "stopped by `cae-sweep stop`"
+        for number in self.run.kill_requests():
+            self.run.kill_request(number).unlink(missing_ok=True)
+            if number in self.records and self.records[number].state not in FINAL_STATES:
+                self.end(number, "killed", "killed by `cae-sweep kill`")
+        if self.scheduler.controller:
+            for trial in trials:  # those of Tune; it makes the others when their turn comes
+                ended = self.records[trial.config["number"]].state == "killed"
+                if ended and trial.status in (RayTrial.PENDING, RayTrial.RUNNING):
+                    self.scheduler.controller.stop_trial(trial)
+
+    # What we tell Tune.
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
+        return False
+
+    def stop_all(self) -> bool:
+        return bool(self.stopping)
+
+
+def run_plan(plan: Plan, run: RunDir, sweep_file: Path, resources: Resources, *, command: str, watch: Watcher) -> str:
+    """Runs what the plan asks for and the journal does not hold yet. Hold the run's lock, and have Ray started.
+
+    Returns why it ended: `complete`, or the words for what interrupted it. Every finished epoch is in the journal or in its
+    trial's checkpoint by then, and the same call goes on from there.
+    """
+    journal = Journal(run)
+    try:
+        records = run.records()
+        rungs = rungs_of(plan.sweep.scheduler, plan.rungs, plan.sweep.mode)
+        decided = rungs.replay(run.events(), plan.sweep.metric)
+        recorder = _Recorder(run, plan, journal, records, JournaledASHA(rungs, plan.sweep.metric, plan.sweep.mode), watch)
+        _open(recorder, resources, command)
+        for number, stop in decided.items():  # decided before a crash, but not carried out
+            if records[number].state == "interrupted" and records[number].done == stop.rung:
+                recorder.stopped(number, stop)
+        with _signals(recorder):
+            _supervise(recorder, sweep_file, resources)
+        reason = recorder.stopping or "complete"
+        journal.append("close", reason=reason)
+        return reason
+    finally:
+        journal.close()
+
+
+def _open(recorder: _Recorder, resources: Resources, command: str) -> None:
+    """The journal's first lines of a session: who runs it, and every trial that it does not know yet."""
+    run, plan = recorder.run, recorder.plan
+    for planned in plan.trials:
+        known = recorder.records.get(planned.number)
+        if not known or known.hash != planned.hash:
+            flat = planned.trial.flat()
+            recorder.write("trial", trial=planned.number, hash=planned.hash, config=flat, axes=planned.axes, sizes=planned.sizes)
+            known = recorder.records[planned.number]
+        if planned.retry and known.state in FINAL_STATES:
+            anew = known.state == "diverged"  # it would diverge again from where it stands
+            recorder.write("retry", trial=known.number, epoch=0 if anew else known.done)
+            if anew:
+                shutil.rmtree(run.trial(known.number), ignore_errors=True)
+    cut = {"cpus": resources.cpus, "gpus": resources.gpus, "slots": resources.slots}
+    asked = [planned.number for planned in plan.trials]
+    place = {"host": socket.gethostname(), "pid": os.getpid(), "versions": versions()}
+    recorder.write("session", asked=asked, command=command, **place, **cut)
+
+
+def _supervise(recorder: _Recorder, sweep_file: Path, resources: Resources) -> None:
+    """Ray ends a whole sweep for some failures of one trial (its out-of-memory kill of a running step is one): as long as
+    there is progress, what is left is run again."""
+    while remaining := [planned for planned in recorder.plan.trials if recorder.records[planned.number].state not in FINAL_STATES]:
+        before = sum(record.done for record in recorder.records.values())
+        try:
+            _fit(recorder, remaining, sweep_file, resources)
+            why = "Ray ended the sweep, and trials are left"
+        except Exception as error:
+            if sum(record.done for record in recorder.records.values()) == before:
+                raise
+            why = f"Ray ended the sweep ({type(error).__name__}: {error})"
+        left = [planned for planned in remaining if recorder.records[planned.number].state not in FINAL_STATES]
+        if recorder.stopping or not left:
+            return
+        if sum(record.done for record in recorder.records.values()) == before:
+            raise RunError(f"{why}, without one more epoch")
+        print(f"{why}; going on with what is left", file=sys.stderr)
+
+
+def _fit(recorder: _Recorder, remaining: list[PlannedTrial], sweep_file: Path, resources: Resources) -> None:
+    plan, run = recorder.plan, recorder.run
+    job = Job(
+        folders={planned.number: run.trial(planned.number).resolve() for planned in remaining},
+        configs={planned.number: planned.trial.flat() for planned in remaining},
+        done={planned.number: recorder.records[planned.number].done for planned in remaining},
+        dataset_keys={planned.number: dataset_key(planned.trial.dataset) for planned in remaining},
+        sweep_file=sweep_file.resolve(),
+        metric=plan.sweep.metric,
+        mode=plan.sweep.mode,
+        cpus=resources.cpus_per_trial,
+        gpus=resources.gpus_per_trial,
+    )
+    needed = {job.dataset_keys[planned.number] for planned in remaining}
+    images = {key: value for key, value in plan.images.items() if key in needed}
+    trainable = tune.with_resources(
+        tune.with_parameters(Worker, job=job, images=images), {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
+    )
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(resources.slots + 2)
+    with _scratch(run) as scratch:  # Tune's own state: ours is the journal
+        tuner = tune.Tuner(
+            trainable,
+            param_space={"number": tune.grid_search([planned.number for planned in remaining])},
+            tune_config=tune.TuneConfig(
+                scheduler=recorder.scheduler, reuse_actors=True, trial_dirname_creator=_name, trial_name_creator=_name
+            ),
+            run_config=tune.RunConfig(
+                name=run.name,
+                storage_path=scratch,
+                callbacks=[recorder],
+                stop=recorder,
+                failure_config=tune.FailureConfig(max_failures=RESTARTS),
+                verbose=0,
+            ),
+        )
+        tuner.fit()
+
+
+@contextlib.contextmanager
+def _scratch(run: RunDir) -> Iterator[str]:
+    """A folder of the run that goes with the process, or, where that was killed, with the next one."""
+    folder = run.path.resolve() / ".tune"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield str(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _name(trial: RayTrial) -> str:
+    return f"{trial.config['number']:04d}"
+
+
+@contextlib.contextmanager
+def _signals(recorder: _Recorder) -> Iterator[None]:
+    """Ctrl-C or SIGTERM ends the sweep gently; a second one at once. Either way nothing finished is lost."""
+
+    def gently(number: int, frame: object) -> None:  # noqa: ARG001
+        if recorder.stopping:
+            sys.stderr.write("\x1b[?25h" if sys.stderr.isatty() else "")  # the cursor, which the live table hides
+            sys.stderr.flush()
+            os._exit(128 + number)
+        recorder.stopping = f"interrupted by {signal.Signals(number).name}"
+
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    try:
+        before = {kind: signal.signal(kind, gently) for kind in kinds}
+    except ValueError:  # not in the main thread: whoever runs us there has the signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

@@ -1,0 +1,185 @@
+"""From a command to a run and back: what `cae-sweep plan` and `cae-sweep run` do, step by step."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from cae.errors import gather
+from cae.rundir import RunDir, RunError, write_whole
+from cae.sweep.connect import Resources, device_name, git_commit, local_ray, versions
+from cae.sweep.live import LiveTable
+from cae.sweep.plan import Plan, make_plan
+from cae.sweep.progress import Progress, progress
+from cae.sweep.spec import SweepFile, read_sweep_file
+from cae.trial.config import ConfigError
+from cae.trial.datasets import Dataset, Images, data_folders
+
+RETRYABLE = ("failed", "oom", "diverged", "killed")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which trials of a sweep, on which images, into which folder: what `plan` and `run` are told alike."""
+
+    sweep: Path
+    out: Path | None
+    budget: str
+    settings: Mapping[str, Any]
+    max_trials: int | None
+    data_dir: Path | None
+    retry: tuple[str, ...] = ()
+
+
+def select(
+    sweep: Path, out: Path | None, budget: str, pairs: list[str] | None, max_trials: int | None, data_dir: Path | None, retry: str
+) -> Selection:
+    """A selection from the words of the command line: KEY=VALUE, the value as JSON where it is (numbers, true, lists) and as
+    text where it is not; states with commas between them. Raises ConfigError with every mistake."""
+    settings: dict[str, Any] = {}
+    states = tuple(filter(None, retry.split(",")))
+    wrong = [state for state in states if state not in RETRYABLE]
+    mistakes = [f"--retry {','.join(wrong)}: there are {', '.join(RETRYABLE)}"] if wrong else []
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            mistakes.append(f"--set {pair}: should be KEY=VALUE")
+        settings[key] = value
+        with contextlib.suppress(ValueError):
+            settings[key] = json.loads(value)
+    if mistakes:
+        raise ConfigError(mistakes)
+    return Selection(sweep, out, budget, settings, max_trials, data_dir, states)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A sweep that is known to be right: it has been read, planned and checked; nothing has been written."""
+
+    file: SweepFile
+    plan: Plan
+    run: RunDir
+    selection: Selection
+    journal_bytes: int
+    """How long the journal was when the plan was made from it."""
+
+
+def prepare(selection: Selection) -> Prepared:
+    """Reads and plans a sweep. Raises UserError with all that is wrong; writes nothing."""
+    file = read_sweep_file(selection.sweep)
+    name = file.name if selection.budget == "full" else f"{file.name}-{selection.budget}"
+    run = RunDir(selection.out or Path("runs") / name)
+    if run.path.exists() and not run.path.is_dir():
+        raise RunError(f"--out {run.path} is no folder")
+    if run.sweep_json.exists():
+        known = run.read_sweep()
+        if known.get("sweep") != file.name:
+            raise RunError(f"{run.path} holds a run of another sweep, {known.get('sweep')}: choose another --out")
+        rule = (file.sweep.metric, file.sweep.mode)
+        if (before := (known.get("metric"), known.get("mode"))) != rule:
+            raise RunError(f"{run.path} ranks by {before[0]} ({before[1]}), and its weights are the best by that: choose another --out")
+    folders = data_folders(selection.data_dir)
+
+    def load(dataset: Dataset) -> Images:
+        try:
+            return dataset.load(folders)
+        except ValueError as error:
+            raise ConfigError([str(error)]) from None
+
+    size = _size(run)
+    plan: Plan
+    (_, plan) = gather(
+        lambda: _refuse(file.mistakes),
+        lambda: make_plan(
+            file.sweep,
+            load,
+            budget=selection.budget,
+            settings=selection.settings,
+            max_trials=selection.max_trials,
+            records=run.records(),
+            retry=selection.retry,
+        ),
+    )
+    return Prepared(file, plan, run, selection, size)
+
+
+def _refuse(mistakes: list[str]) -> None:
+    if mistakes:
+        raise ConfigError(mistakes)
+
+
+def execute(prepared: Prepared, resources: Resources, *, command: str, console: Console, quiet: bool) -> str:
+    """Runs a prepared sweep on this machine. Returns why it ended (`complete`, or what interrupted it)."""
+    from cae.sweep.runner import run_plan  # ray.tune is not needed for a plan's mistakes to be told
+
+    run, plan, sweep = prepared.run, prepared.plan, prepared.file.sweep
+    with run.lock():
+        run.clear_requests()  # what was asked of the process before us; what is asked from now on is meant for this one
+        if _size(run) != prepared.journal_bytes:
+            raise RunError(f"{run.path} was written to by another process meanwhile: give the same command again")
+        records = run.records()
+        asked = {planned.number for planned in plan.trials}
+        described = json.dumps(_describe(prepared, resources, command), indent=2, default=str) + "\n"
+        if not plan.remaining and asked == {record.number for record in records.values() if record.asked}:
+            write_whole(run.sweep_json, described)
+            return "complete"
+        table = LiveTable(
+            prepared.file.title, records, metric=sweep.metric, mode=sweep.mode, slots=resources.slots, console=console, quiet=quiet
+        )
+        with local_ray(resources) if plan.remaining else contextlib.nullcontext(), table:
+            write_whole(run.sweep_json, described)
+            return run_plan(plan, run, prepared.file.path, resources, command=command, watch=table)
+
+
+def outcome(prepared: Prepared, resources: Resources) -> Progress:
+    """How the trials that were asked for stand."""
+    sweep = prepared.file.sweep
+    records = [record for record in prepared.run.records().values() if record.asked]
+    return progress(records, sweep.metric, sweep.mode, resources.slots)
+
+
+def _describe(prepared: Prepared, resources: Resources, command: str) -> dict[str, Any]:
+    """sweep.json: what the report, `status` and `best` have to know of the sweep."""
+    file, plan, sweep = prepared.file, prepared.plan, prepared.file.sweep
+    epochs = max(planned.trial.epochs for planned in plan.trials)
+    scheduler = {"name": "asha", **sweep.scheduler.model_dump(), "rungs": plan.rungs} if sweep.scheduler else None
+    return {
+        "name": prepared.run.name,
+        "sweep": file.name,
+        "title": file.title,
+        "description": file.description,
+        "file": str(file.path),
+        "path": str(file.path.resolve()),
+        "source": file.source,
+        "metric": sweep.metric,
+        "mode": sweep.mode,
+        "budget": prepared.selection.budget,
+        "overrides": plan.overrides,
+        "axes": plan.axes,
+        "base": sweep.base.flat(),
+        "seeds": sweep.seeds,
+        "epochs": epochs,
+        "scheduler": scheduler,
+        "trials": len(plan.trials),
+        "space": plan.space_size,
+        "published": file.published,
+        "claims": [],
+        "versions": versions(),
+        "git_commit": git_commit(file.path.parent),
+        "device": device_name(resources),
+        "slots": resources.slots,
+        "command": command,
+    }
+
+
+def _size(run: RunDir) -> int:
+    return run.journal.stat().st_size if run.journal.exists() else 0
+
+
+__all__ = ["Prepared", "Selection", "execute", "outcome", "prepare", "select"]

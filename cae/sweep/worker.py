@@ -1,0 +1,147 @@
+"""The Ray Trainable: one step is one epoch of a trial. The whole bridge between Ray and `cae.trial`.
+
+A worker is an actor that lives through many trials: starting one costs seconds, resetting it a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import math
+import os
+import socket
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from cae.sweep.spec import from_config
+from cae.trial.batches import Resident
+from cae.trial.config import Trial
+from cae.trial.datasets import Images
+from cae.trial.training import Epoch, train
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all workers of a sweep are given, once per node."""
+
+    folders: dict[int, Path]
+    """Each trial's folder, by number."""
+    configs: dict[int, dict[str, Any]]
+    """Each trial's flat configuration."""
+    done: dict[int, int]
+    """Epochs that the journal already holds."""
+    dataset_keys: dict[int, str]
+    sweep_file: Path
+    metric: str
+    mode: str
+    cpus: float
+    gpus: float
+
+
+class Worker(tune.Trainable):
+    """Trains one trial after another; its results are told to the journal by the runner."""
+
+    def setup(self, config: dict[str, Any], job: Job, images: dict[str, Images]) -> None:  # type: ignore[override]  # by tune.with_parameters
+        self.job, self.images = job, images
+        torch.set_num_threads(max(1, int(job.cpus)))
+        self.device, self.device_name = choose_device(job.gpus)
+        self.resident: tuple[str, Resident] | None = None
+        self.reset_config(config)
+
+    def reset_config(self, config: dict[str, Any]) -> bool:
+        self.number: int = config["number"]
+        self.epochs: Iterator[Epoch] = iter(())  # lets go of the last trial's network before the next one is made
+        self.folder = self.job.folders[self.number]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for torn in self.folder.glob(".*.safetensors.*"):  # left by a process that was killed while it wrote
+            torn.unlink(missing_ok=True)
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.epochs = self._train()
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """The next epoch that the journal does not hold; with `done` and `end` when it was the last one."""
+        place = {"host": socket.gethostname(), "device": self.device_name, "worker": os.getpid()}
+        with (self.folder / "log.txt").open("a", buffering=1) as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            try:
+                epoch = next(self.epochs)
+            except torch.OutOfMemoryError:
+                return place | {"done": True, "end": self._failure("oom", "out of memory on the GPU")}
+            except Exception as error:
+                if isinstance(error, torch.AcceleratorError):
+                    raise  # the process has lost its GPU: only a new one can go on, and Ray starts it
+                oom = "can't allocate memory" in str(error) or isinstance(error, MemoryError)
+                return place | {"done": True, "end": self._failure("oom" if oom else "failed", f"{type(error).__name__}: {error}")}
+            source = ", from the checkpoint" if epoch.restored else ""
+            print(
+                f"{time.strftime('%F %T')} epoch {epoch.epoch}{source}: "
+                + " ".join(f"{name}={value:.6g}" for name, value in epoch.row.items())
+            )
+        judged = {"epoch": epoch.epoch, self.job.metric: epoch.row[self.job.metric]}
+        result = place | judged | {"row": epoch.row, "done": epoch.final is not None}
+        if epoch.final is not None:
+            result["end"] = _ending(epoch)
+        return result
+
+    def _train(self) -> Iterator[Epoch]:
+        print(f"{time.strftime('%F %T')} trial {self.number} on {socket.gethostname()}, {self.device_name}, process {os.getpid()}")
+        config = self._config()
+        epochs = train(config, self._images(), self.folder, metric=self.job.metric, mode=self.job.mode)
+        done = self.job.done[self.number]
+        for epoch in epochs:
+            if epoch.epoch > done or epoch.final is not None:  # the journal has the others
+                yield epoch
+
+    def _config(self) -> Trial:
+        return from_config(self.job.configs[self.number], self.job.sweep_file)
+
+    def _images(self) -> Resident:
+        key = self.job.dataset_keys[self.number]
+        if not self.resident or self.resident[0] != key:
+            self.resident = (key, Resident.of(self.images[key], self.device))
+        return self.resident[1]
+
+    def _failure(self, state: str, reason: str) -> dict[str, Any]:
+        traceback.print_exc()
+        self.epochs = iter(())
+        return {"state": state, "reason": reason, "error": traceback.format_exc()}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: every epoch is already in the trial's own folder."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing: `train` finds the newest checkpoint itself."""
+
+
+def _ending(epoch: Epoch) -> dict[str, Any]:
+    losses = epoch.row["train_loss"], epoch.row["val_loss"]
+    if not all(map(math.isfinite, losses)):
+        reason = f"epoch {epoch.epoch}: train_loss {losses[0]} and val_loss {losses[1]} are not both finite"
+        return {"state": "diverged", "reason": reason, "best_epoch": epoch.best_epoch, "metrics": epoch.final}
+    return {"state": "finished", "reason": f"all {epoch.epoch} epochs", "best_epoch": epoch.best_epoch, "metrics": epoch.final}
+
+
+def choose_device(gpus: float) -> tuple[torch.device, str]:
+    """The device of a trial that was given `gpus` (a share, or several), and its name for the journal.
+
+    Ray shows a worker only the GPUs that it was given, so the first one is its own. A trial that asked for none never
+    touches one. Where torch sees no GPU, the CPU is used, and the name says so.
+    """
+    if gpus <= 0:
+        return torch.device("cpu"), "cpu"
+    if not torch.cuda.is_available():
+        return torch.device("cpu"), f"cpu ({gpus:g} GPU was asked for, but torch sees none)"
+    if gpus < 1:
+        torch.cuda.set_per_process_memory_fraction(gpus)  # Ray only counts shares; it does not bound the memory
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    return torch.device("cuda"), torch.cuda.get_device_name()
