@@ -1,0 +1,1 @@
+"""Answers: journal -> tables -> figures -> one page. Reads run folders, never trains; `page.build` is the way in."""

@@ -1,0 +1,26 @@
+"""The sections of the page, in their order. Each says its verdict in words first; what it has nothing to say on is one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cae.report.sections import charts, failures, images, ranking, record, stopping
+from cae.report.sections.base import Section
+from cae.report.tables import Results
+
+SECTIONS: dict[str, Callable[[Results, list[dict[str, Any]]], Section]] = {
+    "summary": ranking.summary,
+    "best": ranking.best,
+    "published": ranking.published_numbers,
+    "progress": charts.progress,
+    "parallel": charts.parallel,
+    "axes": charts.axes,
+    "curves": charts.curves,
+    "stopping": stopping.stopping,
+    "images": images.images,
+    "failures": failures.failures_section,
+    "trials": record.trials,
+    "about": record.about,
+}
+"""Section by its fixed id: (results, published rows with their verdicts) -> Section."""
