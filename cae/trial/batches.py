@@ -8,37 +8,49 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from cae.trial.datasets import Images
+from cae.trial.datasets import Images, Split
 from cae.trial.tasks import Task
 
 EVALUATION_BATCH = 500
 
 
-class Resident(NamedTuple):
-    """A data set on the device where networks are trained: uint8, N x C x H x W."""
+class Held(NamedTuple):
+    """A split on a device."""
 
-    train: Tensor
-    val: Tensor
-    test: Tensor
+    pixels: Tensor
+    """uint8, N x C x H x W."""
+    labels: Tensor
+    """int64, N."""
+
+
+class Resident(NamedTuple):
+    """A data set on the device where networks are trained."""
+
+    train: Held
+    val: Held
+    test: Held
+    classes: tuple[str, ...] = ()
+    """Names by class number; empty where the data set has none."""
 
     @classmethod
     def of(cls, images: Images, device: torch.device) -> Resident:
         """Copies to a GPU; on the CPU the tensors share the memory of the (possibly read-only) arrays."""
-        return cls(*(_resident(split.pixels, device) for split in (images.train, images.val, images.test)))
+        train, val, test = (_held(split, device) for split in (images.train, images.val, images.test))
+        return cls(train, val, test, images.class_names)
 
 
 class Pairs:
     """The inputs and targets of a split, by index. Corrupted inputs are made once, here: N floats a pixel in memory."""
 
-    def __init__(self, task: Task, pixels: Tensor, seed: int, epoch: int, purpose: str) -> None:
+    def __init__(self, task: Task, held: Held, seed: int, epoch: int, purpose: str) -> None:
         self.task = task
-        self.pixels = pixels
+        self.pixels, self.labels = held
         self.inputs: Tensor | None = None
         self.targets: Tensor | None = None
         """Where the task made its own; the images themselves are kept as uint8 alone."""
@@ -46,8 +58,9 @@ class Pairs:
         self.rewind()
         if task.corrupts:
             inputs, targets = [], []
-            for images in map(floats, pixels.split(EVALUATION_BATCH)):
-                given, target = task.pairs(images, self.generator)
+            for pixels, labels in zip(self.pixels.split(EVALUATION_BATCH), self.labels.split(EVALUATION_BATCH), strict=True):
+                images = floats(pixels)
+                given, target = task.pairs(images, labels, self.generator)
                 inputs.append(given)
                 targets += [target] if target is not images else []
             self.inputs = torch.cat(inputs).contiguous(memory_format=torch.channels_last)
@@ -60,11 +73,21 @@ class Pairs:
     def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs and targets of the images at `chosen` (B indices on the device)."""
         if self.inputs is None:
-            given, target = self.task.pairs(floats(self.pixels[chosen]), self.generator)
+            given, target = self.task.pairs(floats(self.pixels[chosen]), self.labels[chosen], self.generator)
         else:
             given = self.inputs[chosen]
             target = floats(self.pixels[chosen]) if self.targets is None else self.targets[chosen]
         return given.contiguous(memory_format=torch.channels_last), target
+
+    def whole(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Inputs, targets and labels of the whole split, in its order: the same whenever it is asked for."""
+        self.rewind()
+        for chosen in torch.arange(len(self.pixels), device=self.pixels.device).split(EVALUATION_BATCH):
+            yield *self.batch(chosen), self.labels[chosen]
+
+    def mean_target(self) -> Tensor:
+        """The mean of all targets; 1 x C x H x W."""
+        return (sum(target.double().sum(0, keepdim=True) for _, target, _ in self.whole()) / len(self.pixels)).float()  # type: ignore[union-attr]
 
 
 def floats(pixels: Tensor) -> Tensor:
@@ -82,7 +105,7 @@ def generator(seed: int, epoch: int, purpose: str, device: torch.device | str) -
     return torch.Generator(device).manual_seed(derive(seed, epoch, purpose))
 
 
-def _resident(pixels: np.ndarray, device: torch.device) -> Tensor:
+def _held(split: Split, device: torch.device) -> Held:
     with warnings.catch_warnings():  # shared memory is read-only; nothing here writes to it
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(pixels).to(device)
+        return Held(torch.from_numpy(split.pixels).to(device), torch.from_numpy(split.labels).to(device))

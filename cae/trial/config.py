@@ -12,13 +12,14 @@ import difflib
 import hashlib
 import inspect
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
 from cae.errors import UserError
+from cae.trial import classification, generation  # noqa: F401  tasks are known once they are defined
 from cae.trial.architectures import Architecture, sizes
 from cae.trial.datasets import Dataset
 from cae.trial.optimizers import Constant, Optimizer, Schedule
@@ -55,7 +56,9 @@ class Trial(BaseModel):
             value = getattr(self, key)
             if isinstance(value, Part):
                 flat[key] = value.name
-                flat.update({f"{key}.{name}": _plain(item) for name, item in value.parameters().items()})
+                for name, item in value.parameters().items():
+                    inner = {f".{below}": it for below, it in item.flat().items()} if isinstance(item, Trial) else {"": _plain(item)}
+                    flat.update({f"{key}.{name}{below}": it for below, it in inner.items()})
             else:
                 flat[key] = value
         return flat
@@ -71,6 +74,14 @@ class Trial(BaseModel):
             elif chosen != flat[kind]:  # another part: its own defaults replace the parameters of the one before
                 flat = {key: value for key, value in flat.items() if not key.startswith(f"{kind}.")}
                 flat[kind] = chosen
+        changes, nested = _nested(flat, changes)
+        for need, inner in nested.items():
+            try:
+                anew = from_flat(_below(flat, need)).override(inner).flat()
+                flat = {key: value for key, value in flat.items() if not key.startswith(f"{need}.")}
+                flat |= {f"{need}.{key}": value for key, value in anew.items()}
+            except ConfigError as error:
+                mistakes += [f"{need}: {message}" for message in error.messages]
         known = known_names(flat)
         for key, value in sorted(changes.items(), key=lambda change: change[0].count(".")):  # a tuple before its elements
             if key not in self.PARTS and key.partition(".")[0] not in unknown:
@@ -105,6 +116,7 @@ class Trial(BaseModel):
         try:
             source = self.dataset.image_shape
             self.task.check(self.arch.output_range)
+            self.task.suits(self)
             found = sizes(self.arch, self.task.input_shape(source), self.task.output_shape(source))
         except ValueError as error:
             raise ConfigError([str(error)]) from None
@@ -115,12 +127,18 @@ class Trial(BaseModel):
     def code(self) -> str:
         """The source of the parts that a sweep file defines: another network is another trial, whatever its parameters."""
         parts = (type(getattr(self, kind)) for kind in self.PARTS)
-        return "".join(inspect.getsource(part) for part in parts if not part.is_ours())
+        own = "".join(inspect.getsource(part) for part in parts if not part.is_ours())
+        return own + "".join(trial.code() for trial in self.needed().values())
+
+    def needed(self) -> dict[str, Trial]:
+        """The trials that have to be finished before this one begins, by the task's parameter."""
+        found = {name: getattr(self.task, name) for name in self.task.needs}
+        return {name: trial for name, trial in found.items() if trial is not None}
 
     def metric_names(self) -> list[str]:
         """What every epoch of this trial reports."""
         image = torch.zeros(1, *self.task.output_shape(self.dataset.image_shape))
-        measured = [f"val_{name}" for name in ("loss", *self.task.metrics(image, image))]
+        measured = [f"val_{name}" for name in ("loss", *self.task.term_names, *self.task.metrics(image, image))]
         return ["train_loss", *measured, "lr", "seconds", "images_per_second"]
 
 
@@ -140,10 +158,17 @@ def from_flat(flat: Mapping[str, Any]) -> Trial:
             continue
         prefix = f"{key}."
         parameters = {name.removeprefix(prefix): _tuples(value) for name, value in flat.items() if name.startswith(prefix)}
+        part = registry[flat[key]]
         try:
-            fields[key] = registry[flat[key]](**parameters)
+            for need in part.needs:
+                if inner := _below(flat, f"{prefix}{need}"):
+                    parameters = {name: value for name, value in parameters.items() if not name.startswith(f"{need}.")}
+                    parameters[need] = from_flat(inner)
+            fields[key] = part(**parameters)
         except ValidationError as error:
             mistakes += explain(error, prefix)
+        except ConfigError as error:
+            mistakes += [f"{prefix}{need}: {message}" for message in error.messages]
     if not mistakes:
         try:
             return Trial(**fields)
@@ -164,6 +189,25 @@ def known_names(flat: Mapping[str, Any]) -> list[str]:
     for kind, part in Trial.PARTS.items():
         names += [f"{kind}.{name}" for name in part.registry[flat[kind]].model_fields]
     return names
+
+
+def _below(flat: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The flat configuration that stands under a dotted name."""
+    return {key.removeprefix(f"{name}."): value for key, value in flat.items() if key.startswith(f"{name}.")}
+
+
+def _nested(flat: Mapping[str, Any], changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Changes of a trial itself, and those of each trial that it needs (`task.encoder.epochs`)."""
+    task = Task.registry.get(str(flat.get("task")))
+    needs = [f"task.{name}" for name in (task.needs if task else ()) if f"task.{name}.dataset" in flat]
+    nested = {need: inner for need in needs if (inner := _below(changes, need))}
+    own = {key: value for key, value in changes.items() if not any(key.startswith(f"{need}.") for need in needs)}
+    return own, nested
+
+
+def fingerprint_of(trial: Trial, images: Callable[[Dataset], str]) -> str:
+    """What a trial's images are, and those of the trials that it needs: a part of its identity. `images`: one data set's fingerprint."""
+    return " ".join([images(trial.dataset), *(fingerprint_of(needed, images) for needed in trial.needed().values())])
 
 
 def identity(flat: Mapping[str, Any], fingerprint: str, code: str = "") -> str:

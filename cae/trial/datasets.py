@@ -2,15 +2,11 @@
 
 A data set reads its images once, splits them by a seed, and hands them out as uint8. `image_shape` is known before any file is read.
 
-A data set of one's own is a subclass of Dataset with `image_shape` and `read`; defining it is all there is to it:
+A data set of one's own is a subclass of Dataset:
 
     class Spirals(Dataset):
-        @property
-        def image_shape(self) -> tuple[int, int, int]:
-            return 1, 32, 32
-
-        def read(self, folders: Sequence[Path]) -> Source:
-            return Source(Split(pixels, labels))  # uint8, N x 1 x 32 x 32; int64, N
+        image_shape = property(lambda self: (1, 32, 32))
+        def read(self, folders): return Source(Split(pixels, labels))  # uint8, N x 1 x 32 x 32; int64, N
 """
 
 from __future__ import annotations
@@ -22,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from annotated_types import Len
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from cae.errors import UserError
 from cae.trial import readers, splits
@@ -30,10 +27,8 @@ from cae.trial.part import Part
 from cae.trial.readers import DatasetDamaged, DatasetMissing, data_folders
 from cae.trial.splits import Images, Rule, Split
 
-__all__ = [
-    "Available", "Cifar10", "Dataset", "DatasetDamaged", "DatasetMissing", "Digits", "FashionMnist", "ImageFolder", "Images", "Mnist",
-    "Patches", "Source", "Split", "available", "data_folders", "fetch", "import_folder",
-]  # fmt: skip
+__all__ = ["Available", "Cifar10", "Dataset", "DatasetDamaged", "DatasetMissing", "Digits", "FashionMnist", "ImageFolder", "Images",
+           "Mnist", "Patches", "Source", "Split", "available", "data_folders", "fetch", "import_folder"]  # fmt: skip
 
 
 class Source(NamedTuple):
@@ -46,14 +41,14 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True)
 class Available:
-    """A line of `cae-sweep data list`. `folder` is None where nothing was found; `images` counts the files' images."""
+    """A line of `cae-sweep data list`. `folder` is None where nothing was found; `images` counts the files' images; `how`: how to
+    get it, or how to use it once it is there; or what is wrong with the files found."""
 
     name: str
     folder: Path | None
     images: int | None
     image_shape: tuple[int, ...] | None
     how: str
-    """How to get it, or how to use it once it is there; or what is wrong with the files found."""
 
 
 class Dataset(Part):
@@ -67,6 +62,8 @@ class Dataset(Part):
     """None: the whole test file (a tenth of all images under `pooled`)."""
     split: Rule = "pooled"
     split_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    classes: Annotated[tuple[NonNegativeInt, ...], Len(1)] | None = None
+    """Only the images of these classes, by number; None: of all. They are chosen before the images are divided and counted."""
 
     class_names: ClassVar[tuple[str, ...]] = ()
     """Empty where only the files can tell; `Images.class_names` has them then."""
@@ -83,6 +80,8 @@ class Dataset(Part):
     def load(self, folders: Sequence[Path]) -> Images:
         """The images, split. Raises DatasetMissing, DatasetDamaged, and ValueError where more are asked for than there are."""
         train, test, class_names = self.read(folders)
+        if self.classes:
+            train, test = splits.of_classes(train, self.classes), test and splits.of_classes(test, self.classes)
         return splits.images(*splits.divide(self.split, self.split_seed, train, test, self._asked()), class_names)
 
     def _asked(self) -> splits.Asked:
@@ -121,7 +120,8 @@ class _Published(Dataset):
 
     @model_validator(mode="after")
     def _as_many_as_there_are(self) -> Self:
-        splits.sizes(self.split, *self.official, self._asked())
+        if not self.classes:  # how many images a class has, only the files can tell
+            splits.sizes(self.split, *self.official, self._asked())
         return self
 
     @property

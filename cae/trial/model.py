@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from cae.errors import UserError
 from cae.files import write_whole
 from cae.trial.config import ConfigError, Trial, from_flat
-from cae.trial.training import build
+from cae.trial.networks import build
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 HOW_TO_LOAD = "import cae; model = cae.load_model(FOLDER); output = model.network(images)  # B x C x H x W floats in [0, 1]"
@@ -68,7 +68,7 @@ def reconstruct(model: Model, images: Tensor, *, corrupt: bool = False) -> tuple
     `corrupt` puts the images through the task's own corruption first (noise, say), as in training; without it they are
     taken for what they are.
     """
-    generator = torch.Generator().manual_seed(0)
-    given = model.trial.task.pairs(images, generator)[0] if corrupt or not model.trial.task.corrupts else images
+    generator, labels = torch.Generator().manual_seed(0), torch.zeros(len(images), dtype=torch.int64)
+    given = model.trial.task.pairs(images, labels, generator)[0] if corrupt or not model.trial.task.corrupts else images
     with torch.inference_mode():
         return given, model.network(given)

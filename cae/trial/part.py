@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 import sys
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from cae.errors import UserError
 
@@ -41,6 +41,8 @@ class Part(BaseModel):
 
     name: ClassVar[str] = ""
     """How a sweep's `space`, the journal and the tables call this part."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Parameters that are trials of their own, which have to be finished before the trial of this part begins (see Need)."""
     registry: ClassVar[dict[str, type[Any]]]
     """The parts of this kind, by name."""
 
@@ -69,3 +71,13 @@ class Part(BaseModel):
     def parameters(self) -> dict[str, Any]:
         """The parameters by name, in the order of their declaration."""
         return {name: getattr(self, name) for name in type(self).model_fields}
+
+
+def _whole_trial(value: Any) -> Any:
+    if isinstance(value, Part) or not isinstance(value, BaseModel):  # a trial is made of parts: its class is not known here
+        raise ValueError("should be a Trial(...)")
+    return value
+
+
+Need = Annotated[Any, AfterValidator(_whole_trial)]
+"""The type of a parameter that is a Trial: that trial runs first, and its network is at hand to the one that needs it."""

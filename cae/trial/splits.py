@@ -82,6 +82,11 @@ def divide(rule: Rule, seed: int, train: Split, test: Split | None, asked: Asked
     return _take(train, order[n_test:][:n_train]), val, _take(train, order[:n_test])
 
 
+def of_classes(split: Split, classes: tuple[int, ...]) -> Split:
+    """The images of these classes, in their order."""
+    return _take(split, np.flatnonzero(np.isin(split.labels, classes)))
+
+
 def enough(parameter: str, asked: int, there: int, where: str) -> int:
     """`asked`, or ValueError if there are fewer images than that."""
     if asked > there:

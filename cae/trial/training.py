@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -15,8 +16,10 @@ from cae.trial import checkpoint
 from cae.trial.batches import Pairs, Resident, derive, generator
 from cae.trial.checkpoint import Checkpoint, weights
 from cae.trial.config import Trial
-from cae.trial.evaluation import measure, pairs_of
+from cae.trial.evaluation import conclude, measure, pairs_of
+from cae.trial.networks import build, trained
 from cae.trial.optimizers import step
+from cae.trial.tasks import Table
 
 SAMPLES = 8
 """How many validation images every trial shows in its samples: the first ones, the same for all."""
@@ -32,20 +35,30 @@ class Epoch(NamedTuple):
     """The best one so far; 0 where none was finite."""
     final: dict[str, float] | None = None
     """test_* with the best epoch's weights; with the last epoch only."""
+    tables: Mapping[str, Table] = MappingProxyType({})
+    """What the task found at the end beyond numbers; with the last epoch only."""
     restored: bool = False
     """Whether it was trained before, and comes from the checkpoint."""
 
 
-def train(config: Trial, images: Resident, folder: Path, *, metric: str = "val_loss", mode: str = "min") -> Iterator[Epoch]:
+Needs = Mapping[str, Path]
+"""The folders of the trials that a trial needs, by the task's parameter."""
+
+
+def train(
+    config: Trial, images: Resident, folder: Path, *, metric: str = "val_loss", mode: str = "min", needs: Needs = MappingProxyType({})
+) -> Iterator[Epoch]:
     """Trains from the newest whole checkpoint in `folder` (or from nothing) to the last epoch.
 
     Yields every epoch from 1, those of the checkpoint without training them again. Writes the checkpoints, and the samples
     whenever `metric` is better (by `mode`, min or max) than in all epochs before. An epoch whose losses are not finite is
     yielded and is the last one.
     """
-    device, task = images.train.device, config.task
+    device, task = images.train.pixels.device, config.task
+    needed = {name: trained(trial, needs[name], device) for name, trial in config.needed().items()}
     torch.manual_seed(derive(config.seed, 0, "weights"))
     network = build(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    task.start_from(network, needed)
     optimizer = config.optimizer.build(network.parameters())
     rows: list[dict[str, float]] = []
     if saved := checkpoint.load_newest(folder):
@@ -56,8 +69,8 @@ def train(config: Trial, images: Resident, folder: Path, *, metric: str = "val_l
     for epoch in range(1, done + 1):
         last = epoch == config.epochs or not _finite(rows[epoch - 1])
         best_so_far = _best(rows[:epoch], metric, mode)
-        final = _test(config, network, images, folder, best_so_far) if last else None
-        yield Epoch(epoch, rows[epoch - 1], best_so_far, final, restored=True)
+        ending = _conclude(config, network, images, folder, best_so_far, needed) if last else ()
+        yield Epoch(epoch, rows[epoch - 1], best_so_far, *ending)._replace(restored=True)
         if last:
             return
 
@@ -68,53 +81,56 @@ def train(config: Trial, images: Resident, folder: Path, *, metric: str = "val_l
         if task.redraws or not task.corrupts:  # what is drawn per batch is drawn from the epoch's own generator
             train_pairs = Pairs(task, images.train, config.seed, epoch, "train")
         lr = config.schedule.next_lr(config.optimizer.lr, [row["val_loss"] for row in rows])
+        if (stage := task.stage(epoch, config.epochs)) != task.stage(epoch - 1, config.epochs) and epoch > 1:
+            optimizer = config.optimizer.build(network.parameters())
         for group in optimizer.param_groups:
             group["lr"] = lr
         torch.manual_seed(derive(config.seed, epoch, "layers"))
-        order = torch.randperm(len(images.train), generator=generator(config.seed, epoch, "order", "cpu")).to(device)
+        order = torch.randperm(len(images.train.pixels), generator=generator(config.seed, epoch, "order", "cpu")).to(device)
         network.train()
+        task.prepare(network, stage)
         total = torch.zeros((), device=device)  # summed on the device: reading it in each step would wait for the step
         for chosen in order.split(config.batch_size):
             given, target = train_pairs.batch(chosen)
             loss = task.criterion(network(given), target)
+            for term in task.terms(network).values():
+                loss = loss + term.mean()
             optimizer.zero_grad()
             loss.backward()
             step(optimizer)
             total += loss.detach() * len(chosen)
         row = {"train_loss": total.item() / len(order)}
-        trained = time.perf_counter()
+        stepped = time.perf_counter()
         row |= {f"val_{name}": value for name, value in measure(network, val_pairs).items()}
-        row |= {"lr": lr, "seconds": time.perf_counter() - started, "images_per_second": len(order) / (trained - started)}
+        row |= {"lr": lr, "seconds": time.perf_counter() - started, "images_per_second": len(order) / (stepped - started)}
         rows.append(row)
         if (new_best := _best(rows, metric, mode)) != best_epoch:
             best_epoch = new_best
             Checkpoint(weights(network), epoch, config.flat(), [row]).save(folder / checkpoint.BEST)
-            given, target = val_pairs.batch(torch.arange(min(SAMPLES, len(images.val)), device=device))
+            given, target = val_pairs.batch(torch.arange(min(SAMPLES, len(images.val.pixels)), device=device))
             with torch.inference_mode():
-                checkpoint.save_samples(folder, given, target, network(given), epoch)
+                pictures = [task.picture(given, image) for image in (target, network(given))]
+            checkpoint.save_samples(folder, given, pictures[0], pictures[1], epoch)
         state = checkpoint.optimizer_tensors(optimizer)
         checkpoint.save_last(folder, Checkpoint(weights(network), epoch, config.flat(), rows, state))
         last = epoch == config.epochs or not _finite(row)
-        yield Epoch(epoch, row, best_epoch, _test(config, network, images, folder, best_epoch) if last else None)
+        yield Epoch(epoch, row, best_epoch, *(_conclude(config, network, images, folder, best_epoch, needed) if last else ()))
         if last:
             return
 
 
-def build(config: Trial) -> nn.Module:
-    """The trial's network, its weights drawn from torch's global generator."""
-    shape = config.dataset.image_shape
-    return config.arch.build(config.task.input_shape(shape), config.task.output_shape(shape))
-
-
-def _test(config: Trial, network: nn.Module, images: Resident, folder: Path, best_epoch: int) -> dict[str, float]:
-    """test_* of the best epoch's weights; empty where no epoch was finite."""
+def _conclude(
+    config: Trial, network: nn.Module, images: Resident, folder: Path, best_epoch: int, needed: Mapping[str, nn.Module]
+) -> tuple[dict[str, float], dict[str, Table]]:
+    """test_* and the tables of the best epoch's weights; empty where no epoch was finite."""
     if not best_epoch:
-        return {}
+        return {}, {}
     best = checkpoint.load(folder / checkpoint.BEST)
     if best.epoch != best_epoch:
         raise RuntimeError(f"{checkpoint.BEST} holds epoch {best.epoch}, and the best one is {best_epoch}")
     network.load_state_dict(best.network)
-    return {f"test_{name}": value for name, value in measure(network, pairs_of(config.task, images.test, "test"), final=True).items()}
+    metrics, tables = conclude(network, config.task, images, needed)
+    return {f"test_{name}": value for name, value in metrics.items()}, tables
 
 
 def _best(rows: list[dict[str, float]], metric: str, mode: str) -> int:

@@ -11,12 +11,14 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from cae.trial import tasks
-from cae.trial.batches import Pairs, floats, generator
+from cae.trial.batches import Held, Pairs, floats, generator
 from cae.trial.config import Trial
 from cae.trial.datasets import Patches
+from cae.trial.networks import build
 from cae.trial.optimizers import Adam
 from cae.trial.tasks import Denoise, Reconstruct, Task
-from cae.trial.training import build
+
+LABELS = torch.zeros(48, dtype=torch.int64)
 
 BUILT_IN = {name: part for name, part in Task.registry.items() if part.__module__ == tasks.__name__}
 """The table that the tests loop over: a new task in tasks.py is tested with no further line here."""
@@ -39,7 +41,7 @@ def test_the_loss_of_a_registered_task_falls_in_a_few_steps(name: str, loss: str
     torch.manual_seed(0)
     network = build(trial.model_copy(update={"dataset": Patches(size=12), "task": task}))
     optimizer = Adam(lr=1e-2).build(network.parameters())
-    given, target = task.pairs(patches, seeded())
+    given, target = task.pairs(patches, LABELS, seeded())
     losses = []
     for _ in range(15):
         value = task.criterion(network(given), target)
@@ -54,7 +56,7 @@ def test_the_loss_of_a_registered_task_falls_in_a_few_steps(name: str, loss: str
 def test_the_pairs_of_a_registered_task_have_the_shapes_and_the_range_that_it_says(name: str, patches: Tensor) -> None:
     task: Task = BUILT_IN[name]()
     before = patches.clone()
-    given, target = task.pairs(patches, seeded())
+    given, target = task.pairs(patches, LABELS, seeded())
     assert (*given.shape[1:],) == task.input_shape((3, 12, 12))
     assert (*target.shape[1:],) == task.output_shape((3, 12, 12))
     assert all(images.min() >= 0 and images.max() <= 1 for images in (given, target))
@@ -64,7 +66,7 @@ def test_the_pairs_of_a_registered_task_have_the_shapes_and_the_range_that_it_sa
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_registered_task_measures_each_image_by_snake_case_names(name: str, patches: Tensor) -> None:
     task: Task = BUILT_IN[name]()
-    _, target = task.pairs(patches, seeded())
+    _, target = task.pairs(patches, LABELS, seeded())
     every, last = task.metrics(target, target), task.final_metrics(target, target)
     assert not every.keys() & last.keys()
     for metric, values in (every | last).items():
@@ -75,24 +77,24 @@ def test_a_registered_task_measures_each_image_by_snake_case_names(name: str, pa
 
 
 def test_reconstruct_asks_for_the_input_itself(patches: Tensor) -> None:
-    given, target = Reconstruct().pairs(patches, seeded())
+    given, target = Reconstruct().pairs(patches, LABELS, seeded())
     assert torch.equal(given, patches)
     assert torch.equal(target, patches)
 
 
 def test_denoise_adds_noise_of_the_deviation_asked_for_and_keeps_the_range(patches: Tensor) -> None:
-    given, target = Denoise(noise_factor=0.3).pairs(patches, seeded())
+    given, target = Denoise(noise_factor=0.3).pairs(patches, LABELS, seeded())
     assert torch.equal(target, patches)
     assert given.min() == 0
     assert given.max() == 1
     grey = torch.full((8, 3, 64, 64), 0.5)
-    noise = Denoise(noise_factor=0.1).pairs(grey, seeded())[0] - grey  # five deviations to either end: nothing is clipped
+    noise = Denoise(noise_factor=0.1).pairs(grey, LABELS, seeded())[0] - grey  # five deviations to either end: nothing is clipped
     assert noise.std().item() == pytest.approx(0.1, rel=0.02)
     assert noise.mean().item() == pytest.approx(0, abs=0.002)
 
 
 def test_denoise_draws_the_same_noise_from_the_same_seed_and_other_noise_from_another(patches: Tensor) -> None:
-    noisy = [Denoise().pairs(patches, seeded(seed))[0] for seed in (7, 7, 8)]
+    noisy = [Denoise().pairs(patches, LABELS, seeded(seed))[0] for seed in (7, 7, 8)]
     assert torch.equal(noisy[0], noisy[1])
     assert not torch.equal(noisy[0], noisy[2])
 
@@ -100,16 +102,16 @@ def test_denoise_draws_the_same_noise_from_the_same_seed_and_other_noise_from_an
 class _Negative(Denoise):
     """A task of a sweep file: from the noisy image to its negative. (A name with a `_` stays out of the registry.)"""
 
-    def pairs(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        return super().pairs(images, generator)[0], 1 - images
+    def pairs(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return super().pairs(images, labels, generator)[0], 1 - images
 
 
 @pytest.mark.parametrize("task", [_Negative(), Denoise(), Reconstruct()], ids=repr)
 def test_a_batch_has_the_targets_that_the_task_asks_for(task: Task) -> None:
     pixels = torch.arange(3 * 64, dtype=torch.uint8).reshape(3, 1, 8, 8)
     chosen = torch.tensor([2, 0])
-    given, target = Pairs(task, pixels, 0, 1, "train").batch(chosen)
-    every = task.pairs(floats(pixels), generator(0, 1, "train", "cpu"))
+    given, target = Pairs(task, Held(pixels, LABELS[: len(pixels)]), 0, 1, "train").batch(chosen)
+    every = task.pairs(floats(pixels), LABELS[: len(pixels)], generator(0, 1, "train", "cpu"))
     assert torch.equal(given, every[0][chosen])
     assert torch.equal(target, every[1][chosen])
 

@@ -22,8 +22,9 @@ from cae.trial.batches import Resident, floats
 from cae.trial.checkpoint import BEST, LAST, PREVIOUS, SAMPLES
 from cae.trial.config import Trial
 from cae.trial.evaluation import measure, pairs_of
+from cae.trial.networks import build
 from cae.trial.optimizers import SGD, Adam, RMSprop
-from cae.trial.training import Epoch, build, train
+from cae.trial.training import Epoch, train
 
 TIMES = ("seconds", "images_per_second")
 RECONSTRUCT: dict[str, Any] = {"task": "reconstruct"}
@@ -194,7 +195,11 @@ def test_only_the_last_epoch_comes_with_what_was_measured_at_the_end(plain: Whol
     network = build(plain.trial)
     network.load_state_dict(network_in(plain.folder, BEST))
     measured = measure(network, pairs_of(plain.trial.task, images.test, "test"), final=True)
-    assert plain.epochs[-1].final == {f"test_{name}": value for name, value in measured.items()}
+    final = plain.epochs[-1].final or {}
+    assert {name: value for name, value in final.items() if "baseline" not in name} == {f"test_{name}": v for name, v in measured.items()}
+    mean = floats(images.train.pixels).mean(0, keepdim=True)
+    assert final["test_baseline_mean_image"] == pytest.approx((floats(images.test.pixels) - mean).square().mean().item())
+    assert [row["images"] for row in plain.epochs[-1].tables["per_class"]] == torch.bincount(images.test.labels).tolist()
     assert "ssim" in measured
 
 
@@ -211,9 +216,9 @@ def test_each_epochs_metrics_are_those_of_the_weights_that_were_saved(whole: Who
 
 def test_validation_noise_is_the_same_for_every_seed(trial: Trial, images: Resident) -> None:
     noisy = [pairs_of(trial.override(DENOISE | {"seed": seed}).task, images.val, "val") for seed in (0, 9)]
-    every = torch.arange(len(images.val))
+    every = torch.arange(len(images.val.pixels))
     assert torch.equal(noisy[0].batch(every)[0], noisy[1].batch(every)[0])
-    assert torch.equal(noisy[0].batch(every)[1], floats(images.val))
+    assert torch.equal(noisy[0].batch(every)[1], floats(images.val.pixels))
 
 
 @pytest.mark.parametrize(("metric", "mode", "best_of"), [("val_loss", "min", min), ("val_psnr", "max", max), ("val_loss", "max", max)])
@@ -305,7 +310,7 @@ def test_the_samples_are_the_first_validation_images_and_the_best_epochs_output(
         assert sorted(samples.files) == ["epoch", "input", "output", "target"]
         assert samples["epoch"] == epochs[-1].best_epoch
         assert {samples[name].dtype for name in ("input", "target", "output")} == {np.dtype(np.uint8)}
-        np.testing.assert_array_equal(samples["target"], images.val[:8].numpy())
+        np.testing.assert_array_equal(samples["target"], images.val.pixels[:8].numpy())
         assert np.array_equal(samples["input"], samples["target"]) == (case is RECONSTRUCT)
         network = build(restless)
         network.load_state_dict(network_in(tmp_path, BEST))
