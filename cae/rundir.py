@@ -9,11 +9,12 @@
 Events of the journal; `time` is seconds since the epoch (UTC), and stands in every event:
 
     session   asked: [numbers], command, host, pid, versions, slots, cpus, gpus     a `run` begins
-    trial     trial, hash, config: {dotted: value}, axes: {key of the space: value}, sizes: {parameters, ...}
+    trial     trial, hash, config: {dotted: value}, axes: {key of the space: value}, sizes: {parameters, ...}; where they
+              apply, needs: {parameter: number of the trial that runs first}, needed: true (only others ask for it)
     start     trial, epoch (epochs already done)                                   a worker takes the trial
     epoch     trial, epoch, metrics: {train_loss, val_loss, lr, seconds, ...}; after a start also host, device, worker
     end       trial, state, reason (a sentence); and, where they apply, best_epoch, metrics (test_...), tables,
-              rung, value, cutoff, error (traceback)
+              rung, value, cutoff, error (traceback); tables: {name: [row, ...]}
     retry     trial, epoch (what it keeps; 0: it begins anew)                       an ended trial is asked for again
     close     reason: complete | interrupted | ...                                  a `run` ends
 
@@ -227,6 +228,11 @@ class Record:
     asked: bool = True
     """Whether the newest `run` asked for this trial: a space that was edited no longer asks for some."""
 
+    needs: dict[str, int] = field(default_factory=dict)
+    """The trials that have to be finished before this one begins, by the parameter that names them."""
+    needed: bool = False
+    """Whether only other trials ask for this one: it is shown, and not ranked."""
+
     @property
     def done(self) -> int:
         """The last epoch that is finished; 0 where none is."""
@@ -235,9 +241,9 @@ class Record:
     def best(self, metric: str, mode: str) -> tuple[int, float] | None:
         """Epoch and value of the best finite value of `metric`; the earliest of equals. None where there is none,
         or where the trial's state keeps it out of the ranking, or where nobody asks for it any more: its settings may be
-        other ones than those the sweep has now."""
+        other ones than those the sweep has now; or where only other trials need it."""
         values = [(epoch, row[metric]) for epoch, row in sorted(self.epochs.items()) if math.isfinite(row.get(metric, math.nan))]
-        if not values or not self.asked or self.state not in RANKED_STATES:
+        if not values or not self.asked or self.needed or self.state not in RANKED_STATES:
             return None
         return min(values, key=lambda pair: pair[1] if mode == "min" else -pair[1])
 
@@ -270,7 +276,10 @@ def apply(records: dict[int, Record], event: dict[str, Any]) -> None:
     elif kind == "trial":
         known = records.get(event["trial"])
         record = Record(event["trial"], event["hash"], event["config"], event["axes"], event["sizes"])
-        if known:  # the same trial, asked to go on for more epochs
+        record.needs, record.needed = event.get("needs", {}), event.get("needed", False)
+        if known and known.hash == record.hash:  # asked for by others only before, or now
+            known.needs, known.needed, record = record.needs, record.needed, known
+        elif known:  # the same trial, asked to go on for more epochs
             record.epochs, record.epoch_times, record.starts = known.epochs, known.epoch_times, known.starts
             record.state, record.end = ("interrupted", {}) if known.state == "finished" else (known.state, known.end)
         records[record.number] = record

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,17 +41,21 @@ class Stop:
 class Rungs:
     """The values that trials had at each rung, in the order of their coming, and the decision for each."""
 
-    def __init__(self, rungs: Iterable[int], *, mode: str, reduction_factor: float, min_trials: int = 1) -> None:
+    def __init__(
+        self, rungs: Iterable[int], *, mode: str, reduction_factor: float, min_trials: int = 1, exempt: Collection[int] = ()
+    ) -> None:
         self.values: dict[int, list[float]] = {rung: [] for rung in rungs}  # each sorted, the worst first
         self.judged: set[tuple[int, int]] = set()
         self.sign = 1.0 if mode == "max" else -1.0
         self.reduction_factor = reduction_factor
         self.min_trials = min_trials
+        self.exempt = exempt
+        """Trials that are no part of the contest: others need them."""
 
     def report(self, trial: int, epoch: int, value: float) -> Stop | None:
         """Enters a trial's value; a Stop if the trial has to end here. A trial is judged once at each rung, at that very
         epoch; a value that is not finite is neither entered nor judged: its trial ends by itself, as diverged."""
-        if epoch not in self.values or (trial, epoch) in self.judged or not math.isfinite(value):
+        if trial in self.exempt or epoch not in self.values or (trial, epoch) in self.judged or not math.isfinite(value):
             return None
         self.judged.add((trial, epoch))
         before = self.values[epoch]
@@ -81,11 +85,11 @@ def _percentile(ascending: list[float], share: float) -> float:
     return ascending[low] + (ascending[high] - ascending[low]) * (position - low)
 
 
-def rungs_of(scheduler: ASHA | None, rungs: list[int], mode: str) -> Rungs:
+def rungs_of(scheduler: ASHA | None, rungs: list[int], mode: str, exempt: Collection[int] = ()) -> Rungs:
     """The rungs of a sweep; without a scheduler there are none, and nothing is stopped."""
     if not scheduler:
         return Rungs([], mode=mode, reduction_factor=2)
-    return Rungs(rungs, mode=mode, reduction_factor=scheduler.reduction_factor, min_trials=scheduler.min_trials)
+    return Rungs(rungs, mode=mode, reduction_factor=scheduler.reduction_factor, min_trials=scheduler.min_trials, exempt=exempt)
 
 
 class JournaledASHA(ASHAScheduler):

@@ -15,10 +15,11 @@ from cae.rundir import Record, RunDir, direction
 from cae.sweep.spec import from_config
 from cae.trial import checkpoint
 from cae.trial.batches import Resident
-from cae.trial.config import identity
+from cae.trial.config import fingerprint_of, identity
+from cae.trial.datasets import Dataset
 from cae.trial.evaluation import measure, pairs_of
 from cae.trial.model import save_model
-from cae.trial.training import build
+from cae.trial.networks import build
 
 TOLERANCE = 1e-6
 """How far a re-evaluated metric may be from the journal's, absolutely for values below 1 and relatively above."""
@@ -73,7 +74,11 @@ def export(run: RunDir, ranked: Ranked, folder: Path, data_folders: Sequence[Pat
         images = trial.dataset.load(data_folders)
     except ValueError as error:
         raise UserError(str(error)) from None
-    if identity(record.config, images.fingerprint, trial.code()) != record.hash:
+
+    def known(dataset: Dataset) -> str:
+        return (images if dataset == trial.dataset else dataset.load(data_folders)).fingerprint
+
+    if identity(record.config, fingerprint_of(trial, known), trial.code()) != record.hash:
         raise UserError(f"the images of {trial.dataset.name} are not the ones that trial {record.number} was trained on")
     device = torch.device("cuda" if torch.cuda.is_available() and record.starts[-1].get("device", "cpu") != "cpu" else "cpu")
     network = build(trial).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

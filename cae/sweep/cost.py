@@ -10,7 +10,7 @@ import torch
 from cae.sweep.connect import Resources
 from cae.sweep.plan import Plan, PlannedTrial, dataset_key
 from cae.sweep.progress import predict
-from cae.trial.training import build
+from cae.trial.networks import build
 
 PROBES = 3
 PROBE_SECONDS = 0.25

@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # torch comes with them, and `status` has to be quick
 
 PIPE_WIDTH = 160
 """Of a table that goes to no terminal: wide enough that nothing is cut."""
+MOST_COLUMNS = 7
+"""Axes beyond these share one column."""
 CHECKPOINT_COPIES = 3 * 2 + 1
 """Sizes of a network that a trial may hold: last and previous with two moments of the optimizer each, and best."""
 
@@ -34,16 +36,29 @@ def show_plan(prepared: Prepared, resources: Resources, file: Path | None) -> No
     console = Console() if Console().is_terminal else Console(width=PIPE_WIDTH)
     costs = estimate(plan, resources)
     axes = list(plan.axes)
+    merged = len(axes) > MOST_COLUMNS
+    batch_norm = any("total_parameters" in planned.sizes for planned in plan.trials)
     table = Table(box=None, header_style="bold", padding=(0, 2))
-    names = [axis.split(".", 1)[-1].replace("_", "_\n") for axis in axes]
-    for column in ("trial", "state", *names, "parameters", "code", "MFLOP", "epochs", "s/epoch"):
-        table.add_column(escape(column), justify="right")
+    names = ["settings"] if merged else [axis.split(".", 1)[-1].replace("_", "_\n") for axis in axes]
+    counted = ["parameters", *(["with running\nstatistics"] if batch_norm else [])]
+    for column in ("trial", "state", *names, *counted, "code", "MFLOP", "epochs", "s/epoch"):
+        table.add_column(escape(column), justify="left" if column == "settings" else "right")
     rows = []
     for planned, seconds in zip(plan.trials, costs.seconds_per_epoch, strict=True):
-        state = planned.record.state if planned.record else "new"
+        state = (planned.record.state if planned.record else "new") + (" (needed)" if planned.needed else "")
         point = [shown(planned.axes.get(axis, "")) for axis in axes]
+        if merged:
+            settings = (f"{axis.split('.', 1)[-1]} {shown(value) or 'none'}" for axis, value in planned.axes.items())
+            point = [", ".join(settings) or "the base itself"]
         sizes = planned.sizes
-        cells = [f"{sizes['parameters']:,}", shown(sizes.get("latent_values", "")), shown(sizes["megaflops"]), str(planned.trial.epochs)]
+        total = [f"{sizes.get('total_parameters', sizes['parameters']):,}"] if batch_norm else []
+        cells = [
+            f"{sizes['parameters']:,}",
+            *total,
+            shown(sizes.get("latent_values", "")),
+            shown(sizes["megaflops"]),
+            str(planned.trial.epochs),
+        ]
         table.add_row(str(planned.number), state, *map(escape, point), *cells, f"{seconds:.2g}")
         row = {"trial": planned.number, "hash": planned.hash, "state": state, "seconds_per_epoch": round(seconds, 3)}
         rows.append(row | planned.trial.flat() | planned.axes | sizes)

@@ -16,7 +16,7 @@ from ray.tune.search.variant_generator import generate_variants
 
 from cae.rundir import FINAL_STATES, Record
 from cae.sweep.spec import Space, Sweep
-from cae.trial.config import ConfigError, Trial, identity
+from cae.trial.config import ConfigError, Trial, fingerprint_of, identity
 from cae.trial.datasets import Dataset, Images
 
 LoadImages = Callable[[Dataset], Images]
@@ -34,6 +34,10 @@ class PlannedTrial:
     axes: dict[str, Any]
     """The keys of the space, with this trial's values."""
     sizes: dict[str, Any]
+    needs: dict[str, int] = field(default_factory=dict)
+    """The trials that have to be finished before this one begins, by the task's parameter."""
+    needed: bool = False
+    """Whether only other trials ask for this one."""
     record: Record | None = None
     """What the journal already knows of it."""
     retry: bool = False
@@ -95,23 +99,28 @@ def make_plan(
     """
     chosen = sweep.budget(budget) | dict(settings or {})
     own_limit = chosen.pop("max_trials", None)
+    seeds = chosen.pop("seeds", sweep.seeds)
+    if not isinstance(seeds, int) or seeds < 1:
+        raise ConfigError([f"seeds = {seeds!r}: should be a whole number above 0"])
+    sweep = sweep.model_copy(update={"seeds": seeds})
     limit = max_trials or own_limit
     if limit is not None and (not isinstance(limit, int) or limit < 1):
         raise ConfigError([f"max_trials = {limit!r}: should be a whole number above 0"])
     if budget == "smoke":  # the embedded images have parameters of their own
         sweep = sweep.model_copy(update={"space": [_without_dataset(space) for space in sweep.spaces()]})
     points, space_size = _points(sweep, chosen, limit)
-    built, duplicates = _build(sweep, points, chosen)
-    sizes = _check(sweep, [trial for trial, _ in built])
+    asked, duplicates = _build(sweep, points, chosen)
+    built = _with_needed(asked)
+    sizes = _check(sweep, [trial for trial, _ in asked], [trial for trial, _, _ in built])
     images = {}
-    for trial, _ in built:
+    for trial, _, _ in built:
         key = dataset_key(trial.dataset)
         if key not in images:
             images[key] = load(trial.dataset)
-    fingerprints = (images[dataset_key(trial.dataset)].fingerprint for trial, _ in built)
+    fingerprints = (fingerprint_of(trial, lambda dataset: images[dataset_key(dataset)].fingerprint) for trial, _, _ in built)
     hashed = [(fingerprint, *one, size) for fingerprint, one, size in zip(fingerprints, built, sizes, strict=True)]
     trials = _number(hashed, records or {}, retry)
-    full, here = sweep.base.flat(), built[0][0].flat()
+    full, here = sweep.base.flat(), asked[0][0].flat()
     changed = [key for key in here | full if here.get(key) != full.get(key) and any(_within(key, name) for name in chosen)]
     overrides = {key: {"full": _told(full.get(key, "no such")), "here": _told(here.get(key, "no such"))} for key in changed}
     return Plan(sweep, trials, images, _axes(sweep, chosen), overrides, space_size, duplicates)
@@ -129,7 +138,7 @@ def _within(key: str, name: str) -> bool:
 
 
 def _without_dataset(space: Space) -> Space:
-    return {key: word for key, word in space.items() if not key.startswith("dataset.")}
+    return {key: word for key, word in space.items() if not key.startswith("dataset.") and ".dataset." not in key}
 
 
 def _points(sweep: Sweep, chosen: Mapping[str, Any], limit: int | None) -> tuple[list[dict[str, Any]], int]:
@@ -171,7 +180,26 @@ def _build(sweep: Sweep, points: list[dict[str, Any]], chosen: Mapping[str, Any]
     return list(distinct.values()), len(points) * sweep.seeds - len(distinct)
 
 
-def _check(sweep: Sweep, trials: list[Trial]) -> list[dict[str, Any]]:
+def _with_needed(asked: list[tuple[Trial, dict[str, Any]]]) -> list[tuple[Trial, dict[str, Any], bool]]:
+    """The trials asked for, and before them those that they need and nobody asks for, each once, with a mark."""
+    known = {json.dumps(trial.flat(), sort_keys=True) for trial, _ in asked}
+    needed: list[tuple[Trial, dict[str, Any], bool]] = []
+
+    def visit(trial: Trial) -> None:
+        for one in trial.needed().values():
+            visit(one)
+            if (key := json.dumps(one.flat(), sort_keys=True)) not in known:
+                known.add(key)
+                needed.append((one, {}, True))
+
+    for trial, _ in asked:
+        visit(trial)
+    also = {json.dumps(one.flat(), sort_keys=True) for trial, _ in asked for one in trial.needed().values()}
+    first = sorted(asked, key=lambda pair: json.dumps(pair[0].flat(), sort_keys=True) not in also)  # stable: the others keep their order
+    return [*needed, *((trial, axes, False) for trial, axes in first)]
+
+
+def _check(sweep: Sweep, asked: list[Trial], trials: list[Trial]) -> list[dict[str, Any]]:
     """The sizes of every trial's network. Raises ConfigError with every trial that cannot be trained, and why."""
     mistakes: Counter[str] = Counter()
 
@@ -188,8 +216,8 @@ def _check(sweep: Sweep, trials: list[Trial]) -> list[dict[str, Any]]:
             found.append(sizes(key))
         except ConfigError as error:
             mistakes.update(error.messages)
-    mistakes.update({message: len(trials) for message in _idle_in_all(sweep.base, trials)})
-    if not mistakes and trials and sweep.metric not in (names := trials[0].metric_names()):
+    mistakes.update({message: len(trials) for message in _idle_in_all(sweep.base, asked)})
+    if not mistakes and asked and sweep.metric not in (names := asked[0].metric_names()):
         mistakes[f"metric = {sweep.metric!r} is not one that these trials report: there are {', '.join(names)}"] += len(trials)
     if mistakes:
         raise ConfigError(_counted(mistakes, len(trials)))
@@ -214,25 +242,29 @@ def _counted(mistakes: Counter[str], total: int) -> list[str]:
 
 
 def _number(
-    hashed: list[tuple[str, Trial, dict[str, Any], dict[str, Any]]], records: Mapping[int, Record], retry: tuple[str, ...]
+    hashed: list[tuple[str, Trial, dict[str, Any], bool, dict[str, Any]]], records: Mapping[int, Record], retry: tuple[str, ...]
 ) -> list[PlannedTrial]:
     """Numbers the trials (each with its images' fingerprint): one that the journal knows keeps its number; one that asks for
     more epochs of a trial that is no longer asked for takes that one's, and goes on from there; the others count on."""
     by_hash = {record.hash: record for record in records.values()}
-    keys = [identity(trial.flat(), fingerprint, trial.code()) for fingerprint, trial, _, _ in hashed]
+    keys = [identity(trial.flat(), fingerprint, trial.code()) for fingerprint, trial, *_ in hashed]
     asked = set(keys)
     left = {key: record for key, record in by_hash.items() if key not in asked}
     lengths = sorted({record.config["epochs"] for record in left.values()}, reverse=True)
-    planned = []
+    planned: list[PlannedTrial] = []
+    numbers: dict[str, int] = {}
     next_number = max(records, default=0) + 1
-    for key, (fingerprint, trial, axes, sizes) in zip(keys, hashed, strict=True):
+    for key, (fingerprint, trial, axes, needed, sizes) in zip(keys, hashed, strict=True):
         record = by_hash.get(key)
         if not record:  # the same trial, images and all, but for its number of epochs
             shorter = [trial.flat() | {"epochs": epochs} for epochs in lengths if epochs < trial.epochs]
             earlier = (identity(flat, fingerprint, trial.code()) for flat in shorter)
             record = next((left.pop(one) for one in earlier if one in left), None)
         again = record is not None and record.state in retry
-        planned.append(PlannedTrial(record.number if record else next_number, key, trial, axes, sizes, record, again))
+        number = record.number if record else next_number
+        needs = {name: numbers[repr(one)] for name, one in trial.needed().items()}
+        planned.append(PlannedTrial(number, key, trial, axes, sizes, needs, needed, record, again))
+        numbers[repr(trial)] = number
         next_number += record is None
     return planned
 

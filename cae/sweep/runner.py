@@ -122,7 +122,7 @@ def run_plan(plan: Plan, run: RunDir, sweep_file: Path, resources: Resources, *,
     journal = Journal(run)
     try:
         records = run.records()
-        rungs = rungs_of(plan.sweep.scheduler, plan.rungs, plan.sweep.mode)
+        rungs = rungs_of(plan.sweep.scheduler, plan.rungs, plan.sweep.mode, {planned.number for planned in plan.trials if planned.needed})
         decided = rungs.replay(run.events(), plan.sweep.metric)
         recorder = _Recorder(run, plan, journal, records, JournaledASHA(rungs, plan.sweep.metric, plan.sweep.mode), watch)
         _open(recorder, resources, command)
@@ -143,9 +143,10 @@ def _open(recorder: _Recorder, resources: Resources, command: str) -> None:
     run, plan = recorder.run, recorder.plan
     for planned in plan.trials:
         known = recorder.records.get(planned.number)
-        if not known or known.hash != planned.hash:
-            flat = planned.trial.flat()
-            recorder.write("trial", trial=planned.number, hash=planned.hash, config=flat, axes=planned.axes, sizes=planned.sizes)
+        if not known or known.hash != planned.hash or known.needed != planned.needed:
+            said = {"config": planned.trial.flat(), "axes": planned.axes, "sizes": planned.sizes}
+            said |= {"needs": planned.needs} if planned.needs else {}
+            recorder.write("trial", trial=planned.number, hash=planned.hash, **said, **({"needed": True} if planned.needed else {}))
             known = recorder.records[planned.number]
         if planned.retry and known.state in FINAL_STATES:
             anew = known.state == "diverged"  # it would diverge again from where it stands
@@ -161,7 +162,7 @@ def _open(recorder: _Recorder, resources: Resources, command: str) -> None:
 def _supervise(recorder: _Recorder, sweep_file: Path, resources: Resources) -> None:
     """Ray ends a whole sweep for some failures of one trial (its out-of-memory kill of a running step is one): as long as
     there is progress, what is left is run again."""
-    while remaining := [planned for planned in recorder.plan.trials if recorder.records[planned.number].state not in FINAL_STATES]:
+    while remaining := _ready(recorder):
         before = sum(record.done for record in recorder.records.values())
         try:
             _fit(recorder, remaining, sweep_file, resources)
@@ -171,11 +172,25 @@ def _supervise(recorder: _Recorder, sweep_file: Path, resources: Resources) -> N
                 raise
             why = f"Ray ended the sweep ({type(error).__name__}: {error})"
         left = [planned for planned in remaining if recorder.records[planned.number].state not in FINAL_STATES]
-        if recorder.stopping or not left:
+        if recorder.stopping:
             return
+        if not left:
+            continue
         if sum(record.done for record in recorder.records.values()) == before:
             raise RunError(f"{why}, without one more epoch")
         print(f"{why}; going on with what is left", file=sys.stderr)
+
+
+def _ready(recorder: _Recorder) -> list[PlannedTrial]:
+    """What is left and has all that it needs. A trial whose need ended otherwise than finished can never run: it failed."""
+    records = recorder.records
+    for planned in recorder.plan.trials:  # those that others need come first
+        for name, number in planned.needs.items():
+            state = records[number].state
+            if records[planned.number].state not in FINAL_STATES and state in FINAL_STATES and state != "finished":
+                recorder.end(planned.number, "failed", f"it needs trial {number} (task.{name}), which is {state}")
+    left = [planned for planned in recorder.plan.trials if records[planned.number].state not in FINAL_STATES]
+    return [planned for planned in left if all(records[number].state == "finished" for number in planned.needs.values())]
 
 
 def _fit(recorder: _Recorder, remaining: list[PlannedTrial], sweep_file: Path, resources: Resources) -> None:
@@ -185,9 +200,10 @@ def _fit(recorder: _Recorder, remaining: list[PlannedTrial], sweep_file: Path, r
         configs={planned.number: planned.trial.flat() for planned in remaining},
         done={planned.number: recorder.records[planned.number].done for planned in remaining},
         dataset_keys={planned.number: dataset_key(planned.trial.dataset) for planned in remaining},
+        needs={planned.number: {name: run.trial(need).resolve() for name, need in planned.needs.items()} for planned in remaining},
         sweep_file=sweep_file.resolve(),
+        rules={p.number: ("val_loss", "min") if p.needed else (plan.sweep.metric, plan.sweep.mode) for p in remaining},
         metric=plan.sweep.metric,
-        mode=plan.sweep.mode,
         cpus=resources.cpus_per_trial,
         gpus=resources.gpus_per_trial,
     )

@@ -11,14 +11,15 @@ from types import ModuleType
 from typing import Annotated, Any, Literal
 
 from annotated_types import Gt
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, field_validator, model_validator
 
 from cae.errors import UserError
+from cae.sweep import claims as claims_
 from cae.trial.config import ConfigError, Trial, explain, from_flat
 from cae.trial.part import MISTAKES
 
 Space = Mapping[str, Any]
-PUBLISHED = ("report", "where", "quantity", "value", "unit", "definition", "metric", "trials", "comment")
+PUBLISHED = ("report", "where", "quantity", "value", "unit", "definition", "provenance", "metric", "trials", "comment")
 """Columns of a file of published numbers; `quantity` and `value` have to be there. README and cae/report say what each means."""
 
 
@@ -63,9 +64,11 @@ class Sweep(BaseModel):
     seeds: PositiveInt = 1
     """Each configuration runs with the seeds base.seed, base.seed + 1, ..."""
     budgets: dict[str, dict[str, Any]] = {}
-    """Named overrides (dotted names, and `max_trials`). `full` is the base itself; `smoke` is built in."""
+    """Named overrides (dotted names, `seeds` and `max_trials`). `full` is the base itself; `smoke` is built in."""
     published: str | None = None
     """A CSV file of published numbers, relative to the sweep file."""
+    claims: list[claims_.Claim] = []
+    """What the report claims, each to be judged from the trials (see cae/sweep/claims.py)."""
     title: str = ""
 
     def spaces(self) -> list[Space]:
@@ -79,6 +82,13 @@ class Sweep(BaseModel):
         if name not in budgets:
             raise ConfigError([f"--budget {name} is not one of this sweep's: there are {', '.join([*budgets, 'smoke'])}"])
         return budgets[name]
+
+    @model_validator(mode="after")
+    def _claims(self) -> Sweep:
+        own = [*self.base.flat(), *(key for space in self.spaces() for key in space)]
+        if told := claims_.mistakes(self.claims, own):
+            raise ValueError("; ".join(told))
+        return self
 
     @field_validator("space")
     @classmethod
@@ -100,7 +110,9 @@ def _smoke(base: Trial) -> dict[str, Any]:
     channels, height, _ = base.dataset.image_shape
     images = {"dataset": "digits" if channels == 1 else "patches", "dataset.size": min(height, 96)}  # as large as patches are
     sizes = {"dataset.train_images": 128, "dataset.val_images": 64, "dataset.test_images": 64}
-    return images | sizes | {"epochs": 2, "batch_size": 32, "max_trials": 4}
+    needed = {f"task.{name}.{key}": value for name, trial in base.needed().items() for key, value in _smoke(trial).items()}
+    needed = {key: value for key, value in needed.items() if not key.endswith("max_trials")}
+    return images | sizes | needed | {"epochs": 2, "batch_size": 32, "max_trials": 4}
 
 
 class SweepFile(BaseModel):
@@ -157,7 +169,7 @@ def read_sweep_file(path: Path) -> SweepFile:
 
 def _explain(error: ValidationError) -> list[str]:
     parts: list[type[BaseModel]] = [part for kind in Trial.PARTS.values() for part in kind.registry.values()]
-    parts += [Trial, Sweep, ASHA]
+    parts += [Trial, Sweep, ASHA, *claims_.KINDS]
     names = {one.__name__: list(one.model_fields) for one in parts}
     return explain(error, f"{error.title}.", valid=names.get(error.title, []))
 

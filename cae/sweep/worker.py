@@ -38,9 +38,13 @@ class Job:
     done: dict[int, int]
     """Epochs that the journal already holds."""
     dataset_keys: dict[int, str]
+    needs: dict[int, dict[str, Path]]
+    """The folders of the trials that each one needs, by the task's parameter."""
     sweep_file: Path
+    rules: dict[int, tuple[str, str]]
+    """By which metric each trial's epochs are ranked, and its mode."""
     metric: str
-    mode: str
+    """The sweep's, by which its scheduler judges."""
     cpus: float
     gpus: float
 
@@ -86,7 +90,7 @@ class Worker(tune.Trainable):
                 f"{time.strftime('%F %T')} epoch {epoch.epoch}{source}: "
                 + " ".join(f"{name}={value:.6g}" for name, value in epoch.row.items())
             )
-        judged = {"epoch": epoch.epoch, self.job.metric: epoch.row[self.job.metric]}
+        judged = {"epoch": epoch.epoch, self.job.metric: epoch.row.get(self.job.metric, math.nan)}
         result = place | judged | {"row": epoch.row, "done": epoch.final is not None}
         if epoch.final is not None:
             result["end"] = _ending(epoch)
@@ -95,7 +99,8 @@ class Worker(tune.Trainable):
     def _train(self) -> Iterator[Epoch]:
         print(f"{time.strftime('%F %T')} trial {self.number} on {socket.gethostname()}, {self.device_name}, process {os.getpid()}")
         config = self._config()
-        epochs = train(config, self._images(), self.folder, metric=self.job.metric, mode=self.job.mode)
+        metric, mode = self.job.rules[self.number]
+        epochs = train(config, self._images(), self.folder, metric=metric, mode=mode, needs=self.job.needs[self.number])
         done = self.job.done[self.number]
         for epoch in epochs:
             if epoch.epoch > done or epoch.final is not None:  # the journal has the others
@@ -127,7 +132,8 @@ def _ending(epoch: Epoch) -> dict[str, Any]:
     if not all(map(math.isfinite, losses)):
         reason = f"epoch {epoch.epoch}: train_loss {losses[0]} and val_loss {losses[1]} are not both finite"
         return {"state": "diverged", "reason": reason, "best_epoch": epoch.best_epoch, "metrics": epoch.final}
-    return {"state": "finished", "reason": f"all {epoch.epoch} epochs", "best_epoch": epoch.best_epoch, "metrics": epoch.final}
+    found = {"best_epoch": epoch.best_epoch, "metrics": epoch.final, "tables": dict(epoch.tables)}
+    return {"state": "finished", "reason": f"all {epoch.epoch} epochs", **found}
 
 
 def choose_device(gpus: float) -> tuple[torch.device, str]:
