@@ -50,7 +50,8 @@ def _write(results: tables.Results, folder: RunDir) -> Path:
     rows = published.compare(results)
     sections = [answer(results, rows) for answer in SECTIONS.values()]
     tables.write(results, folder)
-    verdicts = {"sections": {section.id: section.verdict for section in sections}, "published": rows}
+    judged = next(section.data.get("rows", []) for section in sections if section.id == "claims")
+    verdicts = {"sections": {section.id: section.verdict for section in sections}, "published": rows, "claims": judged}
     write_whole(folder.verdicts_json, json.dumps(_plain(verdicts), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     write_whole(folder.report_html, render(results, sections))
     return folder.report_html

@@ -43,7 +43,7 @@ def compare(results: tables.Results) -> list[dict[str, Any]]:
     rows = []
     for run in results.runs:
         trials = results.ranked[results.ranked["run"] == run.name]
-        asked = [number for number, record in run.records.items() if record.asked]
+        asked = [number for number, record in run.records.items() if record.asked and not record.needed]
         every = results.trials[(results.trials["run"] == run.name) & results.trials["trial"].isin(asked)]
         sizes = {name for record in run.records.values() for name in record.sizes}
         for row in run.sweep.get("published") or []:

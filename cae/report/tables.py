@@ -73,11 +73,12 @@ class Results:
 
     @functools.cached_property
     def values(self) -> pd.Series[float]:
-        """The sweep's metric at each trial's best epoch; NaN where there is none or it is not finite."""
+        """The sweep's metric at each trial's best epoch; NaN where there is none, it is not finite, or only others need the trial."""
         if self.metric not in self.trials:
             return pd.Series(np.nan, index=self.trials.index, dtype=float)
         values = pd.to_numeric(self.trials[self.metric], errors="coerce").astype(float)
-        return values.where(np.isfinite(values))
+        needed = [record.needed for run in self.runs for record in run.records.values()]
+        return values.where(np.isfinite(values) & ~np.array(needed, dtype=bool))
 
     @functools.cached_property
     def ranked(self) -> pd.DataFrame:
@@ -155,8 +156,8 @@ def _axes(run: Run) -> dict[str, dict[str, Any]]:
 
 
 def _trials(runs: list[Run], metric: str, mode: str) -> pd.DataFrame:
-    rows = [_row(run.name, record, metric, mode) for run in runs for record in run.records.values()]
-    groups = ("what", "axes", "best", "done", "test", "last", "sizes", "config", "where", "end")
+    rows = [_row(run.name, record, metric, mode) | _needed_by(run, record) for run in runs for record in run.records.values()]
+    groups = ("what", "need", "axes", "best", "done", "test", "last", "sizes", "config", "where", "end")
     columns = dict.fromkeys(name for group in groups for row in rows for name in row[group])
     flat = [{name: value for group in reversed(groups) for name, value in row[group].items()} for row in rows]
     return pd.DataFrame({name: column([row.get(name) for row in flat]) for name in columns or [*KEY, "state", "reason"]})
@@ -191,6 +192,14 @@ def _row(run: str, record: Record, metric: str, mode: str) -> dict[str, dict[str
             "hash": record.hash,
         },
     }
+
+
+def _needed_by(run: Run, record: Record) -> dict[str, dict[str, Any]]:
+    """Which trials can begin only once this one is finished; a column where there are such."""
+    if not any(other.needs for other in run.records.values()):
+        return {"need": {}}
+    others = [str(other.number) for other in run.records.values() if record.number in other.needs.values()]
+    return {"need": {"needed_by": ", ".join(others) or None}}
 
 
 def best_epoch(record: Record, metric: str, mode: str) -> int | None:

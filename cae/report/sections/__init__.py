@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cae.report.sections import charts, failures, images, ranking, record, stopping
+from cae.report.sections import charts, claims, failures, findings, images, ranking, record, stopping
 from cae.report.sections.base import Section
 from cae.report.tables import Results
 
@@ -13,12 +13,15 @@ SECTIONS: dict[str, Callable[[Results, list[dict[str, Any]]], Section]] = {
     "summary": ranking.summary,
     "best": ranking.best,
     "published": ranking.published_numbers,
+    "claims": claims.claims,
     "progress": charts.progress,
     "parallel": charts.parallel,
     "axes": charts.axes,
     "curves": charts.curves,
     "stopping": stopping.stopping,
     "images": images.images,
+    "baselines": findings.baselines,
+    "findings": findings.findings,
     "failures": failures.failures_section,
     "trials": record.trials,
     "about": record.about,
