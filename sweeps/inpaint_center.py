@@ -26,7 +26,7 @@ CIFAR: dict[str, Any] = {"dataset": "cifar10", "dataset.split": "pooled", "datas
 FEW: dict[str, Any] = {"dataset.train_images": 3_000, "dataset.val_images": 1_000, "dataset.test_images": 1_000, "epochs": 4}
 SMOKE: dict[str, Any] = {
     "dataset": "patches", "dataset.size": 16, "dataset.train_images": 64, "dataset.val_images": 32, "dataset.test_images": 32,
-    "epochs": 2, "batch_size": 32, "max_trials": 6,
+    "epochs": 2, "batch_size": 32, "max_trials": 3,
 }  # fmt: skip
 BN, V1, V2 = "arch.batch_norm", [16, 32, 64, 64], [16, 16, 32, 32, 64, 64]
 PLAIN: dict[str, Any] = {
