@@ -65,6 +65,12 @@ sweep = Sweep(
 '''
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Sums of floats depend on how many threads share them, in the last bit."""
+    torch.set_num_threads(1)
+
+
 def planned(base: Trial, space: Any, **options: Any) -> Plan:
     return make_plan(Sweep(base=base, space=space), lambda dataset: dataset.load([]), **options)
 
