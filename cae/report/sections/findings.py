@@ -51,7 +51,7 @@ def baselines(results: Results, _rows: list[dict[str, Any]]) -> Section:
         "Against trivial answers",
         verdict,
         how=f"{how}{floor}{out}".strip(),
-        data={"tables": [table("Test losses beside those of trivial answers", frame)]},
+        data={"id": "baselines", "tables": [table("Test losses beside those of trivial answers", frame)]},
     )
 
 
@@ -77,7 +77,7 @@ def findings(results: Results, _rows: list[dict[str, Any]]) -> Section:
         "What the test images show",
         f"{said} tables of the test images, by the weights of the best epoch; the best trial is the first.{cut}",
         how="Made by each trial's task at its end. A trial that only others need comes after the ranked ones.",
-        data={"tables": shown},
+        data={"id": "findings", "tables": shown},
     )
 
 
