@@ -15,11 +15,13 @@ if TYPE_CHECKING:
         CorrelatesWith,
         FallsWith,
         LargestAt,
+        LargestRows,
         MoreImportantThan,
         NoDifference,
         NotTestable,
         RisesWith,
         SmallestAt,
+        SmallestRows,
         Threshold,
     )
     from cae.sweep.spec import ASHA, Sweep
@@ -39,8 +41,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "cae.sweep.claims": (
-        "BetterThan", "Compares", "CorrelatesWith", "FallsWith", "LargestAt", "MoreImportantThan", "NoDifference", "NotTestable",
-        "RisesWith", "SmallestAt", "Threshold",
+        "BetterThan", "Compares", "CorrelatesWith", "FallsWith", "LargestAt", "LargestRows", "MoreImportantThan", "NoDifference",
+        "NotTestable", "RisesWith", "SmallestAt", "SmallestRows", "Threshold",
     ),
     "cae.sweep.spec": ("ASHA", "Sweep"),
     "cae.trial.architecture": ("Architecture",),
@@ -62,9 +64,9 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "ASHA", "SGD", "Adam", "Architecture", "BetterThan", "Cifar10", "Classifier", "Classify", "Colorize", "Compares", "Complete",
     "Constant", "ConvAutoencoder", "CorrelatesWith", "Dataset", "Denoise", "DenseAutoencoder", "Digits", "FallsWith", "FashionMnist",
-    "ImageFolder", "Inpaint", "LargestAt", "Mnist", "MoreImportantThan", "NoDifference", "NotTestable", "Optimizer", "Patches",
-    "RMSprop", "Reconstruct", "ReduceOnPlateau", "RisesWith", "Schedule", "SmallestAt", "Sweep", "Task", "Threshold", "Trial", "Vae",
-    "VariationalAutoencoder", "load_model",
+    "ImageFolder", "Inpaint", "LargestAt", "LargestRows", "Mnist", "MoreImportantThan", "NoDifference", "NotTestable", "Optimizer",
+    "Patches", "RMSprop", "Reconstruct", "ReduceOnPlateau", "RisesWith", "Schedule", "SmallestAt", "SmallestRows", "Sweep",
+    "Task", "Threshold", "Trial", "Vae", "VariationalAutoencoder", "load_model",
 ]  # fmt: skip
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from cae.report import published, tables, words
+from cae.report.evidence import Missing, View, same, told
 from cae.report.figures import scales
 from cae.report.statistics import Contrast, holm, importances, paired, spearman, tail
 
@@ -31,10 +32,6 @@ BARE = "none: a size of the network, in which there is no chance"
 BOOTSTRAPS = 199
 LEAST_FOREST = 20
 """With fewer trials, a forest has too few that it did not see."""
-
-
-class Missing(Exception):
-    """What a claim needs is not in this run; says what."""
 
 
 class Found(NamedTuple):
@@ -80,73 +77,6 @@ def _row(view: View, claim: dict[str, Any]) -> dict[str, Any]:
     trials = sorted(int(str(view.results.trials.at[index, "trial"])) for index in found.used)
     verdict = {"verdict": found.verdict, "why": why, "differs": differs, "trials_used": trials}
     return {"run": view.run.name, **about, "test": found.test, **numbers, "seeds": seeds, **verdict}
-
-
-class View:
-    """The trials of one run as one claim sees them. `left`: those that it speaks of and could not use, each with the reason."""
-
-    def __init__(self, results: tables.Results, run: tables.Run) -> None:
-        self.results, self.run, self.left = results, run, dict[Any, str]()
-        mine = results.trials[results.trials["run"] == run.name]
-        asked = [number for number, record in run.records.items() if record.asked and not record.needed]
-        self.every = mine[mine["trial"].isin(asked)]
-        self.usable = results.ranked[(results.ranked["run"] == run.name) & (results.ranked["state"] == "finished")]
-
-    def config(self, index: Any) -> dict[str, Any]:
-        return self.run.records[int(str(self.results.trials.at[index, "trial"]))].config
-
-    def setting(self, index: Any, name: str) -> Any:
-        """A column of the trials table, or one element of a parameter that is a tuple."""
-        value = self.results.trials.at[index, name] if name in self.results.trials else None
-        items, element = _element(self.config(index), name)
-        return tables.cell(items[element]) if scales.missing(value) and items else value
-
-    def settings(self, values: pd.Series[float], name: str, *, numbers: bool = False) -> pd.Series[Any]:
-        found = pd.Series({index: self.setting(index, name) for index in values.index}, dtype=object)
-        if not numbers:
-            return found
-        found = pd.to_numeric(found, errors="coerce").astype(float)
-        if not np.isfinite(found).all():
-            raise Missing(f"{words.short(name)} is not a number in every trial")
-        return found
-
-    def values(self, metric: str, conditions: dict[str, Any]) -> pd.Series[float]:
-        """The metric in the finished trials that meet all conditions, the best first. Raises Missing where there is none."""
-        meets = {i for i in self.every.index if all(_same(self.setting(i, name), wanted) for name, wanted in conditions.items())}
-        some = self.usable[self.usable.index.isin(meets)]
-        self.left |= {index: str(self.every.at[index, "state"]) for index in sorted(meets - set(some.index))}
-        values = pd.to_numeric(some[metric], errors="coerce").astype(float) if metric in some else pd.Series(np.nan, index=some.index)
-        self.left |= {index: f"without {words.short(metric)}" for index in some.index if not math.isfinite(values[index])}
-        if not np.isfinite(values).any():
-            lacking = f" that has {words.short(metric)}" if len(some) else ""
-            raise Missing(f"there is no finished trial{' with ' + _told(conditions) if conditions else ''}{lacking}")
-        return values[np.isfinite(values)]
-
-    def rest(self, index: Any, names: Iterable[str]) -> str:
-        """All other settings of a trial but its seed: equal for trials that differ only in `names`."""
-        config = {name: list(value) if isinstance(value, list) else value for name, value in self.config(index).items() if name != "seed"}
-        for name in names:
-            items, element = _element(config, name)
-            if items:
-                items[element] = None
-            config = {key: value for key, value in config.items() if key != name and not key.startswith(f"{name}.")}
-        return repr(sorted((key, str(value)) for key, value in config.items()))
-
-
-def _element(config: dict[str, Any], name: str) -> tuple[list[Any], int]:
-    """The tuple of which a name such as arch.encoder_filters.2 is one element, and its place; an empty one where it is none."""
-    parent, _, element = name.rpartition(".")
-    items = config.get(parent)
-    inside = element.isdecimal() and isinstance(items, list) and 1 <= int(element) <= len(items)
-    return (items, int(element) - 1) if inside and items else ([], 0)
-
-
-def _same(value: Any, wanted: Any) -> bool:
-    return scales.missing(value) if wanted is None else published._equal(value, str(tables.cell(wanted)))
-
-
-def _told(conditions: dict[str, Any]) -> str:
-    return words.listed(f"{words.short(name)} {words.short(words.parameter(tables.cell(value)))}" for name, value in conditions.items())
 
 
 def contrast(view: View, this: pd.Series[float], that: pd.Series[float], names: Iterable[str]) -> Contrast:
@@ -228,8 +158,8 @@ def extreme_at(view: View, claim: dict[str, Any]) -> Found:
     """SmallestAt and LargestAt: the claimed value against each other one."""
     metric, axis, sign = str(claim["metric"]), str(claim["axis"]), -1 if claim["kind"] == "SmallestAt" else 1
     values = view.values(metric, claim.get("where") or {})
-    settings, here = view.settings(values, axis), _told({axis: claim["value"]})
-    at, texts = settings.map(lambda setting: _same(setting, claim["value"])).astype(bool), settings.map(words.parameter)
+    settings, here = view.settings(values, axis), told({axis: claim["value"]})
+    at, texts = settings.map(lambda setting: same(setting, claim["value"])).astype(bool), settings.map(words.parameter)
     others = list(dict.fromkeys(texts[~at & ~settings.map(scales.missing).astype(bool)]))
     if not at.any() or not others:
         raise Missing(f"{'every' if at.any() else 'no'} finished trial has {here}")
@@ -266,7 +196,7 @@ def monotone(view: View, claim: dict[str, Any]) -> Found:
     values = view.values(metric, claim.get("where") or {})
     x = view.settings(values, axis, numbers=True)
     if x.nunique() < 2:
-        raise Missing(f"every finished trial has {_told({axis: x.iloc[0]})}")
+        raise Missing(f"every finished trial has {told({axis: x.iloc[0]})}")
     rest = pd.Series({index: view.rest(index, [axis]) for index in values.index})
     alike = rest[x.groupby(rest).transform("nunique") > 1]
     rest = alike if len(alike) else pd.Series("", index=values.index)
@@ -371,9 +301,37 @@ def threshold(view: View, claim: dict[str, Any]) -> Found:
     return _settle(two._replace(test=f"one-sample t-test ({len(mates)} seeds)"), -1 if op[0] == "<" else 1, said, effect)
 
 
+def extreme_rows(view: View, claim: dict[str, Any]) -> Found:
+    """SmallestRows and LargestRows, over the seeds of the best matching configuration: the worst of the rows named against the
+    best of the others, in each trial's table."""
+    name, column, sign = str(claim["table"]), str(claim["column"]), -1 if claim["kind"] == "SmallestRows" else 1
+    named, found = [str(row) for row in claim["rows"]], dict[Any, tuple[float, float]]()
+    trials = view.trials(claim.get("where") or {})
+    groups = view.results.configurations.loc[trials.index]
+    for index in trials.index[groups == groups.iloc[0]] if len(trials) else []:
+        rows = {str(next(iter(row.values()))): row.get(column) for row in view.table(index, name)}
+        values = {key: -sign * float(value) for key, value in rows.items() if isinstance(value, int | float) and math.isfinite(value)}
+        if len(values) > len(named) and values.keys() >= set(named):
+            found[index] = (max(values[key] for key in named), min(value for key, value in values.items() if key not in named))
+        else:
+            view.left[index] = f"without {words.short(column)} of these rows in a table {words.short(name)}"
+    if not found:
+        raise Missing(
+            f"no finished trial has a table {words.short(name)} with {words.short(column)} of {words.listed(named)} and of others"
+        )
+    inside, outside = np.array(list(found.values())).T
+    two = paired(-sign * inside, -sign * outside, "seeds", list(found))
+    which = ("largest", "smallest") if sign < 0 else ("smallest", "largest")
+    said = (
+        f"The {which[0]} {words.short(column)} of {words.listed(named)} is {words.number(two.this)}, the {which[1]} of the other rows "
+        f"{words.number(two.that)}, in the mean of {words.plural(len(found), 'trial')}."
+    )
+    return _settle(two, sign, said, _gap(two, column))
+
+
 KINDS: dict[str, Callable[[View, dict[str, Any]], Found]] = {
     "SmallestAt": extreme_at, "LargestAt": extreme_at, "RisesWith": monotone, "FallsWith": monotone, "BetterThan": better_than,
     "NoDifference": no_difference, "CorrelatesWith": correlated, "MoreImportantThan": more_important, "Compares": compares,
-    "Threshold": threshold,
+    "Threshold": threshold, "SmallestRows": extreme_rows, "LargestRows": extreme_rows,
 }  # fmt: skip
 """Who judges a claim, by the name of its class in cae/sweep/claims.py."""

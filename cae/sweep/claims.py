@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from annotated_types import Len
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -195,6 +196,23 @@ class Threshold(Claim):
     where: Conditions = {}
 
 
+class SmallestRows(Claim):
+    """In a table of every trial (`per_class`, say), a column is smaller in each of some rows than in every other row.
+
+    Seeds are what repeats: within one trial the rows of a table are one observation, however many images are behind each.
+    """
+
+    table: Words
+    column: Words
+    rows: Annotated[Names, Len(1)]
+    """What stands in the first column of the table, in these rows."""
+    where: Conditions = {}
+
+
+class LargestRows(SmallestRows):
+    """In a table of every trial, a column is larger in each of some rows than in every other row."""
+
+
 class NotTestable(Claim):
     """Nothing in a run can decide it, for a reason that is given."""
 
@@ -203,7 +221,7 @@ class NotTestable(Claim):
 
 KINDS: tuple[type[Claim], ...] = (
     SmallestAt, LargestAt, RisesWith, FallsWith, BetterThan, NoDifference, CorrelatesWith, MoreImportantThan, Compares, Threshold,
-    NotTestable,
+    SmallestRows, LargestRows, NotTestable,
 )  # fmt: skip
 
 

@@ -142,7 +142,7 @@ class Complete(Task):
         """`asymmetry`: mean squared difference of a class's right halves from their mirrored left ones. `asymmetry_correlation`,
         `asymmetry_correlation_relative`: Spearman's, over three classes or more, between that and the class's `mse` or
         `relative_mse`. `flipped`: the errors of the images as they are and flipped horizontally, of the FOOTWEAR among the
-        classes where there is some, else of all classes."""
+        classes where there is some, else of all classes; `flipped_ratio`: the second over the first, the mean of those classes."""
         metrics, tables = super().conclude(seen)
         if not tables:
             return metrics, tables
@@ -164,6 +164,8 @@ class Complete(Task):
 
                 metrics[name] = float(spearmanr([row["asymmetry"] for row in told], [row[column] for row in told]).statistic)
         flipped = [row for row in flipped if row["class"] in FOOTWEAR] or flipped
+        if all(row["mse"] for row in flipped):
+            metrics["flipped_ratio"] = sum(row["mse_flipped"] / row["mse"] for row in flipped) / len(flipped)
         return metrics, tables | {"per_class": rows, "flipped": flipped}
 
 

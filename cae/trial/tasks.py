@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 
-from cae.trial.metrics import channel_argmax_error, psnr, ssim
+from cae.trial.metrics import channel_argmax_error, gradient_energy, psnr, ssim
 from cae.trial.part import Need, Part
 
 Shape = tuple[int, int, int]
@@ -134,10 +134,12 @@ class Task(Part):
         return self.criterion(target, target).item() if self.loss == "bce" else 0.0
 
     def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
-        """Measures and tables of the test split that are no means over single images, once, with the best weights."""
-        if len(seen.classes) < 2:
-            return {}, {}
-        return {}, {"per_class": per_class(self, seen)}
+        """Measures and tables of the test split that are no means over single images, once, with the best weights.
+
+        `gradient_energy`: of the outputs over that of the targets; below 1 they are blurrier."""
+        energy = gradient_energy(seen.target).mean().item()
+        metrics = {"gradient_energy": gradient_energy(seen.output).mean().item() / energy} if energy else {}
+        return metrics, {"per_class": per_class(self, seen)} if len(seen.classes) > 1 else {}
 
     def suits(self, trial: Any) -> None:
         """Raises ValueError where the rest of the trial does not suit this task: a trial that it needs is another kind, say."""
@@ -184,12 +186,16 @@ class Denoise(Task):
             raise ValueError(f"task.judge has the task {self.judge.task.name!r}: a judge has to classify")
 
     def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
-        """With a judge: the share of the test images that it recognises once denoised, as they were given, and clean."""
+        """With a judge: the share of the test images that it recognises once denoised (of each class, too), as they were given,
+        and clean."""
         metrics, tables = super().conclude(seen)
         if judge := seen.needed.get("judge"):
             said = {name: recognise(judge, images) for name, images in (("", seen.output), ("_noisy", seen.given), ("_clean", seen.target))}
             metrics |= {f"recognised{name}": (of == seen.labels).double().mean().item() for name, of in said.items()}
             tables["recognised"] = confusions(seen.labels, said[""], seen.classes)
+            right = (said[""] == seen.labels).double()
+            for row, number in zip(tables.get("per_class", []), seen.labels.unique().tolist(), strict=False):
+                row["recognised"] = right[seen.labels == number].mean().item()
         return metrics, tables
 
 

@@ -15,10 +15,12 @@ from cae import (
     CorrelatesWith,
     FallsWith,
     LargestAt,
+    LargestRows,
     NoDifference,
     NotTestable,
     RisesWith,
     SmallestAt,
+    SmallestRows,
     Threshold,
 )
 from cae.report import claims, page, tables
@@ -182,3 +184,37 @@ def test_ids_that_stand_twice_and_names_that_no_part_has_are_told() -> None:
     told = mistakes([one, one], ["arch.kernel_size"])
     assert "claims: 2 of them have the id 'C1'" in told
     assert any("did you mean arch.kernel_size?" in message for message in told)
+
+
+CLASSES = {"cat": (0.010, 0.011, 0.0105), "dog": (0.011, 0.012, 0.0118), "frog": (0.03, 0.031, 0.033)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "seeds", "verdict"),
+    [
+        (SmallestRows, ["cat", "dog"], 3, "supported"),
+        (LargestRows, ["frog"], 3, "supported"),
+        (SmallestRows, ["frog"], 3, "contradicted"),
+        (SmallestRows, ["cat", "dog"], 1, "undecided"),
+        (SmallestRows, ["cat", "cow"], 3, "not testable"),
+        (SmallestRows, ["cat", "dog", "frog"], 3, "not testable"),
+    ],
+)
+def test_rows_of_the_trials_tables_are_compared_over_seeds(
+    kind: Any, rows: list[str], seeds: int, verdict: str, writer: Callable[..., Any]
+) -> None:
+    claim = kind(id="C1", text="These classes are alike.", table="per_class", column="mse", rows=rows)
+    run = writer(claims=[claim.described()], overrides={})
+    run.session(list(range(1, seeds + 1)))
+    for number in range(1, seeds + 1):
+        run.trial(number, {KERNEL: 3}, seed=number)
+        run.start(number)
+        run.epoch(number, 1, 0.02)
+        per_class = [{"class": name, "images": 10, "mse": values[number - 1]} for name, values in CLASSES.items()]
+        run.end(number, "finished", best_epoch=1, metrics={"test_loss": 0.02}, tables={"per_class": per_class})
+    (row,) = claims.judge(tables.read([run.close()]))
+    assert row["verdict"] == verdict, row
+    assert row["seeds"] == (seeds if verdict != "not testable" else 0)
+    if verdict == "supported":
+        assert "paired t-test (3 seeds)" in row["test"]
+        assert "in the mean of 3 trials" in row["why"]
