@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import shlex
 import sys
@@ -24,18 +25,9 @@ app.add_typer(data_app, name="data", rich_help_panel="Images")
 
 WHICH, WHERE, RESULTS, IMAGES = "Which trials", "Where and how", "Results", "Images"
 
+_which, _where = (functools.partial(typer.Option, rich_help_panel=panel) for panel in (WHICH, WHERE))
 
-def _which(*names: str, help: str, **more: Any) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=WHICH, **more)
-
-
-def _where(*names: str, help: str, **more: Any) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=WHERE, **more)
-
-
-RunArgument = Annotated[
-    Path | None, typer.Argument(help="A run: its folder, or its name under runs/. Left out: the newest.", metavar="[RUN]")
-]
+RunArgument = Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Its folder, or its name under runs/. Default: the newest.")]
 SweepArgument = Annotated[Path, typer.Argument(help="A sweep file, such as sweeps/quickstart.py.")]
 Budget = Annotated[str, _which(help="One of the sweep's budgets: full (the report's own), cpu, smoke, ...")]
 SetOption = _which("--set", metavar="KEY=VALUE", help="Overrides the sweep file; repeatable: epochs=3, optimizer.lr=1e-4.")
@@ -146,14 +138,21 @@ def best(run: RunArgument = None, metric: Annotated[str, typer.Option(help="What
 
 @app.command(rich_help_panel=RESULTS)
 def report(runs: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...", help="One or several.")] = None,
-           out: Annotated[Path | None, typer.Option("-o", metavar="DIR", help="For several. Default: runs/joined.")] = None
+           out: Annotated[Path | None, typer.Option("-o", metavar="DIR", help="For several. Default: runs/joined.")] = None,
+           text: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Only this: published beside ours.")] = None
 ) -> None:  # fmt: skip
     """Build trials.csv, epochs.csv and report.html from the journal; also while the sweep runs."""
     with _mistakes_told():
-        from cae.report import page
+        from cae.report import markdown, page
 
         found = [_run(path) for path in (runs or (None,))]
-        built = page.build(found[0]) if len(found) == 1 else page.build_joined(found, out or Path("runs/joined"))
+        built = (
+            markdown.write(found, text)
+            if text
+            else page.build(found[0])
+            if len(found) == 1
+            else page.build_joined(found, out or Path("runs/joined"))
+        )
     print(f"report: {built}")
 
 

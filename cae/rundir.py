@@ -3,7 +3,7 @@
     sweep.json        what was asked: the resolved sweep, versions, git commit, device, command
     journal.jsonl     what happened: one JSON object a line, appended and flushed per event, one writer at a time
     trials.csv  epochs.csv  verdicts.json  report.html      derived from the two above, at any time
-    trials/0007/      best.safetensors  last.safetensors  previous.safetensors  samples.npz  log.txt
+    trials/0007/      best.safetensors  last.safetensors  previous.safetensors  samples.npz  galleries.npz  log.txt
     control/          requests to the process that runs the sweep: `stop`, `kill-0007`
 
 Events of the journal; `time` is seconds since the epoch (UTC), and stands in every event:

@@ -26,8 +26,9 @@ sweep = Sweep(
     space=[{"task.target": "rgb"}, {"task.target": "iq", "arch.output_activation": tune.grid_search(["sigmoid", "tanh"])}],
     metric="val_rgb_mse",
     seeds=3,
-    budgets={"cpu": {"dataset.train_images": 3_000, "dataset.val_images": 1_000, "dataset.test_images": 1_000, "epochs": 4, "seeds": 1}},
+    budgets={"cpu": {"dataset.train_images": 3_000, "dataset.val_images": 1_000, "dataset.test_images": 1_000, "epochs": 4, "seeds": 3}},
     published="published/cifar_colorize.csv",
+    origins={"task.target": {"stated": ["rgb", "iq"]}, "arch.output_activation": {"stated": ["sigmoid", "tanh"]}},
     claims=[
         BetterThan(id="C000-8", text="For I and Q, tanh beats sigmoid.", metric="val_loss", this={"arch.output_activation": "tanh"},
                    that={"arch.output_activation": "sigmoid"}, where={"task.target": "iq"}),

@@ -18,39 +18,34 @@ from typing import Any
 from ray import tune
 
 from cae import (
-    Adam, BetterThan, Compares, ConvAutoencoder, ImageFolder, Inpaint, NoDifference, NotTestable,
-    Sweep, Trial,
+    Adam, BetterThan, Compares, ConvAutoencoder, ImageFolder, Inpaint, NoDifference, Sweep,
+    Threshold, Trial,
 )  # fmt: skip
 
 CIFAR: dict[str, Any] = {"dataset": "cifar10", "dataset.split": "pooled", "dataset.val_images": 6_000, "dataset.test_images": 6_000}
-FEW: dict[str, Any] = {"dataset.train_images": 3_000, "dataset.val_images": 1_000, "dataset.test_images": 1_000, "epochs": 4}
+FEW: dict[str, Any] = {
+    "dataset.train_images": 3_000, "dataset.val_images": 1_000, "dataset.test_images": 1_000, "epochs": 4, "seeds": 3,
+}  # fmt: skip
 SMOKE: dict[str, Any] = {
     "dataset": "patches", "dataset.size": 16, "dataset.train_images": 64, "dataset.val_images": 32, "dataset.test_images": 32,
     "epochs": 2, "batch_size": 32, "max_trials": 3,
 }  # fmt: skip
 BN, V1, V2 = "arch.batch_norm", [16, 32, 64, 64], [16, 16, 32, 32, 64, 64]
 PLAIN: dict[str, Any] = {
-    "arch.encoder_filters": V1,
-    BN: "none",
-    "arch.dropout": 0.0,
-    "arch.dilation": 1,
-    "batch_size": 256,
-    "optimizer.lr": 1e-3,
-}
-v2: dict[str, Any] = {
-    "arch.encoder_filters": V2,
-    "arch.decoder_filters": [32, 32, 16, 16],
-    "arch.pool_after": [2, 4],
-    "arch.upsample_after": [0, 2],
-}
+    "arch.encoder_filters": V1, BN: "none", "arch.dropout": 0.0, "arch.dilation": 1, "batch_size": 256, "optimizer.lr": 1e-3,
+}  # fmt: skip
+ONE: dict[str, Any] = PLAIN | {"task.region": "full", "arch.pooling": "max"}
+
+
+def layers(encoder: list[int], decoder: list[int], pool_after: list[int], upsample_after: list[int]) -> dict[str, Any]:
+    names = ("encoder_filters", "decoder_filters", "pool_after", "upsample_after")
+    return {f"arch.{name}": value for name, value in zip(names, (encoder, decoder, pool_after, upsample_after), strict=True)}
+
+
+v2 = layers(V2, [32, 32, 16, 16], [2, 4], [0, 2])
+alone = layers([16, 32, 32, 16], [], [], [])
 drop: dict[str, Any] = {"arch.dropout_encoder": [1, 2, 3], "arch.dropout_decoder": [0, 1]}
 thin: dict[str, Any] = {"arch.encoder_filters": [32, 16, 16], "arch.decoder_filters": [32], BN: "before_activation"}
-alone: dict[str, Any] = {
-    "arch.encoder_filters": [16, 32, 32, 16],
-    "arch.decoder_filters": [],
-    "arch.pool_after": [],
-    "arch.upsample_after": [],
-}
 
 sweep = Sweep(
     title="Centre inpainting of report 001",
@@ -84,30 +79,39 @@ sweep = Sweep(
     metric="val_hole_mse",
     budgets={"cifar": CIFAR, "cpu": CIFAR | FEW, "smoke": SMOKE},
     published="published/inpaint_center.csv",
+    origins={
+        "arch.encoder_filters": {"stated": [V1, V2], "repo": [[32, 16, 16], [16, 32, 32, 16]]}, "arch.dropout": {"repo": [0.25]},
+        BN: {"repo": ["before_activation", "after_activation"]}, "arch.dilation": {"repo": [1, [4, 3, 2, 1], 3]},
+        "arch.activation": {"stated": ["relu", "leaky_relu"], "repo": ["sigmoid"]}, "arch.negative_slope": {"repo": [0.2]},
+        "arch.pooling": {"stated": ["max"]}, "arch": {"stated": ["conv_autoencoder", "dense_autoencoder"]},
+        "arch.hidden_units": {"repo": [[6144, 3072, 3072]]}, "batch_size": {"repo": [256, 500, 300, 400]},
+        "optimizer.lr": {"repo": [1e-3, 1e-4]}, "task.region": {"repo": ["full"]},
+    },
     claims=[
         BetterThan(id="C001-1", text="Convolutional networks beat fully connected ones.", metric="val_loss",
-                   this={"arch": "conv_autoencoder"},
-                   that={"arch": "dense_autoencoder"}),
+                   this={"arch": "conv_autoencoder"}, that={"arch": "dense_autoencoder"}),
         Compares(id="C001-2", text="The validation loss of v1 follows its training loss.", left="last_train_loss", op=">",
-                 right="last_val_loss",
-                 where=PLAIN | {"task.region": "full", "arch.pooling": "max"}),
+                 right="last_val_loss", where=ONE),
         BetterThan(id="C001-3", text="Twice the layers are slightly better.", metric="val_loss",
                    this={"arch.encoder_filters": V2, BN: "none"},
                    that={"arch.encoder_filters": V1, BN: "none", "arch.dropout": 0.0, "task.region": "full", "optimizer.lr": 1e-3}),
-        NotTestable(id="C001-4", text="Results are blurry.", reason="test_hole_gradient_energy below 1 of each trial tells it"),
+        Threshold(id="C001-4", text="Results are blurry: the hole has less gradient energy than the image had.",
+                  metric="test_hole_gradient_energy", op="<", bound=1.0, where=ONE),
         BetterThan(id="C001-5", text="Batch normalisation converges faster per epoch.", metric="last_val_loss",
-                   this={BN: "before_activation"},
-                   that={BN: "none"}, where={name: value for name, value in PLAIN.items() if name != BN}),
+                   this={BN: "before_activation"}, that={BN: "none"}, where={name: value for name, value in PLAIN.items() if name != BN}),
         BetterThan(id="C001-6", text="Epochs with batch normalisation take much longer.", metric="last_seconds", mode="max",
                    this={BN: "before_activation"}, that={BN: "none"}, where={"arch.encoder_filters": V1, "batch_size": 256}),
         BetterThan(id="C001-7", text="Batch normalisation darkens.", metric="test_hole_brightness", mode="min",
-                   this={BN: "before_activation"},
-                   that={BN: "none"}, where={"arch.encoder_filters": V1, "batch_size": 256}),
+                   this={BN: "before_activation"}, that={BN: "none"}, where={"arch.encoder_filters": V1, "batch_size": 256}),
         BetterThan(id="C001-8", text="Dropout raises the validation loss.", metric="val_loss", this={"arch.dropout": 0.0},
                    that={"arch.dropout": 0.25}, where={"arch.encoder_filters": V1, BN: "none", "task.region": "full"}),
-        NotTestable(id="C001-9", text="The network is more accurate near the border.", reason="the trial's table rings tells it"),
-        NoDifference(id="C001-10", text="The learning rate brings nothing.", metric="val_loss", margin=0.002, this={"optimizer.lr": 1e-4},
-                     that=PLAIN | {"task.region": "full", "arch.pooling": "max"}),
+        Threshold(id="C001-9", text="The network is more accurate near the border: its error rises with the distance from it.",
+                  metric="test_ring_correlation", op=">", bound=0.0, where=ONE),
+        NoDifference(id="C001-10a", text="The learning rate brings nothing.", metric="val_loss", margin=0.002, this={"optimizer.lr": 1e-4},
+                     that=ONE),
+        NoDifference(id="C001-10b", text="Leaky ReLU brings nothing.", metric="val_loss", margin=0.002,
+                     this={"arch.activation": "leaky_relu"}, that={"arch.activation": "relu"},
+                     where={"arch.encoder_filters": [32, 16, 16]}),
         BetterThan(id="C001-11", text="Pooling loses less than striding.", metric="val_loss", this={"arch.pooling": "max"},
                    that={"arch.pooling": "stride"}, where=PLAIN | {"task.region": "full"}),
     ],

@@ -68,6 +68,11 @@ sweep = Sweep(
     mode="max",
     budgets={"cpu": FEW | {f"task.encoder.{key}": value for key, value in FEW.items()} | {"epochs": 4, "task.encoder.epochs": 2}},
     published="published/mnist_classifier.csv",
+    origins={
+        "arch.encoder_filters": {"stated": [layers(count)["arch.encoder_filters"] for count in (4, 5, 6)]},
+        "arch.fc_units": {"stated": [16, 32, 64, 128, 256]}, "epochs": {"stated": [20, 40, 60, 200, 400]},
+        "batch_size": {"stated": [32, 64, 128, 256, 512]}, "task.loss": {"repo": ["mse"]}, "task.frozen_share": {"stated": [0.5]},
+    },
     claims=[
         NoDifference(id="C002-10", text="Extra layers do not help classification.", metric="last_val_accuracy", margin=0.0022,
                      this={"arch.encoder_filters": [32, 64, 128, 256, 512]}, that={"arch.encoder_filters": F32},

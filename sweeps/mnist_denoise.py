@@ -42,6 +42,7 @@ sweep = Sweep(
         },
     },
     published="published/mnist_denoise.csv",
+    origins={NOISE: {"stated": [0.5, 0.7, 0.9]}},
     claims=[
         RisesWith(id="C004-1", text="The loss rises with the noise.", metric="val_loss", axis=NOISE),
         Threshold(id="C004-1a", text="At noise 0.5 the loss is 0.10.", metric="val_loss", op="<=", bound=0.105, where={NOISE: 0.5}),

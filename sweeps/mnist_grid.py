@@ -47,6 +47,11 @@ sweep = Sweep(
     space=[*(row(*one) for one in ROWS), *ARMS, row(4, 3, 32, 100, 64) | {"arch.dropout": 0.2}],
     budgets={"cpu": {"dataset.train_images": 2_000, "dataset.val_images": 500, "dataset.test_images": 500, "epochs": 2}},
     published="published/mnist_grid.csv",
+    origins={
+        "arch.encoder_filters": {"stated": [row(*one)["arch.encoder_filters"] for one in ROWS] + [[16, 32, 64]]},
+        "arch.kernel_size": {"stated": [2, 3, 4]}, "epochs": {"stated": [100, 200, 300]}, "batch_size": {"stated": [40, 64, 80]},
+        "arch.dropout": {"stated": [0.2]},
+    },
     claims=[
         SmallestAt(id="C002-1", text="Validation loss is smallest at 4 layers.", metric="last_val_loss", axis="arch.encoder_filters",
                    value=F16, where=STATED | {"arch.encoder_filters.1": 16}),

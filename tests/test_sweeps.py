@@ -68,7 +68,8 @@ def test_the_grid_of_report_000_is_whole_legal_and_holds_its_best_network() -> N
 
 
 def test_the_denoiser_of_report_004_has_7265_parameters_at_three_noises() -> None:
-    trials = plan("mnist_denoise").trials
+    judge, *trials = plan("mnist_denoise").trials
+    assert judge.needed
     assert [trial.axes["task.noise_factor"] for trial in trials] == [0.5, 0.7, 0.9]
     assert {trial.sizes["parameters"] for trial in trials} == {7_265}
     assert {trial.trial.epochs for trial in trials} == {100}
@@ -127,3 +128,12 @@ def test_the_halves_network_of_report_003_has_a_code_of_64_values() -> None:
 
 def test_the_vae_of_report_004_is_the_one_of_the_keras_example() -> None:
     assert 134_165 in _counts("mnist_vae")
+
+
+@pytest.mark.parametrize("path", [path for path in SWEEPS if path.stem != "quickstart"], ids=lambda path: path.stem)
+def test_says_of_the_values_of_its_axes_whether_the_report_states_them(path: Path) -> None:
+    axes = plan(path.stem).axes
+    if axes:
+        said = [origin for axis in axes.values() for _, origin in axis.get("origins", [])]
+        assert "stated" in said
+        assert set(said) <= {"stated", "repo", "inferred"}

@@ -5,10 +5,11 @@
     undecided       neither: too few seeds for a test, or no difference beyond the spread
     not testable    the trials that the claim needs are not in this run, or nothing in a run can decide it
 
-Only finished trials count that the sweep asks for and ranks. Two sides are compared between trials that are alike in every other
-setting, where there are such: by pairs of equal seeds (paired t-test), else by means per configuration, else as two samples
-(Welch's t-test). Rank correlations are tested by permutation, which is exact for few trials and needs no distribution: in
-sweeps of one parameter there are 3 to 8 trials, for which the approximations of Spearman's and Kendall's tests are wrong.
+Only finished trials count that the sweep asks for and ranks, but where a claim names an epoch (`at_epoch`). Two sides are
+compared between trials that are alike in every other setting, where there are such: by pairs of equal seeds (paired t-test),
+else by means per configuration, else as two samples (Welch's t-test). Rank correlations are tested by permutation, which is
+exact for few trials and needs no distribution: in sweeps of one parameter there are 3 to 8 trials, for which the approximations
+of Spearman's and Kendall's tests are wrong.
 """
 
 from __future__ import annotations
@@ -190,10 +191,14 @@ def _associated(x: pd.Series[Any], values: pd.Series[float], blocks: Sequence[st
     return Found(verdict, why, f"Spearman's rank correlation{within} ({how})", list(values.index), effect, rho, rho, p)
 
 
+def _when(claim: dict[str, Any]) -> str:
+    return f"At epoch {claim['at_epoch']} of all trials, those that were stopped later too. " if claim.get("at_epoch") else ""
+
+
 def monotone(view: View, claim: dict[str, Any]) -> Found:
     """RisesWith and FallsWith: within configurations that are alike but for the axis, where there are such."""
     metric, axis, sign = str(claim["metric"]), str(claim["axis"]), 1 if claim["kind"] == "RisesWith" else -1
-    values = view.values(metric, claim.get("where") or {})
+    values = view.values(metric, claim.get("where") or {}, claim.get("at_epoch"))
     x = view.settings(values, axis, numbers=True)
     if x.nunique() < 2:
         raise Missing(f"every finished trial has {told({axis: x.iloc[0]})}")
@@ -204,7 +209,7 @@ def monotone(view: View, claim: dict[str, Any]) -> Found:
     means, count = values.groupby(x).mean(), x.nunique()
     ends = " and ".join(f"{words.number(means.loc[end])} at {words.parameter(end)}" for end in (means.index[0], means.index[-1]))
     turns = int((sign * np.diff(means.to_numpy()) < 0).sum())
-    said = f"Mean {words.short(metric)} {ends} of {words.short(axis)}" + (
+    said = f"{_when(claim)}Mean {words.short(metric)} {ends} of {words.short(axis)}" + (
         f", against the claim at {turns} of {count - 1} steps." if turns else "."
     )
     seeds = next(m for m in range(1, 99) if 2 * math.factorial(m) ** count < ALPHA * math.factorial(m * count))
@@ -215,11 +220,16 @@ def monotone(view: View, claim: dict[str, Any]) -> Found:
 
 
 def correlated(view: View, claim: dict[str, Any]) -> Found:
-    values = view.values(str(claim["metric"]), claim.get("where") or {})
-    other = view.settings(values, str(claim["other"]), numbers=True)
+    values = view.values(str(claim["metric"]), claim.get("where") or {}, epoch := claim.get("at_epoch"))
+    if epoch and str(claim["other"]) in view.results.epochs:
+        other = view.values(str(claim["other"]), claim.get("where") or {}, epoch).reindex(values.index).dropna()
+        values = values[other.index]
+    else:
+        other = view.settings(values, str(claim["other"]), numbers=True)
     if other.nunique() < 2:
         raise Missing(f"no two finished trials differ in {words.short(str(claim['other']))}")
-    return _associated(other, values, [""] * len(values), 1 if claim["sign"] == "positive" else -1, "", "At least 5 trials are needed.")
+    sign = 1 if claim["sign"] == "positive" else -1
+    return _associated(other, values, [""] * len(values), sign, _when(claim), "At least 5 trials are needed.")
 
 
 def more_important(view: View, claim: dict[str, Any]) -> Found:
@@ -227,12 +237,12 @@ def more_important(view: View, claim: dict[str, Any]) -> Found:
     from scipy import stats
 
     metric, axis = str(claim["metric"]), str(claim["axis"])
-    values = view.values(metric, claim.get("where") or {})
+    values = view.values(metric, claim.get("where") or {}, claim.get("at_epoch"))
     asked = [axis, *claim.get("others", [])]
-    settings = {name: view.settings(values, name) for name in [*asked, *scales.varying(view.results, view.usable.loc[values.index])]}
+    settings = {name: view.settings(values, name) for name in [*asked, *scales.varying(view.results, view.every.loc[values.index])]}
     for name in asked:
         if not scales.differs(settings[name]):
-            raise Missing(f"{words.short(name)} has one value in all {len(values)} finished trials")
+            raise Missing(f"{words.short(name)} has one value in all {len(values)} trials")
     names = list(settings)
     others = [names.index(name) for name in asked[1:] or names[1:]]
     if not others:
@@ -251,7 +261,7 @@ def more_important(view: View, claim: dict[str, Any]) -> Found:
     verdict = "supported" if sure < ALPHA and lead > 0 else "contradicted" if beaten < ALPHA and lead < 0 else "undecided"
     p = beaten if lead < 0 else sure
     said = f"Importance {words.number(mean[0], 3)} of {words.short(axis)}, {words.number(mean[rival], 3)} of {words.short(names[rival])}"
-    why = f"{said}, the next of {len(others)}, on the ranks of {words.short(metric)} ({chance(p)})."
+    why = f"{_when(claim)}{said}, the next of {len(others)}, on the ranks of {words.short(metric)} ({chance(p)})."
     effect = f"{words.number(abs(lead), 3)} {'more' if lead > 0 else 'less'} of the variance of ranks"
     return Found(verdict, why, test, list(values.index), effect, lead, lead, p)
 

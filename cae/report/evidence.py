@@ -52,15 +52,24 @@ class View:
         self.left |= {index: str(self.every.at[index, "state"]) for index in sorted(meets - set(some.index))}
         return some
 
-    def values(self, metric: str, conditions: dict[str, Any]) -> pd.Series[float]:
-        """The metric in those trials. Raises Missing where there is none."""
-        some = self.trials(conditions)
+    def values(self, metric: str, conditions: dict[str, Any], epoch: int | None = None) -> pd.Series[float]:
+        """The metric in those trials; at an epoch, in all that reached it. Raises Missing where there is none."""
+        some = self._at(epoch, conditions) if epoch else self.trials(conditions)
         values = pd.to_numeric(some[metric], errors="coerce").astype(float) if metric in some else pd.Series(np.nan, index=some.index)
         self.left |= {index: f"without {words.short(metric)}" for index in some.index if not math.isfinite(values[index])}
         if not np.isfinite(values).any():
             lacking = f" that has {words.short(metric)}" if len(some) else ""
             raise Missing(f"there is no finished trial{' with ' + told(conditions) if conditions else ''}{lacking}")
         return values[np.isfinite(values)]
+
+    def _at(self, epoch: int, conditions: dict[str, Any]) -> pd.DataFrame:
+        """The trials that meet all conditions and have this epoch, with its metrics."""
+        meets = [i for i in self.every.index if all(same(self.setting(i, name), wanted) for name, wanted in conditions.items())]
+        rows = self.results.epochs
+        rows = rows[(rows["run"] == self.run.name) & (rows["epoch"] == epoch)].set_index("trial")
+        found = rows.reindex(self.every.loc[meets, "trial"]).set_axis(meets, axis=0)
+        self.left |= dict.fromkeys(found.index[found["epoch"].isna()], f"without epoch {epoch}")
+        return found.dropna(subset=["epoch"])
 
     def table(self, index: Any, name: str) -> list[dict[str, Any]]:
         """A table of a trial's task, a row per dict; empty where it made none of that name."""

@@ -109,7 +109,13 @@ class LargestAt(SmallestAt):
     """The mean of a metric is larger at one value of an axis than at every other value."""
 
 
-class RisesWith(Claim):
+class _OverTrials(Claim):
+    at_epoch: PositiveInt | None = None
+    """The metric at this epoch, in every trial that reached it, whether it was stopped later or not. None: in finished trials, at
+    their best epoch. Under early stopping few trials finish, and those are not any trials."""
+
+
+class RisesWith(_OverTrials):
     """A metric rises with an axis of numbers."""
 
     metric: Words
@@ -148,7 +154,7 @@ class NoDifference(_Arms):
     margin: PositiveFloat
 
 
-class CorrelatesWith(Claim):
+class CorrelatesWith(_OverTrials):
     """A metric goes along with another metric or with an axis, over trials."""
 
     metric: Words
@@ -160,7 +166,7 @@ class CorrelatesWith(Claim):
         return f"other should not be {self.other}, which is the metric itself" if self.metric == self.other else ""
 
 
-class MoreImportantThan(Claim):
+class MoreImportantThan(_OverTrials):
     """An axis explains more of a metric than each of the others does; without `others`, than every other one that varies."""
 
     axis: Words
@@ -236,7 +242,13 @@ def mistakes(claims: Sequence[Claim], names: Iterable[str]) -> list[str]:
     for claim in claims:
         for name in claim.parameters():
             parent, _, element = name.rpartition(".")
-            if name not in known and not (element.isdecimal() and parent in known):
-                close = difflib.get_close_matches(name, sorted(known), n=1)
-                told.append(f"claims: {claim.id}: {name} is no parameter" + (f"; did you mean {close[0]}?" if close else ""))
+            if not (element.isdecimal() and parent in known) and (mistake := unknown(name, known)):
+                told.append(f"claims: {claim.id}: {mistake}")
     return told
+
+
+def unknown(name: str, known: Iterable[str]) -> str:
+    """What is wrong with the name of a parameter; "" where nothing is."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return "" if name in names else f"{name} is no parameter" + (f"; did you mean {close[0]}?" if close else "")

@@ -284,6 +284,15 @@ def _axes(sweep: Sweep, chosen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             known = axes.get(key, {"values": []})["values"] or []
             values = json.loads(json.dumps([*known, *(value for value in values if value not in known)], default=str))
             axes[key] = {"values": values, "scale": _scale(values)}
+    for key, named in sweep.origins.items():
+        if values := axes.get(key, {}).get("values"):
+            plain = {origin: json.loads(json.dumps(of, default=str)) for origin, of in named.items()}
+            if not all(key in space for space in sweep.spaces()):  # then it is the base's own value in some
+                base = json.loads(json.dumps(sweep.base.flat().get(key), default=str))
+                values = [*([base] if base not in values else []), *values]
+            if strange := [value for of in plain.values() for value in of if value not in values]:
+                raise ConfigError([f"origins: {key} has no value {strange[0]!r} in the space: {', '.join(map(repr, values))}"])
+            axes[key]["origins"] = [[value, next((origin for origin, of in plain.items() if value in of), "inferred")] for value in values]
     return axes
 
 

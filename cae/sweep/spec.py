@@ -69,6 +69,9 @@ class Sweep(BaseModel):
     """A CSV file of published numbers, relative to the sweep file."""
     claims: list[claims_.Claim] = []
     """What the report claims, each to be judged from the trials (see cae/sweep/claims.py)."""
+    origins: dict[str, dict[Literal["stated", "repo"], list[Any]]] = {}
+    """Where the values of an axis stand: {"arch.kernel_size": {"stated": [3, 7]}}. `repo`: in the code or the logs of a report's
+    author. Values that are not named are inferred; the page says of each which it is."""
     title: str = ""
 
     def spaces(self) -> list[Space]:
@@ -87,6 +90,9 @@ class Sweep(BaseModel):
     def _claims(self) -> Sweep:
         own = [*self.base.flat(), *(key for space in self.spaces() for key in space)]
         if told := claims_.mistakes(self.claims, own):
+            raise ValueError("; ".join(told))
+        axes = {key for space in self.spaces() for key in space}
+        if told := [f"origins: {mistake}" for name in self.origins if (mistake := claims_.unknown(name, axes))]:
             raise ValueError("; ".join(told))
         return self
 

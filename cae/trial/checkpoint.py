@@ -7,6 +7,7 @@ with a digest, so that a damaged one is known for what it is. Nothing is ever lo
     previous.safetensors  the epoch before it, should the newest be damaged
     best.safetensors      the best epoch's weights alone
     samples.npz           fixed samples of the validation images: input, target and the best epoch's output, uint8
+    galleries.npz         images that the task picked out of the test images, or made, with captions; of some tasks only
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from torch import Tensor, nn
 from cae.files import write_whole
 
 BEST, LAST, PREVIOUS, SAMPLES = "best.safetensors", "last.safetensors", "previous.safetensors", "samples.npz"
+GALLERIES = "galleries.npz"
 HEADER = "cae"
 """Key of our JSON in a safetensors header."""
 
@@ -118,11 +121,26 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
 
 def save_samples(folder: Path, given: Tensor, target: Tensor, output: Tensor, epoch: int) -> None:
     """The fixed samples, floats in [0, 1], as uint8 N x C x H x W."""
-    arrays = {"input": given, "target": target, "output": output}
-    pixels = {name: (images.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy() for name, images in arrays.items()}
+    pixels = {"input": _bytes(given), "target": _bytes(target), "output": _bytes(output)}
+    _save(folder / SAMPLES, epoch=np.int64(epoch), **pixels)
+
+
+def save_galleries(folder: Path, galleries: Mapping[str, tuple[Tensor, list[str]]]) -> None:
+    """Images that a task picked out: `names`; of the first one `images_0`, uint8 N x C x H x W, and `captions_0`, and so on."""
+    arrays = {f"images_{place}": _bytes(images) for place, (images, _) in enumerate(galleries.values())}
+    captions = {f"captions_{place}": np.array(said, dtype=str) for place, (_, said) in enumerate(galleries.values())}
+    _save(folder / GALLERIES, names=np.array(list(galleries), dtype=str), **arrays, **captions)
+
+
+def _bytes(images: Tensor) -> Any:
+    """uint8 of floats in [0, 1]."""
+    return (images.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def _save(path: Path, **arrays: Any) -> None:
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, epoch=np.int64(epoch), **pixels)
-    write_whole(folder / SAMPLES, buffer.getvalue())
+    np.savez(buffer, allow_pickle=False, **arrays)
+    write_whole(path, buffer.getvalue())
 
 
 def weights(network: nn.Module) -> dict[str, Tensor]:

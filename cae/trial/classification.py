@@ -11,7 +11,10 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from cae.trial.part import Need
-from cae.trial.tasks import Evaluation, Shape, SplitPairs, Table, Task, confusions
+from cae.trial.tasks import Evaluation, Gallery, Shape, SplitPairs, Table, Task, confusions
+
+SHOWN = 16
+"""Images in a gallery, and in the table of mistakes."""
 
 
 class Classify(Task):
@@ -106,19 +109,17 @@ class Classify(Task):
         certainly wrong."""
         from sklearn.metrics import precision_recall_fscore_support  # takes a second to import, and only this needs it
 
-        truth, shares = seen.target.flatten(1).argmax(1), seen.output.flatten(1).softmax(1)
-        said, numbers = shares.argmax(1), range(self.classes)
+        truth, shares, said = _answers(seen)
+        numbers = range(self.classes)
         scores = precision_recall_fscore_support(truth.numpy(), said.numpy(), labels=list(numbers), zero_division=0.0)
-        names = [seen.classes[number] if number < len(seen.classes) else str(number) for number in numbers]
+        names = self._names(seen)
         per_class: Table = [
             {"class": names[number], "precision": float(p), "recall": float(r), "f1": float(f1), "support": int(support)}
             for number, (p, r, f1, support) in enumerate(zip(*scores, strict=True))
         ]
-        wrong = (said != truth).nonzero().flatten()
-        wrong = wrong[shares[wrong, said[wrong]].argsort(descending=True)][:16]
         mistakes: Table = [
             {"test image": at, "class": names[int(truth[at])], "said": names[int(said[at])], "probability": shares[at, said[at]].item()}
-            for at in wrong.tolist()
+            for at in _surest(shares, said != truth)
         ]
         metrics = {
             "correct": float((said == truth).sum()),
@@ -126,3 +127,33 @@ class Classify(Task):
             "classes_said": float(len(said.unique())),
         }
         return metrics, {"per_class": per_class, "confusion": confusions(truth, said, tuple(names)), "mistakes": mistakes}
+
+    def galleries(self, seen: Evaluation) -> dict[str, Gallery]:
+        """`right`: the surest right answer of each class, then the least sure ones. `wrong`: the surest wrong answers."""
+        truth, shares, said = _answers(seen)
+        names, right = self._names(seen), said == truth
+        first = [found[0] for number in range(self.classes) if (found := _surest(shares, right & (truth == number)))]
+        unsure = [at for at in _surest(shares, right, most=len(right))[::-1] if at not in first]
+
+        def shown(chosen: list[int]) -> Gallery:
+            said_of = [names[int(said[at])] + ("" if right[at] else f", is {names[int(truth[at])]}") for at in chosen]
+            captions = [f"{what} ({100 * shares[at, said[at]]:.0f} %)" for at, what in zip(chosen, said_of, strict=True)]
+            return seen.given[chosen], captions
+
+        return {"right": shown([*first, *unsure][:SHOWN]), "wrong": shown(_surest(shares, ~right))}
+
+    def _names(self, seen: Evaluation) -> list[str]:
+        return [seen.classes[number] if number < len(seen.classes) else str(number) for number in range(self.classes)]
+
+
+def _answers(seen: Evaluation) -> tuple[Tensor, Tensor, Tensor]:
+    """N true classes, N x classes probabilities, N classes that were said."""
+    shares = seen.output.flatten(1).softmax(1)
+    return seen.target.flatten(1).argmax(1), shares, shares.argmax(1)
+
+
+def _surest(shares: Tensor, among: Tensor, most: int = SHOWN) -> list[int]:
+    """The images with the largest probability of what was said, of those that are True in `among`."""
+    at = among.nonzero().flatten()
+    found: list[int] = at[shares[at].amax(1).argsort(descending=True, stable=True)][:most].tolist()
+    return found

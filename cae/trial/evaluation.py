@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cae.trial.batches import Held, Pairs, Resident
-from cae.trial.tasks import Evaluation, Table, Task
+from cae.trial.tasks import Evaluation, Gallery, Table, Task
 
 SHARED_SEED = 0
 """What is random in validation and test (noise) is the same for all trials, whatever their seeds: they compare."""
@@ -41,8 +41,9 @@ def measure(network: nn.Module, pairs: Pairs, *, final: bool = False) -> dict[st
 
 def conclude(
     network: nn.Module, task: Task, images: Resident, needed: Mapping[str, nn.Module]
-) -> tuple[dict[str, float], dict[str, Table]]:
-    """All that is measured once, on the test split, with the best weights: the metrics by name, without `test_`, and the tables.
+) -> tuple[dict[str, float], dict[str, Table], dict[str, Gallery]]:
+    """All that is measured once, on the test split, with the best weights: the metrics by name, without `test_`, the tables and
+    the galleries.
 
     `baseline_NAME` is the loss of a rule that learns next to nothing, `floor` that of a perfect answer where it is not 0.
     """
@@ -56,5 +57,7 @@ def conclude(
         metrics |= {f"baseline_{name}": task.criterion(answer.cpu(), target).item() for name, answer in rules.items()}
         if floor := task.floor(target):
             metrics["floor"] = floor
-        more, tables = task.conclude(Evaluation(network, given, target, output, labels, images.classes, train, needed))
-    return metrics | more, tables
+        seen = Evaluation(network, given, target, output, labels, images.classes, train, needed)
+        more, tables = task.conclude(seen)
+        galleries = task.galleries(seen)
+    return metrics | more, tables, galleries

@@ -11,12 +11,14 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from cae.trial.part import Need
-from cae.trial.tasks import Evaluation, Table, Task, recognise
+from cae.trial.tasks import Evaluation, Gallery, Table, Task, recognise
 
 ELBO_SAMPLES = 16
 """Latents drawn per test image."""
 VENDI_IMAGES = 500
 """Of each scale, for the Vendi score: it grows with the number of images, so all have the same."""
+SHOWN = 8
+"""Of each scale, in the gallery."""
 SEED = 0
 """Of what is drawn at the end: the same for all trials."""
 
@@ -63,9 +65,8 @@ class Vae(Task):
         metrics = {"elbo": elbo, "loss_per_pixel": -elbo / seen.target[0].numel()}
         trained_on = seen.train.labels.unique().cpu()
         pixels = torch.cat([target.flatten(1) for _, target, _ in seen.train.whole()])
-        dimensions = network.encode(seen.target[:1].to(device))[0].shape[1]
         rows: Table = []
-        for scale, latents in zip(self.latent_scales, self._latents(dimensions), strict=True):
+        for scale, latents in zip(self.latent_scales, self._latents(_dimensions(network, seen)), strict=True):
             images = torch.cat([network.decode(part.to(device)) for part in latents.split(500)])
             flat = images.flatten(1)
             nearest = torch.cat([torch.cdist(part, pixels).amin(1) for part in flat.split(250)])
@@ -83,6 +84,17 @@ class Vae(Task):
             keys = {"recognised": "recognised", "diversity": "mean distance", "vendi": "vendi score"}
             metrics |= {f"{name}_{tag}": float(row[key]) for name, key in keys.items() if key in row}
         return metrics, {"generated": rows}
+
+    def galleries(self, seen: Evaluation) -> dict[str, Gallery]:
+        """The first images that are generated at each scale; with a judge, what it says they are."""
+        network: Any = seen.network
+        device, judge = next(seen.network.parameters()).device, seen.needed.get("judge")
+        found: dict[str, Gallery] = {}
+        for scale, latents in zip(self.latent_scales, self._latents(_dimensions(network, seen)), strict=True):
+            images = network.decode(latents[:SHOWN].to(device)).cpu()
+            said = [f"as {seen.classes[number]}" for number in recognise(judge, images)] if judge else [""] * len(images)
+            found[f"generated at latent scale {scale:g}"] = (images, said)
+        return found
 
     def _elbo(self, network: Any, images: Tensor) -> float:
         """Nats per image, the mean over `ELBO_SAMPLES` latents of each."""
@@ -108,6 +120,11 @@ class Vae(Task):
             drawn.append(torch.cat(kept)[: self.generated])
             inner = scale
         return drawn
+
+
+def _dimensions(network: Any, seen: Evaluation) -> int:
+    device = next(seen.network.parameters()).device
+    return int(network.encode(seen.target[:1].to(device))[0].shape[1])
 
 
 def _judged(said: Tensor, wanted: int, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -160,9 +160,7 @@ class Complete(Task):
         for name, column in (("asymmetry_correlation", "mse"), ("asymmetry_correlation_relative", "relative_mse")):
             told = [row for row in rows if column in row]
             if len(told) >= 3 and all(len({row[side] for row in told}) > 1 for side in ("asymmetry", column)):
-                from scipy.stats import spearmanr  # takes a second to import, and only this needs it
-
-                metrics[name] = float(spearmanr([row["asymmetry"] for row in told], [row[column] for row in told]).statistic)
+                metrics[name] = _rank_correlation(told, "asymmetry", column)
         flipped = [row for row in flipped if row["class"] in FOOTWEAR] or flipped
         if all(row["mse"] for row in flipped):
             metrics["flipped_ratio"] = sum(row["mse_flipped"] / row["mse"] for row in flipped) / len(flipped)
@@ -233,7 +231,7 @@ class Inpaint(Task):
     def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
         """`hole_mean`: of the predicted hole, on 0..255. `hole_brightness`, `hole_gradient_energy`: of the predicted holes over
         the true ones; below 1 they are darker, blurrier. `bce_above_floor`: the loss without the targets' own entropy.
-        `rings`: the errors by distance from the hole's border, 1 being at it."""
+        `rings`: the errors by distance from the hole's border, 1 being at it; `ring_correlation`: Spearman's, of both."""
         metrics, tables = super().conclude(seen)
         output, target = self._hole(seen.output), self._hole(seen.target)
         metrics["hole_mean"] = 255 * output.mean().item()
@@ -251,6 +249,8 @@ class Inpaint(Task):
             for number in ring.unique().tolist()
             for of in [ring == number]
         ]
+        if len({row["mse"] for row in tables["rings"]}) > 1:
+            metrics["ring_correlation"] = _rank_correlation(tables["rings"], "ring", "mse")
         return metrics, tables
 
     def _box(self, shape: torch.Size) -> Box:
@@ -288,6 +288,13 @@ def _matrix(like: Tensor, *, inverse: bool = False) -> Tensor:
 def _mse(error: Tensor) -> Tensor:
     """The mean square of each image; shape B."""
     return error.square().flatten(1).mean(1)
+
+
+def _rank_correlation(rows: Table, one: str, other: str) -> float:
+    """Spearman's, of two columns."""
+    from scipy.stats import spearmanr  # takes a second to import, and only this needs it
+
+    return float(spearmanr([row[one] for row in rows], [row[other] for row in rows]).statistic)
 
 
 def _answers(network: nn.Module, given: Tensor) -> Tensor:

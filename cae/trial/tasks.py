@@ -40,6 +40,10 @@ class SplitPairs(Protocol):
         ...
 
 
+Gallery = tuple[Tensor, list[str]]
+"""Images, N x 1 or 3 x H x W in [0, 1], and a caption of each."""
+
+
 class Evaluation(NamedTuple):
     """The whole test split as the best weights have it, on the CPU; N images."""
 
@@ -140,6 +144,10 @@ class Task(Part):
         energy = gradient_energy(seen.target).mean().item()
         metrics = {"gradient_energy": gradient_energy(seen.output).mean().item() / energy} if energy else {}
         return metrics, {"per_class": per_class(self, seen)} if len(seen.classes) > 1 else {}
+
+    def galleries(self, seen: Evaluation) -> dict[str, Gallery]:  # noqa: ARG002
+        """Images that this task picks out or makes at the end, with the best weights, for people to look at: by name."""
+        return {}
 
     def suits(self, trial: Any) -> None:
         """Raises ValueError where the rest of the trial does not suit this task: a trial that it needs is another kind, say."""

@@ -129,7 +129,9 @@ def _conclude(
     if best.epoch != best_epoch:
         raise RuntimeError(f"{checkpoint.BEST} holds epoch {best.epoch}, and the best one is {best_epoch}")
     network.load_state_dict(best.network)
-    metrics, tables = conclude(network, config.task, images, needed)
+    metrics, tables, galleries = conclude(network, config.task, images, needed)
+    if galleries:
+        checkpoint.save_galleries(folder, galleries)
     return {f"test_{name}": value for name, value in metrics.items()}, tables
 
 

@@ -16,6 +16,7 @@ from cae import (
     FallsWith,
     LargestAt,
     LargestRows,
+    MoreImportantThan,
     NoDifference,
     NotTestable,
     RisesWith,
@@ -218,3 +219,47 @@ def test_rows_of_the_trials_tables_are_compared_over_seeds(
     if verdict == "supported":
         assert "paired t-test (3 seeds)" in row["test"]
         assert "in the mean of 3 trials" in row["why"]
+
+
+EARLY: dict[str, Any] = {"id": "C1", "text": "Early.", "metric": "val_loss"}
+
+
+@pytest.mark.parametrize(
+    ("claim", "verdict"),
+    [
+        (RisesWith(**EARLY, axis=KERNEL, at_epoch=1), "supported"),
+        (RisesWith(**EARLY, axis=KERNEL), "not testable"),
+        (CorrelatesWith(**EARLY, other=KERNEL, sign="negative", at_epoch=1), "contradicted"),
+        (CorrelatesWith(**EARLY, other="val_psnr", sign="negative", at_epoch=1), "supported"),
+        (RisesWith(**EARLY, axis=KERNEL, at_epoch=7), "not testable"),
+    ],
+)
+def test_a_claim_at_an_epoch_counts_the_trials_that_were_stopped_later(claim: Claim, verdict: str, writer: Callable[..., Any]) -> None:
+    run = writer(claims=[claim.described()], overrides={})
+    run.session(list(range(1, 11)))
+    for number in range(1, 11):
+        run.trial(number, {KERNEL: number})
+        run.start(number)
+        run.epoch(number, 1, 0.01 * number)
+        if number == 1:
+            run.epoch(number, 2, 0.9)
+        run.end(number, "finished" if number == 1 else "stopped", best_epoch=1, metrics={"test_loss": 0.02})
+    (row,) = claims.judge(tables.read([run.close()]))
+    assert row["verdict"] == verdict, row
+    if verdict != "not testable":
+        assert row["n"] == 10
+        assert row["why"].count("At epoch 1 of all trials") == 1
+
+
+def test_importance_at_an_epoch_counts_stopped_trials(writer: Callable[..., Any]) -> None:
+    run = writer(claims=[MoreImportantThan(**EARLY, axis=KERNEL, at_epoch=1).described()], overrides={})
+    run.session(list(range(1, 37)))
+    for number in range(1, 37):
+        kernel, filters = (3, 5, 7)[number % 3], (8, 16)[number % 2]
+        run.trial(number, {KERNEL: kernel, "arch.encoder_filters.1": filters})
+        run.start(number)
+        run.epoch(number, 1, 0.01 * kernel + 1e-4 * filters + 1e-5 * number)
+        run.end(number, "stopped", best_epoch=1)
+    (row,) = claims.judge(tables.read([run.close()]))
+    assert (row["verdict"], row["n"]) == ("supported", 36), row
+    assert "At epoch 1" in row["why"]

@@ -293,3 +293,34 @@ def test_durations_are_printed_in_two_units(seconds: float, text: str) -> None:
 def test_the_report_never_imports_torch_or_ray() -> None:
     code = "import sys, cae.report.page; print(sorted({'torch', 'ray', 'cae.trial', 'cae.sweep'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_pictures_that_a_task_made_are_on_the_page_and_damaged_ones_are_not(writer: Callable[..., Any]) -> None:
+    run = writer()
+    run.session([1, 2])
+    for number in (1, 2):
+        run.trial(number, {})
+        run.start(number)
+        run.epoch(number, 1, 0.1 * number)
+        run.end(number, "finished", best_epoch=1, metrics={"test_loss": 0.1})
+        folder = run.run.trial(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        pictures = np.full((2, 1, 6, 6), 9, dtype=np.uint8)
+        np.savez(folder / "galleries.npz", names=np.array(["wrong"]), images_0=pictures, captions_0=np.array(["<b>7</b>, is 1", "4, is 9"]))
+    (run.run.trial(2) / "galleries.npz").write_bytes(b"PK damaged")
+    html = page.build(run.close()).read_text()
+    assert "trial 1: wrong" in html
+    assert "trial 2: wrong" not in html
+    assert "&lt;b&gt;7&lt;/b&gt;, is 1" in html
+    assert html.count('<ul class="gallery">') == 1
+
+
+def test_values_of_axes_say_whose_they_are(writer: Callable[..., Any]) -> None:
+    axes = {"arch.kernel_size": {"values": [3, 5], "scale": "linear", "origins": [[3, "stated"], [5, "inferred"]]}}
+    run = writer(axes=axes)
+    run.session([1])
+    run.trial(1, {"arch.kernel_size": 3})
+    built = page.build(run.close())
+    said = "Of 2 values on 1 axis: 1 stated by the report and 1 inferred, by us."
+    assert said in built.read_text()
+    assert json.loads((built.parent / "verdicts.json").read_text())["sections"]["origins"].startswith(said)

@@ -119,6 +119,23 @@ def test_all_mistakes_of_a_space_are_told_at_once_each_once() -> None:
     assert any(message.startswith("arch.padding = 'sam'") and "did you mean 'same'?" in message for message in told)
 
 
+def test_the_values_of_an_axis_say_whose_they_are_the_base_s_own_too() -> None:
+    kernels: dict[str, Any] = {"arch.kernel_size": tune.grid_search([5, 7])}
+    origins: dict[str, Any] = {"arch.kernel_size": {"stated": [3], "repo": [7]}}
+    axes = planned([{}, kernels], {"origins": origins}).axes
+    assert axes["arch.kernel_size"]["origins"] == [[3, "stated"], [5, "inferred"], [7, "repo"]]
+    assert "origins" not in planned([{}, kernels]).axes["arch.kernel_size"]
+    assert planned([{}, kernels], {"origins": origins}, settings={"arch.kernel_size": 3}).axes == {}
+
+
+def test_an_origin_of_a_value_or_a_parameter_that_is_not_there_is_refused() -> None:
+    kernels: dict[str, Any] = {"arch.kernel_size": tune.grid_search([5, 7])}
+    (told,) = mistakes(kernels, {"origins": {"arch.kernel_size": {"stated": [3]}}})
+    assert told == "origins: arch.kernel_size has no value 3 in the space: 5, 7"
+    with pytest.raises(ValidationError, match=r"origins: arch\.kernal_size is no parameter; did you mean arch\.kernel_size"):
+        Sweep(base=BASE, space=kernels, origins={"arch.kernal_size": {"stated": [5]}})
+
+
 def test_a_parameter_that_another_makes_idle_is_refused_with_the_reason() -> None:
     told = mistakes({"arch.negative_slope": tune.grid_search([0.1, 0.2])})
     assert told == [

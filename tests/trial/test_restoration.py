@@ -109,7 +109,7 @@ def test_all_that_is_measured_is_named_finite_and_has_rows(task: Task, activatio
     torch.manual_seed(0)
     config = small(task, activation, Patches(size=12), trial)
     network = build(config)
-    metrics, tables = conclude(network, task, colours, {})
+    metrics, tables, _ = conclude(network, task, colours, {})
     assert all(math.isfinite(value) for value in metrics.values())
     assert {f"val_{name}" for name in measure(network, pairs_of(task, colours.val, "val"))} <= set(config.metric_names())
     assert len([name for name in metrics if name.startswith("baseline_")]) >= 3
@@ -175,7 +175,7 @@ def test_an_error_in_chroma_is_the_same_in_both_spaces_whichever_is_learnt() -> 
 def test_colorize_finds_the_floors_of_chroma(colours: Resident) -> None:
     task = Colorize(target="iq")
     target = pairs_from(task, floats(colours.test.pixels))[1]
-    metrics, _ = conclude(Same(target.clamp(min=0)), task, colours, {})
+    metrics, *_ = conclude(Same(target.clamp(min=0)), task, colours, {})
     assert metrics["loss"] == pytest.approx(metrics["floor_sigmoid"])
     assert metrics["negative_i"] == pytest.approx((target[:, 0] < -1e-6).float().mean().item())
     assert 0 < metrics["negative_q"] < 1
@@ -237,21 +237,22 @@ def test_complete_scores_the_network_on_flipped_images(digits: Resident) -> None
 
 def test_complete_flips_footwear_alone_where_there_is_some(digits: Resident) -> None:
     shod = digits._replace(classes=("Sandal", *"12345678", "Ankle boot"))
-    tables = Complete().conclude(seen_by(Same(), Complete(), shod))[1]
+    metrics, tables = Complete().conclude(seen_by(Same(), Complete(), shod))
     assert [row["class"] for row in tables["flipped"]] == ["Sandal", "Ankle boot"]
+    assert metrics["flipped_ratio"] == pytest.approx(1, rel=1e-4), "a network that repeats its input errs alike on flipped images"
     assert len(tables["per_class"]) == 10
 
 
 def test_the_mirror_of_symmetric_images_is_a_perfect_baseline(digits: Resident) -> None:
     symmetric = digits._replace(test=digits.test._replace(pixels=torch.maximum(digits.test.pixels, digits.test.pixels.flip(-1))))
-    metrics, tables = conclude(Same(), Complete(), symmetric, {})
+    metrics, tables, _ = conclude(Same(), Complete(), symmetric, {})
     assert metrics["baseline_mirror"] == 0
     assert all(row["asymmetry"] == 0 for row in tables["per_class"])
     assert "asymmetry_correlation" not in metrics
 
 
 def test_regression_and_neighbours_beat_the_mean_half(digits: Resident) -> None:
-    metrics, _ = conclude(Same(), Complete(), digits, {})
+    metrics, *_ = conclude(Same(), Complete(), digits, {})
     assert metrics["baseline_ridge"] < metrics["baseline_mean_image"]
     assert metrics["baseline_nearest"] < metrics["baseline_mirror"]
 
@@ -319,6 +320,7 @@ def test_inpaint_tells_rings_brightness_and_sharpness_of_the_hole(digits: Reside
     rings = tables["rings"]
     assert [row["ring"] for row in rings] == [1, 2, 3]
     assert [row["pixels"] for row in rings] == [20, 12, 4]
+    assert metrics["ring_correlation"] == pytest.approx(1), "what is missing is brightest in the middle"
     assert rings[2]["l1"] == pytest.approx(hole[..., 2:4, 2:4].mean().item() / 2, rel=1e-5)
     assert rings[2]["mse"] == pytest.approx(hole[..., 2:4, 2:4].square().mean().item() / 4, rel=1e-5)
     assert sum(row["mse"] * row["pixels"] for row in rings) / 36 == pytest.approx(task.metrics(output, target)["hole_mse"].mean().item())
@@ -329,7 +331,7 @@ def test_inpaint_tells_rings_brightness_and_sharpness_of_the_hole(digits: Reside
 
 
 def test_fills_of_the_border_beat_the_mean_image_on_photographs(colours: Resident) -> None:
-    metrics, _ = conclude(Same(), Inpaint(), colours, {})
+    metrics, *_ = conclude(Same(), Inpaint(), colours, {})
     found = {name: metrics[f"baseline_{name}"] for name in ("mean_image", "mean_hole", "border_mean", "nearest_border", "harmonic")}
     assert min(found, key=found.__getitem__) == "harmonic"
     assert max(found, key=found.__getitem__) == "mean_image"

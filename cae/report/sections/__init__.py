@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cae.report.sections import charts, claims, failures, findings, images, ranking, record, stopping
+from cae.report.sections import charts, claims, failures, findings, galleries, images, origins, ranking, record, stopping
 from cae.report.sections.base import Section
 from cae.report.tables import Results
 
@@ -14,12 +14,14 @@ SECTIONS: dict[str, Callable[[Results, list[dict[str, Any]]], Section]] = {
     "best": ranking.best,
     "published": ranking.published_numbers,
     "claims": claims.claims,
+    "origins": origins.origins,
     "progress": charts.progress,
     "parallel": charts.parallel,
     "axes": charts.axes,
     "curves": charts.curves,
     "stopping": stopping.stopping,
     "images": images.images,
+    "galleries": galleries.galleries,
     "baselines": findings.baselines,
     "findings": findings.findings,
     "failures": failures.failures_section,

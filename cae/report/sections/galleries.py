@@ -1,0 +1,70 @@
+"""What tasks picked out of the test images, or made: right and wrong answers, generated images."""
+
+from __future__ import annotations
+
+import base64
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cae.report import words
+from cae.report.sections.base import Section
+from cae.report.sections.images import LARGEST, Pixels, reduced
+from cae.report.tables import Results
+
+MOST_TRIALS = 4
+MOST_IMAGES = 24
+"""Of one gallery."""
+
+
+def galleries(results: Results, _rows: list[dict[str, Any]]) -> Section:
+    cards: list[dict[str, Any]] = []
+    needed = results.trials[[results.record(row["run"], row["trial"]).needed for row in results.trials.to_dict("records")]]
+    trials = 0
+    for index in [*results.ranked.index, *needed.index]:
+        row = results.trials.loc[index]
+        found = load(results.folder(row["run"]).trial(row["trial"]) / "galleries.npz")
+        trials += bool(found)
+        if found and trials <= MOST_TRIALS:
+            cards += [{"label": results.labels[index], "name": name, "images": images} for name, images in found]
+    if not cards:
+        return Section("galleries", "What the tasks picked out", "No task has picked out or made images of its own.", empty=True)
+    cut = f"; the first {MOST_TRIALS} are shown" if trials > MOST_TRIALS else ""
+    return Section(
+        "galleries",
+        "What the tasks picked out",
+        f"{words.plural(trials, 'trial has', 'trials have')} pictures of their own, by the weights of the best epoch{cut}.",
+        how="Made by each trial's task at its end, from the test images. trials/*/galleries.npz hold them.",
+        data={"cards": cards},
+    )
+
+
+def load(path: Path) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Each gallery's name, and its images as data URIs with captions; nothing where the file is damaged. Nothing is unpickled."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            stored = [
+                (str(name), np.asarray(archive[f"images_{place}"]), [str(said) for said in archive[f"captions_{place}"]])
+                for place, name in enumerate(archive["names"])
+            ]
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        return []
+    pictures = all(images.ndim == 4 and images.dtype == np.uint8 and images.shape[1] in (1, 3) for _, images, _ in stored)
+    whole = pictures and all(len(images) == len(said) for _, images, said in stored)
+    return [(name, _shown(images[:MOST_IMAGES], said)) for name, images, said in stored if len(images)] if whole else []
+
+
+def _shown(images: Pixels, captions: list[str]) -> list[dict[str, Any]]:
+    factor = -(-max(images.shape[2:]) // LARGEST)
+    small = reduced(images, factor).transpose(0, 2, 3, 1)
+    shown = []
+    for pixels, said in zip(small, captions, strict=False):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(buffer, "PNG", optimize=True)
+        source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+        shown.append({"source": source, "caption": words.short(said, 60)})
+    return shown
