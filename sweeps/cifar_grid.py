@@ -5,7 +5,7 @@ axes and the best network (kernel 7, stride 1, same, 32/32/32/64; val loss 0.001
 10 epochs, Adam at 1e-3, batches of 32. Layer 3 is the code; layer 4 the first of the decoder; the fifth has three outputs.
 
 Two spaces, because without padding only kernels 3 and 5 at stride 1 fit 32 x 32 pixels through two poolings: 1,536 points in
-all. Run a seeded sample of them: --max-trials 24 (48 begin with the same 24). Strides above 1 are undone by the upsampling.
+all. Run a seeded sample of them: --max-trials 24 (the cpu budget's 48 begin with the same 24). Strides are undone by the upsampling.
 
 Expect: stride 2 and padding `valid` to be stopped early (their codes hold 8 to 1,024 values where `same` at stride 1 holds 512
 to 4,096); wide codes to lead, against the published claim that fewer code filters are better. The cpu budget trains on 6,000
@@ -38,7 +38,8 @@ sweep = Sweep(
     ),
     space=[same | filters, valid | filters],
     scheduler=ASHA(grace_epochs=1, reduction_factor=3),
-    budgets={"cpu": {"dataset.train_images": 6_000, "dataset.val_images": 2_000, "dataset.test_images": 2_000, "epochs": 4}},
+    budgets={"cpu": {"dataset.train_images": 6_000, "dataset.val_images": 2_000, "dataset.test_images": 2_000, "epochs": 4,
+                     "max_trials": 48}},
     published="published/cifar_grid.csv",
     origins={
         "arch.kernel_size": {"stated": [3, 7]}, "arch.stride": {"stated": [1]}, "arch.padding": {"stated": ["same"]},

@@ -17,10 +17,7 @@ from typing import Any
 
 from ray import tune
 
-from cae import (
-    Adam, BetterThan, Compares, ConvAutoencoder, ImageFolder, Inpaint, NoDifference, Sweep,
-    Threshold, Trial,
-)  # fmt: skip
+from cae import Adam, BetterThan, Compares, ConvAutoencoder, ImageFolder, Inpaint, NoDifference, Sweep, Threshold, Trial
 
 CIFAR: dict[str, Any] = {"dataset": "cifar10", "dataset.split": "pooled", "dataset.val_images": 6_000, "dataset.test_images": 6_000}
 FEW: dict[str, Any] = {
@@ -99,11 +96,15 @@ sweep = Sweep(
                   metric="test_hole_gradient_energy", op="<", bound=1.0, where=ONE),
         BetterThan(id="C001-5", text="Batch normalisation converges faster per epoch.", metric="last_val_loss",
                    this={BN: "before_activation"}, that={BN: "none"}, where={name: value for name, value in PLAIN.items() if name != BN}),
+        Compares(id="C001-5b", text="And does not overfit, in v2.1 neither.", left="last_train_loss", op=">", right="last_val_loss",
+                 where={BN: "after_activation"}),
         BetterThan(id="C001-6", text="Epochs with batch normalisation take much longer.", metric="last_seconds", mode="max",
                    this={BN: "before_activation"}, that={BN: "none"}, where={"arch.encoder_filters": V1, "batch_size": 256}),
         BetterThan(id="C001-7", text="Batch normalisation darkens.", metric="test_hole_brightness", mode="min",
                    this={BN: "before_activation"}, that={BN: "none"}, where={"arch.encoder_filters": V1, "batch_size": 256}),
         BetterThan(id="C001-8", text="Dropout raises the validation loss.", metric="val_loss", this={"arch.dropout": 0.0},
+                   that={"arch.dropout": 0.25}, where={"arch.encoder_filters": V1, BN: "none", "task.region": "full"}),
+        BetterThan(id="C001-8b", text="Dropout darkens.", metric="test_hole_brightness", mode="max", this={"arch.dropout": 0.0},
                    that={"arch.dropout": 0.25}, where={"arch.encoder_filters": V1, BN: "none", "task.region": "full"}),
         Threshold(id="C001-9", text="The network is more accurate near the border: its error rises with the distance from it.",
                   metric="test_ring_correlation", op=">", bound=0.0, where=ONE),

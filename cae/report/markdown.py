@@ -6,6 +6,7 @@ many days and machines come together. Nothing in the file is written by hand: it
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -42,10 +43,17 @@ def _kept(path: Path) -> dict[str, tuple[dict[str, Any], str]]:
         raise UserError(f"--markdown {path}: is another file, which this would overwrite: choose another name")
     pieces = MARK.split(text)[1:]
     try:
-        marks = [json.loads(mark) for mark in pieces[::2]]
-        return {mark["run"]: (mark, body.strip()) for mark, body in zip(marks, pieces[1::2], strict=True)}
-    except (ValueError, KeyError) as error:
+        found = {mark["run"]: (mark, body.strip()) for mark, body in zip(map(json.loads, pieces[::2]), pieces[1::2], strict=True)}
+        changed = [name for name, (mark, body) in found.items() if mark["digest"] != _digest(body)]
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"--markdown {path}: a mark in it cannot be read ({error}): delete the file, and give all runs again") from None
+    if changed:
+        raise UserError(f"--markdown {path}: the section of {changed[0]} was changed by hand: delete the file, and give all runs again")
+    return found
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _marked(mark: dict[str, Any]) -> str:
@@ -142,7 +150,8 @@ def _section(results: tables.Results) -> tuple[dict[str, Any], str]:
         if judged
         else "",
     ]
-    return mark, "\n\n".join(part for part in parts if part)
+    text = "\n\n".join(part for part in parts if part)
+    return mark | {"digest": _digest(text)}, text
 
 
 def _briefly(judged: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import pytest
 from cae.errors import UserError
 from cae.report import markdown
 from cae.rundir import RunDir
+from tests.conftest import ROOT
 
 NUMBER = {"report": "000", "where": "Ex 1", "quantity": "best loss", "value": "0.020", "unit": "loss", "metric": "val_loss", "trials": ""}
 CLAIM = {"kind": "NotTestable", "id": "C1", "text": "It is <b>good</b> | bad.", "provenance": "stated", "reason": "nothing measures it"}
@@ -62,6 +63,20 @@ def test_the_sections_of_runs_that_are_not_given_stay_as_they_are(run: Callable[
     assert markdown.write([one], path).read_text() == whole, "the same run again changes nothing"
     assert whole.count("<!-- run ") == 2
     assert "worse" in whole
+
+
+def test_a_section_that_was_changed_by_hand_is_told(run: Callable[..., RunDir], tmp_path: Path) -> None:
+    path = markdown.write([run("one", 0.02)], tmp_path / "r.md")
+    path.write_text(path.read_text().replace("0.02000 (trial 1", "0.01000 (trial 1"))
+    with pytest.raises(UserError, match="the section of one was changed by hand"):
+        markdown.write([], path)
+
+
+def test_docs_reproduction_is_what_the_command_makes_of_its_own_sections(tmp_path: Path) -> None:
+    made = ROOT / "docs" / "reproduction.md"
+    copy = tmp_path / "r.md"
+    copy.write_bytes(made.read_bytes())
+    assert markdown.write([], copy).read_bytes() == made.read_bytes()
 
 
 @pytest.mark.parametrize(
