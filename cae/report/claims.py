@@ -67,7 +67,9 @@ def _row(view: View, claim: dict[str, Any]) -> dict[str, Any]:
             raise Missing(str(claim.get("reason") or f"claims of the kind {words.short(str(claim.get('kind')))} are not known here"))
         found = KINDS[claim["kind"]](view, claim)
     except Missing as missing:
-        found = Found("not testable", f"{str(missing).rstrip('.')}.", "")
+        said = f"{str(missing).rstrip('.')}."
+        begins_with_a_word = said.split(" ")[0].isalpha()  # and not with the name of a parameter
+        found = Found("not testable", said[0].upper() + said[1:] if begins_with_a_word else said, "")
     tested = bool(found.used) and found.test != BARE
     differs = published.differences(view.run.sweep.get("overrides") or {}) if tested else ""
     left = words.listed(f"{count} {state}" for state, count in sorted(Counter(view.left.values()).items()))

@@ -47,7 +47,7 @@ class View:
 
     def trials(self, conditions: dict[str, Any]) -> pd.DataFrame:
         """The finished trials that meet all conditions, the best first."""
-        meets = {i for i in self.every.index if all(same(self.setting(i, name), wanted) for name, wanted in conditions.items())}
+        meets = {i for i in self.every.index if self._meets(i, conditions)}
         some = self.usable[self.usable.index.isin(meets)]
         self.left |= {index: str(self.every.at[index, "state"]) for index in sorted(meets - set(some.index))}
         return some
@@ -64,12 +64,24 @@ class View:
 
     def _at(self, epoch: int, conditions: dict[str, Any]) -> pd.DataFrame:
         """The trials that meet all conditions and have this epoch, with its metrics."""
-        meets = [i for i in self.every.index if all(same(self.setting(i, name), wanted) for name, wanted in conditions.items())]
+        meets = [i for i in self.every.index if self._meets(i, conditions)]
         rows = self.results.epochs
         rows = rows[(rows["run"] == self.run.name) & (rows["epoch"] == epoch)].set_index("trial")
         found = rows.reindex(self.every.loc[meets, "trial"]).set_axis(meets, axis=0)
         self.left |= dict.fromkeys(found.index[found["epoch"].isna()], f"without epoch {epoch}")
         return found.dropna(subset=["epoch"])
+
+    def _meets(self, index: Any, conditions: dict[str, Any]) -> bool:
+        """Where this run has one value for all trials in the place of the report's, that one stands for it."""
+        changed = self.run.sweep.get("overrides") or {}
+
+        def meets(name: str, wanted: Any) -> bool:
+            value = self.setting(index, name)
+            return same(value, wanted) or (
+                name in changed and same(tables.cell(changed[name].get("full")), wanted) and same(value, changed[name].get("here"))
+            )
+
+        return all(meets(name, wanted) for name, wanted in conditions.items())
 
     def table(self, index: Any, name: str) -> list[dict[str, Any]]:
         """A table of a trial's task, a row per dict; empty where it made none of that name."""

@@ -15,6 +15,8 @@ from __future__ import annotations
 import decimal
 import math
 from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -83,7 +85,7 @@ def _judge(row: dict[str, Any], candidates: pd.DataFrame, size: bool, sweep: dic
     blank: dict[str, Any] = {"size": size, "ours": None, "sd": None, "n": 0, "trials_used": [], "tolerance": None}
     if not metric:
         return {**blank, "verdict": "context", "why": ""}
-    ours = measure(candidates, metric, str(row.get("trials") or ""), results)
+    ours = measure(candidates, metric, str(row.get("trials") or ""), results, sweep.get("overrides") or {})
     if ours is None:
         return {**blank, "verdict": "not run", "why": _why_not_run(metric, size, str(row.get("trials") or ""))}
     scale = 100.0 if str(row.get("unit", "")).strip().lower() in ("percent", "%") else 1.0
@@ -126,11 +128,13 @@ def direction(metric: str, results: tables.Results) -> str | None:
     return rundir.direction(metric)
 
 
-def measure(candidates: pd.DataFrame, metric: str, conditions: str, results: tables.Results) -> Ours | None:
+def measure(
+    candidates: pd.DataFrame, metric: str, conditions: str, results: tables.Results, overrides: Mapping[str, Any] = MappingProxyType({})
+) -> Ours | None:
     """Mean, sd and seeds of `metric` over the best configuration among the candidates (the best first) that meet the conditions."""
     if metric not in candidates:
         return None
-    met = candidates[_meets(candidates, conditions)]
+    met = candidates[_meets(candidates, conditions, overrides)]
     values = pd.to_numeric(met[metric], errors="coerce").astype(float)
     values = values[values.map(math.isfinite)]
     if values.empty:
@@ -156,11 +160,15 @@ def printed(text: str) -> tuple[float, float]:
     return (float(number), 0.5 * 10.0**exponent) if isinstance(exponent, int) else (math.nan, math.nan)
 
 
-def _meets(trials: pd.DataFrame, conditions: str) -> pd.Series[bool]:
-    """Which trials meet every one of "name=value;name=value"; "" and "best" ask for nothing."""
+def _meets(trials: pd.DataFrame, conditions: str, overrides: Mapping[str, Any]) -> pd.Series[bool]:
+    """Which trials meet every one of "name=value;name=value"; "" and "best" ask for nothing. What a run sets for all its trials in
+    the place of the report's own value stands for that: such numbers are measured, and not comparable."""
     met = pd.Series(True, index=trials.index)
     for condition in conditions.split(";") if conditions.strip() not in ("", "best") else []:
         name, _, wanted = (part.strip() for part in condition.partition("="))
+        change = overrides.get(name, {})
+        if change and _equal(tables.cell(change.get("full")), wanted):
+            wanted = str(tables.cell(change.get("here")))
         if name:
             met &= trials[name].map(lambda value, wanted=wanted: _equal(value, wanted)) if name in trials else False
     return met

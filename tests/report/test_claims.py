@@ -146,7 +146,7 @@ def test_a_size_of_the_network_needs_no_test(judged: Judge) -> None:
 
 def test_what_nothing_can_decide_says_why(judged: Judge) -> None:
     row = judged(NotTestable(id="C9", text="It is blurry.", reason="nobody measured it"), seeds(3, *LOW))
-    assert (row["verdict"], row["why"]) == ("not testable", "nobody measured it.")
+    assert (row["verdict"], row["why"]) == ("not testable", "Nobody measured it.")
 
 
 def test_a_verdict_under_other_settings_than_the_reports_says_which(judged: Judge) -> None:
@@ -263,3 +263,13 @@ def test_importance_at_an_epoch_counts_stopped_trials(writer: Callable[..., Any]
     (row,) = claims.judge(tables.read([run.close()]))
     assert (row["verdict"], row["n"]) == ("supported", 36), row
     assert "At epoch 1" in row["why"]
+
+
+@pytest.mark.parametrize(("asked", "verdict"), [(10, "supported"), (4, "supported"), (20, "not testable")])
+def test_a_setting_of_the_whole_run_stands_for_the_report_s_own(asked: int, verdict: str, judged: Judge) -> None:
+    """The report's trials had 10 epochs, all of this run's have 4: a claim about its trials of 10 epochs is judged, and says so."""
+    changed = {"epochs": {"full": 10, "here": 4}}
+    row = judged(BetterThan(**BETTER, where={"epochs": asked}), [*seeds(3, *LOW), *seeds(5, *HIGH)], overrides=changed)
+    assert row["verdict"] == verdict, row
+    if verdict == "supported":
+        assert "epochs 4 instead of 10" in row["why"]

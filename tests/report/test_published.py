@@ -89,6 +89,14 @@ def test_fewer_epochs_make_it_not_comparable_in_words(judged: Judge) -> None:
     assert row["ours"] == 0.1
 
 
+def test_a_setting_of_the_whole_run_stands_for_the_report_s_own_and_does_not_compare(judged: Judge) -> None:
+    changed = {"epochs": {"full": 10, "here": 4}}
+    row = judged({"trials": "epochs=10;arch.kernel_size=3"}, (3, 0, 0.1), (5, 0, 0.2), overrides=changed)
+    assert (row["verdict"], row["ours"]) == ("not comparable", 0.1)
+    assert "epochs 4 instead of 10" in row["why"]
+    assert judged({"trials": "epochs=20"}, (3, 0, 0.1), overrides=changed)["verdict"] == "not run"
+
+
 def test_a_size_of_the_network_is_compared_under_any_budget(judged: Judge) -> None:
     overrides = {"epochs": {"full": 10, "here": 4}}
     assert judged({"metric": "latent_values", "value": "1024"}, (3, 0, 0.1), overrides=overrides)["verdict"] == "reproduced"

@@ -25,6 +25,7 @@ def baselines(results: Results, _rows: list[dict[str, Any]]) -> Section:
         return Section("baselines", "Against trivial answers", "No trial has been measured against trivial answers.", empty=True)
     easiest = ended[columns].astype(float).min(axis=1)
     losses = ended[LOSS].astype(float)
+    columns = [name for name in columns if ended[name].notna().any()]
     beaten = losses < easiest
     first = ended.index[0]
     name = min(columns, key=lambda column: _or_infinite(ended.at[first, column]))
@@ -57,7 +58,7 @@ def baselines(results: Results, _rows: list[dict[str, Any]]) -> Section:
 
 def findings(results: Results, _rows: list[dict[str, Any]]) -> Section:
     """The tables that tasks make of the test images."""
-    shown, count = [], 0
+    shown, count, opened = [], 0, 0
     needed = [index for index in results.trials.index if index not in results.ranked.index]
     for index in [*results.ranked.index, *needed]:
         row = results.trials.loc[index]
@@ -67,6 +68,7 @@ def findings(results: Results, _rows: list[dict[str, Any]]) -> Section:
             continue
         for name, rows in found.items():
             frame = pd.DataFrame([{key: cell(value) for key, value in one.items()} for one in rows])
+            opened += count == 1
             shown.append(table(f"{results.labels[index]}: {name.replace('_', ' ')}", frame))
     if not shown:
         return Section("findings", "What the test images show", "No task has made tables of its own.", empty=True)
@@ -77,7 +79,7 @@ def findings(results: Results, _rows: list[dict[str, Any]]) -> Section:
         "What the test images show",
         f"{said} tables of the test images, by the weights of the best epoch; the best trial is the first.{cut}",
         how="Made by each trial's task at its end. A trial that only others need comes after the ranked ones.",
-        data={"id": "findings", "tables": shown},
+        data={"id": "findings", "tables": shown, "open": opened},
     )
 
 

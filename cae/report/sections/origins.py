@@ -15,22 +15,25 @@ SAID = {"stated": "stated by the report", "repo": "found in its author's code or
 
 
 def origins(results: Results, _rows: list[dict[str, Any]]) -> Section:
-    rows = [
-        {"parameter": name, "value": words.parameter(cell(value)), "origin": SAID.get(origin, words.short(str(origin)))}
-        for name, axis in results.axes.items()
-        for value, origin in axis.get("origins") or []
-    ]
-    if not rows:
+    axes = {name: pairs for name, axis in results.axes.items() if (pairs := axis.get("origins"))}
+    if not axes:
         return Section("origins", "Whose values these are", "The sweep does not say where the values of its axes stand.", empty=True)
-    counts = Counter(row["origin"] for row in rows)
-    said = words.listed(f"{counts[origin]} {origin}" for origin in SAID.values() if counts[origin])
-    axes = len({row["parameter"] for row in rows})
-    verdict = f"Of {words.plural(len(rows), 'value')} on {words.plural(axes, 'axis', 'axes')}: {said}."
-    if counts[SAID["inferred"]]:
+    counts = Counter(str(origin) for pairs in axes.values() for _, origin in pairs)
+    said = words.listed(f"{counts[origin]} {text}" for origin, text in SAID.items() if counts[origin])
+    verdict = f"Of {words.plural(sum(counts.values()), 'value')} on {words.plural(len(axes), 'axis', 'axes')}: {said}."
+    if counts["inferred"]:
         verdict += " What is inferred is not the report's own grid."
+    rows = [
+        {"parameter": name} | {text: ", ".join(_typed(value) for value, of in pairs if of == origin) for origin, text in SAID.items()}
+        for name, pairs in axes.items()
+    ]
     return Section(
         "origins",
         "Whose values these are",
         verdict,
         data={"id": "origins", "tables": [table("The values of each axis, and where they stand", pd.DataFrame(rows))]},
     )
+
+
+def _typed(value: Any) -> str:
+    return words.parameter(cell(value))
