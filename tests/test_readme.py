@@ -49,7 +49,7 @@ def test_every_command_of_the_first_page_runs_in_its_order(workplace: Path, monk
         assert result.exit_code == 0, f"{command}\n{result.output}\n{result.exception!r}"
         ran.append(command.split()[1])
     assert {"plan", "run", "status", "best", "reconstruct", "report", "list", "logs", "data"} <= set(ran)
-    for made in ("runs/quickstart/report.html", "runs/quickstart/trials.csv", "model/model.safetensors", "mine.png"):
+    for made in ("runs/quickstart/report.html", "runs/quickstart/trials.csv", "model/model.safetensors", "mine.png", "results.md"):
         assert Path(made).exists()
 
 

@@ -52,13 +52,12 @@ def _seconds_left(records: list[Record], slots: int) -> float | None:
         return None
     ended = [len(record.epochs) / record.config["epochs"] for record in records if record.state in ("finished", "stopped")]
     share = float(np.mean(ended)) if ended else 1.0
-    seconds = 0.0
+    seconds = []
     for record in left:
         epochs = record.config["epochs"]
         expected = max(epochs * share if record.state == "pending" else epochs, len(record.epochs) + 1)
-        seconds += max(expected - len(record.epochs), 0) * predict(measured, _work(record))
-    longest = max(predict(measured, _work(record)) for record in left)
-    return max(seconds / slots, longest)
+        seconds.append(max(expected - len(record.epochs), 0) * predict(measured, _work(record)))
+    return float(max(sum(seconds) / slots, *seconds))  # one trial does not train in two slots
 
 
 def _work(record: Record) -> float:
