@@ -40,6 +40,9 @@ Gpus = Annotated[int | None, _where(min=0, metavar="N", help="GPUs to use. Defau
 GpusPerTrial = Annotated[float | None, _where(min=0, metavar="F", help="0.5: two trials share a GPU. Default: 1, if any.")]
 CpusPerTrial = Annotated[float, _where(min=0.1, metavar="N", help="CPU cores, and training threads, of each trial.")]
 
+EpochTimeout = Annotated[float | None, _where(min=0, metavar="S", help="An epoch of more seconds hangs. Default: 20 times the expected.")]
+MaxFailures = Annotated[int, _where(min=0, metavar="N", help="Give up after N failures one after another; 0: never.")]
+
 
 @contextlib.contextmanager
 def _mistakes_told() -> Iterator[None]:
@@ -60,6 +63,7 @@ def _mistakes_told() -> Iterator[None]:
 @app.command(rich_help_panel="Sweeps")
 def run(sweep: SweepArgument, out: Out = None, budget: Budget = "full", set_: Set = None, max_trials: MaxTrials = None, retry: Retry = "",
         gpus: Gpus = None, gpus_per_trial: GpusPerTrial = None, cpus_per_trial: CpusPerTrial = 1, data_dir: DataDir = None,
+        epoch_timeout: EpochTimeout = None, max_failures: MaxFailures = 10,
         quiet: Annotated[bool, typer.Option("--quiet", help="No table; only the last lines.", rich_help_panel=WHERE)] = False,
         yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a large sweep.", rich_help_panel=WHERE)] = False
 ) -> None:  # fmt: skip
@@ -78,7 +82,8 @@ def run(sweep: SweepArgument, out: Out = None, budget: Budget = "full", set_: Se
         if ask and not typer.confirm(f"{len(prepared.plan.remaining)} trials are to be trained (see `cae-sweep plan`). Start?"):
             raise typer.Exit(2)
         console, command = Console(stderr=True), shlex.join(["cae-sweep", *sys.argv[1:]])
-        reason = session.execute(prepared, resources, command=command, console=console, quiet=quiet)
+        limits = session.Limits(epoch_timeout, max_failures)
+        reason = session.execute(prepared, resources, command=command, console=console, quiet=quiet, limits=limits)
         from cae.report import page  # only now: pandas and plotly would be in the way of the first trial
 
         built = page.build(prepared.run)
@@ -88,8 +93,8 @@ def run(sweep: SweepArgument, out: Out = None, budget: Budget = "full", set_: Se
         print(f"best: trial {now.best[0]}, epoch {now.best[1]}, {prepared.file.sweep.metric} {now.best[2]:.6g}")
     print(f"report: {built}")
     if reason != "complete":
-        print("the same command goes on from here", file=sys.stderr)
-        raise typer.Exit(130)
+        print("the same command goes on from here; with --retry failed, trials that failed run again", file=sys.stderr)
+        raise typer.Exit(1 if reason.startswith("given up") else 130)
     raise typer.Exit(1 if now.counts.get("failed") or now.counts.get("oom") else 0)
 
 

@@ -177,14 +177,19 @@ class Journal:
 
     def append(self, event: str, **fields: Any) -> dict[str, Any]:
         line = {"event": event, "time": round(time.time(), 3), **_finite(fields)}
-        self._file.write(json.dumps(line, allow_nan=False, separators=(",", ":")).encode() + b"\n")
-        self._file.flush()
-        if event in ("end", "close"):  # what took long to earn survives a power cut too
-            os.fsync(self._file.fileno())
+        try:
+            self._file.write(json.dumps(line, allow_nan=False, separators=(",", ":")).encode() + b"\n")
+            self._file.flush()
+            if event in ("end", "close"):  # what took long to earn survives a power cut too
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            mend = "what is finished is in the checkpoints; mend it, and the same command goes on"
+            raise RunError(f"{self._file.name} cannot be written ({error.strerror}): {mend}") from error
         return line
 
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # of a disk that is full, which `append` has told
+            self._file.close()
 
 
 def _finite(value: Any) -> Any:

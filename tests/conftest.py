@@ -77,10 +77,10 @@ def run_sweep(one_ray: Any) -> Callable[..., Any]:
 
     from cae.sweep import session
 
-    def run(path: Path, resources: Any = one_ray, **options: Any) -> Any:
+    def run(path: Path, resources: Any = one_ray, limits: Any = session.Limits(), **options: Any) -> Any:  # noqa: B008
         chosen: dict[str, Any] = {"out": Path("run"), "budget": "full", "settings": {}, "max_trials": None, "data_dir": None} | options
         prepared = session.prepare(session.Selection(sweep=path, **chosen))
-        session.execute(prepared, resources, command="a test", console=Console(quiet=True), quiet=True)
+        session.execute(prepared, resources, command="a test", console=Console(quiet=True), quiet=True, limits=limits)
         return prepared.run
 
     return run

@@ -231,7 +231,7 @@ def correlated(view: View, claim: dict[str, Any]) -> Found:
     if other.nunique() < 2:
         raise Missing(f"no two finished trials differ in {words.short(str(claim['other']))}")
     sign = 1 if claim["sign"] == "positive" else -1
-    return _associated(other, values, [""] * len(values), sign, _when(claim), "At least 5 trials are needed.")
+    return _associated(other, values, [""] * len(values), sign, _when(claim).strip(), "At least 5 trials are needed.")
 
 
 def more_important(view: View, claim: dict[str, Any]) -> Found:

@@ -46,9 +46,9 @@ def progress(records: Iterable[Record], metric: str, mode: str, slots: int) -> P
 def _seconds_left(records: list[Record], slots: int) -> float | None:
     """Epochs left, each as long as a network of its size takes, over the slots. Of the trials that have not begun, as
     many epochs are expected as those that have ended came to: early stopping ends most of them before their last."""
-    measured = [(_work(record), float(np.mean([row["seconds"] for row in record.epochs.values()]))) for record in records if record.epochs]
+    times = measured(records)
     left = [record for record in records if record.state in ("running", "pending", "interrupted")]
-    if not measured or not left:
+    if not times or not left:
         return None
     ended = [len(record.epochs) / record.config["epochs"] for record in records if record.state in ("finished", "stopped")]
     share = float(np.mean(ended)) if ended else 1.0
@@ -56,11 +56,17 @@ def _seconds_left(records: list[Record], slots: int) -> float | None:
     for record in left:
         epochs = record.config["epochs"]
         expected = max(epochs * share if record.state == "pending" else epochs, len(record.epochs) + 1)
-        seconds.append(max(expected - len(record.epochs), 0) * predict(measured, _work(record)))
+        seconds.append(max(expected - len(record.epochs), 0) * predict(times, work(record)))
     return float(max(sum(seconds) / slots, *seconds))  # one trial does not train in two slots
 
 
-def _work(record: Record) -> float:
+def measured(records: Iterable[Record]) -> list[tuple[float, float]]:
+    """The work of an epoch, and the seconds it took in the mean, of each trial that has some."""
+    return [(work(record), float(np.mean([row["seconds"] for row in record.epochs.values()]))) for record in records if record.epochs]
+
+
+def work(record: Record) -> float:
+    """Of an epoch: proportional to its floating-point operations."""
     return float(record.sizes.get("megaflops", 1.0)) * float(record.config.get("dataset.train_images") or 1)
 
 

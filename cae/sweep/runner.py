@@ -8,112 +8,27 @@ import shutil
 import signal
 import socket
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from cae.rundir import FINAL_STATES, Journal, Record, RunDir, RunError, apply
-from cae.sweep.asha import JournaledASHA, Stop, rungs_of
+from cae.rundir import FINAL_STATES, Journal, RunDir, RunError
+from cae.sweep.asha import JournaledASHA, rungs_of
 from cae.sweep.connect import Resources, versions
+from cae.sweep.guard import DEFAULTS, Guard, Limits
 from cae.sweep.plan import Plan, PlannedTrial, dataset_key
+from cae.sweep.recorder import Recorder, Watcher
 from cae.sweep.worker import Job, Worker
 
 from ray import tune  # isort: skip  # after connect, which sets what Ray reads when it is imported
 from ray.tune.experiment import Trial as RayTrial  # isort: skip
-from ray.tune.stopper import Stopper  # isort: skip
 
 RESTARTS = 3
 """How often a trial is taken up again after its worker's process died."""
-POLL_SECONDS = 0.5
-
-Watcher = Callable[[dict[str, Any]], None]
-"""Is shown every event as it is written, and an empty one from time to time."""
 
 
-class _Recorder(tune.Callback, Stopper):
-    """Hears from Tune what happens, and writes it down; hears from the user what should, and tells Tune."""
-
-    def __init__(
-        self, run: RunDir, plan: Plan, journal: Journal, records: dict[int, Record], scheduler: JournaledASHA, watch: Watcher
-    ) -> None:
-        self.run, self.plan, self.journal, self.records = run, plan, journal, records
-        self.scheduler, self.watch = scheduler, watch
-        self.stopping = ""
-        self.polled = 0.0
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks for a restore of its own, and ours is the journal."""
-        return {}
-
-    def write(self, event: str, **fields: Any) -> None:
-        written = self.journal.append(event, **fields)
-        apply(self.records, written)
-        self.watch(written)
-
-    def end(self, number: int, state: str, reason: str, **fields: Any) -> None:
-        self.write("end", trial=number, state=state, reason=reason, **fields)
-
-    def stopped(self, number: int, stop: Stop) -> None:
-        scheduler = self.plan.sweep.scheduler
-        assert scheduler
-        reason = stop.reason(self.plan.sweep.metric, self.plan.sweep.mode, scheduler.reduction_factor)
-        self.end(number, "stopped", reason, rung=stop.rung, value=stop.value, cutoff=stop.cutoff, seen=stop.seen)
-
-    # What Tune tells us. An exception here would end the sweep, and should: without a journal nothing is safe.
-
-    def on_trial_start(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
-        number = trial.config["number"]
-        if self.records[number].state not in FINAL_STATES:  # killed while its worker was on its way
-            self.write("start", trial=number, epoch=self.records[number].done)
-
-    def on_trial_result(self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002
-        number = trial.config["number"]
-        record = self.records[number]
-        if record.state in FINAL_STATES:
-            return
-        if "row" in result and result["epoch"] not in record.epochs:
-            place = {key: result[key] for key in ("host", "device", "worker")} if "host" not in record.starts[-1] else {}
-            self.write("epoch", trial=number, epoch=result["epoch"], metrics=result["row"], **place)
-        if stop := self.scheduler.stops.get(number):
-            self.stopped(number, stop)
-        elif "end" in result:
-            self.write("end", trial=number, **result["end"])
-
-    def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
-        number = trial.config["number"]
-        if self.records[number].state not in FINAL_STATES:
-            error = Path(trial.error_file).read_text() if trial.error_file and Path(trial.error_file).exists() else ""
-            state = "oom" if "OutOfMemoryError" in error else "failed"
-            self.end(number, state, "its worker was lost, and so was each that took it up again", error=error)
-
-    def on_step_end(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:  # noqa: ARG002
-        if time.monotonic() - self.polled < POLL_SECONDS:
-            return
-        self.polled = time.monotonic()
-        self.watch({})
-        if self.run.stop_request.exists():
-            self.stopping = "stopped by `cae-sweep stop`"
-        for number in self.run.kill_requests():
-            self.run.kill_request(number).unlink(missing_ok=True)
-            if number in self.records and self.records[number].state not in FINAL_STATES:
-                self.end(number, "killed", "killed by `cae-sweep kill`")
-        if self.scheduler.controller:
-            for trial in trials:  # those of Tune; it makes the others when their turn comes
-                ended = self.records[trial.config["number"]].state == "killed"
-                if ended and trial.status in (RayTrial.PENDING, RayTrial.RUNNING):
-                    self.scheduler.controller.stop_trial(trial)
-
-    # What we tell Tune.
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
-        return False
-
-    def stop_all(self) -> bool:
-        return bool(self.stopping)
-
-
-def run_plan(plan: Plan, run: RunDir, sweep_file: Path, resources: Resources, *, command: str, watch: Watcher) -> str:
+def run_plan(
+    plan: Plan, run: RunDir, sweep_file: Path, resources: Resources, *, command: str, watch: Watcher, limits: Limits = DEFAULTS
+) -> str:
     """Runs what the plan asks for and the journal does not hold yet. Hold the run's lock, and have Ray started.
 
     Returns why it ended: `complete`, or the words for what interrupted it. Every finished epoch is in the journal or in its
@@ -124,7 +39,8 @@ def run_plan(plan: Plan, run: RunDir, sweep_file: Path, resources: Resources, *,
         records = run.records()
         rungs = rungs_of(plan.sweep.scheduler, plan.rungs, plan.sweep.mode, {planned.number for planned in plan.trials if planned.needed})
         decided = rungs.replay(run.events(), plan.sweep.metric)
-        recorder = _Recorder(run, plan, journal, records, JournaledASHA(rungs, plan.sweep.metric, plan.sweep.mode), watch)
+        scheduler = JournaledASHA(rungs, plan.sweep.metric, plan.sweep.mode)
+        recorder = Recorder(run, plan, journal, records, scheduler, watch, Guard(limits, run.path))
         _open(recorder, resources, command)
         for number, stop in decided.items():  # decided before a crash, but not carried out
             if records[number].state == "interrupted" and records[number].done == stop.rung:
@@ -138,7 +54,7 @@ def run_plan(plan: Plan, run: RunDir, sweep_file: Path, resources: Resources, *,
         journal.close()
 
 
-def _open(recorder: _Recorder, resources: Resources, command: str) -> None:
+def _open(recorder: Recorder, resources: Resources, command: str) -> None:
     """The journal's first lines of a session: who runs it, and every trial that it does not know yet."""
     run, plan = recorder.run, recorder.plan
     for planned in plan.trials:
@@ -159,41 +75,56 @@ def _open(recorder: _Recorder, resources: Resources, command: str) -> None:
     recorder.write("session", asked=asked, command=command, **place, **cut)
 
 
-def _supervise(recorder: _Recorder, sweep_file: Path, resources: Resources) -> None:
+def _supervise(recorder: Recorder, sweep_file: Path, resources: Resources) -> None:
     """Ray ends a whole sweep for some failures of one trial (its out-of-memory kill of a running step is one): as long as
-    there is progress, what is left is run again."""
+    there is progress, what is left is run again. Trials that ran out of memory beside others come last, one at a time."""
+
+    def progress() -> tuple[int, int, int]:
+        records = recorder.records.values()
+        return sum(record.done for record in records), sum(record.state in FINAL_STATES for record in records), len(recorder.alone)
+
     while remaining := _ready(recorder):
-        before = sum(record.done for record in recorder.records.values())
+        crowd = [planned for planned in remaining if planned.number not in recorder.alone]
+        batch, before = crowd or remaining[:1], progress()
+        recorder.slots = resources.slots if crowd else 1
         try:
-            _fit(recorder, remaining, sweep_file, resources)
+            _fit(recorder, batch, sweep_file, resources)
             why = "Ray ended the sweep, and trials are left"
         except Exception as error:
-            if sum(record.done for record in recorder.records.values()) == before:
+            if recorder.fatal:
+                raise recorder.fatal from error
+            if "OutOfMemoryError" in f"{type(error).__name__} {error}":
+                for planned in batch:
+                    if recorder.records[planned.number].state == "running":
+                        recorder.out_of_memory(planned.number, "out of memory: Ray ended its worker, and the sweep", error=str(error))
+            if progress() == before:
                 raise
             why = f"Ray ended the sweep ({type(error).__name__}: {error})"
-        left = [planned for planned in remaining if recorder.records[planned.number].state not in FINAL_STATES]
+        left = [planned for planned in batch if recorder.records[planned.number].state not in FINAL_STATES]
         if recorder.stopping:
             return
-        if not left:
+        if all(planned.number in recorder.alone for planned in left):
             continue
-        if sum(record.done for record in recorder.records.values()) == before:
+        if progress() == before:
             raise RunError(f"{why}, without one more epoch")
         print(f"{why}; going on with what is left", file=sys.stderr)
 
 
-def _ready(recorder: _Recorder) -> list[PlannedTrial]:
+def _ready(recorder: Recorder) -> list[PlannedTrial]:
     """What is left and has all that it needs. A trial whose need ended otherwise than finished can never run: it failed."""
     records = recorder.records
     for planned in recorder.plan.trials:  # those that others need come first
         for name, number in planned.needs.items():
             state = records[number].state
             if records[planned.number].state not in FINAL_STATES and state in FINAL_STATES and state != "finished":
-                recorder.end(planned.number, "failed", f"it needs trial {number} (task.{name}), which is {state}")
+                recorder.write(
+                    "end", trial=planned.number, state="failed", reason=f"it needs trial {number} (task.{name}), which is {state}"
+                )
     left = [planned for planned in recorder.plan.trials if records[planned.number].state not in FINAL_STATES]
     return [planned for planned in left if all(records[number].state == "finished" for number in planned.needs.values())]
 
 
-def _fit(recorder: _Recorder, remaining: list[PlannedTrial], sweep_file: Path, resources: Resources) -> None:
+def _fit(recorder: Recorder, remaining: list[PlannedTrial], sweep_file: Path, resources: Resources) -> None:
     plan, run = recorder.plan, recorder.run
     job = Job(
         folders={planned.number: run.trial(planned.number).resolve() for planned in remaining},
@@ -249,7 +180,7 @@ def _name(trial: RayTrial) -> str:
 
 
 @contextlib.contextmanager
-def _signals(recorder: _Recorder) -> Iterator[None]:
+def _signals(recorder: Recorder) -> Iterator[None]:
     """Ctrl-C or SIGTERM ends the sweep gently; a second one at once. Either way nothing finished is lost."""
 
     def gently(number: int, frame: object) -> None:  # noqa: ARG001

@@ -14,6 +14,7 @@ from rich.console import Console
 from cae.errors import gather
 from cae.rundir import RunDir, RunError, write_whole
 from cae.sweep.connect import Resources, device_name, git_commit, local_ray, versions
+from cae.sweep.guard import DEFAULTS, Limits
 from cae.sweep.live import LiveTable
 from cae.sweep.plan import Plan, make_plan
 from cae.sweep.progress import Progress, progress
@@ -114,7 +115,7 @@ def _refuse(mistakes: list[str]) -> None:
         raise ConfigError(mistakes)
 
 
-def execute(prepared: Prepared, resources: Resources, *, command: str, console: Console, quiet: bool) -> str:
+def execute(prepared: Prepared, resources: Resources, *, command: str, console: Console, quiet: bool, limits: Limits = DEFAULTS) -> str:
     """Runs a prepared sweep on this machine. Returns why it ended (`complete`, or what interrupted it)."""
     from cae.sweep.runner import run_plan  # ray.tune is not needed for a plan's mistakes to be told
 
@@ -134,7 +135,7 @@ def execute(prepared: Prepared, resources: Resources, *, command: str, console: 
         )
         with local_ray(resources) if plan.remaining else contextlib.nullcontext(), table:
             write_whole(run.sweep_json, described)
-            return run_plan(plan, run, prepared.file.path, resources, command=command, watch=table)
+            return run_plan(plan, run, prepared.file.path, resources, command=command, watch=table, limits=limits)
 
 
 def outcome(prepared: Prepared, resources: Resources) -> Progress:
@@ -182,4 +183,4 @@ def _size(run: RunDir) -> int:
     return run.journal.stat().st_size if run.journal.exists() else 0
 
 
-__all__ = ["Prepared", "Selection", "execute", "outcome", "prepare", "select"]
+__all__ = ["Limits", "Prepared", "Selection", "execute", "outcome", "prepare", "select"]

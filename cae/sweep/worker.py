@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from ray import tune
 
+from cae.sweep.guard import FULL
 from cae.sweep.spec import from_config
 from cae.trial.batches import Resident
 from cae.trial.config import Trial
@@ -75,12 +76,22 @@ class Worker(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """The next epoch that the journal does not hold; with `done` and `end` when it was the last one."""
         place = {"host": socket.gethostname(), "device": self.device_name, "worker": os.getpid()}
+        try:
+            return self._step(place)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            return place | {"done": True, "halt": f"{error.filename or self.folder}: {error.strerror} ({place['host']})"}
+
+    def _step(self, place: dict[str, Any]) -> dict[str, Any]:
         with (self.folder / "log.txt").open("a", buffering=1) as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
             try:
                 epoch = next(self.epochs)
             except torch.OutOfMemoryError:
                 return place | {"done": True, "end": self._failure("oom", "out of memory on the GPU")}
             except Exception as error:
+                if isinstance(error, OSError) and error.errno in FULL:
+                    raise
                 if isinstance(error, torch.AcceleratorError):
                     raise  # the process has lost its GPU: only a new one can go on, and Ray starts it
                 oom = "can't allocate memory" in str(error) or isinstance(error, MemoryError)
