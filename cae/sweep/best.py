@@ -12,6 +12,7 @@ import torch
 
 from cae.errors import UserError
 from cae.rundir import Record, RunDir, direction
+from cae.sweep.retention import KEPT_STOPPED
 from cae.sweep.spec import from_config
 from cae.trial import checkpoint
 from cae.trial.batches import Resident
@@ -65,7 +66,8 @@ def export(run: RunDir, ranked: Ranked, folder: Path, data_folders: Sequence[Pat
     try:
         saved = checkpoint.load(run.trial(record.number) / checkpoint.BEST)
     except FileNotFoundError as error:
-        raise UserError(f"trial {record.number}: {error} is gone") from None
+        why = f"; of stopped trials, the best {KEPT_STOPPED} keep their weights" if record.state == "stopped" else ""
+        raise UserError(f"trial {record.number}: {error} is gone{why}") from None
     except checkpoint.DamagedCheckpoint as error:
         raise UserError(f"trial {record.number}: {error}") from None
     sweep = run.read_sweep()

@@ -11,6 +11,7 @@ from cae.rundir import FINAL_STATES, Journal, Record, RunDir, RunError, apply
 from cae.sweep.asha import JournaledASHA, Stop
 from cae.sweep.guard import Guard
 from cae.sweep.plan import Plan
+from cae.sweep.retention import let_go
 
 import ray  # isort: skip
 from ray import tune  # isort: skip
@@ -58,6 +59,7 @@ class Recorder(tune.Callback, Stopper):
     def end(self, number: int, state: str, reason: str, **fields: Any) -> None:
         self.write("end", trial=number, state=state, reason=reason, **fields)
         self.guard.ended(number, state, reason)
+        let_go(self.run, self.records, number, self.plan.sweep.metric, self.plan.sweep.mode)
 
     def out_of_memory(self, number: int, reason: str, **fields: Any) -> None:
         """Once beside others is once; alone, or with nobody beside it, it is for good."""
@@ -86,6 +88,7 @@ class Recorder(tune.Callback, Stopper):
         record = self.records[number]
         if record.state in FINAL_STATES:
             return
+        self.guard.sign(number)
         if "row" in result and result["epoch"] not in record.epochs:
             place = {key: result[key] for key in ("host", "device", "worker")} if "host" not in record.starts[-1] else {}
             self.write("epoch", trial=number, epoch=result["epoch"], metrics=result["row"], **place)

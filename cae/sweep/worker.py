@@ -114,7 +114,7 @@ class Worker(tune.Trainable):
         epochs = train(config, self._images(), self.folder, metric=metric, mode=mode, needs=self.job.needs[self.number])
         done = self.job.done[self.number]
         for epoch in epochs:
-            if epoch.epoch > done or epoch.final is not None:  # the journal has the others
+            if epoch.epoch > done or not epoch.restored or epoch.final is not None:  # the journal has the others
                 yield epoch
 
     def _config(self) -> Trial:

@@ -99,6 +99,15 @@ def load_newest(folder: Path) -> Checkpoint | None:
     return None
 
 
+def holds_best(folder: Path, epoch: int, done: int) -> bool:
+    """Whether the best weights are whole and those of `epoch`, the best of `done`; or of a later epoch, whose own checkpoint was
+    not written any more: it will be trained again, and comes out the same. 0: there is no best one yet."""
+    try:
+        return not epoch or load(folder / BEST).epoch in (epoch, done + 1)
+    except (FileNotFoundError, DamagedCheckpoint):
+        return False
+
+
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimizer's state as named tensors: `PARAMETER.NAME`."""
     state = optimizer.state_dict()["state"]

@@ -61,7 +61,10 @@ def train(
     task.start_from(network, needed)
     optimizer = config.optimizer.build(network.parameters())
     rows: list[dict[str, float]] = []
-    if saved := checkpoint.load_newest(folder):
+    saved = checkpoint.load_newest(folder)
+    if saved and not checkpoint.holds_best(folder, _best(saved.rows, metric, mode), len(saved.rows)):
+        saved = None  # only training gives its best weights again: the same ones, and the same numbers
+    if saved:
         network.load_state_dict(saved.network)
         checkpoint.restore_optimizer(optimizer, saved.optimizer)
         rows = saved.rows

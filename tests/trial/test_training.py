@@ -151,7 +151,7 @@ def test_a_trial_whose_process_was_killed_ends_with_the_same_numbers_in_another_
     same_ending(tmp_path, list(train(plain.trial, images, tmp_path)), plain)
 
 
-@pytest.mark.parametrize("damaged", [(LAST,), (PREVIOUS,), (LAST, PREVIOUS), (LAST, PREVIOUS, BEST)])
+@pytest.mark.parametrize("damaged", [(LAST,), (PREVIOUS,), (BEST,), (LAST, PREVIOUS), (LAST, BEST), (LAST, PREVIOUS, BEST)])
 @pytest.mark.parametrize("content", [b"", b"garbage"])
 def test_a_damaged_checkpoint_costs_epochs_and_changes_no_number(
     damaged: tuple[str, ...], content: bytes, plain: Whole, images: Resident, tmp_path: Path
