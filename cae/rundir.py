@@ -37,12 +37,10 @@ from typing import IO, Any
 
 from cae.errors import UserError
 from cae.files import write_whole
+from cae.shapes import FINAL_STATES, SWEEP, is_event
 
 STATES = ("finished", "stopped", "diverged", "failed", "oom", "killed", "running", "interrupted", "pending", "withdrawn")
 """Every state of a trial, in the order in which they are told."""
-
-FINAL_STATES = ("finished", "stopped", "diverged", "failed", "oom", "killed")
-"""States that `run` leaves alone unless asked to retry them."""
 
 RANKED_STATES = ("finished", "stopped", "running", "interrupted", "killed")
 """States whose trials may be the best one: each holds a whole checkpoint of a network that learnt."""
@@ -109,17 +107,21 @@ class RunDir:
             raise RunError(f"{self.sweep_json} cannot be read: {error}") from None
         if not isinstance(sweep, dict):
             raise RunError(f"{self.sweep_json} cannot be read: it should hold one JSON object")
+        for name, (right, rule) in SWEEP.items():
+            if name in sweep and sweep[name] is not None and not right(sweep[name]):
+                raise RunError(f"{self.sweep_json} cannot be read: {name} should be {rule}")
         return sweep
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """Whole events in their order. A line that is torn (the process died while writing it) is passed over."""
+        """Whole events in their order. A line that is torn (the process died while writing it), or that says what no event
+        says, is passed over."""
         if not self.journal.exists():
             return
         with self.journal.open("rb") as lines:
             for line in lines:
-                with contextlib.suppress(ValueError):
+                with contextlib.suppress(ValueError, RecursionError):
                     event = json.loads(line)
-                    if isinstance(event, dict) and "event" in event:
+                    if is_event(event):
                         yield event
 
     def records(self) -> dict[int, Record]:

@@ -22,7 +22,8 @@ SWEEPS = sorted((ROOT / "sweeps").glob("*.py"))
 MAY_IMPORT = {
     "errors": set(),
     "files": set(),
-    "rundir": {"errors", "files"},
+    "shapes": set(),
+    "rundir": {"errors", "files", "shapes"},
     "trial": {"trial", "errors", "files"},
     "sweep": {"sweep", "trial", "rundir", "errors"},
     "report": {"report", "rundir", "errors"},

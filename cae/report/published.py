@@ -24,6 +24,7 @@ import pandas as pd
 from cae import rundir
 from cae.report import tables, words
 
+COLUMNS = ("report", "where", "quantity", "value", "unit", "definition", "provenance", "metric", "trials", "comment")
 COMPARED = ("reproduced", "better", "worse", "differs", "not comparable", "not run")
 
 
@@ -53,6 +54,7 @@ def compare(results: tables.Results) -> list[dict[str, Any]]:
             candidates = every if size else trials[trials["state"] == "finished"]
             if size:  # the best trial first, then those without a value
                 candidates = pd.concat([trials, every.drop(trials.index)])
+            row = dict.fromkeys(COLUMNS, "") | row
             rows.append({"run": run.name, **row, **_judge(row, candidates, size, run.sweep, results)})
     return rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -62,12 +63,16 @@ def _seconds_left(records: list[Record], slots: int) -> float | None:
 
 def measured(records: Iterable[Record]) -> list[tuple[float, float]]:
     """The work of an epoch, and the seconds it took in the mean, of each trial that has some."""
-    return [(work(record), float(np.mean([row["seconds"] for row in record.epochs.values()]))) for record in records if record.epochs]
+    found = (
+        (record, [row["seconds"] for row in record.epochs.values() if math.isfinite(row.get("seconds", math.nan))]) for record in records
+    )
+    return [(work(record), float(np.mean(seconds))) for record, seconds in found if seconds]
 
 
 def work(record: Record) -> float:
     """Of an epoch: proportional to its floating-point operations."""
-    return float(record.sizes.get("megaflops", 1.0)) * float(record.config.get("dataset.train_images") or 1)
+    images, flops = record.config.get("dataset.train_images"), record.sizes.get("megaflops")
+    return float(flops if isinstance(flops, int | float) else 1) * float(images if isinstance(images, int | float) and images else 1)
 
 
 def predict(measured: list[tuple[float, float]], work: float) -> float:
