@@ -51,10 +51,10 @@ def _axes(value: Any) -> bool:
     lists = ("values", "origins")
     return isinstance(value, dict) and all(
         isinstance(axis, dict)
-        and isinstance(axis.get("scale"), str)
+        and isinstance(axis.get("scale", ""), str)
         and all(axis.get(name) is None or isinstance(axis[name], list) for name in lists)
         and all(isinstance(pair, list) and len(pair) == 2 for pair in axis.get("origins") or [])
-        and (axis.get("values") is not None or (_number(axis.get("low")) and _number(axis.get("high"))))
+        and all(axis.get(name) is None or _number(axis[name]) for name in ("low", "high"))
         for axis in value.values()
     )
 

@@ -100,11 +100,11 @@ def readable(value: Any) -> Any:
 def test_what_is_appended_is_what_is_read(tmp_path_factory: pytest.TempPathFactory, written: list[tuple[Any, dict[str, float]]]) -> None:
     run = RunDir(tmp_path_factory.mktemp("run"))
     journal = Journal(run)
-    lines = [journal.append("epoch", value=value, metrics=row) for value, row in written]
+    lines = [journal.append("epoch", trial=1, epoch=1, said=value, metrics=row) for value, row in written]
     journal.close()
     events = list(run.events())
     assert events == lines
-    assert [event["value"] for event in events] == [readable(value) for value, _ in written]
+    assert [event["said"] for event in events] == [readable(value) for value, _ in written]
     assert [repr(sorted(numbers(event["metrics"]).items())) for event in events] == [repr(sorted(row.items())) for _, row in written]
     assert all(event["event"] == "epoch" and event["time"] > 1.7e9 for event in events)
 
