@@ -79,7 +79,7 @@ sweep = Sweep(
                      where={"arch.fc_units": 32, "epochs": 40, "batch_size": 64}),
         BetterThan(id="C002-11", text="More than 128 units hurt.", metric="last_val_accuracy", this={"arch.fc_units": 128},
                    that={"arch.fc_units": 256}, where={"task.loss": "mse", "epochs": 40, "batch_size": 64}),
-        Threshold(id="C002-11b", text="256 units fail (57 % accuracy).", metric="last_val_accuracy", op="<", bound=0.6,
+        Threshold(id="C002-11b", text="256 units fail (57 % accuracy).", metric="last_val_accuracy", op="<", as_published=True, bound=0.6,
                   where={"arch.fc_units": 256, "task.loss": "mse"}),
         RisesWith(id="C002-12", text="More epochs improve the accuracy.", metric="last_val_accuracy", axis="epochs",
                   where={"arch.encoder_filters": F32, "arch.fc_units": 32, "batch_size": 64, "task.frozen_share": 0.5}),

@@ -108,11 +108,12 @@ def contrast(view: View, this: pd.Series[float], that: pd.Series[float], names: 
 
 
 def _settle(two: Contrast, sign: float, said: str, effect: str, *, p: float | None = None, shift: float = 0.0) -> Found:
-    """The verdict on a difference (this - that - shift) that is claimed to have a sign."""
+    """The verdict on a difference (this - that - shift) that is claimed to have a sign; 0: to be small."""
+    claimed = sign
     sign *= two.t(shift) if not two.few else two.gap - shift
     way = "goes the claimed way" if sign > 0 else "goes the opposite way" if sign < 0 else "is nil"
     if two.few:
-        why = f"{two.few}; the difference {way}. A test needs at least 2 seeds."
+        why = f"{two.few}{f'; the difference {way}' if claimed else ''}. A test needs at least 2 seeds."
         return Found("undecided", words.sentences([said, two.note, why]), "none", two.used, effect, two.gap)
     p = two.p(shift) if p is None else p
     verdict = "undecided" if not p < ALPHA or not sign else "supported" if sign > 0 else "contradicted"
@@ -298,6 +299,8 @@ def compares(view: View, claim: dict[str, Any]) -> Found:
 
 def threshold(view: View, claim: dict[str, Any]) -> Found:
     metric, bound, op = str(claim["metric"]), float(claim["bound"]), str(claim["op"])
+    if claim.get("as_published") and (changed := view.run.sweep.get("overrides")):
+        raise Missing(f"the bound is the report's number, and not comparable: this run has {published.differences(changed)}")
     values = view.values(metric, claim.get("where") or {})
     groups = view.results.configurations.loc[values.index]
     mates = values[groups == groups.iloc[0]]

@@ -103,7 +103,7 @@ def _section(results: tables.Results) -> tuple[dict[str, Any], str]:
         "numbers": [
             [_quantity(row), _published(row), _ours(row), str(row["n"]), row["verdict"]]
             for row in rows
-            if row["verdict"] in JUDGED and not row["size"]
+            if row["verdict"] in JUDGED and not row["size"] and row.get("metric") != "epochs"
         ],
     }
     states = Counter(trials["state"])
@@ -139,7 +139,7 @@ def _section(results: tables.Results) -> tuple[dict[str, Any], str]:
                 [
                     f"{row['id']}: {row['text']}",
                     row["provenance"],
-                    f"**{row['verdict']}**",
+                    f"**{row['verdict']}**" + (" (other settings)" if row["differs"] else ""),
                     str(row["seeds"] or ""),
                     row["test"],
                     row["why"],
@@ -171,7 +171,7 @@ def _best(results: tables.Results) -> str:
 
 def _quantity(row: dict[str, Any]) -> str:
     which = str(row.get("trials") or "")
-    return str(row.get("quantity", "")) + (f" ({which.replace(';', ', ')})" if which else "")
+    return str(row.get("quantity", "")) + (f" ({words.short(which.replace(';', ', '), 60)})" if which else "")
 
 
 def _published(row: dict[str, Any]) -> str:

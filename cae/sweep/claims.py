@@ -199,6 +199,8 @@ class Threshold(Claim):
     metric: Words
     op: Literal["<", "<=", ">", ">="]
     bound: float
+    as_published: bool = False
+    """The bound is a number that the report measured: under other settings than the report's, nothing is compared with it."""
     where: Conditions = {}
 
 

@@ -22,6 +22,8 @@ from cae.sweep.spec import SweepFile, read_sweep_file
 from cae.trial.config import ConfigError
 from cae.trial.datasets import Dataset, Images, data_folders
 
+TRAINED_BY = ("command", "git_commit", "versions", "device", "slots")
+"""What stays in sweep.json when the same command finds nothing left to train: these say what the numbers come from."""
 RETRYABLE = ("failed", "oom", "diverged", "killed")
 
 
@@ -126,8 +128,12 @@ def execute(prepared: Prepared, resources: Resources, *, command: str, console: 
             raise RunError(f"{run.path} was written to by another process meanwhile: give the same command again")
         records = run.records()
         asked = {planned.number for planned in plan.trials}
-        described = json.dumps(_describe(prepared, resources, command), indent=2, default=str) + "\n"
-        if not plan.remaining and asked == {record.number for record in records.values() if record.asked}:
+        said = _describe(prepared, resources, command)
+        if complete := not plan.remaining and asked == {record.number for record in records.values() if record.asked}:
+            known = run.read_sweep() if run.sweep_json.exists() else {}
+            said |= {name: known[name] for name in TRAINED_BY if name in known}
+        described = json.dumps(said, indent=2, default=str) + "\n"
+        if complete:
             write_whole(run.sweep_json, described)
             return "complete"
         table = LiveTable(

@@ -273,3 +273,17 @@ def test_a_setting_of_the_whole_run_stands_for_the_report_s_own(asked: int, verd
     assert row["verdict"] == verdict, row
     if verdict == "supported":
         assert "epochs 4 instead of 10" in row["why"]
+
+
+@pytest.mark.parametrize(("changed", "verdict"), [({}, "supported"), ({"epochs": {"full": 10, "here": 4}}, "not testable")])
+def test_the_report_s_own_number_is_not_compared_under_other_settings(changed: dict[str, Any], verdict: str, judged: Judge) -> None:
+    claim = Threshold(id="C1", text="It comes to 0.02.", metric="val_loss", op="<", bound=0.02, as_published=True)
+    row = judged(claim, seeds(3, *LOW), overrides=changed)
+    assert row["verdict"] == verdict, row
+    assert ("not comparable: this run has epochs 4 instead of 10" in row["why"]) == bool(changed)
+
+
+def test_no_difference_with_one_seed_is_not_called_nil(judged: Judge) -> None:
+    row = judged(NoDifference(**BETTER, margin=0.001), [*seeds(3, 0.01), *seeds(5, 0.02)])
+    assert row["verdict"] == "undecided"
+    assert "nil" not in row["why"]

@@ -91,8 +91,11 @@ def test_a_sweep_trains_every_trial_once_whatever_is_asked_again_or_more(sweep_f
     assert json.loads(run.sweep_json.read_text())["axes"] == {"optimizer.lr": {"values": [0.001, 0.003], "scale": "linear"}}
 
     before = run.journal.read_bytes()
+    run.sweep_json.write_text(json.dumps(run.read_sweep() | {"git_commit": "that trained", "claims": [{"kind": "Old"}]}))
     run_sweep(path)
     assert run.journal.read_bytes() == before
+    assert run.read_sweep()["git_commit"] == "that trained"
+    assert run.read_sweep()["claims"] == [], "what is asked of the numbers may change, what they come from may not"
 
     run_sweep(sweep_file("{'optimizer.lr': tune.grid_search([1e-2, 3e-3, 1e-3])}", epochs=3))
     assert sorted(epochs(run)[6:]) == [(3, 1), (3, 2), (3, 3)]
