@@ -55,15 +55,16 @@ def test_every_command_of_the_first_page_runs_in_its_order(workplace: Path, monk
 
 @pytest.fixture(scope="module")
 def blank_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MNIST and CIFAR-10 in their publishers' sizes and layouts, every pixel 0; the files are sparse."""
+    """MNIST, FashionMNIST and CIFAR-10 in their publishers' sizes and layouts, every pixel 0; the files are sparse."""
     place = tmp_path_factory.mktemp("data")
-    for folder in ("MNIST/raw", "cifar-10-batches-bin"):
+    (place / "cifar-10-batches-bin").mkdir()
+    for folder in ("MNIST/raw", "FashionMNIST/raw"):
         (place / folder).mkdir(parents=True)
-    for name, count in (("train", 60_000), ("t10k", 10_000)):
-        for kind, header in (("images-idx3", (0x803, count, 28, 28)), ("labels-idx1", (0x801, count))):
-            with (place / f"MNIST/raw/{name}-{kind}-ubyte").open("wb") as file:
-                file.write(struct.pack(f">{len(header)}i", *header))
-                file.truncate(4 * len(header) + count * (784 if len(header) == 4 else 1))
+        for name, count in (("train", 60_000), ("t10k", 10_000)):
+            for kind, header in (("images-idx3", (0x803, count, 28, 28)), ("labels-idx1", (0x801, count))):
+                with (place / folder / f"{name}-{kind}-ubyte").open("wb") as file:
+                    file.write(struct.pack(f">{len(header)}i", *header))
+                    file.truncate(4 * len(header) + count * (784 if len(header) == 4 else 1))
     for name in [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]:
         with (place / f"cifar-10-batches-bin/{name}.bin").open("wb") as file:
             file.truncate(30_730_000)
@@ -79,6 +80,13 @@ def test_every_command_of_the_table_of_results_is_one_that_plans(
     result = CliRunner().invoke(app, ["plan", *shlex.split(command), "--data-dir", str(blank_images)])
     assert result.exit_code == 0, result.output
     assert "time: about" in result.output
+
+
+@pytest.mark.parametrize("command", re.findall(r"`cae-sweep run ([^`]+)` \|", (ROOT / "docs" / "reproduction.md").read_text()))
+def test_every_command_of_the_reproduction_is_one_of_a_sweep_and_its_budgets(command: str) -> None:
+    path, *options = shlex.split(command)
+    budget = options[options.index("--budget") + 1] if "--budget" in options else "full"
+    assert read_sweep_file(ROOT / path).sweep.budget(budget) is not None
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("make")])
