@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from cae.report import page, tables, words
+from cae.report.figures import scales
 from cae.report.sections import SECTIONS, charts, images, ranking, stopping
 from cae.rundir import RunDir, RunError
 
@@ -324,3 +325,16 @@ def test_values_of_axes_say_whose_they_are(writer: Callable[..., Any]) -> None:
     said = "Of 2 values on 1 axis: 1 stated by the report and 1 inferred, by us."
     assert said in built.read_text()
     assert json.loads((built.parent / "verdicts.json").read_text())["sections"]["origins"].startswith(said)
+
+
+def test_a_trial_that_only_others_need_makes_no_parameter_vary(writer: Callable[..., Any]) -> None:
+    run = writer()
+    run.session([1, 2, 3])
+    run.add("trial", trial=1, hash="1", config={"dataset": "digits", "epochs": 2, "seed": 0}, axes={}, sizes={}, needed=True)
+    for number in (2, 3):
+        run.trial(number, {"arch.kernel_size": number})
+        run.start(number)
+        run.epoch(number, 1, 0.1)
+        run.end(number, "finished", best_epoch=1)
+    results = tables.read([run.close()])
+    assert scales.varying(results, results.trials) == ["arch.kernel_size"]
