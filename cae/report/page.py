@@ -18,7 +18,7 @@ from typing import Any
 import jinja2
 import plotly.io
 
-from cae.report import published, tables, words
+from cae.report import claims, published, tables, words
 from cae.report.figures import FIGURES, style
 from cae.report.sections import SECTIONS
 from cae.report.sections.base import Section
@@ -76,6 +76,7 @@ def render(results: tables.Results, sections: list[Section]) -> str:
         sections=sections,
         charts=charts,
         states=style.STATES,
+        verdicts=claims.VERDICTS,
         css=_package_file("page.css"),
         script=_package_file("page.js"),
         library=_library() if charts else "",
