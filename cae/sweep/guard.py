@@ -47,8 +47,12 @@ class Guard:
         """A trial has begun, or has finished an epoch."""
         self.heard[number] = time.monotonic()
 
-    def ended(self, number: int, state: str, reason: str) -> None:
+    def waits(self, number: int) -> None:
+        """A trial stands in the queue, where it gives no sign of life."""
         self.heard.pop(number, None)
+
+    def ended(self, number: int, state: str, reason: str) -> None:
+        self.waits(number)
         self.failed = [*self.failed, (number, reason)] if state in ("failed", "oom") else []
 
     def hung(self, records: Mapping[int, Record]) -> list[tuple[int, str]]:

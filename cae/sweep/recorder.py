@@ -52,8 +52,6 @@ class Recorder(tune.Callback, Stopper):
             self.fatal = error  # Tune wraps what its callbacks raise
             raise
         apply(self.records, written)
-        if event in ("start", "epoch"):
-            self.guard.sign(fields["trial"])
         self.watch(written)
 
     def end(self, number: int, state: str, reason: str, **fields: Any) -> None:
@@ -67,7 +65,7 @@ class Recorder(tune.Callback, Stopper):
             self.end(number, "oom", reason, **fields)
         else:
             self.alone.add(number)
-            self.guard.heard.pop(number, None)
+            self.guard.waits(number)
             self.write("alone", trial=number, reason=reason)
 
     def stopped(self, number: int, stop: Stop) -> None:
@@ -82,6 +80,7 @@ class Recorder(tune.Callback, Stopper):
         number = trial.config["number"]
         if self.records[number].state not in FINAL_STATES:  # killed while its worker was on its way
             self.write("start", trial=number, epoch=self.records[number].done)
+            self.guard.sign(number)
 
     def on_trial_result(self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002
         number = trial.config["number"]

@@ -87,6 +87,7 @@ def _supervise(recorder: Recorder, sweep_file: Path, resources: Resources) -> No
         crowd = [planned for planned in remaining if planned.number not in recorder.alone]
         batch, before = crowd or remaining[:1], progress()
         recorder.slots = resources.slots if crowd else 1
+        recorder.guard.heard.clear()  # whatever ran when Ray ended the sweep stands in the queue again
         try:
             _fit(recorder, batch, sweep_file, resources)
             why = "Ray ended the sweep, and trials are left"

@@ -10,59 +10,14 @@ from typing import Any
 import pytest
 
 from cae.rundir import Journal, Record, RunDir, RunError
-from cae.sweep import guard
+from cae.sweep import guard, runner
 from cae.sweep.connect import Resources
 from cae.sweep.guard import Guard, Limits
+from cae.sweep.recorder import Recorder
+from tests.sweep.trouble import troubled
 
 Write = Callable[..., Path]
 Run = Callable[..., RunDir]
-
-TROUBLE = '''
-import errno
-import os
-import time
-
-import torch
-from torch import nn
-
-from cae import Architecture
-
-
-class Trouble(Architecture):
-    """One weight; a trial of it goes as `kind` says."""
-
-    kind: str = "none"
-
-    def build(self, input_shape, output_shape):
-        return Layer(self.kind)
-
-
-class Layer(nn.Module):
-    def __init__(self, kind):
-        super().__init__()
-        self.kind, self.weight, self.calls = kind, nn.Parameter(torch.tensor(0.5)), 0
-
-    def forward(self, images):
-        self.calls += self.training
-        if self.kind == "hang" and self.calls > 3:
-            time.sleep(600)
-        if self.kind.startswith("raise") and self.training:
-            raise RuntimeError("the layer is tired")
-        if self.kind == "hungry" and self.training:
-            raise torch.OutOfMemoryError("a lot was asked for")
-        if self.kind == "crowded" and self.training and not os.path.exists("FLAG"):
-            open("FLAG", "w").close()
-            raise torch.OutOfMemoryError("somebody else had it")
-        if self.kind == "full" and self.calls > 4 and not os.path.exists("FLAG"):
-            raise OSError(errno.ENOSPC, "No space left on device", "FLAG")
-        return images * self.weight
-'''
-
-
-def troubled(write: Write, kinds: list[str], **more: Any) -> Path:
-    path = write(f"{{'arch': 'trouble', 'arch.kind': tune.grid_search({kinds})}}", **more)
-    path.write_text(TROUBLE.replace("FLAG", str(path.parent / "flag")) + path.read_text())
-    return path
 
 
 def kinds(run: RunDir, kind: str) -> list[dict[str, Any]]:
@@ -79,7 +34,7 @@ def test_a_trial_that_hangs_is_given_up_and_the_others_finish(sweep_file: Write,
 
 
 def test_failures_one_after_another_end_the_sweep_with_the_reason(sweep_file: Write, run_sweep: Run) -> None:
-    path = troubled(sweep_file, [f"raise{number}" for number in range(5)], epochs=1)
+    path = troubled(sweep_file, [f"broken{number}" for number in range(5)], epochs=1)
     run = run_sweep(path, limits=Limits(failures=2))
     states = [record.state for record in run.records().values()]
     assert 2 <= states.count("failed") <= 4, "those that ran beside the last one may fail too"
@@ -88,7 +43,7 @@ def test_failures_one_after_another_end_the_sweep_with_the_reason(sweep_file: Wr
     assert "trials failed one after another, the last was trial" in close["reason"]
     assert close["reason"].startswith("given up: ")
     assert "RuntimeError: the layer is tired" in close["reason"]
-    path.write_text(path.read_text().replace('startswith("raise")', 'startswith("never")'))
+    path.write_text(path.read_text().replace('startswith("broken")', 'startswith("never")'))
     run_sweep(path, retry=("failed",))
     assert {record.state for record in run.records().values()} == {"finished"}
 
@@ -135,6 +90,25 @@ def test_a_journal_that_cannot_be_written_says_so_and_what_it_held_stays(tmp_pat
     with pytest.raises(RunError, match="cannot be written"):
         journal.append("start", trial=1)
     journal.close()
+
+
+def test_a_trial_that_waits_again_after_ray_ended_the_sweep_is_not_called_hung(
+    sweep_file: Write, run_sweep: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit, heard = runner._fit, []
+
+    def ended_by_ray(recorder: Recorder, *rest: Any) -> None:
+        heard.append(dict(recorder.guard.heard))
+        if len(heard) > 1:
+            return fit(recorder, *rest)
+        recorder.guard.sign(1)
+        recorder.end(2, "killed", "some progress")
+        raise RuntimeError("Ray ended the sweep")
+
+    monkeypatch.setattr(runner, "_fit", ended_by_ray)
+    run = run_sweep(sweep_file("{'optimizer.lr': tune.grid_search([1e-3, 1e-2])}", epochs=1))
+    assert heard == [{}, {}]
+    assert [record.state for record in run.records().values()] == ["finished", "killed"]
 
 
 def record(seconds: float, work: float = 1.0) -> Record:

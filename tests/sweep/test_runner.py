@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -18,53 +17,11 @@ from cae.rundir import RunDir
 from cae.sweep.best import export, ranking
 from cae.sweep.connect import Resources
 from cae.sweep.listing import request_kill, request_stop, status, trial_log
+from tests.sweep.trouble import troubled
 from tests.undisturbed import undisturbed
 
 Write = Callable[..., Path]
 Run = Callable[..., RunDir]
-
-TROUBLE = '''
-import os
-import time
-
-import torch
-from torch import nn
-
-from cae import Architecture
-
-
-class Trouble(Architecture):
-    """One weight; a trial of it goes as `kind` says."""
-
-    kind: str = "none"
-
-    def build(self, input_shape, output_shape):
-        return Layer(self.kind)
-
-
-class Layer(nn.Module):
-    def __init__(self, kind):
-        super().__init__()
-        self.kind, self.weight, self.calls = kind, nn.Parameter(torch.tensor(0.5)), 0
-
-    def forward(self, images):
-        self.calls += self.training
-        if self.kind == "raise" and self.calls > 5:
-            raise RuntimeError("the layer is tired")
-        if self.kind == "nan" and self.training and self.calls > 5:
-            return images * self.weight * float("nan")
-        if self.kind == "slow" and self.training:
-            time.sleep(0.1)
-        if self.kind == "exit" and self.training:
-            os._exit(1)
-        return images * self.weight
-'''
-
-
-def troubled(write: Write, kinds: list[str], **more: Any) -> Path:
-    path = write(f"{{'arch': 'trouble', 'arch.kind': tune.grid_search({kinds})}}", **more)
-    path.write_text(TROUBLE + path.read_text())
-    return path
 
 
 def losses(run: RunDir, number: int) -> list[float]:

@@ -1,0 +1,63 @@
+"""Sweeps whose trials go wrong, each in its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+TROUBLE = '''
+import errno
+import os
+import time
+
+import torch
+from torch import nn
+
+from cae import Architecture
+
+
+class Trouble(Architecture):
+    """One weight; a trial of it goes as `kind` says."""
+
+    kind: str = "none"
+
+    def build(self, input_shape, output_shape):
+        return Layer(self.kind)
+
+
+class Layer(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.kind, self.weight, self.calls = kind, nn.Parameter(torch.tensor(0.5)), 0
+
+    def forward(self, images):
+        self.calls += self.training
+        if self.kind == "raise" and self.calls > 5:
+            raise RuntimeError("the layer is tired")
+        if self.kind.startswith("broken") and self.training:
+            raise RuntimeError("the layer is tired")
+        if self.kind == "nan" and self.training and self.calls > 5:
+            return images * self.weight * float("nan")
+        if self.kind == "slow" and self.training:
+            time.sleep(0.1)
+        if self.kind == "hang" and self.calls > 3:
+            time.sleep(600)
+        if self.kind == "exit" and self.training:
+            os._exit(1)
+        if self.kind == "hungry" and self.training:
+            raise torch.OutOfMemoryError("a lot was asked for")
+        if self.kind == "crowded" and self.training and not os.path.exists("FLAG"):
+            open("FLAG", "w").close()
+            raise torch.OutOfMemoryError("somebody else had it")
+        if self.kind == "full" and self.calls > 4 and not os.path.exists("FLAG"):
+            raise OSError(errno.ENOSPC, "No space left on device", "FLAG")
+        return images * self.weight
+'''
+
+
+def troubled(write: Callable[..., Path], kinds: list[str], **more: Any) -> Path:
+    """A sweep with a trial of each kind. FLAG is the file `flag` beside it."""
+    path = write(f"{{'arch': 'trouble', 'arch.kind': tune.grid_search({kinds})}}", **more)
+    path.write_text(TROUBLE.replace("FLAG", str(path.parent / "flag")) + path.read_text())
+    return path
