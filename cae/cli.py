@@ -151,13 +151,10 @@ def report(runs: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...",
         from cae.report import markdown, page
 
         found = [_run(path) for path in (runs or (None,))]
-        built = (
-            markdown.write(found, text)
-            if text
-            else page.build(found[0])
-            if len(found) == 1
-            else page.build_joined(found, out or Path("runs/joined"))
-        )
+        if text:
+            built = markdown.write(found, text)
+        else:
+            built = page.build(found[0]) if len(found) == 1 else page.build_joined(found, out or Path("runs/joined"))
     print(f"report: {built}")
 
 

@@ -15,6 +15,7 @@ Events of the journal; `time` is seconds since the epoch (UTC), and stands in ev
     epoch     trial, epoch, metrics: {train_loss, val_loss, lr, seconds, ...}; after a start also host, device, worker
     end       trial, state, reason (a sentence); and, where they apply, best_epoch, metrics (test_...), tables,
               rung, value, cutoff, error (traceback); tables: {name: [row, ...]}
+    alone     trial, reason         it ran out of memory beside others, and is tried once more by itself
     retry     trial, epoch (what it keeps; 0: it begins anew)                       an ended trial is asked for again
     close     reason: complete | interrupted | ...                                  a `run` ends
 
@@ -37,7 +38,7 @@ from typing import IO, Any
 
 from cae.errors import UserError
 from cae.files import write_whole
-from cae.shapes import FINAL_STATES, SWEEP, is_event
+from cae.shapes import FINAL_STATES, PUBLISHED, SWEEP, is_event
 
 STATES = ("finished", "stopped", "diverged", "failed", "oom", "killed", "running", "interrupted", "pending", "withdrawn")
 """Every state of a trial, in the order in which they are told."""
@@ -52,8 +53,8 @@ LOWER_IS_BETTER = ("loss", "error", "mse", "mae", "bce", "rmse", "l1", "l2", "kl
 """Words in the names of metrics (the last of the first list is `images_per_second`'s); of its own metric, a sweep tells the mode."""
 
 __all__ = [
-    "FINAL_STATES", "RANKED_STATES", "STATES", "Journal", "Record", "RunDir", "RunError", "apply", "direction", "find_run", "find_runs",
-    "fold", "numbers", "write_whole",
+    "FINAL_STATES", "PUBLISHED", "RANKED_STATES", "STATES", "Journal", "Record", "RunDir", "RunError", "apply", "direction", "find_run",
+    "find_runs",    "fold", "numbers", "write_whole",
 ]  # fmt: skip
 
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

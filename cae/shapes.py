@@ -9,6 +9,10 @@ FINAL_STATES = ("finished", "stopped", "diverged", "failed", "oom", "killed")
 """States that `run` leaves alone unless asked to retry them."""
 
 
+PUBLISHED = ("report", "where", "quantity", "value", "unit", "definition", "provenance", "metric", "trials", "comment")
+"""Columns of a file of published numbers; `quantity` and `value` have to be there. README and cae/report say what each means."""
+
+
 def _count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 

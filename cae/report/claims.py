@@ -302,10 +302,9 @@ def threshold(view: View, claim: dict[str, Any]) -> Found:
     if claim.get("as_published") and (changed := view.run.sweep.get("overrides")):
         raise Missing(f"the bound is the report's number, and not comparable: this run has {published.differences(changed)}")
     values = view.values(metric, claim.get("where") or {})
-    groups = view.results.configurations.loc[values.index]
-    mates = values[groups == groups.iloc[0]]
+    mates, configurations = values[view.results.mates(values.index)], view.results.configurations.loc[values.index].nunique()
     two = paired(mates.to_numpy(), np.full(len(mates), bound), "seeds", list(mates.index))
-    among = f" Best of {groups.nunique()} matching configurations." if groups.nunique() > 1 else ""
+    among = f" Best of {configurations} matching configurations." if configurations > 1 else ""
     said, effect = (
         f"Mean {words.short(metric)} {words.number(two.this)}, claimed {op} {words.parameter(bound)}.{among}",
         _gap(two, "than the bound"),
@@ -322,8 +321,7 @@ def extreme_rows(view: View, claim: dict[str, Any]) -> Found:
     name, column, sign = str(claim["table"]), str(claim["column"]), -1 if claim["kind"] == "SmallestRows" else 1
     named, found = [str(row) for row in claim["rows"]], dict[Any, tuple[float, float]]()
     trials = view.trials(claim.get("where") or {})
-    groups = view.results.configurations.loc[trials.index]
-    for index in trials.index[groups == groups.iloc[0]] if len(trials) else []:
+    for index in view.results.mates(trials.index):
         rows = {str(next(iter(row.values()))): row.get(column) for row in view.table(index, name)}
         values = {key: -sign * float(value) for key, value in rows.items() if isinstance(value, int | float) and math.isfinite(value)}
         if len(values) > len(named) and values.keys() >= set(named):

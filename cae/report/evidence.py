@@ -74,14 +74,7 @@ class View:
     def _meets(self, index: Any, conditions: dict[str, Any]) -> bool:
         """Where this run has one value for all trials in the place of the report's, that one stands for it."""
         changed = self.run.sweep.get("overrides") or {}
-
-        def meets(name: str, wanted: Any) -> bool:
-            value = self.setting(index, name)
-            return same(value, wanted) or (
-                name in changed and same(tables.cell(changed[name].get("full")), wanted) and same(value, changed[name].get("here"))
-            )
-
-        return all(meets(name, wanted) for name, wanted in conditions.items())
+        return all(same(self.setting(index, name), published.stand_in(name, wanted, changed)) for name, wanted in conditions.items())
 
     def table(self, index: Any, name: str) -> list[dict[str, Any]]:
         """A table of a trial's task, a row per dict; empty where it made none of that name."""
@@ -112,4 +105,4 @@ def same(value: Any, wanted: Any) -> bool:
 
 
 def told(conditions: dict[str, Any]) -> str:
-    return words.listed(f"{words.short(name)} {words.short(words.parameter(tables.cell(value)))}" for name, value in conditions.items())
+    return words.listed(f"{words.short(name)} {words.short(tables.typed(value))}" for name, value in conditions.items())

@@ -24,7 +24,6 @@ import pandas as pd
 from cae import rundir
 from cae.report import tables, words
 
-COLUMNS = ("report", "where", "quantity", "value", "unit", "definition", "provenance", "metric", "trials", "comment")
 COMPARED = ("reproduced", "better", "worse", "differs", "not comparable", "not run")
 
 
@@ -54,7 +53,7 @@ def compare(results: tables.Results) -> list[dict[str, Any]]:
             candidates = every if size else trials[trials["state"] == "finished"]
             if size:  # the best trial first, then those without a value
                 candidates = pd.concat([trials, every.drop(trials.index)])
-            row = dict.fromkeys(COLUMNS, "") | row
+            row = dict.fromkeys(rundir.PUBLISHED, "") | row
             rows.append({"run": run.name, **row, **_judge(row, candidates, size, run.sweep, results)})
     return rows
 
@@ -79,7 +78,7 @@ def differences(overrides: dict[str, Any]) -> str:
 
 
 def _typed(value: Any) -> str:
-    return "the default" if value is None else words.short(words.parameter(tables.cell(value)))
+    return "the default" if value is None else words.short(tables.typed(value))
 
 
 def _judge(row: dict[str, Any], candidates: pd.DataFrame, size: bool, sweep: dict[str, Any], results: tables.Results) -> dict[str, Any]:
@@ -141,14 +140,13 @@ def measure(
     values = values[values.map(math.isfinite)]
     if values.empty:
         return None
-    groups = results.configurations.loc[values.index]
-    mates = values[groups == groups.iloc[0]]
+    mates = values[results.mates(values.index)]
     sd = float(mates.std(ddof=1)) if len(mates) > 1 else math.nan
     return Ours(
         float(mates.mean()),
         sd,
         [int(number) for number in met.loc[mates.index, "trial"]],
-        0 if conditions.strip() in ("", "best") else int(groups.nunique()),
+        0 if conditions.strip() in ("", "best") else int(results.configurations.loc[values.index].nunique()),
     )
 
 
@@ -168,12 +166,19 @@ def _meets(trials: pd.DataFrame, conditions: str, overrides: Mapping[str, Any]) 
     met = pd.Series(True, index=trials.index)
     for condition in conditions.split(";") if conditions.strip() not in ("", "best") else []:
         name, _, wanted = (part.strip() for part in condition.partition("="))
-        change = overrides.get(name, {})
-        if change and _equal(tables.cell(change.get("full")), wanted):
-            wanted = str(tables.cell(change.get("here")))
+        wanted = str(tables.cell(stand_in(name, wanted, overrides)))
         if name:
             met &= trials[name].map(lambda value, wanted=wanted: _equal(value, wanted)) if name in trials else False
     return met
+
+
+def stand_in(name: str, wanted: Any, overrides: Mapping[str, Any]) -> Any:
+    """What a run has for all its trials in the place of the report's own value; `wanted` itself where it changes nothing."""
+    change = overrides.get(name)
+    if not change:
+        return wanted
+    full, asked = tables.cell(change.get("full")), tables.cell(wanted)
+    return change.get("here") if full == asked or _equal(full, str(asked)) else wanted
 
 
 def _equal(value: Any, wanted: str) -> bool:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cae.report import words
 from cae.rundir import RANKED_STATES, Record, RunDir, RunError, fold, numbers, write_whole
 
 KEY = ["run", "trial"]
@@ -70,6 +71,11 @@ class Results:
         """What the page calls each trial: "trial 7", or "trial 7 of cifar_grid" among joined runs."""
         names = "trial " + self.trials["trial"].astype(str)
         return names + " of " + self.trials["run"].astype(str) if self.joined else names
+
+    def mates(self, found: pd.Index[Any]) -> pd.Index[Any]:
+        """Of the trials found, those that differ from the first one in their seeds only; the first one among them."""
+        groups = self.configurations.loc[found]
+        return found[groups == groups.iloc[0]] if len(found) else found
 
     @functools.cached_property
     def values(self) -> pd.Series[float]:
@@ -125,6 +131,11 @@ def cell(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return "-".join(str(cell(item)) for item in value)
     return json.dumps(value, sort_keys=True) if isinstance(value, Mapping) else value
+
+
+def typed(value: Any) -> str:
+    """A value of a configuration as people type it."""
+    return words.parameter(cell(value))
 
 
 def _read_run(folder: RunDir, name: str) -> Run:

@@ -28,7 +28,7 @@ from pydantic import (
 )
 
 from cae.trial.config import Trial
-from cae.trial.part import MISTAKES
+from cae.trial.part import note
 
 
 def _said(text: str) -> str:
@@ -59,11 +59,8 @@ class Claim(BaseModel):
             try:
                 super().__init__(**given)
             except ValidationError as error:
-                noted = MISTAKES.get()
-                if noted is None:
-                    raise
-                noted.append((error, sys._getframe(1).f_lineno))  # of the sweep file, which is read to its end for its other mistakes
-                blank = type(self).model_construct(id=f"mistake {len(noted)}", text="")
+                count = note(error, sys._getframe(1).f_lineno)  # of the sweep file, which is read to its end for its other mistakes
+                blank = type(self).model_construct(id=f"mistake {count}", text="")
                 for name in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"):
                     object.__setattr__(self, name, getattr(blank, name))
 

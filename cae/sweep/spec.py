@@ -14,13 +14,12 @@ from annotated_types import Gt
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, field_validator, model_validator
 
 from cae.errors import UserError
+from cae.rundir import PUBLISHED
 from cae.sweep import claims as claims_
 from cae.trial.config import ConfigError, Trial, explain, from_flat
 from cae.trial.part import MISTAKES
 
 Space = Mapping[str, Any]
-PUBLISHED = ("report", "where", "quantity", "value", "unit", "definition", "provenance", "metric", "trials", "comment")
-"""Columns of a file of published numbers; `quantity` and `value` have to be there. README and cae/report say what each means."""
 
 
 class ASHA(BaseModel):

@@ -21,6 +21,15 @@ MISTAKES: ContextVar[list[tuple[ValidationError, int]] | None] = ContextVar("MIS
 the file can be read to its end and all its mistakes told at once."""
 
 
+def note(error: ValidationError, line: int) -> int:
+    """While a sweep file is read, keeps a mistake and its line for later, and returns how many there are; else raises it."""
+    noted = MISTAKES.get()
+    if noted is None:
+        raise error
+    noted.append((error, line))
+    return len(noted)
+
+
 class Part(BaseModel):
     """A frozen part of a trial. Unknown parameters, wrong types and values out of range raise pydantic.ValidationError."""
 
@@ -32,10 +41,7 @@ class Part(BaseModel):
             try:
                 super().__init__(**given)
             except ValidationError as error:
-                noted = MISTAKES.get()
-                if noted is None:
-                    raise
-                noted.append((error, sys._getframe(1).f_lineno))  # of the sweep file that is being read
+                note(error, sys._getframe(1).f_lineno)  # of the sweep file that is being read
                 wrong = {item["loc"][0] for item in error.errors() if item["loc"]}
                 super().__init__(**{name: value for name, value in given.items() if name not in wrong})
 

@@ -18,9 +18,9 @@ from cae.trial.datasets import Digits, Patches
 from cae.trial.evaluation import conclude, measure, pairs_of
 from cae.trial.metrics import gradient_energy
 from cae.trial.networks import build
-from cae.trial.optimizers import Adam
 from cae.trial.restoration import Colorize, Complete, Inpaint, rgb_to_yiq, yiq_to_rgb
 from cae.trial.tasks import Evaluation, Task
+from tests.trial.steps import losses_of
 
 LABELS = torch.zeros(48, dtype=torch.int64)
 TASKS: list[tuple[Task, str]] = [
@@ -90,17 +90,10 @@ def test_the_loss_falls_in_a_few_steps(task: Task, activation: str, colours: Res
     config.sizes()
     torch.manual_seed(0)
     network = build(config)
-    optimizer = Adam(lr=1e-2).build(network.parameters())
     given, target = pairs_from(task, floats(colours.train.pixels))
     assert (*given.shape[1:],) == task.input_shape((3, 12, 12))
     assert (*target.shape[1:],) == task.output_shape((3, 12, 12))
-    losses = []
-    for _ in range(15):
-        value = task.criterion(network(given), target)
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
-        losses.append(value.item())
+    losses = losses_of(task, network, given, target)
     assert losses[-1] < (0.9 * losses[0] if task.loss != "bce" else losses[0] - 0.01)
 
 

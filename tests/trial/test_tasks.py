@@ -15,8 +15,8 @@ from cae.trial.batches import Held, Pairs, floats, generator
 from cae.trial.config import Trial
 from cae.trial.datasets import Patches
 from cae.trial.networks import build
-from cae.trial.optimizers import Adam
 from cae.trial.tasks import Denoise, Reconstruct, Task
+from tests.trial.steps import losses_of
 
 LABELS = torch.zeros(48, dtype=torch.int64)
 
@@ -40,15 +40,8 @@ def test_the_loss_of_a_registered_task_falls_in_a_few_steps(name: str, loss: str
     task: Task = BUILT_IN[name](loss=loss)
     torch.manual_seed(0)
     network = build(trial.model_copy(update={"dataset": Patches(size=12), "task": task}))
-    optimizer = Adam(lr=1e-2).build(network.parameters())
     given, target = task.pairs(patches, LABELS, seeded())
-    losses = []
-    for _ in range(15):
-        value = task.criterion(network(given), target)
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
-        losses.append(value.item())
+    losses = losses_of(task, network, given, target)
     assert losses[-1] < 0.9 * losses[0] if loss != "bce" else losses[-1] < losses[0] - 0.01
 
 

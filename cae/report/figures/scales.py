@@ -9,7 +9,7 @@ import pandas as pd
 
 from cae.report import words
 from cae.report.figures.style import Floats
-from cae.report.tables import Results, cell
+from cae.report.tables import Results, typed
 
 
 class Axis(NamedTuple):
@@ -104,7 +104,7 @@ def _round_steps(values: list[float]) -> list[float]:
 
 def _categories(name: str, values: pd.Series[Any], present: list[Any], declared: dict[str, Any]) -> Axis:
     """In the order of the sweep file; what it does not list follows, numbers before text."""
-    listed = [words.parameter(cell(value)) for value in declared.get("values") or []]
+    listed = [typed(value) for value in declared.get("values") or []]
     ordered = sorted(present, key=lambda value: (isinstance(value, str), value if isinstance(value, int | float) else 0, str(value)))
     seen = dict.fromkeys(words.parameter(value) for value in ordered)
     order = [text for text in dict.fromkeys(listed) if text in seen] + [text for text in seen if text not in listed]

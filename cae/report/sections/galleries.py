@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from PIL import Image
 
 from cae.report import words
 from cae.report.sections.base import Section
-from cae.report.sections.images import LARGEST, Pixels, reduced
+from cae.report.sections.images import LARGEST, Pixels, read_arrays, reduced
 from cae.report.tables import Results
 
 MOST_TRIALS = 4
@@ -44,15 +43,12 @@ def galleries(results: Results, _rows: list[dict[str, Any]]) -> Section:
 
 
 def load(path: Path) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Each gallery's name, and its images as data URIs with captions; nothing where the file is damaged. Nothing is unpickled."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            stored = [
-                (str(name), np.asarray(archive[f"images_{place}"]), [str(said) for said in archive[f"captions_{place}"]])
-                for place, name in enumerate(archive["names"])
-            ]
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+    """Each gallery's name, and its images as data URIs with captions; nothing where the file is damaged."""
+    found = read_arrays(path, "names")
+    places = {str(name): (f"images_{place}", f"captions_{place}") for place, name in enumerate(found.get("names", []))}
+    if not all(key in found for keys in places.values() for key in keys):
         return []
+    stored = [(name, found[images], [str(said) for said in found[captions]]) for name, (images, captions) in places.items()]
     pictures = all(images.ndim == 4 and images.dtype == np.uint8 and images.shape[1] in (1, 3) for _, images, _ in stored)
     whole = pictures and all(len(images) == len(said) for _, images, said in stored)
     return [(name, _shown(images[:MOST_IMAGES], said)) for name, images, said in stored if len(images)] if whole else []

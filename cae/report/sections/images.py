@@ -88,13 +88,21 @@ def sprite(path: Path) -> dict[str, Any] | None:
     }
 
 
-def load(path: Path) -> tuple[Pixels, Pixels, Pixels] | None:
-    """input, target and output, N x C x H x W. Nothing is unpickled."""
+def read_arrays(path: Path, *needed: str) -> dict[str, Any]:
+    """All arrays of a file; none where it is missing, damaged or lacks one that is needed. Nothing is unpickled."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = tuple(np.asarray(archive[name])[:SAMPLES] for name in ("input", "target", "output"))
+            found = {name: np.asarray(archive[name]) for name in archive.files}
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        return {}
+    return found if found.keys() >= set(needed) else {}
+
+
+def load(path: Path) -> tuple[Pixels, Pixels, Pixels] | None:
+    """input, target and output, N x C x H x W."""
+    if not (found := read_arrays(path, "input", "target", "output")):
         return None
+    arrays = tuple(found[name][:SAMPLES] for name in ("input", "target", "output"))
     whole = all(images.ndim == 4 and images.dtype == np.uint8 and images.size and images.shape[1] in (1, 3) for images in arrays)
     return (arrays[0], arrays[1], arrays[2]) if whole and len({len(images) for images in arrays}) == 1 else None
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from cae.report import words
 from cae.report.sections.base import Section, table
-from cae.report.tables import Results, cell
+from cae.report.tables import Results, typed
 
 SAID = {"stated": "stated by the report", "repo": "found in its author's code or logs", "inferred": "inferred, by us"}
 
@@ -24,7 +24,7 @@ def origins(results: Results, _rows: list[dict[str, Any]]) -> Section:
     if counts["inferred"]:
         verdict += " What is inferred is not the report's own grid."
     rows = [
-        {"parameter": name} | {text: ", ".join(_typed(value) for value, of in pairs if of == origin) for origin, text in SAID.items()}
+        {"parameter": name} | {text: ", ".join(typed(value) for value, of in pairs if of == origin) for origin, text in SAID.items()}
         for name, pairs in axes.items()
     ]
     return Section(
@@ -33,7 +33,3 @@ def origins(results: Results, _rows: list[dict[str, Any]]) -> Section:
         verdict,
         data={"id": "origins", "tables": [table("The values of each axis, and where they stand", pd.DataFrame(rows))]},
     )
-
-
-def _typed(value: Any) -> str:
-    return words.parameter(cell(value))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from cae.report import words
 from cae.report.sections.base import Section, table, typed_columns
-from cae.report.tables import Results, cell
+from cae.report.tables import Results, typed
 
 MOST_ROWS = 2000
 """Rows of the page's table; trials.csv has them all."""
@@ -81,18 +81,14 @@ def _run(results: Results, run: Any) -> dict[str, Any]:
     return {
         "facts": [(name, str(value)) for name, value in facts.items() if value not in (None, "", [], {})],
         "description": str(sweep.get("description") or "").strip(),
-        "overrides": [(name, _typed(change.get("full")), _typed(change.get("here"))) for name, change in overrides.items()],
-        "base": [(name, _typed(value)) for name, value in (sweep.get("base") or {}).items()],
+        "overrides": [(name, typed(change.get("full")), typed(change.get("here"))) for name, change in overrides.items()],
+        "base": [(name, typed(value)) for name, value in (sweep.get("base") or {}).items()],
     }
-
-
-def _typed(value: Any) -> str:
-    return words.parameter(cell(value))
 
 
 def _scheduler(scheduler: dict[str, Any] | None) -> str:
     if not scheduler:
         return "none: every trial runs all its epochs"
-    rest = [f"{name} {words.parameter(cell(value))}" for name, value in scheduler.items() if name not in ("name", "rungs")]
+    rest = [f"{name} {typed(value)}" for name, value in scheduler.items() if name not in ("name", "rungs")]
     rungs = f", rungs at epochs {words.listed([str(rung) for rung in scheduler['rungs']], 12)}" if scheduler.get("rungs") else ""
     return f"{scheduler.get('name')} ({', '.join(rest)}{rungs})"
