@@ -103,6 +103,9 @@ class Recorder(tune.Callback, Stopper):
             else:
                 self.end(number, state, reason, **end)
 
+    def on_trial_recover(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
+        self.guard.waits(trial.config["number"])  # its worker died; another takes it up when there is one
+
     def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
         number = trial.config["number"]
         if self.records[number].state not in FINAL_STATES:
