@@ -10,11 +10,13 @@ Events of the journal; `time` is seconds since the epoch (UTC), and stands in ev
 
     session   asked: [numbers], command, host, pid, versions, slots, cpus, gpus     a `run` begins
     trial     trial, hash, config: {dotted: value}, axes: {key of the space: value}, sizes: {parameters, ...}; where they
-              apply, needs: {parameter: number of the trial that runs first}, needed: true (only others ask for it)
+              apply, needs: {parameter: number of the trial that runs first}, needed: true (only others ask for it),
+              audit: true (the scheduler lets it run on, to see what stopping costs)
     start     trial, epoch (epochs already done)                                   a worker takes the trial
     epoch     trial, epoch, metrics: {train_loss, val_loss, lr, seconds, ...}; after a start also host, device, worker
     end       trial, state, reason (a sentence); and, where they apply, best_epoch, metrics (test_...), tables,
               rung, value, cutoff, error (traceback); tables: {name: [row, ...]}
+    spared    trial, reason, rung, value, cutoff, seen      the scheduler would have stopped it, and it is of the audit
     alone     trial, reason         it ran out of memory beside others, and is tried once more by itself
     retry     trial, epoch (what it keeps; 0: it begins anew)                       an ended trial is asked for again
     close     reason: complete | interrupted | ...                                  a `run` ends
@@ -238,6 +240,10 @@ class Record:
 
     needs: dict[str, int] = field(default_factory=dict)
     """The trials that have to be finished before this one begins, by the parameter that names them."""
+    audit: bool = False
+    """Whether it was drawn to run on whatever the scheduler says."""
+    spared: dict[str, Any] = field(default_factory=dict)
+    """Why the scheduler would have stopped it."""
     needed: bool = False
     """Whether only other trials ask for this one: it is shown, and not ranked."""
 
@@ -285,17 +291,21 @@ def apply(records: dict[int, Record], event: dict[str, Any]) -> None:
         known = records.get(event["trial"])
         record = Record(event["trial"], event["hash"], event["config"], event["axes"], event["sizes"])
         record.needs, record.needed = event.get("needs", {}), event.get("needed", False)
+        record.audit = event.get("audit", False)
         if known and known.hash == record.hash:  # asked for by others only before, or now
-            known.needs, known.needed, record = record.needs, record.needed, known
+            known.needs, known.needed, known.audit, record = record.needs, record.needed, record.audit, known
         elif known:  # the same trial, asked to go on for more epochs
             record.epochs, record.epoch_times, record.starts = known.epochs, known.epoch_times, known.starts
+            record.spared = known.spared
             record.state, record.end = ("interrupted", {}) if known.state == "finished" else (known.state, known.end)
         records[record.number] = record
-    elif kind in ("start", "epoch", "end", "retry") and event["trial"] in records:
+    elif kind in ("start", "epoch", "end", "retry", "spared") and event["trial"] in records:
         record = records[event["trial"]]
         if kind == "start":
             record.state, record.end = "running", {}
             record.starts.append(dict(event))  # its own: the first epoch adds its place to it
+        elif kind == "spared":
+            record.spared = event
         elif kind == "retry":
             record.state, record.end = "interrupted", {}
             for epoch in [epoch for epoch in record.epochs if epoch > event["epoch"]]:

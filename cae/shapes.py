@@ -30,6 +30,7 @@ SHAPES: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("time", "value", "cutoff"), _number),
     "asked": lambda value: isinstance(value, list) and all(map(_count, value)),
     "state": lambda value: value in FINAL_STATES,
+    "audit": lambda value: isinstance(value, bool),
     "needed": lambda value: isinstance(value, bool),
     "needs": lambda value: isinstance(value, dict) and all(map(_count, value.values())),
     "config": lambda value: isinstance(value, dict) and _count(value.get("epochs")) and value["epochs"] > 0,
@@ -42,7 +43,7 @@ SHAPES: dict[str, Callable[[Any], bool]] = {
 FIELDS = {
     "session": ("asked",), "trial": ("trial", "hash", "config", "axes", "sizes"), "start": ("trial", "epoch"),
     "epoch": ("trial", "epoch", "metrics"), "end": ("trial", "state", "reason"), "retry": ("trial", "epoch"),
-    "alone": ("trial",), "close": (),
+    "spared": ("trial", "reason", "rung"), "alone": ("trial",), "close": (),
 }  # fmt: skip
 """What an event of each kind has to have; `time` too."""
 

@@ -42,7 +42,14 @@ class Rungs:
     """The values that trials had at each rung, in the order of their coming, and the decision for each."""
 
     def __init__(
-        self, rungs: Iterable[int], *, mode: str, reduction_factor: float, min_trials: int = 1, exempt: Collection[int] = ()
+        self,
+        rungs: Iterable[int],
+        *,
+        mode: str,
+        reduction_factor: float,
+        min_trials: int = 1,
+        exempt: Collection[int] = (),
+        audited: Collection[int] = (),
     ) -> None:
         self.values: dict[int, list[float]] = {rung: [] for rung in rungs}  # each sorted, the worst first
         self.judged: set[tuple[int, int]] = set()
@@ -51,18 +58,26 @@ class Rungs:
         self.min_trials = min_trials
         self.exempt = exempt
         """Trials that are no part of the contest: others need them."""
+        self.audited = audited
+        self.spared: dict[int, Stop] = {}
+        """Trials of the audit that would have ended, each by the first rung that said so."""
 
     def report(self, trial: int, epoch: int, value: float) -> Stop | None:
         """Enters a trial's value; a Stop if the trial has to end here. A trial is judged once at each rung, at that very
         epoch; a value that is not finite is neither entered nor judged: its trial ends by itself, as diverged."""
-        if trial in self.exempt or epoch not in self.values or (trial, epoch) in self.judged or not math.isfinite(value):
+        out = trial in self.exempt or trial in self.spared or (trial, epoch) in self.judged
+        if out or epoch not in self.values or not math.isfinite(value):
             return None
         self.judged.add((trial, epoch))
         before = self.values[epoch]
         merit, seen = self.sign * value, len(before)
         cutoff = _percentile(before, 1 - 1 / self.reduction_factor) if seen >= self.min_trials else -math.inf
         insort(before, merit)
-        return Stop(epoch, value, self.sign * cutoff, seen) if merit < cutoff else None
+        stop = Stop(epoch, value, self.sign * cutoff, seen) if merit < cutoff else None
+        if stop and trial in self.audited:
+            self.spared[trial] = stop
+            return None
+        return stop
 
     def replay(self, events: Iterable[Mapping[str, Any]], metric: str) -> dict[int, Stop]:
         """Enters all epochs of a journal in their order, as they came the first time. Returns the stops, by trial: one
@@ -85,11 +100,12 @@ def _percentile(ascending: list[float], share: float) -> float:
     return ascending[low] + (ascending[high] - ascending[low]) * (position - low)
 
 
-def rungs_of(scheduler: ASHA | None, rungs: list[int], mode: str, exempt: Collection[int] = ()) -> Rungs:
+def rungs_of(scheduler: ASHA | None, rungs: list[int], mode: str, exempt: Collection[int] = (), audited: Collection[int] = ()) -> Rungs:
     """The rungs of a sweep; without a scheduler there are none, and nothing is stopped."""
     if not scheduler:
         return Rungs([], mode=mode, reduction_factor=2)
-    return Rungs(rungs, mode=mode, reduction_factor=scheduler.reduction_factor, min_trials=scheduler.min_trials, exempt=exempt)
+    factor, least = scheduler.reduction_factor, scheduler.min_trials
+    return Rungs(rungs, mode=mode, reduction_factor=factor, min_trials=least, exempt=exempt, audited=audited)
 
 
 class JournaledASHA(ASHAScheduler):

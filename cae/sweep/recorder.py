@@ -68,6 +68,13 @@ class Recorder(tune.Callback, Stopper):
             self.guard.waits(number)
             self.write("alone", trial=number, reason=reason)
 
+    def spared(self, number: int) -> None:
+        """Writes down, once, that a trial of the audit would have been stopped."""
+        stop, scheduler = self.scheduler.rungs.spared.get(number), self.plan.sweep.scheduler
+        if stop and scheduler and not self.records[number].spared:
+            reason = stop.reason(self.plan.sweep.metric, self.plan.sweep.mode, scheduler.reduction_factor)
+            self.write("spared", trial=number, reason=reason, rung=stop.rung, value=stop.value, cutoff=stop.cutoff, seen=stop.seen)
+
     def stopped(self, number: int, stop: Stop) -> None:
         scheduler = self.plan.sweep.scheduler
         assert scheduler
@@ -91,6 +98,7 @@ class Recorder(tune.Callback, Stopper):
         if "row" in result and result["epoch"] not in record.epochs:
             place = {key: result[key] for key in ("host", "device", "worker")} if "host" not in record.starts[-1] else {}
             self.write("epoch", trial=number, epoch=result["epoch"], metrics=result["row"], **place)
+        self.spared(number)
         if stop := self.scheduler.stops.get(number):
             self.stopped(number, stop)
         elif "halt" in result:

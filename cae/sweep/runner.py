@@ -37,11 +37,14 @@ def run_plan(
     journal = Journal(run)
     try:
         records = run.records()
-        rungs = rungs_of(plan.sweep.scheduler, plan.rungs, plan.sweep.mode, {planned.number for planned in plan.trials if planned.needed})
+        needed = {planned.number for planned in plan.trials if planned.needed}
+        rungs = rungs_of(plan.sweep.scheduler, plan.rungs, plan.sweep.mode, needed, audited(plan))
         decided = rungs.replay(run.events(), plan.sweep.metric)
         scheduler = JournaledASHA(rungs, plan.sweep.metric, plan.sweep.mode)
         recorder = Recorder(run, plan, journal, records, scheduler, watch, Guard(limits, run.path))
         _open(recorder, resources, command)
+        for number in rungs.spared:
+            recorder.spared(number)
         for number, stop in decided.items():  # decided before a crash, but not carried out
             if records[number].state == "interrupted" and records[number].done == stop.rung:
                 recorder.stopped(number, stop)
@@ -54,15 +57,24 @@ def run_plan(
         journal.close()
 
 
+def audited(plan: Plan) -> set[int]:
+    """The trials that run on whatever the scheduler says."""
+    scheduler = plan.sweep.scheduler
+    judged = [planned for planned in plan.trials if not planned.needed] if scheduler and plan.rungs else []
+    return {planned.number for planned in judged if scheduler and scheduler.audits(planned.hash)}
+
+
 def _open(recorder: Recorder, resources: Resources, command: str) -> None:
     """The journal's first lines of a session: who runs it, and every trial that it does not know yet."""
     run, plan = recorder.run, recorder.plan
     for planned in plan.trials:
         known = recorder.records.get(planned.number)
-        if not known or known.hash != planned.hash or known.needed != planned.needed:
+        audit = planned.number in recorder.scheduler.rungs.audited
+        if not known or known.hash != planned.hash or known.needed != planned.needed or known.audit != audit:
             said = {"config": planned.trial.flat(), "axes": planned.axes, "sizes": planned.sizes}
             said |= {"needs": planned.needs} if planned.needs else {}
-            recorder.write("trial", trial=planned.number, hash=planned.hash, **said, **({"needed": True} if planned.needed else {}))
+            said |= {name: True for name, holds in (("needed", planned.needed), ("audit", audit)) if holds}
+            recorder.write("trial", trial=planned.number, hash=planned.hash, **said)
             known = recorder.records[planned.number]
         if planned.retry and known.state in FINAL_STATES:
             anew = known.state == "diverged"  # it would diverge again from where it stands

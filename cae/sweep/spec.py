@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
-from annotated_types import Gt
+from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, field_validator, model_validator
 
 from cae.errors import UserError
@@ -28,6 +29,8 @@ class ASHA(BaseModel):
     A trial that comes to a rung (epochs `grace_epochs`, times `reduction_factor`, times it again, ...) goes on if it is
     among the best 1 / `reduction_factor` of those that came there before; else it is stopped for good. Until
     `min_trials` have come to a rung, it stops none: the first few would otherwise be judged by one or two.
+    A share `audit` of the trials, drawn by their hashes, is judged and runs on all the same: what they come to says whether
+    stopping ends something good. From then on they do not count at the rungs above.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -35,6 +38,7 @@ class ASHA(BaseModel):
     grace_epochs: PositiveInt = 1
     reduction_factor: Annotated[float, Gt(1)] = 3
     min_trials: PositiveInt = 3
+    audit: Annotated[float, Ge(0), Le(1)] = 0.0
 
     def rungs(self, epochs: int) -> list[int]:
         """The epochs at which trials of at most `epochs` epochs are judged. At the last epoch there is nothing to stop."""
@@ -43,6 +47,11 @@ class ASHA(BaseModel):
             rungs.append(round(rung))
             rung *= self.reduction_factor
         return sorted(set(rungs))
+
+    def audits(self, hash_: str) -> bool:
+        """Whether a trial is of the audit: drawn by its own hash, so that resuming draws the same ones."""
+        draw = hashlib.blake2b(f"audit {hash_}".encode(), digest_size=8).digest()
+        return int.from_bytes(draw, "big") < self.audit * 2**64
 
 
 class Sweep(BaseModel):

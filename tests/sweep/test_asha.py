@@ -91,3 +91,22 @@ def test_the_reason_names_epoch_value_cutoff_and_how_many_came_before() -> None:
     assert stop
     reason = stop.reason("val_loss", "min", 2)
     assert reason == "epoch 2: val_loss 0.25 is above the cutoff 0.1, which the best 1/2 of the 4 trials before it at this rung reach"
+
+
+def test_a_trial_of_the_audit_runs_on_is_written_down_once_and_counts_at_no_rung_above() -> None:
+    rungs = Rungs([1, 3], mode="min", reduction_factor=2, audited={7})
+    rungs.report(1, 1, 0.1)
+    assert rungs.report(7, 1, 0.9) is None
+    assert (rungs.spared[7].rung, rungs.spared[7].value) == (1, 0.9)
+    assert rungs.report(7, 3, 0.05) is None
+    assert rungs.values[3] == []
+    assert rungs.report(2, 1, 0.9), "one that is not of the audit is stopped"
+
+
+def test_the_audit_is_drawn_by_the_trials_own_hashes() -> None:
+    hashes = [f"{number:016x}" for number in range(4000)]
+    drawn = [hash_ for hash_ in hashes if ASHA(audit=0.05).audits(hash_)]
+    assert 150 < len(drawn) < 250
+    assert drawn == [hash_ for hash_ in hashes if ASHA(audit=0.05).audits(hash_)]
+    assert not any(ASHA().audits(hash_) for hash_ in hashes)
+    assert all(ASHA(audit=1.0).audits(hash_) for hash_ in hashes)

@@ -167,3 +167,16 @@ def test_the_numbers_of_a_trial_depend_on_its_seed_and_not_on_the_worker(sweep_f
     if not torch.cuda.is_available():  # what was asked for and is not there is said
         devices = {record.starts[-1]["device"] for record in run.records().values()}
         assert devices == {"cpu (0.5 GPU was asked for, but torch sees none)"}
+
+
+def test_trials_of_the_audit_run_to_their_end_and_the_journal_says_which_would_have_been_stopped(run_sweep: Run, sweep_file: Write) -> None:
+    path = sweep_file(
+        "{'optimizer.lr': tune.grid_search([1e-2, 3e-3, 1e-3, 1e-4, 1e-5])}", epochs=3,
+        more="scheduler=ASHA(grace_epochs=1, reduction_factor=2, min_trials=1, audit=1.0)",
+    )  # fmt: skip
+    records = run_sweep(path).records().values()
+    assert {record.state for record in records} == {"finished"}
+    assert all(record.audit for record in records)
+    spared = [record.spared for record in records if record.spared]
+    assert spared
+    assert all("above the cutoff" in said["reason"] and said["value"] > said["cutoff"] for said in spared)
