@@ -22,10 +22,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from cae.report import published, tables, words
+from cae.report import published, scales, tables, words
 from cae.report.evidence import Missing, View, same, told
-from cae.report.figures import scales
-from cae.report.statistics import Contrast, holm, importances, paired, spearman, tail
+from cae.report.statistics import Contrast, holm, importances, paired, spearman, tail, welch
 
 ALPHA = 0.05
 VERDICTS = ("supported", "contradicted", "undecided", "not testable")
@@ -98,13 +97,7 @@ def contrast(view: View, this: pd.Series[float], that: pd.Series[float], names: 
         if 2 <= len(both) == min(len(left), len(right)):
             return paired(left[both].to_numpy(), right[both].to_numpy(), what, [index for index in used if keys[index] in set(both)])
     note = "" if shared else "The two sides differ in other settings as well."
-    means, counts = (float(this.mean()), float(that.mean())), (len(this), len(that))
-    if min(counts) < 2:
-        few = "One seed each" if counts == (1, 1) else f"{counts[0]} against {words.plural(counts[1], 'trial')}"
-        return Contrast(*means, math.nan, math.nan, "none", used, few, note)
-    a, b = this.var(ddof=1) / counts[0], that.var(ddof=1) / counts[1]
-    freedom = (a + b) ** 2 / (a**2 / (counts[0] - 1) + b**2 / (counts[1] - 1)) if a + b else min(counts) - 1
-    return Contrast(*means, math.sqrt(a + b), float(freedom), "Welch's t-test", used, note=note)
+    return welch(this.to_numpy(), that.to_numpy(), used, note)
 
 
 def _settle(two: Contrast, sign: float, said: str, effect: str, *, p: float | None = None, shift: float = 0.0) -> Found:

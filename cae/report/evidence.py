@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cae.report import published, tables, words
-from cae.report.figures import scales
+from cae.report import published, scales, tables, words
 
 
 class Missing(Exception):

@@ -1,8 +1,9 @@
 "use strict";
+// Charts: drawn when near the screen, in the reader's colours, with the selection of the whole page.
 (() => {
   const config = {
     showSendToCloud: false, plotlyServerURL: "", displaylogo: false, responsive: true,
-    modeBarButtons: [["zoom2d", "resetScale2d", "toImage"]],
+    modeBarButtons: [["select2d", "zoom2d", "resetScale2d", "toImage"]],
   };
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const theme = (isDark) => {
@@ -44,27 +45,74 @@
     document.head.append(script);
   })());
 
-  const plots = [...document.querySelectorAll(".plot")];
+  // Numbers come as base64 of their bytes.
+  const kinds = { f4: Float32Array, f8: Float64Array, i1: Int8Array, i2: Int16Array, i4: Int32Array, u1: Uint8Array };
+  const array = (held) => (held?.bdata ? new kinds[held.dtype](Uint8Array.from(atob(held.bdata), (c) => c.charCodeAt(0)).buffer) : held);
+  const trialsOf = (held) => (Array.isArray(held) ? held : [held]);
+
+  // What is not selected steps back: dots by plotly's own selected points, lines by a pale copy behind those that are.
+  const highlighted = (traces) => {
+    const lit = selection.lit();
+    if (!lit) return traces;
+    return traces.flatMap((trace) => {
+      if (!trace.customdata) return [trace];
+      const on = trace.customdata.map((held) => trialsOf(held).some((trial) => lit.has(trial)));
+      if (trace.mode === "markers") {
+        return [{ ...trace, selectedpoints: on.flatMap((yes, point) => (yes ? [point] : [])), unselected: { marker: { opacity: 0.1 } } }];
+      }
+      const y = [...array(trace.y)].map((height, point) => (on[point] ? height : null));
+      return [{ ...trace, opacity: 0.08, hoverinfo: "skip" }, { ...trace, y, opacity: 1, showlegend: false }];
+    });
+  };
+
+  const plots = [...document.querySelectorAll(".plot")], near = new Set();
+  const figureOf = (plot) => JSON.parse(document.getElementById(plot.dataset.chart + "-data").textContent);
   const draw = async (plot, isDark = dark.matches) => {
     await load();
-    const figure = JSON.parse(document.getElementById(plot.dataset.chart + "-data").textContent);
-    const least = figure.layout.meta.min_width;
+    const figure = figureOf(plot), least = figure.layout.meta.min_width;
     plot.style.minWidth = least ? least + "px" : "";
-    const layout = fit(figure.layout, plot.clientWidth);
+    const layout = fit(figure.layout, plot.clientWidth), linked = figure.data.some((trace) => trace.customdata);
     plot.style.height = layout.height + "px";
-    await Plotly.react(plot, figure.data, { ...layout, template: theme(isDark), autosize: true }, config);
+    const looks = { template: theme(isDark), autosize: true, dragmode: linked ? "select" : "zoom", uirevision: "kept", selections: [] };
+    await Plotly.react(plot, highlighted(figure.data), { ...layout, ...looks }, config);
+    if (!plot.dataset.drawn && linked) listen(plot);
     plot.dataset.drawn = plot.clientWidth;
+    delete plot.dataset.stale;
   };
-  const near = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting) { near.unobserve(entry.target); draw(entry.target); }
+  const listen = (plot) => {
+    plot.on("plotly_selected", (event) => {
+      if (!event) return;
+      const found = new Set((event.points ?? []).flatMap((point) => trialsOf(point.customdata)));
+      for (const trace of figureOf(plot).data) {  // lines that pass through the box: plotly itself selects dots only
+        const [x, y] = [event.range?.[trace.xaxis ?? "x"], event.range?.[trace.yaxis ?? "y"]];
+        if (!x || !y || trace.mode === "markers" || !trace.customdata || trace.visible === "legendonly") continue;
+        const [xs, ys] = [array(trace.x), array(trace.y)];
+        const inside = (at, [low, high]) => at >= Math.min(low, high) && at <= Math.max(low, high);
+        trace.customdata.forEach((trial, point) => { if (inside(xs[point], x) && inside(ys[point], y)) found.add(trial); });
+      }
+      if (found.size) selection.brush(found, false);
+    });
+    plot.on("plotly_deselect", () => selection.clear());
+    plot.on("plotly_click", (event) => event.points.slice(0, 1).forEach((point) => {
+      if (point.customdata !== undefined) trialsOf(point.customdata).forEach((trial) => selection.toggle(trial, true));
+    }));
+  };
+  const watch = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (isIntersecting) near.add(target); else near.delete(target);
+      if (isIntersecting && (!target.dataset.drawn || target.dataset.stale)) draw(target);
+    }
   }, { rootMargin: "400px" });
-  plots.forEach((plot) => near.observe(plot));
-  const redraw = (isDark) => plots.filter((plot) => plot.dataset.drawn).forEach((plot) => draw(plot, isDark));
-  dark.addEventListener("change", () => redraw(dark.matches));
+  const redraw = (isDark = dark.matches) => plots.filter((plot) => plot.dataset.drawn).forEach((plot) => {
+    if (near.has(plot)) draw(plot, isDark); else plot.dataset.stale = "yes";
+  });
+  selection.on(redraw.bind(null, undefined));
+  plots.forEach((plot) => watch.observe(plot));
+  dark.addEventListener("change", () => redraw());
   let waiting = 0;
-  addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => redraw(dark.matches), 200); });
+  addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(redraw, 200); });
   addEventListener("beforeprint", () => plots.forEach((plot) => draw(plot, false)));
-  addEventListener("afterprint", () => redraw(dark.matches));
+  addEventListener("afterprint", () => plots.forEach((plot) => draw(plot)));
 
   for (const button of document.querySelectorAll(".copy")) {
     button.addEventListener("click", async () => {
@@ -74,32 +122,15 @@
     });
   }
 
-  const table = document.getElementById("trials-table");
-  if (!table) return;
-  const body = table.tBodies[0], rows = [...body.rows], heads = [...table.tHead.rows[0].cells];
-  const texts = rows.map((row) => row.textContent.toLowerCase());
-  const key = (row, column, numeric) => {
-    const cell = row.cells[column], text = cell.dataset.v ?? cell.textContent;
-    if (!numeric) return text === "" ? null : text;
-    const value = Number(text.replaceAll(",", "").replace("∞", "Infinity"));
-    return text === "" || Number.isNaN(value) ? null : value;
-  };
-  heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
-    const up = head.getAttribute("aria-sort") !== "ascending", numeric = head.classList.contains("n");
-    heads.forEach((other) => other.setAttribute("aria-sort", "none"));
-    head.setAttribute("aria-sort", up ? "ascending" : "descending");
-    const keyed = rows.map((row) => [key(row, column, numeric), row]);
-    keyed.sort(([a], [b]) => a === null || b === null ? (a === null) - (b === null)  // what has no value is last, both ways
-      : (up ? 1 : -1) * (numeric ? a - b : a.localeCompare(b, undefined, { numeric: true })));
-    body.append(...keyed.map(([, row]) => row));
-  }));
-  const shown = document.getElementById("shown");
-  document.getElementById("filter").addEventListener("input", (event) => {
-    const wanted = event.target.value.trim().toLowerCase();
-    let count = 0;
-    rows.forEach((row, index) => { row.hidden = !texts[index].includes(wanted); count += !row.hidden; });
-    shown.textContent = wanted ? `${count} of ${rows.length} shown` : "";
-  });
-  const constants = document.getElementById("constants");
-  constants.addEventListener("change", () => table.classList.toggle("hide-constant", !constants.checked));
+  // Served by `cae-sweep report --watch`: a newer page is loaded in its place; the address keeps what was chosen.
+  if (location.protocol === "http:") {
+    let seen = null, held = false;
+    addEventListener("pointerdown", () => { held = true; });
+    addEventListener("pointerup", () => { held = false; });
+    setInterval(async () => {
+      const version = await fetch("version").then((answer) => (answer.ok ? answer.text() : seen), () => seen);  // the server may be gone
+      if (seen && version !== seen && !held) location.reload();
+      seen ??= version;
+    }, 2000);
+  }
 })();

@@ -6,9 +6,7 @@ whole or absent. Two builds of the same folder give the same bytes.
 
 from __future__ import annotations
 
-import base64
 import functools
-import gzip
 import importlib.resources
 import json
 import math
@@ -16,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import plotly.graph_objects as go
 import plotly.io
 
-from cae.report import claims, published, tables, words
+from cae.report import claims, linked, published, tables, words
 from cae.report.figures import FIGURES, style
 from cae.report.sections import SECTIONS
 from cae.report.sections.base import Section
@@ -28,6 +27,8 @@ POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
 )
 """The browser itself refuses every request: what the page needs is inside it."""
+SCRIPTS = ("selection.js", "page.js", "table.js")
+"""In the order in which they run."""
 
 
 def build(run: RunDir) -> Path:
@@ -59,7 +60,7 @@ def _write(results: tables.Results, folder: RunDir) -> Path:
 
 def render(results: tables.Results, sections: list[Section]) -> str:
     """The page as text."""
-    charts = {section.id: chart(section.id, results) for section in sections if section.id in FIGURES and not section.empty}
+    charts = {name: embedded(FIGURES[name].draw(FIGURES[name].data(results))) for section in sections for name in section.charts}
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("cae.report", "."),
         autoescape=True,
@@ -78,14 +79,15 @@ def render(results: tables.Results, sections: list[Section]) -> str:
         states=style.STATES,
         verdicts=claims.VERDICTS,
         css=_package_file("page.css"),
-        script=_package_file("page.js"),
+        scripts=[_package_file(name) for name in SCRIPTS],
+        keys=safe_json(json.dumps(linked.keys(results))),
+        csv=linked.packed_csv(results),
         library=_library() if charts else "",
     )
 
 
-def chart(name: str, results: tables.Results) -> dict[str, Any]:
+def embedded(figure: go.Figure) -> dict[str, Any]:
     """A figure as the page embeds it: JSON that no HTML parser can leave, and the height to keep free for it."""
-    figure = FIGURES[name].draw(FIGURES[name].data(results))
     text = str(plotly.io.to_json(figure, validate=False, engine="json"))
     return {"json": safe_json(text), "height": int(figure.layout.height or 400)}
 
@@ -120,4 +122,4 @@ def _package_file(name: str) -> str:
 def _library() -> str:
     """plotly.js from the installed wheel, packed to a third: gzip without a time stamp, in base64."""
     script = importlib.resources.files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
-    return base64.b64encode(gzip.compress(script, 9, mtime=0)).decode()
+    return linked.packed(script)

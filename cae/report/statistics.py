@@ -1,4 +1,4 @@
-"""The tests by which claims are judged: paired and pooled differences, Holm's correction, permuted rank correlations, importances."""
+"""Differences with their tests and intervals, Holm's correction, permuted rank correlations, importances: what claims are judged by."""
 
 from __future__ import annotations
 
@@ -43,6 +43,18 @@ class Contrast(NamedTuple):
     def p(self, shift: float = 0.0) -> float:
         return min(1.0, 2 * tail(abs(self.t(shift)), self.freedom))
 
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the difference; NaN where there are too few trials."""
+        return around(self.this - self.that, self.error, self.freedom)
+
+
+def around(centre: float, error: float, freedom: float) -> tuple[float, float]:
+    """The 95 % t interval round a mean of this standard error."""
+    from scipy import stats
+
+    half = float(stats.t.ppf(0.975, freedom)) * error if error else 0.0
+    return centre - half, centre + half
+
 
 def tail(t: float, freedom: float) -> float:
     from scipy import stats  # takes a second to import, and only claims and one section need it
@@ -56,6 +68,17 @@ def paired(left: Floats, right: Floats, what: str, used: list[Any]) -> Contrast:
         return Contrast(*means, math.nan, math.nan, "none", used, "One seed")
     error = float(np.std(left - right, ddof=1)) / math.sqrt(count)
     return Contrast(*means, error, count - 1, f"paired t-test ({count} {what})", used)
+
+
+def welch(this: Floats, that: Floats, used: list[Any], note: str = "") -> Contrast:
+    """Two samples whose spreads may differ."""
+    means, counts = (float(np.mean(this)), float(np.mean(that))), (len(this), len(that))
+    if min(counts) < 2:
+        few = "One seed each" if counts == (1, 1) else f"{counts[0]} against {counts[1]} trial{'' if counts[1] == 1 else 's'}"
+        return Contrast(*means, math.nan, math.nan, "none", used, few, note)
+    a, b = (float(np.var(side, ddof=1)) / count for side, count in zip((this, that), counts, strict=True))
+    freedom = (a + b) ** 2 / (a**2 / (counts[0] - 1) + b**2 / (counts[1] - 1)) if a + b else min(counts) - 1
+    return Contrast(*means, math.sqrt(a + b), float(freedom), "Welch's t-test", used, note=note)
 
 
 def holm(ps: dict[str, float]) -> dict[str, float]:

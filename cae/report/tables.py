@@ -37,12 +37,14 @@ class Run:
     sweep: dict[str, Any]
     records: dict[int, Record]
     sessions: list[dict[str, Any]]
+    """The events by which they began, each with `until`: the time of its last event."""
     running: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Results:
-    """One run, or several joined: what every section of the page is computed from."""
+    """One run, or several joined: what every section of the page is computed from. Nobody changes it, so what is dear to compute
+    from it is kept."""
 
     runs: list[Run]
     metric: str
@@ -87,6 +89,12 @@ class Results:
         return values.where(np.isfinite(values) & ~np.array(needed, dtype=bool))
 
     @functools.cached_property
+    def counted(self) -> pd.Series[bool]:
+        """Whether the sweep itself asks for a trial, and not only another trial."""
+        records = [record for run in self.runs for record in run.records.values()]
+        return pd.Series([record.asked and not record.needed for record in records], index=self.trials.index, dtype=bool)
+
+    @functools.cached_property
     def ranked(self) -> pd.DataFrame:
         """Trials that may be the best one, the best first; of equals the one with the lower number."""
         order = self.values.dropna().sort_values(ascending=self.mode == "min", kind="stable")
@@ -123,7 +131,11 @@ def read(folders: Iterable[RunDir]) -> Results:
 def write(results: Results, folder: RunDir) -> None:
     """Writes both tables, each whole or absent. One run needs no column that names it."""
     for frame, path in ((results.trials, folder.trials_csv), (results.epochs, folder.epochs_csv)):
-        write_whole(path, (frame if results.joined else frame.drop(columns="run")).to_csv(index=False, lineterminator="\n"))
+        write_whole(path, csv_text(results, frame))
+
+
+def csv_text(results: Results, frame: pd.DataFrame) -> str:
+    return (frame if results.joined else frame.drop(columns="run")).to_csv(index=False, lineterminator="\n")
 
 
 def cell(value: Any) -> Any:
@@ -146,6 +158,8 @@ def _read_run(folder: RunDir, name: str) -> Run:
         for event in folder.events():
             if event["event"] == "session":
                 sessions.append(event)
+            if sessions:
+                sessions[-1]["until"] = event["time"]
             yield event
 
     return Run(folder, name, sweep, fold(watched(), running=running), sessions, running)

@@ -11,8 +11,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from cae.report import tables
-from cae.report.figures import FIGURES, axes, curves, parallel, progress, scales, style
+from cae.report import scales, tables
+from cae.report.figures import FIGURES, axes, curves, parallel, progress, style
 from cae.rundir import FINAL_STATES, RunDir
 
 Make = Callable[[str], RunDir]
@@ -31,7 +31,7 @@ Read = Callable[[str], tables.Results]
 def test_every_figure_draws_every_run_without_webgl(name: str, shape: str, results: Read) -> None:
     figure = FIGURES[name].draw(FIGURES[name].data(results(shape)))
     assert isinstance(figure, go.Figure)
-    assert {trace.type for trace in figure.data} <= {"scatter"}
+    assert {trace.type for trace in figure.data} <= {"scatter", "heatmap"}
     assert len(figure.to_json()) < 1_500_000
     assert figure.to_json() == FIGURES[name].draw(FIGURES[name].data(results(shape))).to_json()
 

@@ -17,8 +17,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cae.report import page, tables, words
-from cae.report.figures import scales
+from cae.report import page, scales, tables, words
 from cae.report.sections import SECTIONS, charts, images, ranking, stopping
 from cae.rundir import RunDir, RunError
 
@@ -150,14 +149,16 @@ def test_a_folder_that_is_no_run_is_refused_and_left_alone(tmp_path: Path) -> No
 def test_the_summary_says_what_is_best_by_how_much_and_that_it_is_one_seed(built: Built) -> None:
     verdict = json.loads(built("two")[0].verdicts_json.read_text())["sections"]["summary"]
     assert re.fullmatch(
-        r"Best is trial 2: val_loss \S+ at epoch 4, \S+ \(50\u00a0%\) lower than the second \(trial 1, \S+\)\. One seed: .*", verdict
+        r"Best is trial 2: val_loss \S+ at epoch 4, \S+ \(50\u00a0%\) lower than the second \(trial 1, \S+\)\. "
+        r"Whether it is really better than the others is unknown: one seed each, .* --set seeds=3",
+        verdict,
     )
 
 
 def test_seeds_of_the_best_configuration_are_not_its_rival(built: Built) -> None:
     verdict = json.loads(built("seeds")[0].verdicts_json.read_text())["sections"]["summary"]
     assert "than the next configuration (trial 4," in verdict
-    assert verdict.endswith("It ran with 3 seeds; the value is that of the best one.")
+    assert "unknown: the best one or all others ran with one seed" in verdict
 
 
 @pytest.mark.parametrize(
@@ -179,7 +180,7 @@ def test_the_command_exports_by_name_and_holds_no_path(make_run: Make) -> None:
 
 def test_rungs_count_who_entered_and_who_was_stopped(make_run: Make) -> None:
     results = tables.read([make_run("thirty")])
-    rungs = stopping.stopped(results).data["rungs"]
+    rungs = stopping.stopping(results, []).data["rungs"]
     counts = {row[0].text: [cell.text for cell in row[1:3]] for row in rungs.rows}
     entered = (results.epochs.groupby("epoch")["trial"].nunique()).to_dict()
     stopped = results.trials.loc[results.trials["state"] == "stopped", "rung"].value_counts().to_dict()

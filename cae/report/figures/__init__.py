@@ -10,10 +10,8 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
-from cae.report.figures.axes import axes_data, axes_figure
-from cae.report.figures.curves import curves_data, curves_figure
-from cae.report.figures.parallel import parallel_data, parallel_figure
-from cae.report.figures.progress import progress_data, progress_figure
+from cae.report.figures import axes, best, curves, hardware, importance, parallel, progress, stopping, tradeoff
+from cae.report.halving import halving
 from cae.report.tables import Results
 
 
@@ -23,9 +21,18 @@ class Figure(NamedTuple):
 
 
 FIGURES: dict[str, Figure] = {
-    "progress": Figure(progress_data, progress_figure),
-    "parallel": Figure(parallel_data, parallel_figure),
-    "axes": Figure(axes_data, axes_figure),
-    "curves": Figure(curves_data, curves_figure),
+    "best": Figure(best.best_data, best.best_figure),
+    "progress": Figure(progress.progress_data, progress.progress_figure),
+    "tradeoff": Figure(tradeoff.tradeoff_data, tradeoff.tradeoff_figure),
+    "parallel": Figure(parallel.parallel_data, parallel.parallel_figure),
+    "axes": Figure(axes.axes_data, axes.axes_figure),
+    "importance": Figure(importance.importance_data, importance.importance_figure),
+    "marginals": Figure(importance.marginals_data, importance.marginals_figure),
+    "interaction": Figure(importance.interaction_data, importance.interaction_figure),
+    "curves": Figure(curves.curves_data, curves.curves_figure),
+    "agreement": Figure(halving, stopping.agreement_figure),
+    "survival": Figure(halving, stopping.survival_figure),
+    "regret": Figure(halving, stopping.regret_figure),
+    "hardware": Figure(hardware.hardware_data, hardware.hardware_figure),
 }
-"""Figure by the id of its section."""
+"""Figure by its name; a section says which of them it shows, with the data step that it made itself."""

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from cae.report import words
-from cae.report.figures import scales, style
+from cae.report import scales, words
+from cae.report.figures import style
 from cae.report.tables import Results
 
 MOST_PANELS = 12
@@ -84,6 +84,7 @@ def _dots(figure: go.Figure, data: Axes, axis: scales.Axis, axes: dict[str, str]
         figure.add_scatter(
             x=style.small((axis.positions + spread)[chosen]), y=style.small(some["value"]), mode="markers", name=state, legendgroup=state,
             showlegend=legend, marker=style.state_marker(state, 6), opacity=0.7 if count <= 200 else 0.4, hoverinfo="text",
+            customdata=list(some.index),
             text=[style.escaped(f"{row.label}: {words.number(row.value)}") for row in some.itertuples()], **axes,
         )  # fmt: skip
 

@@ -31,7 +31,7 @@ def curves_data(results: Results) -> Curves:
     epochs = results.epochs
     metrics = [name for name in (results.metric, twin(results.metric)) if name in epochs]
     ranks = pd.Series(np.arange(len(results.ranked), dtype=float), index=results.ranked.index).reindex(results.trials.index)
-    trials = results.trials[[*KEY, "state", "reason"]].assign(label=results.labels, rank=ranks)
+    trials = results.trials[[*KEY, "state", "reason"]].assign(label=results.labels, rank=ranks, index=results.trials.index)
     shown = int(epochs[KEY].drop_duplicates().shape[0])
     if shown <= MOST_LINES:
         return Curves(metrics, _lines(epochs, trials, metrics), pd.DataFrame(), shown)
@@ -87,6 +87,7 @@ def _line(figure: go.Figure, line: pd.DataFrame, metric: str, axes: dict[str, st
         x=style.small(line["epoch"]), y=style.small(line[metric]), mode="lines" if len(line) > 1 else "markers", showlegend=False,
         line={"width": 2.5 if rank == 0 else 1.2, "color": style.ACCENT if rank == 0 else colour}, marker={"size": 5, "color": colour},
         opacity=1.0 if rank == 0 else 0.75, hovertemplate="%{text}, epoch %{x}: %{y:.4g}<extra></extra>", text=[_name(line)] * len(line),
+        customdata=[int(index) for index in line["index"]],
         **axes,
     )  # fmt: skip
 
@@ -104,7 +105,7 @@ def _ends(figure: go.Figure, lines: pd.DataFrame, metric: str, axes: dict[str, s
         some = last[last["state"] == state]
         figure.add_scatter(
             x=style.small(some["epoch"]), y=style.small(some[metric]), mode="markers", name=state, legendgroup=state, showlegend=legend,
-            marker=style.state_marker(state), hoverinfo="text",
+            marker=style.state_marker(state), hoverinfo="text", customdata=[int(index) for index in some["index"]],
             text=[style.escaped(f"{row.label} {row.state}: {words.short(str(row.reason), 110)}", 160) for row in some.itertuples()], **axes,
         )  # fmt: skip
 

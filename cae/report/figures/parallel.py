@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from cae.report import words
-from cae.report.figures import scales, style
+from cae.report import scales, words
+from cae.report.figures import style
 from cae.report.figures.axes import sample
 from cae.report.tables import Results
 
@@ -42,7 +42,9 @@ def parallel_data(results: Results) -> Parallel:
     names = scales.varying(results, shown)
     axes = [scales.axis(name, shown[name], results.axes.get(name, {})) for name in names[:MOST_AXES]]
     axes.append(scales.value_axis(results.metric, values, log=style.spans_decades(values)))
-    trials = pd.DataFrame({"label": results.labels.loc[shown.index], "value": values, "bin": _bins(axes[-1].positions, results.mode)})
+    trials = pd.DataFrame(
+        {"label": results.labels.loc[shown.index], "value": values, "bin": _bins(axes[-1].positions, results.mode)}, index=shown.index
+    )
     return Parallel(axes, trials, len(results.ranked) - len(ranked), names[MOST_AXES:])
 
 
@@ -73,6 +75,7 @@ def parallel_figure(data: Parallel) -> go.Figure:
             x=np.tile(np.append(style.small(range(len(data.axes))), np.nan), chosen.size), y=_gapped(heights, chosen), mode="lines",
             line=line, opacity=0.9 if level == 0 else 0.6 * thin, name=_bin_name(data, level), hoverinfo="text",
             text=[text for trial in chosen for text in [texts[trial]] * len(data.axes) + [""]],
+            customdata=[index for index in data.trials.index[chosen] for _ in range(len(data.axes) + 1)],
             visible="legendonly" if level < 0 else True, showlegend=level < 0 or level == 0,
         )  # fmt: skip
     _draw_axes(figure, data.axes, bool((heights == NONE).any()))

@@ -58,7 +58,7 @@ def progress_figure(data: pd.DataFrame) -> go.Figure:
         some = drawn[drawn["state"] == state]
         figure.add_scatter(
             x=style.small(some["order"]), y=style.small(some["value"]), mode="markers", name=state, marker=style.state_marker(state),
-            opacity=0.85 if len(data) <= 200 else 0.5, text=_hovers(some, metric), hoverinfo="text",
+            opacity=0.85 if len(data) <= 200 else 0.5, text=_hovers(some, metric), hoverinfo="text", customdata=list(some.index),
         )  # fmt: skip
     figure.update_xaxes(
         title="trials, in the order in which they ended", range=[0, len(data) + 1], tickformat="d", dtick=1 if len(data) <= 12 else None
@@ -79,7 +79,7 @@ def _rug(figure: go.Figure, data: pd.DataFrame, metric: str) -> None:
         some = data[data["state"] == state]
         figure.add_scatter(
             x=style.small(some["order"]), y=[1.0] * len(some), yaxis="y2", mode="markers", name=f"{state}, no value",
-            marker=style.state_marker(state), text=_hovers(some, metric), hoverinfo="text",
+            marker=style.state_marker(state), text=_hovers(some, metric), hoverinfo="text", customdata=list(some.index),
         )  # fmt: skip
     if len(data):
         hidden = {"overlaying": "y", "range": [-19, 1.6], "visible": False, "fixedrange": True, "type": "linear"}

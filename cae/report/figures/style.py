@@ -11,8 +11,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from cae.report import words
-
-Floats = npt.NDArray[np.float64]
+from cae.report.scales import Floats
 
 STATES = {
     "finished": ("#2f7fc1", "circle"),
@@ -97,13 +96,24 @@ def value_axis(name: str, values: Floats) -> dict[str, Any]:
     marks = [mantissa * 10.0**power for power in range(int(low) - 2, int(high) + 2) for mantissa in mantissas]
     shown = [mark for mark in marks if low - pad <= np.log10(mark) <= high + pad]
     shown = shown[:: -(-len(shown) // 9)]
-    scale = {"type": "log", "range": [low - pad, high + pad], "tickvals": shown, "ticktext": [f"{mark:.4g}" for mark in shown]}
+    scale = {
+        "type": "log",
+        "range": [low - pad, high + pad],
+        "tickvals": shown,
+        "ticktext": [f"{mark:,.0f}" if mark >= 1000 else f"{mark:.4g}" for mark in shown],
+    }
     return {"title": title, "automargin": True, **scale}
 
 
 def state_marker(state: str, size: int = 8) -> dict[str, Any]:
     colour, symbol = STATES.get(state, (MUTED, "hexagon-open"))
     return {"color": colour, "symbol": symbol, "size": size, "line": {"width": 1.5 if symbol.endswith("open") else 0.5, "color": colour}}
+
+
+def whiskers(middle: Any, low: Any, high: Any) -> dict[str, Any]:
+    """Error bars of an interval; none where it is not known."""
+    middle, low, high = (np.asarray(side, dtype=np.float64) for side in (middle, low, high))
+    return {"type": "data", "symmetric": False, "array": small(high - middle), "arrayminus": small(middle - low), "thickness": 1.5}
 
 
 def small(values: Any) -> npt.NDArray[np.float32] | Floats:

@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cae.report.sections import charts, claims, failures, findings, galleries, images, origins, ranking, record, stopping
+from cae.report.sections import (
+    charts,
+    claims,
+    failures,
+    findings,
+    galleries,
+    hardware,
+    images,
+    importance,
+    origins,
+    ranking,
+    record,
+    runs,
+    stopping,
+    tradeoff,
+)  # fmt: skip
 from cae.report.sections.base import Section
 from cae.report.tables import Results
 
@@ -16,8 +31,10 @@ SECTIONS: dict[str, Callable[[Results, list[dict[str, Any]]], Section]] = {
     "claims": claims.claims,
     "origins": origins.origins,
     "progress": charts.progress,
+    "tradeoff": tradeoff.tradeoff,
     "parallel": charts.parallel,
     "axes": charts.axes,
+    "importance": importance.importance,
     "curves": charts.curves,
     "stopping": stopping.stopping,
     "images": images.images,
@@ -25,6 +42,8 @@ SECTIONS: dict[str, Callable[[Results, list[dict[str, Any]]], Section]] = {
     "baselines": findings.baselines,
     "findings": findings.findings,
     "failures": failures.failures_section,
+    "hardware": hardware.hardware,
+    "runs": runs.runs,
     "trials": record.trials,
     "about": record.about,
 }

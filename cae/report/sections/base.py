@@ -24,8 +24,8 @@ class Section:
     empty: bool = False
     how: str = ""
     """How the section was computed: what went in, what was left out and why."""
-    chart: str = ""
-    """Accessible name of the chart; "" where there is none."""
+    charts: dict[str, str] = field(default_factory=dict)
+    """Accessible names, by the names of `figures.FIGURES`."""
     data: dict[str, Any] = field(default_factory=dict)
 
 
@@ -43,6 +43,8 @@ class Table(NamedTuple):
     constant: list[bool]
     """Columns that hold one value in all rows; the page hides them until asked."""
     numeric: list[bool]
+    keys: list[int]
+    """Of each row the trial that it is about, as the charts and the address know it; empty where rows are no trials."""
 
 
 def cell(value: Any, *, typed: bool = False) -> Cell:
@@ -62,13 +64,17 @@ def _exact(value: Any, text: str) -> str:
     return "" if float(text.replace(",", "").replace("e", "E")) == float(full) else full
 
 
-def table(caption: str, frame: pd.DataFrame, *, typed: Sequence[str] = (), names: dict[str, str] | None = None) -> Table:
-    """A frame as a table of the page. `names` gives some columns a heading of their own."""
+def table(
+    caption: str, frame: pd.DataFrame, *, typed: Sequence[str] = (), names: dict[str, str] | None = None, keyed: bool = False
+) -> Table:
+    """A frame as a table of the page. `names` gives some columns a heading of their own; the index of one that is `keyed` is that of
+    the table of trials."""
     columns = [[cell(value, typed=name in typed) for value in frame[name].tolist()] for name in frame]
     headings = [(names or {}).get(str(name), str(name)) for name in frame]
     constant = [len(frame) > 1 and len({(item.text, item.exact) for item in column}) == 1 for column in columns]
     numeric = [any(item.number for item in column) and all(item.number or not item.text for item in column) for column in columns]
-    return Table(caption, headings, [list(row) for row in zip(*columns, strict=True)], constant, numeric)
+    keys = [int(index) for index in frame.index] if keyed else []
+    return Table(caption, headings, [list(row) for row in zip(*columns, strict=True)], constant, numeric, keys)
 
 
 def typed_columns(results: Results) -> list[str]:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cae.report import words
-from cae.report.figures import scales, style
+from cae.report import scales, words
+from cae.report.figures import style
 from cae.report.figures.axes import Axes, axes_data
 from cae.report.figures.curves import MOST_LINES, TOP, curves_data, twin
 from cae.report.figures.parallel import parallel_data
@@ -40,7 +40,7 @@ def progress(results: Results, _rows: list[dict[str, Any]]) -> Section:
         how=f"Trials stand in the order of their last epoch. {len(data) - data['value'].notna().sum()} without a finite value are marked "
         "above the plot. A trial that runs or was stopped counts with its best epoch so far. Of more than 2,000 dots, "
         "an even sample is drawn.",
-        chart=f"Best {results.metric} so far, and every trial's, in the order in which the trials ended",
+        charts={"progress": f"Best {results.metric} so far, and every trial's, in the order in which the trials ended"},
         data={"table": table("Every new best", steps, names={"order": "trials ended", "label": "trial"})},
     )
 
@@ -69,7 +69,7 @@ def parallel(results: Results, _rows: list[dict[str, Any]]) -> Section:
         how=f"{left}{hidden}One line per trial; dark is {better(results)}, the darkest and widest lines are the best twelfth of the range. "
         "Parameters that are the same in all trials are left out; a trial that lacks a parameter passes through “none” below its axis. "
         "Trials without a value are in the legend, off at first.",
-        chart=f"Parameters of each trial, coloured by {results.metric}",
+        charts={"parallel": f"Parameters of each trial, coloured by {results.metric}"},
     )
 
 
@@ -91,14 +91,14 @@ def axes(results: Results, _rows: list[dict[str, Any]]) -> Section:
         "The sentence compares the medians of settings, or of quarters of a parameter with many values, by the Kruskal-Wallis "
         "test with Bonferroni's correction for the number of parameters. Other parameters vary along, and stopped trials count with "
         "fewer epochs: this shows what was seen, not what causes it.",
-        chart=f"{results.metric} against each parameter",
+        charts={"axes": f"{results.metric} against each parameter"},
         data={"table": table("The best at each setting", frame, typed=typed_columns(results))},
     )
 
 
 def _strongest(data: Axes, values: style.Floats) -> str:
     """The parameter whose settings differ most surely, with the medians of its best and worst; or that none does beyond chance."""
-    tested = {axis.name: (chance(groups(axis), values), groups(axis)) for axis in data.axes}
+    tested = {axis.name: (chance(scales.groups(axis), values), scales.groups(axis)) for axis in data.axes}
     name = min(tested, key=lambda name: tested[name][0])
     p, settings = tested[name]
     p = min(1.0, p * len(tested))
@@ -120,7 +120,7 @@ def _trend(data: Axes, values: style.Floats) -> str:
     single = len(np.unique(axis.positions)) == len(values) > 2
     if others or axis.kind == "category" or not single or not (np.all(steps > 0) or np.all(steps < 0)):
         return ""
-    settings = groups(axis).to_numpy()[order]
+    settings = scales.groups(axis).to_numpy()[order]
     first, last = (f"{words.number(values[order][end])} at {settings[end]}" for end in (0, -1))
     verb = "rises" if steps[0] > 0 else "falls"
     return f"{data.metric} {verb} with {axis.name} at every step, from {first} to {last}. One trial each: chance is not excluded."
@@ -136,24 +136,9 @@ def chance(settings: pd.Series[str], values: style.Floats) -> float:
     return float(stats.kruskal(*samples).pvalue)
 
 
-def groups(axis: scales.Axis) -> pd.Series[str]:
-    """Per trial the setting it has: the value itself, or the quarter that holds it where values are many; missing without one."""
-    positions = pd.Series(np.round(axis.positions, 9))
-    names = {round(position, 9): text for position, text in axis.ticks}
-    if axis.kind == "category" or positions.dropna().isin(list(names)).all():
-        return positions.map(names)
-    quarters = pd.qcut(positions, 4, duplicates="drop")
-    return quarters.map(lambda part: _between(part, axis.kind)).astype(object)
-
-
-def _between(part: pd.Interval, kind: str) -> str:
-    low, high = (10**end if kind == "log" else end for end in (part.left, part.right))
-    return f"{words.parameter(float(f'{low:.2g}'))} to {words.parameter(float(f'{high:.2g}'))}"
-
-
 def _settings(axis: scales.Axis, values: style.Floats, results: Results) -> pd.DataFrame:
     """Per setting of one parameter: trials, best and median value."""
-    settings = groups(axis)
+    settings = scales.groups(axis)
     grouped = pd.Series(values).groupby(settings, sort=False)
     best = grouped.min() if results.mode == "min" else grouped.max()
     rows = pd.DataFrame({"trials": grouped.size(), f"best {results.metric}": best, f"median {results.metric}": grouped.median()})
@@ -175,7 +160,7 @@ def curves(results: Results, _rows: list[dict[str, Any]]) -> Section:
         words.sentences([_still_falling(results), _overfit(results)]) or f"{words.plural(data.trials, 'trial')} reported epochs.",
         how=f"Drawn: {drawn}. The blue line is the best trial; paler lines rank lower. A mark ends a curve that was stopped or failed; its "
         "reason is on hover. Values that are not finite leave gaps.",
-        chart=f"{words.listed(data.metrics)} by epoch",
+        charts={"curves": f"{words.listed(data.metrics)} by epoch"},
     )
 
 

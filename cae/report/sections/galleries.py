@@ -29,7 +29,7 @@ def galleries(results: Results, _rows: list[dict[str, Any]]) -> Section:
         found = load(results.folder(row["run"]).trial(row["trial"]) / "galleries.npz")
         trials += bool(found)
         if found and trials <= MOST_TRIALS:
-            cards += [{"label": results.labels[index], "name": name, "images": images} for name, images in found]
+            cards += [{"key": int(index), "label": results.labels[index], "name": name, "images": images} for name, images in found]
     if not cards:
         return Section("galleries", "What the tasks picked out", "No task has picked out or made images of its own.", empty=True)
     cut = f"; the first {MOST_TRIALS} are shown" if trials > MOST_TRIALS else ""

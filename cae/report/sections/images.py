@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cae.report import words
-from cae.report.figures import scales
+from cae.report import scales, words
 from cae.report.sections.base import Section
 from cae.report.tables import Results
 
@@ -42,7 +41,7 @@ def images(results: Results, _rows: list[dict[str, Any]]) -> Section:
             spent += len(strip["source"])
             label, value = results.labels[index], words.number(results.values[index])
             settings = [f"{name}\u00a0{words.parameter(row[name])}" for name in names if not scales.missing(row[name])]
-            cards.append({**strip, "place": place, "label": label, "value": value, "settings": settings})
+            cards.append({**strip, "place": place, "key": int(index), "label": label, "value": value, "settings": settings})
     if not cards:
         return Section("images", "Reconstructions", "No trial has saved samples to show.", empty=True)
     best = sum(card["place"] == "best" for card in cards)

@@ -8,8 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from cae.report import published, words
-from cae.report.figures import scales
+from cae.report import published, scales, seeds, words
 from cae.report.sections import failures, stopping
 from cae.report.sections.base import Section, better, table, typed_columns
 from cae.report.tables import Results
@@ -22,7 +21,7 @@ def summary(results: Results, rows: list[dict[str, Any]]) -> Section:
     counts = Counter(results.trials["state"])
     cards = [(state, counts[state]) for state in STATES if counts[state]]
     answers = [
-        ("stopping", stopping.stopped(results).verdict),
+        ("stopping", stopping.short(results)),
         ("failures", failures.failures(results).verdict),
         ("published", published.sentence(rows, reasons=False)),
     ]
@@ -46,24 +45,15 @@ def best_sentence(results: Results) -> str:
     if len(ranked) == 1:
         return f"{head}. It is the only trial with a value: comparisons need two."
     others = ranked.index[results.configurations.loc[ranked.index] != results.configurations[first]]
-    seeds = int((results.configurations.loc[ranked.index] == results.configurations[first]).sum())
+    count = int((results.configurations.loc[ranked.index] == results.configurations[first]).sum())
     if not len(others):
         return f"{head}. All {len(ranked)} trials with a value are seeds of one configuration."
     second, gap = others[0], abs(values[others[0]] - values[first])
-    if not gap:
-        return f"{head}, tied with {results.labels[second]}. {_caution(seeds)}"
     share = f" ({words.percent(gap, abs(values[second]))})" if values[second] else ""
-    against = "the second" if seeds == 1 else "the next configuration"
-    return (
-        f"{head}, {words.number(gap, 3)}{share} {better(results)} than {against} "
-        f"({results.labels[second]}, {words.number(values[second])}). {_caution(seeds)}"
-    )
-
-
-def _caution(seeds: int) -> str:
-    if seeds == 1:
-        return "One seed: this difference cannot be told from chance. Run the best few again with other seeds."
-    return f"It ran with {seeds} seeds; the value is that of the best one."
+    against = "the second" if count == 1 else "the next configuration"
+    apart = f"{words.number(gap, 3)}{share} {better(results)} than {against}" if gap else f"as {against}"
+    beside = f"{head}, {apart} ({results.labels[second]}, {words.number(values[second])})."
+    return words.sentences([beside, seeds.sentence(results, seeds.contest(results))])
 
 
 def _going_on(results: Results, counts: Counter[str]) -> str:
@@ -100,18 +90,26 @@ def best(results: Results, _rows: list[dict[str, Any]]) -> Section:
         return Section("best", "Best trials", f"No trial has a finite {results.metric}, so none is ranked.", empty=True)
     first = ranked.index[0]
     varied = scales.varying(results, results.trials)
-    at_first = [f"{name} {words.parameter(ranked.at[first, name])}" for name in varied if not scales.missing(ranked.at[first, name])]
-    verdict = (
+    at_first, found = seeds.settings(results, first, 8), seeds.contest(results)
+    leads = (
         f"{results.labels[first].capitalize()} leads {words.plural(len(results.ranked), 'ranked trial')} "
-        f"with {results.metric} {words.number(results.values[first])}" + (f": {words.listed(at_first, 8)}." if at_first else ".")
+        f"with {results.metric} {words.number(results.values[first])}" + (f": {at_first}." if at_first else ".")
     )
+    verdict = words.sentences([leads, seeds.sentence(results, found)])
+    drawn = len(found.ranked) > 1
     return Section(
         "best",
         "Best trials",
         verdict,
         how=f"Ranked by {results.metric} at each trial's best epoch, {better(results)} is better; of equals the lower number. "
-        f"{_unranked(results)} test_ columns were measured once, on the best checkpoint of finished trials, and were not used to rank.",
-        data={"table": _top(results, ranked, varied), "command": _command(results, ranked.loc[first])},
+        f"{_unranked(results)} test_ columns were measured once, on the best checkpoint of finished trials, and were not used to rank. "
+        f"{_how(found)}",
+        charts={"best": f"The best configurations by mean {results.metric}, and how far they are from the best"} if drawn else {},
+        data={
+            "table": _top(results, ranked, varied),
+            "contest": _contest(results, found),
+            "command": _command(results, ranked.loc[first]),
+        },
     )
 
 
@@ -124,7 +122,34 @@ def _top(results: Results, ranked: pd.DataFrame, varied: list[str]) -> Any:
     frame = ranked[list(dict.fromkeys(columns))].copy()
     frame.insert(0, "rank", range(1, len(frame) + 1))
     caption = f"The best {words.plural(len(ranked), 'trial')} by {results.metric}"
-    return table(caption, frame, typed=typed_columns(results), names={"best_epoch": "epoch"})
+    return table(caption, frame, typed=typed_columns(results), names={"best_epoch": "epoch"}, keyed=True)
+
+
+def _how(found: seeds.Contest) -> str:
+    out = found.table[found.table["why"] != ""]
+    left = f"{words.plural(len(out), 'configuration')} left out, not all of whose seeds finished. " if len(out) else ""
+    return (
+        f"Configurations are trials that differ in their seed only: {words.plural(len(found.ranked), 'configuration')} compared. {left}"
+        "Intervals are 95 % t intervals, of differences paired by seed where both ran with the same seeds, else Welch's; better means "
+        "that the interval of the difference to each other one excludes 0. The probability of being the best is from 10,000 draws of "
+        "each mean from its t distribution. The best of many looks better than it is: what it is worth says the test column."
+    )
+
+
+def _contest(results: Results, found: seeds.Contest) -> Any:
+    """All configurations of several seeds, those out of the contest too; none where each has one seed."""
+    if len(found.table) < 2 or found.table["asked"].max() < 2:
+        return None
+    rows = found.table.head(50)
+    ends = ["mean", "low", "high", "gap", "gap_low", "gap_high"]
+    frame = rows[["label", "n", "asked", *ends]].copy()
+    frame["best with"] = ["" if pd.isna(chance) else words.percent(chance, 1) for chance in rows["chance"]]
+    frame["left out"] = rows["why"]
+    names = {
+        "label": "configuration of", "n": "seeds", "mean": f"mean {results.metric}", "low": "95 % from", "high": "to",
+        "gap": "difference to the best", "gap_low": "95 % from ", "gap_high": "to ",
+    }  # fmt: skip
+    return table("Configurations, their seeds folded", frame, names=names)
 
 
 def _unranked(results: Results) -> str:

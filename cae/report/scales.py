@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from cae.report import words
-from cae.report.figures.style import Floats
 from cae.report.tables import Results, typed
+
+Floats = npt.NDArray[np.float64]
 
 
 class Axis(NamedTuple):
@@ -111,3 +113,18 @@ def _categories(name: str, values: pd.Series[Any], present: list[Any], declared:
     place = {text: float(index) for index, text in enumerate(order)}
     positions = np.array([np.nan if missing(value) else place[words.parameter(value)] for value in values], dtype=float)
     return Axis(name, "category", positions, [(index, text) for text, index in place.items()], 0.0, float(max(1, len(order) - 1)))
+
+
+def groups(axis: Axis) -> pd.Series[str]:
+    """Per trial the setting it has: the value itself, or the quarter that holds it where values are many; missing without one."""
+    positions = pd.Series(np.round(axis.positions, 9))
+    names = {round(position, 9): text for position, text in axis.ticks}
+    if axis.kind == "category" or positions.dropna().isin(list(names)).all():
+        return positions.map(names)
+    quarters = pd.qcut(positions, 4, duplicates="drop")
+    return quarters.map(lambda part: _between(part, axis.kind)).astype(object)
+
+
+def _between(part: pd.Interval, kind: str) -> str:
+    low, high = (10**end if kind == "log" else end for end in (part.left, part.right))
+    return f"{words.parameter(float(f'{low:.2g}'))} to {words.parameter(float(f'{high:.2g}'))}"
