@@ -39,7 +39,6 @@ DataDir = Annotated[Path | None, _where(metavar="DIR", help="Where the images ar
 Gpus = Annotated[int | None, _where(min=0, metavar="N", help="GPUs to use. Default: all that torch sees.")]
 GpusPerTrial = Annotated[float | None, _where(min=0, metavar="F", help="0.5: two trials share a GPU. Default: 1, if any.")]
 CpusPerTrial = Annotated[float, _where(min=0.1, metavar="N", help="CPU cores, and training threads, of each trial.")]
-
 EpochTimeout = Annotated[float | None, _where(min=0, metavar="S", help="An epoch of more seconds hangs. Default: 20 times the expected.")]
 MaxFailures = Annotated[int, _where(min=0, metavar="N", help="Give up after N failures one after another; 0: never.")]
 
@@ -118,10 +117,8 @@ def plan(sweep: SweepArgument, out: Out = None, budget: Budget = "full", set_: S
 def status(run: RunArgument = None, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
     """How a run stands: trials by state, the best so far, time left. Exit code 1 when trials have failed."""
     with _mistakes_told():
-        from cae.sweep import listing
-
-        stands = listing.status(_run(run))
-    print(json.dumps(stands, indent=2) if as_json else listing.status_text(stands))
+        stands = _listing().status(_run(run))
+    print(json.dumps(stands, indent=2) if as_json else _listing().status_text(stands))
     raise typer.Exit(1 if stands["states"].get("failed") or stands["states"].get("oom") else 0)
 
 
@@ -134,64 +131,66 @@ def best(run: RunArgument = None, metric: Annotated[str, typer.Option(help="What
          data_dir: DataDir = None) -> None:  # fmt: skip
     """Show the best trials; with -o, export their weights, re-evaluated before they are written."""
     with _mistakes_told():
-        from cae.sweep import listing
-
         if mode not in (None, "min", "max"):
             raise UserError(f"--mode {mode}: should be min or max")
-        listing.show_best(_run(run), metric, mode, top, out, data_dir, quiet=quiet)
+        _listing().show_best(_run(run), metric, mode, top, out, data_dir, quiet=quiet)
 
 
 @app.command(rich_help_panel=RESULTS)
 def report(runs: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...", help="One or several.")] = None,
            out: Annotated[Path | None, typer.Option("-o", metavar="DIR", help="For several. Default: runs/joined.")] = None,
-           text: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Only this: published beside ours.")] = None
+           text: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Only this: published beside ours.")] = None,
+           follow: Annotated[bool, typer.Option("--watch", help="Serve the page to this machine, and follow the run.")] = False
 ) -> None:  # fmt: skip
     """Build trials.csv, epochs.csv and report.html from the journal; also while the sweep runs."""
     with _mistakes_told():
-        from cae.report import markdown, page
+        from cae.report import markdown, page, watch
 
         found = [_run(path) for path in (runs or (None,))]
-        if text:
-            built = markdown.write(found, text)
-        else:
-            built = page.build(found[0]) if len(found) == 1 else page.build_joined(found, out or Path("runs/joined"))
+        if follow:
+            watch.serve(found, out)
+        built = markdown.write(found, text) if text else page.build_all(found, out)
     print(f"report: {built}")
+
+
+@app.command(rich_help_panel=RESULTS)
+def export(run: RunArgument = None,
+           to: Annotated[Literal["tensorboard", "mlflow"], typer.Option(help="Whose files.")] = "tensorboard",
+           out: Annotated[Path | None, typer.Option("-o", metavar="DIR", help="Default: a folder in the run's.")] = None
+) -> None:  # fmt: skip
+    """Write a run as TensorBoard's event files or MLflow's tracking folder, for `tensorboard` and `mlflow ui`."""
+    with _mistakes_told():
+        from cae.report import export as exports
+
+        print(exports.write(_run(run), to, out))
 
 
 @app.command("list", rich_help_panel=RESULTS)
 def list_() -> None:
     """The runs under runs/ and the sweeps under sweeps/."""
     with _mistakes_told():
-        from cae.sweep import listing
-
-        listing.show_all(Path("runs"), Path("sweeps"))
+        _listing().show_all(Path("runs"), Path("sweeps"))
 
 
 @app.command(rich_help_panel=RESULTS)
 def logs(run: Annotated[Path, typer.Argument(metavar="RUN")], trial: Annotated[int, typer.Argument(metavar="TRIAL")]) -> None:
     """A trial's output, why it ended, and its traceback."""
     with _mistakes_told():
-        from cae.sweep import listing
-
-        print(listing.trial_log(_run(run), trial))
+        print(_listing().trial_log(_run(run), trial))
 
 
 @app.command(rich_help_panel="Sweeps")
 def stop(run: RunArgument = None) -> None:
     """End a running sweep gently: everything is saved, and the same `run` goes on with it."""
     with _mistakes_told():
-        from cae.sweep import listing
-
-        print(listing.request_stop(_run(run)))
+        print(_listing().request_stop(_run(run)))
 
 
 @app.command(rich_help_panel="Sweeps")
 def kill(run: Annotated[Path, typer.Argument(metavar="RUN")], trial: Annotated[int, typer.Argument(metavar="TRIAL")]) -> None:
     """End one trial of a running sweep; it stays in all tables, as `killed`."""
     with _mistakes_told():
-        from cae.sweep import listing
-
-        print(listing.request_kill(_run(run), trial))
+        print(_listing().request_kill(_run(run), trial))
 
 
 @app.command(rich_help_panel=IMAGES)
@@ -212,9 +211,7 @@ def reconstruct(model: Annotated[Path, typer.Argument(help="A folder that `best 
 def data_list(data_dir: DataDir = None) -> None:
     """Which data sets are here, where, and how many images they hold."""
     with _mistakes_told():
-        from cae.sweep import listing
-
-        listing.show_data(data_dir)
+        _listing().show_data(data_dir)
 
 
 @data_app.command("fetch")
@@ -238,6 +235,12 @@ def data_import(source: Annotated[Path, typer.Argument(help="A folder of picture
 
         channels: Literal[1, 3] = 3 if colour else 1
         print(f"{name}: {datasets.import_folder(source, name, datasets.data_folders(data_dir)[0], size, channels)}")
+
+
+def _listing() -> Any:
+    from cae.sweep import listing
+
+    return listing
 
 
 def _run(path: Path | None) -> Any:

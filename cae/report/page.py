@@ -47,6 +47,11 @@ def build_joined(runs: list[RunDir], out: Path) -> Path:
     return _write(tables.read(runs), RunDir(out))
 
 
+def build_all(runs: list[RunDir], out: Path | None) -> Path:
+    """The page of one run in its folder, of several in `out`."""
+    return build(runs[0]) if len(runs) == 1 else build_joined(runs, out or Path("runs/joined"))
+
+
 def _write(results: tables.Results, folder: RunDir) -> Path:
     rows = published.compare(results)
     sections = [answer(results, rows) for answer in SECTIONS.values()]

@@ -28,7 +28,7 @@ def trials(results: Results, _rows: list[dict[str, Any]]) -> Section:
         how="The bare name of a metric is its value at the best epoch, last_ its value at the last epoch, test_ what was measured at the "
         "end. seconds is the sum over the epochs. Columns that hold one value for all trials are hidden until asked for. The same table is "
         "trials.csv beside this page; epochs.csv has every epoch.",
-        data={"table": table("All trials", frame, typed=typed_columns(results), keyed=True)},
+        data={"table": table("Table of all trials", frame, typed=typed_columns(results), keyed=True)},
     )
 
 
