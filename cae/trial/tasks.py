@@ -40,6 +40,9 @@ class SplitPairs(Protocol):
         ...
 
 
+WORST = 8
+"""So many of the test images with the largest errors are kept, to be looked at."""
+
 Gallery = tuple[Tensor, list[str]]
 """Images, N x 1 or 3 x H x W in [0, 1], and a caption of each."""
 
@@ -145,9 +148,15 @@ class Task(Part):
         metrics = {"gradient_energy": gradient_energy(seen.output).mean().item() / energy} if energy else {}
         return metrics, {"per_class": per_class(self, seen)} if len(seen.classes) > 1 else {}
 
-    def galleries(self, seen: Evaluation) -> dict[str, Gallery]:  # noqa: ARG002
-        """Images that this task picks out or makes at the end, with the best weights, for people to look at: by name."""
-        return {}
+    def galleries(self, seen: Evaluation) -> dict[str, Gallery]:
+        """Images that this task picks out or makes at the end, with the best weights, for people to look at: by name.
+
+        `worst`: the test images with the largest mean squared errors, the largest first; target above output."""
+        errors = (seen.output - seen.target).square().flatten(1).mean(1)
+        chosen, median = errors.nan_to_num(-1).argsort(descending=True, stable=True)[:WORST], errors.median()
+        pictures = [self.picture(seen.given[chosen], images[chosen]).clamp(0, 1) for images in (seen.target, seen.output)]
+        times = [f"mse {errors[at]:.3g}, {errors[at] / median:.3g} times the median" for at in chosen] if median else [""] * len(chosen)
+        return {"worst": (torch.cat(pictures, 2), times)}
 
     def suits(self, trial: Any) -> None:
         """Raises ValueError where the rest of the trial does not suit this task: a trial that it needs is another kind, say."""

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
-from cae import Classify, Vae, VariationalAutoencoder
+from cae import Classify, Reconstruct, Vae, VariationalAutoencoder
 from cae.trial import checkpoint
 from cae.trial.tasks import Evaluation
 
@@ -60,3 +61,13 @@ def test_galleries_are_kept_whole_and_read_without_unpickling(tmp_path: Path) ->
         assert kept["captions_0"].tolist() == ["a", "b"]
         assert kept["images_0"].tolist() == (images * 255).round().to(torch.uint8).tolist()
         assert kept["images_1"].shape == (0, 3, 5, 6)
+
+
+def test_a_task_of_images_shows_the_worst_test_images_target_above_output() -> None:
+    target = torch.zeros(5, 1, 4, 4)
+    output = target + torch.tensor([0.1, 0.4, 0.2, 0.2, 0.3]).view(5, 1, 1, 1)
+    images, captions = Reconstruct().galleries(seen(nn.Identity(), target, output=output, target=target))["worst"]
+    assert images.shape == (5, 1, 8, 4)
+    assert images[:, 0, 4, 0].tolist() == pytest.approx([0.4, 0.3, 0.2, 0.2, 0.1])
+    assert images[:, 0, 0, 0].tolist() == [0] * 5
+    assert captions[0] == "mse 0.16, 4 times the median"
