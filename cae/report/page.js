@@ -123,14 +123,14 @@
   }
 
   // Served by `cae-sweep report --watch`: a newer page is loaded in its place; the address keeps what was chosen.
-  if (location.protocol === "http:") {
-    let seen = null, held = false;
+  const seen = document.documentElement.dataset.version;
+  if (seen) {
+    let held = false;
     addEventListener("pointerdown", () => { held = true; });
     addEventListener("pointerup", () => { held = false; });
     setInterval(async () => {
       const version = await fetch("version").then((answer) => (answer.ok ? answer.text() : seen), () => seen);  // the server may be gone
-      if (seen && version !== seen && !held) location.reload();
-      seen ??= version;
+      if (version !== seen && !held) location.reload();
     }, 2000);
   }
 })();

@@ -1,7 +1,7 @@
 """The page of a run that goes on, served on this machine and to it alone; it loads itself anew and keeps what was chosen.
 
 Nothing runs in the background: the page asks every two seconds for the version it should be, and that builds it where the journal
-has grown. What is served is report.html as it lies in the folder, but that it may ask this server.
+has grown. What is served is report.html as it lies in the folder, but that it may ask this server and knows its version.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from markupsafe import escape
 
 from cae.errors import UserError
 from cae.report import page
@@ -39,8 +41,9 @@ class Page:
             if not self.content or (now != self.seen and self.clock() >= self.rests_until):
                 began = self.clock()
                 text = page.build_all(self.runs, self.out).read_text(encoding="utf-8")
-                self.content = text.replace(page.POLICY, f"{page.POLICY}; connect-src 'self'", 1).encode()
-                self.version, self.seen = hashlib.sha256(self.content).hexdigest()[:16], now
+                self.version, self.seen = hashlib.sha256(text.encode()).hexdigest()[:16], now
+                allowed = text.replace(escape(page.POLICY), escape(f"{page.POLICY}; connect-src 'self'"), 1)
+                self.content = allowed.replace("<html ", f'<html data-version="{self.version}" ', 1).encode()
                 self.rests_until = self.clock() + (self.clock() - began) / AT_MOST
         return self
 

@@ -16,6 +16,8 @@ from cae.report.sections.images import LARGEST, Pixels, read_arrays, reduced
 from cae.report.tables import Results
 
 MOST_TRIALS = 4
+WORST = "worst"
+"""The gallery that is shown of the best trial only."""
 MOST_IMAGES = 24
 """Of one gallery."""
 
@@ -29,7 +31,11 @@ def galleries(results: Results, _rows: list[dict[str, Any]]) -> Section:
         found = load(results.folder(row["run"]).trial(row["trial"]) / "galleries.npz")
         trials += bool(found)
         if found and trials <= MOST_TRIALS:
-            cards += [{"key": int(index), "label": results.labels[index], "name": name, "images": images} for name, images in found]
+            cards += [
+                {"key": int(index), "label": results.labels[index], "name": name, "images": images}
+                for name, images in found
+                if name != WORST or trials == 1
+            ]
     if not cards:
         return Section("galleries", "What the tasks picked out", "No task has picked out or made images of its own.", empty=True)
     cut = f"; the first {MOST_TRIALS} are shown" if trials > MOST_TRIALS else ""
@@ -37,7 +43,8 @@ def galleries(results: Results, _rows: list[dict[str, Any]]) -> Section:
         "galleries",
         "What the tasks picked out",
         f"{words.plural(trials, 'trial has', 'trials have')} pictures of their own, by the weights of the best epoch{cut}.",
-        how="Made by each trial's task at its end, from the test images. trials/*/galleries.npz hold them.",
+        how="Made by each trial's task at its end, from the test images; the worst ones (target above output) are shown of the best trial. "
+        "trials/*/galleries.npz hold them.",
         data={"cards": cards},
     )
 
