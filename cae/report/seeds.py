@@ -126,7 +126,8 @@ def sentence(results: Results, found: Contest) -> str:
     """The answer to "is the best really better than the second"; "" where the contest has no two configurations."""
     ranked, metric = found.ranked, results.metric
     if len(ranked) < 2:
-        return ""
+        few = len(found.table) > 1
+        return "Whether it is really the best is open: no two configurations have finished all their seeds." if few else ""
     first, second, side = ranked.iloc[0], ranked.iloc[1], "lower" if results.mode == "min" else "higher"
     if found.verdict == "unknown":
         return (

@@ -43,7 +43,7 @@ class Table(NamedTuple):
     constant: list[bool]
     """Columns that hold one value in all rows; the page hides them until asked."""
     numeric: list[bool]
-    keys: list[int]
+    keys: Sequence[int] = ()
     """Of each row the trial that it is about, as the charts and the address know it; empty where rows are no trials."""
 
 
