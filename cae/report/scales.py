@@ -83,6 +83,12 @@ def ticks(values: list[float], kind: str) -> list[tuple[float, str]]:
     return [(float(np.log10(value)) if kind == "log" else value, words.parameter(float(value))) for value in values]
 
 
+def fitting(texts: list[str], room: int = 34) -> list[int]:
+    """Which of the texts under a panel can be printed beside one another: every second, third ... of those that are long."""
+    longest = max(map(len, texts), default=0)
+    return list(range(0, len(texts), max(1, -(-(longest + 2) * len(texts) // room))))
+
+
 def _round_logs(values: list[float]) -> list[float]:
     low, high = np.log10(values[0]), np.log10(values[-1])
     decades = [10.0**power for power in range(int(np.ceil(low - 1e-9)), int(np.floor(high + 1e-9)) + 1)]

@@ -97,10 +97,12 @@ def _room(axis: scales.Axis) -> float:
 
 def _ticks(axis: scales.Axis) -> dict[str, object]:
     pad = 0.5 if axis.kind == "category" else max(0.08 * (axis.high - axis.low), 0.75 * _room(axis)) or 1.0
+    texts = [style.escaped(text, 12) for _, text in axis.ticks]
+    kept = scales.fitting(texts) if axis.kind == "category" else range(len(texts))
     return {
         "title": {"text": style.escaped(axis.name, 32), "standoff": 6},
-        "tickvals": [position for position, _ in axis.ticks],
-        "ticktext": [style.escaped(text, 12) for _, text in axis.ticks],
+        "tickvals": [axis.ticks[place][0] for place in kept],
+        "ticktext": [texts[place] for place in kept],
         "range": [axis.low - pad, axis.high + pad],
         "zeroline": False,
         "tickangle": 0,

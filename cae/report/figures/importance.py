@@ -96,16 +96,9 @@ def marginals_figure(data: Marginals) -> go.Figure:
             ],
         )
         labels = [style.escaped(setting, 24).replace(" to ", "<br>to ") for setting in rows["setting"]]
-        every = -(-len(rows) // 8)
-        x: dict[str, Any] = {
-            "tickvals": list(range(0, len(rows), every or 1)),
-            "ticktext": labels[:: every or 1],
-            "tickangle": 0,
-            "zeroline": False,
-        }
-        y: dict[str, Any] = (
-            {"title": {"text": style.escaped(data.metric)}, "matches": "y"} if panel else {"title": {"text": style.escaped(data.metric)}}
-        )
+        kept = scales.fitting([max(label.split("<br>"), key=len) for label in labels])
+        x: dict[str, Any] = {"tickvals": kept, "ticktext": [labels[place] for place in kept], "tickangle": 0, "zeroline": False}
+        y: dict[str, Any] = {"title": {"text": style.escaped(data.metric)}} | ({"matches": "y"} if panel else {})
         if room:
             y["range"] = [float(finite.min()) - room, float(finite.max()) + room]
         figure.update_layout(
