@@ -127,7 +127,7 @@ def _censored(lives: pd.Series[float], stopped: pd.Series[bool]) -> Any:
 def _kaplan_meier(lives: pd.Series[float], stopped: pd.Series[bool]) -> pd.DataFrame:
     from scipy import stats
 
-    sf = stats.ecdf(_censored(lives, stopped)).sf
+    sf: Any = stats.ecdf(_censored(lives, stopped)).sf
     with np.errstate(divide="ignore", invalid="ignore"):  # the interval where none or all are left
         low, high = (side.probabilities for side in sf.confidence_interval(method="log-log"))
     rows = {"epoch": sf.quantiles, "share": sf.probabilities, "low": low, "high": high}
@@ -138,7 +138,7 @@ def _regret(results: Results, at: pd.DataFrame, final: pd.Series[float]) -> tupl
     """Trials of the most epochs that finished all of them."""
     sign = 1 if results.mode == "min" else -1
     last = at.columns.max() if len(at.columns) else 0
-    whole = sign * at.loc[final.index[at.loc[final.index, last].notna()]] if last else pd.DataFrame()
+    whole = sign * at.reindex(final.index).dropna(subset=[last]) if last else pd.DataFrame()
     if len(whole) < 3:
         return pd.DataFrame(columns=["epoch", "kept", "regret"]), len(whole)
     best = sign * final[whole.index]
@@ -157,7 +157,7 @@ def audit(results: Results) -> dict[str, Any]:
     if not planned:
         return {}
     spared = np.array([bool(record.spared) for record in records]) & (results.trials["state"] == "finished")
-    found = {"planned": planned, "spared": int(spared.sum()), "won": 0, "low": math.nan, "high": math.nan}
+    found: dict[str, Any] = {"planned": planned, "spared": int(spared.sum()), "won": 0, "low": math.nan, "high": math.nan}
     if not found["spared"]:
         return found
     sign = 1 if results.mode == "min" else -1

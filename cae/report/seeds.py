@@ -53,7 +53,7 @@ def contest(results: Results) -> Contest:
     ranked = table[table["why"] == ""]
     if not len(ranked):
         return Contest(table, "none", [])
-    samples = {row: _values(results, table.at[row, "trials"]) for row in ranked.index[: MOST_RIVALS + 1]}
+    samples = {row: _values(results, trials) for row, trials in enumerate(ranked["trials"].head(MOST_RIVALS + 1).tolist())}
     rivals = [row for row in list(samples)[1:] if min(len(samples[row]), len(samples[0])) > 1]
     table["gap"] = table["mean"] - table["mean"].iloc[0]
     tied = []
@@ -71,7 +71,8 @@ def _folded(results: Results, sign: int) -> pd.DataFrame:
     counted = results.trials[results.counted]
     values = (sign * results.values.loc[counted.index].where(counted["state"] == "finished")).sort_values(kind="stable")
     groups = values.groupby(results.configurations.loc[values.index], sort=False)
-    table = groups.agg(n="count", asked="size", mean="mean", error="sem").reset_index(drop=True)
+    columns = {"n": groups.count(), "asked": groups.size(), "mean": groups.mean(), "error": groups.sem()}
+    table = pd.DataFrame(columns).reset_index(drop=True)
     members = [list(group.index[: max(1, int(count))]) for (_, group), count in zip(groups, table["n"], strict=True)]
     table["trials"] = pd.Series(members, dtype=object)
     table["label"] = pd.Series([results.labels[trials[0]] for trials in members], dtype=object)
@@ -89,7 +90,8 @@ def _folded(results: Results, sign: int) -> pd.DataFrame:
         for more, row in zip(several, table.itertuples(index=False), strict=True)
     ]
     table[["low", "high"]] = pd.DataFrame(ends, columns=["low", "high"], index=table.index, dtype=float)
-    return table.assign(**dict.fromkeys(("gap", "gap_low", "gap_high", "chance"), math.nan))[list(COLUMNS)]
+    table[["gap", "gap_low", "gap_high", "chance"]] = math.nan
+    return table[list(COLUMNS)]
 
 
 def _values(results: Results, trials: list[Any]) -> pd.Series[float]:
@@ -143,7 +145,8 @@ def sentence(results: Results, found: Contest) -> str:
             f"{head} is better than each of the {len(ranked) - 1} others beyond the spread of seeds: {words.number(gap, 3)} {side} than "
             f"the next ({second['label']}; {apart}).{likely}"
         )
-    names = words.listed([str(found.table.at[row, "label"]) for row in found.tied], 5)
+    labels = found.table["label"].tolist()
+    names = words.listed([labels[row] for row in found.tied], 5)
     of = "that" if len(found.tied) == 1 else "those"
     return f"{head} is tied with {of} of {names}: the seeds leave open which is better.{likely}{_choice(results, found)}"
 
@@ -156,12 +159,13 @@ def _choice(results: Results, found: Contest) -> str:
     """Of equals, the smallest is the one to take."""
     if "parameters" not in results.trials:
         return ""
-    rows = [0, *found.tied]
-    sizes = {row: float(results.trials.at[found.table.at[row, "trials"][0], "parameters"]) for row in rows}
+    trials, labels = found.table["trials"].tolist(), found.table["label"].tolist()
+    parameters = results.trials["parameters"].astype(float)
+    sizes = {row: float(parameters[trials[row][0]]) for row in (0, *found.tied)}
     least = min(sizes, key=lambda row: sizes[row])
     if len(set(sizes.values())) < 2:
         return ""
-    return f" The smallest of them is {found.table.at[least, 'label']} ({words.number(int(sizes[least]))} parameters)."
+    return f" The smallest of them is {labels[least]} ({words.number(int(sizes[least]))} parameters)."
 
 
 def command(results: Results) -> str:

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from cae.rundir import FINAL_STATES, Journal, RunDir, RunError
 from cae.sweep.asha import JournaledASHA, rungs_of
@@ -71,7 +72,7 @@ def _open(recorder: Recorder, resources: Resources, command: str) -> None:
         known = recorder.records.get(planned.number)
         audit = planned.number in recorder.scheduler.rungs.audited
         if not known or known.hash != planned.hash or known.needed != planned.needed or known.audit != audit:
-            said = {"config": planned.trial.flat(), "axes": planned.axes, "sizes": planned.sizes}
+            said: dict[str, Any] = {"config": planned.trial.flat(), "axes": planned.axes, "sizes": planned.sizes}
             said |= {"needs": planned.needs} if planned.needs else {}
             said |= {name: True for name, holds in (("needed", planned.needed), ("audit", audit)) if holds}
             recorder.write("trial", trial=planned.number, hash=planned.hash, **said)

@@ -43,11 +43,10 @@ def brush(page: Any, name: str, left: float, top: float, right: float, bottom: f
     """Draws a box over a part of a chart's first panel, in shares of it."""
     drawn(page, name)
     box = page.locator(f"#{name}-plot .nsewdrag").first.bounding_box()
-    x, y = (lambda share: box["x"] + share * box["width"]), (lambda share: box["y"] + share * box["height"])
-    page.mouse.move(x(left), y(top))
+    corners = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in ((left, top), (right, bottom))]
+    page.mouse.move(*corners[0])
     page.mouse.down()
-    page.mouse.move(x((left + right) / 2), y((top + bottom) / 2), steps=4)
-    page.mouse.move(x(right), y(bottom), steps=4)
+    page.mouse.move(*corners[1], steps=6)
     page.mouse.up()
     page.wait_for_url(re.compile("sel="))
 

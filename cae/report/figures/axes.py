@@ -44,7 +44,7 @@ def sample(ranked: pd.DataFrame, most: int) -> pd.DataFrame:
     return ranked.iloc[np.unique(np.linspace(0, len(ranked) - 1, most).astype(int))]
 
 
-def best_line(axis: scales.Axis, values: style.Floats, mode: str) -> pd.DataFrame:
+def best_line(axis: scales.Axis, values: scales.Floats, mode: str) -> pd.DataFrame:
     """The best value per setting (or per bin, at its middle): position, best."""
     keep = np.isfinite(axis.positions) & np.isfinite(values)
     frame = pd.DataFrame({"position": axis.positions[keep], "best": values[keep]})

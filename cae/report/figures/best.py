@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from cae.report import seeds, words
+from cae.report import scales, seeds, words
 from cae.report.figures import style
 from cae.report.tables import Results
 
@@ -75,7 +75,7 @@ def best_figure(data: Best) -> go.Figure:
     return style.layout(figure, height=110 + 34 * max(2, len(rows)), panels=2 if several else 1, columns=2)
 
 
-def _gaps(figure: go.Figure, rows: pd.DataFrame, height: style.Floats) -> None:
+def _gaps(figure: go.Figure, rows: pd.DataFrame, height: scales.Floats) -> None:
     chances = ["" if np.isnan(chance) else f"; the best with a probability of {words.percent(chance, 1)}" for chance in rows["chance"]]
     figure.add_scatter(
         x=style.small(rows["gap"]),

@@ -48,7 +48,7 @@ def parallel_data(results: Results) -> Parallel:
     return Parallel(axes, trials, len(results.ranked) - len(ranked), names[MOST_AXES:])
 
 
-def _bins(positions: style.Floats, mode: str) -> list[int]:
+def _bins(positions: scales.Floats, mode: str) -> list[int]:
     """Even bins from the best value to the 95 % quantile: a few very bad trials must not take all the colours."""
     finite = positions[np.isfinite(positions)] * (1 if mode == "min" else -1)
     if not finite.size:
@@ -82,7 +82,7 @@ def parallel_figure(data: Parallel) -> go.Figure:
     return style.layout(figure, height=460, min_width=96 * len(data.axes) + 60)
 
 
-def _gapped(heights: style.Floats, chosen: np.ndarray[tuple[int], np.dtype[np.intp]]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+def _gapped(heights: scales.Floats, chosen: np.ndarray[tuple[int], np.dtype[np.intp]]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
     """The lines of one bin end to end, a NaN between two."""
     lines = np.full((chosen.size, len(heights) + 1), np.nan, dtype=np.float32)
     lines[:, :-1] = heights[:, chosen].T

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from cae.report import scales, words
-from cae.report.figures import style
 from cae.report.figures.axes import Axes, axes_data
 from cae.report.figures.curves import MOST_LINES, TOP, curves_data, twin
 from cae.report.figures.parallel import parallel_data
@@ -96,7 +95,7 @@ def axes(results: Results, _rows: list[dict[str, Any]]) -> Section:
     )
 
 
-def _strongest(data: Axes, values: style.Floats) -> str:
+def _strongest(data: Axes, values: scales.Floats) -> str:
     """The parameter whose settings differ most surely, with the medians of its best and worst; or that none does beyond chance."""
     tested = {axis.name: (chance(scales.groups(axis), values), scales.groups(axis)) for axis in data.axes}
     name = min(tested, key=lambda name: tested[name][0])
@@ -113,7 +112,7 @@ def _strongest(data: Axes, values: style.Floats) -> str:
     )
 
 
-def _trend(data: Axes, values: style.Floats) -> str:
+def _trend(data: Axes, values: scales.Floats) -> str:
     """The one parameter of a sweep that varies nothing else, where every step up of it moves the metric the same way; or nothing."""
     (axis, *others), order = data.axes, np.argsort(data.axes[0].positions)
     steps = np.diff(values[order])
@@ -126,7 +125,7 @@ def _trend(data: Axes, values: style.Floats) -> str:
     return f"{data.metric} {verb} with {axis.name} at every step, from {first} to {last}. One trial each: chance is not excluded."
 
 
-def chance(settings: pd.Series[str], values: style.Floats) -> float:
+def chance(settings: pd.Series[str], values: scales.Floats) -> float:
     """The Kruskal-Wallis p value of settings with at least 2 trials each; 1 where there are not two such settings."""
     samples = [some.to_numpy() for _, some in pd.Series(values).groupby(settings) if len(some) > 1]
     if len(samples) < 2 or np.ptp(np.concatenate(samples)) == 0:
@@ -136,7 +135,7 @@ def chance(settings: pd.Series[str], values: style.Floats) -> float:
     return float(stats.kruskal(*samples).pvalue)
 
 
-def _settings(axis: scales.Axis, values: style.Floats, results: Results) -> pd.DataFrame:
+def _settings(axis: scales.Axis, values: scales.Floats, results: Results) -> pd.DataFrame:
     """Per setting of one parameter: trials, best and median value."""
     settings = scales.groups(axis)
     grouped = pd.Series(values).groupby(settings, sort=False)

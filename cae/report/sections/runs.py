@@ -41,7 +41,7 @@ def _summary(results: Results, name: str) -> dict[str, Any]:
         "trials": len(mine),
         "finished": int((mine["state"] == "finished").sum()),
         f"best {results.metric}": None if first is None else float(results.values[first]),
-        "by": "" if first is None else f"trial {mine.at[first, 'trial']}",
+        "by": "" if first is None else f"trial {mine['trial'][first]}",
         "training": words.duration(float(pd.to_numeric(mine["seconds"], errors="coerce").sum())),
     }
 
@@ -64,8 +64,11 @@ def _best(results: Results, summary: pd.DataFrame) -> str:
     values = summary[f"best {results.metric}"].astype(float).dropna()
     if not len(values):
         return f"None of the {len(summary)} runs has a value yet."
-    row = summary.loc[values.idxmin() if results.mode == "min" else values.idxmax()]
-    return f"{row['run']} has the {better(results).removesuffix('er')}est {results.metric}: {words.number(values[row.name])} ({row['by']})."
+    place = int(values.to_numpy().argmin() if results.mode == "min" else values.to_numpy().argmax())
+    row = summary.loc[values.index[place]]
+    return (
+        f"{row['run']} has the {better(results).removesuffix('er')}est {results.metric}: {words.number(values.iloc[place])} ({row['by']})."
+    )
 
 
 def _agreement(wide: pd.DataFrame) -> str:
