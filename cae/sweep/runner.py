@@ -21,7 +21,11 @@ from cae.sweep.recorder import Recorder, Watcher
 from cae.sweep.worker import Job, Worker
 
 from ray import tune  # isort: skip  # after connect, which sets what Ray reads when it is imported
+from ray.tune.execution import class_cache  # isort: skip
 from ray.tune.experiment import Trial as RayTrial  # isort: skip
+
+class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
+# Ray shows an actor's environment in its dashboard and logs: each host has credentials of its own
 
 RESTARTS = 3
 """How often a trial is taken up again after its worker's process died."""
