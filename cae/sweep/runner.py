@@ -17,13 +17,11 @@ from cae.sweep.connect import Resources, versions
 from cae.sweep.guard import DEFAULTS, Guard, Limits
 from cae.sweep.plan import Plan, PlannedTrial, dataset_key
 from cae.sweep.recorder import Recorder, Watcher
+from cae.sweep.turns import Turns
 from cae.sweep.worker import Job, Worker
 
 from ray import tune  # isort: skip  # after connect, which sets what Ray reads when it is imported
 from ray.tune.experiment import Trial as RayTrial  # isort: skip
-
-RESTARTS = 3
-"""How often a trial is taken up again after its worker's process died."""
 
 
 def run_plan(
@@ -144,20 +142,24 @@ def _fit(recorder: Recorder, remaining: list[PlannedTrial], sweep_file: Path, re
     trainable = tune.with_resources(
         tune.with_parameters(Worker, job=job, images=images), {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
     )
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(resources.slots + 2)
+    recorder.turns = Turns((planned.number for planned in remaining), recorder.slots)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(recorder.slots)
     with _scratch(run) as scratch:  # Tune's own state: ours is the journal
         tuner = tune.Tuner(
             trainable,
-            param_space={"number": tune.grid_search([planned.number for planned in remaining])},
             tune_config=tune.TuneConfig(
-                scheduler=recorder.scheduler, reuse_actors=True, trial_dirname_creator=_name, trial_name_creator=_name
+                search_alg=recorder.turns,
+                num_samples=-1,  # as many as have a turn
+                scheduler=recorder.scheduler,
+                reuse_actors=True,
+                trial_dirname_creator=_name,
+                trial_name_creator=_name,
             ),
             run_config=tune.RunConfig(
                 name=run.name,
                 storage_path=scratch,
                 callbacks=[recorder],
                 stop=recorder,
-                failure_config=tune.FailureConfig(max_failures=RESTARTS),
                 verbose=0,
             ),
         )
