@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -10,11 +11,13 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from cae.rundir import FINAL_STATES, Journal, RunDir, RunError
 from cae.sweep.asha import JournaledASHA, rungs_of
 from cae.sweep.connect import Resources, versions
 from cae.sweep.guard import DEFAULTS, Guard, Limits
+from cae.sweep.lifeline import end_ray, watched
 from cae.sweep.plan import Plan, PlannedTrial, dataset_key
 from cae.sweep.recorder import Recorder, Watcher
 from cae.sweep.turns import Turns
@@ -43,7 +46,7 @@ def run_plan(
         for number, stop in decided.items():  # decided before a crash, but not carried out
             if records[number].state == "interrupted" and records[number].done == stop.rung:
                 recorder.stopped(number, stop)
-        with _signals(recorder):
+        with _signals(recorder), watched(functools.partial(_ray_is_lost, recorder)):
             _supervise(recorder, sweep_file, resources)
         reason = recorder.stopping or "complete"
         journal.append("close", reason=reason)
@@ -188,9 +191,7 @@ def _signals(recorder: Recorder) -> Iterator[None]:
 
     def gently(number: int, frame: object) -> None:  # noqa: ARG001
         if recorder.stopping:
-            sys.stderr.write("\x1b[?25h" if sys.stderr.isatty() else "")  # the cursor, which the live table hides
-            sys.stderr.flush()
-            os._exit(128 + number)
+            _leave_now(128 + number)
         recorder.stopping = f"interrupted by {signal.Signals(number).name}"
 
     kinds = (signal.SIGINT, signal.SIGTERM)
@@ -204,3 +205,18 @@ def _signals(recorder: Recorder) -> Iterator[None]:
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
+
+
+def _ray_is_lost(recorder: Recorder, kind: str) -> None:
+    """Without its own processes Ray may hang anywhere: this process ends here, and what is finished is in the run's folder."""
+    reason = f"given up: Ray's {kind} on this machine ended"
+    recorder.journal.append("close", reason=reason)
+    print(f"\nerror: {reason}; what is finished is saved, and the same command goes on from here", file=sys.stderr)
+    end_ray()
+    _leave_now(1)
+
+
+def _leave_now(code: int) -> NoReturn:
+    sys.stderr.write("\x1b[?25h" if sys.stderr.isatty() else "")  # the cursor, which the live table hides
+    sys.stderr.flush()
+    os._exit(code)
