@@ -73,39 +73,44 @@ def whole(run: RunDir, witness: Witness | None = None) -> list[str]:
 
 
 def signals_lost_processes_and_two_commands(folder: Path) -> Faults:
-    run, sweep, witness, faults = RunDir(folder / "run"), write_sweep(folder)(epochs=40), Witness(), Faults()
+    run, sweep, witness, faults = RunDir(folder / "run"), write_sweep(folder)(epochs=150), Witness(), Faults()
 
-    def running() -> Driver:
+    def begin() -> Driver:
         witness.look(run, list(run.records()))  # between two commands no worker lives
-        driver = Driver(sweep, run, cores=2)
+        return Driver(sweep, run, cores=2)
+
+    def running(driver: Driver) -> Driver:
         driver.came_to(2)
+        if not driver.alive:
+            raise TimeoutError("the sweep is too short for this machine: it ended before it could be disturbed")
         return driver
 
-    driver = running()
+    driver = begin()
+    until(run.in_use, "the run is in use")
     faults["a second command on the same run"] = ended(Driver(sweep, run, cores=2), 2, "is in use by process")
-    driver.signal(signal.SIGINT)
+    running(driver).signal(signal.SIGINT)
     faults["SIGINT once"] = ended(driver, 130, "interrupted by SIGINT", "the same command goes on") + unless(
         closed(run) == "interrupted by SIGINT", closed(run)
     )
-    driver = running()
+    driver = running(begin())
     driver.signal(signal.SIGINT)
     time.sleep(0.5)  # two that come at once are one to the system
     second = time.monotonic()
     driver.signal(signal.SIGINT)
     driver.process.wait(30)
     faults["SIGINT twice"] = ended(driver, 130) + unless(time.monotonic() - second < 10, "the second SIGINT did not end it at once")
-    driver = running()
+    driver = running(begin())
     driver.signal(signal.SIGTERM)
     faults["SIGTERM"] = ended(driver, 130, "interrupted by SIGTERM") + unless(closed(run) == "interrupted by SIGTERM", closed(run))
     for name in ("raylet", "gcs_server"):
-        driver = running()
+        driver = running(begin())
         kill(driver.child(name))
         sentence = f"Ray's {name} on this machine ended"
         faults[f"SIGKILL of the {name}"] = ended(driver, 1, sentence, "the same command goes on") + unless(
             sentence in closed(run), closed(run)
         )
     for after_s, kind in ((0.2, signal.SIGINT), (1.5, signal.SIGINT), (4.0, signal.SIGTERM), (8.0, signal.SIGINT), (12.0, signal.SIGTERM)):
-        driver = Driver(sweep, run, cores=2)
+        driver = begin()
         time.sleep(after_s)  # wherever that is: the point is that it may be anywhere
         driver.signal(kind)
         name = f"{kind.name} while it starts"
