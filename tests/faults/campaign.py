@@ -179,6 +179,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="default: a new one each time")
     parser.add_argument("--kills", type=int, default=100, help="random SIGKILLs, at least; 0: only the scripted faults")
     parser.add_argument("--work", type=Path, help="where the runs go, and stay; default: a temporary folder")
+    parser.add_argument("--slots", type=int, choices=(1, 2), help="random kills with so many trials at a time; default: with 1 and with 2")
     parser.add_argument("--only", default="", help="scripted faults whose name holds this")
     options = parser.parse_args()
     print(f"seed {options.seed}, {options.kills} kills", flush=True)
@@ -188,15 +189,14 @@ def main() -> int:
     for scenario in faults.SCENARIOS:
         if options.only in scenario.__name__:
             campaign.scripted(scenario)
-    if options.kills:
-        asha = campaign.sweep("asha", "scheduler=ASHA(grace_epochs=1, reduction_factor=2, min_trials=2),")
-        plain = campaign.sweep("plain", "")
-        references = {1: (asha, campaign.reference(asha)), 2: (plain, campaign.reference(plain))}
-        slots = 1
-        while campaign.kills < options.kills:
-            sweep, reference = references[slots]
-            campaign.disturbed(sweep, reference, min((options.kills + 1) // 2, options.kills - campaign.kills), slots=slots)
-            slots = 3 - slots
+    sweeps = {1: ("asha", "scheduler=ASHA(grace_epochs=1, reduction_factor=2, min_trials=2),"), 2: ("plain", "")}
+    chosen = [options.slots] if options.slots else sorted(sweeps)
+    files = {slots: campaign.sweep(*sweeps[slots]) for slots in chosen}
+    references = {slots: campaign.reference(files[slots]) for slots in chosen if options.kills}
+    while campaign.kills < options.kills:
+        for slots in chosen:
+            share = min(-(-options.kills // len(chosen)), options.kills - campaign.kills)
+            campaign.disturbed(files[slots], references[slots], share, slots=slots)
     campaign.table()
     if any(campaign.lost.values()):
         print(f"the runs stay in {campaign.work}")
