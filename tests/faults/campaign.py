@@ -9,6 +9,7 @@ without the faults.
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import shutil
 import subprocess
@@ -193,10 +194,11 @@ def main() -> int:
     chosen = [options.slots] if options.slots else sorted(sweeps)
     files = {slots: campaign.sweep(*sweeps[slots]) for slots in chosen}
     references = {slots: campaign.reference(files[slots]) for slots in chosen if options.kills}
-    while campaign.kills < options.kills:
-        for slots in chosen:
-            share = min(-(-options.kills // len(chosen)), options.kills - campaign.kills)
-            campaign.disturbed(files[slots], references[slots], share, slots=slots)
+    for slots in itertools.cycle(chosen):
+        if campaign.kills >= options.kills:
+            break
+        share = min(-(-options.kills // len(chosen)), options.kills - campaign.kills)
+        campaign.disturbed(files[slots], references[slots], share, slots=slots)
     campaign.table()
     if any(campaign.lost.values()):
         print(f"the runs stay in {campaign.work}")
