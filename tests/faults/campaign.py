@@ -47,8 +47,8 @@ sweep = Sweep(
     SCHEDULER
 )
 '''
-KINDS = {"worker": 9, "worker that writes a checkpoint": 4, "driver": 3, "driver that starts": 1}
-"""What is killed, and how often of 17 times. A driver takes long to come back: its death is the rarer one."""
+KINDS = {"worker": 14, "worker that writes a checkpoint": 7, "driver": 2, "driver that starts": 1}
+"""What is killed, and how often of 24 times. A driver takes long to come back: its death is the rarer one."""
 
 
 class Campaign:

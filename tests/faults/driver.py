@@ -61,19 +61,19 @@ class Driver:
         self.process.send_signal(number)
 
     def wait(self, patience_s: float = PATIENCE_S) -> int:
-        """Its exit code, once it and all that it started are gone."""
+        """Its exit code, once it and all that could write to the run's folder are gone."""
         self.watch()
         end = time.monotonic() + patience_s
         while self.alive and time.monotonic() < end:
             self.watch()
             time.sleep(0.2)
         code = self.process.wait(max(end - time.monotonic(), 0.1))
-        until(lambda: not living(self.known), "the driver's processes end", 60)
+        until(lambda: not living(self.known), "its workers end")
         return code
 
     def watch(self) -> None:
-        """Notes the processes that it has started: once it is dead, nothing tells them from others."""
-        self.known |= set(descendants(self.process.pid))
+        """Notes the workers that it has started, and who starts them: once it is dead, nothing tells them from others."""
+        self.known |= {pid for pid in descendants(self.process.pid) if trains(pid)}
 
     def kill(self) -> None:
         """SIGKILL to the driver alone; Ray's own processes have to notice."""
@@ -103,7 +103,7 @@ def kill(pid: int) -> bool:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return False
-    until(lambda: not living([pid]), f"process {pid} ends", 60)
+    until(lambda: not living([pid]), f"process {pid} ends")
     return True
 
 
@@ -118,10 +118,22 @@ def living(pids: Iterable[int]) -> list[int]:
     return [pid for pid in pids if (found := status(pid)) and found[0] not in "ZX"]
 
 
-def executable(pid: int) -> str:
+def words(pid: int) -> list[str]:
+    """Of a process's command line."""
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode().rpartition("/")[2]
-    return ""
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    return [""]
+
+
+def executable(pid: int) -> str:
+    return words(pid)[0].rpartition("/")[2]
+
+
+def trains(pid: int) -> bool:
+    """Whether a process of Ray is a worker, will be one, or starts them; the others (its agents) take their time to end."""
+    name = executable(pid)
+    worker = name.startswith("ray::") and not name.endswith("Agent")
+    return worker or name == "raylet" or any(word.endswith("default_worker.py") for word in words(pid))
 
 
 def descendants(pid: int) -> list[int]:
