@@ -28,6 +28,7 @@ from tests.sweep.trouble import troubled
 
 Write = Callable[..., Path]
 Run = Callable[..., RunDir]
+pytestmark = pytest.mark.timeout(300)  # workers that die have to be started again, which takes long on a machine that is busy
 ONE_SLOT = Resources(cpus=1, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
 SPACE = "{'optimizer.lr': tune.grid_search([1e-2, 9e-3, 8e-3, 1e-5, 2e-5, 3e-5])}"
 SCHEDULER = "scheduler=ASHA(grace_epochs=1, reduction_factor=2, min_trials=2)"
