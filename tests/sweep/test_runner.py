@@ -99,7 +99,7 @@ def test_a_trial_that_fails_or_diverges_says_why_and_the_others_go_on(sweep_file
 
 
 def test_a_worker_that_dies_is_started_again_and_then_given_up(sweep_file: Write, run_sweep: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cae.sweep.runner.RESTARTS", 1)
+    monkeypatch.setattr("cae.sweep.recorder.RESTARTS", 1)
     run = run_sweep(troubled(sweep_file, ["exit", "none"]))
     records = run.records()
     assert [record.state for record in records.values()] == ["failed", "finished"]
