@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cae.rundir import FINAL_STATES, Journal, Record, RunDir, RunError, apply
+from cae.rundir import FINAL_STATES, PLACE, Journal, Record, RunDir, RunError, apply
 from cae.sweep.asha import JournaledASHA, Stop
 from cae.sweep.guard import Guard
 from cae.sweep.plan import Plan
@@ -99,7 +99,7 @@ class Recorder(tune.Callback, Stopper):
             return
         self.guard.sign(number)
         if "row" in result and result["epoch"] not in record.epochs:
-            place = {key: result[key] for key in ("host", "device", "worker")} if "host" not in record.starts[-1] else {}
+            place = {key: result[key] for key in PLACE if key in result} if "host" not in record.starts[-1] else {}
             self.write("epoch", trial=number, epoch=result["epoch"], metrics=result["row"], **place)
             del self.deaths[number]
         if stop := self.scheduler.stops.get(number):
