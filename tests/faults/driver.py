@@ -23,7 +23,7 @@ def until(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError(f"{what}: not within {patience_s:.0f} s")
-        time.sleep(0.01)
+        time.sleep(0.05)
 
 
 def epochs(run: RunDir) -> list[tuple[int, int]]:
