@@ -12,6 +12,7 @@ import argparse
 import itertools
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -97,7 +98,7 @@ class Campaign:
             dead = self.strike(kind, driver)
             if dead:
                 witness.look(run, dead)
-            if not driver.alive:
+            if driver.process.poll() == -signal.SIGKILL:  # otherwise it lives, or has come to its end
                 driver = Driver(sweep, run, cores=slots)
         code = driver.wait(3600)
         lost = losses(run, reference, stops=slots == 1) + witness.losses(run) + ([f"exit code {code}"] if code else [])
