@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Self
 
 from cae.rundir import RunDir
 
@@ -53,6 +54,13 @@ class Driver:
         finally:
             os.sched_setaffinity(0, all_cores)
         self.known: set[int] = {self.process.pid}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.alive:
+            self.kill()
 
     @property
     def alive(self) -> bool:
