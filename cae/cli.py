@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shlex
 import sys
@@ -57,8 +58,9 @@ def run(sweep: SweepArgument, out: Out = None, budget: Budget = "full", set_: Se
 
         if address and address.startswith(("http://", "https://")):
             raise typer.Exit(jobs.submit(address, sweep, out, sys.argv[1:]))
-        selection = session.select(sweep, out, budget, set_, max_trials, data_dir, retry)
-        with cluster.begun(address, selection, (gpus, gpus_per_trial, cpus_per_trial)) as (resources, prepared):
+        shares = (gpus, gpus_per_trial, cpus_per_trial)
+        selected = functools.partial(session.select, sweep, out, budget, set_, max_trials, data_dir, retry)
+        with cluster.begun(address, sweep, selected, shares) as (resources, prepared):
             ask = len(prepared.plan.remaining) > 100 and not yes and sys.stdin.isatty()
             if ask and not typer.confirm(f"{len(prepared.plan.remaining)} trials are to be trained (see `cae-sweep plan`). Start?"):
                 raise typer.Exit(2)

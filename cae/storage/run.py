@@ -30,14 +30,16 @@ AT_ONCE = 16
 
 
 class BucketRun(RunDir):
-    """A run in a bucket. Its `path` is the local copy, brought up to date when it is built and when its lock is taken."""
+    """A run in a bucket. Its `path` is a local copy, brought up to date when it is built, or when its lock is taken: then it is
+    another one, of the process that runs the sweep alone. Whoever reads the run on the same machine must not replace its journal."""
 
     def __init__(self, url: str) -> None:
         self.bucket = Bucket(url, FIRST_PATIENCE_S)
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         name = self.bucket.root.rpartition("/")[2]
-        super().__init__(cache / "cae-sweep" / "runs" / hashlib.sha256(self.bucket.url.encode()).hexdigest()[:12] / name)
+        self.copies = cache / "cae-sweep" / "runs" / hashlib.sha256(self.bucket.url.encode()).hexdigest()[:12]
+        super().__init__(self.copies / "read" / name)
         self._pull()
 
     def __str__(self) -> str:
@@ -52,6 +54,7 @@ class BucketRun(RunDir):
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
+        super().__init__(self.copies / "run" / self.path.name)
         with super().lock():
             self._take()
             self.bucket.patience_s = PATIENCE_S

@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cae.errors import gather
@@ -84,13 +84,13 @@ def cluster_resources(gpus: int | None, gpus_per_trial: float | None, cpus_per_t
 
 
 @contextlib.contextmanager
-def begun(address: str | None, selection: Selection, shares: Shares) -> Iterator[tuple[Resources, Prepared]]:
+def begun(address: str | None, sweep: Path, select: Callable[[], Selection], shares: Shares) -> Iterator[tuple[Resources, Prepared]]:
     """The sweep, read and planned, and what it may use: of the cluster at `address`, which stays connected as long as the context
     lasts, or of this machine. Raises UserError with all that is wrong, before anything is written."""
     if not address:
-        resources, prepared = gather(lambda: local_resources(*shares), lambda: prepare(selection))
+        resources, prepared = gather(lambda: local_resources(*shares), lambda: prepare(select()))
         yield resources, prepared
         return
-    prepared = prepare(selection)
-    with cluster_ray(address, selection.sweep):
+    prepared = prepare(select())
+    with cluster_ray(address, sweep):
         yield cluster_resources(*shares), prepared

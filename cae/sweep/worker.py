@@ -87,7 +87,7 @@ class Worker(tune.Trainable):
         """The next epoch that the journal does not hold; with `done` and `end` when it was the last one."""
         place: dict[str, Any] = {"host": socket.gethostname(), "device": self.device_name, "worker": os.getpid()}
         if gpus := ray.get_gpu_ids():
-            place["gpus"] = ",".join(map(str, gpus))
+            place["gpu_ids"] = ",".join(map(str, gpus))
         if self.unfit:
             return place | {"done": True, "halt": self.unfit}
         try:

@@ -51,7 +51,7 @@ from cae import Adam, Denoise, Digits, Sweep, Trial
 
 sweep = Sweep(
     base=Trial(
-        dataset=Digits(size=28, train_images=1200, val_images=200, test_images=100),
+        dataset=Digits(size=28, train_images=1500, val_images=200, test_images=100),
         task=Denoise(loss="mse"), arch=OneConvolution(), optimizer=Adam(), epochs={epochs},
     ),
     space={{"arch.kernel": tune.grid_search([3, 5, 7]), "optimizer.lr": tune.grid_search([1e-3, 3e-3, 1e-2, 3e-2])}},
@@ -86,11 +86,16 @@ class Campaign:
     def say(self, text: str) -> None:
         print(f"{time.monotonic() - self.began:7.1f} s  {text}", flush=True)
 
-    def when(self, run: Callable[[], RunDir], share: float, what: str) -> None:
-        """Once a share of all epochs is in the journal."""
+    def when(self, run: Callable[[], RunDir], what: str, *, share: float = 0.0, training: str = "") -> None:
+        """Once a share of all epochs is in the journal, or a host is known to train a trial that has some way to go."""
 
         def far_enough() -> bool:
-            return len(epochs(run())) >= share * self.whole
+            now = run()
+            running = [record for record in now.records().values() if record.starts and not record.end]
+            there = [
+                record for record in running if record.starts[-1].get("host") == training and record.done < record.config["epochs"] / 2
+            ]
+            return len(epochs(now)) >= share * self.whole and (bool(there) or not training)
 
         wait_for(far_enough, 900, what)
         self.say(f"{len(epochs(run()))} epochs of {self.whole} in the journal: {what}")
@@ -117,10 +122,10 @@ class Campaign:
         command = ["cae-sweep", "run", str(self.sweep), "--address", f"{self.hosts.address(1)}:6379", "--out", str(run.path)]
         with (self.folder / "driver.log").open("ab") as log:
             driver = self.hosts.on(1, *command, stdout=log, stderr=log)
-        self.when(lambda: run, 0.15, "h3 is killed, h4 joins")
+        self.when(lambda: run, "h3 is killed, h4 joins", training="h3")
         self.hosts.kill(3)
         self.hosts.start(4)
-        self.when(lambda: run, 0.45, "the link of h2 is cut for 60 s")
+        self.when(lambda: run, "the link of h2 is cut for 60 s", training="h2")
         self.hosts.cut(2)
         time.sleep(60)
         self.hosts.mend(2)
@@ -140,11 +145,11 @@ class Campaign:
             command = [str(BIN / "cae-sweep"), "run", str(self.sweep), "--address", f"http://{self.hosts.address(1)}:8265", "--out", url]
             log = (self.folder / "job.log").open("ab")
             outside = subprocess.Popen(command, env=self.hosts.environment, stdout=log, stderr=log, start_new_session=True)
-            self.when(lambda: run_at(url), 0.1, "Ctrl-C leaves the job, the same command picks it up")
+            self.when(lambda: run_at(url), share=0.1, what="Ctrl-C leaves the job, the same command picks it up")
             outside.send_signal(signal.SIGINT)
             self.lost += [f"Ctrl-C ended the command with {code}" for code in [outside.wait(60)] if code != 130]
             again = subprocess.Popen(command, env=self.hosts.environment, stdout=log, stderr=log, start_new_session=True)
-            self.when(lambda: run_at(url), 0.4, "the S3 server is down for 60 s")
+            self.when(lambda: run_at(url), share=0.4, what="the S3 server is down for 60 s")
             server.stdin.write("down\n")
             server.stdin.flush()
             server.stdout.readline()
@@ -163,7 +168,7 @@ class Campaign:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=10, help="of each of the 12 trials")
+    parser.add_argument("--epochs", type=int, default=20, help="of each of the 12 trials")
     parser.add_argument("--work", type=Path, help="keeps logs and runs there")
     parser.add_argument("--only", choices=["folder", "bucket"])
     options = parser.parse_args()

@@ -178,12 +178,24 @@ def test_a_journal_in_pieces_is_the_journal(url: str, monkeypatch: pytest.Monkey
     assert whole.startswith(found.journal.read_bytes()[:1000])
 
 
+def test_who_reads_a_run_on_the_same_machine_leaves_the_running_ones_journal_alone(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "POLL_S", 0.01)
+    run = made(url)
+    with run.lock():
+        journal = Journal(run)
+        for number in range(1, 20):
+            journal.append("trial", trial=number, hash=f"{number:x}", config={"epochs": 2}, axes={}, sizes={})
+            time.sleep(0.02)
+            assert len(run_at(url).records()) <= number
+        journal.close()
+    assert len(run.records()) == len(run_at(url).records()) == 19
+
+
 def test_a_run_is_held_by_one_process_until_it_dies(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_module, "BEAT_S", 0.2)
     monkeypatch.setattr(run_module, "LEASE_S", 3.0)
     first, second = made(url), BucketRun(url)
-    second.path = second.path.with_name("of another host")
-    second.lock_file = second.path / "run.lock"
+    second.copies = second.copies.with_name("of another host")
     with first.lock():
         assert status(second)["running"]
         with pytest.raises(RunError, match="is in use by"), second.lock():

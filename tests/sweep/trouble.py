@@ -8,6 +8,7 @@ from typing import Any
 
 TROUBLE = '''
 import errno
+import glob
 import os
 import time
 
@@ -43,6 +44,10 @@ class Layer(nn.Module):
             time.sleep(0.1)
         if self.kind == "hang" and self.calls > 3:
             time.sleep(600)
+        if self.kind.startswith("pair") and self.training:
+            open(f"FLAG-{os.getpid()}", "w").close()
+            while len(glob.glob("FLAG-*")) < 2:
+                time.sleep(0.05)
         if self.kind == "exit" and self.training:
             os._exit(1)
         if self.kind == "hungry" and self.training:
