@@ -29,6 +29,7 @@ import fcntl
 import json
 import math
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -78,6 +79,11 @@ class RunDir:
         self.verdicts_json = self.path / "verdicts.json"
         self.control = self.path / "control"
         self.stop_request = self.control / "stop"
+        self.trouble = ""
+        """Why its files can no longer be kept, in words, where that is so."""
+
+    def __str__(self) -> str:
+        return str(self.path)
 
     @property
     def name(self) -> str:
@@ -85,6 +91,29 @@ class RunDir:
 
     def trial(self, number: int) -> Path:
         return self.path / "trials" / f"{number:04d}"
+
+    def place(self, number: int | None = None) -> str:
+        """Where a worker, on whatever host, finds the run, or a trial's folder in it: a path or an address."""
+        return str((self.path if number is None else self.trial(number)).resolve())
+
+    def drop(self, number: int, *names: str) -> None:
+        """Deletes files of a trial."""
+        for name in names:
+            (self.trial(number) / name).unlink(missing_ok=True)
+
+    def forget(self, number: int) -> None:
+        """Deletes a trial's folder."""
+        shutil.rmtree(self.trial(number), ignore_errors=True)
+
+    def fetch(self, *names: str, number: int | None = None) -> None:
+        """Brings files of that name, of one trial or of all, to where this process can read them: here they are."""
+
+    def publish(self, *paths: Path) -> None:
+        """Puts files of the run where others can read them: here they are."""
+
+    def request(self, name: str) -> None:
+        """Asks the process that runs the sweep for something: `stop`, `kill-0007`."""
+        write_whole(self.control / name, "")
 
     def kill_request(self, number: int) -> Path:
         return self.control / f"kill-{number:04d}"
@@ -103,7 +132,7 @@ class RunDir:
         try:
             sweep = json.loads(self.sweep_json.read_text())
         except FileNotFoundError:
-            raise RunError(f"{self.path} is not a run: it has no {self.sweep_json.name}") from None
+            raise RunError(f"{self} is not a run: it has no {self.sweep_json.name}") from None
         except (OSError, ValueError) as error:
             raise RunError(f"{self.sweep_json} cannot be read: {error}") from None
         if not isinstance(sweep, dict):
@@ -136,7 +165,7 @@ class RunDir:
         with self.lock_file.open("a+") as holder:
             if not _take(holder, patience_s=0.2):  # `status` holds it for a moment
                 mend = f"stop it with `cae-sweep stop {self.path}`, or choose another --out"
-                raise RunError(f"{self.path} is in use by {_owner(holder)}: {mend}")
+                raise RunError(f"{self} is in use by {_owner(holder)}: {mend}")
             holder.truncate(0)
             holder.write(f"process {os.getpid()} on {socket.gethostname()}")
             holder.flush()

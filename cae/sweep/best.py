@@ -63,6 +63,7 @@ def export(run: RunDir, ranked: Ranked, folder: Path, data_folders: Sequence[Pat
     record = ranked.record
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"-o {folder} is there already: choose a folder that is new or empty")
+    run.fetch(checkpoint.BEST, number=record.number)
     try:
         saved = checkpoint.load(run.trial(record.number) / checkpoint.BEST)
     except FileNotFoundError as error:

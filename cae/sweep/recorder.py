@@ -127,7 +127,7 @@ class Recorder(tune.Callback, Stopper):
             if number in self.records and self.records[number].state not in FINAL_STATES:
                 self.end(number, "killed", "killed by `cae-sweep kill`")
                 self.ended_here.add(number)
-        self.stopping = self.stopping or self.guard.trouble()
+        self.stopping = self.stopping or self.guard.trouble() or (self.run.trouble and f"given up: {self.run.trouble}")
         hung = dict(self.guard.hung(self.records))
         for number, reason in hung.items():
             self.end(number, "failed", reason)

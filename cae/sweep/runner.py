@@ -15,21 +15,28 @@ from cae.rundir import FINAL_STATES, Journal, RunDir, RunError
 from cae.sweep.asha import JournaledASHA, rungs_of
 from cae.sweep.connect import Resources, versions
 from cae.sweep.guard import DEFAULTS, Guard, Limits
+from cae.sweep.hosts import Demands
 from cae.sweep.plan import Plan, PlannedTrial, dataset_key
 from cae.sweep.recorder import Recorder, Watcher
 from cae.sweep.worker import Job, Worker
 
 from ray import tune  # isort: skip  # after connect, which sets what Ray reads when it is imported
+from ray.tune.execution import class_cache  # isort: skip
 from ray.tune.experiment import Trial as RayTrial  # isort: skip
+
+class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
+# Ray shows an actor's environment in its dashboard and logs: each host has credentials of its own
 
 RESTARTS = 3
 """How often a trial is taken up again after its worker's process died."""
 
 
 def run_plan(
-    plan: Plan, run: RunDir, sweep_file: Path, resources: Resources, *, command: str, watch: Watcher, limits: Limits = DEFAULTS
-) -> str:
-    """Runs what the plan asks for and the journal does not hold yet. Hold the run's lock, and have Ray started.
+    plan: Plan, run: RunDir, sweep_file: Path, resources: Resources, *, command: str, watch: Watcher, limits: Limits = DEFAULTS,
+    demands: Demands | None = None,
+) -> str:  # fmt: skip
+    """Runs what the plan asks for and the journal does not hold yet. Hold the run's lock, and have Ray started. `sweep_file` is
+    where a worker finds it; `demands` is what each host of a cluster has to have.
 
     Returns why it ended: `complete`, or the words for what interrupted it. Every finished epoch is in the journal or in its
     trial's checkpoint by then, and the same call goes on from there.
@@ -46,7 +53,7 @@ def run_plan(
             if records[number].state == "interrupted" and records[number].done == stop.rung:
                 recorder.stopped(number, stop)
         with _signals(recorder):
-            _supervise(recorder, sweep_file, resources)
+            _supervise(recorder, sweep_file, resources, demands)
         reason = recorder.stopping or "complete"
         journal.append("close", reason=reason)
         return reason
@@ -68,14 +75,14 @@ def _open(recorder: Recorder, resources: Resources, command: str) -> None:
             anew = known.state == "diverged"  # it would diverge again from where it stands
             recorder.write("retry", trial=known.number, epoch=0 if anew else known.done)
             if anew:
-                shutil.rmtree(run.trial(known.number), ignore_errors=True)
+                run.forget(known.number)
     cut = {"cpus": resources.cpus, "gpus": resources.gpus, "slots": resources.slots}
     asked = [planned.number for planned in plan.trials]
     place = {"host": socket.gethostname(), "pid": os.getpid(), "versions": versions()}
     recorder.write("session", asked=asked, command=command, **place, **cut)
 
 
-def _supervise(recorder: Recorder, sweep_file: Path, resources: Resources) -> None:
+def _supervise(recorder: Recorder, sweep_file: Path, resources: Resources, demands: Demands | None) -> None:
     """Ray ends a whole sweep for some failures of one trial (its out-of-memory kill of a running step is one): as long as
     there is progress, what is left is run again. Trials that ran out of memory beside others come last, one at a time."""
 
@@ -89,7 +96,7 @@ def _supervise(recorder: Recorder, sweep_file: Path, resources: Resources) -> No
         recorder.slots = resources.slots if crowd else 1
         recorder.guard.heard.clear()  # whatever ran when Ray ended the sweep stands in the queue again
         try:
-            _fit(recorder, batch, sweep_file, resources)
+            _fit(recorder, batch, sweep_file, resources, demands)
             why = "Ray ended the sweep, and trials are left"
         except Exception as error:
             if recorder.fatal:
@@ -125,19 +132,20 @@ def _ready(recorder: Recorder) -> list[PlannedTrial]:
     return [planned for planned in left if all(records[number].state == "finished" for number in planned.needs.values())]
 
 
-def _fit(recorder: Recorder, remaining: list[PlannedTrial], sweep_file: Path, resources: Resources) -> None:
+def _fit(recorder: Recorder, remaining: list[PlannedTrial], sweep_file: Path, resources: Resources, demands: Demands | None) -> None:
     plan, run = recorder.plan, recorder.run
     job = Job(
-        folders={planned.number: run.trial(planned.number).resolve() for planned in remaining},
+        places={planned.number: run.place(planned.number) for planned in remaining},
         configs={planned.number: planned.trial.flat() for planned in remaining},
         done={planned.number: recorder.records[planned.number].done for planned in remaining},
         dataset_keys={planned.number: dataset_key(planned.trial.dataset) for planned in remaining},
-        needs={planned.number: {name: run.trial(need).resolve() for name, need in planned.needs.items()} for planned in remaining},
-        sweep_file=sweep_file.resolve(),
+        needs={planned.number: {name: run.place(need) for name, need in planned.needs.items()} for planned in remaining},
+        sweep_file=sweep_file,
         rules={p.number: ("val_loss", "min") if p.needed else (plan.sweep.metric, plan.sweep.mode) for p in remaining},
         metric=plan.sweep.metric,
         cpus=resources.cpus_per_trial,
         gpus=resources.gpus_per_trial,
+        demands=demands,
     )
     needed = {job.dataset_keys[planned.number] for planned in remaining}
     images = {key: value for key, value in plan.images.items() if key in needed}
@@ -150,7 +158,11 @@ def _fit(recorder: Recorder, remaining: list[PlannedTrial], sweep_file: Path, re
             trainable,
             param_space={"number": tune.grid_search([planned.number for planned in remaining])},
             tune_config=tune.TuneConfig(
-                scheduler=recorder.scheduler, reuse_actors=True, trial_dirname_creator=_name, trial_name_creator=_name
+                scheduler=recorder.scheduler,
+                reuse_actors=True,
+                trial_dirname_creator=_name,
+                trial_name_creator=_name,
+                max_concurrent_trials=resources.slots if resources.capped else None,
             ),
             run_config=tune.RunConfig(
                 name=run.name,
