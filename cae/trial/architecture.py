@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from cae.trial.layers import Shape, x
 from cae.trial.part import Part
 
+FEW = 10_000_000
+"""Parameters of a network that is put through one image to know its shapes; a larger one's are found without its memory."""
+
 
 class Architecture(Part):
     """A family of networks."""
@@ -47,7 +50,10 @@ def sizes(architecture: Architecture, input_shape: Shape, output_shape: Shape) -
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
                 layer.register_forward_hook(count)
-        image = torch.empty(1, *input_shape)
+    if sum(parameter.numel() for parameter in network.parameters()) < FEW:
+        network.to_empty(device="cpu")  # shapes without values would need torch's symbolic mathematics: a second to import
+    image = torch.zeros(1, *input_shape, device=next(network.parameters(), torch.empty(0)).device)
+    with torch.inference_mode():
         given = tuple(network(image).shape[1:])
     if given != tuple(output_shape):
         raise ValueError(f"{architecture.name} gives {x(given)} for a target of {x(output_shape)}")
@@ -58,6 +64,7 @@ def sizes(architecture: Architecture, input_shape: Shape, output_shape: Shape) -
     if running := sum(buffer.numel() for buffer in network.buffers() if buffer.is_floating_point()):
         found["total_parameters"] = found["parameters"] + running
     if isinstance(encoder := getattr(network, "encoder", None), nn.Module):
-        latent = encoder(image).shape[1:]
+        with torch.inference_mode():
+            latent = encoder(image).shape[1:]
         found |= {"latent_shape": list(latent), "latent_values": latent.numel()}
     return found

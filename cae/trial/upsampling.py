@@ -33,9 +33,6 @@ class UpsampledConv2d(nn.Conv2d):
             return F.conv2d(F.interpolate(images, scale_factor=2), self.weight, self.bias, padding=self.padding)
         return transposed(images, self.weight, self.bias) if self.form == "transposed" else phases(images, self.weight, self.bias)
 
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, upsampled=2, form={self.form}"
-
 
 def fold(layers: nn.Sequential) -> None:
     """Makes one of the last two layers, where they are an Upsample by 2 and a Conv2d whose output has the size of its input. An
