@@ -12,7 +12,7 @@ Events of the journal; `time` is seconds since the epoch (UTC), and stands in ev
     trial     trial, hash, config: {dotted: value}, axes: {key of the space: value}, sizes: {parameters, ...}; where they
               apply, needs: {parameter: number of the trial that runs first}, needed: true (only others ask for it)
     start     trial, epoch (epochs already done)                                   a worker takes the trial
-    epoch     trial, epoch, metrics: {train_loss, val_loss, lr, seconds, ...}; after a start also host, device, worker
+    epoch     trial, epoch, metrics: {train_loss, val_loss, lr, seconds, ...}; after a start also host, device, worker, gpus
     end       trial, state, reason (a sentence); and, where they apply, best_epoch, metrics (test_...), tables,
               rung, value, cutoff, error (traceback); tables: {name: [row, ...]}
     alone     trial, reason         it ran out of memory beside others, and is tried once more by itself
@@ -48,7 +48,8 @@ STATES = ("finished", "stopped", "diverged", "failed", "oom", "killed", "running
 RANKED_STATES = ("finished", "stopped", "running", "interrupted", "killed")
 """States whose trials may be the best one: each holds a whole checkpoint of a network that learnt."""
 
-PLACE = ("host", "device", "worker")
+PLACE = ("host", "device", "worker", "gpus")
+"""Where a trial runs: host, device in words, process, and the numbers that Ray gave it of that host's GPUs (where it asked for some)."""
 
 HIGHER_IS_BETTER = ("psnr", "ssim", "accuracy", "f1", "auc", "elbo", "recall", "precision", "second")
 LOWER_IS_BETTER = ("loss", "error", "mse", "mae", "bce", "rmse", "l1", "l2", "kl", "fid", "seconds")

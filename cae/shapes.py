@@ -44,7 +44,7 @@ SHAPES: dict[str, Callable[[Any], bool]] = {
     "sizes": lambda value: isinstance(value, dict) and all(_number(size) or isinstance(size, list) for size in value.values()),
     "tables": lambda value: isinstance(value, dict) and all(map(_table, value.values())),
     **dict.fromkeys(("axes", "metrics"), lambda value: isinstance(value, dict)),
-    **dict.fromkeys(("hash", "reason", "error", "host", "device"), lambda value: isinstance(value, str)),
+    **dict.fromkeys(("hash", "reason", "error", "host", "device", "gpus"), lambda value: isinstance(value, str)),
 }  # fmt: skip
 """What the fields of events look like, where they are there."""
 FIELDS = {

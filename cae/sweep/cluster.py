@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cae.errors import gather
 from cae.rundir import RunError
-from cae.sweep.connect import Resources, first_line, local_resources, quiet, shares
+from cae.sweep.connect import Resources, first_line, local_resources, nodes, quiet, shares
 from cae.sweep.session import Prepared, Selection, prepare
 
 PACKAGE = Path(__file__).parents[1]
@@ -76,14 +76,11 @@ def _beside(folder: Path) -> Iterator[Path]:
 
 def cluster_resources(gpus: int | None, gpus_per_trial: float | None, cpus_per_trial: float) -> Resources:
     """The cluster that this process is connected to, as the options cut it. Raises ConfigError, as `local_resources` does."""
-    import ray
-
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    nodes = tuple(sorted((float(node.get("CPU", 0)), float(node.get("GPU", 0))) for node in alive))
-    cpus, there = int(sum(node[0] for node in nodes)), int(sum(node[1] for node in nodes))
-    most, told = max(node[0] for node in nodes), f"the cluster's {len(nodes)} hosts have"
+    there_are = nodes()
+    cpus, there = int(sum(node[0] for node in there_are)), int(sum(node[1] for node in there_are))
+    most, told = max(node[0] for node in there_are), f"the cluster's {len(there_are)} hosts have"
     use, share = shares(gpus, gpus_per_trial, there, f"{told} {there}", cpus_per_trial, most, f"{told} {most:g} at most")
-    return Resources(cpus, use, cpus_per_trial, share, nodes)
+    return Resources(cpus, use, cpus_per_trial, share, there_are)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -50,11 +50,6 @@ class Resources:
         on_hosts = sum(self._slots(cpus, gpus) for cpus, gpus in self.nodes or [(self.cpus, self.gpus)])
         return min(on_hosts, self._slots(float("inf"), self.gpus)) if self.gpus_per_trial else on_hosts
 
-    @property
-    def capped(self) -> bool:
-        """Whether the cluster has more GPUs than this run may use: Ray itself would take them all."""
-        return self.gpus < sum(gpus for _, gpus in self.nodes)
-
     def _slots(self, cpus: float, gpus: float) -> int:
         """Of one host. A trial's share of a GPU is of one; a trial of several has them on one host."""
         if not self.gpus_per_trial:
@@ -70,6 +65,19 @@ def local_resources(gpus: int | None, gpus_per_trial: float | None, cpus_per_tri
     said = f"this machine has {there} that torch can use ({_why_no_gpu()})"
     use, share = shares(gpus, gpus_per_trial, there, said, cpus_per_trial, _cpus(), f"this machine has {_cpus()}")
     return Resources(_cpus(), use, cpus_per_trial, share)
+
+
+def nodes() -> tuple[tuple[float, float], ...]:
+    """CPUs and GPUs of each host of the cluster that is there now."""
+    import ray
+
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return tuple(sorted((float(node.get("CPU", 0)), float(node.get("GPU", 0))) for node in alive))
+
+
+def slots_now(resources: Resources) -> int:
+    """How many trials run at a time on the hosts that a cluster has now: some have joined, or left."""
+    return replace(resources, nodes=nodes()).slots
 
 
 def shares(

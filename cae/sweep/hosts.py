@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from cae.errors import UserError
 from cae.rundir import RunError
 from cae.storage import StorageError, open_store
@@ -66,7 +68,7 @@ def _answer(demands: Demands, name: str) -> dict[str, str]:
         open_store(demands.place).write(f"{TOKEN}-{name}", name.encode())
     except (OSError, StorageError) as error:
         return {"mistake": f"host {socket.gethostname()} cannot write to {demands.place}: {error}"}
-    return {"host": socket.gethostname(), "gpu": choose_device(1)[1]}
+    return {"host": socket.gethostname(), "device": choose_device(float(torch.cuda.is_available()))[1]}
 
 
 def check_hosts(demands: Demands, resources: Resources) -> list[dict[str, str]]:
@@ -123,8 +125,8 @@ def _no_room(resources: Resources) -> str:
 
 def described(hosts: list[dict[str, str]]) -> str:
     """`3 hosts: 2 x NVIDIA A100, 1 x cpu`: what the hosts of a cluster are."""
-    kinds = Counter(host["gpu"] for host in hosts)
-    return f"{len(hosts)} hosts: " + ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
+    kinds = Counter(host["device"] for host in hosts)
+    return f"{len(hosts)} host{'s' * (len(hosts) > 1)}: " + ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
 
 
 def new_token() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -10,14 +11,17 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from cae.rundir import FINAL_STATES, Journal, Record, RunDir, RunError
 from cae.sweep.asha import JournaledASHA, rungs_of
-from cae.sweep.connect import Resources, versions
+from cae.sweep.connect import Resources, slots_now, versions
 from cae.sweep.guard import DEFAULTS, Guard, Limits
 from cae.sweep.hosts import Demands
+from cae.sweep.lifeline import end_ray, watched
 from cae.sweep.plan import Plan, PlannedTrial, dataset_key
 from cae.sweep.recorder import Recorder, Watcher
+from cae.sweep.turns import Turns
 from cae.sweep.worker import Job, Worker
 
 from ray import tune  # isort: skip  # after connect, which sets what Ray reads when it is imported
@@ -26,9 +30,6 @@ from ray.tune.experiment import Trial as RayTrial  # isort: skip
 
 class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
 # Ray shows an actor's environment in its dashboard and logs: each host has credentials of its own
-
-RESTARTS = 3
-"""How often a trial is taken up again after its worker's process died."""
 
 
 def run_plan(
@@ -51,7 +52,7 @@ def run_plan(
         for number, stop in decided.items():  # decided before a crash, but not carried out
             if records[number].state == "interrupted" and records[number].done == stop.rung:
                 recorder.stopped(number, stop)
-        with _signals(recorder):
+        with _signals(recorder), watched(functools.partial(_ray_is_lost, recorder)):
             _supervise(recorder, sweep_file, resources, demands)
         reason = recorder.stopping or "complete"
         journal.append("close", reason=reason)
@@ -93,6 +94,7 @@ def _supervise(recorder: Recorder, sweep_file: Path, resources: Resources, deman
         crowd = [planned for planned in remaining if planned.number not in recorder.alone]
         batch, before = crowd or remaining[:1], progress()
         recorder.slots = resources.slots if crowd else 1
+        recorder.capacity = functools.partial(slots_now, resources) if crowd and resources.nodes else None
         recorder.guard.heard.clear()  # whatever ran when Ray ended the sweep stands in the queue again
         try:
             _fit(recorder, batch, sweep_file, resources, demands)
@@ -151,24 +153,24 @@ def _fit(recorder: Recorder, remaining: list[PlannedTrial], sweep_file: Path, re
     trainable = tune.with_resources(
         tune.with_parameters(Worker, job=job, images=images), {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
     )
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(resources.slots + 2)
+    recorder.turns = Turns((planned.number for planned in remaining), recorder.slots)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(recorder.slots)
     with _scratch(run) as scratch:  # Tune's own state: ours is the journal
         tuner = tune.Tuner(
             trainable,
-            param_space={"number": tune.grid_search([planned.number for planned in remaining])},
             tune_config=tune.TuneConfig(
+                search_alg=recorder.turns,
+                num_samples=-1,  # as many as have a turn
                 scheduler=recorder.scheduler,
                 reuse_actors=True,
                 trial_dirname_creator=_name,
                 trial_name_creator=_name,
-                max_concurrent_trials=resources.slots if resources.capped else None,
             ),
             run_config=tune.RunConfig(
                 name=run.name,
                 storage_path=scratch,
                 callbacks=[recorder],
                 stop=recorder,
-                failure_config=tune.FailureConfig(max_failures=RESTARTS),
                 verbose=0,
             ),
         )
@@ -197,9 +199,7 @@ def _signals(recorder: Recorder) -> Iterator[None]:
 
     def gently(number: int, frame: object) -> None:  # noqa: ARG001
         if recorder.stopping:
-            sys.stderr.write("\x1b[?25h" if sys.stderr.isatty() else "")  # the cursor, which the live table hides
-            sys.stderr.flush()
-            os._exit(128 + number)
+            _leave_now(128 + number)
         recorder.stopping = f"interrupted by {signal.Signals(number).name}"
 
     kinds = (signal.SIGINT, signal.SIGTERM)
@@ -213,3 +213,18 @@ def _signals(recorder: Recorder) -> Iterator[None]:
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
+
+
+def _ray_is_lost(recorder: Recorder, kind: str) -> None:
+    """Without its own processes Ray may hang anywhere: this process ends here, and what is finished is in the run's folder."""
+    reason = f"given up: Ray's {kind} on this machine ended"
+    recorder.journal.append("close", reason=reason)
+    print(f"\nerror: {reason}; what is finished is saved, and the same command goes on from here", file=sys.stderr)
+    end_ray()
+    _leave_now(1)
+
+
+def _leave_now(code: int) -> NoReturn:
+    sys.stderr.write("\x1b[?25h" if sys.stderr.isatty() else "")  # the cursor, which the live table hides
+    sys.stderr.flush()
+    os._exit(code)

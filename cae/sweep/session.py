@@ -15,10 +15,10 @@ from rich.console import Console
 
 from cae.errors import gather
 from cae.rundir import Record, RunDir, RunError, write_whole
-from cae.storage import is_url, run_at
+from cae.storage import is_url, open_store, run_at
 from cae.sweep.connect import Resources, device_name, git_commit, local_ray, versions
 from cae.sweep.guard import DEFAULTS, LEAST_FREE, Limits
-from cae.sweep.hosts import Demands, check_hosts, described, new_token
+from cae.sweep.hosts import TOKEN, Demands, check_hosts, described, new_token
 from cae.sweep.live import LiveTable
 from cae.sweep.plan import Plan, make_plan
 from cae.sweep.progress import Progress, progress
@@ -158,7 +158,11 @@ def execute(prepared: Prepared, resources: Resources, *, command: str, console: 
         with local_ray(resources) if plan.remaining else contextlib.nullcontext(), table:
             write_whole(run.sweep_json, text)
             run.publish(run.sweep_json)
-            return run_plan(plan, run, records, sweep_file, resources, command=command, watch=table, limits=limits, demands=demands)
+            try:
+                return run_plan(plan, run, records, sweep_file, resources, command=command, watch=table, limits=limits, demands=demands)
+            finally:
+                if demands:
+                    open_store(demands.place).delete(TOKEN)
 
 
 def room(prepared: Prepared, resources: Resources) -> None:

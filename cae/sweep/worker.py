@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
 import torch
 from ray import tune
 
@@ -86,7 +87,9 @@ class Worker(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """The next epoch that the journal does not hold; with `done` and `end` when it was the last one."""
-        place = {"host": socket.gethostname(), "device": self.device_name, "worker": os.getpid()}
+        place: dict[str, Any] = {"host": socket.gethostname(), "device": self.device_name, "worker": os.getpid()}
+        if gpus := ray.get_gpu_ids():
+            place["gpus"] = ",".join(map(str, gpus))
         if self.unfit:
             return place | {"done": True, "halt": self.unfit}
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -13,6 +14,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -33,11 +35,12 @@ class Server:
     """An S3 server that can be down for a while; what it holds stays."""
 
     def __init__(self) -> None:
-        from moto.server import ThreadedMotoServer
+        from moto.server import ThreadedMotoServer  # no types of its own
 
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        self.make = lambda port: ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
-        self.server = self.make(0)
+        make: Any = ThreadedMotoServer
+        self.make = functools.partial(make, ip_address="127.0.0.1", verbose=False)
+        self.server = self.make(port=0)
         self.server.start()
         self.port = self.server.get_host_and_port()[1]
         self.endpoint = f"http://127.0.0.1:{self.port}"
@@ -47,7 +50,7 @@ class Server:
         self.server.stop()
 
     def up(self) -> None:
-        self.server = self.make(self.port)
+        self.server = self.make(port=self.port)
         self.server.start()
 
 
@@ -84,7 +87,7 @@ def test_a_run_in_a_bucket_is_whole_for_whoever_reads_it(
     for number, record in run.records().items():
         assert record.state == "finished"
         assert [record.epochs[epoch]["val_loss"] for epoch in (1, 2, 3)] == undisturbed(run, number)
-    kept = {name for name in Bucket(url).list("trials/0001")}
+    kept = Bucket(url).list("trials/0001")
     assert {Path(name).name for name in kept} == {"best.safetensors", "last.safetensors", "samples.npz", "log.txt", "owner"}
     for words in (["status", url], ["best", url, "-o", "model"], ["logs", url, "1"], ["report", url]):
         result = CliRunner().invoke(app, words)
@@ -141,7 +144,7 @@ def test_a_server_that_is_down_for_a_while_is_waited_for(sweep_file: Write, run_
     assert {record.state for record in run.records().values()} == {"finished"}
 
 
-def made(url: str, asked: int = 0) -> BucketRun:
+def made(url: str) -> BucketRun:
     run = run_at(url)
     assert isinstance(run, BucketRun)
     run.sweep_json.write_text(json.dumps({"sweep": "small", "title": "t", "metric": "val_loss", "mode": "min"}))
@@ -191,7 +194,7 @@ def test_a_run_is_held_by_one_process_until_it_dies(url: str, monkeypatch: pytes
     begun = time.monotonic()
     with second.lock():
         assert time.monotonic() - begun > 1
-        assert [name for name in second.bucket.list("lock")] == [f"lock/{second.owner}"]
+        assert list(second.bucket.list("lock")) == [f"lock/{second.owner}"]
 
 
 def test_a_holder_that_died_on_this_machine_is_not_waited_for(url: str) -> None:
@@ -217,7 +220,7 @@ def test_a_process_that_was_cut_off_writes_no_more_once_another_has_taken_over(u
         assert "was taken over by elsewhere-2" in run.trouble
 
 
-def test_what_is_renamed_here_is_copied_there_and_a_worker_that_was_replaced_writes_no_more(url: str, tmp_path: Path) -> None:
+def test_what_is_renamed_here_is_copied_there_and_a_worker_that_was_replaced_writes_no_more(url: str) -> None:
     place = below(url, "trials/0001")
     home = Home(place, "last")
     (home.path / "last").write_bytes(b"epoch 1")

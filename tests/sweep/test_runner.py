@@ -99,7 +99,7 @@ def test_a_trial_that_fails_or_diverges_says_why_and_the_others_go_on(sweep_file
 
 
 def test_a_worker_that_dies_is_started_again_and_then_given_up(sweep_file: Write, run_sweep: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cae.sweep.runner.RESTARTS", 1)
+    monkeypatch.setattr("cae.sweep.recorder.RESTARTS", 1)
     run = run_sweep(troubled(sweep_file, ["exit", "none"]))
     records = run.records()
     assert [record.state for record in records.values()] == ["failed", "finished"]
@@ -161,9 +161,10 @@ def test_a_sweep_is_stopped_gently_and_goes_on_with_the_numbers_of_an_undisturbe
 
 def test_the_numbers_of_a_trial_depend_on_its_seed_and_not_on_the_worker(sweep_file: Write, run_sweep: Run) -> None:
     path = sweep_file("{'task': 'denoise', 'optimizer.lr': tune.grid_search([1e-3, 1e-2])}", more="seeds=2")
-    run = run_sweep(path, resources=Resources(cpus=2, gpus=2, cpus_per_trial=1, gpus_per_trial=0.5))
+    run = run_sweep(path, resources=Resources(cpus=2, gpus=2, cpus_per_trial=1, gpus_per_trial=1))
     assert all(losses(run, number) == undisturbed(run, number) for number in run.records())
     assert len({tuple(losses(run, number)) for number in run.records()}) == 4
+    assert {record.starts[-1]["gpus"] for record in run.records().values()} == {"0", "1"}, "trials are spread over both"
     if not torch.cuda.is_available():  # what was asked for and is not there is said
         devices = {record.starts[-1]["device"] for record in run.records().values()}
-        assert devices == {"cpu (0.5 GPU was asked for, but torch sees none)"}
+        assert devices == {"cpu (1 GPU was asked for, but torch sees none)"}

@@ -47,6 +47,10 @@ class Layer(nn.Module):
             os._exit(1)
         if self.kind == "hungry" and self.training:
             raise torch.OutOfMemoryError("a lot was asked for")
+        if self.kind == "starved" and self.training:
+            raise MemoryError("the machine has no more")
+        if self.kind == "greedy" and self.training:
+            self.held = [bytearray(os.urandom(1) * 100_000_000) for _ in range(100)]
         if self.kind == "crowded" and self.training and not os.path.exists("FLAG"):
             open("FLAG", "w").close()
             raise torch.OutOfMemoryError("somebody else had it")
