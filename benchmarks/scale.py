@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import random
 import resource
@@ -38,10 +37,15 @@ from cae import ASHA, Adam, ConvAutoencoder, Digits, Reconstruct, Sweep, Trial
 sweep = Sweep(
     title="Trials of no work",
     base=Trial(
-        dataset=Digits(train_images=8, val_images=4, test_images=4), task=Reconstruct(),
-        arch=ConvAutoencoder(encoder_filters=(2,), decoder_filters=(), pool_after=(1,), upsample_after=(0,)), optimizer=Adam(), epochs={epochs},
+        dataset=Digits(train_images=8, val_images=4, test_images=4), task=Reconstruct(), optimizer=Adam(), epochs={epochs},
+        arch=ConvAutoencoder(encoder_filters=(2,), decoder_filters=(), pool_after=(1,), upsample_after=(0,)),
     ),
-    space={{"optimizer.lr": tune.grid_search([1e-3 + 1e-6 * step for step in range({lrs})]), "batch_size": tune.grid_search([8, 16, 32, 64, 128])}},
+    space={{
+        "optimizer.lr": tune.grid_search([1e-3 + 1e-4 * step for step in range(10)]),
+        "optimizer.beta1": tune.grid_search([0.8 + 0.01 * step for step in range(10)]),
+        "optimizer.eps": tune.grid_search([1e-7 + 1e-8 * step for step in range(10)]),
+        "batch_size": tune.grid_search([8 + step for step in range(10)]),
+    }},
     scheduler={scheduler},
 )
 '''
@@ -70,9 +74,9 @@ def main() -> None:
         print(save("scale", rows, f"one process for each row; journals of {EPOCHS} epochs a trial; seconds are wall time"))
 
 
-def sweep_file(folder: Path, trials: int, epochs: int, scheduler: str = "None") -> Path:
+def sweep_file(folder: Path, epochs: int, scheduler: str = "None") -> Path:
     path = folder / "noop.py"
-    path.write_text(SWEEP.format(epochs=epochs, lrs=math.ceil(trials / 5), scheduler=scheduler))
+    path.write_text(SWEEP.format(epochs=epochs, scheduler=scheduler))
     return path
 
 
@@ -85,7 +89,7 @@ def driver(trials: int) -> Row:
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        prepared = session.prepare(session.select(sweep_file(place, trials, 1), place / "run", "full", None, trials, None, ""))
+        prepared = session.prepare(session.select(sweep_file(place, 1), place / "run", "full", None, trials, None, ""))
         resources = Resources(cpus=2, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
         with mock.patch.dict(os.environ, {"PYTHONPATH": os.getcwd()}), mock.patch("cae.sweep.runner.Worker", _noop_worker()):
             started, spent = time.perf_counter(), time.process_time()
@@ -121,7 +125,7 @@ def plan(trials: int) -> Row:
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        path = sweep_file(place, trials, EPOCHS)
+        path = sweep_file(place, EPOCHS)
         started = time.perf_counter()
         prepared = session.prepare(session.select(path, place / "run", "full", None, trials, None, ""))
         return {"seconds": time.perf_counter() - started, "planned": len(prepared.plan.trials), "peak_mb": _peak_mb()}
@@ -137,7 +141,7 @@ def resume(trials: int) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         path = written(place, trials)
-        with mock.patch.object(runner, "_supervise"), mock.patch.object(session, "local_ray", lambda resources: mock.MagicMock()):  # noqa: ARG005
+        with mock.patch.object(runner, "_supervise"), mock.patch.object(session, "local_ray"):
             started = time.perf_counter()
             prepared = session.prepare(session.select(path, place / "run", "full", None, trials, None, ""))
             planned = time.perf_counter()
@@ -178,10 +182,10 @@ def written(folder: Path, trials: int) -> Path:
     from cae.sweep import runner, session
     from cae.sweep.connect import Resources
 
-    path = sweep_file(folder, trials, EPOCHS, "ASHA(grace_epochs=50)")
+    path = sweep_file(folder, EPOCHS, "ASHA(grace_epochs=50)")
     prepared = session.prepare(session.select(path, folder / "run", "full", None, trials, None, ""))
     resources = Resources(cpus=2, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
-    with mock.patch.object(runner, "_supervise"), mock.patch.object(session, "local_ray", lambda resources: mock.MagicMock()):  # noqa: ARG005
+    with mock.patch.object(runner, "_supervise"), mock.patch.object(session, "local_ray"):
         session.execute(prepared, resources, command="scale", console=Console(), quiet=True)  # sweep.json, and who asks for what
     draw, now = random.Random(0), time.time()
     names = prepared.plan.trials[0].trial.metric_names()

@@ -50,15 +50,16 @@ def sizes(architecture: Architecture, input_shape: Shape, output_shape: Shape) -
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
                 layer.register_forward_hook(count)
-    if sum(parameter.numel() for parameter in network.parameters()) < FEW:
-        network.to_empty(device="cpu")  # shapes without values would need torch's symbolic mathematics: a second to import
-    image = torch.zeros(1, *input_shape, device=next(network.parameters(), torch.empty(0)).device)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    if parameters < FEW:
+        _materialise(network)
+    image = torch.zeros(1, *input_shape, device="cpu" if parameters < FEW else "meta")
     with torch.inference_mode():
         given = tuple(network(image).shape[1:])
     if given != tuple(output_shape):
         raise ValueError(f"{architecture.name} gives {x(given)} for a target of {x(output_shape)}")
     found: dict[str, Any] = {
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "parameters": parameters,
         "megaflops": round(flops / 1e6, 3),
     }
     if running := sum(buffer.numel() for buffer in network.buffers() if buffer.is_floating_point()):
@@ -68,3 +69,12 @@ def sizes(architecture: Architecture, input_shape: Shape, output_shape: Shape) -
             latent = encoder(image).shape[1:]
         found |= {"latent_shape": list(latent), "latent_values": latent.numel()}
     return found
+
+
+def _materialise(network: nn.Module) -> None:
+    """Gives all tensors of a network values (zeros): to find shapes without them, torch would import its symbolic mathematics."""
+    for module in network.modules():
+        for name, parameter in [*module.named_parameters(recurse=False)]:
+            setattr(module, name, nn.Parameter(torch.zeros(parameter.shape), requires_grad=False))
+        for name, buffer in [*module.named_buffers(recurse=False)]:
+            setattr(module, name, torch.zeros(buffer.shape, dtype=buffer.dtype))
