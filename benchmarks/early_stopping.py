@@ -1,36 +1,47 @@
 """What early stopping saves, and what it costs: ASHA against the full grid, on real training curves.
 
-    CAE_DATA=DIR python -m benchmarks.early_stopping             # trains both grids in full (resumes), then results/early_stopping.csv
+    CAE_DATA=DIR python -m benchmarks.early_stopping             # trains both grids in full, then results/early_stopping.csv
 
-Every trial of the grid is trained to its end once, without a scheduler. Then the sweep is run again on those curves, by the rungs
-that a real run uses, in many orders: two trials at a time, each epoch as long as it really took. A trial's numbers do not depend on
-what runs beside it, so this is what ASHA would have done; and unlike one real run it tells how often luck decides.
+Every trial of a grid is trained to its end once, by the plan and the loop of cae-sweep, without a scheduler; what is trained is kept
+in results/curves/. Then the sweep is run again on those curves, by the rungs that a real run uses, in many orders: two trials at a
+time, each epoch as long as it really took. A trial's numbers do not depend on what runs beside it, so this is what ASHA would have
+done; and unlike one real run it tells how often luck decides.
 """
 
 from __future__ import annotations
 
 import argparse
 import heapq
+import json
+import multiprocessing
 import random
 import statistics
-import subprocess
-import sys
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from benchmarks.measure import Row, save, show
-from cae.rundir import Record, RunDir
+import torch
+
+from benchmarks.measure import RESULTS, Row, save, show
+from cae.sweep import session
 from cae.sweep.asha import rungs_of
 from cae.sweep.spec import ASHA
+from cae.trial.batches import Resident
+from cae.trial.config import Trial, from_flat
+from cae.trial.datasets import data_folders
+from cae.trial.training import train
 
 SLOTS, ORDERS, WITHIN = 2, 1000, 1.01
-CIFAR = ["sweeps/cifar_grid.py", "--budget", "cpu"]
-SMALLER = ["--set", "dataset.train_images=1500", "--set", "dataset.val_images=1000", "--set", "dataset.test_images=500"]
-GRIDS: dict[str, tuple[list[str], ASHA]] = {
-    "cifar_grid": ([*CIFAR, *SMALLER], ASHA(grace_epochs=1, reduction_factor=3)),
-    "denoise_variants": (["benchmarks/peers/denoise_variants.py"], ASHA(grace_epochs=1, reduction_factor=3)),
+ASKED = ASHA(grace_epochs=1, reduction_factor=3)
+GRIDS: dict[str, tuple[str, str, Mapping[str, Any], int | None]] = {
+    "cifar_grid": ("sweeps/cifar_grid.py", "cpu", {"dataset.train_images": 600, "dataset.val_images": 500}, 24),
+    "denoise_variants": ("benchmarks/peers/denoise_variants.py", "full", {"dataset.train_images": 1500, "dataset.val_images": 500}, None),
 }
-"""By name: what `cae-sweep run` is told, and the scheduler that is tried."""
+"""By name: sweep file, budget, what is smaller still, and how many trials."""
+
+Curve = list[dict[str, float]]
+"""A trial's epochs, from the first."""
 
 
 class Outcome(NamedTuple):
@@ -43,64 +54,74 @@ class Outcome(NamedTuple):
     """Whether the grid's best trial came to its end."""
 
 
-def replay(records: list[Record], scheduler: ASHA | None, metric: str) -> Outcome:
-    """The sweep on known curves, in the order of the records, SLOTS trials at a time."""
-    longest = max(len(record.epochs) for record in records)
-    rungs = rungs_of(scheduler, scheduler.rungs(longest) if scheduler else [], "min")
-    best = min(records, key=lambda record: min(row[metric] for row in record.epochs.values()))
-    goal = min(row[metric] for row in best.epochs.values()) * WITHIN
-    waiting, running, epochs, reached, ended = iter(records), [], 0, None, set()
+def replay(curves: list[Curve], scheduler: ASHA | None, metric: str = "val_loss") -> Outcome:
+    """The sweep on known curves, in their order, SLOTS trials at a time."""
+    rungs = rungs_of(scheduler, scheduler.rungs(max(map(len, curves))) if scheduler else [], "min")
+    best = min(range(len(curves)), key=lambda number: min(row[metric] for row in curves[number]))
+    goal = min(row[metric] for row in curves[best]) * WITHIN
+    waiting = iter(range(len(curves)))
+    running: list[tuple[float, int, int]] = []  # when its next epoch ends, trial, that epoch
+    epochs, now, reached, kept_best = 0, 0.0, None, False
 
     def begin(now: float) -> None:
-        if record := next(waiting, None):
-            heapq.heappush(running, (now + record.epochs[1]["seconds"], record.number, 1, record))
+        if (number := next(waiting, None)) is not None:
+            heapq.heappush(running, (now + curves[number][0]["seconds"], number, 1))
 
     for _ in range(SLOTS):
         begin(0.0)
-    now = 0.0
     while running:
-        now, number, epoch, record = heapq.heappop(running)
+        now, number, epoch = heapq.heappop(running)
         epochs += 1
-        value = record.epochs[epoch][metric]
+        value = curves[number][epoch - 1][metric]
         if reached is None and value <= goal:
-            reached = (epochs, now)
-        last = epoch == len(record.epochs)
+            reached = epochs, now
         stop = rungs.report(number, epoch, value)
+        last = epoch == len(curves[number])
         if last or stop:
-            ended |= {number} if last else set()
+            kept_best = kept_best or (last and number == best)
             begin(now)
         else:
-            heapq.heappush(running, (now + record.epochs[epoch + 1]["seconds"], number, epoch + 1, record))
-    return Outcome(epochs, now, *(reached or (None, None)), best.number in ended)
+            heapq.heappush(running, (now + curves[number][epoch]["seconds"], number, epoch + 1))
+    return Outcome(epochs, now, *(reached or (None, None)), kept_best)
 
 
-def curves(name: str, runs: Path) -> list[Record]:
-    """Those of the whole grid, trained now where they are not there yet."""
-    command, run = GRIDS[name][0], RunDir(runs / name)
-    file = Path(command[0])
-    full = runs / f"{name}_full.py"  # the same grid, and nothing stopped
-    runs.mkdir(parents=True, exist_ok=True)
-    text = file.read_text().replace('published="published/', f'published="{file.resolve().parent}/published/')
-    full.write_text(text.replace("    scheduler=ASHA(grace_epochs=1, reduction_factor=3),\n", ""))
-    program = str(Path(sys.executable).parent / "cae-sweep")
-    subprocess.run([program, "run", str(full), *command[1:], "--out", str(run.path), "--quiet"], check=True)
-    records = [record for record in run.records().values() if record.asked and not record.needed]
-    if {record.state for record in records} != {"finished"}:
-        raise RuntimeError(f"{run.path}: not every trial finished")
-    return records
+def trained(name: str) -> list[Curve]:
+    """The curves of the whole grid, trained now where they are not there yet."""
+    sweep, budget, settings, count = GRIDS[name]
+    file, known = RESULTS / "curves" / f"{name}.jsonl", {}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.exists():
+        known = {said["hash"]: said["rows"] for said in map(json.loads, file.read_text().splitlines())}
+    with tempfile.TemporaryDirectory() as nowhere:
+        plan = session.prepare(session.Selection(Path(sweep), nowhere + "/run", budget, settings, count, None)).plan
+    left = [(planned.hash, planned.trial.flat()) for planned in plan.trials if planned.hash not in known]
+    with multiprocessing.get_context("spawn").Pool(SLOTS) as pool, file.open("a") as kept:
+        for found, rows in pool.imap_unordered(_train, left):
+            print(json.dumps({"hash": found, "rows": rows}), file=kept, flush=True)
+            known[found] = rows
+    return [known[planned.hash] for planned in plan.trials]
 
 
-def compared(name: str, records: list[Record]) -> Row:
-    shuffled, rng = list(records), random.Random(0)
+def _train(asked: tuple[str, dict[str, Any]]) -> tuple[str, Curve]:
+    found, flat = asked
+    torch.set_num_threads(1)
+    trial: Trial = from_flat(flat)
+    images = Resident.of(trial.dataset.load(data_folders(None)), torch.device("cpu"))
+    with tempfile.TemporaryDirectory() as folder:
+        return found, [epoch.row for epoch in train(trial, images, Path(folder))]
+
+
+def compared(name: str, curves: list[Curve]) -> Row:
+    shuffled, rng = list(curves), random.Random(0)
     whole, stopped = [], []
     for _ in range(ORDERS):
         rng.shuffle(shuffled)
-        whole.append(replay(shuffled, None, "val_loss"))
-        stopped.append(replay(shuffled, GRIDS[name][1], "val_loss"))
+        whole.append(replay(shuffled, None))
+        stopped.append(replay(shuffled, ASKED))
     reached = [one for one in stopped if one.epochs_to_best is not None]
     median = statistics.median
     return {
-        "grid": name, "trials": len(records), "epochs_full": whole[0].epochs, "epochs_asha": median(one.epochs for one in stopped),
+        "grid": name, "trials": len(curves), "epochs_full": whole[0].epochs, "epochs_asha": median(one.epochs for one in stopped),
         "share": median(one.epochs for one in stopped) / whole[0].epochs,
         "seconds_full": median(one.seconds for one in whole), "seconds_asha": median(one.seconds for one in stopped),
         "to_best_epochs_full": median(one.epochs_to_best or 0 for one in whole),
@@ -113,12 +134,12 @@ def compared(name: str, records: list[Record]) -> Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, default=Path("runs") / "benchmarks", help="where the grids are trained, and kept")
     parser.add_argument("--grids", nargs="*", default=list(GRIDS), choices=list(GRIDS))
     options = parser.parse_args()
-    rows = [compared(name, curves(name, options.runs)) for name in options.grids]
+    rows = [compared(name, trained(name)) for name in options.grids]
     show(f"ASHA against the full grid: medians of {ORDERS} orders", rows)
-    print(save("early_stopping", rows, f"replayed on real curves in {ORDERS} orders, {SLOTS} at a time; within_1_percent: share of orders"))
+    if options.grids == list(GRIDS):
+        print(save("early_stopping", rows, f"replayed on real curves in {ORDERS} orders, {SLOTS} at a time; last two: shares of orders"))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from ray import tune
 
-from cae import ASHA, Adam, ConvAutoencoder, Denoise, Mnist, Sweep, Trial
+from cae import Adam, ConvAutoencoder, Denoise, Mnist, Sweep, Trial
 
 sweep = Sweep(
     title="variants of a small denoiser",
@@ -19,5 +19,4 @@ sweep = Sweep(
         "batch_size": tune.grid_search([32, 64, 128]),
         "arch.kernel_size": tune.grid_search([3, 5]),
     },
-    scheduler=ASHA(grace_epochs=1, reduction_factor=3),
 )
