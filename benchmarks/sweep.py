@@ -36,7 +36,7 @@ START_SECONDS = 20
 class Contender:
     """One runner; a call is one run of all trials, and gives its seconds."""
 
-    def __init__(self, command: Callable[[Path], list[str]], steps: Callable[[Path], float]) -> None:
+    def __init__(self, command: list[str], steps: Callable[[Path], float]) -> None:
         self.command, self.steps = command, steps
         self.peak_mb: list[float] = []
         self.share: list[float] = []
@@ -44,7 +44,10 @@ class Contender:
     def __call__(self) -> float:
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder)
-            ran = processes.run(self.command(place), {"BENCH_STEPS": str(place / "steps.jsonl"), "OMP_NUM_THREADS": "1"})
+            ran = processes.run(
+                [word.replace("PLACE", folder) for word in self.command],
+                {"BENCH_STEPS": str(place / "steps.jsonl"), "OMP_NUM_THREADS": "1"},
+            )
             self.peak_mb.append(ran.peak_mb)
             self.share.append(self.steps(place) / (SLOTS * ran.seconds))
         return ran.seconds
@@ -66,12 +69,12 @@ def _journaled(place: Path) -> float:
 def contenders(only: list[str]) -> dict[str, Contender]:
     program = str(Path(sys.executable).parent / "cae-sweep")
     sweep = str(Path(__file__).parent / "peers" / "cae_sweep.py")
-    found = {"cae-sweep": Contender(lambda place: [program, "run", sweep, "--out", str(place / "run")], _journaled)}
+    found = {"cae-sweep": Contender([program, "run", sweep, "--out", "PLACE/run"], _journaled)}
     for name, module in PEERS.items():
         if name in NEEDS and not importlib.util.find_spec(NEEDS[name]):
             print(f"{name}: not installed (pip install '.[bench]'), left out")
             continue
-        found[name] = Contender(lambda place, module=module: [sys.executable, "-m", f"benchmarks.peers.{module}"], _noted)  # type: ignore[misc]
+        found[name] = Contender([sys.executable, "-m", f"benchmarks.peers.{module}"], _noted)
     return {name: found[name] for name in found if not only or name in only}
 
 

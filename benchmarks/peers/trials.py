@@ -40,7 +40,7 @@ def noisy(images: Tensor, noise: float) -> Tensor:
     return (images + noise * torch.randn_like(images)).clamp(0, 1)
 
 
-def train(lr: float, noise: float, seed: int, report: Callable[[int, float], None] = lambda epoch, loss: None) -> float:
+def train(lr: float, noise: float, seed: int, report: Callable[[int, float], None] | None = None) -> float:
     """One trial; returns the last epoch's validation loss. `report` is told each epoch's."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
@@ -61,7 +61,8 @@ def train(lr: float, noise: float, seed: int, report: Callable[[int, float], Non
         trained(time.perf_counter() - started)
         with torch.inference_mode():
             loss = F.binary_cross_entropy(network(unseen), held_out)
-        report(epoch, loss.item())
+        if report:
+            report(epoch, loss.item())
     return loss.item()
 
 
