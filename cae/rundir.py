@@ -56,9 +56,11 @@ LOWER_IS_BETTER = ("loss", "error", "mse", "mae", "bce", "rmse", "l1", "l2", "kl
 """Words in the names of metrics (the last of the first list is `images_per_second`'s); of its own metric, a sweep tells the mode."""
 
 __all__ = [
-    "FINAL_STATES", "PUBLISHED", "RANKED_STATES", "STATES", "Journal", "Record", "RunDir", "RunError", "apply", "direction", "find_run",
-    "find_runs",    "fold", "numbers", "write_whole",
+    "FINAL_STATES", "MEND", "PUBLISHED", "RANKED_STATES", "STATES", "Journal", "Record", "RunDir", "RunError", "apply", "direction",
+    "find_run", "find_runs", "fold", "numbers", "write_whole",
 ]  # fmt: skip
+
+MEND = "what is finished is in the checkpoints; mend it, and the same command goes on"
 
 
 class RunError(UserError):
@@ -223,8 +225,7 @@ class Journal:
             if event in ("end", "close"):  # what took long to earn survives a power cut too
                 os.fsync(self._file.fileno())
         except OSError as error:
-            mend = "what is finished is in the checkpoints; mend it, and the same command goes on"
-            raise RunError(f"{self._file.name} cannot be written ({error.strerror}): {mend}") from error
+            raise RunError(f"{self._file.name} cannot be written ({error.strerror}): {MEND}") from error
         return line
 
     def close(self) -> None:

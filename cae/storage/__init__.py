@@ -18,11 +18,11 @@ import os
 from pathlib import Path
 
 from cae.rundir import RunDir, RunError, find_run
-from cae.storage.home import Home
+from cae.storage.home import LOG, Home
 from cae.storage.run import BucketRun
 from cae.storage.store import Bucket, StorageError, is_url, open_store
 
-__all__ = ["Bucket", "BucketRun", "Home", "StorageError", "find", "is_url", "open_store", "run_at"]
+__all__ = ["LOG", "Bucket", "BucketRun", "Home", "StorageError", "find", "is_url", "open_store", "run_at"]
 
 
 def run_at(place: str | os.PathLike[str]) -> RunDir:

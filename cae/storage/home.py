@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import shutil
 import tempfile
+import time
 from pathlib import Path
+from typing import IO
 
 from cae.files import write_whole
 from cae.storage.process import runs
-from cae.storage.store import Bucket, StorageError, is_url
+from cae.storage.store import PATIENCE_S, Bucket, StorageError, is_url
+
+LOG = "log.txt"
 
 
 class Home:
@@ -23,6 +28,7 @@ class Home:
         self.last, self.bucket = last, None
         self.path = Path(place)
         self.known: dict[str, tuple[int, int, int]] = {}
+        self.held: IO[bytes] | None = None
         if is_url(place):
             self.bucket, self.token = Bucket(place), secrets.token_hex(8)
             _clear_left_folders()
@@ -31,6 +37,7 @@ class Home:
                 self.bucket.write("owner", self.token.encode())
         elif write:
             self.path.mkdir(parents=True, exist_ok=True)
+            self.held = _held(self.path / LOG)
 
     def pull(self, *names: str) -> None:
         """Files that the bucket holds; all others are not needed here."""
@@ -58,12 +65,30 @@ class Home:
         self.known = files
 
     def leave(self) -> None:
+        if self.held:
+            self.held.close()
         if self.bucket:
             shutil.rmtree(self.path, ignore_errors=True)
 
     def _files(self) -> dict[str, tuple[int, int, int]]:
         stats = {path.name: path.stat() for path in self.path.iterdir() if not path.name.startswith(".")}
         return {name: (stat.st_ino, stat.st_mtime_ns, stat.st_size) for name, stat in stats.items()}
+
+
+def _held(log: Path) -> IO[bytes]:
+    """The trial's log, locked by this process until it lets go or ends. A worker whose driver was killed may still be at the end of an
+    epoch, and must not write over what this one will have written: it is waited for. Raises StorageError where it never ends."""
+    file, end = log.open("ab"), time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise StorageError(f"{log.parent} is held by another worker, and has been for {PATIENCE_S:.0f} s") from None
+        except OSError:  # a file system without locks
+            return file
+        time.sleep(0.1)
 
 
 def _clear_left_folders() -> None:

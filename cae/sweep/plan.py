@@ -82,6 +82,11 @@ def dataset_key(dataset: Dataset) -> str:
     return json.dumps([dataset.name, dataset.parameters()], sort_keys=True)
 
 
+def counts(images: Images) -> dict[str, int]:
+    """How many images an epoch takes: a data set's own parameters may only say "all"."""
+    return {"train_images": len(images.train.pixels), "val_images": len(images.val.pixels)}
+
+
 def make_plan(
     sweep: Sweep,
     load: LoadImages,
@@ -118,7 +123,8 @@ def make_plan(
         if key not in images:
             images[key] = load(trial.dataset)
     fingerprints = (fingerprint_of(trial, lambda dataset: images[dataset_key(dataset)].fingerprint) for trial, _, _ in built)
-    hashed = [(fingerprint, *one, size) for fingerprint, one, size in zip(fingerprints, built, sizes, strict=True)]
+    counted = (size | counts(images[dataset_key(trial.dataset)]) for (trial, _, _), size in zip(built, sizes, strict=True))
+    hashed = [(fingerprint, *one, size) for fingerprint, one, size in zip(fingerprints, built, counted, strict=True)]
     trials = _number(hashed, records or {}, retry)
     full, here = ({"precision": trial.precision} | trial.flat() for trial in (sweep.base, asked[0][0]))
     changed = [key for key in here | full if here.get(key) != full.get(key) and any(_within(key, name) for name in chosen)]

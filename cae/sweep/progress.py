@@ -68,9 +68,9 @@ def measured(records: Iterable[Record]) -> list[tuple[float, float]]:
 
 
 def work(record: Record) -> float:
-    """Of an epoch: proportional to its floating-point operations."""
-    images, flops = record.config.get("dataset.train_images"), record.sizes.get("megaflops")
-    return float(flops if isinstance(flops, int | float) else 1) * float(images if isinstance(images, int | float) and images else 1)
+    """Of an epoch: proportional to its floating-point operations, of which a validation image costs a third."""
+    flops, train, val = (record.sizes.get(name, default) for name, default in (("megaflops", 1), ("train_images", 1), ("val_images", 0)))
+    return float(flops) * (float(train) + float(val) / 3)
 
 
 def predict(measured: list[tuple[float, float]], work: float) -> float:

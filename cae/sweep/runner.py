@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from cae.rundir import FINAL_STATES, Journal, Record, RunDir, RunError
+from cae.rundir import FINAL_STATES, MEND, Journal, Record, RunDir, RunError
 from cae.sweep.asha import JournaledASHA, rungs_of
 from cae.sweep.connect import Resources, slots_now, versions
-from cae.sweep.guard import DEFAULTS, Guard, Limits
+from cae.sweep.guard import DEFAULTS, FULL, Guard, Limits
 from cae.sweep.hosts import Demands
 from cae.sweep.lifeline import end_ray, watched
 from cae.sweep.plan import Plan, PlannedTrial, dataset_key
@@ -102,6 +102,8 @@ def _supervise(recorder: Recorder, sweep_file: Path, resources: Resources, deman
         except Exception as error:
             if recorder.fatal:
                 raise recorder.fatal from error
+            if isinstance(error, OSError) and error.errno in FULL:  # Tune keeps files of its own in the run's folder
+                raise RunError(f"{recorder.run.path}: {error.strerror}: {MEND}") from error
             if "OutOfMemoryError" in f"{type(error).__name__} {error}":
                 for planned in batch:
                     if recorder.records[planned.number].state == "running":

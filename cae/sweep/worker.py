@@ -21,7 +21,7 @@ import ray
 import torch
 from ray import tune
 
-from cae.storage import Home, StorageError
+from cae.storage import LOG, Home, StorageError
 from cae.sweep.devices import choose_device
 from cae.sweep.guard import FULL
 from cae.sweep.hosts import Demands, unfit
@@ -31,8 +31,6 @@ from cae.trial.batches import Resident
 from cae.trial.config import Trial
 from cae.trial.datasets import Images
 from cae.trial.training import Epoch, train
-
-LOG = "log.txt"
 
 
 @dataclass(frozen=True)

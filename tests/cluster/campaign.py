@@ -52,7 +52,7 @@ from cae import Adam, Denoise, Digits, Sweep, Trial
 sweep = Sweep(
     base=Trial(
         dataset=Digits(size=28, train_images=1200, val_images=200, test_images=100),
-        task=Denoise(), arch=OneConvolution(), optimizer=Adam(), epochs={epochs},
+        task=Denoise(loss="mse"), arch=OneConvolution(), optimizer=Adam(), epochs={epochs},
     ),
     space={{"arch.kernel": tune.grid_search([3, 5, 7]), "optimizer.lr": tune.grid_search([1e-3, 3e-3, 1e-2, 3e-2])}},
 )
@@ -107,7 +107,7 @@ class Campaign:
 
     def undisturbed(self) -> RunDir:
         run = RunDir(self.folder / "undisturbed")
-        command = [BIN / "cae-sweep", "run", self.sweep, "--out", run.path, "--quiet"]
+        command = [str(BIN / "cae-sweep"), "run", str(self.sweep), "--out", str(run.path), "--quiet"]
         subprocess.run(command, check=True, env=self.hosts.environment, stdout=subprocess.DEVNULL)
         self.say(f"undisturbed: {len(epochs(run))} epochs")
         return run
@@ -137,7 +137,7 @@ class Campaign:
             assert server.stdin
             assert server.stdout
             server.stdout.readline()
-            command = [BIN / "cae-sweep", "run", self.sweep, "--address", f"http://{self.hosts.address(1)}:8265", "--out", url]
+            command = [str(BIN / "cae-sweep"), "run", str(self.sweep), "--address", f"http://{self.hosts.address(1)}:8265", "--out", url]
             log = (self.folder / "job.log").open("ab")
             outside = subprocess.Popen(command, env=self.hosts.environment, stdout=log, stderr=log, start_new_session=True)
             self.when(lambda: run_at(url), 0.1, "Ctrl-C leaves the job, the same command picks it up")

@@ -58,6 +58,7 @@ class Hosts:
         _ip("addr", "add", f"{OUTSIDE}/24", "dev", BRIDGE)
         _ip("link", "set", BRIDGE, "up")
         for number in range(1, count + 1):
+            subprocess.run(["ip", "link", "delete", f"cae-v{number}"], capture_output=True, check=False)  # of hosts before, if it lingers
             _ip("netns", "add", f"cae{number}")
             _ip("link", "add", f"cae-v{number}", "type", "veth", "peer", "name", "eth0", "netns", f"cae{number}")
             _ip("link", "set", f"cae-v{number}", "master", BRIDGE, "up")

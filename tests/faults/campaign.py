@@ -12,6 +12,7 @@ import argparse
 import itertools
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -97,7 +98,7 @@ class Campaign:
             dead = self.strike(kind, driver)
             if dead:
                 witness.look(run, dead)
-            if not driver.alive:
+            if driver.process.poll() == -signal.SIGKILL:  # otherwise it lives, or has come to its end
                 driver = Driver(sweep, run, cores=slots)
         code = driver.wait(3600)
         lost = losses(run, reference, stops=slots == 1) + witness.losses(run) + ([f"exit code {code}"] if code else [])
@@ -183,6 +184,7 @@ def main() -> int:
     parser.add_argument("--slots", type=int, choices=(1, 2), help="random kills with so many trials at a time; default: with 1 and with 2")
     parser.add_argument("--only", default="", help="scripted faults whose name holds this")
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts this in the background has it ignored, by all below too
     print(f"seed {options.seed}, {options.kills} kills", flush=True)
     work = options.work or Path(tempfile.mkdtemp(prefix="cae-faults-"))
     campaign = Campaign(options.seed, work.resolve())

@@ -66,7 +66,7 @@ def losses(run: RunDir, reference: RunDir, *, stops: bool) -> list[str]:
     lost = [f"trial {trial}: epoch {epoch} stands {count} times" for (trial, epoch), count in Counter(epochs(run)).items() if count > 1]
     ours, theirs = run.records(), reference.records()
     if ours.keys() != theirs.keys():
-        lost.append(f"trials {sorted(ours)} are not {sorted(theirs)}")
+        return [*lost, f"trials {sorted(ours)} are not {sorted(theirs)}"]
     for number, record in ours.items():
         other = theirs[number]
         if record.state not in FINAL_STATES:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Self
 
 from cae.rundir import RunDir
 
@@ -23,7 +24,7 @@ def until(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError(f"{what}: not within {patience_s:.0f} s")
-        time.sleep(0.01)
+        time.sleep(0.05)
 
 
 def epochs(run: RunDir) -> list[tuple[int, int]]:
@@ -35,23 +36,31 @@ class Driver:
     """`cae-sweep run SWEEP --out RUN` on the first `cores` of this machine, which are its slots too."""
 
     def __init__(self, sweep: Path, run: RunDir, *options: str, cores: int = 1, environment: Mapping[str, str] | None = None) -> None:
-        self.run, self.started = run, time.monotonic()
+        self.run = run
         run.path.parent.mkdir(parents=True, exist_ok=True)
         self.log = run.path.parent / f"{run.name}.log"
         self.said_before = self.log.stat().st_size if self.log.exists() else 0
-        chosen = sorted(os.sched_getaffinity(0))[:cores]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [COMMAND, "run", sweep, "--out", run.path, "--quiet", *options],
-                env=os.environ
-                | {"RAY_AUTH_MODE": "disabled"}
-                | dict(environment or {}),  # no token in the home folder of whoever runs this
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=lambda: os.sched_setaffinity(0, chosen),
-            )
+        all_cores = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, sorted(all_cores)[:cores])  # what it inherits
+        try:
+            with self.log.open("ab") as log:
+                self.process = subprocess.Popen(
+                    [COMMAND, "run", sweep, "--out", run.path, "--quiet", *options],
+                    env=os.environ | {"RAY_AUTH_MODE": "disabled"} | dict(environment or {}),  # no token in anybody's home folder
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+        finally:
+            os.sched_setaffinity(0, all_cores)
         self.known: set[int] = {self.process.pid}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.alive:
+            self.kill()
 
     @property
     def alive(self) -> bool:
