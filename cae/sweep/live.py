@@ -20,7 +20,7 @@ from cae.sweep.progress import Progress, axes_shown, duration, progress, shown
 RUNNING_SHOWN, ENDED_SHOWN = 12, 8
 LINE_SECONDS = 30
 """Without a terminal, a line at least so often."""
-SHARE = 50
+MANY, SHARE = 500, 50
 MARKS = {"finished": "green", "stopped": "yellow", "diverged": "magenta", "failed": "red", "oom": "red", "killed": "red"}
 
 
@@ -63,9 +63,9 @@ class LiveTable:
             self.console.print(self._summary(), soft_wrap=True, highlight=False)
 
     def _progress(self) -> Progress:
-        """How all stands, found anew as often as it takes at most 1/SHARE of the time: of ten thousand trials not for each event."""
+        """How all stands. Of MANY trials it is found anew only as often as takes 1/SHARE of the time, and not for each event."""
         started = time.monotonic()
-        if not self.now or started > self.look_again:
+        if not self.now or len(self.records) < MANY or started > self.look_again:
             self.now = progress([record for record in self.records.values() if record.asked], self.metric, self.mode, self.slots)
             ended = time.monotonic()
             self.look_again = ended + SHARE * (ended - started)
