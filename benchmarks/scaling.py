@@ -19,7 +19,7 @@ TRIALS, GPUS = (100, 1_000, 10_000, 100_000, 1_000_000), (1, 10, 100, 1_000)
 
 
 class Parts(NamedTuple):
-    """What was measured on 2 cores."""
+    """What a sweep takes besides its training steps."""
 
     start_s: float
     """From the command to the first worker's first step."""
@@ -33,7 +33,12 @@ class Parts(NamedTuple):
     """Of an epoch of the journal, when a run is taken up again."""
 
 
+BOUNDS = Parts(start_s=20, driver_s=0.02, worker_s=1, line_bytes=300, read_s=1e-5)
+"""What is asked of cae-sweep, where it has not been measured."""
+
+
 def measured() -> Parts:
+    """From results/*.csv. Raises FileNotFoundError where a benchmark has not been run."""
     scale = {(row["part"], int(row["trials"])): row for row in read("scale")}
     start = {row["what"]: float(row["seconds"]) for row in read("start")}
     most = max(trials for part, trials in scale if part == "driver")
@@ -70,8 +75,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--price", type=float, default=2.0, help="of a GPU's hour")
     options = parser.parse_args()
-    parts = measured()
-    show("measured", [parts._asdict()])
+    try:
+        parts, source = measured(), "measured"
+    except FileNotFoundError as error:
+        parts, source = BOUNDS, f"bounds, not measured: there is no {error.filename}"
+    show(source, [parts._asdict()])
     rows: list[Row] = []
     for trials in TRIALS:
         row: Row = {"trials": trials}
@@ -81,6 +89,8 @@ def main() -> None:
         journal = trials * options.epochs * parts.line_bytes
         rows.append(row | {"journal": f"{journal / 1e6:,.0f} MB", "resume": f"{trials * options.epochs * parts.read_s:,.0f} s"})
     show(f"trials of {options.trial:g} s, {options.slots} on a GPU, {options.epochs} epochs; a GPU's hour: {options.price:g}", rows)
+    if parts is BOUNDS:
+        return
     checks: list[Row] = []
     for line in read("sweep"):
         if line["runner"] == "cae-sweep":
