@@ -49,8 +49,8 @@ class Trial(BaseModel):
     epochs: PositiveInt = 10
     seed: NonNegativeInt = 0
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the network's products in training; weights, losses and all that is measured are float32. On GPUs that have it, and on
-    CPUs that do, bfloat16 takes about half the time; its numbers are others, so it is another trial."""
+    """Of the network's products in training; weights, losses and all that is measured are float32. Hardware that has bfloat16 may
+    take half the time with it; its numbers are others, so it is another trial."""
 
     def flat(self) -> dict[str, Any]:
         """Every parameter under its dotted name; each value fits JSON (tuples become lists)."""
