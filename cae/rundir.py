@@ -29,17 +29,18 @@ import fcntl
 import json
 import math
 import os
+import re
 import shutil
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from cae.errors import UserError
-from cae.files import write_whole
-from cae.shapes import FINAL_STATES, PUBLISHED, SWEEP, is_event
+from cae.files import uncollected, write_whole
+from cae.shapes import FINAL_STATES, PUBLISHED, SWEEP, finite, is_event, numbers
 
 STATES = ("finished", "stopped", "diverged", "failed", "oom", "killed", "running", "interrupted", "pending", "withdrawn")
 """Every state of a trial, in the order in which they are told."""
@@ -60,8 +61,6 @@ __all__ = [
 ]  # fmt: skip
 
 MEND = "what is finished is in the checkpoints; mend it, and the same command goes on"
-
-NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 class RunError(UserError):
@@ -145,21 +144,29 @@ class RunDir:
                 raise RunError(f"{self.sweep_json} cannot be read: {name} should be {rule}")
         return sweep
 
-    def events(self) -> Iterator[dict[str, Any]]:
+    def events(self, *, epochs: Collection[int] | None = None) -> Iterator[dict[str, Any]]:
         """Whole events in their order. A line that is torn (the process died while writing it), or that says what no event
-        says, is passed over."""
+        says, is passed over. `epochs`: only events of these epochs, so that most lines need not be understood."""
         if not self.journal.exists():
             return
+        named = re.compile(rb'"epoch"\s*:\s*(?:%s)\b' % b"|".join(b"%d" % epoch for epoch in epochs or (0,)))
+        decode = json.JSONDecoder().raw_decode
         with self.journal.open("rb") as lines:
             for line in lines:
-                with contextlib.suppress(ValueError, RecursionError):
-                    event = json.loads(line)
-                    if is_event(event):
-                        yield event
+                if epochs is not None and not named.search(line):
+                    continue
+                try:
+                    text = line.decode().strip()
+                    event, end = decode(text)
+                except (ValueError, RecursionError):
+                    continue
+                if end == len(text) and is_event(event):
+                    yield event
 
     def records(self) -> dict[int, Record]:
         """What the journal says of each trial, by its number."""
-        return fold(self.events(), running=self.in_use())
+        with uncollected():
+            return fold(self.events(), running=self.in_use())
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -211,7 +218,7 @@ class Journal:
                 self._file.write(b"\n")
 
     def append(self, event: str, **fields: Any) -> dict[str, Any]:
-        line = {"event": event, "time": round(time.time(), 3), **_finite(fields)}
+        line = {"event": event, "time": round(time.time(), 3), **finite(fields)}
         try:
             self._file.write(json.dumps(line, allow_nan=False, separators=(",", ":")).encode() + b"\n")
             self._file.flush()
@@ -224,21 +231,6 @@ class Journal:
     def close(self) -> None:
         with contextlib.suppress(OSError):  # of a disk that is full, which `append` has told
             self._file.close()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value
-
-
-def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Metrics as they were before they were written: "NaN" and its kin are floats again."""
-    return {name: value if isinstance(value, int | float) else NON_FINITE.get(str(value), math.nan) for name, value in metrics.items()}
 
 
 def direction(metric: str) -> str | None:
@@ -271,6 +263,8 @@ class Record:
     """The trials that have to be finished before this one begins, by the parameter that names them."""
     needed: bool = False
     """Whether only other trials ask for this one: it is shown, and not ranked."""
+    found: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False, compare=False)
+    """What was found in the epochs, until they change: of ten thousand trials few change between two looks."""
 
     @property
     def done(self) -> int:
@@ -281,10 +275,21 @@ class Record:
         """Epoch and value of the best finite value of `metric`; the earliest of equals. None where there is none,
         or where the trial's state keeps it out of the ranking, or where nobody asks for it any more: its settings may be
         other ones than those the sweep has now; or where only other trials need it."""
-        values = [(epoch, row[metric]) for epoch, row in sorted(self.epochs.items()) if math.isfinite(row.get(metric, math.nan))]
-        if not values or not self.asked or self.needed or self.state not in RANKED_STATES:
+        if not self.asked or self.needed or self.state not in RANKED_STATES:
             return None
-        return min(values, key=lambda pair: pair[1] if mode == "min" else -pair[1])
+        if (metric, mode) not in self.found:
+            values = [(epoch, row[metric]) for epoch, row in sorted(self.epochs.items()) if math.isfinite(row.get(metric, math.nan))]
+            self.found[metric, mode] = min(values, key=lambda pair: pair[1] if mode == "min" else -pair[1], default=None)
+        best: tuple[int, float] | None = self.found[metric, mode]
+        return best
+
+    def mean(self, metric: str) -> float | None:
+        """Of a metric over all epochs in which it is finite."""
+        if (metric, "mean") not in self.found:
+            values = [row[metric] for row in self.epochs.values() if math.isfinite(row.get(metric, math.nan))]
+            self.found[metric, "mean"] = sum(values) / len(values) if values else None
+        mean: float | None = self.found[metric, "mean"]
+        return mean
 
 
 def fold(events: Iterable[dict[str, Any]], *, running: bool) -> dict[int, Record]:
@@ -306,7 +311,10 @@ def fold(events: Iterable[dict[str, Any]], *, running: bool) -> dict[int, Record
 def apply(records: dict[int, Record], event: dict[str, Any]) -> None:
     """Enters one event into the records that all events before it made."""
     kind = event["event"]
-    if kind in ("session", "close"):
+    if kind == "epoch":  # of 50 events 49 are these
+        if record := records.get(event["trial"]):
+            _apply_epoch(record, event)
+    elif kind in ("session", "close"):
         asked = set(event["asked"]) if kind == "session" else None
         for record in records.values():
             record.asked = record.asked if asked is None else record.number in asked
@@ -322,22 +330,28 @@ def apply(records: dict[int, Record], event: dict[str, Any]) -> None:
             record.epochs, record.epoch_times, record.starts = known.epochs, known.epoch_times, known.starts
             record.state, record.end = ("interrupted", {}) if known.state == "finished" else (known.state, known.end)
         records[record.number] = record
-    elif kind in ("start", "epoch", "end", "retry") and event["trial"] in records:
+    elif kind in ("start", "end", "retry") and event["trial"] in records:
         record = records[event["trial"]]
         if kind == "start":
             record.state, record.end = "running", {}
             record.starts.append(dict(event))  # its own: the first epoch adds its place to it
         elif kind == "retry":
             record.state, record.end = "interrupted", {}
+            record.found.clear()
             for epoch in [epoch for epoch in record.epochs if epoch > event["epoch"]]:
                 del record.epochs[epoch], record.epoch_times[epoch]
-        elif kind == "epoch":
-            record.epochs.setdefault(event["epoch"], numbers(event["metrics"]))
-            record.epoch_times.setdefault(event["epoch"], event["time"])
-            if record.starts:  # the worker says where it is with its first epoch
-                record.starts[-1] |= {key: event[key] for key in PLACE if key in event}
         else:
             record.state, record.end = event["state"], event
+
+
+def _apply_epoch(record: Record, event: dict[str, Any]) -> None:
+    epoch = event["epoch"]
+    if epoch not in record.epochs:
+        record.epochs[epoch] = numbers(event["metrics"])
+        record.epoch_times[epoch] = event["time"]
+        record.found.clear()
+    if "host" in event and record.starts:  # the worker says where it is with its first epoch
+        record.starts[-1] |= {key: event[key] for key in PLACE if key in event}
 
 
 def find_run(path: Path | None, root: Path) -> RunDir:

@@ -106,6 +106,11 @@ def test_the_command_line_and_the_package_import_nothing_heavy() -> None:
     assert not {name for name in loaded if name.startswith(("cae.trial", "cae.sweep", "cae.report"))}
 
 
+def test_what_only_reads_a_run_loads_neither_torch_nor_ray() -> None:
+    """`status`, `best --quiet` and `list`: as long as they export nothing, they answer at once."""
+    assert not loaded_by("import cae.sweep.listing") & {"ray", "torch", "pandas"}
+
+
 def test_the_report_loads_neither_torch_nor_ray_by_way_of_another_library() -> None:
     assert not loaded_by("import cae.report.page") & {"ray", "torch"}
 

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from cae.rundir import FINAL_STATES, RunDir, RunError, find_runs, write_whole
 from cae.sweep.progress import axes_shown, duration, progress, shown
+from cae.sweep.ranking import ranking
 
 if TYPE_CHECKING:  # torch comes with them, and `status` has to be quick
     from cae.sweep.connect import Resources
@@ -121,8 +122,6 @@ def status_text(stands: dict[str, Any]) -> str:
 
 def show_best(run: RunDir, metric: str, mode: str | None, top: int, out: Path | None, data_dir: Path | None, *, quiet: bool) -> None:
     """Prints the best trials, and exports them where `out` is given (each into a folder of its own where they are several)."""
-    from cae.sweep.best import export, ranking
-
     sweep = run.read_sweep()
     metric = metric or sweep["metric"]
     ranked = ranking(run.records().values(), sweep, metric, mode)[:top]
@@ -130,6 +129,7 @@ def show_best(run: RunDir, metric: str, mode: str | None, top: int, out: Path | 
         number = one.record.number
         place = run.trial(number) / "best.safetensors"
         if out:
+            from cae.sweep.best import export
             from cae.trial.datasets import data_folders
 
             place = out if top == 1 else out / f"{number:04d}"

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from cae.rundir import FINAL_STATES, MEND, Journal, RunDir, RunError
+from cae.rundir import FINAL_STATES, MEND, Journal, Record, RunDir, RunError
 from cae.sweep.asha import JournaledASHA, rungs_of
 from cae.sweep.connect import Resources, slots_now, versions
 from cae.sweep.guard import DEFAULTS, FULL, Guard, Limits
@@ -33,20 +33,19 @@ class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_P
 
 
 def run_plan(
-    plan: Plan, run: RunDir, sweep_file: Path, resources: Resources, *, command: str, watch: Watcher, limits: Limits = DEFAULTS,
-    demands: Demands | None = None,
+    plan: Plan, run: RunDir, records: dict[int, Record], sweep_file: Path, resources: Resources, *, command: str, watch: Watcher,
+    limits: Limits = DEFAULTS, demands: Demands | None = None,
 ) -> str:  # fmt: skip
-    """Runs what the plan asks for and the journal does not hold yet. Hold the run's lock, and have Ray started. `sweep_file` is
-    where a worker finds it; `demands` is what each host of a cluster has to have.
+    """Runs what the plan asks for and the journal does not hold yet. Hold the run's lock, and have Ray started. `records` are
+    the journal's, and are kept up to date. `sweep_file` is where a worker finds it; `demands` is what each host of a cluster has to have.
 
     Returns why it ended: `complete`, or the words for what interrupted it. Every finished epoch is in the journal or in its
     trial's checkpoint by then, and the same call goes on from there.
     """
     journal = Journal(run)
     try:
-        records = run.records()
         rungs = rungs_of(plan.sweep.scheduler, plan.rungs, plan.sweep.mode, {planned.number for planned in plan.trials if planned.needed})
-        decided = rungs.replay(run.events(), plan.sweep.metric)
+        decided = rungs.replay(run.events(epochs=rungs.values), plan.sweep.metric)
         scheduler = JournaledASHA(rungs, plan.sweep.metric, plan.sweep.mode)
         recorder = Recorder(run, plan, journal, records, scheduler, watch, Guard(limits, run.path))
         _open(recorder, resources, command)

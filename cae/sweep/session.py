@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from cae.errors import gather
-from cae.rundir import RunDir, RunError, write_whole
+from cae.rundir import Record, RunDir, RunError, write_whole
 from cae.storage import is_url, open_store, run_at
 from cae.sweep.connect import Resources, device_name, git_commit, local_ray, versions
 from cae.sweep.guard import DEFAULTS, LEAST_FREE, Limits
@@ -74,8 +74,10 @@ class Prepared:
     plan: Plan
     run: RunDir
     selection: Selection
+    records: dict[int, Record]
+    """What the journal said of each trial when the plan was made from it; who runs it keeps them up to date."""
     journal_bytes: int
-    """How long the journal was when the plan was made from it."""
+    """How long the journal was then."""
 
 
 def prepare(selection: Selection) -> Prepared:
@@ -101,6 +103,7 @@ def prepare(selection: Selection) -> Prepared:
             raise ConfigError([str(error)]) from None
 
     size = _size(run)
+    records = run.records()
     plan: Plan
     (_, plan) = gather(
         lambda: _refuse(file.mistakes),
@@ -110,11 +113,11 @@ def prepare(selection: Selection) -> Prepared:
             budget=selection.budget,
             settings=selection.settings,
             max_trials=selection.max_trials,
-            records=run.records(),
+            records=records,
             retry=selection.retry,
         ),
     )
-    return Prepared(file, plan, run, selection, size)
+    return Prepared(file, plan, run, selection, records, size)
 
 
 def _refuse(mistakes: list[str]) -> None:
@@ -133,7 +136,7 @@ def execute(prepared: Prepared, resources: Resources, *, command: str, console: 
         run.clear_requests()  # what was asked of the process before us; what is asked from now on is meant for this one
         if _size(run) != prepared.journal_bytes:
             raise RunError(f"{run} was written to by another process meanwhile: give the same command again")
-        records = run.records()
+        records = prepared.records
         asked = {planned.number for planned in plan.trials}
         sweep_file, demands = prepared.file.path.resolve(), None
         if resources.nodes and plan.remaining:
@@ -156,7 +159,7 @@ def execute(prepared: Prepared, resources: Resources, *, command: str, console: 
             write_whole(run.sweep_json, text)
             run.publish(run.sweep_json)
             try:
-                return run_plan(plan, run, sweep_file, resources, command=command, watch=table, limits=limits, demands=demands)
+                return run_plan(plan, run, records, sweep_file, resources, command=command, watch=table, limits=limits, demands=demands)
             finally:
                 if demands:
                     open_store(demands.place).delete(TOKEN)

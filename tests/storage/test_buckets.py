@@ -100,7 +100,8 @@ def test_a_run_in_a_bucket_is_whole_for_whoever_reads_it(
 def test_a_sweep_stopped_in_a_bucket_goes_on_from_another_host(
     sweep_file: Write, run_sweep: Run, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    path = sweep_file("{'dataset.train_images': 800}", epochs=25)
+    monkeypatch.setattr(run_module, "BEAT_S", 0.2)  # it looks for requests as often
+    path = sweep_file("{'dataset.train_images': 800}", epochs=60)
 
     def stop() -> None:
         bucket, end = Bucket(url), time.monotonic() + 60
@@ -118,10 +119,10 @@ def test_a_sweep_stopped_in_a_bucket_goes_on_from_another_host(
     assert not run.in_use()
     run_sweep(path, out=url)
     run = run_at(url)
-    assert epochs(run) == [(1, epoch) for epoch in range(1, 26)]
+    assert epochs(run) == [(1, epoch) for epoch in range(1, 61)]
     assert [row["val_loss"] for _, row in sorted(run.records()[1].epochs.items())] == undisturbed(run, 1)
     log = Bucket(url).read("trials/0001/log.txt").decode()
-    assert [log.count(f"epoch {epoch}: ") for epoch in range(1, 26)] == [1] * 25, "none was trained twice"
+    assert [log.count(f"epoch {epoch}: ") for epoch in range(1, 61)] == [1] * 60, "none was trained twice"
 
 
 def test_a_server_that_is_down_for_a_while_is_waited_for(sweep_file: Write, run_sweep: Run, url: str, server: Server) -> None:

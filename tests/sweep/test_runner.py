@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from cae.rundir import RunDir
-from cae.sweep.best import export, ranking
+from cae.sweep.best import export
 from cae.sweep.connect import Resources
 from cae.sweep.listing import request_kill, request_stop, status, trial_log
+from cae.sweep.ranking import ranking
 from tests.sweep.trouble import troubled
 from tests.undisturbed import undisturbed
 
