@@ -2,13 +2,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test faults cluster check format clean
 
 demo: .venv/installed  ## 18 real trials on embedded digits, about a minute; ends with the best trial and the page's path
 	$(BIN)/cae-sweep run sweeps/quickstart.py
 
 test: .venv/installed-dev  ## everything, with a real Ray and (where there is one) a real Chromium
 	$(BIN)/python -m pytest
+
+faults: .venv/installed-dev  ## a hundred random SIGKILLs and every other fault; SEED=7 KILLS=300 choose; about half an hour
+	$(BIN)/python -m tests.faults.campaign $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))
+
+cluster: .venv/installed-dev  ## hosts of a real cluster that fail, links that are cut, a bucket that is down; about 15 minutes, needs root
+	$(BIN)/python -m tests.cluster.campaign
 
 check: .venv/installed-dev  ## lint, format and strict types
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ Events of the journal; `time` is seconds since the epoch (UTC), and stands in ev
               apply, needs: {parameter: number of the trial that runs first}, needed: true (only others ask for it),
               audit: true (the scheduler lets it run on, to see what stopping costs)
     start     trial, epoch (epochs already done)                                   a worker takes the trial
-    epoch     trial, epoch, metrics: {train_loss, val_loss, lr, seconds, ...}; after a start also host, device, worker
+    epoch     trial, epoch, metrics: {train_loss, val_loss, lr, seconds, ...}; after a start also host, device, worker, gpu_ids
     end       trial, state, reason (a sentence); and, where they apply, best_epoch, metrics (test_...), tables,
               rung, value, cutoff, error (traceback); tables: {name: [row, ...]}
     spared    trial, reason, rung, value, cutoff, seen      the scheduler would have stopped it, and it is of the audit
@@ -31,16 +31,18 @@ import fcntl
 import json
 import math
 import os
+import re
+import shutil
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from cae.errors import UserError
-from cae.files import write_whole
-from cae.shapes import FINAL_STATES, PUBLISHED, SWEEP, is_event
+from cae.files import uncollected, write_whole
+from cae.shapes import FINAL_STATES, PUBLISHED, SWEEP, finite, is_event, numbers
 
 STATES = ("finished", "stopped", "diverged", "failed", "oom", "killed", "running", "interrupted", "pending", "withdrawn")
 """Every state of a trial, in the order in which they are told."""
@@ -48,18 +50,19 @@ STATES = ("finished", "stopped", "diverged", "failed", "oom", "killed", "running
 RANKED_STATES = ("finished", "stopped", "running", "interrupted", "killed")
 """States whose trials may be the best one: each holds a whole checkpoint of a network that learnt."""
 
-PLACE = ("host", "device", "worker")
+PLACE = ("host", "device", "worker", "gpu_ids")
+"""Where a trial runs: host, device in words, process, and the numbers that Ray gave it of that host's GPUs (where it asked for some)."""
 
 HIGHER_IS_BETTER = ("psnr", "ssim", "accuracy", "f1", "auc", "elbo", "recall", "precision", "second")
 LOWER_IS_BETTER = ("loss", "error", "mse", "mae", "bce", "rmse", "l1", "l2", "kl", "fid", "seconds")
 """Words in the names of metrics (the last of the first list is `images_per_second`'s); of its own metric, a sweep tells the mode."""
 
 __all__ = [
-    "FINAL_STATES", "PUBLISHED", "RANKED_STATES", "STATES", "Journal", "Record", "RunDir", "RunError", "apply", "direction", "find_run",
-    "find_runs",    "fold", "numbers", "write_whole",
+    "FINAL_STATES", "MEND", "PUBLISHED", "RANKED_STATES", "STATES", "Journal", "Record", "RunDir", "RunError", "apply", "direction",
+    "find_run", "find_runs", "fold", "numbers", "write_whole",
 ]  # fmt: skip
 
-NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+MEND = "what is finished is in the checkpoints; mend it, and the same command goes on"
 
 
 class RunError(UserError):
@@ -80,6 +83,11 @@ class RunDir:
         self.verdicts_json = self.path / "verdicts.json"
         self.control = self.path / "control"
         self.stop_request = self.control / "stop"
+        self.trouble = ""
+        """Why its files can no longer be kept, in words, where that is so."""
+
+    def __str__(self) -> str:
+        return str(self.path)
 
     @property
     def name(self) -> str:
@@ -87,6 +95,32 @@ class RunDir:
 
     def trial(self, number: int) -> Path:
         return self.path / "trials" / f"{number:04d}"
+
+    def place(self, number: int | None = None) -> str:
+        """Where a worker, on whatever host, finds the run, or a trial's folder in it: a path or an address."""
+        return str((self.path if number is None else self.trial(number)).resolve())
+
+    def drop(self, number: int, *names: str) -> None:
+        """Deletes files of a trial."""
+        for name in names:
+            (self.trial(number) / name).unlink(missing_ok=True)
+
+    def forget(self, number: int) -> None:
+        """Deletes a trial's folder."""
+        shutil.rmtree(self.trial(number), ignore_errors=True)
+
+    def refresh(self) -> None:
+        """Brings what was asked and what happened to where this process can read them: here they are."""
+
+    def fetch(self, *names: str, number: int | None = None) -> None:
+        """Brings files of that name, of one trial or of all, to where this process can read them: here they are."""
+
+    def publish(self, *paths: Path) -> None:
+        """Puts files of the run where others can read them: here they are."""
+
+    def request(self, name: str) -> None:
+        """Asks the process that runs the sweep for something: `stop`, `kill-0007`."""
+        write_whole(self.control / name, "")
 
     def kill_request(self, number: int) -> Path:
         return self.control / f"kill-{number:04d}"
@@ -105,7 +139,7 @@ class RunDir:
         try:
             sweep = json.loads(self.sweep_json.read_text())
         except FileNotFoundError:
-            raise RunError(f"{self.path} is not a run: it has no {self.sweep_json.name}") from None
+            raise RunError(f"{self} is not a run: it has no {self.sweep_json.name}") from None
         except (OSError, ValueError) as error:
             raise RunError(f"{self.sweep_json} cannot be read: {error}") from None
         if not isinstance(sweep, dict):
@@ -115,21 +149,29 @@ class RunDir:
                 raise RunError(f"{self.sweep_json} cannot be read: {name} should be {rule}")
         return sweep
 
-    def events(self) -> Iterator[dict[str, Any]]:
+    def events(self, *, epochs: Collection[int] | None = None) -> Iterator[dict[str, Any]]:
         """Whole events in their order. A line that is torn (the process died while writing it), or that says what no event
-        says, is passed over."""
+        says, is passed over. `epochs`: only events of these epochs, so that most lines need not be understood."""
         if not self.journal.exists():
             return
+        named = re.compile(rb'"epoch"\s*:\s*(?:%s)\b' % b"|".join(b"%d" % epoch for epoch in epochs or (0,)))
+        decode = json.JSONDecoder().raw_decode
         with self.journal.open("rb") as lines:
             for line in lines:
-                with contextlib.suppress(ValueError, RecursionError):
-                    event = json.loads(line)
-                    if is_event(event):
-                        yield event
+                if epochs is not None and not named.search(line):
+                    continue
+                try:
+                    text = line.decode().strip()
+                    event, end = decode(text)
+                except (ValueError, RecursionError):
+                    continue
+                if end == len(text) and is_event(event):
+                    yield event
 
     def records(self) -> dict[int, Record]:
         """What the journal says of each trial, by its number."""
-        return fold(self.events(), running=self.in_use())
+        with uncollected():
+            return fold(self.events(), running=self.in_use())
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -138,7 +180,7 @@ class RunDir:
         with self.lock_file.open("a+") as holder:
             if not _take(holder, patience_s=0.2):  # `status` holds it for a moment
                 mend = f"stop it with `cae-sweep stop {self.path}`, or choose another --out"
-                raise RunError(f"{self.path} is in use by {_owner(holder)}: {mend}")
+                raise RunError(f"{self} is in use by {_owner(holder)}: {mend}")
             holder.truncate(0)
             holder.write(f"process {os.getpid()} on {socket.gethostname()}")
             holder.flush()
@@ -181,35 +223,19 @@ class Journal:
                 self._file.write(b"\n")
 
     def append(self, event: str, **fields: Any) -> dict[str, Any]:
-        line = {"event": event, "time": round(time.time(), 3), **_finite(fields)}
+        line = {"event": event, "time": round(time.time(), 3), **finite(fields)}
         try:
             self._file.write(json.dumps(line, allow_nan=False, separators=(",", ":")).encode() + b"\n")
             self._file.flush()
             if event in ("end", "close"):  # what took long to earn survives a power cut too
                 os.fsync(self._file.fileno())
         except OSError as error:
-            mend = "what is finished is in the checkpoints; mend it, and the same command goes on"
-            raise RunError(f"{self._file.name} cannot be written ({error.strerror}): {mend}") from error
+            raise RunError(f"{self._file.name} cannot be written ({error.strerror}): {MEND}") from error
         return line
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # of a disk that is full, which `append` has told
             self._file.close()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value
-
-
-def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Metrics as they were before they were written: "NaN" and its kin are floats again."""
-    return {name: value if isinstance(value, int | float) else NON_FINITE.get(str(value), math.nan) for name, value in metrics.items()}
 
 
 def direction(metric: str) -> str | None:
@@ -246,6 +272,8 @@ class Record:
     """Why the scheduler would have stopped it."""
     needed: bool = False
     """Whether only other trials ask for this one: it is shown, and not ranked."""
+    found: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False, compare=False)
+    """What was found in the epochs, until they change: of ten thousand trials few change between two looks."""
 
     @property
     def done(self) -> int:
@@ -256,10 +284,21 @@ class Record:
         """Epoch and value of the best finite value of `metric`; the earliest of equals. None where there is none,
         or where the trial's state keeps it out of the ranking, or where nobody asks for it any more: its settings may be
         other ones than those the sweep has now; or where only other trials need it."""
-        values = [(epoch, row[metric]) for epoch, row in sorted(self.epochs.items()) if math.isfinite(row.get(metric, math.nan))]
-        if not values or not self.asked or self.needed or self.state not in RANKED_STATES:
+        if not self.asked or self.needed or self.state not in RANKED_STATES:
             return None
-        return min(values, key=lambda pair: pair[1] if mode == "min" else -pair[1])
+        if (metric, mode) not in self.found:
+            values = [(epoch, row[metric]) for epoch, row in sorted(self.epochs.items()) if math.isfinite(row.get(metric, math.nan))]
+            self.found[metric, mode] = min(values, key=lambda pair: pair[1] if mode == "min" else -pair[1], default=None)
+        best: tuple[int, float] | None = self.found[metric, mode]
+        return best
+
+    def mean(self, metric: str) -> float | None:
+        """Of a metric over all epochs in which it is finite."""
+        if (metric, "mean") not in self.found:
+            values = [row[metric] for row in self.epochs.values() if math.isfinite(row.get(metric, math.nan))]
+            self.found[metric, "mean"] = sum(values) / len(values) if values else None
+        mean: float | None = self.found[metric, "mean"]
+        return mean
 
 
 def fold(events: Iterable[dict[str, Any]], *, running: bool) -> dict[int, Record]:
@@ -281,7 +320,10 @@ def fold(events: Iterable[dict[str, Any]], *, running: bool) -> dict[int, Record
 def apply(records: dict[int, Record], event: dict[str, Any]) -> None:
     """Enters one event into the records that all events before it made."""
     kind = event["event"]
-    if kind in ("session", "close"):
+    if kind == "epoch":  # of 50 events 49 are these
+        if record := records.get(event["trial"]):
+            _apply_epoch(record, event)
+    elif kind in ("session", "close"):
         asked = set(event["asked"]) if kind == "session" else None
         for record in records.values():
             record.asked = record.asked if asked is None else record.number in asked
@@ -299,7 +341,7 @@ def apply(records: dict[int, Record], event: dict[str, Any]) -> None:
             record.spared = known.spared
             record.state, record.end = ("interrupted", {}) if known.state == "finished" else (known.state, known.end)
         records[record.number] = record
-    elif kind in ("start", "epoch", "end", "retry", "spared") and event["trial"] in records:
+    elif kind in ("start", "end", "retry", "spared") and event["trial"] in records:
         record = records[event["trial"]]
         if kind == "start":
             record.state, record.end = "running", {}
@@ -308,15 +350,21 @@ def apply(records: dict[int, Record], event: dict[str, Any]) -> None:
             record.spared = event
         elif kind == "retry":
             record.state, record.end = "interrupted", {}
+            record.found.clear()
             for epoch in [epoch for epoch in record.epochs if epoch > event["epoch"]]:
                 del record.epochs[epoch], record.epoch_times[epoch]
-        elif kind == "epoch":
-            record.epochs.setdefault(event["epoch"], numbers(event["metrics"]))
-            record.epoch_times.setdefault(event["epoch"], event["time"])
-            if record.starts:  # the worker says where it is with its first epoch
-                record.starts[-1] |= {key: event[key] for key in PLACE if key in event}
         else:
             record.state, record.end = event["state"], event
+
+
+def _apply_epoch(record: Record, event: dict[str, Any]) -> None:
+    epoch = event["epoch"]
+    if epoch not in record.epochs:
+        record.epochs[epoch] = numbers(event["metrics"])
+        record.epoch_times[epoch] = event["time"]
+        record.found.clear()
+    if "host" in event and record.starts:  # the worker says where it is with its first epoch
+        record.starts[-1] |= {key: event[key] for key in PLACE if key in event}
 
 
 def find_run(path: Path | None, root: Path) -> RunDir:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 FINAL_STATES = ("finished", "stopped", "diverged", "failed", "oom", "killed")
@@ -13,12 +14,19 @@ PUBLISHED = ("report", "where", "quantity", "value", "unit", "definition", "prov
 """Columns of a file of published numbers; `quantity` and `value` have to be there. README and cae/report say what each means."""
 
 
+REAL = (int, float)
+
+NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_NAMES: dict[tuple[str, ...], tuple[str, ...]] = {}
+"""Names of metrics, each set of them once: half a million epochs would hold as many copies."""
+
+
 def _count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**53  # NaN and infinity are none
+    return isinstance(value, REAL) and not isinstance(value, bool) and abs(value) < 2**53  # NaN and infinity are none
 
 
 def _table(value: Any) -> bool:
@@ -37,7 +45,7 @@ SHAPES: dict[str, Callable[[Any], bool]] = {
     "sizes": lambda value: isinstance(value, dict) and all(_number(size) or isinstance(size, list) for size in value.values()),
     "tables": lambda value: isinstance(value, dict) and all(map(_table, value.values())),
     **dict.fromkeys(("axes", "metrics"), lambda value: isinstance(value, dict)),
-    **dict.fromkeys(("hash", "reason", "error", "host", "device"), lambda value: isinstance(value, str)),
+    **dict.fromkeys(("hash", "reason", "error", "host", "device", "gpu_ids"), lambda value: isinstance(value, str)),
 }  # fmt: skip
 """What the fields of events look like, where they are there."""
 FIELDS = {
@@ -46,6 +54,7 @@ FIELDS = {
     "spared": ("trial", "reason", "rung"), "alone": ("trial",), "close": (),
 }  # fmt: skip
 """What an event of each kind has to have; `time` too."""
+PLAIN_EPOCH = {"event", "time", *FIELDS["epoch"]}
 
 
 def _rows(value: Any) -> bool:
@@ -113,6 +122,26 @@ SWEEP: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 def is_event(event: Any) -> bool:
     """Whether it is an event as a journal has them."""
+    if isinstance(event, dict) and event.get("event") == "epoch" and event.keys() == PLAIN_EPOCH:  # nearly all are: no loop for them
+        return _count(event["trial"]) and _count(event["epoch"]) and _number(event["time"]) and isinstance(event["metrics"], dict)
     if not isinstance(event, dict) or not isinstance(kind := event.get("event"), str) or kind not in FIELDS:
         return False
     return all(name in event for name in ("time", *FIELDS[kind])) and all(SHAPES[name](event[name]) for name in event if name in SHAPES)
+
+
+def finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics as they were before they were written: "NaN" and its kin are floats again."""
+    if set(map(type, metrics.values())) <= {int, float}:
+        names = tuple(metrics)
+        return dict(zip(_NAMES.setdefault(names, names), metrics.values(), strict=True))
+    return {name: value if isinstance(value, int | float) else NON_FINITE.get(str(value), math.nan) for name, value in metrics.items()}

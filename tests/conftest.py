@@ -64,6 +64,7 @@ def _workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def one_ray() -> Iterator[Any]:
     """The Ray that all tests in this process share: starting one takes longer than most tests."""
     os.environ["RAY_AUTH_MODE"] = "disabled"  # no token in the home folder of whoever runs the tests
+    os.environ |= {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests"}  # of a server that takes any: workers inherit them
     from cae.sweep.connect import Resources, local_ray
 
     with local_ray(Resources(cpus=2, gpus=2, cpus_per_trial=1, gpus_per_trial=0)):  # logical GPUs: Ray only counts them

@@ -24,15 +24,21 @@ MAY_IMPORT = {
     "files": set(),
     "shapes": set(),
     "rundir": {"errors", "files", "shapes"},
+    "storage": {"storage", "rundir", "errors", "files"},
     "trial": {"trial", "errors", "files"},
-    "sweep": {"sweep", "trial", "rundir", "errors"},
+    "sweep": {"sweep", "trial", "storage", "rundir", "errors"},
     "report": {"report", "rundir", "errors"},
-    "cli": {"cli", "report", "sweep", "trial", "rundir", "errors"},
+    "options": {"errors"},
+    "data_cli": {"options", "sweep", "trial"},
+    "cli": {"cli", "data_cli", "options", "report", "sweep", "trial", "storage", "rundir", "errors"},
+    "__main__": {"cli"},
     "words": {"sweep", "trial"},
 }
 """The edges of DESIGN.md, section 1. `words` is cae/__init__.py, which hands out the rooms' names and imports none by itself."""
 
-ONLY_IN = {"ray": {"sweep"}, "torch": {"trial", "sweep"}, "pandas": {"report"}, "plotly": {"report"}, "typer": {"cli"}}
+ONLY_IN = {"ray": {"sweep"}, "torch": {"trial", "sweep"}, "pandas": {"report"}, "plotly": {"report"},
+           "typer": {"cli", "data_cli", "options"},
+           "pyarrow": {"storage"}}  # fmt: skip
 """Which rooms may name a library at all."""
 
 
@@ -98,6 +104,11 @@ def test_the_command_line_and_the_package_import_nothing_heavy() -> None:
     loaded = loaded_by("import cae, cae.cli, cae.rundir")
     assert not loaded & {"torch", "ray", "pandas", "plotly", "numpy", "scipy", "sklearn", "pydantic"}
     assert not {name for name in loaded if name.startswith(("cae.trial", "cae.sweep", "cae.report"))}
+
+
+def test_what_only_reads_a_run_loads_neither_torch_nor_ray() -> None:
+    """`status`, `best --quiet` and `list`: as long as they export nothing, they answer at once."""
+    assert not loaded_by("import cae.sweep.listing") & {"ray", "torch", "pandas"}
 
 
 def test_the_report_loads_neither_torch_nor_ray_by_way_of_another_library() -> None:

@@ -24,6 +24,7 @@ from cae.rundir import (
     Record,
     RunDir,
     RunError,
+    apply,
     direction,
     find_runs,
     fold,
@@ -138,6 +139,30 @@ def test_a_torn_last_line_is_passed_over_and_what_comes_after_it_is_read(torn: b
     assert list(run.events())[: len(before)] == before
     assert [event["event"] for event in run.events()][len(before) :] == ["session", "start", "epoch"]
     assert sorted(run.records()[1].epochs) == [1, 2]
+
+
+def test_the_events_of_some_epochs_are_those_of_all_that_are_of_these(run: RunDir) -> None:
+    """The lines of the others are not even understood; spaces, and a number that only begins alike, do not confuse."""
+    write(run, session(1), trial(epochs=40), start(), *(epoch(count, loss=1 / count) for count in (1, 2, 3, 13, 31)))
+    with run.journal.open("a") as journal:
+        print(json.dumps(epoch(9) | {"time": 3.0}), file=journal)  # with a space after each colon
+        print('{"event":"epoch","epoch":1,', file=journal)
+    for chosen in ({1, 3, 9}, {13}, set()):
+        expected = [event for event in run.events() if event["event"] == "epoch" and event["epoch"] in chosen]
+        assert [event for event in run.events(epochs=chosen) if event["event"] == "epoch"] == expected
+        assert len(expected) == len(chosen)
+
+
+def test_the_best_epoch_is_found_anew_when_epochs_come_and_go() -> None:
+    life = [session(1), trial(epochs=9), start(), epoch(1, loss=3.0), epoch(2, loss=1.0)]
+    records = fold(life, running=True)
+    assert records[1].best("val_loss", "min") == (2, 1.0)
+    assert records[1].mean("val_loss") == 2.0
+    for event in ({"event": "retry", "time": 5.0, "trial": 1, "epoch": 1}, start(epoch=1), epoch(2, loss=2.0)):
+        apply(records, event)
+    assert records[1].best("val_loss", "min") == (2, 2.0)
+    assert records[1].mean("val_loss") == 2.5
+    assert records[1].best("val_loss", "max") == (1, 3.0)
 
 
 def test_a_line_that_lacks_only_its_end_of_line_counts_once(run: RunDir) -> None:

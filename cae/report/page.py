@@ -47,9 +47,15 @@ def build_joined(runs: list[RunDir], out: Path) -> Path:
     return _write(tables.read(runs), RunDir(out))
 
 
-def build_all(runs: list[RunDir], out: Path | None) -> Path:
-    """The page of one run in its folder, of several in `out`."""
-    return build(runs[0]) if len(runs) == 1 else build_joined(runs, out or Path("runs/joined"))
+def build_all(runs: list[RunDir], out: Path | None = None) -> Path:
+    """The page of one run in its folder, and where else the run is kept; of several in `out` (default: runs/joined)."""
+    for run in runs:
+        run.fetch("samples.npz", "galleries.npz")
+    if len(runs) > 1:
+        return build_joined(runs, out or Path("runs/joined"))
+    built = build(runs[0])
+    runs[0].publish(runs[0].trials_csv, runs[0].epochs_csv, runs[0].verdicts_json, runs[0].report_html)
+    return built
 
 
 def _write(results: tables.Results, folder: RunDir) -> Path:

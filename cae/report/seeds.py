@@ -78,8 +78,7 @@ def _folded(results: Results, sign: int) -> pd.DataFrame:
     table["label"] = pd.Series([results.labels[trials[0]] for trials in members], dtype=object)
     whole = table["n"] == table["asked"]
     table["why"] = [
-        "" if all_ else f"{row.n} of {words.plural(row.asked, 'seed')} finished"
-        for all_, row in zip(whole, table.itertuples(), strict=True)
+        "" if all_ else f"{row.n} of {words.plural(row.asked, 'seed')} finished" for all_, row in zip(whole, words.rows(table), strict=True)
     ]
     table["out"] = ~whole
     table = table.sort_values(["out", "mean"], kind="stable", ignore_index=True)
@@ -87,7 +86,7 @@ def _folded(results: Results, sign: int) -> pd.DataFrame:
     several = table["n"] > 1
     ends = [
         around(row.mean, row.error, row.n - 1) if more else (math.nan, math.nan)
-        for more, row in zip(several, table.itertuples(index=False), strict=True)
+        for more, row in zip(several, words.rows(table), strict=True)
     ]
     table[["low", "high"]] = pd.DataFrame(ends, columns=["low", "high"], index=table.index, dtype=float)
     table[["gap", "gap_low", "gap_high", "chance"]] = math.nan

@@ -37,6 +37,8 @@ class Page:
 
     def newest(self) -> Page:
         with self.lock:  # two tabs ask at once
+            for run in self.runs:
+                run.refresh()
             now = [(run.journal.stat().st_size if run.journal.exists() else 0, run.in_use()) for run in self.runs]
             if not self.content or (now != self.seen and self.clock() >= self.rests_until):
                 began = self.clock()

@@ -56,6 +56,11 @@ def listed(items: Iterable[str], most: int = 6) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
 
 
+def rows(frame: pd.DataFrame) -> list[Any]:
+    """The rows of a table, with its columns as attributes and `Index`."""
+    return list(frame.itertuples())
+
+
 def short(text: str, most: int = 40) -> str:
     """Text cut to `most` characters, the cut marked by an ellipsis."""
     text = " ".join(text.split())

@@ -6,6 +6,7 @@ restore, fills lower rungs with the values of later epochs, lets NaN pass, and l
 
 from __future__ import annotations
 
+import itertools
 import math
 from bisect import insort
 from collections.abc import Collection, Iterable, Mapping
@@ -116,9 +117,17 @@ class JournaledASHA(ASHAScheduler):
         self.rungs, self.metric_name = rungs, metric
         self.stops: dict[int, Stop] = {}
         self.controller: TuneController | None = None
+        self.turns: dict[str, int] = {}
+        self.counter = itertools.count()
 
-    def on_trial_add(self, tune_controller: TuneController, trial: RayTrial) -> None:  # noqa: ARG002
+    def on_trial_add(self, tune_controller: TuneController, trial: RayTrial) -> None:
         self.controller = tune_controller  # the one handle by which a single trial can be ended from outside
+        self.turns[trial.trial_id] = next(self.counter)  # one that is taken up again comes last
+
+    def choose_trial_to_run(self, tune_controller: TuneController) -> RayTrial | None:
+        """The first that waits. Ray's own looks through all trials of the sweep, those that have ended too, each time."""
+        waiting = [trial for trial in tune_controller.get_live_trials() if trial.status == RayTrial.PENDING]
+        return min(waiting, key=lambda trial: self.turns[trial.trial_id], default=None)
 
     def on_trial_result(self, tune_controller: TuneController, trial: RayTrial, result: dict[str, Any]) -> str:  # noqa: ARG002
         number = trial.config["number"]

@@ -1,17 +1,15 @@
-"""The best trials of a run, and how one becomes an exported model."""
+"""How the best trial of a run becomes an exported model."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from cae.errors import UserError
-from cae.rundir import Record, RunDir, direction
+from cae.rundir import RunDir
+from cae.sweep.ranking import Ranked
 from cae.sweep.retention import KEPT_STOPPED
 from cae.sweep.spec import from_config
 from cae.trial import checkpoint
@@ -26,43 +24,13 @@ TOLERANCE = 1e-6
 """How far a re-evaluated metric may be from the journal's, absolutely for values below 1 and relatively above."""
 
 
-@dataclass(frozen=True)
-class Ranked:
-    """A trial in a ranking: its value of the asked metric at its best epoch, which is the one whose weights are kept."""
-
-    record: Record
-    epoch: int
-    value: float
-
-
-def ranking(records: Iterable[Record], sweep: dict[str, Any], metric: str, mode: str | None) -> list[Ranked]:
-    """The trials in their order by `metric`, the best first. Raises UserError for a metric that no trial has.
-
-    The value is always the one of the epoch whose weights are kept: the best by the sweep's own metric.
-    """
-    records = list(records)
-    mode = mode or (sweep["mode"] if metric == sweep["metric"] else direction(metric) or "min")
-    ranked, names = [], set()
-    for record in records:
-        if not (best := record.best(sweep["metric"], sweep["mode"])):
-            continue
-        known = record.epochs[best[0]] | {name: value for name, value in record.end.get("metrics", {}).items() if isinstance(value, float)}
-        names |= set(known)
-        if math.isfinite(known.get(metric, math.nan)):
-            ranked.append(Ranked(record, best[0], known[metric]))
-    if not ranked:
-        there = f"no trial has it; there are {', '.join(sorted(names))}" if names else "no trial has finished an epoch"
-        raise UserError(f"--metric {metric}: {there}")
-    sign = 1 if mode == "min" else -1
-    return sorted(ranked, key=lambda one: (sign * one.value, one.record.number))
-
-
 def export(run: RunDir, ranked: Ranked, folder: Path, data_folders: Sequence[Path]) -> tuple[int, dict[str, float]]:
     """Writes a trial's best weights as a model, once they have given the journal's own numbers again on the validation
     images. Returns their epoch and those numbers. Raises UserError, and writes nothing, where they do not or cannot be had."""
     record = ranked.record
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"-o {folder} is there already: choose a folder that is new or empty")
+    run.fetch(checkpoint.BEST, number=record.number)
     try:
         saved = checkpoint.load(run.trial(record.number) / checkpoint.BEST)
     except FileNotFoundError as error:

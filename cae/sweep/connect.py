@@ -1,4 +1,4 @@
-"""Where trials run: this machine's Ray, how it is cut into slots, and what it is called in a journal."""
+"""Where trials run: this machine's Ray or a cluster's, how it is cut into slots, and what it is called in a journal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -39,34 +39,65 @@ class Resources:
     gpus: int
     cpus_per_trial: float
     gpus_per_trial: float
+    nodes: tuple[tuple[float, float], ...] = ()
+    """CPUs and GPUs of each host of a cluster; none: all are on this machine."""
+    device: str = ""
+    """What the trials run on, in words, where a cluster has been asked."""
 
     @property
     def slots(self) -> int:
         """How many trials run at a time."""
-        by_cpu = int(self.cpus / self.cpus_per_trial)
+        on_hosts = sum(self._slots(cpus, gpus) for cpus, gpus in self.nodes or [(self.cpus, self.gpus)])
+        return min(on_hosts, self._slots(float("inf"), self.gpus)) if self.gpus_per_trial else on_hosts
+
+    def _slots(self, cpus: float, gpus: float) -> int:
+        """Of one host. A trial's share of a GPU is of one; a trial of several has them on one host."""
         if not self.gpus_per_trial:
-            return by_cpu
+            return int(cpus / self.cpus_per_trial)
         whole = self.gpus_per_trial >= 1
-        by_gpu = self.gpus // int(self.gpus_per_trial) if whole else self.gpus * int(1 / self.gpus_per_trial)
-        return min(by_cpu, by_gpu)
+        by_gpu = int(gpus) // int(self.gpus_per_trial) if whole else int(gpus) * int(1 / self.gpus_per_trial)
+        return min(by_gpu, int(cpus / self.cpus_per_trial) if cpus < float("inf") else by_gpu)
 
 
 def local_resources(gpus: int | None, gpus_per_trial: float | None, cpus_per_trial: float) -> Resources:
     """This machine, as the options cut it. Raises ConfigError with every option that it cannot fulfil."""
-    there, cpus, mistakes = torch.cuda.device_count(), _cpus(), []
+    there = torch.cuda.device_count()
+    said = f"this machine has {there} that torch can use ({_why_no_gpu()})"
+    use, share = shares(gpus, gpus_per_trial, there, said, cpus_per_trial, _cpus(), f"this machine has {_cpus()}")
+    return Resources(_cpus(), use, cpus_per_trial, share)
+
+
+def nodes() -> tuple[tuple[float, float], ...]:
+    """CPUs and GPUs of each host of the cluster that is there now."""
+    import ray
+
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return tuple(sorted((float(node.get("CPU", 0)), float(node.get("GPU", 0))) for node in alive))
+
+
+def slots_now(resources: Resources) -> int:
+    """How many trials run at a time on the hosts that a cluster has now: some have joined, or left."""
+    return replace(resources, nodes=nodes()).slots
+
+
+def shares(
+    gpus: int | None, gpus_per_trial: float | None, there: int, have: str, cpus_per_trial: float, most_cpus: float, have_cpus: str
+) -> tuple[int, float]:
+    """GPUs to use, and the share of each trial. Raises ConfigError with every option that cannot be fulfilled."""
     use = there if gpus is None else gpus
     share = gpus_per_trial if gpus_per_trial is not None else float(use > 0)
+    mistakes = []
     if use > there:
-        mistakes.append(f"--gpus {use}: this machine has {there} that torch can use ({_why_no_gpu()})")
+        mistakes.append(f"--gpus {use}: {have}")
     if share > use:
         mistakes.append(f"--gpus-per-trial {share:g} is more than the {use} GPUs of this run")
     if share > 1 and share != int(share):
         mistakes.append(f"--gpus-per-trial {share:g}: a share of one GPU (0.5) or a whole number of them")
-    if not 0 < cpus_per_trial <= cpus:
-        mistakes.append(f"--cpus-per-trial {cpus_per_trial:g}: this machine has {cpus}")
+    if not 0 < cpus_per_trial <= most_cpus:
+        mistakes.append(f"--cpus-per-trial {cpus_per_trial:g}: {have_cpus}")
     if mistakes:
         raise ConfigError(mistakes)
-    return Resources(cpus, use, cpus_per_trial, share)
+    return use, share
 
 
 @contextlib.contextmanager
@@ -77,8 +108,7 @@ def local_ray(resources: Resources) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it repeats what the journal says of each trial
+    quiet()
     try:
         ray.init(
             address="local",
@@ -98,6 +128,15 @@ def local_ray(resources: Resources) -> Iterator[None]:
         ray.shutdown()
 
 
+def first_line(error: BaseException) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def quiet() -> None:
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it repeats what the journal says of each trial
+
+
 def _cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -110,6 +149,8 @@ def _why_no_gpu() -> str:
 
 def device_name(resources: Resources) -> str:
     """What the trials run on, in words."""
+    if resources.device:
+        return resources.device
     if resources.gpus and torch.cuda.is_available():
         return f"{resources.gpus} x {torch.cuda.get_device_name(0)}"
     return f"cpu: {resources.cpus} x {_cpu_model()}"

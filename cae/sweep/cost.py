@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from cae.sweep.connect import Resources
-from cae.sweep.plan import Plan, PlannedTrial, dataset_key
-from cae.sweep.progress import predict
+from cae.sweep.plan import Plan, PlannedTrial
+from cae.sweep.progress import line
 from cae.trial.networks import build
 
 PROBES = 3
@@ -43,7 +43,8 @@ def _estimate(plan: Plan, resources: Resources) -> Cost:
     by_work = sorted(plan.trials, key=lambda planned: planned.sizes["megaflops"])
     chosen = {by_work[round(index * (len(by_work) - 1) / (PROBES - 1))].number for index in range(PROBES)} if by_work else set()
     measured = [(p.sizes["megaflops"], _seconds_per_image(p, resources)) for p in by_work if p.number in chosen]
-    per_epoch = [predict(measured, planned.sizes["megaflops"]) * _images(plan, planned) for planned in plan.trials]
+    seconds_of = line(measured)
+    per_epoch = [seconds_of(planned.sizes["megaflops"]) * _images(planned) for planned in plan.trials]
     whole = stopped = 0.0
     for planned, seconds in zip(plan.trials, per_epoch, strict=True):
         if not planned.finished:
@@ -64,10 +65,9 @@ def _expected_epochs(plan: Plan, epochs: int) -> float:
     return expected + alive * (epochs - before)
 
 
-def _images(plan: Plan, planned: PlannedTrial) -> float:
+def _images(planned: PlannedTrial) -> float:
     """Images of an epoch, in training images: a validation image costs a forward pass, a third of a training step."""
-    images = plan.images[dataset_key(planned.trial.dataset)]
-    return len(images.train.pixels) + len(images.val.pixels) / 3
+    return float(planned.sizes["train_images"] + planned.sizes["val_images"] / 3)
 
 
 def _seconds_per_image(planned: PlannedTrial, resources: Resources) -> float:

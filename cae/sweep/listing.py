@@ -15,6 +15,7 @@ from rich.table import Table
 
 from cae.rundir import FINAL_STATES, RunDir, RunError, find_runs, write_whole
 from cae.sweep.progress import axes_shown, duration, progress, shown
+from cae.sweep.ranking import ranking
 
 if TYPE_CHECKING:  # torch comes with them, and `status` has to be quick
     from cae.sweep.connect import Resources
@@ -24,13 +25,12 @@ PIPE_WIDTH = 160
 """Of a table that goes to no terminal: wide enough that nothing is cut."""
 MOST_COLUMNS = 7
 """Axes beyond these share one column."""
-CHECKPOINT_COPIES = 3 * 2 + 1
-"""Sizes of a network that a trial may hold: last and previous with two moments of the optimizer each, and best."""
 
 
 def show_plan(prepared: Prepared, resources: Resources, file: Path | None) -> None:
     """Prints a plan; `file` takes the list as CSV."""
     from cae.sweep.cost import estimate
+    from cae.sweep.retention import disk
 
     plan = prepared.plan
     console = Console() if Console().is_terminal else Console(width=PIPE_WIDTH)
@@ -78,9 +78,9 @@ def show_plan(prepared: Prepared, resources: Resources, file: Path | None) -> No
         + (f" ({duration(costs.seconds_without_stopping)} without early stopping)" if plan.rungs else "")
         + f", from {costs.probed} networks timed here for a moment; expect a factor of two either way"
     )
-    disk = sum(4 * CHECKPOINT_COPIES * planned.sizes["parameters"] + 200_000 for planned in plan.remaining)
+    needed = disk(plan, resources.slots)
     free = shutil.disk_usage(_existing(prepared.run.path)).free
-    console.print(f"disk: up to {disk / 1e6:,.0f} MB in {escape(str(prepared.run.path))} ({free / 1e9:,.0f} GB free)", highlight=False)
+    console.print(f"disk: up to {needed / 1e6:,.0f} MB in {escape(str(prepared.run))} ({free / 1e9:,.0f} GB free)", highlight=False)
     if file:
         columns = list(dict.fromkeys(key for row in rows for key in row))
         text = io.StringIO()
@@ -103,7 +103,7 @@ def status(run: RunDir) -> dict[str, Any]:
     best = dict(zip(("trial", "epoch", "value"), now.best, strict=True)) if now.best else None
     failures = {record.number: record.end.get("reason", "") for record in records.values() if record.state in ("failed", "oom")}
     return {
-        "run": str(run.path), "title": sweep["title"], "running": run.in_use(), "trials": now.asked, "ended": now.ended,
+        "run": str(run), "title": sweep["title"], "running": run.in_use(), "trials": now.asked, "ended": now.ended,
         "states": now.counts, "metric": sweep["metric"], "best": best, "seconds_left": now.seconds_left, "failures": failures,
     }  # fmt: skip
 
@@ -122,8 +122,6 @@ def status_text(stands: dict[str, Any]) -> str:
 
 def show_best(run: RunDir, metric: str, mode: str | None, top: int, out: Path | None, data_dir: Path | None, *, quiet: bool) -> None:
     """Prints the best trials, and exports them where `out` is given (each into a folder of its own where they are several)."""
-    from cae.sweep.best import export, ranking
-
     sweep = run.read_sweep()
     metric = metric or sweep["metric"]
     ranked = ranking(run.records().values(), sweep, metric, mode)[:top]
@@ -131,6 +129,7 @@ def show_best(run: RunDir, metric: str, mode: str | None, top: int, out: Path | 
         number = one.record.number
         place = run.trial(number) / "best.safetensors"
         if out:
+            from cae.sweep.best import export
             from cae.trial.datasets import data_folders
 
             place = out if top == 1 else out / f"{number:04d}"
@@ -194,7 +193,8 @@ def trial_log(run: RunDir, number: int) -> str:
     """A trial's log, why it ended, and its traceback."""
     records = run.records()
     if number not in records:
-        raise RunError(f"trial {number} is not in {run.path}: it has {min(records, default=0)} to {max(records, default=0)}")
+        raise RunError(f"trial {number} is not in {run}: it has {min(records, default=0)} to {max(records, default=0)}")
+    run.fetch("log.txt", number=number)
     record, log = records[number], run.trial(number) / "log.txt"
     parts = [log.read_text().rstrip() if log.exists() else "nothing was printed"]
     parts.append(f"{record.state}: {record.end['reason']}" if record.end else record.state)
@@ -204,18 +204,18 @@ def trial_log(run: RunDir, number: int) -> str:
 
 def request_stop(run: RunDir) -> str:
     if not run.in_use():
-        raise RunError(f"{run.path} is not running: there is nothing to stop")
-    write_whole(run.stop_request, "")
-    return f"{run.path} was asked to stop; the same `cae-sweep run` goes on with it"
+        raise RunError(f"{run} is not running: there is nothing to stop")
+    run.request("stop")
+    return f"{run} was asked to stop; the same `cae-sweep run` goes on with it"
 
 
 def request_kill(run: RunDir, number: int) -> str:
     if not run.in_use():
-        raise RunError(f"{run.path} is not running: there is nothing to kill")
+        raise RunError(f"{run} is not running: there is nothing to kill")
     record = run.records().get(number)
     if not record:
-        raise RunError(f"trial {number} is not in {run.path}")
+        raise RunError(f"trial {number} is not in {run}")
     if record.state in FINAL_STATES or not record.asked:
         raise RunError(f"trial {number} has ended already: {record.state}")
-    write_whole(run.kill_request(number), "")
-    return f"trial {number} of {run.path} was asked to end"
+    run.request(run.kill_request(number).name)
+    return f"trial {number} of {run} was asked to end"

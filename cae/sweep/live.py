@@ -14,17 +14,18 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cae.rundir import Record, apply
+from cae.rundir import Record
 from cae.sweep.progress import Progress, axes_shown, duration, progress, shown
 
 RUNNING_SHOWN, ENDED_SHOWN = 12, 8
 LINE_SECONDS = 30
 """Without a terminal, a line at least so often."""
+MANY, SHARE = 500, 50
 MARKS = {"finished": "green", "stopped": "yellow", "diverged": "magenta", "failed": "red", "oom": "red", "killed": "red"}
 
 
 class LiveTable:
-    """Shows a run's events as they come. Use it as a context; call it with each event."""
+    """Shows a run's events as they come. Use it as a context; call it with each event, once it is in the records."""
 
     def __init__(
         self, title: str, records: dict[int, Record], *, metric: str, mode: str, slots: int, console: Console, quiet: bool
@@ -34,6 +35,8 @@ class LiveTable:
         self.ended: deque[str] = deque(maxlen=ENDED_SHOWN)
         self.started = self.told = time.monotonic()
         self.live: Live | None = None
+        self.now: Progress | None = None
+        self.look_again = 0.0
 
     def __enter__(self) -> Self:
         if not self.quiet and self.console.is_terminal:
@@ -47,8 +50,6 @@ class LiveTable:
             self.live = None
 
     def __call__(self, event: dict[str, Any]) -> None:
-        if event:
-            apply(self.records, event)
         if self.quiet:
             return
         if event.get("event") == "end":
@@ -62,7 +63,13 @@ class LiveTable:
             self.console.print(self._summary(), soft_wrap=True, highlight=False)
 
     def _progress(self) -> Progress:
-        return progress([record for record in self.records.values() if record.asked], self.metric, self.mode, self.slots)
+        """How all stands. Of MANY trials it is found anew only as often as takes 1/SHARE of the time, and not for each event."""
+        started = time.monotonic()
+        if not self.now or len(self.records) < MANY or started > self.look_again:
+            self.now = progress([record for record in self.records.values() if record.asked], self.metric, self.mode, self.slots)
+            ended = time.monotonic()
+            self.look_again = ended + SHARE * (ended - started)
+        return self.now
 
     def _summary(self) -> str:
         now = self._progress()

@@ -82,6 +82,11 @@ def dataset_key(dataset: Dataset) -> str:
     return json.dumps([dataset.name, dataset.parameters()], sort_keys=True)
 
 
+def counts(images: Images) -> dict[str, int]:
+    """How many images an epoch takes: a data set's own parameters may only say "all"."""
+    return {"train_images": len(images.train.pixels), "val_images": len(images.val.pixels)}
+
+
 def make_plan(
     sweep: Sweep,
     load: LoadImages,
@@ -118,9 +123,10 @@ def make_plan(
         if key not in images:
             images[key] = load(trial.dataset)
     fingerprints = (fingerprint_of(trial, lambda dataset: images[dataset_key(dataset)].fingerprint) for trial, _, _ in built)
-    hashed = [(fingerprint, *one, size) for fingerprint, one, size in zip(fingerprints, built, sizes, strict=True)]
+    counted = (size | counts(images[dataset_key(trial.dataset)]) for (trial, _, _), size in zip(built, sizes, strict=True))
+    hashed = [(fingerprint, *one, size) for fingerprint, one, size in zip(fingerprints, built, counted, strict=True)]
     trials = _number(hashed, records or {}, retry)
-    full, here = sweep.base.flat(), asked[0][0].flat()
+    full, here = ({"precision": trial.precision} | trial.flat() for trial in (sweep.base, asked[0][0]))
     changed = [key for key in here | full if here.get(key) != full.get(key) and any(_within(key, name) for name in chosen)]
     overrides = {key: {"full": _told(full.get(key, "no such")), "here": _told(here.get(key, "no such"))} for key in changed}
     return Plan(sweep, trials, images, _axes(sweep, chosen), overrides, space_size, duplicates)
@@ -182,6 +188,8 @@ def _build(sweep: Sweep, points: list[dict[str, Any]], chosen: Mapping[str, Any]
 
 def _with_needed(asked: list[tuple[Trial, dict[str, Any]]]) -> list[tuple[Trial, dict[str, Any], bool]]:
     """The trials asked for, and before them those that they need and nobody asks for, each once, with a mark."""
+    if not any(trial.needed() for trial, _ in asked):
+        return [(trial, axes, False) for trial, axes in asked]
     known = {json.dumps(trial.flat(), sort_keys=True) for trial, _ in asked}
     needed: list[tuple[Trial, dict[str, Any], bool]] = []
 
@@ -252,6 +260,7 @@ def _number(
     left = {key: record for key, record in by_hash.items() if key not in asked}
     lengths = sorted({record.config["epochs"] for record in left.values()}, reverse=True)
     planned: list[PlannedTrial] = []
+    wanted = {repr(one) for _, trial, *_ in hashed for one in trial.needed().values()}
     numbers: dict[str, int] = {}
     next_number = max(records, default=0) + 1
     for key, (fingerprint, trial, axes, needed, sizes) in zip(keys, hashed, strict=True):
@@ -264,7 +273,8 @@ def _number(
         number = record.number if record else next_number
         needs = {name: numbers[repr(one)] for name, one in trial.needed().items()}
         planned.append(PlannedTrial(number, key, trial, axes, sizes, needs, needed, record, again))
-        numbers[repr(trial)] = number
+        if wanted:
+            numbers[repr(trial)] = number
         next_number += record is None
     return planned
 

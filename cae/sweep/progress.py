@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,37 +50,42 @@ def _seconds_left(records: list[Record], slots: int) -> float | None:
     left = [record for record in records if record.state in ("running", "pending", "interrupted")]
     if not times or not left:
         return None
+    seconds_of = line(times)
     ended = [len(record.epochs) / record.config["epochs"] for record in records if record.state in ("finished", "stopped")]
     share = float(np.mean(ended)) if ended else 1.0
     seconds = []
     for record in left:
         epochs = record.config["epochs"]
         expected = max(epochs * share if record.state == "pending" else epochs, len(record.epochs) + 1)
-        seconds.append(max(expected - len(record.epochs), 0) * predict(times, work(record)))
+        seconds.append(max(expected - len(record.epochs), 0) * seconds_of(work(record)))
     return float(max(sum(seconds) / slots, *seconds))  # one trial does not train in two slots
 
 
 def measured(records: Iterable[Record]) -> list[tuple[float, float]]:
     """The work of an epoch, and the seconds it took in the mean, of each trial that has some."""
-    found = (
-        (record, [row["seconds"] for row in record.epochs.values() if math.isfinite(row.get("seconds", math.nan))]) for record in records
-    )
-    return [(work(record), float(np.mean(seconds))) for record, seconds in found if seconds]
+    found = ((record, record.mean("seconds")) for record in records)
+    return [(work(record), seconds) for record, seconds in found if seconds is not None]
 
 
 def work(record: Record) -> float:
-    """Of an epoch: proportional to its floating-point operations."""
-    images, flops = record.config.get("dataset.train_images"), record.sizes.get("megaflops")
-    return float(flops if isinstance(flops, int | float) else 1) * float(images if isinstance(images, int | float) and images else 1)
+    """Of an epoch: proportional to its floating-point operations, of which a validation image costs a third."""
+    flops, train, val = (record.sizes.get(name, default) for name, default in (("megaflops", 1), ("train_images", 1), ("val_images", 0)))
+    return float(flops) * (float(train) + float(val) / 3)
 
 
 def predict(measured: list[tuple[float, float]], work: float) -> float:
-    """Seconds for some work, from measured (work, seconds): a line through them, never below the quickest measured half."""
+    """Seconds for some work, from measured (work, seconds)."""
+    return line(measured)(work)
+
+
+def line(measured: list[tuple[float, float]]) -> Callable[[float], float]:
+    """Seconds by work: a line through what was measured, never below half of the quickest."""
     works, seconds = np.array(measured).T
+    least, mean, mean_work = float(seconds.min()), float(seconds.mean()), float(works.mean())
     if len(set(works)) < 3:
-        return float(seconds.mean() * (work / works.mean() if works.mean() else 1))
-    slope, start = np.polyfit(works, seconds, 1)
-    return float(max(start + slope * work, seconds.min() / 2))
+        return lambda work: mean * (work / mean_work if mean_work else 1)
+    slope, start = map(float, np.polyfit(works, seconds, 1))
+    return lambda work: max(start + slope * work, least / 2)
 
 
 def duration(seconds: float | None) -> str:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cae.rundir import FINAL_STATES, Journal, Record, RunDir, RunError, apply
+from cae.rundir import FINAL_STATES, PLACE, Journal, Record, RunDir, RunError, apply
 from cae.sweep.asha import JournaledASHA, Stop
 from cae.sweep.guard import Guard
 from cae.sweep.plan import Plan
 from cae.sweep.retention import let_go
+from cae.sweep.turns import Turns
 
 import ray  # isort: skip
 from ray import tune  # isort: skip
 from ray.tune.experiment import Trial as RayTrial  # isort: skip
 from ray.tune.stopper import Stopper  # isort: skip
 
-POLL_SECONDS = 0.5
+POLL_SECONDS, COUNT_SECONDS = 0.5, 5.0
+RESTARTS = 3
+"""How often in a row a trial is taken up again after its worker's process died; one more finished epoch ends the row."""
 
 Watcher = Callable[[dict[str, Any]], None]
 """Is shown every event as it is written, and an empty one from time to time."""
@@ -34,6 +38,12 @@ class Recorder(tune.Callback, Stopper):
         self.scheduler, self.watch, self.guard = scheduler, watch, guard
         self.stopping = ""
         self.slots = 1
+        self.turns = Turns((), 1)
+        self.capacity: Callable[[], int] | None = None
+        """Of a cluster, whose hosts come and go: how many slots it has now."""
+        self.counted = 0.0
+        self.deaths: Counter[int] = Counter()
+        """Workers that each trial lost since it last finished an epoch."""
         self.fatal: RunError | None = None
         self.ended_here: set[int] = set()
         """Trials that were ended from here and not by their worker; Tune has to be told."""
@@ -96,8 +106,9 @@ class Recorder(tune.Callback, Stopper):
             return
         self.guard.sign(number)
         if "row" in result and result["epoch"] not in record.epochs:
-            place = {key: result[key] for key in ("host", "device", "worker")} if "host" not in record.starts[-1] else {}
+            place = {key: result[key] for key in PLACE if key in result} if "host" not in record.starts[-1] else {}
             self.write("epoch", trial=number, epoch=result["epoch"], metrics=result["row"], **place)
+            del self.deaths[number]
         self.spared(number)
         if stop := self.scheduler.stops.get(number):
             self.stopped(number, stop)
@@ -111,23 +122,30 @@ class Recorder(tune.Callback, Stopper):
             else:
                 self.end(number, state, reason, **end)
 
-    def on_trial_recover(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
-        self.guard.waits(trial.config["number"])  # its worker died; another takes it up when there is one
-
     def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
         number = trial.config["number"]
-        if self.records[number].state not in FINAL_STATES:
-            error = Path(trial.error_file).read_text() if trial.error_file and Path(trial.error_file).exists() else ""
-            if "OutOfMemoryError" in error:
-                self.out_of_memory(number, "out of memory: Ray ended its worker", error=error)
-            else:
-                self.end(number, "failed", "its worker was lost, and so was each that took it up again", error=error)
+        if self.records[number].state in FINAL_STATES:
+            return
+        error = Path(trial.error_file).read_text() if trial.error_file and Path(trial.error_file).exists() else ""
+        if "OutOfMemoryError" in error:
+            self.out_of_memory(number, "out of memory: Ray ended its worker", error=error)
+            return
+        self.deaths[number] += 1
+        if self.deaths[number] > RESTARTS:
+            reason = f"its worker was lost {self.deaths[number]} times in a row, without one more epoch"
+            self.end(number, "failed", reason, error=error)
+        else:
+            self.guard.waits(number)
+            self.turns.again(number)
 
     def on_step_end(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:  # noqa: ARG002
         if time.monotonic() - self.polled < POLL_SECONDS:
             return
         self.polled = time.monotonic()
         self.watch({})
+        if self.capacity and self.polled - self.counted > COUNT_SECONDS:
+            self.counted = self.polled
+            self.turns.slots = self.capacity()
         if self.run.stop_request.exists():
             self.stopping = "stopped by `cae-sweep stop`"
         for number in self.run.kill_requests():
@@ -135,7 +153,7 @@ class Recorder(tune.Callback, Stopper):
             if number in self.records and self.records[number].state not in FINAL_STATES:
                 self.end(number, "killed", "killed by `cae-sweep kill`")
                 self.ended_here.add(number)
-        self.stopping = self.stopping or self.guard.trouble()
+        self.stopping = self.stopping or self.guard.trouble() or (self.run.trouble and f"given up: {self.run.trouble}")
         hung = dict(self.guard.hung(self.records))
         for number, reason in hung.items():
             self.end(number, "failed", reason)
@@ -144,7 +162,7 @@ class Recorder(tune.Callback, Stopper):
             for trial in trials:  # those of Tune; it makes the others when their turn comes
                 number = trial.config["number"]
                 if number in hung and (actor := trial.temporary_state.ray_actor):
-                    ray.kill(actor)  # what hangs hears nothing else; Tune queues its trial again, and is told below, then
+                    ray.kill(actor)  # what hangs hears nothing else
                 elif number in self.ended_here and trial.status in (RayTrial.PENDING, RayTrial.RUNNING):
                     self.scheduler.controller.stop_trial(trial)
 

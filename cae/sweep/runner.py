@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -10,37 +11,42 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from cae.rundir import FINAL_STATES, Journal, RunDir, RunError
+from cae.rundir import FINAL_STATES, MEND, Journal, Record, RunDir, RunError
 from cae.sweep.asha import JournaledASHA, rungs_of
-from cae.sweep.connect import Resources, versions
-from cae.sweep.guard import DEFAULTS, Guard, Limits
+from cae.sweep.connect import Resources, slots_now, versions
+from cae.sweep.guard import DEFAULTS, FULL, Guard, Limits
+from cae.sweep.hosts import Demands
+from cae.sweep.lifeline import end_ray, watched
 from cae.sweep.plan import Plan, PlannedTrial, dataset_key
 from cae.sweep.recorder import Recorder, Watcher
+from cae.sweep.turns import Turns
 from cae.sweep.worker import Job, Worker
 
 from ray import tune  # isort: skip  # after connect, which sets what Ray reads when it is imported
+from ray.tune.execution import class_cache  # isort: skip
 from ray.tune.experiment import Trial as RayTrial  # isort: skip
 
-RESTARTS = 3
-"""How often a trial is taken up again after its worker's process died."""
+class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
+# Ray shows an actor's environment in its dashboard and logs: each host has credentials of its own
 
 
 def run_plan(
-    plan: Plan, run: RunDir, sweep_file: Path, resources: Resources, *, command: str, watch: Watcher, limits: Limits = DEFAULTS
-) -> str:
-    """Runs what the plan asks for and the journal does not hold yet. Hold the run's lock, and have Ray started.
+    plan: Plan, run: RunDir, records: dict[int, Record], sweep_file: Path, resources: Resources, *, command: str, watch: Watcher,
+    limits: Limits = DEFAULTS, demands: Demands | None = None,
+) -> str:  # fmt: skip
+    """Runs what the plan asks for and the journal does not hold yet. Hold the run's lock, and have Ray started. `records` are
+    the journal's, and are kept up to date. `sweep_file` is where a worker finds it; `demands` is what each host of a cluster has to have.
 
     Returns why it ended: `complete`, or the words for what interrupted it. Every finished epoch is in the journal or in its
     trial's checkpoint by then, and the same call goes on from there.
     """
     journal = Journal(run)
     try:
-        records = run.records()
         needed = {planned.number for planned in plan.trials if planned.needed}
         rungs = rungs_of(plan.sweep.scheduler, plan.rungs, plan.sweep.mode, needed, audited(plan))
-        decided = rungs.replay(run.events(), plan.sweep.metric)
+        decided = rungs.replay(run.events(epochs=rungs.values), plan.sweep.metric)
         scheduler = JournaledASHA(rungs, plan.sweep.metric, plan.sweep.mode)
         recorder = Recorder(run, plan, journal, records, scheduler, watch, Guard(limits, run.path))
         _open(recorder, resources, command)
@@ -49,8 +55,8 @@ def run_plan(
         for number, stop in decided.items():  # decided before a crash, but not carried out
             if records[number].state == "interrupted" and records[number].done == stop.rung:
                 recorder.stopped(number, stop)
-        with _signals(recorder):
-            _supervise(recorder, sweep_file, resources)
+        with _signals(recorder), watched(functools.partial(_ray_is_lost, recorder)):
+            _supervise(recorder, sweep_file, resources, demands)
         reason = recorder.stopping or "complete"
         journal.append("close", reason=reason)
         return reason
@@ -81,14 +87,14 @@ def _open(recorder: Recorder, resources: Resources, command: str) -> None:
             anew = known.state == "diverged"  # it would diverge again from where it stands
             recorder.write("retry", trial=known.number, epoch=0 if anew else known.done)
             if anew:
-                shutil.rmtree(run.trial(known.number), ignore_errors=True)
+                run.forget(known.number)
     cut = {"cpus": resources.cpus, "gpus": resources.gpus, "slots": resources.slots}
     asked = [planned.number for planned in plan.trials]
     place = {"host": socket.gethostname(), "pid": os.getpid(), "versions": versions()}
     recorder.write("session", asked=asked, command=command, **place, **cut)
 
 
-def _supervise(recorder: Recorder, sweep_file: Path, resources: Resources) -> None:
+def _supervise(recorder: Recorder, sweep_file: Path, resources: Resources, demands: Demands | None) -> None:
     """Ray ends a whole sweep for some failures of one trial (its out-of-memory kill of a running step is one): as long as
     there is progress, what is left is run again. Trials that ran out of memory beside others come last, one at a time."""
 
@@ -100,13 +106,16 @@ def _supervise(recorder: Recorder, sweep_file: Path, resources: Resources) -> No
         crowd = [planned for planned in remaining if planned.number not in recorder.alone]
         batch, before = crowd or remaining[:1], progress()
         recorder.slots = resources.slots if crowd else 1
+        recorder.capacity = functools.partial(slots_now, resources) if crowd and resources.nodes else None
         recorder.guard.heard.clear()  # whatever ran when Ray ended the sweep stands in the queue again
         try:
-            _fit(recorder, batch, sweep_file, resources)
+            _fit(recorder, batch, sweep_file, resources, demands)
             why = "Ray ended the sweep, and trials are left"
         except Exception as error:
             if recorder.fatal:
                 raise recorder.fatal from error
+            if isinstance(error, OSError) and error.errno in FULL:  # Tune keeps files of its own in the run's folder
+                raise RunError(f"{recorder.run.path}: {error.strerror}: {MEND}") from error
             if "OutOfMemoryError" in f"{type(error).__name__} {error}":
                 for planned in batch:
                     if recorder.records[planned.number].state == "running":
@@ -138,39 +147,44 @@ def _ready(recorder: Recorder) -> list[PlannedTrial]:
     return [planned for planned in left if all(records[number].state == "finished" for number in planned.needs.values())]
 
 
-def _fit(recorder: Recorder, remaining: list[PlannedTrial], sweep_file: Path, resources: Resources) -> None:
+def _fit(recorder: Recorder, remaining: list[PlannedTrial], sweep_file: Path, resources: Resources, demands: Demands | None) -> None:
     plan, run = recorder.plan, recorder.run
     job = Job(
-        folders={planned.number: run.trial(planned.number).resolve() for planned in remaining},
+        places={planned.number: run.place(planned.number) for planned in remaining},
         configs={planned.number: planned.trial.flat() for planned in remaining},
         done={planned.number: recorder.records[planned.number].done for planned in remaining},
         dataset_keys={planned.number: dataset_key(planned.trial.dataset) for planned in remaining},
-        needs={planned.number: {name: run.trial(need).resolve() for name, need in planned.needs.items()} for planned in remaining},
-        sweep_file=sweep_file.resolve(),
+        needs={planned.number: {name: run.place(need) for name, need in planned.needs.items()} for planned in remaining},
+        sweep_file=sweep_file,
         rules={p.number: ("val_loss", "min") if p.needed else (plan.sweep.metric, plan.sweep.mode) for p in remaining},
         metric=plan.sweep.metric,
         cpus=resources.cpus_per_trial,
         gpus=resources.gpus_per_trial,
+        demands=demands,
     )
     needed = {job.dataset_keys[planned.number] for planned in remaining}
     images = {key: value for key, value in plan.images.items() if key in needed}
     trainable = tune.with_resources(
         tune.with_parameters(Worker, job=job, images=images), {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
     )
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(resources.slots + 2)
+    recorder.turns = Turns((planned.number for planned in remaining), recorder.slots)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(recorder.slots)
     with _scratch(run) as scratch:  # Tune's own state: ours is the journal
         tuner = tune.Tuner(
             trainable,
-            param_space={"number": tune.grid_search([planned.number for planned in remaining])},
             tune_config=tune.TuneConfig(
-                scheduler=recorder.scheduler, reuse_actors=True, trial_dirname_creator=_name, trial_name_creator=_name
+                search_alg=recorder.turns,
+                num_samples=-1,  # as many as have a turn
+                scheduler=recorder.scheduler,
+                reuse_actors=True,
+                trial_dirname_creator=_name,
+                trial_name_creator=_name,
             ),
             run_config=tune.RunConfig(
                 name=run.name,
                 storage_path=scratch,
                 callbacks=[recorder],
                 stop=recorder,
-                failure_config=tune.FailureConfig(max_failures=RESTARTS),
                 verbose=0,
             ),
         )
@@ -199,9 +213,7 @@ def _signals(recorder: Recorder) -> Iterator[None]:
 
     def gently(number: int, frame: object) -> None:  # noqa: ARG001
         if recorder.stopping:
-            sys.stderr.write("\x1b[?25h" if sys.stderr.isatty() else "")  # the cursor, which the live table hides
-            sys.stderr.flush()
-            os._exit(128 + number)
+            _leave_now(128 + number)
         recorder.stopping = f"interrupted by {signal.Signals(number).name}"
 
     kinds = (signal.SIGINT, signal.SIGTERM)
@@ -215,3 +227,18 @@ def _signals(recorder: Recorder) -> Iterator[None]:
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
+
+
+def _ray_is_lost(recorder: Recorder, kind: str) -> None:
+    """Without its own processes Ray may hang anywhere: this process ends here, and what is finished is in the run's folder."""
+    reason = f"given up: Ray's {kind} on this machine ended"
+    recorder.journal.append("close", reason=reason)
+    print(f"\nerror: {reason}; what is finished is saved, and the same command goes on from here", file=sys.stderr)
+    end_ray()
+    _leave_now(1)
+
+
+def _leave_now(code: int) -> NoReturn:
+    sys.stderr.write("\x1b[?25h" if sys.stderr.isatty() else "")  # the cursor, which the live table hides
+    sys.stderr.flush()
+    os._exit(code)

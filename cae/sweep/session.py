@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from cae.errors import gather
-from cae.rundir import RunDir, RunError, write_whole
+from cae.rundir import Record, RunDir, RunError, write_whole
+from cae.storage import is_url, open_store, run_at
 from cae.sweep.connect import Resources, device_name, git_commit, local_ray, versions
-from cae.sweep.guard import DEFAULTS, Limits
+from cae.sweep.guard import DEFAULTS, LEAST_FREE, Limits
+from cae.sweep.hosts import TOKEN, Demands, check_hosts, described, new_token
 from cae.sweep.live import LiveTable
 from cae.sweep.plan import Plan, make_plan
 from cae.sweep.progress import Progress, progress
+from cae.sweep.retention import disk, disk_of
 from cae.sweep.spec import SweepFile, read_sweep_file
 from cae.trial.config import ConfigError
 from cae.trial.datasets import Dataset, Images, data_folders
@@ -32,7 +37,7 @@ class Selection:
     """Which trials of a sweep, on which images, into which folder: what `plan` and `run` are told alike."""
 
     sweep: Path
-    out: Path | None
+    out: str | Path | None
     budget: str
     settings: Mapping[str, Any]
     max_trials: int | None
@@ -41,7 +46,7 @@ class Selection:
 
 
 def select(
-    sweep: Path, out: Path | None, budget: str, pairs: list[str] | None, max_trials: int | None, data_dir: Path | None, retry: str
+    sweep: Path, out: str | Path | None, budget: str, pairs: list[str] | None, max_trials: int | None, data_dir: Path | None, retry: str
 ) -> Selection:
     """A selection from the words of the command line: KEY=VALUE, the value as JSON where it is (numbers, true, lists) and as
     text where it is not; states with commas between them. Raises ConfigError with every mistake."""
@@ -69,24 +74,26 @@ class Prepared:
     plan: Plan
     run: RunDir
     selection: Selection
+    records: dict[int, Record]
+    """What the journal said of each trial when the plan was made from it; who runs it keeps them up to date."""
     journal_bytes: int
-    """How long the journal was when the plan was made from it."""
+    """How long the journal was then."""
 
 
 def prepare(selection: Selection) -> Prepared:
     """Reads and plans a sweep. Raises UserError with all that is wrong; writes nothing."""
     file = read_sweep_file(selection.sweep)
     name = file.name if selection.budget == "full" else f"{file.name}-{selection.budget}"
-    run = RunDir(selection.out or Path("runs") / name)
+    run = run_at(selection.out or Path("runs") / name)
     if run.path.exists() and not run.path.is_dir():
-        raise RunError(f"--out {run.path} is no folder")
+        raise RunError(f"--out {run} is no folder")
     if run.sweep_json.exists():
         known = run.read_sweep()
         if known.get("sweep") != file.name:
-            raise RunError(f"{run.path} holds a run of another sweep, {known.get('sweep')}: choose another --out")
+            raise RunError(f"{run} holds a run of another sweep, {known.get('sweep')}: choose another --out")
         rule = (file.sweep.metric, file.sweep.mode)
         if (before := (known.get("metric"), known.get("mode"))) != rule:
-            raise RunError(f"{run.path} ranks by {before[0]} ({before[1]}), and its weights are the best by that: choose another --out")
+            raise RunError(f"{run} ranks by {before[0]} ({before[1]}), and its weights are the best by that: choose another --out")
     folders = data_folders(selection.data_dir)
 
     def load(dataset: Dataset) -> Images:
@@ -96,6 +103,7 @@ def prepare(selection: Selection) -> Prepared:
             raise ConfigError([str(error)]) from None
 
     size = _size(run)
+    records = run.records()
     plan: Plan
     (_, plan) = gather(
         lambda: _refuse(file.mistakes),
@@ -105,11 +113,11 @@ def prepare(selection: Selection) -> Prepared:
             budget=selection.budget,
             settings=selection.settings,
             max_trials=selection.max_trials,
-            records=run.records(),
+            records=records,
             retry=selection.retry,
         ),
     )
-    return Prepared(file, plan, run, selection, size)
+    return Prepared(file, plan, run, selection, records, size)
 
 
 def _refuse(mistakes: list[str]) -> None:
@@ -118,30 +126,57 @@ def _refuse(mistakes: list[str]) -> None:
 
 
 def execute(prepared: Prepared, resources: Resources, *, command: str, console: Console, quiet: bool, limits: Limits = DEFAULTS) -> str:
-    """Runs a prepared sweep on this machine. Returns why it ended (`complete`, or what interrupted it)."""
+    """Runs a prepared sweep in the cluster that this process is connected to, or else on this machine. Returns why it ended
+    (`complete`, or what interrupted it)."""
     from cae.sweep.runner import run_plan  # ray.tune is not needed for a plan's mistakes to be told
 
     run, plan, sweep = prepared.run, prepared.plan, prepared.file.sweep
     with run.lock():
+        room(prepared, resources)
         run.clear_requests()  # what was asked of the process before us; what is asked from now on is meant for this one
         if _size(run) != prepared.journal_bytes:
-            raise RunError(f"{run.path} was written to by another process meanwhile: give the same command again")
-        records = run.records()
+            raise RunError(f"{run} was written to by another process meanwhile: give the same command again")
+        records = prepared.records
         asked = {planned.number for planned in plan.trials}
+        sweep_file, demands = prepared.file.path.resolve(), None
+        if resources.nodes and plan.remaining:
+            sweep_file = Path(sweep_file.name)  # in the folder that came along, where each worker begins
+            demands = Demands(run.place(), new_token(), versions(), plan.remaining[0].trial.flat(), sweep_file)
+            resources = replace(resources, device=described(check_hosts(demands, resources)))
         said = _describe(prepared, resources, command)
         if complete := not plan.remaining and asked == {record.number for record in records.values() if record.asked}:
             known = run.read_sweep() if run.sweep_json.exists() else {}
             said |= {name: known[name] for name in TRAINED_BY if name in known}
-        described = json.dumps(said, indent=2, default=str) + "\n"
+        text = json.dumps(said, indent=2, default=str) + "\n"
         if complete:
-            write_whole(run.sweep_json, described)
+            write_whole(run.sweep_json, text)
+            run.publish(run.sweep_json)
             return "complete"
         table = LiveTable(
             prepared.file.title, records, metric=sweep.metric, mode=sweep.mode, slots=resources.slots, console=console, quiet=quiet
         )
         with local_ray(resources) if plan.remaining else contextlib.nullcontext(), table:
-            write_whole(run.sweep_json, described)
-            return run_plan(plan, run, prepared.file.path, resources, command=command, watch=table, limits=limits)
+            write_whole(run.sweep_json, text)
+            run.publish(run.sweep_json)
+            try:
+                return run_plan(plan, run, records, sweep_file, resources, command=command, watch=table, limits=limits, demands=demands)
+            finally:
+                if demands:
+                    open_store(demands.place).delete(TOKEN)
+
+
+def room(prepared: Prepared, resources: Resources) -> None:
+    """Raises RunError where the disk has no room for the trials to come; warns where it may come to that."""
+    run, remaining = prepared.run, prepared.plan.remaining
+    if is_url(run.place()) or not remaining:
+        return
+    free, largest = shutil.disk_usage(run.path).free, max(disk_of(planned) for planned in remaining)
+    if free < LEAST_FREE + largest * resources.slots:
+        raise RunError(
+            f"{run}: only {free / 1e6:,.0f} MB are free on its disk, and the first trials take {largest * resources.slots / 1e6:,.0f}"
+        )
+    if free < (whole := disk(prepared.plan, resources.slots)):
+        print(f"{run}: up to {whole / 1e6:,.0f} MB are needed, and {free / 1e6:,.0f} MB are free on its disk", file=sys.stderr)
 
 
 def outcome(prepared: Prepared, resources: Resources) -> Progress:

@@ -17,11 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
 import torch
 from ray import tune
 
+from cae.storage import LOG, Home, StorageError
+from cae.sweep.devices import choose_device
 from cae.sweep.guard import FULL
+from cae.sweep.hosts import Demands, unfit
 from cae.sweep.spec import from_config
+from cae.trial import checkpoint
 from cae.trial.batches import Resident
 from cae.trial.config import Trial
 from cae.trial.datasets import Images
@@ -32,15 +37,15 @@ from cae.trial.training import Epoch, train
 class Job:
     """What all workers of a sweep are given, once per node."""
 
-    folders: dict[int, Path]
-    """Each trial's folder, by number."""
+    places: dict[int, str]
+    """Where each trial's folder is, by number: a path or an address."""
     configs: dict[int, dict[str, Any]]
     """Each trial's flat configuration."""
     done: dict[int, int]
     """Epochs that the journal already holds."""
     dataset_keys: dict[int, str]
-    needs: dict[int, dict[str, Path]]
-    """The folders of the trials that each one needs, by the task's parameter."""
+    needs: dict[int, dict[str, str]]
+    """Where the folders of the trials are that each one needs, by the task's parameter."""
     sweep_file: Path
     rules: dict[int, tuple[str, str]]
     """By which metric each trial's epochs are ranked, and its mode."""
@@ -48,6 +53,8 @@ class Job:
     """The sweep's, by which its scheduler judges."""
     cpus: float
     gpus: float
+    demands: Demands | None = None
+    """What a host of a cluster must have; None on one machine."""
 
 
 class Worker(tune.Trainable):
@@ -58,33 +65,58 @@ class Worker(tune.Trainable):
         torch.set_num_threads(max(1, int(job.cpus)))
         self.device, self.device_name = choose_device(job.gpus)
         self.resident: tuple[str, Resident] | None = None
+        self.homes: list[Home] = []
+        self.unfit = unfit(job.demands) if job.demands else ""  # this host may have joined after all were checked
         self.reset_config(config)
 
     def reset_config(self, config: dict[str, Any]) -> bool:
         self.number: int = config["number"]
         self.epochs: Iterator[Epoch] = iter(())  # lets go of the last trial's network before the next one is made
-        self.folder = self.job.folders[self.number]
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for torn in self.folder.glob(".*.safetensors.*"):  # left by a process that was killed while it wrote
-            torn.unlink(missing_ok=True)
+        self.cleanup()
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        self.epochs = self._train()
         return True
+
+    def cleanup(self) -> None:
+        for home in self.homes:
+            home.leave()
+        self.homes = []
 
     def step(self) -> dict[str, Any]:
         """The next epoch that the journal does not hold; with `done` and `end` when it was the last one."""
-        place = {"host": socket.gethostname(), "device": self.device_name, "worker": os.getpid()}
+        place: dict[str, Any] = {"host": socket.gethostname(), "device": self.device_name, "worker": os.getpid()}
+        if gpus := ray.get_gpu_ids():
+            place["gpu_ids"] = ",".join(map(str, gpus))
+        if self.unfit:
+            return place | {"done": True, "halt": self.unfit}
         try:
-            return self._step(place)
+            if not self.homes:
+                self._enter()
+            result = self._step(place)
+            self.homes[0].push()
+        except StorageError as error:
+            return place | {"done": True, "halt": str(error)}
         except OSError as error:
             if error.errno not in FULL:
                 raise
             return place | {"done": True, "halt": f"{error.filename or self.folder}: {error.strerror} ({place['host']})"}
+        return result
+
+    def _enter(self) -> None:
+        """Takes the trial up: its folder with what is in it already, and those of the trials that it needs."""
+        home = Home(self.job.places[self.number], checkpoint.LAST)
+        home.pull(checkpoint.LAST, checkpoint.PREVIOUS, checkpoint.BEST, LOG)
+        needed = {name: Home(place, checkpoint.LAST, write=False) for name, place in self.job.needs[self.number].items()}
+        for one in needed.values():
+            one.pull(checkpoint.BEST)
+        self.homes, self.folder = [home, *needed.values()], home.path
+        for torn in self.folder.glob(".*.safetensors.*"):  # left by a process that was killed while it wrote
+            torn.unlink(missing_ok=True)
+        self.epochs = self._train({name: one.path for name, one in needed.items()})
 
     def _step(self, place: dict[str, Any]) -> dict[str, Any]:
-        with (self.folder / "log.txt").open("a", buffering=1) as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        with (self.folder / LOG).open("a", buffering=1) as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
             try:
                 epoch = next(self.epochs)
             except torch.OutOfMemoryError:
@@ -107,11 +139,11 @@ class Worker(tune.Trainable):
             result["end"] = _ending(epoch)
         return result
 
-    def _train(self) -> Iterator[Epoch]:
+    def _train(self, needs: dict[str, Path]) -> Iterator[Epoch]:
         print(f"{time.strftime('%F %T')} trial {self.number} on {socket.gethostname()}, {self.device_name}, process {os.getpid()}")
         config = self._config()
         metric, mode = self.job.rules[self.number]
-        epochs = train(config, self._images(), self.folder, metric=metric, mode=mode, needs=self.job.needs[self.number])
+        epochs = train(config, self._images(), self.folder, metric=metric, mode=mode, needs=needs)
         done = self.job.done[self.number]
         for epoch in epochs:
             if epoch.epoch > done or not epoch.restored or epoch.final is not None:  # the journal has the others
@@ -145,20 +177,3 @@ def _ending(epoch: Epoch) -> dict[str, Any]:
         return {"state": "diverged", "reason": reason, "best_epoch": epoch.best_epoch, "metrics": epoch.final}
     found = {"best_epoch": epoch.best_epoch, "metrics": epoch.final, "tables": dict(epoch.tables)}
     return {"state": "finished", "reason": f"all {epoch.epoch} epochs", **found}
-
-
-def choose_device(gpus: float) -> tuple[torch.device, str]:
-    """The device of a trial that was given `gpus` (a share, or several), and its name for the journal.
-
-    Ray shows a worker only the GPUs that it was given, so the first one is its own. A trial that asked for none never
-    touches one. Where torch sees no GPU, the CPU is used, and the name says so.
-    """
-    if gpus <= 0:
-        return torch.device("cpu"), "cpu"
-    if not torch.cuda.is_available():
-        return torch.device("cpu"), f"cpu ({gpus:g} GPU was asked for, but torch sees none)"
-    if gpus < 1:
-        torch.cuda.set_per_process_memory_fraction(gpus)  # Ray only counts shares; it does not bound the memory
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
-    return torch.device("cuda"), torch.cuda.get_device_name()

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from cae.trial.layers import Shape, x
 from cae.trial.part import Part
 
+FEW = 10_000_000
+"""Parameters of a network that is put through one image to know its shapes; a larger one's are found without its memory."""
+
 
 class Architecture(Part):
     """A family of networks."""
@@ -47,17 +50,31 @@ def sizes(architecture: Architecture, input_shape: Shape, output_shape: Shape) -
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
                 layer.register_forward_hook(count)
-        image = torch.empty(1, *input_shape)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    if parameters < FEW:
+        _materialise(network)
+    image = torch.zeros(1, *input_shape, device="cpu" if parameters < FEW else "meta")
+    with torch.inference_mode():
         given = tuple(network(image).shape[1:])
     if given != tuple(output_shape):
         raise ValueError(f"{architecture.name} gives {x(given)} for a target of {x(output_shape)}")
     found: dict[str, Any] = {
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "parameters": parameters,
         "megaflops": round(flops / 1e6, 3),
     }
     if running := sum(buffer.numel() for buffer in network.buffers() if buffer.is_floating_point()):
         found["total_parameters"] = found["parameters"] + running
     if isinstance(encoder := getattr(network, "encoder", None), nn.Module):
-        latent = encoder(image).shape[1:]
+        with torch.inference_mode():
+            latent = encoder(image).shape[1:]
         found |= {"latent_shape": list(latent), "latent_values": latent.numel()}
     return found
+
+
+def _materialise(network: nn.Module) -> None:
+    """Gives all tensors of a network values (zeros): to find shapes without them, torch would import its symbolic mathematics."""
+    for module in network.modules():
+        for name, parameter in [*module.named_parameters(recurse=False)]:
+            setattr(module, name, nn.Parameter(torch.zeros(parameter.shape), requires_grad=False))
+        for name, buffer in [*module.named_buffers(recurse=False)]:
+            setattr(module, name, torch.zeros(buffer.shape, dtype=buffer.dtype))

@@ -13,7 +13,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
@@ -48,19 +48,27 @@ class Trial(BaseModel):
     batch_size: PositiveInt = 32
     epochs: PositiveInt = 10
     seed: NonNegativeInt = 0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the network's products in training; weights, losses and all that is measured are float32. Hardware that has bfloat16 may
+    take half the time with it; its numbers are others, so it is another trial."""
 
     def flat(self) -> dict[str, Any]:
         """Every parameter under its dotted name; each value fits JSON (tuples become lists)."""
         flat: dict[str, Any] = {}
         for key in type(self).model_fields:
             value = getattr(self, key)
-            if isinstance(value, Part):
-                flat[key] = value.name
-                for name, item in value.parameters().items():
-                    inner = {f".{below}": it for below, it in item.flat().items()} if isinstance(item, Trial) else {"": _plain(item)}
-                    flat.update({f"{key}.{name}{below}": it for below, it in inner.items()})
-            else:
+            if key == "precision" and value == "float32":
+                continue  # unsaid, as it was before there was a choice: a trial's hash is over what is said
+            if key not in self.PARTS:
                 flat[key] = value
+                continue
+            flat[key] = value.name
+            for name in type(value).model_fields:
+                item = getattr(value, name)
+                if isinstance(item, Trial):
+                    flat.update({f"{key}.{name}.{below}": it for below, it in item.flat().items()})
+                else:
+                    flat[f"{key}.{name}"] = _plain(item)
         return flat
 
     def override(self, changes: Mapping[str, Any]) -> Trial:

@@ -11,6 +11,7 @@ from torch import nn
 from cae.trial import layers as of
 from cae.trial.architecture import Architecture
 from cae.trial.layers import OUTPUT_ACTIVATIONS, Autoencoder, Init, Kernel, Layers, Mirrored, PerLayer, Positions, Rate, Shape
+from cae.trial.upsampling import fold
 
 
 class Encoded(NamedTuple):
@@ -249,6 +250,7 @@ class ConvAutoencoder(_ConvEncoder):
                 starts.pop()
                 taking = grow[number - 1] - transposed  # convolutions before the next growth that make the image smaller
                 target = [side + less * taking for side, less in zip(starts[-1], lost, strict=True)]
+            doubles = grows and not transposed and target == [2 * side for side in size]
             if grows and not transposed:
                 layers.append(nn.Upsample(size=tuple(target)))
                 size = target
@@ -258,6 +260,8 @@ class ConvAutoencoder(_ConvEncoder):
                 size = self._transposed(layers, where, channels, filters, size, target, strides.pop())
             else:
                 size = self._conv(layers, where, channels, filters, size, 1)
+            if doubles:
+                fold(layers)
             if last:
                 layers.append(OUTPUT_ACTIVATIONS[self.output_activation][0]())
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 
@@ -61,3 +62,14 @@ def conclude(
         more, tables = task.conclude(seen)
         galleries = task.galleries(seen)
     return metrics | more, tables, galleries
+
+
+def best_of(rows: list[dict[str, float]], metric: str, mode: str) -> int:
+    """The epoch, from 1, of the best finite value; 0 where there is none."""
+    sign = 1 if mode == "min" else -1
+    values = [(sign * row[metric], epoch) for epoch, row in enumerate(rows, 1) if math.isfinite(row[metric])]
+    return min(values)[1] if values else 0
+
+
+def finite(row: dict[str, float]) -> bool:
+    return math.isfinite(row["train_loss"]) and math.isfinite(row["val_loss"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import importlib.util
 import json
 import math
 import os
@@ -348,13 +349,16 @@ def _words(error: Exception) -> str:
 def read_digits(size: int) -> Split:
     """scikit-learn's 1,797 digits of 8 x 8 pixels with values 0..16: spread over 0..255, then resized bilinearly."""
     from PIL import Image
-    from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+    library = importlib.util.find_spec("sklearn")
+    if not library or not library.origin:
+        raise ModuleNotFoundError("scikit-learn, which brings the digits, is not installed")
+    # its own file, as its load_digits reads it: to import the library would take a second, in each command that plans
+    digits = np.loadtxt(Path(library.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
+    pixels = np.rint(digits[:, :-1].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
     if size != 8:
         pixels = np.stack([np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)) for image in pixels])
-    return Split(pixels[:, None], digits.target.astype(np.int64))
+    return Split(pixels[:, None], digits[:, -1].astype(np.int64))
 
 
 def cut_patches(strips: Sequence[np.ndarray], size: int, count: int, seeds: Sequence[int]) -> Split:

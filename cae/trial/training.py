@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from cae.trial import checkpoint
 from cae.trial.batches import Pairs, Resident, derive, generator
 from cae.trial.checkpoint import Checkpoint, weights
 from cae.trial.config import Trial
-from cae.trial.evaluation import conclude, measure, pairs_of
+from cae.trial.evaluation import best_of, conclude, finite, measure, pairs_of
 from cae.trial.networks import build, trained
 from cae.trial.optimizers import step
 from cae.trial.tasks import Table
@@ -62,16 +61,16 @@ def train(
     optimizer = config.optimizer.build(network.parameters())
     rows: list[dict[str, float]] = []
     saved = checkpoint.load_newest(folder)
-    if saved and not checkpoint.holds_best(folder, _best(saved.rows, metric, mode), len(saved.rows)):
+    if saved and not checkpoint.holds_best(folder, best_of(saved.rows, metric, mode), len(saved.rows)):
         saved = None  # only training gives its best weights again: the same ones, and the same numbers
     if saved:
         network.load_state_dict(saved.network)
         checkpoint.restore_optimizer(optimizer, saved.optimizer)
         rows = saved.rows
-    done, best_epoch = len(rows), _best(rows, metric, mode)
+    done, best_epoch = len(rows), best_of(rows, metric, mode)
     for epoch in range(1, done + 1):
-        last = epoch == config.epochs or not _finite(rows[epoch - 1])
-        best_so_far = _best(rows[:epoch], metric, mode)
+        last = epoch == config.epochs or not finite(rows[epoch - 1])
+        best_so_far = best_of(rows[:epoch], metric, mode)
         ending = _conclude(config, network, images, folder, best_so_far, needed) if last else ()
         yield Epoch(epoch, rows[epoch - 1], best_so_far, *ending)._replace(restored=True)
         if last:
@@ -79,6 +78,7 @@ def train(
 
     val_pairs = pairs_of(task, images.val, "val")
     train_pairs = Pairs(task, images.train, config.seed, 0, "train")
+    mixed = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
     for epoch in range(done + 1, config.epochs + 1):
         started = time.perf_counter()
         if task.redraws or not task.corrupts:  # what is drawn per batch is drawn from the epoch's own generator
@@ -95,9 +95,11 @@ def train(
         total = torch.zeros((), device=device)  # summed on the device: reading it in each step would wait for the step
         for chosen in order.split(config.batch_size):
             given, target = train_pairs.batch(chosen)
-            loss = task.criterion(network(given), target)
+            with mixed:
+                output = network(given)
+            loss = task.criterion(output.float(), target)
             for term in task.terms(network).values():
-                loss = loss + term.mean()
+                loss = loss + term.float().mean()
             optimizer.zero_grad()
             loss.backward()
             step(optimizer)
@@ -107,7 +109,7 @@ def train(
         row |= {f"val_{name}": value for name, value in measure(network, val_pairs).items()}
         row |= {"lr": lr, "seconds": time.perf_counter() - started, "images_per_second": len(order) / (stepped - started)}
         rows.append(row)
-        if (new_best := _best(rows, metric, mode)) != best_epoch:
+        if (new_best := best_of(rows, metric, mode)) != best_epoch:
             best_epoch = new_best
             Checkpoint(weights(network), epoch, config.flat(), [row]).save(folder / checkpoint.BEST)
             given, target = val_pairs.batch(torch.arange(min(SAMPLES, len(images.val.pixels)), device=device))
@@ -116,7 +118,7 @@ def train(
             checkpoint.save_samples(folder, given, pictures[0], pictures[1], epoch)
         state = checkpoint.optimizer_tensors(optimizer)
         checkpoint.save_last(folder, Checkpoint(weights(network), epoch, config.flat(), rows, state))
-        last = epoch == config.epochs or not _finite(row)
+        last = epoch == config.epochs or not finite(row)
         yield Epoch(epoch, row, best_epoch, *(_conclude(config, network, images, folder, best_epoch, needed) if last else ()))
         if last:
             return
@@ -136,14 +138,3 @@ def _conclude(
     if galleries:
         checkpoint.save_galleries(folder, galleries)
     return {f"test_{name}": value for name, value in metrics.items()}, tables
-
-
-def _best(rows: list[dict[str, float]], metric: str, mode: str) -> int:
-    """The epoch, from 1, of the best finite value; 0 where there is none."""
-    sign = 1 if mode == "min" else -1
-    values = [(sign * row[metric], epoch) for epoch, row in enumerate(rows, 1) if math.isfinite(row[metric])]
-    return min(values)[1] if values else 0
-
-
-def _finite(row: dict[str, float]) -> bool:
-    return math.isfinite(row["train_loss"]) and math.isfinite(row["val_loss"])

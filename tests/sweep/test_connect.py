@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cae.sweep.connect import Resources, local_resources
-from cae.sweep.worker import choose_device
+from cae.sweep.devices import choose_device
 from cae.trial.config import ConfigError
 
 

@@ -13,8 +13,8 @@ from ray import tune
 from cae import ASHA, Adam, Classifier, Classify, ConvAutoencoder, Denoise, Digits, Reconstruct, Sweep, Trial
 from cae.report import page, tables
 from cae.rundir import RunDir
-from cae.sweep.best import ranking
 from cae.sweep.plan import Plan, make_plan
+from cae.sweep.ranking import ranking
 from cae.trial import checkpoint
 from cae.trial.batches import Resident
 from cae.trial.config import ConfigError, from_flat

@@ -9,7 +9,8 @@ import pytest
 
 from cae.errors import UserError
 from cae.rundir import Record, RunDir
-from cae.sweep.best import export, ranking
+from cae.sweep.best import export
+from cae.sweep.ranking import ranking
 from cae.sweep.retention import KEPT_STOPPED, let_go
 
 FILES = {"best.safetensors", "last.safetensors", "previous.safetensors", "samples.npz"}

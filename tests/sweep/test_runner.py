@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from cae.rundir import RunDir
-from cae.sweep.best import export, ranking
+from cae.sweep.best import export
 from cae.sweep.connect import Resources
 from cae.sweep.listing import request_kill, request_stop, status, trial_log
+from cae.sweep.ranking import ranking
 from tests.sweep.trouble import troubled
 from tests.undisturbed import undisturbed
 
@@ -99,7 +100,7 @@ def test_a_trial_that_fails_or_diverges_says_why_and_the_others_go_on(sweep_file
 
 
 def test_a_worker_that_dies_is_started_again_and_then_given_up(sweep_file: Write, run_sweep: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cae.sweep.runner.RESTARTS", 1)
+    monkeypatch.setattr("cae.sweep.recorder.RESTARTS", 1)
     run = run_sweep(troubled(sweep_file, ["exit", "none"]))
     records = run.records()
     assert [record.state for record in records.values()] == ["failed", "finished"]
@@ -161,12 +162,23 @@ def test_a_sweep_is_stopped_gently_and_goes_on_with_the_numbers_of_an_undisturbe
 
 def test_the_numbers_of_a_trial_depend_on_its_seed_and_not_on_the_worker(sweep_file: Write, run_sweep: Run) -> None:
     path = sweep_file("{'task': 'denoise', 'optimizer.lr': tune.grid_search([1e-3, 1e-2])}", more="seeds=2")
-    run = run_sweep(path, resources=Resources(cpus=2, gpus=2, cpus_per_trial=1, gpus_per_trial=0.5))
+    run = run_sweep(path)
     assert all(losses(run, number) == undisturbed(run, number) for number in run.records())
     assert len({tuple(losses(run, number)) for number in run.records()}) == 4
+
+
+@pytest.mark.parametrize("share", [1, 0.5])
+def test_trials_are_spread_over_the_gpus_and_say_so_where_torch_sees_none(share: float, sweep_file: Write, run_sweep: Run) -> None:
+    """Ray counts two GPUs here; the trials wait until both run."""
+    path = troubled(sweep_file, ["pair", "pair2"], epochs=1)
+    run = run_sweep(path, resources=Resources(cpus=2, gpus=2, cpus_per_trial=1, gpus_per_trial=share))
+    starts = [record.starts[-1] for record in run.records().values()]
+    assert {record.state for record in run.records().values()} == {"finished"}
+    assert {start["gpu_ids"] for start in starts} <= {"0", "1"}
+    if share == 1:
+        assert sorted(start["gpu_ids"] for start in starts) == ["0", "1"]
     if not torch.cuda.is_available():  # what was asked for and is not there is said
-        devices = {record.starts[-1]["device"] for record in run.records().values()}
-        assert devices == {"cpu (0.5 GPU was asked for, but torch sees none)"}
+        assert {start["device"] for start in starts} == {f"cpu ({share:g} GPU was asked for, but torch sees none)"}
 
 
 def test_trials_of_the_audit_run_to_their_end_and_the_journal_says_which_would_have_been_stopped(run_sweep: Run, sweep_file: Write) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 TROUBLE = '''
 import errno
+import glob
 import os
 import time
 
@@ -43,10 +44,18 @@ class Layer(nn.Module):
             time.sleep(0.1)
         if self.kind == "hang" and self.calls > 3:
             time.sleep(600)
+        if self.kind.startswith("pair") and self.training:
+            open(f"FLAG-{os.getpid()}", "w").close()
+            while len(glob.glob("FLAG-*")) < 2:
+                time.sleep(0.05)
         if self.kind == "exit" and self.training:
             os._exit(1)
         if self.kind == "hungry" and self.training:
             raise torch.OutOfMemoryError("a lot was asked for")
+        if self.kind == "starved" and self.training:
+            raise MemoryError("the machine has no more")
+        if self.kind == "greedy" and self.training:
+            self.held = [bytearray(os.urandom(1) * 100_000_000) for _ in range(100)]
         if self.kind == "crowded" and self.training and not os.path.exists("FLAG"):
             open("FLAG", "w").close()
             raise torch.OutOfMemoryError("somebody else had it")

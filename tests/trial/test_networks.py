@@ -117,7 +117,7 @@ def test_normalisation_stands_before_or_after_the_activation(placed: Any, expect
     arch = ConvAutoencoder(encoder_filters=(2,), decoder_filters=(2,), pool_after=(1,), upsample_after=(0,), batch_norm=placed)
     network = arch.build((1, 8, 8), (1, 8, 8))
     assert [type(layer).__name__ for layer in network.encoder.children()] == expected
-    assert [type(layer).__name__ for layer in network.decoder.children()][1:] == [*expected[:-1], "Conv2d", "Sigmoid"]
+    assert [type(layer).__name__ for layer in network.decoder.children()][1:] == ["UpsampledConv2d", *expected[1:-1], "Conv2d", "Sigmoid"]
 
 
 def test_the_settings_of_the_normalisation_reach_the_layer() -> None:

@@ -25,7 +25,12 @@ def best_data(results: Results) -> Best:
     rows = seeds.contest(results).ranked.head(TOP)
     firsts = [trials[0] for trials in rows["trials"]]
     values = [list(results.values.loc[trials]) for trials in rows["trials"]]
-    return Best(results.metric, rows.assign(settings=[seeds.settings(results, trial, brief=True) for trial in firsts], values=values))
+    return Best(
+        results.metric,
+        rows.assign(
+            settings=[seeds.settings(results, trial, brief=True) for trial in firsts], values=pd.Series(values, rows.index, dtype=object)
+        ),
+    )
 
 
 def best_figure(data: Best) -> go.Figure:
@@ -59,13 +64,13 @@ def best_figure(data: Best) -> go.Figure:
         hoverinfo="text",
         text=[
             style.escaped(f"{row.label}: {words.number(row.mean)} ({words.plural(row.n, 'seed')}); {row.settings}", 160)
-            for row in rows.itertuples()
+            for row in words.rows(rows)
         ],
         error_x=style.whiskers(rows["mean"], rows["low"], rows["high"]),
     )
     if several:
         _gaps(figure, rows, height)
-    labels = [style.escaped(f"{row.label}: {row.settings}" if row.settings else row.label, 60) for row in rows.itertuples()]
+    labels = [style.escaped(f"{row.label}: {row.settings}" if row.settings else row.label, 60) for row in words.rows(rows)]
     ticks = {"tickvals": list(height), "ticktext": labels, "range": [0.4, len(rows) + 0.6], "zeroline": False, "automargin": True}
     figure.update_layout(xaxis={"title": {"text": style.escaped(data.metric)}, "zeroline": False}, yaxis=ticks)
     if several:
@@ -90,6 +95,6 @@ def _gaps(figure: go.Figure, rows: pd.DataFrame, height: scales.Floats) -> None:
         hoverinfo="text",
         text=[
             style.escaped(f"{row.label}: {words.number(row.gap, 3)}{chance}", 120)
-            for row, chance in zip(rows.itertuples(), chances, strict=True)
+            for row, chance in zip(words.rows(rows), chances, strict=True)
         ],
     )

@@ -30,7 +30,7 @@ def hardware_figure(data: tuple[Slots, list[str]]) -> go.Figure:
         x = np.column_stack([some["begin"], some["end"], np.full(len(some), np.nan)]).ravel() * (60 if minutes else 1)
         y = np.column_stack([lanes - some["lane"]] * 2 + [np.full(len(some), np.nan)]).ravel()
         texts = [
-            style.escaped(f"{labels[row.trial]} {state}: {words.duration(3600 * (row.end - row.begin))}", 80) for row in some.itertuples()
+            style.escaped(f"{labels[row.trial]} {state}: {words.duration(3600 * (row.end - row.begin))}", 80) for row in words.rows(some)
         ]
         figure.add_scatter(
             x=style.small(x),

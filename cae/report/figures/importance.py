@@ -45,7 +45,7 @@ def importance_figure(data: Importance) -> go.Figure:
                 style.escaped(
                     f"{row.parameter}: {words.number(row.mean, 2)} ({words.number(row.low, 2)} to {words.number(row.high, 2)})", 90
                 )
-                for row in rows.itertuples()
+                for row in words.rows(rows)
             ],
         )
     ticks = {"tickvals": list(range(len(order), 0, -1)), "ticktext": [style.escaped(name, 32) for name in order]}
@@ -91,9 +91,7 @@ def marginals_figure(data: Marginals) -> go.Figure:
             error_y=style.whiskers(rows["mean"], rows["low"], rows["high"]),
             xaxis=f"x{suffix}",
             yaxis=f"y{suffix}",
-            text=[
-                style.escaped(f"{name} {row.setting}: {words.number(row.mean)}, {row.n} configurations", 90) for row in rows.itertuples()
-            ],
+            text=[style.escaped(f"{name} {row.setting}: {words.number(row.mean)}, {row.n} configurations", 90) for row in words.rows(rows)],
         )
         labels = [style.escaped(setting, 24).replace(" to ", "<br>to ") for setting in rows["setting"]]
         kept = scales.fitting([max(label.split("<br>"), key=len) for label in labels])

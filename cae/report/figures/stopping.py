@@ -22,7 +22,7 @@ LINES = [
 def agreement_figure(data: Halving) -> go.Figure:
     figure, rows = go.Figure(), data.agreement
     firsts, seconds = (sorted(rows[side].unique()) for side in ("a", "b"))
-    cells = {(row.a, row.b): row for row in rows.itertuples()}
+    cells = {(row.a, row.b): row for row in words.rows(rows)}
     grid = [[cells.get((a, b)) for b in seconds] for a in firsts]
     text = [["" if cell is None else f"{words.number(cell.rho, 2)}<br>n = {cell.n}" for cell in line] for line in grid]
     figure.add_heatmap(
@@ -72,7 +72,7 @@ def survival_figure(data: Halving) -> go.Figure:
                     f"{words.percent(row.high, 1)})",
                     120,
                 )
-                for row in rows.itertuples()
+                for row in words.rows(rows)
             ],
         )
     figure.update_layout(
@@ -93,7 +93,7 @@ def regret_figure(data: Halving) -> go.Figure:
             line={"width": 2, "color": colour, "dash": dash},
             marker={"size": 5},
             hoverinfo="text",
-            text=[style.escaped(f"after epoch {row.epoch}: {words.number(row.regret, 3)} lost", 80) for row in rows.itertuples()],
+            text=[style.escaped(f"after epoch {row.epoch}: {words.number(row.regret, 3)} lost", 80) for row in words.rows(rows)],
         )
     figure.update_layout(
         xaxis={"title": {"text": "epoch at which only these are kept"}},

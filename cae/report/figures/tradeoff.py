@@ -3,7 +3,7 @@ one beats in both."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -74,7 +74,7 @@ def tradeoff_figure(data: Tradeoff) -> go.Figure:
                 opacity=0.85 if len(data.trials) <= 200 else 0.4,
                 customdata=list(some.index),
                 hoverinfo="text",
-                text=[_hover(row, cost, data.metric) for row in some.to_dict("records")],
+                text=[_hover(row, cost, data.metric) for row in words.rows(some)],
                 **axes,
             )
         edge = data.fronts[cost]
@@ -94,5 +94,5 @@ def tradeoff_figure(data: Tradeoff) -> go.Figure:
     return style.layout(figure, height=340, panels=max(1, len(data.costs)), columns=max(1, len(data.costs)), shared=True)
 
 
-def _hover(row: dict[str, object], cost: str, metric: str) -> str:
-    return style.escaped(f"{row['label']}: {metric} {words.number(row['value'])}, {words.number(row[cost])} {COSTS[cost]}", 120)
+def _hover(row: Any, cost: str, metric: str) -> str:
+    return style.escaped(f"{row.label}: {metric} {words.number(row.value)}, {words.number(getattr(row, cost))} {COSTS[cost]}", 120)

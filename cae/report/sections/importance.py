@@ -44,7 +44,7 @@ def _sentence(one: surrogate.Surrogate) -> str:
     if one.why:
         return f"Importance is not shown: {one.why}." if name == "finished trials" else f"Nor is it at the first rung: {one.why}."
     trust = "well" if one.r2 >= 0.7 else "fairly" if one.r2 >= 0.5 else "roughly"
-    first, *rest = one.importance.itertuples()
+    first, *rest = words.rows(one.importance)
     surely = [row for row in rest if row.low > 0]
     unsure = rest and rest[0].high >= first.low
     names = [words.short(row.parameter) for row in (first, *rest[:1])]

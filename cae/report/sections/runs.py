@@ -56,7 +56,7 @@ def same_trials(results: Results) -> pd.DataFrame:
         return pd.DataFrame()
     firsts = frame.drop_duplicates("hash").set_index("hash").loc[wide.index]
     found = wide.reindex(columns=[run.name for run in results.runs if run.name in wide])
-    found.insert(0, "trial", [f"trial {row.trial} of {row.run}" for row in firsts.itertuples()])
+    found.insert(0, "trial", [f"trial {row.trial} of {row.run}" for row in words.rows(firsts)])
     return found.assign(difference=np.ptp(np.ma.masked_invalid(wide.to_numpy()), axis=1).filled(np.nan))
 
 

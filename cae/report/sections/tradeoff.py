@@ -46,10 +46,11 @@ def _smallest(results: Results) -> str:
     room = NEAR * abs(first["mean"]) if math.isnan(spread) else spread
     within = f"within {words.percent(NEAR, 1)} of" if math.isnan(spread) else "within one standard error of"
     near = ranked[(ranked["mean"] - first["mean"]).abs() <= room]
-    sizes = [float(trials.at[members[0], "parameters"]) for members in near["trials"]]
+    parameters = trials["parameters"].astype(float)
+    sizes = [parameters[members[0]] for members in near["trials"]]
     if not all(math.isfinite(size) for size in sizes):
         return ""
-    least, size = min(range(len(sizes)), key=lambda place: sizes[place]), float(trials.at[first["trials"][0], "parameters"])
+    least, size = min(range(len(sizes)), key=lambda place: sizes[place]), parameters[first["trials"][0]]
     one, at_best = near.iloc[least], f"{words.number(int(size))} parameters"
     if sizes[least] >= size:
         return f"No smaller network comes {within} the best ({first['label']}, {at_best})."

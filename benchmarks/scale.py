@@ -1,0 +1,225 @@
+"""How the driver, the journal, the tables and the page grow with the number of trials.
+
+    python -m benchmarks.scale                       # results/scale.csv
+    python -m benchmarks.scale --trials 200 --parts driver
+
+driver    no-op trials through the real runner: Ray, scheduler, journal, live table; milliseconds of the driver per trial
+plan      `prepare` of a space of so many points
+resume    `prepare` and the runner's replay, on a journal of so many trials x 50 epochs
+tables    trials.csv and epochs.csv; report: the page; of so many trials x 50 epochs
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+from benchmarks.measure import Row, save, show
+from cae.rundir import RunDir
+
+EPOCHS = 50
+SWEEP = '''"""Trials of no work."""
+
+from ray import tune
+
+from cae import ASHA, Adam, ConvAutoencoder, Digits, Reconstruct, Sweep, Trial
+
+sweep = Sweep(
+    title="Trials of no work",
+    base=Trial(
+        dataset=Digits(train_images=8, val_images=4, test_images=4), task=Reconstruct(), optimizer=Adam(), epochs={epochs},
+        arch=ConvAutoencoder(encoder_filters=(2,), decoder_filters=(), pool_after=(1,), upsample_after=(0,)),
+    ),
+    space={{
+        "optimizer.lr": tune.grid_search([1e-3 + 1e-4 * step for step in range(10)]),
+        "optimizer.beta1": tune.grid_search([0.8 + 0.01 * step for step in range(10)]),
+        "optimizer.eps": tune.grid_search([1e-7 + 1e-8 * step for step in range(10)]),
+        "batch_size": tune.grid_search([8 + step for step in range(10)]),
+    }},
+    scheduler={scheduler},
+)
+'''
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, nargs="*", default=[100, 1_000, 10_000])
+    parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=list(PARTS))
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:  # in a process of its own: what it takes in memory is its own too
+        print(json.dumps(PARTS[options.one](options.trials[0])))
+        return
+    rows: list[Row] = []
+    for part in options.parts:
+        for trials in options.trials:
+            command = [sys.executable, "-m", "benchmarks.scale", "--one", part, "--trials", str(trials)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise RuntimeError(done.stderr[-3000:])
+            rows.append({"part": part, "trials": trials} | json.loads(done.stdout.splitlines()[-1]))
+            print(rows[-1], flush=True)
+    show("growth with the number of trials", rows)
+    if options.parts == list(PARTS):
+        print(save("scale", rows, f"one process for each row; journals of {EPOCHS} epochs a trial; seconds are wall time"))
+
+
+def sweep_file(folder: Path, epochs: int, scheduler: str = "None") -> Path:
+    path = folder / "noop.py"
+    path.write_text(SWEEP.format(epochs=epochs, scheduler=scheduler))
+    return path
+
+
+def driver(trials: int) -> Row:
+    """The real runner and real workers; only the training is replaced, by epochs that cost nothing."""
+    from rich.console import Console
+
+    from cae.sweep import session
+    from cae.sweep.connect import Resources
+
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        prepared = session.prepare(session.select(sweep_file(place, 1), place / "run", "full", None, trials, None, ""))
+        resources = Resources(cpus=2, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
+        with mock.patch.dict(os.environ, {"PYTHONPATH": os.getcwd()}), mock.patch("cae.sweep.runner.Worker", _noop_worker()):
+            started, spent = time.perf_counter(), time.process_time()
+            with Path(os.devnull).open("w") as nowhere:
+                console = Console(file=nowhere, force_terminal=True)  # with the live table, as people run it
+                reason = session.execute(prepared, resources, command="scale", console=console, quiet=False)
+            seconds, cpu = time.perf_counter() - started, time.process_time() - spent
+        ended = [record.end["time"] for record in RunDir(place / "run").records().values() if record.state == "finished"]
+        if reason != "complete" or len(ended) != trials:
+            raise RuntimeError(f"{reason}: {len(ended)} of {trials} trials finished")
+        steady = sorted(ended)[trials // 10 :]
+        later, earlier = sorted(ended)[-trials // 4 :], sorted(ended)[trials // 10 : trials // 10 + trials // 4]
+        return {
+            "seconds": seconds,
+            "driver_cpu_ms_per_trial": 1000 * cpu / trials,
+            "wall_ms_per_trial": 1000 * (steady[-1] - steady[0]) / (len(steady) - 1),
+            "first_quarter_ms": 1000 * (earlier[-1] - earlier[0]) / (len(earlier) - 1),
+            "last_quarter_ms": 1000 * (later[-1] - later[0]) / (len(later) - 1),
+            "results_per_second": (len(steady) - 1) / (steady[-1] - steady[0]),
+            "peak_mb": _peak_mb(),
+            "journal_mb": (place / "run" / "journal.jsonl").stat().st_size / 1e6,
+        }
+
+
+def _noop_worker() -> type:
+    from benchmarks.noop import NoopWorker
+
+    return NoopWorker
+
+
+def plan(trials: int) -> Row:
+    from cae.sweep import session
+
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        path = sweep_file(place, EPOCHS)
+        started, spent = time.perf_counter(), time.process_time()
+        prepared = session.prepare(session.select(path, place / "run", "full", None, trials, None, ""))
+        return {**_times(started, spent), "planned": len(prepared.plan.trials), "peak_mb": _peak_mb()}
+
+
+def resume(trials: int) -> Row:
+    """Until the runner would hand the trials that are left to Ray: plan, fold, replay of the rungs, the session's first lines."""
+    from rich.console import Console
+
+    from cae.sweep import runner, session
+    from cae.sweep.connect import Resources
+
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        path = written(place, trials)
+        with mock.patch.object(runner, "_supervise"), mock.patch.object(session, "local_ray"):
+            started, spent = time.perf_counter(), time.process_time()
+            prepared = session.prepare(session.select(path, place / "run", "full", None, trials, None, ""))
+            planned = time.perf_counter()
+            resources = Resources(cpus=2, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
+            session.execute(prepared, resources, command="scale", console=Console(), quiet=True)
+        times, left = _times(started, spent), len(prepared.plan.remaining)
+        return {**times, "plan_s": planned - started, "left": left, "peak_mb": _peak_mb(), "journal_mb": _journal_mb(place)}
+
+
+def status(trials: int) -> Row:
+    from cae.sweep import listing
+
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        written(place, trials)
+        started, spent = time.perf_counter(), time.process_time()
+        listing.status(RunDir(place / "run"))
+        return {**_times(started, spent), "peak_mb": _peak_mb(), "journal_mb": _journal_mb(place)}
+
+
+def report(trials: int) -> Row:
+    from cae.report import page
+
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        written(place, trials)
+        started, spent = time.perf_counter(), time.process_time()
+        built = page.build(RunDir(place / "run"))
+        times = _times(started, spent)
+        return {**times, "page_mb": built.stat().st_size / 1e6, "peak_mb": _peak_mb(), "journal_mb": _journal_mb(place)}
+
+
+def written(folder: Path, trials: int) -> Path:
+    """A run as it stands when its process was killed near the end: losses like real ones, 1 in 20 trials still to be trained."""
+    from rich.console import Console
+
+    from cae.sweep import runner, session
+    from cae.sweep.connect import Resources
+
+    path = sweep_file(folder, EPOCHS, "ASHA(grace_epochs=50)")
+    prepared = session.prepare(session.select(path, folder / "run", "full", None, trials, None, ""))
+    resources = Resources(cpus=2, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
+    with mock.patch.object(runner, "_supervise"), mock.patch.object(session, "local_ray"):
+        session.execute(prepared, resources, command="scale", console=Console(), quiet=True)  # sweep.json, and who asks for what
+    draw, now = random.Random(0), time.time()
+    names = prepared.plan.trials[0].trial.metric_names()
+    with (folder / "run" / "journal.jsonl").open("a") as journal:
+        for planned in prepared.plan.trials:
+            last = EPOCHS if planned.number % 20 else EPOCHS // 2
+            place = {"host": "node", "device": "cpu", "worker": 1}
+            print(json.dumps({"event": "start", "time": now, "trial": planned.number, "epoch": 0}), file=journal)
+            for epoch in range(1, last + 1):
+                now += 0.01
+                metrics = {name: draw.random() * (1 + 1 / epoch) for name in names}
+                event = {"event": "epoch", "time": round(now, 3), "trial": planned.number, "epoch": epoch, "metrics": metrics}
+                print(json.dumps(event | (place if epoch == 1 else {})), file=journal)
+            if last == EPOCHS:
+                metrics = {f"test_{name}": draw.random() for name in ("loss", "psnr", "ssim", "baseline_mean_image")}
+                end = {"event": "end", "time": round(now, 3), "trial": planned.number, "state": "finished", "reason": "all 50 epochs"}
+                print(json.dumps(end | {"best_epoch": draw.randint(1, EPOCHS), "metrics": metrics, "tables": {}}), file=journal)
+    return path
+
+
+def _times(started: float, spent: float) -> Row:
+    """Seconds by the clock, and of the processor: on a machine that others use too only the second compares."""
+    return {"seconds": time.perf_counter() - started, "cpu_s": time.process_time() - spent}
+
+
+def _journal_mb(folder: Path) -> float:
+    return (folder / "run" / "journal.jsonl").stat().st_size / 1e6
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+PARTS: dict[str, Callable[[int], Row]] = {"driver": driver, "plan": plan, "resume": resume, "status": status, "report": report}
+
+
+if __name__ == "__main__":
+    main()
