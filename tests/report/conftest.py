@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from cae.rundir import Journal, RunDir
+from tests.report import pages
 
 START = 1_767_225_600.0  # 2026-01-01 00:00:00 UTC
 EVIL = '</script><img src=x onerror="window.evil=1"><b>bold</b> \u202eRTL\u202c ' + "x" * 300
@@ -336,6 +337,38 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], RunDir
 def evil() -> str:
     """What a hostile sweep file writes wherever it may."""
     return EVIL
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(pages.CHROMIUM), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def _of_thirty(browser: Any, make_run: Callable[[str], RunDir]) -> Iterator[Any]:
+    with pages.opened(browser, make_run("thirty"), accept_downloads=True) as page:
+        pages.draw_all(page)
+        yield page
+
+
+@pytest.fixture
+def thirty(_of_thirty: Any) -> Any:
+    """The page of thirty trials with every chart drawn, nothing chosen; all tests share it."""
+    pages.afresh(_of_thirty)
+    return _of_thirty
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the two processes that run the tests, one has the browser and the pages that are dear to build."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()) or "thousand" in item.name:
+            item.add_marker(pytest.mark.xdist_group("page"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

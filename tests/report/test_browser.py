@@ -2,69 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from cae.report import page as report
 from cae.report.figures import FIGURES
 from cae.report.sections import SECTIONS
 from cae.rundir import RunDir
+from tests.report.pages import column, draw_all, needs_chromium, opened
 
-CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}")
+pytestmark = needs_chromium
 
 Make = Callable[[str], RunDir]
+PAPER = "getComputedStyle(document.body).backgroundColor"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@contextmanager
-def opened(browser: Any, run: RunDir, **options: Any) -> Iterator[Any]:
-    """A run's page; asserts at the end that it asked for nothing and complained of nothing."""
-    if not run.report_html.exists():
-        report.build(run)
-    context = browser.new_context(offline=True, **options)
-    page, complaints, requests = context.new_page(), [], []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto(run.report_html.as_uri())
-    yield page
-    context.close()
-    assert complaints == []
-    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
-
-
-@pytest.fixture(scope="module")
-def thirty(browser: Any, make_run: Make) -> Iterator[Any]:
-    """The page of thirty trials with every chart drawn, for the tests that only look."""
-    with opened(browser, make_run("thirty"), viewport={"width": 1200, "height": 900}) as page:
-        assert set(draw_all(page)) <= set(FIGURES)
-        yield page
-
-
-def draw_all(page: Any) -> list[str]:
-    """Scrolls to every chart and waits until it is drawn; returns their names."""
-    names = [plot.get_attribute("data-chart") for plot in page.query_selector_all(".plot")]
-    for name in names:
-        page.locator(f"#{name}-plot").scroll_into_view_if_needed()
-        page.wait_for_selector(f"#{name}-plot[data-drawn] .main-svg", timeout=60_000)
-    return names
-
-
-@pytest.mark.parametrize("name", ["none", "one", "all_nan", "mixed"])
+@pytest.mark.parametrize("name", ["none", "one", "all_failed", "all_nan", "mixed"])
 def test_every_section_has_its_heading_and_every_chart_draws(browser: Any, make_run: Make, name: str) -> None:
     with opened(browser, make_run(name)) as page:
         assert page.locator("section > h2").count() == len(SECTIONS)
@@ -72,8 +26,14 @@ def test_every_section_has_its_heading_and_every_chart_draws(browser: Any, make_
         assert set(draw_all(page)) <= set(FIGURES)
 
 
-def test_a_thousand_trials_open_and_draw(browser: Any, make_run: Make) -> None:
+def test_a_thousand_trials_open_and_draw_what_is_near_the_screen_first(browser: Any, make_run: Make) -> None:
     with opened(browser, make_run("thousand")) as page:
+        page.wait_for_selector("#best-plot[data-drawn] .main-svg", timeout=60_000)
+        heights = {plot.get_attribute("data-chart"): plot.bounding_box()["y"] for plot in page.locator(".plot").all()}
+        known = {plot.get_attribute("data-chart") for plot in page.locator(".plot[data-drawn]").all()}
+        assert "best" in known
+        assert {name for name in known if heights[name] > 900 + 400 + 10} == set()
+        assert len(known) < len(heights) / 3
         assert set(draw_all(page)) == set(FIGURES) - {"interaction", "regret"}, "nothing was planted for these two"
         assert page.locator("#trials-table tbody tr").count() == 1000
 
@@ -100,27 +60,12 @@ def test_no_chart_uses_webgl(thirty: Any) -> None:
     assert thirty.locator("canvas").count() == 0
 
 
-def test_the_page_is_never_wider_than_the_window_and_panels_follow_its_width(browser: Any, make_run: Make) -> None:
-    with opened(browser, make_run("thirty"), viewport={"width": 1200, "height": 900}) as page:
-        page.locator("#axes-plot").scroll_into_view_if_needed()
-        page.wait_for_selector("#axes-plot[data-drawn]", timeout=60_000)
-        heights = []
-        for width in (1200, 420):
-            page.set_viewport_size({"width": width, "height": 900})
-            page.wait_for_timeout(1000)
-            heights.append(page.locator("#axes-plot").bounding_box()["height"])
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert heights[1] == 2 * heights[0]
-
-
-def column(page: Any, name: str) -> list[str]:
-    texts: list[str] = page.evaluate(
-        """name => { const t = document.getElementById("trials-table");
-        const i = [...t.tHead.rows[0].cells].findIndex(c => c.textContent === name);
-        return [...t.tBodies[0].rows].filter(r => !r.hidden).map(r => r.cells[i].textContent); }""",
-        name,
-    )
-    return texts
+def test_the_page_is_never_wider_than_the_window_and_panels_follow_its_width(thirty: Any) -> None:
+    thirty.locator("#axes-plot").scroll_into_view_if_needed()
+    wide = thirty.locator("#axes-plot").bounding_box()["height"]
+    thirty.set_viewport_size({"width": 420, "height": 900})
+    thirty.wait_for_function("wide => document.getElementById('axes-plot').offsetHeight === 2 * wide", arg=wide)
+    assert thirty.evaluate("document.documentElement.scrollWidth") <= 420
 
 
 def test_the_table_sorts_both_ways_and_what_has_no_value_is_last(thirty: Any) -> None:
@@ -160,16 +105,23 @@ def test_without_javascript_every_table_is_there(browser: Any, make_run: Make) -
         assert page.locator("noscript p").is_visible()
 
 
-def test_the_page_follows_the_readers_colours_and_prints_on_white_with_all_charts(browser: Any, make_run: Make) -> None:
-    paper = "getComputedStyle(document.body).backgroundColor"
+def test_the_page_follows_the_readers_colours_and_prints_on_white_with_all_headings_and_charts(browser: Any, make_run: Make) -> None:
     with opened(browser, make_run("two"), color_scheme="dark") as page:
-        assert page.evaluate(paper) == "rgb(20, 23, 27)"
+        assert page.evaluate(PAPER) == "rgb(20, 23, 27)"
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
         for plot in page.locator(".plot").all():
             page.wait_for_selector(f"#{plot.get_attribute('id')}[data-drawn]", timeout=60_000)
         page.emulate_media(media="print", color_scheme="light")
-        assert page.evaluate(paper) == "rgb(255, 255, 255)"
+        assert page.evaluate(PAPER) == "rgb(255, 255, 255)"
         assert page.pdf().startswith(b"%PDF")
+        assert [head for head in page.locator("section > h2").all() if not head.is_visible()] == []
+
+
+def test_every_heading_is_printed(thirty: Any) -> None:
+    thirty.emulate_media(media="print")
+    heads = thirty.locator("section > h2").all()
+    assert len(heads) == len(SECTIONS)
+    assert all(head.is_visible() for head in heads)
 
 
 def test_a_reader_of_the_screen_finds_names_and_headers(thirty: Any) -> None:

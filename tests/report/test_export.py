@@ -25,9 +25,7 @@ def test_tensorboard_reads_every_trial_epoch_and_setting(make_run: Make, tmp_pat
     for record in records.values():
         events = accumulator.EventAccumulator(str(tmp_path / "tb" / f"trial-{record.number:04d}")).Reload()
         assert "_hparams_/session_start_info" in events.summary_metadata
-        losses = {
-            row["epoch"]: row for row in ({"epoch": epoch, **row} for epoch, row in record.epochs.items()) if math.isfinite(row["val_loss"])
-        }
+        losses = {epoch: row["val_loss"] for epoch, row in record.epochs.items() if math.isfinite(row["val_loss"])}
         if losses:
             read = {scalar.step: scalar.value for scalar in events.Scalars("val_loss")}
             assert read == {epoch: pytest.approx(loss, rel=1e-6) for epoch, loss in losses.items()}

@@ -11,7 +11,7 @@ import pytest
 
 from cae.report import watch
 from cae.rundir import RunDir
-from tests.report.test_browser import CHROMIUM, browser  # noqa: F401  its fixture is ours
+from tests.report.pages import needs_chromium
 
 Writer = Callable[..., Any]
 
@@ -81,8 +81,8 @@ def test_building_takes_a_small_share_of_the_time(going: Any) -> None:
     assert shown.newest().version != before
 
 
-@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}")
-def test_an_open_page_loads_itself_anew_and_keeps_what_was_chosen(served: tuple[Any, int], browser: Any) -> None:  # noqa: F811
+@needs_chromium
+def test_an_open_page_loads_itself_anew_and_keeps_what_was_chosen(served: tuple[Any, int], browser: Any) -> None:
     sweep, port = served
     context = browser.new_context()
     page = context.new_page()

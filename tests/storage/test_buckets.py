@@ -88,7 +88,14 @@ def test_a_run_in_a_bucket_is_whole_for_whoever_reads_it(
         assert record.state == "finished"
         assert [record.epochs[epoch]["val_loss"] for epoch in (1, 2, 3)] == undisturbed(run, number)
     kept = Bucket(url).list("trials/0001")
-    assert {Path(name).name for name in kept} == {"best.safetensors", "last.safetensors", "samples.npz", "galleries.npz", "log.txt", "owner"}
+    assert {Path(name).name for name in kept} == {
+        "best.safetensors",
+        "last.safetensors",
+        "samples.npz",
+        "galleries.npz",
+        "log.txt",
+        "owner",
+    }
     for words in (["status", url], ["best", url, "-o", "model"], ["logs", url, "1"], ["report", url]):
         result = CliRunner().invoke(app, words)
         assert result.exit_code == 0, result.output
