@@ -24,7 +24,7 @@ import pandas as pd
 
 from cae.report import published, scales, tables, words
 from cae.report.evidence import Missing, View, same, told
-from cae.report.statistics import Contrast, holm, importances, paired, spearman, tail, welch
+from cae.report.statistics import Contrast, bootstrapped, holm, paired, spearman, tail, welch
 
 ALPHA = 0.05
 VERDICTS = ("supported", "contradicted", "undecided", "not testable")
@@ -239,24 +239,24 @@ def more_important(view: View, claim: dict[str, Any]) -> Found:
     for name in asked:
         if not scales.differs(settings[name]):
             raise Missing(f"{words.short(name)} has one value in all {len(values)} trials")
-    names = list(settings)
-    others = [names.index(name) for name in asked[1:] or names[1:]]
+    names = sorted(settings)  # one order for all claims: then they share the bootstraps
+    mine, others = names.index(axis), [names.index(name) for name in asked[1:] or names if name != axis]
     if not others:
         raise Missing(f"nothing but {words.short(axis)} varies")
     test = f"random forest, permutation importance in {BOOTSTRAPS} bootstraps over trials"
     if len(values) < LEAST_FOREST:
         return Found("undecided", f"{len(values)} trials; a forest needs at least {LEAST_FOREST}.", "none", list(values.index))
-    places = [scales.axis(name, column, view.results.axes.get(name, {})).positions for name, column in settings.items()]
+    places = [scales.axis(name, settings[name], view.results.axes.get(name, {})).positions for name in names]
     x = np.column_stack([np.where(np.isnan(place), np.nanmin(place) - 1, place) for place in places])
-    y, random = np.asarray(stats.rankdata(values.to_numpy()), dtype=float), np.random.default_rng(0)
-    drawn = np.array([importances(x, y / y.std(), random) for _ in range(BOOTSTRAPS)])
+    y = np.asarray(stats.rankdata(values.to_numpy()), dtype=float)
+    drawn = bootstrapped(x.tobytes(), (y / y.std()).tobytes(), len(names), BOOTSTRAPS)
     mean = drawn.mean(axis=0)
     rival = max(others, key=lambda column: mean[column])
-    ahead, behind = np.sum(drawn[:, 0] <= drawn[:, others].max(axis=1)), np.sum(drawn[:, 0] >= drawn[:, rival])
-    lead, sure, beaten = float(mean[0] - mean[rival]), *(min(1.0, 2 * (1 + int(count)) / (1 + BOOTSTRAPS)) for count in (ahead, behind))
+    ahead, behind = np.sum(drawn[:, mine] <= drawn[:, others].max(axis=1)), np.sum(drawn[:, mine] >= drawn[:, rival])
+    lead, sure, beaten = float(mean[mine] - mean[rival]), *(min(1.0, 2 * (1 + int(count)) / (1 + BOOTSTRAPS)) for count in (ahead, behind))
     verdict = "supported" if sure < ALPHA and lead > 0 else "contradicted" if beaten < ALPHA and lead < 0 else "undecided"
     p = beaten if lead < 0 else sure
-    said = f"Importance {words.number(mean[0], 3)} of {words.short(axis)}, {words.number(mean[rival], 3)} of {words.short(names[rival])}"
+    said = f"Importance {words.number(mean[mine], 3)} of {words.short(axis)}, {words.number(mean[rival], 3)} of {words.short(names[rival])}"
     why = f"{_when(claim)}{said}, the next of {len(others)}, on the ranks of {words.short(metric)} ({chance(p)})."
     effect = f"{words.number(abs(lead), 3)} {'more' if lead > 0 else 'less'} of the variance of ranks"
     return Found(verdict, why, test, list(values.index), effect, lead, lead, p)

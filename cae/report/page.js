@@ -8,7 +8,7 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const theme = (isDark) => {
     const [ink, soft, line, paper] = isDark ? ["#e6e9ed", "#9aa5b1", "#2f363e", "#1d2126"] : ["#1b2026", "#5a6470", "#e8ebef", "#ffffff"];
-    const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, ticks: "", tickfont: { color: soft }, title: { font: { color: ink, size: 13 } }, automargin: true };
+    const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, ticks: "", tickfont: { color: soft }, exponentformat: "e", title: { font: { color: ink, size: 13 } }, automargin: true };
     return { layout: {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", xaxis: axis, yaxis: axis,
       font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: ink },

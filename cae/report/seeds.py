@@ -115,11 +115,13 @@ def _chances(samples: list[pd.Series[float]], sign: int) -> list[float]:
     return [float(share) for share in np.bincount(drawn.argmin(axis=1), minlength=len(samples)) / DRAWS]
 
 
-def settings(results: Results, trial: Any, most: int = 4, *, brief: bool = False) -> str:
-    """What this trial has of all that differs between trials: "arch.kernel_size 3, optimizer.lr 0.001"; `brief`: "kernel_size 3"."""
-    names = [name for name in scales.varying(results, results.trials) if not scales.missing(results.trials.at[trial, name])]
+def settings(results: Results, trial: Any, most: int = 4, *, among: list[Any] | None = None) -> str:
+    """What this trial has of all that differs between trials: "arch.kernel_size 3, optimizer.lr 0.001"; `among` some of them: briefly,
+    "kernel_size 3"."""
+    rows = results.trials if among is None else results.trials.loc[among]
+    names = [name for name in scales.varying(results, rows) if not scales.missing(results.trials.at[trial, name])]
     return words.listed(
-        (f"{name.split('.', 1)[-1] if brief else name} {words.parameter(results.trials.at[trial, name])}" for name in names), most
+        (f"{name if among is None else name.split('.', 1)[-1]} {words.parameter(results.trials.at[trial, name])}" for name in names), most
     )
 
 
@@ -133,7 +135,7 @@ def sentence(results: Results, found: Contest) -> str:
     if found.verdict == "unknown":
         return (
             f"Whether it is really better than the others is unknown: {_seeds(ranked)}, so a difference cannot be told from chance. "
-            f"More seeds tell: {command(results)}"
+            f"More seeds tell: the same command with --set seeds={more(results)}; what is finished stays."
         )
     head = f"The configuration of {first['label']} (mean {metric} {words.number(first['mean'])} over {first['n']} seeds)"
     apart = f"the interval of 95 % is {words.number(second['gap_low'], 3)} to {words.number(second['gap_high'], 3)}"
@@ -170,5 +172,9 @@ def _choice(results: Results, found: Contest) -> str:
 def command(results: Results) -> str:
     """The command that ran the sweep, with more seeds: what is finished stays."""
     said = str(results.sweep.get("command") or f"cae-sweep run {results.sweep.get('file', 'SWEEP')}")
-    seeds = max(3, int(results.sweep.get("seeds") or 1) + 2)
-    return re.sub(r" --set seeds=\d+", "", words.short(said, 200)) + f" --set seeds={seeds}"
+    return re.sub(r" --set seeds=\d+", "", words.short(said, 300)) + f" --set seeds={more(results)}"
+
+
+def more(results: Results) -> int:
+    """Seeds that would tell: three at least."""
+    return max(3, int(results.sweep.get("seeds") or 1) + 2)

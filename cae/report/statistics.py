@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections import Counter
@@ -107,6 +108,14 @@ def spearman(x: Floats, y: Floats, blocks: Sequence[Any]) -> tuple[float, float,
     beyond = int(np.sum(np.abs(totals) >= abs(seen) - 1e-9))
     p = beyond / len(totals) if exact else (1 + beyond) / (1 + len(totals))
     return seen / scale if scale else 0.0, p, min(1.0, 2 * ties / ways), "exact permutation" if exact else f"{PERMUTATIONS:,} permutations"
+
+
+@functools.lru_cache(maxsize=8)
+def bootstrapped(x: bytes, y: bytes, columns: int, count: int) -> Floats:
+    """`importances` of `count` bootstraps (rows) by column, of arrays of doubles; several claims ask the same of the same trials."""
+    random, values = np.random.default_rng(0), np.frombuffer(y)
+    table = np.frombuffer(x).reshape(-1, columns)
+    return np.array([importances(table, values, random) for _ in range(count)])
 
 
 def importances(x: Floats, y: Floats, random: np.random.Generator) -> Floats:

@@ -61,6 +61,12 @@ def surrogates(results: Results) -> list[Surrogate]:
     return found
 
 
+def believed(results: Results) -> Surrogate:
+    """The first of them that is believed; where none is, that of the finished trials."""
+    found = surrogates(results)
+    return next((one for one in found if not one.why), found[0])
+
+
 def finished(results: Results) -> Population:
     return _population(results, "finished trials", results.values[results.trials["state"] == "finished"].dropna())
 

@@ -68,7 +68,7 @@ def test_one_seed_each_is_unknown_and_says_what_would_tell(writer: Writer) -> No
     results = seeded(writer, [0.01, 0.02], 1, 0.0)
     found = seeds.contest(results)
     assert found.verdict == "unknown"
-    assert seeds.sentence(results, found).endswith("--set seeds=3")
+    assert seeds.sentence(results, found).endswith("the same command with --set seeds=3; what is finished stays.")
 
 
 def test_a_configuration_of_which_a_seed_failed_is_not_in_the_contest(writer: Writer) -> None:

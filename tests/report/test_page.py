@@ -150,7 +150,7 @@ def test_the_summary_says_what_is_best_by_how_much_and_that_it_is_one_seed(built
     verdict = json.loads(built("two")[0].verdicts_json.read_text())["sections"]["summary"]
     assert re.fullmatch(
         r"Best is trial 2: val_loss \S+ at epoch 4, \S+ \(50\u00a0%\) lower than the second \(trial 1, \S+\)\. "
-        r"Whether it is really better than the others is unknown: one seed each, .* --set seeds=3",
+        r"Whether it is really better than the others is unknown: one seed each, .* --set seeds=3; what is finished stays.",
         verdict,
     )
 

@@ -28,7 +28,7 @@ def best_data(results: Results) -> Best:
     return Best(
         results.metric,
         rows.assign(
-            settings=[seeds.settings(results, trial, brief=True) for trial in firsts], values=pd.Series(values, rows.index, dtype=object)
+            settings=[seeds.settings(results, trial, among=firsts) for trial in firsts], values=pd.Series(values, rows.index, dtype=object)
         ),
     )
 

@@ -64,7 +64,7 @@ class Marginals(NamedTuple):
 
 
 def marginals_data(results: Results) -> Marginals:
-    one = surrogate.surrogates(results)[0]
+    one = surrogate.believed(results)
     axes = {axis.name: axis for axis in one.population.axes}
     names = [*one.importance["parameter"], *[name for name in axes if name not in set(one.importance["parameter"])]]
     panels = [(name, surrogate.marginal(axes[name], scales.groups(axes[name]), one.population.values)) for name in names[:MOST_PANELS]]
@@ -119,7 +119,7 @@ class Interaction(NamedTuple):
 
 
 def interaction_data(results: Results) -> Interaction | None:
-    one = surrogate.surrogates(results)[0]
+    one = surrogate.believed(results)
     if not len(one.pairs):
         return None
     axes = {axis.name: axis for axis in one.population.axes}

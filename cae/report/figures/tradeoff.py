@@ -89,7 +89,9 @@ def tradeoff_figure(data: Tradeoff) -> go.Figure:
             hoverinfo="skip",
             **axes,
         )
-        x = style.value_axis(COSTS[cost], data.trials[cost].to_numpy(dtype=float))
+        x = style.value_axis(COSTS[cost], data.trials[cost].to_numpy(dtype=float)) | {"tickangle": 0}
+        if "ticktext" in x:  # three panels beside one another have room for 20k, not for 20,000
+            x["ticktext"] = [f"{mark / 1000:g}k" if mark >= 1000 else f"{mark:g}" for mark in x["tickvals"]]
         figure.update_layout({f"xaxis{suffix}": x, f"yaxis{suffix}": {**scale, **({"matches": "y"} if panel else {})}})
     return style.layout(figure, height=340, panels=max(1, len(data.costs)), columns=max(1, len(data.costs)), shared=True)
 

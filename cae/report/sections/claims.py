@@ -14,10 +14,11 @@ def claims(results: Results, _rows: list[dict[str, Any]]) -> Section:
     rows = judging.judge(results)
     if not rows:
         return Section("claims", "Claims", "The sweep lists no claims to judge.", empty=True)
+    differs = next((row["differs"] for row in rows if row["differs"]), "") if not results.joined else ""
     return Section(
         "claims",
         "Claims",
-        judging.sentence(rows),
+        words.sentences([judging.sentence(rows), differs and f"All under {differs}."]),
         how=f"Supported: the effect has the claimed sign, and p is below {judging.ALPHA}. Contradicted: it has the other sign, and p is "
         "below that. Undecided: neither, or too few seeds for a test. Not testable: this run lacks the trials. Only finished trials count; "
         "those that were stopped trained for fewer epochs. Sides are compared between trials that are alike in all other settings, where "
@@ -44,5 +45,5 @@ def _texts(row: dict[str, Any], *, joined: bool) -> list[str]:
         words.short(numbers, 300),
         str(row["seeds"] or ""),
         row["verdict"],
-        words.short(row["why"], 800),
+        words.short(row["why"] if joined else row["why"].removesuffix(f" Under {row['differs']}."), 800),
     ]

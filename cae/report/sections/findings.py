@@ -33,16 +33,17 @@ def baselines(results: Results, _rows: list[dict[str, Any]]) -> Section:
     if beaten.all():
         verdict = f"Every finished trial beats the trivial answers; the best trial's test loss is {against}."
     elif not beaten.any():
-        verdict = f"No trial has learnt anything: none beats the trivial answers; the best trial's test loss is {against}."
+        verdict = f"No trial beats the trivial answers; the best trial's test loss is {against}."
     else:
         failed = words.listed([results.labels[index] for index in ended.index[~beaten]], 5)
-        verdict = f"{words.plural(int((~beaten).sum()), 'trial')} of {len(ended):,} learnt nothing ({failed}): a trivial answer is as good."
+        count = f"{words.plural(int((~beaten).sum()), 'trial')} of {len(ended):,}"
+        verdict = f"{count} do not beat a trivial answer ({failed}); the best trial's test loss is {against}."
     frame = pd.DataFrame({"trial": results.labels[ended.index], "test loss": losses})
     for column in columns:
         frame[_words(column)] = ended[column].astype(float)
     if FLOOR in ended:
         frame["floor"] = ended[FLOOR].astype(float)
-    frame["verdict"] = ["beats them" if won else "has learnt nothing" for won in beaten]
+    frame["verdict"] = ["beats them" if won else "does not" for won in beaten]
     how = "A trivial answer needs no network: its loss is measured on the same test images by the same formula. "
     floor = "The floor is the loss of a perfect answer: the entropy of the targets. " if FLOOR in ended else ""
     left = len(results.trials) - len(ended)
@@ -54,6 +55,13 @@ def baselines(results: Results, _rows: list[dict[str, Any]]) -> Section:
         how=f"{how}{floor}{out}".strip(),
         data={"id": "baselines", "tables": [table("Test losses beside those of trivial answers", frame)]},
     )
+
+
+def beaten(results: Results) -> str:
+    """The verdict on trivial answers where a trial does not beat them: then its rank says little."""
+    found = baselines(results, [])
+    lost = "" if found.empty else found.verdict
+    return "" if lost.startswith("Every") else lost
 
 
 def findings(results: Results, _rows: list[dict[str, Any]]) -> Section:

@@ -17,25 +17,25 @@ LEAST_SHARE, LEAST_OF_JOINT = 0.01, 0.1
 
 
 def importance(results: Results, _rows: list[dict[str, Any]]) -> Section:
-    found = surrogate.surrogates(results)
+    found, believed = surrogate.surrogates(results), surrogate.believed(results)
     panels = figures.marginals_data(results)
     shown = [one for one in found if not one.why]
     if not panels.panels and not shown:
         return Section("importance", TITLE, f"Not shown: {found[0].why}.", empty=True)
     charts = {"importance": "Importance of each parameter, with the interval of 90 % of the bootstraps"} if shown else {}
     if panels.panels:
-        charts["marginals"] = f"Mean {results.metric} of the finished configurations at each setting"
-    if _interact(found[0]):
-        a, b = found[0].pairs.iloc[0][["a", "b"]]
+        charts["marginals"] = f"Mean {results.metric} at each setting, of {believed.population.name}"
+    if _interact(believed):
+        a, b = believed.pairs.iloc[0][["a", "b"]]
         charts["interaction"] = f"Mean {results.metric} by {words.short(a)} and {words.short(b)}, the pair that interacts most"
     sentences = [_sentence(one) for one in found]
     return Section(
         "importance",
         TITLE,
-        words.sentences([*sentences, _pair(found[0])]),
+        words.sentences([*sentences, _pair(believed)]),
         how=_how(found),
         charts=charts,
-        data={"tables": _tables(results, found, panels), "id": "importance", "open": 0},
+        data={"tables": _tables(results, found, believed, panels), "id": "importance", "open": 0},
     )
 
 
@@ -69,16 +69,16 @@ def _pair(one: surrogate.Surrogate) -> str:
     return f"{a} and {b} interact: {words.percent(first['of_joint'], 1)} of their joint effect is not the sum of both."
 
 
-def _tables(results: Results, found: list[surrogate.Surrogate], panels: figures.Marginals) -> list[Any]:
+def _tables(results: Results, found: list[surrogate.Surrogate], believed: surrogate.Surrogate, panels: figures.Marginals) -> list[Any]:
     tables = [table(f"Importance, {one.population.name}", one.importance) for one in found if not one.why]
-    if len(found[0].pairs):
+    if len(believed.pairs):
         names = {"share": "share of the variance", "of_joint": "of their joint effect"}
-        tables.append(table("Interactions, finished trials", found[0].pairs, names=names))
+        tables.append(table(f"Interactions, {believed.population.name}", believed.pairs, names=names))
     if panels.panels:
         rows = [rows.drop(columns="position").assign(parameter=name) for name, rows in panels.panels]
         frame = pd.concat(rows)[["parameter", "setting", "n", "mean", "low", "high"]]
         names = {"mean": f"mean {results.metric}", "low": "95 % from", "high": "to", "n": "configurations"}
-        tables.append(table("Means at each setting, finished configurations", frame, names=names))
+        tables.append(table(f"Means at each setting, {believed.population.name}", frame, names=names))
     return tables
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from cae.report import published, scales, seeds, words
-from cae.report.sections import failures, stopping
+from cae.report.sections import failures, findings, stopping
 from cae.report.sections.base import Section, better, table, typed_columns
 from cae.report.tables import Results
 
@@ -23,6 +23,7 @@ def summary(results: Results, rows: list[dict[str, Any]]) -> Section:
     answers = [
         ("stopping", stopping.short(results)),
         ("failures", failures.failures(results).verdict),
+        ("baselines", findings.beaten(results)),
         ("published", published.sentence(rows, reasons=False)),
     ]
     notes = [note for note in (_going_on(results, counts), _joined(results), _budget(results)) if note]
@@ -109,6 +110,7 @@ def best(results: Results, _rows: list[dict[str, Any]]) -> Section:
             "table": _top(results, ranked, varied),
             "contest": _contest(results, found),
             "command": _command(results, ranked.loc[first]),
+            "seeds": seeds.command(results) if found.verdict in ("unknown", "tied") and not results.joined else "",
         },
     )
 
