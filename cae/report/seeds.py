@@ -23,6 +23,8 @@ from cae.report.statistics import Contrast, around, paired, welch
 from cae.report.tables import Results
 
 DRAWS = 10_000
+MOST_NAMED = 3
+"""Settings in which the trials of a chart differ; of more, only what is unusual is named."""
 MOST_RIVALS = 200
 """So many of the best by mean are compared with the best one; the others are further behind than these."""
 
@@ -115,14 +117,30 @@ def _chances(samples: list[pd.Series[float]], sign: int) -> list[float]:
     return [float(share) for share in np.bincount(drawn.argmin(axis=1), minlength=len(samples)) / DRAWS]
 
 
-def settings(results: Results, trial: Any, most: int = 4, *, among: list[Any] | None = None) -> str:
-    """What this trial has of all that differs between trials: "arch.kernel_size 3, optimizer.lr 0.001"; `among` some of them: briefly,
-    "kernel_size 3"."""
-    rows = results.trials if among is None else results.trials.loc[among]
-    names = [name for name in scales.varying(results, rows) if not scales.missing(results.trials.at[trial, name])]
-    return words.listed(
-        (f"{name if among is None else name.split('.', 1)[-1]} {words.parameter(results.trials.at[trial, name])}" for name in names), most
-    )
+def settings(results: Results, trial: Any, most: int = 4) -> str:
+    """What this trial has of all that differs between trials: "arch.kernel_size 3, optimizer.lr 0.001"."""
+    names = scales.varying(results, results.trials)
+    return words.listed((f"{name} {words.parameter(value)}" for name, value in _those(results, trial, names)), most)
+
+
+def apart(results: Results, trials: list[Any]) -> list[str]:
+    """What tells each of some trials from the others, in few words: "kernel_size 3 and lr 0.001". A setting that follows from one named
+    before is left out; where many remain, only those that most of the others do not have are named."""
+    names = list[str]()
+    rows = results.trials.loc[trials].map(str)
+    for name in scales.varying(results, results.trials.loc[trials]):
+        if not any((rows.groupby(other)[name].nunique() == 1).all() for other in names):
+            names.append(name)
+    usual = {name: rows[name].mode()[0] for name in names} if len(names) > MOST_NAMED else {}
+    texts = []
+    for trial in trials:
+        told = [(name, value) for name, value in _those(results, trial, names) if str(value) != usual.get(name)]
+        texts.append(words.listed((f"{name.split('.', 1)[-1]} {words.parameter(value)}" for name, value in told), 4) or "as most are")
+    return texts if names else [""] * len(trials)
+
+
+def _those(results: Results, trial: Any, names: list[str]) -> list[tuple[str, Any]]:
+    return [(name, value) for name in names if not scales.missing(value := results.trials.at[trial, name])]
 
 
 def sentence(results: Results, found: Contest) -> str:

@@ -153,10 +153,10 @@ def _pairs(forest: Any, x: Floats, axes: list[scales.Axis], columns: list[int]) 
 
 
 def marginal(axis: scales.Axis, settings: pd.Series[str], values: Floats) -> pd.DataFrame:
-    """Per setting: position, setting, n, mean, low, high (95 % t interval; NaN for one)."""
+    """Per setting: position, setting, n, mean, low, high (95 % t interval; NaN for fewer than three, where it says nothing)."""
     from scipy import stats
 
     grouped = pd.DataFrame({"setting": settings.to_numpy(), "position": axis.positions, "value": values}).groupby("setting", sort=False)
     rows = grouped.agg(position=("position", "mean"), n=("value", "size"), mean=("value", "mean"), error=("value", "sem")).reset_index()
-    half = rows["error"] * stats.t.ppf(0.975, np.maximum(rows["n"] - 1, 1))
+    half = (rows["error"] * stats.t.ppf(0.975, np.maximum(rows["n"] - 1, 1))).where(rows["n"] > 2)
     return rows.assign(low=rows["mean"] - half, high=rows["mean"] + half).sort_values("position").drop(columns="error")

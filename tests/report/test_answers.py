@@ -241,3 +241,39 @@ def test_the_numbers_of_status_are_those_of_the_page(make_run: Make) -> None:
     summary = json.loads(run.verdicts_json.read_text())["sections"]["summary"]
     assert stands["states"] == tables.read([run]).trials["state"].value_counts().to_dict()
     assert summary.startswith(f"Best is trial {stands['best']['trial']}: val_loss")
+
+
+def test_labels_name_what_is_unusual_and_leave_out_what_follows(writer: Writer) -> None:
+    sweep, usual = writer(), {"arch.kernel_size": 3, "arch.layers": 2, "arch.pools": 1, "optimizer.lr": 0.01, "optimizer": "adam"}
+    plan = [{}, {"arch.kernel_size": 5}, {"arch.layers": 4, "arch.pools": 3}, {"optimizer.lr": 0.1}, {"optimizer": "sgd"}]
+    sweep.session(list(range(1, len(plan) + 1)))
+    for number, changed in enumerate(plan, 1):
+        sweep.trial(number, {**usual, **changed})
+    results = tables.read([sweep.close()])
+    told = seeds.apart(results, list(results.trials.index))
+    assert told == ["as most are", "kernel_size 5", "layers 4", "lr 0.1", "optimizer sgd"]
+    assert seeds.apart(results, [0, 1]) == ["kernel_size 3", "kernel_size 5"]
+
+
+def test_what_early_stopping_hides_is_asked_of_all_trials_at_the_first_rung(writer: Writer) -> None:
+    """Kernels and strides decide who is stopped, and only together; the few that finish cannot tell."""
+    sweep, settings = writer(), list(itertools.product([3, 5, 7], [1, 2], range(6)))
+    sweep.session(list(range(1, len(settings) + 1)))
+    for number, (kernel, stride, idle) in enumerate(settings, 1):
+        sweep.trial(number, {"arch.kernel_size": kernel, "arch.stride": stride, "arch.idle": idle})
+        sweep.start(number)
+        value = 1 + 0.01 * idle + (kernel == 3) * (stride == 1) * -0.5
+        sweep.epoch(number, 1, value)
+        if value > 0.6:
+            sweep.end(number, "stopped", reason="above", rung=1, value=value, cutoff=0.6)
+        else:
+            sweep.epoch(number, 2, value)
+            sweep.end(number, "finished")
+    results = tables.read([sweep.close()])
+    section = importance.importance(results, [])
+    assert "Importance is not shown" in section.verdict
+    assert "arch.kernel_size and arch.stride interact" in section.verdict or "arch.stride and arch.kernel_size interact" in section.verdict
+    drawn = figures.interaction_data(results)
+    assert drawn
+    assert {drawn.a, drawn.b} == {"arch.kernel_size", "arch.stride"}
+    assert int(drawn.counts.to_numpy().sum()) == len(settings)

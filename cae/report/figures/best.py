@@ -27,9 +27,7 @@ def best_data(results: Results) -> Best:
     values = [list(results.values.loc[trials]) for trials in rows["trials"]]
     return Best(
         results.metric,
-        rows.assign(
-            settings=[seeds.settings(results, trial, among=firsts) for trial in firsts], values=pd.Series(values, rows.index, dtype=object)
-        ),
+        rows.assign(settings=seeds.apart(results, firsts), values=pd.Series(values, rows.index, dtype=object)),
     )
 
 
@@ -77,7 +75,7 @@ def best_figure(data: Best) -> go.Figure:
         figure.update_layout(
             xaxis2={"title": {"text": "difference to the best"}}, yaxis2={**ticks, "showticklabels": False, "matches": "y"}
         )
-    return style.layout(figure, height=110 + 34 * max(2, len(rows)), panels=2 if several else 1, columns=2)
+    return style.layout(figure, height=110 + 34 * max(2, len(rows)), panels=2 if several else 1, columns=2, min_width=640)
 
 
 def _gaps(figure: go.Figure, rows: pd.DataFrame, height: scales.Floats) -> None:

@@ -29,6 +29,8 @@ class Curves(NamedTuple):
 
 def curves_data(results: Results) -> Curves:
     epochs = results.epochs
+    apart = [(run.name, number) for run in results.runs for number, record in run.records.items() if record.needed]
+    epochs = epochs[~pd.MultiIndex.from_frame(epochs[KEY]).isin(apart)]  # what only others need has a loss of another kind
     metrics = [name for name in (results.metric, twin(results.metric)) if name in epochs]
     ranks = pd.Series(np.arange(len(results.ranked), dtype=float), index=results.ranked.index).reindex(results.trials.index)
     trials = results.trials[[*KEY, "state", "reason"]].assign(label=results.labels, rank=ranks, index=results.trials.index)

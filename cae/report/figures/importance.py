@@ -53,7 +53,7 @@ def importance_figure(data: Importance) -> go.Figure:
         xaxis={"title": {"text": "growth of the error when shuffled, in shares of the variance"}, "zeroline": True},
         yaxis={**ticks, "range": [0.4, len(order) + 0.6], "zeroline": False, "automargin": True},
     )
-    return style.layout(figure, height=120 + 34 * max(2, len(order)))
+    return style.layout(figure, height=120 + 34 * max(2, len(order)), min_width=480)
 
 
 class Marginals(NamedTuple):

@@ -79,7 +79,7 @@ def parallel_figure(data: Parallel) -> go.Figure:
             visible="legendonly" if level < 0 else True, showlegend=level < 0 or level == 0,
         )  # fmt: skip
     _draw_axes(figure, data.axes, bool((heights == NONE).any()))
-    return style.layout(figure, height=460, min_width=96 * len(data.axes) + 60)
+    return style.layout(figure, height=460, min_width=110 * len(data.axes) + 60)
 
 
 def _gapped(heights: scales.Floats, chosen: np.ndarray[tuple[int], np.dtype[np.intp]]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:

@@ -90,10 +90,18 @@ def tradeoff_figure(data: Tradeoff) -> go.Figure:
             **axes,
         )
         x = style.value_axis(COSTS[cost], data.trials[cost].to_numpy(dtype=float)) | {"tickangle": 0}
+        largest = float(data.trials[cost].max())
         if "ticktext" in x:  # three panels beside one another have room for 20k, not for 20,000
-            x["ticktext"] = [f"{mark / 1000:g}k" if mark >= 1000 else f"{mark:g}" for mark in x["tickvals"]]
+            x["ticktext"] = [_brief(mark) for mark in x["tickvals"]]
+        elif largest >= 10_000:
+            x["tickformat"] = "~s"
         figure.update_layout({f"xaxis{suffix}": x, f"yaxis{suffix}": {**scale, **({"matches": "y"} if panel else {})}})
     return style.layout(figure, height=340, panels=max(1, len(data.costs)), columns=max(1, len(data.costs)), shared=True)
+
+
+def _brief(value: float) -> str:
+    """As plotly's ~s: 200, 20k, 2M."""
+    return next((f"{value / size:g}{name}" for size, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if value >= size), f"{value:g}")
 
 
 def _hover(row: Any, cost: str, metric: str) -> str:
