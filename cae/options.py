@@ -55,5 +55,5 @@ def mistakes_told() -> Iterator[None]:
     except OSError as error:  # a path that cannot be written, a disk that is full
         print(f"error: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
         raise typer.Exit(2) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # the latter is what Ray makes of SIGTERM while it starts
         raise typer.Exit(130) from None
