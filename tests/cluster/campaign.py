@@ -51,7 +51,7 @@ from cae import Adam, Denoise, Digits, Sweep, Trial
 
 sweep = Sweep(
     base=Trial(
-        dataset=Digits(size=28, train_images=1500, val_images=200, test_images=100),
+        dataset=Digits(size=28, train_images=1400, val_images=200, test_images=100),
         task=Denoise(loss="mse"), arch=OneConvolution(), optimizer=Adam(), epochs={epochs},
     ),
     space={{"arch.kernel": tune.grid_search([3, 5, 7]), "optimizer.lr": tune.grid_search([1e-3, 3e-3, 1e-2, 3e-2])}},
