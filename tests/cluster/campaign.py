@@ -172,6 +172,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, help="keeps logs and runs there")
     parser.add_argument("--only", choices=["folder", "bucket"])
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts this in the background has it ignored, by all below too
     if why := possible():
         print(f"no hosts can be made here: {why}")
         return 2
