@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -53,7 +54,13 @@ def mistakes_told() -> Iterator[None]:
             print(f"error: {message}", file=sys.stderr)
         raise typer.Exit(2) from None
     except OSError as error:  # a path that cannot be written, a disk that is full
-        print(f"error: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
+        print(f"error: {error.filename or _place(error)}: {error.strerror or error}", file=sys.stderr)
         raise typer.Exit(2) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # the latter is what Ray makes of SIGTERM while it starts
         raise typer.Exit(130) from None
+
+
+def _place(error: OSError) -> str:
+    """Where in this package an error arose that names no file: whoever mends it has to begin somewhere."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/cae/" in frame.filename]
+    return f"the system, at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "the system"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,10 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from cae.cli import app
+from cae.files import write_whole
+from cae.options import mistakes_told
 from cae.rundir import Journal, RunDir
 from cae.sweep.spec import read_sweep_file
 from tests.undisturbed import undisturbed
@@ -328,3 +333,16 @@ def test_images_are_listed_with_where_they_are_or_how_to_get_them() -> None:
     assert "mnist" in output
     assert "cae-sweep data fetch mnist" in output
     assert "1,797" in output
+
+
+def test_an_error_of_the_system_that_names_no_file_is_told_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fails)
+    with pytest.raises(typer.Exit) as left, mistakes_told():
+        write_whole(tmp_path / "file", "content")
+    assert left.value.exit_code == 2
+    assert re.fullmatch(r"error: the system, at files.py:\d+: No space left on device\n", capsys.readouterr().err)

@@ -86,7 +86,7 @@ class BucketRun(RunDir):
             return
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(lambda name: self._bring(name, pieces[name][1], ".pieces"), stale))
-        aside = self.journal.with_suffix(".aside")
+        aside = self.journal.with_name(f".{self.journal.name}.{os.getpid()}")  # others may read the same run at this moment
         with aside.open("wb") as joined:
             for name in sorted(pieces):
                 joined.write((self.path / ".pieces" / name).read_bytes())

@@ -67,6 +67,7 @@ class Recorder(tune.Callback, Stopper):
     def end(self, number: int, state: str, reason: str, **fields: Any) -> None:
         self.write("end", trial=number, state=state, reason=reason, **fields)
         self.guard.ended(number, state, reason)
+        self.stopping = self.stopping or self.guard.trouble()  # before the next trial has its turn
         let_go(self.run, self.records, number, self.plan.sweep.metric, self.plan.sweep.mode)
 
     def out_of_memory(self, number: int, reason: str, **fields: Any) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from cae.rundir import FINAL_STATES, MEND, Journal, Record, RunDir, RunError
 from cae.sweep.asha import JournaledASHA, rungs_of
-from cae.sweep.connect import Resources, slots_now, versions
+from cae.sweep.connect import Resources, first_line, slots_now, versions
 from cae.sweep.guard import DEFAULTS, FULL, Guard, Limits
 from cae.sweep.hosts import Demands
 from cae.sweep.lifeline import end_ray, watched
@@ -24,6 +24,7 @@ from cae.sweep.recorder import Recorder, Watcher
 from cae.sweep.turns import Turns
 from cae.sweep.worker import Job, Worker
 
+from ray.exceptions import OutOfMemoryError  # isort: skip
 from ray import tune  # isort: skip  # after connect, which sets what Ray reads when it is imported
 from ray.tune.execution import class_cache  # isort: skip
 from ray.tune.experiment import Trial as RayTrial  # isort: skip
@@ -116,13 +117,13 @@ def _supervise(recorder: Recorder, sweep_file: Path, resources: Resources, deman
                 raise recorder.fatal from error
             if isinstance(error, OSError) and error.errno in FULL:  # Tune keeps files of its own in the run's folder
                 raise RunError(f"{recorder.run.path}: {error.strerror}: {MEND}") from error
-            if "OutOfMemoryError" in f"{type(error).__name__} {error}":
+            if _is_out_of_memory(error):
                 for planned in batch:
                     if recorder.records[planned.number].state == "running":
                         recorder.out_of_memory(planned.number, "out of memory: Ray ended its worker, and the sweep", error=str(error))
             if progress() == before:
                 raise
-            why = f"Ray ended the sweep ({type(error).__name__}: {error})"
+            why = f"Ray ended the sweep ({type(error).__name__}: {first_line(error)})"
         left = [planned for planned in batch if recorder.records[planned.number].state not in FINAL_STATES]
         if recorder.stopping:
             return
@@ -131,6 +132,11 @@ def _supervise(recorder: Recorder, sweep_file: Path, resources: Resources, deman
         if progress() == before:
             raise RunError(f"{why}, without one more epoch")
         print(f"{why}; going on with what is left", file=sys.stderr)
+
+
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether it is, or comes from, Ray's own kill of a worker where memory is scarce: Tune wraps it as an error of any kind."""
+    return error is not None and (isinstance(error, OutOfMemoryError) or _is_out_of_memory(error.__cause__ or error.__context__))
 
 
 def _ready(recorder: Recorder) -> list[PlannedTrial]:

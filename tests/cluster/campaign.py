@@ -51,7 +51,7 @@ from cae import Adam, Denoise, Digits, Sweep, Trial
 
 sweep = Sweep(
     base=Trial(
-        dataset=Digits(size=28, train_images=1500, val_images=200, test_images=100),
+        dataset=Digits(size=28, train_images=1400, val_images=200, test_images=100),
         task=Denoise(loss="mse"), arch=OneConvolution(), optimizer=Adam(), epochs={epochs},
     ),
     space={{"arch.kernel": tune.grid_search([3, 5, 7]), "optimizer.lr": tune.grid_search([1e-3, 3e-3, 1e-2, 3e-2])}},
@@ -172,6 +172,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, help="keeps logs and runs there")
     parser.add_argument("--only", choices=["folder", "bucket"])
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts this in the background has it ignored, by all below too
     if why := possible():
         print(f"no hosts can be made here: {why}")
         return 2
