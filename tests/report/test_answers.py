@@ -244,8 +244,17 @@ def test_the_numbers_of_status_are_those_of_the_page(make_run: Make) -> None:
 
 
 def test_labels_name_what_is_unusual_and_leave_out_what_follows(writer: Writer) -> None:
-    sweep, usual = writer(), {"arch.kernel_size": 3, "arch.layers": 2, "arch.pools": 1, "optimizer.lr": 0.01, "optimizer": "adam"}
-    plan = [{}, {"arch.kernel_size": 5}, {"arch.layers": 4, "arch.pools": 3}, {"optimizer.lr": 0.1}, {"optimizer": "sgd"}]
+    sweep, usual = (
+        writer(),
+        dict[str, Any]({"arch.kernel_size": 3, "arch.layers": 2, "arch.pools": 1, "optimizer.lr": 0.01, "optimizer": "adam"}),
+    )
+    plan: list[dict[str, Any]] = [
+        {},
+        {"arch.kernel_size": 5},
+        {"arch.layers": 4, "arch.pools": 3},
+        {"optimizer.lr": 0.1},
+        {"optimizer": "sgd"},
+    ]
     sweep.session(list(range(1, len(plan) + 1)))
     for number, changed in enumerate(plan, 1):
         sweep.trial(number, {**usual, **changed})
