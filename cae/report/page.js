@@ -65,9 +65,11 @@
     });
   };
 
+  let printing = false;
   const plots = [...document.querySelectorAll(".plot")], near = new Set();
   const figureOf = (plot) => JSON.parse(document.getElementById(plot.dataset.chart + "-data").textContent);
-  const draw = async (plot, isDark = dark.matches) => {
+  const draw = async (plot) => {
+    const isDark = dark.matches && !printing;
     await load();
     const figure = figureOf(plot), least = figure.layout.meta.min_width;
     plot.style.minWidth = least ? least + "px" : "";
@@ -103,16 +105,16 @@
       if (isIntersecting && (!target.dataset.drawn || target.dataset.stale)) draw(target);
     }
   }, { rootMargin: "400px" });
-  const redraw = (isDark = dark.matches) => plots.filter((plot) => plot.dataset.drawn).forEach((plot) => {
-    if (near.has(plot)) draw(plot, isDark); else plot.dataset.stale = "yes";
+  const redraw = () => plots.filter((plot) => plot.dataset.drawn).forEach((plot) => {
+    if (near.has(plot)) draw(plot); else plot.dataset.stale = "yes";
   });
-  selection.on(redraw.bind(null, undefined));
+  selection.on(redraw);
   plots.forEach((plot) => watch.observe(plot));
-  dark.addEventListener("change", () => redraw());
+  dark.addEventListener("change", redraw);
   let waiting = 0;
   addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(redraw, 200); });
-  addEventListener("beforeprint", () => plots.forEach((plot) => draw(plot, false)));
-  addEventListener("afterprint", () => plots.forEach((plot) => draw(plot)));
+  addEventListener("beforeprint", () => { printing = true; plots.forEach(draw); });
+  addEventListener("afterprint", () => { printing = false; plots.forEach(draw); });
 
   for (const button of document.querySelectorAll(".copy")) {
     button.addEventListener("click", async () => {
