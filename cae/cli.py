@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -53,6 +54,7 @@ def run(sweep: SweepArgument, out: Out = None, budget: Budget = "full", set_: Se
     """Run a sweep, or go on with it: what is finished is never trained again. Ctrl-C once saves and stops."""
     from rich.console import Console
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until there is something to save, it is Ctrl-C
     with mistakes_told():
         from cae.sweep import cluster, jobs, session
 
