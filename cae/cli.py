@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import shlex
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +32,7 @@ from cae.options import (
     RunArgument,
     Set,
     SweepArgument,
+    ended_at_once,
     mistakes_told,
 )  # fmt: skip
 
@@ -52,12 +52,11 @@ def run(sweep: SweepArgument, out: Out = None, budget: Budget = "full", set_: Se
         yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a large sweep.", rich_help_panel=WHERE)] = False
 ) -> None:  # fmt: skip
     """Run a sweep, or go on with it: what is finished is never trained again. Ctrl-C once saves and stops."""
-    from rich.console import Console
-
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until there is something to save, it is Ctrl-C
     with mistakes_told():
-        from cae.sweep import cluster, jobs, session
+        with ended_at_once():
+            from rich.console import Console
 
+            from cae.sweep import cluster, jobs, session
         if address and address.startswith(("http://", "https://")):
             raise typer.Exit(jobs.submit(address, sweep, out, sys.argv[1:]))
         shares = (gpus, gpus_per_trial, cpus_per_trial)
