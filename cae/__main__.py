@@ -1,5 +1,17 @@
-"""`python -m cae`: the command line where only Python is known, as on a cluster."""
+"""`cae-sweep`, and `python -m cae` where only Python is known, as on a cluster."""
 
-from cae.cli import app
+import sys
 
-app()
+
+def main() -> None:
+    """The command line. Ctrl-C is no fault of ours in any moment, that of the imports included."""
+    try:
+        from cae.cli import app
+
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -32,6 +32,7 @@ from cae.options import (
     RunArgument,
     Set,
     SweepArgument,
+    ended_at_once,
     mistakes_told,
 )  # fmt: skip
 
@@ -51,11 +52,11 @@ def run(sweep: SweepArgument, out: Out = None, budget: Budget = "full", set_: Se
         yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a large sweep.", rich_help_panel=WHERE)] = False
 ) -> None:  # fmt: skip
     """Run a sweep, or go on with it: what is finished is never trained again. Ctrl-C once saves and stops."""
-    from rich.console import Console
-
     with mistakes_told():
-        from cae.sweep import cluster, jobs, session
+        with ended_at_once():
+            from rich.console import Console
 
+            from cae.sweep import cluster, jobs, session
         if address and address.startswith(("http://", "https://")):
             raise typer.Exit(jobs.submit(address, sweep, out, sys.argv[1:]))
         shares = (gpus, gpus_per_trial, cpus_per_trial)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -58,6 +60,18 @@ def mistakes_told() -> Iterator[None]:
         raise typer.Exit(2) from None
     except (KeyboardInterrupt, SystemExit):  # the latter is what Ray makes of SIGTERM while it starts
         raise typer.Exit(130) from None
+
+
+@contextlib.contextmanager
+def ended_at_once() -> Iterator[None]:
+    """While modules are imported, Ctrl-C and SIGTERM end the process where it stands: an exception may be swallowed there, and
+    leave half a module behind. Afterwards both interrupt it."""
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    for kind in kinds:
+        signal.signal(kind, lambda *_: os._exit(130))
+    yield
+    for kind in kinds:
+        signal.signal(kind, signal.default_int_handler)
 
 
 def _place(error: OSError) -> str:

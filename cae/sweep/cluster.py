@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cae.errors import gather
 from cae.rundir import RunError
-from cae.sweep.connect import Resources, first_line, local_resources, nodes, quiet, shares
+from cae.sweep.connect import Resources, first_line, local_resources, nodes, quiet, shares, sigterm_kept
 from cae.sweep.session import Prepared, Selection, prepare
 
 PACKAGE = Path(__file__).parents[1]
@@ -39,7 +39,10 @@ def cluster_ray(address: str, sweep_file: Path) -> Iterator[None]:
         if not os.environ.get(IN_JOB):  # a job has brought its files along
             environment = {"working_dir": stack.enter_context(staged(sweep_file)), "py_modules": [str(PACKAGE)]}
         try:
-            ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+            with sigterm_kept():
+                ray.init(
+                    address=address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False
+                )
         except (OSError, RuntimeError, ValueError) as error:
             ray.shutdown()
             raise RunError(f"--address {address}: {first_line(error)}; {WHERE_CLUSTER}") from error

@@ -7,7 +7,9 @@ import importlib.metadata
 import logging
 import os
 import platform
+import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,15 +112,16 @@ def local_ray(resources: Resources) -> Iterator[None]:
         return
     quiet()
     try:
-        ray.init(
-            address="local",
-            num_cpus=resources.cpus,
-            num_gpus=resources.gpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=False,
-        )
+        with sigterm_kept():
+            ray.init(
+                address="local",
+                num_cpus=resources.cpus,
+                num_gpus=resources.gpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=False,
+            )
     except (OSError, RuntimeError, ValueError) as error:
         ray.shutdown()
         raise RunError(f"Ray could not start on this machine: {error}") from error
@@ -126,6 +129,17 @@ def local_ray(resources: Resources) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def sigterm_kept() -> Iterator[None]:
+    """Ray takes SIGTERM for itself when it starts, prints a stack and may abort: afterwards, what was there before stands again."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def first_line(error: BaseException) -> str:

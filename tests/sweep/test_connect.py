@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 import torch
 
-from cae.sweep.connect import Resources, local_resources
+from cae.sweep.connect import Resources, local_resources, sigterm_kept
 from cae.sweep.devices import choose_device
 from cae.trial.config import ConfigError
 
@@ -35,3 +37,13 @@ def test_every_option_that_the_machine_cannot_fulfil_is_told_at_once() -> None:
 
 def test_a_trial_that_asks_for_no_gpu_has_the_cpu() -> None:
     assert choose_device(0) == (torch.device("cpu"), "cpu")
+
+
+def test_sigterm_is_ours_again_once_ray_has_started() -> None:
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with sigterm_kept():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
