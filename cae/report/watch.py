@@ -58,11 +58,15 @@ def server(shown: Page, ports: range = PORTS) -> http.server.ThreadingHTTPServer
             host = self.headers.get("Host", "").partition(":")[0]
             if host not in (HOST, "localhost"):  # another name for this machine: a page elsewhere would be asking
                 return self.answer(403, b"only for this machine", "text/plain")
+            if self.path not in ("/", "/version"):
+                return self.answer(404, b"not here", "text/plain")
+            try:
+                newest = shown.newest()
+            except (UserError, OSError) as error:  # a bucket that is down for a while; an open page asks again
+                return self.answer(503, str(error).encode(), "text/plain")
             if self.path == "/version":
-                return self.answer(200, shown.newest().version.encode(), "text/plain")
-            if self.path == "/":
-                return self.answer(200, shown.newest().content, "text/html; charset=utf-8")
-            return self.answer(404, b"not here", "text/plain")
+                return self.answer(200, newest.version.encode(), "text/plain")
+            return self.answer(200, newest.content, "text/html; charset=utf-8")
 
         def answer(self, status: int, content: bytes, kind: str) -> None:
             self.send_response(status)

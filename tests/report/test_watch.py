@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cae.report import watch
-from cae.rundir import RunDir
+from cae.rundir import RunDir, RunError
 from tests.report.pages import needs_chromium
 
 Writer = Callable[..., Any]
@@ -68,6 +68,18 @@ def test_it_is_built_anew_when_the_journal_has_grown_and_only_then(served: tuple
     sweep.epoch(2, 1, 0.1)
     assert ask(port, "/version") != first
     assert b"Best is trial 2" in ask(port, "/")[1]
+
+
+def test_a_run_that_cannot_be_read_for_a_while_is_told_and_comes_back(served: tuple[Any, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep, port = served
+
+    def away() -> None:
+        raise RunError("the bucket is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep.run, "refresh", away)
+        assert ask(port, "/version") == (503, b"the bucket is away")
+    assert ask(port, "/version")[0] == 200
 
 
 def test_building_takes_a_small_share_of_the_time(going: Any) -> None:
