@@ -37,6 +37,16 @@ def varying(results: Results, trials: pd.DataFrame) -> list[str]:
     return [name for name in names if differs(trials[name])]
 
 
+def independent(trials: pd.DataFrame, names: list[str]) -> list[str]:
+    """Of these parameters those that do not follow from one named before: filters of a decoder that mirrors its encoder, say. One
+    whose values hardly recur (a learning rate drawn at random) tells all others by chance alone, and does not count for that."""
+    rows, kept = trials[names].map(lambda value: "" if missing(value) else str(value)), list[str]()
+    for name in names:
+        if not any(rows[other].nunique() <= len(rows) / 2 and (rows.groupby(other)[name].nunique() == 1).all() for other in kept):
+            kept.append(name)
+    return kept
+
+
 def differs(values: pd.Series[Any]) -> bool:
     return values.map(lambda value: "" if missing(value) else f"{type(value).__name__} {value}").nunique() > 1
 

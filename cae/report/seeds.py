@@ -126,12 +126,9 @@ def settings(results: Results, trial: Any, most: int = 4) -> str:
 def apart(results: Results, trials: list[Any]) -> list[str]:
     """What tells each of some trials from the others, in few words: "kernel_size 3 and lr 0.001". A setting that follows from one named
     before is left out; where many remain, only those that most of the others do not have are named."""
-    names = list[str]()
-    rows = results.trials.loc[trials].map(str)
-    for name in scales.varying(results, results.trials.loc[trials]):
-        if not any((rows.groupby(other)[name].nunique() == 1).all() for other in names):
-            names.append(name)
-    usual = {name: rows[name].mode()[0] for name in names} if len(names) > MOST_NAMED else {}
+    rows = results.trials.loc[trials]
+    names = scales.independent(rows, scales.varying(results, rows))
+    usual = {name: rows[name].map(str).mode()[0] for name in names} if len(names) > MOST_NAMED else {}
     texts = []
     for trial in trials:
         told = [(name, value) for name, value in _those(results, trial, names) if str(value) != usual.get(name)]

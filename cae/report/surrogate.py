@@ -87,7 +87,7 @@ def _population(results: Results, name: str, values: pd.Series[float]) -> Popula
     first = values.index[~results.configurations.loc[values.index].duplicated()]
     chosen = np.sort(np.random.default_rng(0).permutation(len(first))[:MOST])
     trials = results.trials.loc[first[chosen]]
-    names = scales.varying(results, trials) if len(trials) else []
+    names = scales.independent(trials, scales.varying(results, trials)) if len(trials) else []
     axes = [scales.axis(name, trials[name], results.axes.get(name, {})) for name in names]
     return Population(name, axes, means.to_numpy(dtype=float)[chosen], len(first))
 

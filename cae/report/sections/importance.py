@@ -86,7 +86,8 @@ def _how(found: list[surrogate.Surrogate]) -> str:
     sampled = max(one.population.found for one in found) > surrogate.MOST
     some = f"Of more than {surrogate.MOST} configurations, a seeded sample of so many is used. " if sampled else ""
     return (
-        "Seeds are folded to means. A random forest predicts the rank of a configuration; R2 is by 5-fold cross-validation, and below "
+        "Seeds are folded to means. A parameter that follows from another one (a decoder that mirrors its encoder) is left out. "
+        "A random forest predicts the rank of a configuration; R2 is by 5-fold cross-validation, and below "
         f"{surrogate.LEAST_R2} or with fewer than {surrogate.LEAST} configurations ({surrogate.LEAST_PER_PARAMETER} per parameter) "
         "nothing is claimed. Importance is by how much the squared error on unseen configurations grows when the parameter is "
         f"shuffled, over {surrogate.BOOTSTRAPS} bootstraps of the configurations; the interval holds 90 % of them. {some}Parameters that "
