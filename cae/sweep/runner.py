@@ -25,12 +25,15 @@ from cae.sweep.turns import Turns
 from cae.sweep.worker import Job, Worker
 
 from ray.exceptions import OutOfMemoryError  # isort: skip
+from ray.air._internal import usage  # isort: skip
 from ray import tune  # isort: skip  # after connect, which sets what Ray reads when it is imported
 from ray.tune.execution import class_cache  # isort: skip
 from ray.tune.experiment import Trial as RayTrial  # isort: skip
 
 class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
 # Ray shows an actor's environment in its dashboard and logs: each host has credentials of its own
+usage.tag_callbacks = lambda callbacks: False  # noqa: ARG005
+# For statistics that are off, Tune would import MLflow and its like wherever they are installed: seconds of every start
 
 
 def run_plan(

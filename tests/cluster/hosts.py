@@ -68,8 +68,12 @@ class Hosts:
             _ip("-n", f"cae{number}", "route", "add", "default", "via", OUTSIDE)
 
     def on(self, number: int, *words: str, **options: object) -> subprocess.Popen[bytes]:
-        """Starts a command on a host, with that host's name."""
-        command = ["ip", "netns", "exec", f"cae{number}", "unshare", "--uts", "sh", "-c", f'hostname h{number}; exec "$@"', "sh", *words]
+        """Starts a command on a host, with that host's name and its own /tmp/ray: of a shared one, each Ray deletes what others use."""
+        own = self.folder / "ray" / f"h{number}"
+        own.mkdir(parents=True, exist_ok=True)
+        Path("/tmp/ray").mkdir(exist_ok=True)
+        enter = ["ip", "netns", "exec", f"cae{number}", "unshare", "--uts", "--mount"]
+        command = [*enter, "sh", "-c", f'hostname h{number} && mount --bind {own} /tmp/ray && exec "$@"', "sh", *words]
         return subprocess.Popen(command, env=self.environment, start_new_session=True, **options)  # type: ignore[call-overload,no-any-return]
 
     def start(self, number: int, *, cpus: int = 1, gpus: int = 0) -> None:
