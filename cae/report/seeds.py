@@ -118,8 +118,8 @@ def _chances(samples: list[pd.Series[float]], sign: int) -> list[float]:
 
 
 def settings(results: Results, trial: Any, most: int = 4) -> str:
-    """What this trial has of all that differs between trials: "arch.kernel_size 3, optimizer.lr 0.001"."""
-    names = scales.varying(results, results.trials)
+    """What this trial has of all that differs between trials and does not follow from another setting: "arch.kernel_size 3"."""
+    names = scales.independent(results.trials, scales.varying(results, results.trials))
     return words.listed((f"{name} {words.parameter(value)}" for name, value in _those(results, trial, names)), most)
 
 

@@ -44,7 +44,7 @@ def test_a_sweep_trains_every_trial_once_whatever_is_asked_again_or_more(sweep_f
         assert record.starts[-1]["host"]
         assert record.starts[-1]["device"] == "cpu"
         assert {path.name for path in run.trial(record.number).iterdir()} == {
-            "best.safetensors", "last.safetensors", "samples.npz", "log.txt"
+            "best.safetensors", "last.safetensors", "samples.npz", "galleries.npz", "log.txt"
         }  # fmt: skip
     assert json.loads(run.sweep_json.read_text())["axes"] == {"optimizer.lr": {"values": [0.001, 0.003], "scale": "linear"}}
 
