@@ -46,10 +46,10 @@ def sweep_file(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of the two processes that run the tests, one has all that need Ray (a second Ray would cost more than it saves)."""
+    """Of the two processes that run the tests, one has nearly all that need Ray, and the other the sweeps: they take as long."""
     for item in items:
         if "one_ray" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("ray"))
+            item.add_marker(pytest.mark.xdist_group("sweeps" if item.path.name == "test_sweeps.py" else "ray"))
 
 
 @pytest.fixture(autouse=True)

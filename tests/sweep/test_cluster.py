@@ -173,6 +173,7 @@ class Client:
         return Info()
 
 
+@pytest.mark.xdist_group("ray")  # the other process has Playwright's event loop, and one thread has one
 def test_a_followed_job_prints_each_line_once_though_the_connection_breaks(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from cae.trial import checkpoint
 from cae.trial.batches import Resident, floats
-from cae.trial.checkpoint import BEST, LAST, PREVIOUS, SAMPLES
+from cae.trial.checkpoint import BEST, GALLERIES, LAST, PREVIOUS, SAMPLES
 from cae.trial.config import Trial
 from cae.trial.evaluation import measure, pairs_of
 from cae.trial.networks import build
@@ -171,10 +171,15 @@ def test_a_process_that_died_between_two_files_changes_no_number(plain: Whole, i
 
 
 def test_a_finished_trial_tells_its_epochs_again_without_training(plain: Whole, images: Resident) -> None:
-    files = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in plain.folder.iterdir()}
+    def files() -> dict[str, tuple[int, bytes]]:
+        """What is told at a trial's end is told again: its pictures are written anew, the same ones."""
+        found = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in plain.folder.iterdir()}
+        return found | {GALLERIES: (0, found[GALLERIES][1])}
+
+    before = files()
     again = list(train(plain.trial, images, plain.folder))
     assert [(epoch.row, epoch.final) for epoch in again] == [(epoch.row, epoch.final) for epoch in plain.epochs]
-    assert files == {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in plain.folder.iterdir()}
+    assert files() == before
 
 
 def test_a_replayed_epoch_names_the_best_epoch_so_far_as_it_did_when_it_was_new(plain: Whole, images: Resident) -> None:
