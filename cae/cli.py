@@ -68,7 +68,9 @@ def run(sweep: SweepArgument, out: Out = None, budget: Budget = "full", set_: Se
             console, command = Console(stderr=True), shlex.join(["cae-sweep", *sys.argv[1:]])
             limits = session.Limits(epoch_timeout, max_failures)
             reason = session.execute(prepared, resources, command=command, console=console, quiet=quiet, limits=limits)
-        built = _build(prepared.run)
+        from cae.report import page  # only now: pandas and plotly would be in the way of the first trial
+
+        built = page.build_all([prepared.run])
         now = session.outcome(prepared, resources)
     print(", ".join(f"{count} {state}" for state, count in now.counts.items()) + ("" if reason == "complete" else f" ({reason})"))
     if now.best:
@@ -206,10 +208,3 @@ def _run(place: str | None) -> Any:
     from cae import storage
 
     return storage.find(place, Path("runs"))
-
-
-def _build(run: Any) -> Path:
-    """The tables and the page of a run, where the run is kept too."""
-    from cae.report import page  # only now: pandas and plotly would be in the way of the first trial
-
-    return page.build_all([run])

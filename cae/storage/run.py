@@ -86,11 +86,7 @@ class BucketRun(RunDir):
             return
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(lambda name: self._bring(name, pieces[name][1], ".pieces"), stale))
-        aside = self.journal.with_name(f".{self.journal.name}.{os.getpid()}")  # others may read the same run at this moment
-        with aside.open("wb") as joined:
-            for name in sorted(pieces):
-                joined.write((self.path / ".pieces" / name).read_bytes())
-        aside.replace(self.journal)
+        write_whole(self.journal, b"".join((self.path / ".pieces" / name).read_bytes() for name in sorted(pieces)))
 
     def fetch(self, *names: str, number: int | None = None) -> None:
         found = self.bucket.list("trials" if number is None else f"trials/{number:04d}")

@@ -81,16 +81,19 @@ class Recorder(tune.Callback, Stopper):
 
     def spared(self, number: int) -> None:
         """Writes down, once, that a trial of the audit would have been stopped."""
-        stop, scheduler = self.scheduler.rungs.spared.get(number), self.plan.sweep.scheduler
-        if stop and scheduler and not self.records[number].spared:
-            reason = stop.reason(self.plan.sweep.metric, self.plan.sweep.mode, scheduler.reduction_factor)
-            self.write("spared", trial=number, reason=reason, rung=stop.rung, value=stop.value, cutoff=stop.cutoff, seen=stop.seen)
+        stop = self.scheduler.rungs.spared.get(number)
+        if stop and not self.records[number].spared:
+            self.write("spared", trial=number, **self._said(stop))
 
     def stopped(self, number: int, stop: Stop) -> None:
+        self.end(number, "stopped", **self._said(stop))
+
+    def _said(self, stop: Stop) -> dict[str, Any]:
+        """What the journal holds of a scheduler's decision."""
         scheduler = self.plan.sweep.scheduler
         assert scheduler
         reason = stop.reason(self.plan.sweep.metric, self.plan.sweep.mode, scheduler.reduction_factor)
-        self.end(number, "stopped", reason, rung=stop.rung, value=stop.value, cutoff=stop.cutoff, seen=stop.seen)
+        return {"reason": reason, "rung": stop.rung, "value": stop.value, "cutoff": stop.cutoff, "seen": stop.seen}
 
     # What Tune tells us. An exception here would end the sweep, and should: without a journal nothing is safe.
 
