@@ -22,6 +22,7 @@ import torch
 from ray import tune
 
 from cae.storage import LOG, Home, StorageError
+from cae.sweep.allocator import give_back, keep_freed
 from cae.sweep.devices import choose_device
 from cae.sweep.guard import FULL
 from cae.sweep.hosts import Demands, unfit
@@ -63,6 +64,7 @@ class Worker(tune.Trainable):
     def setup(self, config: dict[str, Any], job: Job, images: dict[str, Images]) -> None:  # type: ignore[override]  # by tune.with_parameters
         self.job, self.images = job, images
         torch.set_num_threads(max(1, int(job.cpus)))
+        keep_freed()
         self.device, self.device_name = choose_device(job.gpus)
         self.resident: tuple[str, Resident] | None = None
         self.homes: list[Home] = []
@@ -74,6 +76,7 @@ class Worker(tune.Trainable):
         self.epochs: Iterator[Epoch] = iter(())  # lets go of the last trial's network before the next one is made
         self.cleanup()
         gc.collect()
+        give_back()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return True
