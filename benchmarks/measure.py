@@ -25,11 +25,12 @@ Row = dict[str, Any]
 
 
 def interleaved(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """What each contender gives, `rounds` times, in turns: what else the machine does meanwhile falls upon all alike."""
+    """What each contender gives, `rounds` times, in turns: what else the machine does meanwhile falls upon all alike. Tells each."""
     found: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
+    for turn in range(1, rounds + 1):
         for name, run in contenders.items():
             found[name].append(run())
+            print(f"round {turn} of {rounds}, {name}: {found[name][-1]:.4g}", file=sys.stderr)
     return found
 
 

@@ -7,21 +7,26 @@ ours        cae.trial.training.train, its own images_per_second: batches gathere
 bare        the same network unfolded (Upsample, Conv2d), channels last, one batch that is there already; forward, backward, step
 idiomatic   the tutorial's script: torchvision data set, ToTensor, DataLoader with 2 workers, default layout, loss.item()
 
-All train on one thread. The clock is the processor's, of the thread and of the script's two workers: what an image costs on the one
-core that a trial has, whatever else the machine does meanwhile. `--clock wall` has the workers on cores of their own, where there are.
+Each is a process of its own, as it would be used: ours keeps the memory that a step frees (cae/sweep/allocator.py), and `kept` is
+the bare loop with that too. All train on one thread. The clock is the processor's, of the thread and of the script's two workers: what
+an image costs on the one core that a trial has, whatever else the machine does meanwhile. `--clock wall` has the workers on cores of
+their own, where there are.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import multiprocessing
 import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import torch
@@ -32,6 +37,7 @@ from torchvision import datasets, transforms
 
 from benchmarks.measure import Row, interleaved, repeated, save, show, spread
 from benchmarks.networks import NETWORKS, plain, trial_of
+from cae.sweep.allocator import keep_freed
 from cae.trial import training
 from cae.trial.batches import Pairs, Resident
 from cae.trial.config import Trial
@@ -52,20 +58,33 @@ def processor() -> float:
 CLOCKS: dict[str, Clock] = {"processor": processor, "wall": time.perf_counter}
 
 
-def ours(trial: Trial, images: Images, folder: Path, clock: Clock) -> Callable[[], float]:
+class Asked(NamedTuple):
+    """What a contender is given."""
+
+    trial: Trial
+    images: Images
+    clock: Clock
+    seconds: float
+    """Of one turn, about."""
+    folder: Path
+
+
+def ours(asked: Asked) -> Callable[[], float]:
     """An epoch of the real loop, from a fresh trial that goes on for ever; its own images_per_second, by the clock."""
-    epochs = train(trial.override({"epochs": 100_000}), Resident.of(images, torch.device("cpu")), folder)
+    endless = asked.trial.override({"epochs": 100_000})
+    epochs = train(endless, Resident.of(asked.images, torch.device("cpu")), asked.folder)
 
     def epoch() -> float:
-        with mock.patch.object(training, "time", SimpleNamespace(perf_counter=clock)):
+        with mock.patch.object(training, "time", SimpleNamespace(perf_counter=asked.clock)):
             return next(epochs).row["images_per_second"]
 
     epoch()
     return epoch
 
 
-def bare(trial: Trial, images: Images, clock: Clock, seconds: float) -> Callable[[], float]:
-    pairs = Pairs(trial.task, Resident.of(images, torch.device("cpu")).train, 0, 0, "train")
+def bare(asked: Asked) -> Callable[[], float]:
+    trial = asked.trial
+    pairs = Pairs(trial.task, Resident.of(asked.images, torch.device("cpu")).train, 0, 0, "train")
     given, target = pairs.batch(torch.arange(trial.batch_size))
     network = plain(build(trial)).to(memory_format=torch.channels_last)
     optimizer, criterion = trial.optimizer.build(network.parameters()), LOSSES[trial.task.loss]
@@ -76,15 +95,16 @@ def bare(trial: Trial, images: Images, clock: Clock, seconds: float) -> Callable
         loss.backward()
         optimizer.step()
 
-    timed = repeated(step, seconds, clock)
+    timed = repeated(step, asked.seconds, asked.clock)
     return lambda: trial.batch_size / timed()
 
 
-def idiomatic(trial: Trial, images: Images, clock: Clock) -> Callable[[], float]:
+def idiomatic(asked: Asked) -> Callable[[], float]:
+    trial, clock = asked.trial, asked.clock
     network = plain(build(trial))
     kind = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}[trial.optimizer.name]
     optimizer, criterion = kind(network.parameters(), lr=trial.optimizer.lr), LOSSES[trial.task.loss]
-    loader = DataLoader(_torchvision(trial, images), batch_size=trial.batch_size, shuffle=True, num_workers=2)
+    loader = DataLoader(_torchvision(trial, asked.images), batch_size=trial.batch_size, shuffle=True, num_workers=2)
 
     def epoch() -> float:
         started, running, seen = clock(), 0.0, 0
@@ -129,28 +149,57 @@ def matrix_rate() -> float:
     return 2 * 1024**3 / min(seconds() for _ in range(5))
 
 
-def measured(name: str, rounds: int, seconds: float, rate: float, clock: Clock) -> Row:
-    size = trial_of(name).sizes()["megaflops"]
-    batch = trial_of(name).batch_size
-    count = batch * max(4, round(seconds * 2e10 / (3e6 * size) / batch))
-    trial = trial_of(name, dataset__train_images=count, dataset__val_images=batch)
-    images = trial.dataset.load(data_folders(None))
-    with tempfile.TemporaryDirectory() as folder:
-        contenders = {
-            "ours": ours(trial, images, Path(folder), clock),
-            "bare": bare(trial, images, clock, seconds),
-            "idiomatic": idiomatic(trial, images, clock),
-        }
-        found = interleaved(contenders, rounds)
-    middle = {contender: statistics.median(values) for contender, values in found.items()}
-    ratios = {other: [a / b for a, b in zip(found["ours"], found[other], strict=True)] for other in ("bare", "idiomatic")}
-    return {
-        "network": name, "parameters": trial.sizes()["parameters"], "batch": batch, "images": count,
-        **{f"{contender}_images_per_s": value for contender, value in middle.items()},
-        "ours_over_bare": middle["ours"] / middle["bare"], "rounds_over_bare": spread(ratios["bare"]),
-        "ours_over_idiomatic": middle["ours"] / middle["idiomatic"], "rounds_over_idiomatic": spread(ratios["idiomatic"]),
-        "share_of_matrix_rate": 3e6 * size * middle["ours"] / rate,
-    }  # fmt: skip
+KINDS = {"ours": ours, "bare": bare, "kept": bare, "idiomatic": idiomatic}
+
+
+class Apart:
+    """A contender in a process of its own, which waits between its turns."""
+
+    def __init__(self, *asked: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, other = context.Pipe()
+        self.process = context.Process(target=_serve, args=(other, *asked))
+        self.process.start()
+        other.close()
+        self.pipe.recv()
+
+    def __call__(self) -> float:
+        self.pipe.send(None)
+        found: float = self.pipe.recv()
+        return found
+
+    def end(self) -> None:
+        self.pipe.close()
+        self.process.join()
+
+
+def _serve(pipe: Connection, kind: str, name: str, count: int, seconds: float, clock: str) -> None:
+    torch.set_num_threads(1)
+    if kind in ("ours", "kept"):
+        keep_freed()
+    trial = trial_of(name, dataset__train_images=count, dataset__val_images=trial_of(name).batch_size)
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(EOFError):
+        run = KINDS[kind](Asked(trial, trial.dataset.load(data_folders(None)), CLOCKS[clock], seconds, Path(folder)))
+        pipe.send(None)
+        while True:
+            pipe.recv()
+            pipe.send(run())
+
+
+def measured(name: str, rounds: int, seconds: float, rate: float, clock: str) -> Row:
+    sizes, batch = trial_of(name).sizes(), trial_of(name).batch_size
+    count = batch * max(4, round(seconds * 2e10 / (3e6 * sizes["megaflops"]) / batch))
+    contenders = {kind: Apart(kind, name, count, seconds, clock) for kind in KINDS}
+    found = interleaved(contenders, rounds)
+    for contender in contenders.values():
+        contender.end()
+    middle = {kind: statistics.median(values) for kind, values in found.items()}
+    row: Row = {"network": name, "parameters": sizes["parameters"], "batch": batch, "images": count}
+    row |= {f"{kind}_images_per_s": value for kind, value in middle.items()}
+    for other in list(KINDS)[1:]:
+        row[f"over_{other}"] = middle["ours"] / middle[other]
+        row[f"rounds_over_{other}"] = spread([a / b for a, b in zip(found["ours"], found[other], strict=True)])
+    return row | {"share_of_matrix_rate": 3e6 * sizes["megaflops"] * middle["ours"] / rate}
 
 
 def chosen(names: list[str]) -> Iterator[str]:
@@ -166,8 +215,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     rate = matrix_rate()
-    rows = [measured(name, options.rounds, options.seconds, rate, CLOCKS[options.clock]) for name in chosen(options.networks)]
-    show(f"training on one thread; a matrix product: {rate / 1e9:.0f} GFLOP/s", rows)
+    rows = [measured(name, options.rounds, options.seconds, rate, options.clock) for name in chosen(options.networks)]
+    brief = [{name: value for name, value in row.items() if "rounds" not in name} for row in rows]
+    show(f"training on one thread; a matrix product: {rate / 1e9:.0f} GFLOP/s", brief)
     note = f"clock: {options.clock}; share_of_matrix_rate: 3 x the plain forward pass, of {rate / 1e9:.1f} GFLOP/s (a 1024 x 1024 product)"
     if not options.networks:
         print(save("step" if options.clock == "processor" else f"step_{options.clock}", rows, note))

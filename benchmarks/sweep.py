@@ -46,7 +46,7 @@ class Contender:
             place = Path(folder)
             ran = processes.run(
                 [word.replace("PLACE", folder) for word in self.command],
-                {"BENCH_STEPS": str(place / "steps.jsonl"), "OMP_NUM_THREADS": "1"},
+                {"BENCH_STEPS": str(place / "steps.jsonl"), "OMP_NUM_THREADS": "1", "RAY_ADDRESS": "local"},
             )
             self.peak_mb.append(ran.peak_mb)
             self.share.append(self.steps(place) / (SLOTS * ran.seconds))
