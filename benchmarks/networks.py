@@ -35,7 +35,7 @@ def trial_of(name: str, **changes: Any) -> Trial:
 
 
 def plain(network: nn.Module) -> nn.Module:
-    """A copy in which each folded convolution is an Upsample and a Conv2d again."""
+    """A copy in which each folded convolution is an Upsample and a Conv2d again, and pooling comes after ReLU."""
     network = copy.deepcopy(network)
     for layers in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
         for place, layer in enumerate(layers):
@@ -44,4 +44,6 @@ def plain(network: nn.Module) -> nn.Module:
                 layers[place - 1] = nn.Upsample(scale_factor=2)
                 layers[place] = nn.Conv2d(inputs, outputs, kernel, padding=layer.padding)  # type: ignore[arg-type]
                 layers[place].load_state_dict(layer.state_dict())
+            elif isinstance(layer, nn.MaxPool2d) and isinstance(layers[place + 1], nn.ReLU):
+                layers[place], layers[place + 1] = layers[place + 1], layer
     return network

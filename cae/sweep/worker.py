@@ -65,6 +65,7 @@ class Worker(tune.Trainable):
         self.job, self.images = job, images
         torch.set_num_threads(max(1, int(job.cpus)))
         keep_freed()
+        gc.freeze()  # what is there now is never garbage: to look through it after each trial took longer than the trial's last steps
         self.device, self.device_name = choose_device(job.gpus)
         self.resident: tuple[str, Resident] | None = None
         self.homes: list[Home] = []

@@ -101,7 +101,7 @@ class _ConvEncoder(Architecture):
             if shrinks and self.pooling != "stride":
                 if min(size) < self.pool_size:
                     raise ValueError(f"arch.pool_size = {self.pool_size} does not fit the {of.x(size)} image after encoder layer {number}")
-                layers.append((nn.MaxPool2d if self.pooling == "max" else nn.AvgPool2d)(self.pool_size))
+                self._pool(layers)
                 size = [side // self.pool_size for side in size]
                 strides[-1] *= self.pool_size
             if shrinks:
@@ -119,6 +119,14 @@ class _ConvEncoder(Architecture):
                     layers.append(self._activation())
                 width = units
         return Encoded(layers, channels, [*starts, size], strides)
+
+    def _pool(self, layers: nn.Sequential) -> None:
+        """Appends the pooling. The greatest of some pixels, and its gradient, are exactly the same before and after a ReLU, which then
+        has a quarter of the pixels."""
+        if self.pooling == "average":
+            layers.append(nn.AvgPool2d(self.pool_size))
+        else:
+            layers.insert(len(layers) - isinstance(layers[-1], nn.ReLU), nn.MaxPool2d(self.pool_size))
 
     @property
     def _kernel(self) -> tuple[int, int]:

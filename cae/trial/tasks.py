@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 
+from cae.trial.losses import binary_cross_entropy
 from cae.trial.metrics import channel_argmax_error, gradient_energy, psnr, ssim
 from cae.trial.part import Need, Part
 
@@ -97,8 +98,7 @@ class Task(Part):
             return F.mse_loss(output, target)
         if self.loss == "l1":
             return F.l1_loss(output, target)
-        # torch refuses outputs that are NaN, and on a GPU takes the process with it: a network that diverged has a loss of NaN
-        return F.binary_cross_entropy(output.nan_to_num(0.5), target) + 0 * output.detach().sum()
+        return binary_cross_entropy(output, target)
 
     def metrics(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Measures of every epoch, by name, a value per image (shape B)."""

@@ -101,15 +101,16 @@ def test_the_halves_of_report_003_shrink_to_4x2_and_a_code_of_64() -> None:
 def test_dropout_of_report_001_is_after_each_pool_between_the_two_widest_and_after_each_growth() -> None:
     network = ConvAutoencoder(**V1_2).build(COCO, COCO)
     kinds = [type(layer).__name__ for half in (network.encoder, network.decoder) for layer in half.children()]
-    places = [kinds[at - 1] for at, kind in enumerate(kinds) if kind == "Dropout"]
-    assert places == ["MaxPool2d", "MaxPool2d", "ReLU", "Upsample", "Upsample"]
+    places = [kinds[at - 2 : at] for at, kind in enumerate(kinds) if kind == "Dropout"]
+    pooled, grown = ["MaxPool2d", "ReLU"], ["ReLU", "Upsample"]
+    assert places == [pooled, pooled, ["Conv2d", "ReLU"], grown, grown]
 
 
 @pytest.mark.parametrize(
     ("placed", "expected"),
     [
-        ("none", ["Conv2d", "ReLU", "MaxPool2d"]),
-        ("before_activation", ["Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d"]),
+        ("none", ["Conv2d", "MaxPool2d", "ReLU"]),
+        ("before_activation", ["Conv2d", "BatchNorm2d", "MaxPool2d", "ReLU"]),
         ("after_activation", ["Conv2d", "ReLU", "BatchNorm2d", "MaxPool2d"]),
     ],
 )
@@ -117,7 +118,39 @@ def test_normalisation_stands_before_or_after_the_activation(placed: Any, expect
     arch = ConvAutoencoder(encoder_filters=(2,), decoder_filters=(2,), pool_after=(1,), upsample_after=(0,), batch_norm=placed)
     network = arch.build((1, 8, 8), (1, 8, 8))
     assert [type(layer).__name__ for layer in network.encoder.children()] == expected
-    assert [type(layer).__name__ for layer in network.decoder.children()][1:] == ["UpsampledConv2d", *expected[1:-1], "Conv2d", "Sigmoid"]
+    assert [type(layer).__name__ for layer in network.decoder.children()][1:] == [
+        "UpsampledConv2d",
+        *(kind for kind in expected[1:] if kind != "MaxPool2d"),
+        "Conv2d",
+        "Sigmoid",
+    ]
+
+
+@settings(deadline=None, max_examples=40)
+@given(size=st.tuples(st.integers(2, 9), st.integers(2, 9)), pool=st.integers(2, 3), seed=st.integers(0, 99), ties=st.booleans())
+def test_pooling_before_relu_gives_exactly_the_outputs_and_gradients_of_pooling_after_it(
+    size: tuple[int, int], pool: int, seed: int, ties: bool
+) -> None:
+    pool = min(pool, *size)
+    torch.manual_seed(seed)
+    arch = ConvAutoencoder(encoder_filters=(3,), decoder_filters=(2,), pool_after=(1,), upsample_after=(0,), pool_size=pool)
+    convolution, *rest = arch.build((1, *size), (1, *size)).encoder.children()
+    before, after = nn.Sequential(convolution, *rest), nn.Sequential(convolution, nn.ReLU(), nn.MaxPool2d(pool))
+    assert [type(layer) for layer in rest] == [nn.MaxPool2d, nn.ReLU]
+    images = torch.randn(2, 1, *size)
+    images = images.round() if ties else images
+    outputs = [network(images) for network in (before, after)]
+    assert torch.equal(*outputs)
+    upstream = torch.randn_like(outputs[0])
+    gradients = [torch.autograd.grad(output, list(convolution.parameters()), upstream) for output in outputs]
+    assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
+
+
+@pytest.mark.parametrize(("pooling", "activation"), [("average", "relu"), ("max", "leaky_relu")])
+def test_pooling_that_would_give_other_values_stays_after_the_activation(pooling: Any, activation: Any) -> None:
+    arch = ConvAutoencoder(pooling=pooling, activation=activation)
+    kinds = [type(layer) for layer in arch.build((1, 8, 8), (1, 8, 8)).encoder.children()]
+    assert kinds.index(nn.AvgPool2d if pooling == "average" else nn.MaxPool2d) == 2
 
 
 def test_the_settings_of_the_normalisation_reach_the_layer() -> None:

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -128,6 +131,17 @@ def test_a_loss_is_the_mean_over_images_channels_and_pixels(loss: Any, expected:
     output = torch.tensor([0.5, 0.25, 0.5, 0.1], dtype=torch.float64).reshape(2, 1, 1, 2)
     target = torch.tensor([1.0, 0.0, 0.5, 0.2], dtype=torch.float64).reshape(2, 1, 1, 2)
     assert Reconstruct(loss=loss).criterion(output, target).item() == pytest.approx(expected)
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 999), certain=st.floats(0, 1), scale=st.sampled_from([1.0, 10.0, 1000.0]))
+def test_cross_entropy_has_the_values_and_gradients_of_torchs_own(seed: int, certain: float, scale: float) -> None:
+    torch.manual_seed(seed)
+    output = (scale * torch.randn(3, 2, 5, 4)).sigmoid().contiguous(memory_format=torch.channels_last).requires_grad_()  # 0 and 1 too
+    target = torch.where(torch.rand_like(output) < certain, torch.rand_like(output).round(), torch.rand_like(output))
+    losses = [Reconstruct(loss="bce").criterion(output, target), F.binary_cross_entropy(output, target)]
+    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(*(torch.autograd.grad(loss, output)[0] for loss in losses))
 
 
 def test_a_loss_of_outputs_that_are_no_numbers_is_no_number_whatever_its_formula() -> None:
