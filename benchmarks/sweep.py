@@ -31,6 +31,7 @@ NEEDS = {"optuna": "optuna", "hydra joblib": "hydra", "syne tune": "syne_tune"}
 PEERS = {"ideal": "ideal", "ray tutorial": "ray_tutorial", "optuna": "optuna_processes", "hydra joblib": "hydra_joblib",
          "syne tune": "syne_tune_local"}  # fmt: skip
 START_SECONDS = 20
+EVERYWHERE = {"OMP_NUM_THREADS": "1", "RAY_ADDRESS": "local", "PYTHONPATH": str(Path(__file__).parents[1])}
 
 
 class Contender:
@@ -46,7 +47,7 @@ class Contender:
             place = Path(folder)
             ran = processes.run(
                 [word.replace("PLACE", folder) for word in self.command],
-                {"BENCH_STEPS": str(place / "steps.jsonl"), "OMP_NUM_THREADS": "1", "RAY_ADDRESS": "local"},
+                {"BENCH_STEPS": str(place / "steps.jsonl"), "SYNETUNE_FOLDER": folder, **EVERYWHERE},
             )
             self.peak_mb.append(ran.peak_mb)
             self.share.append(self.steps(place) / (SLOTS * ran.seconds))
