@@ -126,7 +126,8 @@ def _smoke(base: Trial) -> dict[str, Any]:
     sizes = {"dataset.train_images": 128, "dataset.val_images": 64, "dataset.test_images": 64}
     needed = {f"task.{name}.{key}": value for name, trial in base.needed().items() for key, value in _smoke(trial).items()}
     needed = {key: value for key, value in needed.items() if not key.endswith("max_trials")}
-    return images | sizes | needed | {"epochs": 2, "batch_size": 32, "max_trials": 4}
+    generated = {"task.generated": 100} if "generated" in type(base.task).model_fields else {}
+    return images | sizes | needed | generated | {"epochs": 2, "batch_size": 32, "max_trials": 4}
 
 
 class SweepFile(BaseModel):

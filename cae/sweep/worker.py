@@ -6,7 +6,6 @@ A worker is an actor that lives through many trials: starting one costs seconds,
 from __future__ import annotations
 
 import contextlib
-import gc
 import math
 import os
 import socket
@@ -17,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cae.sweep.memory import give_back, keep_freed, settle  # isort: skip  # before all that takes long to import
 import ray
 import torch
 from ray import tune
 
 from cae.storage import LOG, Home, StorageError
-from cae.sweep.allocator import give_back, keep_freed
 from cae.sweep.devices import choose_device
 from cae.sweep.guard import FULL
 from cae.sweep.hosts import Demands, unfit
@@ -65,7 +64,7 @@ class Worker(tune.Trainable):
         self.job, self.images = job, images
         torch.set_num_threads(max(1, int(job.cpus)))
         keep_freed()
-        gc.freeze()  # what is there now is never garbage: to look through it after each trial took longer than the trial's last steps
+        settle()
         self.device, self.device_name = choose_device(job.gpus)
         self.resident: tuple[str, Resident] | None = None
         self.homes: list[Home] = []
@@ -76,7 +75,6 @@ class Worker(tune.Trainable):
         self.number: int = config["number"]
         self.epochs: Iterator[Epoch] = iter(())  # lets go of the last trial's network before the next one is made
         self.cleanup()
-        gc.collect()
         give_back()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

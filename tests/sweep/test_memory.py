@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from cae.sweep.allocator import give_back, keep_freed
+from cae.sweep.memory import give_back, keep_freed
 
 def resident_mb():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
