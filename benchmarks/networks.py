@@ -38,7 +38,7 @@ def plain(network: nn.Module) -> nn.Module:
     """A copy in which each folded convolution is an Upsample and a Conv2d again, and pooling comes after ReLU."""
     network = copy.deepcopy(network)
     for layers in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
-        for place, layer in enumerate(layers):
+        for place, layer in enumerate(list(layers)):
             if isinstance(layer, UpsampledConv2d):
                 inputs, outputs, kernel = layer.in_channels, layer.out_channels, layer.kernel_size
                 layers[place - 1] = nn.Upsample(scale_factor=2)
