@@ -104,7 +104,13 @@ def idiomatic(asked: Asked) -> Callable[[], float]:
     network = plain(build(trial))
     kind = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}[trial.optimizer.name]
     optimizer, criterion = kind(network.parameters(), lr=trial.optimizer.lr), LOSSES[trial.task.loss]
-    loader = DataLoader(_torchvision(trial, asked.images), batch_size=trial.batch_size, shuffle=True, num_workers=2)
+    loader = DataLoader(
+        _torchvision(trial, asked.images),
+        batch_size=trial.batch_size,
+        shuffle=True,
+        num_workers=2,
+        multiprocessing_context="fork",  # as in a script of its own on Linux; this process was spawned, and would spawn too
+    )
 
     def epoch() -> float:
         started, running, seen = clock(), 0.0, 0
