@@ -25,12 +25,15 @@ Row = dict[str, Any]
 
 
 def interleaved(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """What each contender gives, `rounds` times, in turns: what else the machine does meanwhile falls upon all alike. Tells each."""
+    """What each contender gives, `rounds` times, in turns: what else the machine does meanwhile falls upon all alike. Tells
+    those that one would wait for."""
     found: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(1, rounds + 1):
         for name, run in contenders.items():
+            started = time.perf_counter()
             found[name].append(run())
-            print(f"round {turn} of {rounds}, {name}: {found[name][-1]:.4g}", file=sys.stderr)
+            if time.perf_counter() - started > 1:
+                print(f"round {turn} of {rounds}, {name}: {found[name][-1]:.4g}", file=sys.stderr)
     return found
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
+import functools
 import gc
 import platform
 
@@ -31,8 +31,8 @@ def keep_freed() -> None:
     """
     if libc := _glibc():
         libc.mallopt(M_TRIM_THRESHOLD, LARGE)
-        # older ones refuse more than half of a heap's 64 MB
-        libc.mallopt(M_MMAP_THRESHOLD, LARGE) or libc.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)
+        if not libc.mallopt(M_MMAP_THRESHOLD, LARGE):  # older ones refuse more than half of a heap's 64 MB
+            libc.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)
 
 
 def give_back() -> None:
@@ -42,7 +42,6 @@ def give_back() -> None:
         libc.malloc_trim(0)
 
 
+@functools.cache
 def _glibc() -> ctypes.CDLL | None:
-    with contextlib.suppress(OSError):
-        return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
-    return None
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
