@@ -21,7 +21,7 @@ from cae.sweep.hosts import Demands
 from cae.sweep.lifeline import end_ray, watched
 from cae.sweep.plan import Plan, PlannedTrial, dataset_key
 from cae.sweep.recorder import Recorder, Watcher
-from cae.sweep.turns import Turns
+from cae.sweep.turns import Turns, without_a_tail
 from cae.sweep.worker import Job, Worker
 
 from ray.exceptions import OutOfMemoryError  # isort: skip
@@ -176,7 +176,10 @@ def _fit(recorder: Recorder, remaining: list[PlannedTrial], sweep_file: Path, re
     trainable = tune.with_resources(
         tune.with_parameters(Worker, job=job, images=images), {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
     )
-    recorder.turns = Turns((planned.number for planned in remaining), recorder.slots)
+    order = [planned.number for planned in remaining]
+    if not plan.rungs:  # rungs judge a trial by those before it: the plan's order is the one that can be told
+        order = without_a_tail({planned.number: _work(planned, job.done[planned.number]) for planned in remaining}, recorder.slots)
+    recorder.turns = Turns(order, recorder.slots)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(recorder.slots)
     with _scratch(run) as scratch:  # Tune's own state: ours is the journal
         tuner = tune.Tuner(
@@ -198,6 +201,11 @@ def _fit(recorder: Recorder, remaining: list[PlannedTrial], sweep_file: Path, re
             ),
         )
         tuner.fit()
+
+
+def _work(planned: PlannedTrial, done: int) -> float:
+    """What is left of a trial, in products."""
+    return float(planned.sizes["megaflops"] * planned.sizes["train_images"] * max(1, planned.trial.epochs - done))
 
 
 @contextlib.contextmanager

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ray.tune.search import Searcher
 
 
+def without_a_tail(work: Mapping[int, float], slots: int) -> list[int]:
+    """Trials, by number, in their order; but one so long that it would end long after all others begins before it is the last: as
+    soon as what is left keeps the slots busy for no more than twice its own time. `work`: of each, in any unit."""
+    left = sum(work.values())
+    longest = deque(sorted(work, key=lambda number: -work[number]))
+    order: dict[int, None] = {}
+    for number in work:
+        while longest and (longest[0] in order or 2 * slots * work[longest[0]] >= left):
+            first = longest.popleft()
+            if first not in order:
+                order[first] = None
+                left -= work[first]
+        if number not in order:
+            order[number] = None
+            left -= work[number]
+    return list(order)
+
+
 class Turns(Searcher):
-    """Trials in their order, by number; one whose worker died has the next turn.
+    """Trials in the order they are given; one whose worker died has the next turn.
 
     Left to itself Tune asks for the resources of several trials ahead, sends a trial whose worker died to the end of the queue,
     and gives up one whose worker dies while it starts: ASHA would see the trials in another order, and stop others.
