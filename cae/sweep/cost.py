@@ -44,7 +44,7 @@ def _estimate(plan: Plan, resources: Resources) -> Cost:
     chosen = {by_work[round(index * (len(by_work) - 1) / (PROBES - 1))].number for index in range(PROBES)} if by_work else set()
     measured = [(p.sizes["megaflops"], _seconds_per_image(p, resources)) for p in by_work if p.number in chosen]
     seconds_of = line(measured)
-    per_epoch = [seconds_of(planned.sizes["megaflops"]) * _images(planned) for planned in plan.trials]
+    per_epoch = [seconds_of(planned.sizes["megaflops"]) * images_of_an_epoch(planned) for planned in plan.trials]
     whole = stopped = 0.0
     for planned, seconds in zip(plan.trials, per_epoch, strict=True):
         if not planned.finished:
@@ -65,7 +65,7 @@ def _expected_epochs(plan: Plan, epochs: int) -> float:
     return expected + alive * (epochs - before)
 
 
-def _images(planned: PlannedTrial) -> float:
+def images_of_an_epoch(planned: PlannedTrial) -> float:
     """Images of an epoch, in training images: a validation image costs a forward pass, a third of a training step."""
     return float(planned.sizes["train_images"] + planned.sizes["val_images"] / 3)
 

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from cae.rundir import FINAL_STATES, MEND, Journal, Record, RunDir, RunError
 from cae.sweep.asha import JournaledASHA, rungs_of
 from cae.sweep.connect import Resources, first_line, slots_now, versions
+from cae.sweep.cost import images_of_an_epoch
 from cae.sweep.guard import DEFAULTS, FULL, Guard, Limits
 from cae.sweep.hosts import Demands
 from cae.sweep.lifeline import end_ray, watched
@@ -204,8 +205,8 @@ def _fit(recorder: Recorder, remaining: list[PlannedTrial], sweep_file: Path, re
 
 
 def _work(planned: PlannedTrial, done: int) -> float:
-    """What is left of a trial, in products."""
-    return float(planned.sizes["megaflops"] * planned.sizes["train_images"] * max(1, planned.trial.epochs - done))
+    """What is left of a trial, in millions of floating-point operations of a forward pass."""
+    return float(planned.sizes["megaflops"]) * images_of_an_epoch(planned) * max(1, planned.trial.epochs - done)
 
 
 @contextlib.contextmanager
