@@ -290,7 +290,7 @@ def epochs(run: RunDir) -> list[tuple[int, int]]:
 
 
 def test_a_sweep_killed_outright_goes_on_and_ends_in_the_numbers_of_an_undisturbed_one(sweep_file: Write, run_sweep: Run) -> None:
-    path = sweep_file("{'optimizer.lr': tune.grid_search([1e-3, 3e-3, 1e-2]), 'dataset.train_images': 900}", epochs=12)
+    path = sweep_file("{'optimizer.lr': tune.grid_search([1e-3, 3e-3, 1e-2]), 'dataset.train_images': 500}", epochs=12)
     killed = RunDir("killed")
     environment = os.environ | {"RAY_AUTH_MODE": "disabled"}
     with subprocess.Popen([COMMAND, "run", path, "--out", "killed", "--quiet"], env=environment, start_new_session=True) as driver:
