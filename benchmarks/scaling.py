@@ -50,7 +50,7 @@ def measured() -> Parts:
     return Parts(
         start_s=start_s,
         driver_s=max(float(row["wall_ms_per_trial"]) for (part, _), row in scale.items() if part == "driver") / 1000,
-        result_s=1 / min(float(row["results_per_second"]) for (part, _), row in scale.items() if part == "results"),
+        result_s=1 / min(float(row["results_per_second"]) for row in scale.values() if row["results_per_second"]),
         worker_s=max(0.0, 2 * (wall * (1 - share) - start_s) / 24),
         line_bytes=float(resume["journal_mb"]) * 1e6 / epochs,
         read_s=(float(resume["cpu_s"]) - float(plan["cpu_s"])) / epochs,

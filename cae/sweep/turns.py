@@ -14,16 +14,14 @@ def without_a_tail(work: Mapping[int, float], slots: int) -> list[int]:
     soon as what is left keeps the slots busy for no more than twice its own time. `work`: of each, in any unit."""
     left = sum(work.values())
     longest = deque(sorted(work, key=lambda number: -work[number]))
-    order: dict[int, None] = {}
-    for number in work:
-        while longest and (longest[0] in order or 2 * slots * work[longest[0]] >= left):
-            first = longest.popleft()
-            if first not in order:
-                order[first] = None
-                left -= work[first]
-        if number not in order:
-            order[number] = None
-            left -= work[number]
+    waiting, order = iter(work), dict[int, None]()
+    while len(order) < len(work):
+        while longest[0] in order:
+            longest.popleft()
+        waits_too_long = 2 * slots * work[longest[0]] >= left
+        number = longest[0] if waits_too_long else next(number for number in waiting if number not in order)
+        order[number] = None
+        left -= work[number]
     return list(order)
 
 
