@@ -24,12 +24,12 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks.measure import RESULTS, Row, save, show
-from cae.sweep import session
-from cae.sweep.asha import rungs_of
-from cae.sweep.spec import ASHA
+from cae.sweep.engine import session
+from cae.sweep.engine.schedulers.asha import rungs_of
+from cae.sweep.spec.sweep_file import ASHA
 from cae.trial.batches import Resident
 from cae.trial.config import Trial, from_flat
-from cae.trial.datasets import data_folders
+from cae.trial.datasets.base import data_folders
 from cae.trial.training import train
 
 SLOTS, ORDERS, WITHIN = 2, 1000, 1.01

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import nn
 
-from cae.sweep.spec import read_sweep_file
+from cae.sweep.spec.sweep_file import read_sweep_file
 from cae.trial.config import Trial
-from cae.trial.upsampling import UpsampledConv2d
+from cae.trial.networks.upsampling import UpsampledConv2d
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 NETWORKS: dict[str, tuple[str, Mapping[str, Any]]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from cae.sweep.worker import Worker
+from cae.sweep.engine.worker import Worker
 from cae.trial.training import Epoch
 
 

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 from benchmarks.measure import Row, save, show, spread
-from cae.report import page
-from cae.rundir import RunDir
+from cae.report.page import build as page
+from cae.run.paths import RunDir
 from tests.report.conftest import FIXTURES, Writer
-from tests.report.pages import CHROMIUM, WINDOW, draw_all
+from tests.report.page.pages import CHROMIUM, WINDOW, draw_all
 
 DRAWN = ".plot[data-drawn] .main-svg"
 

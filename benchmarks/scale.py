@@ -26,7 +26,7 @@ from pathlib import Path
 from unittest import mock
 
 from benchmarks.measure import Row, save, show
-from cae.rundir import RunDir
+from cae.run.paths import RunDir
 
 EPOCHS = 50
 SWEEP = '''"""Trials of no work."""
@@ -102,18 +102,20 @@ def _noop_run(trials: int, epochs: int) -> tuple[list[float], float, Row]:
     the driver's seconds of the processor; what every part tells."""
     from rich.console import Console
 
-    from cae.sweep import session
-    from cae.sweep.connect import Resources
+    from cae.cli import live_table
+    from cae.sweep.engine import session
+    from cae.sweep.places.local import Resources
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         prepared = session.prepare(session.select(sweep_file(place, epochs), place / "run", "full", None, trials, None, ""))
         resources = Resources(cpus=2, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
-        with mock.patch.dict(os.environ, {"PYTHONPATH": os.getcwd()}), mock.patch("cae.sweep.runner.Worker", _noop_worker()):
+        with mock.patch.dict(os.environ, {"PYTHONPATH": os.getcwd()}), mock.patch("cae.sweep.engine.runner.Worker", _noop_worker()):
             started, spent = time.perf_counter(), time.process_time()
             with Path(os.devnull).open("w") as nowhere:
                 console = Console(file=nowhere, force_terminal=True)  # with the live table, as people run it
-                reason = session.execute(prepared, resources, command="scale", console=console, quiet=False)
+                shown = live_table.display(prepared, resources, console=console)
+                reason = session.execute(prepared, resources, command="scale", display=shown)
             seconds, cpu_s = time.perf_counter() - started, time.process_time() - spent
         ended = [record.end["time"] for record in RunDir(place / "run").records().values() if record.state == "finished"]
         if reason != "complete" or len(ended) != trials:
@@ -132,7 +134,7 @@ def _noop_worker() -> type:
 
 
 def plan(trials: int) -> Row:
-    from cae.sweep import session
+    from cae.sweep.engine import session
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -144,10 +146,8 @@ def plan(trials: int) -> Row:
 
 def resume(trials: int) -> Row:
     """Until the runner would hand the trials that are left to Ray: plan, fold, replay of the rungs, the session's first lines."""
-    from rich.console import Console
-
-    from cae.sweep import runner, session
-    from cae.sweep.connect import Resources
+    from cae.sweep.engine import runner, session
+    from cae.sweep.places.local import Resources
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -157,13 +157,13 @@ def resume(trials: int) -> Row:
             prepared = session.prepare(session.select(path, place / "run", "full", None, trials, None, ""))
             planned = time.perf_counter()
             resources = Resources(cpus=2, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
-            session.execute(prepared, resources, command="scale", console=Console(), quiet=True)
+            session.execute(prepared, resources, command="scale")
         times, left = _times(started, spent), len(prepared.plan.remaining)
         return {**times, "plan_s": planned - started, "left": left, "peak_mb": _peak_mb(), "journal_mb": _journal_mb(place)}
 
 
 def status(trials: int) -> Row:
-    from cae.sweep import listing
+    from cae.cli import tables as listing
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -174,7 +174,7 @@ def status(trials: int) -> Row:
 
 
 def report(trials: int) -> Row:
-    from cae.report import page
+    from cae.report.page import build as page
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -187,16 +187,14 @@ def report(trials: int) -> Row:
 
 def written(folder: Path, trials: int) -> Path:
     """A run as it stands when its process was killed near the end: losses like real ones, 1 in 20 trials still to be trained."""
-    from rich.console import Console
-
-    from cae.sweep import runner, session
-    from cae.sweep.connect import Resources
+    from cae.sweep.engine import runner, session
+    from cae.sweep.places.local import Resources
 
     path = sweep_file(folder, EPOCHS, "ASHA(grace_epochs=50)")
     prepared = session.prepare(session.select(path, folder / "run", "full", None, trials, None, ""))
     resources = Resources(cpus=2, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
     with mock.patch.object(runner, "_supervise"), mock.patch.object(session, "local_ray"):
-        session.execute(prepared, resources, command="scale", console=Console(), quiet=True)  # sweep.json, and who asks for what
+        session.execute(prepared, resources, command="scale")  # sweep.json, and who asks for what
     draw, now = random.Random(0), time.time()
     names = prepared.plan.trials[0].trial.metric_names()
     with (folder / "run" / "journal.jsonl").open("a") as journal:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.measure import Row, read, save, show
-from cae.rundir import RunDir
+from cae.run.paths import RunDir
 
 TRIALS, GPUS = (100, 1_000, 10_000, 100_000, 1_000_000), (1, 10, 100, 1_000)
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.measure import Row, interleaved, save, show, spread
-from cae.rundir import RunDir
+from cae.run.paths import RunDir
 
 CAE = [sys.executable, "-m", "cae"]
 SWEEP = str(Path(__file__).parents[1] / "sweeps" / "quickstart.py")

@@ -7,7 +7,7 @@ ours        cae.trial.training.train, its own images_per_second: batches gathere
 bare        the same network unfolded (Upsample, Conv2d), channels last, one batch that is there already; forward, backward, step
 idiomatic   the tutorial's script: torchvision data set, ToTensor, DataLoader with 2 workers, default layout, loss.item()
 
-Each is a process of its own, as it would be used: ours keeps the memory that a step frees (cae/sweep/memory.py), and `kept` is
+Each is a process of its own, as it would be used: ours keeps the memory that a step frees (cae/sweep/engine/worker_memory.py), and `kept` is
 the bare loop with that too. All train on one thread. The clock is the processor's, of the thread and of the script's two workers: what
 an image costs on the one core that a trial has, whatever else the machine does meanwhile. `--clock wall` has the workers on cores of
 their own, where there are.
@@ -37,12 +37,12 @@ from torchvision import datasets, transforms
 
 from benchmarks.measure import Row, interleaved, repeated, save, show, spread
 from benchmarks.networks import NETWORKS, plain, trial_of
-from cae.sweep.memory import keep_freed
+from cae.sweep.engine.worker_memory import keep_freed
 from cae.trial import training
 from cae.trial.batches import Pairs, Resident
 from cae.trial.config import Trial
-from cae.trial.datasets import Images, data_folders
-from cae.trial.networks import build
+from cae.trial.datasets.base import Images, data_folders
+from cae.trial.networks.create import build
 from cae.trial.training import train
 
 Clock = Callable[[], float]

@@ -25,7 +25,7 @@ from pathlib import Path
 from benchmarks import processes
 from benchmarks.measure import Row, interleaved, save, show, spread
 from benchmarks.peers.trials import SLOTS, TRIALS
-from cae.rundir import RunDir
+from cae.run.paths import RunDir
 
 NEEDS = {"optuna": "optuna", "hydra joblib": "hydra", "syne tune": "syne_tune"}
 PEERS = {"ideal": "ideal", "ray tutorial": "ray_tutorial", "optuna": "optuna_processes", "hydra joblib": "hydra_joblib",

@@ -1,6 +1,6 @@
 """One layer after an upsampling, forward and backward on one thread: plain, as a transposed convolution, as four phases.
 
-python -m benchmarks.upsampling            # results/upsampling.csv: what the rule in cae/trial/upsampling.py is taken from
+python -m benchmarks.upsampling            # results/upsampling.csv: what the rule in cae/trial/networks/upsampling.py is taken from
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.measure import interleaved, repeated, save, show
-from cae.trial.upsampling import faster, phases, transposed
+from cae.trial.networks.upsampling import faster, phases, transposed
 
 SIZES, BATCHES = (7, 8, 14, 16), (32, 128)
 CHANNELS = [

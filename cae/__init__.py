@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cae.sweep.claims import (
+    from cae.sweep.spec.claims import (
         BetterThan,
         Compares,
         CorrelatesWith,
@@ -24,40 +24,40 @@ if TYPE_CHECKING:
         SmallestRows,
         Threshold,
     )
-    from cae.sweep.spec import ASHA, Sweep
-    from cae.trial.architecture import Architecture
-    from cae.trial.classification import Classify
-    from cae.trial.classifier import Classifier
+    from cae.sweep.spec.sweep_file import ASHA, Sweep
     from cae.trial.config import Trial
-    from cae.trial.conv import ConvAutoencoder
-    from cae.trial.datasets import Cifar10, Dataset, Digits, FashionMnist, ImageFolder, Mnist, Patches
-    from cae.trial.dense import DenseAutoencoder
-    from cae.trial.generation import Vae
+    from cae.trial.datasets.base import Cifar10, Dataset, Digits, FashionMnist, ImageFolder, Mnist, Patches
     from cae.trial.model import load_model
+    from cae.trial.networks.base import Architecture
+    from cae.trial.networks.classifier import Classifier
+    from cae.trial.networks.conv import ConvAutoencoder
+    from cae.trial.networks.dense import DenseAutoencoder
+    from cae.trial.networks.variational import VariationalAutoencoder
     from cae.trial.optimizers import SGD, Adam, Constant, Optimizer, ReduceOnPlateau, RMSprop, Schedule
-    from cae.trial.restoration import Colorize, Complete, Inpaint
-    from cae.trial.tasks import Denoise, Reconstruct, Task
-    from cae.trial.variational import VariationalAutoencoder
+    from cae.trial.tasks.base import Denoise, Reconstruct, Task
+    from cae.trial.tasks.classify import Classify
+    from cae.trial.tasks.generate import Vae
+    from cae.trial.tasks.restoration import Colorize, Complete, Inpaint
 
 _HOMES = {
-    "cae.sweep.claims": (
+    "cae.sweep.spec.claims": (
         "BetterThan", "Compares", "CorrelatesWith", "FallsWith", "LargestAt", "LargestRows", "MoreImportantThan", "NoDifference",
         "NotTestable", "RisesWith", "SmallestAt", "SmallestRows", "Threshold",
     ),
-    "cae.sweep.spec": ("ASHA", "Sweep"),
-    "cae.trial.architecture": ("Architecture",),
-    "cae.trial.classification": ("Classify",),
-    "cae.trial.classifier": ("Classifier",),
+    "cae.sweep.spec.sweep_file": ("ASHA", "Sweep"),
+    "cae.trial.networks.base": ("Architecture",),
+    "cae.trial.tasks.classify": ("Classify",),
+    "cae.trial.networks.classifier": ("Classifier",),
     "cae.trial.config": ("Trial",),
-    "cae.trial.conv": ("ConvAutoencoder",),
-    "cae.trial.datasets": ("Cifar10", "Dataset", "Digits", "FashionMnist", "ImageFolder", "Mnist", "Patches"),
-    "cae.trial.dense": ("DenseAutoencoder",),
-    "cae.trial.generation": ("Vae",),
+    "cae.trial.networks.conv": ("ConvAutoencoder",),
+    "cae.trial.datasets.base": ("Cifar10", "Dataset", "Digits", "FashionMnist", "ImageFolder", "Mnist", "Patches"),
+    "cae.trial.networks.dense": ("DenseAutoencoder",),
+    "cae.trial.tasks.generate": ("Vae",),
     "cae.trial.model": ("load_model",),
     "cae.trial.optimizers": ("SGD", "Adam", "Constant", "Optimizer", "RMSprop", "ReduceOnPlateau", "Schedule"),
-    "cae.trial.restoration": ("Colorize", "Complete", "Inpaint"),
-    "cae.trial.tasks": ("Denoise", "Reconstruct", "Task"),
-    "cae.trial.variational": ("VariationalAutoencoder",),
+    "cae.trial.tasks.restoration": ("Colorize", "Complete", "Inpaint"),
+    "cae.trial.tasks.base": ("Denoise", "Reconstruct", "Task"),
+    "cae.trial.networks.variational": ("VariationalAutoencoder",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

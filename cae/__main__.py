@@ -8,7 +8,7 @@ def main() -> None:
     """The command line. Ctrl-C is no fault of ours in any moment, that of the imports included."""
     gc.set_threshold(100_000, 50, 50)  # torch, Ray and pandas are a million objects, none of them garbage: looked through again and
     try:  # again while they are imported, they took a second of each command, and another one when it ended
-        from cae.cli import app
+        from cae.cli.app import app
 
         app()
     except KeyboardInterrupt:

@@ -65,7 +65,7 @@ def one_ray() -> Iterator[Any]:
     """The Ray that all tests in this process share: starting one takes longer than most tests."""
     os.environ["RAY_AUTH_MODE"] = "disabled"  # no token in the home folder of whoever runs the tests
     os.environ |= {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests"}  # of a server that takes any: workers inherit them
-    from cae.sweep.connect import Resources, local_ray
+    from cae.sweep.places.local import Resources, local_ray
 
     with local_ray(Resources(cpus=2, gpus=2, cpus_per_trial=1, gpus_per_trial=0)):  # logical GPUs: Ray only counts them
         yield Resources(cpus=2, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
@@ -74,14 +74,12 @@ def one_ray() -> Iterator[Any]:
 @pytest.fixture
 def run_sweep(one_ray: Any) -> Callable[..., Any]:
     """Runs a sweep file in the shared Ray; returns its RunDir. Keywords are those of session.Selection."""
-    from rich.console import Console
-
-    from cae.sweep import session
+    from cae.sweep.engine import session
 
     def run(path: Path, resources: Any = one_ray, limits: Any = session.Limits(), **options: Any) -> Any:  # noqa: B008
         chosen: dict[str, Any] = {"out": Path("run"), "budget": "full", "settings": {}, "max_trials": None, "data_dir": None} | options
         prepared = session.prepare(session.Selection(sweep=path, **chosen))
-        session.execute(prepared, resources, command="a test", console=Console(quiet=True), quiet=True, limits=limits)
+        session.execute(prepared, resources, command="a test", limits=limits)
         return prepared.run
 
     return run

@@ -24,15 +24,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cae import Adam, ConvAutoencoder, Digits, Reconstruct, Trial, load_model
+from cae.cli import tables as listing
 from cae.errors import UserError
-from cae.report import page
-from cae.rundir import Journal, RunDir
-from cae.sweep import listing
-from cae.sweep.spec import read_sweep_file
-from cae.trial import checkpoint, readers
+from cae.report.page import build as page
+from cae.run.paths import Journal, RunDir
+from cae.sweep.spec.sweep_file import read_sweep_file
+from cae.trial import checkpoint
 from cae.trial.checkpoint import Checkpoint, DamagedCheckpoint
+from cae.trial.datasets import readers
 from cae.trial.model import save_model
-from cae.trial.networks import build
+from cae.trial.networks.create import build
 from tests.conftest import SWEEP
 
 TRIAL = Trial(

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cae.cli import app
-from cae.sweep.plan import make_plan
-from cae.sweep.spec import read_sweep_file
+from cae.cli.app import app
+from cae.sweep.spec.plan import make_plan
+from cae.sweep.spec.sweep_file import read_sweep_file
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()

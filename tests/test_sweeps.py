@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cae.report import page
-from cae.report.tables import cell
-from cae.rundir import RunDir
-from cae.sweep.plan import Plan, make_plan
-from cae.sweep.spec import read_sweep_file
-from cae.trial.datasets import Images, Split
-from cae.trial.splits import images as with_fingerprint
+from cae.report.data.tables import cell
+from cae.report.page import build as page
+from cae.run.paths import RunDir
+from cae.sweep.spec.plan import Plan, make_plan
+from cae.sweep.spec.sweep_file import read_sweep_file
+from cae.trial.datasets.base import Images, Split
+from cae.trial.datasets.splits import images as with_fingerprint
 from tests.conftest import ROOT
 
 SWEEPS = sorted((ROOT / "sweeps").glob("*.py"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from cae.rundir import RunDir
+from cae.run.paths import RunDir
 from cae.trial.batches import Resident
 from cae.trial.config import from_flat
 from cae.trial.training import train

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cae.trial.datasets import Images, Split
-from cae.trial.tasks import Task
+from cae.trial.datasets.base import Images, Split
+from cae.trial.tasks.base import Task
 
 EVALUATION_BATCH = 500
 

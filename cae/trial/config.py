@@ -19,12 +19,12 @@ import torch
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
 from cae.errors import UserError
-from cae.trial import classification, generation  # noqa: F401  tasks are known once they are defined
-from cae.trial.architectures import Architecture, sizes
-from cae.trial.datasets import Dataset
+from cae.trial.component import Part
+from cae.trial.datasets.base import Dataset
+from cae.trial.networks import Architecture, sizes
 from cae.trial.optimizers import Constant, Optimizer, Schedule
-from cae.trial.part import Part
-from cae.trial.tasks import Task
+from cae.trial.tasks import classify as classification  # noqa: F401  tasks are known once they are defined
+from cae.trial.tasks.base import Task
 
 
 class ConfigError(UserError):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cae.trial.batches import Held, Pairs, Resident
-from cae.trial.tasks import Evaluation, Gallery, Table, Task
+from cae.trial.tasks.base import Evaluation, Gallery, Table, Task
 
 SHARED_SEED = 0
 """What is random in validation and test (noise) is the same for all trials, whatever their seeds: they compare."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from cae.errors import UserError
 from cae.files import write_whole
 from cae.trial.config import ConfigError, Trial, from_flat
-from cae.trial.networks import build
+from cae.trial.networks.create import build
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 HOW_TO_LOAD = "import cae; model = cae.load_model(FOLDER); output = model.network(images)  # B x C x H x W floats in [0, 1]"

@@ -10,7 +10,7 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
-from cae.trial.part import Part
+from cae.trial.component import Part
 
 Fraction = Annotated[float, Ge(0), Lt(1)]
 Parameters = Iterable[torch.nn.Parameter]

@@ -16,9 +16,9 @@ from cae.trial.batches import Pairs, Resident, derive, generator
 from cae.trial.checkpoint import Checkpoint, weights
 from cae.trial.config import Trial
 from cae.trial.evaluation import best_of, conclude, finite, measure, pairs_of
-from cae.trial.networks import build, trained
+from cae.trial.networks.create import build, trained
 from cae.trial.optimizers import step
-from cae.trial.tasks import Table
+from cae.trial.tasks.base import Table
 
 SAMPLES = 8
 """How many validation images every trial shows in its samples: the first ones, the same for all."""

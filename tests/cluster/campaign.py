@@ -19,8 +19,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cae.rundir import RunDir
-from cae.storage import run_at
+from cae.run.paths import RunDir
+from cae.run.storage import run_at
 from tests.cluster.hosts import BIN, OUTSIDE, Hosts, hosts, possible, wait_for
 from tests.faults.checks import losses
 from tests.faults.driver import epochs

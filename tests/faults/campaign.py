@@ -20,7 +20,7 @@ import time
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from cae.rundir import RunDir
+from cae.run.paths import RunDir
 from tests.faults import faults
 from tests.faults.checks import Witness, losses
 from tests.faults.driver import Driver, epochs, kill

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from cae.rundir import FINAL_STATES, Record, RunDir
+from cae.run.paths import FINAL_STATES, Record, RunDir
 from cae.trial import checkpoint
 from tests.faults.driver import epochs
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
-from cae.rundir import RunDir
+from cae.run.paths import RunDir
 
 COMMAND = Path(sys.executable).parent / "cae-sweep"
 PATIENCE_S = 300.0

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cae.files import write_whole
-from cae.rundir import RunDir
+from cae.run.paths import RunDir
 from cae.trial import checkpoint
 from tests.conftest import SWEEP
 from tests.faults.checks import Witness, log_of
 from tests.faults.driver import Driver, epochs, kill, until
-from tests.sweep.trouble import troubled
+from tests.sweep.engine.failing_trials import troubled
 from tests.undisturbed import undisturbed
 
 Faults = dict[str, list[str]]

@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
-from cae.rundir import RunDir
-from cae.sweep import recorder, session
-from cae.sweep.connect import Resources
-from cae.sweep.guard import Guard
+from cae.run.paths import RunDir
+from cae.sweep.engine import recorder, session
+from cae.sweep.engine.limits import Guard
+from cae.sweep.places.local import Resources
 from cae.trial import checkpoint
 from tests.conftest import SWEEP
 from tests.faults.checks import Witness, losses
 from tests.faults.driver import Driver, epochs, kill, until
 from tests.faults.faults import ended
-from tests.sweep.trouble import troubled
+from tests.sweep.engine.failing_trials import troubled
 
 Write = Callable[..., Path]
 Run = Callable[..., RunDir]
@@ -36,7 +35,7 @@ SCHEDULER = "scheduler=ASHA(grace_epochs=1, reduction_factor=2, min_trials=2)"
 
 def run_to_its_end(sweep: Path, run: RunDir) -> str:
     prepared = session.prepare(session.Selection(sweep, run.path, "full", {}, None, None))
-    return session.execute(prepared, ONE_SLOT, command="a test", console=Console(quiet=True), quiet=True)
+    return session.execute(prepared, ONE_SLOT, command="a test")
 
 
 MOMENTS: dict[str, Callable[[str, dict[str, Any]], bool]] = {

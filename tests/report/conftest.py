@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cae.rundir import Journal, RunDir
-from tests.report import pages
+from cae.run.paths import Journal, RunDir
+from tests.report.page import pages
 
 START = 1_767_225_600.0  # 2026-01-01 00:00:00 UTC
 EVIL = '</script><img src=x onerror="window.evil=1"><b>bold</b> \u202eRTL\u202c ' + "x" * 300
@@ -60,8 +60,8 @@ class Writer:
         path.mkdir(parents=True, exist_ok=True)
         self.run = RunDir(path)
         self.clock = START
-        monkeypatch.setattr("cae.rundir.time.time", lambda: self.clock)
-        monkeypatch.setattr("cae.rundir.os.fsync", lambda _file: None)
+        monkeypatch.setattr("cae.run.paths.time.time", lambda: self.clock)
+        monkeypatch.setattr("cae.run.paths.os.fsync", lambda _file: None)
         self.run.sweep_json.write_text(json.dumps({"name": path.name, **SWEEP, **sweep}))
         self.journal = Journal(self.run)
 

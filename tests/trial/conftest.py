@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cae.trial.architectures import ConvAutoencoder
 from cae.trial.batches import Resident
 from cae.trial.config import Trial
-from cae.trial.datasets import Digits
+from cae.trial.datasets.base import Digits
+from cae.trial.networks import ConvAutoencoder
 from cae.trial.optimizers import Adam
-from cae.trial.tasks import Reconstruct
+from cae.trial.tasks.base import Reconstruct
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from cae.trial.optimizers import Adam
-from cae.trial.tasks import Task
+from cae.trial.tasks.base import Task
 
 
 def losses_of(task: Task, network: nn.Module, given: Tensor, target: Tensor) -> list[float]:

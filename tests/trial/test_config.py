@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from cae.trial.architectures import ConvAutoencoder
+from cae.trial.component import Part
 from cae.trial.config import ConfigError, Trial, from_flat, identity, known_names
-from cae.trial.datasets import Digits, Patches
+from cae.trial.datasets.base import Digits, Patches
+from cae.trial.networks import ConvAutoencoder
 from cae.trial.optimizers import SGD, Adam, Constant, ReduceOnPlateau, RMSprop
-from cae.trial.part import Part
-from cae.trial.tasks import Denoise, Reconstruct
+from cae.trial.tasks.base import Denoise, Reconstruct
 
 fractions = st.floats(0, 0.99)
 rates = st.floats(1e-8, 10)

@@ -16,7 +16,7 @@ from cae.errors import UserError
 from cae.trial.checkpoint import weights
 from cae.trial.config import Trial
 from cae.trial.model import DESCRIPTION, WEIGHTS, load_model, reconstruct, save_model
-from cae.trial.networks import build
+from cae.trial.networks.create import build
 
 
 @pytest.fixture

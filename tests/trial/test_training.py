@@ -22,7 +22,7 @@ from cae.trial.batches import Resident, floats
 from cae.trial.checkpoint import BEST, GALLERIES, LAST, PREVIOUS, SAMPLES
 from cae.trial.config import Trial
 from cae.trial.evaluation import measure, pairs_of
-from cae.trial.networks import build
+from cae.trial.networks.create import build
 from cae.trial.optimizers import SGD, Adam, RMSprop
 from cae.trial.training import Epoch, train
 

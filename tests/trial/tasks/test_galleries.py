@@ -1,0 +1,73 @@
+"""Galleries: what tasks pick out of the test images, or make, and how it is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cae import Classify, Reconstruct, Vae, VariationalAutoencoder
+from cae.trial import checkpoint
+from cae.trial.tasks.base import Evaluation
+
+ANSWERS = [(0, 0, 9.0), (0, 0, 1.0), (1, 0, 5.0), (1, 1, 3.0), (2, 1, 8.0)]
+"""Of each image: its class, the class that is said, the logit of that."""
+
+
+def seen(network: nn.Module, images: torch.Tensor, **changed: Any) -> Evaluation:
+    labels = torch.tensor([label for label, _, _ in ANSWERS])
+    given: dict[str, Any] = {
+        "network": network, "given": images, "target": images, "output": images, "labels": labels, "classes": ("cat", "dog", "owl"),
+        "train": None, "needed": {},
+    }  # fmt: skip
+    return Evaluation(**given | changed)
+
+
+def test_a_classifier_shows_its_surest_right_and_wrong_answers() -> None:
+    task = Classify(classes=3)
+    images = torch.arange(5.0).view(5, 1, 1, 1).expand(5, 1, 4, 4) / 10
+    output, target = torch.zeros(5, 3, 1, 1), torch.zeros(5, 3, 1, 1)
+    for at, (label, said, logit) in enumerate(ANSWERS):
+        output[at, said], target[at, label] = logit, 1
+    galleries = task.galleries(seen(nn.Identity(), images, output=output, target=target))
+    right, captions = galleries["right"]
+    assert right[:, 0, 0, 0].tolist() == images[[0, 3, 1], 0, 0, 0].tolist(), "the surest of each class, then the least sure"
+    assert captions[0] == "cat (100 %)"
+    wrong, captions = galleries["wrong"]
+    assert wrong[:, 0, 0, 0].tolist() == images[[4, 2], 0, 0, 0].tolist()
+    assert captions == ["dog, is owl (100 %)", "cat, is dog (99 %)"]
+
+
+def test_a_variational_autoencoder_shows_what_it_generates_at_each_scale() -> None:
+    network = VariationalAutoencoder().build((1, 28, 28), (1, 28, 28)).eval()
+    galleries = Vae(latent_scales=(1.0, 2.5)).galleries(seen(network, torch.rand(5, 1, 28, 28)))
+    assert list(galleries) == ["generated at latent scale 1", "generated at latent scale 2.5"]
+    images, captions = galleries["generated at latent scale 1"]
+    assert images.shape == (8, 1, 28, 28)
+    assert captions == [""] * 8
+    again = Vae(latent_scales=(1.0,)).galleries(seen(network, torch.rand(5, 1, 28, 28)))["generated at latent scale 1"][0]
+    assert torch.equal(images, again)
+
+
+def test_galleries_are_kept_whole_and_read_without_unpickling(tmp_path: Path) -> None:
+    images = torch.rand(2, 3, 5, 6)
+    checkpoint.save_galleries(tmp_path, {"right": (images, ["a", "b"]), "wrong": (images[:0], [])})
+    with np.load(tmp_path / "galleries.npz", allow_pickle=False) as kept:
+        assert kept["names"].tolist() == ["right", "wrong"]
+        assert kept["captions_0"].tolist() == ["a", "b"]
+        assert kept["images_0"].tolist() == (images * 255).round().to(torch.uint8).tolist()
+        assert kept["images_1"].shape == (0, 3, 5, 6)
+
+
+def test_a_task_of_images_shows_the_worst_test_images_target_above_output() -> None:
+    target = torch.zeros(5, 1, 4, 4)
+    output = target + torch.tensor([0.1, 0.4, 0.2, 0.2, 0.3]).view(5, 1, 1, 1)
+    images, captions = Reconstruct().galleries(seen(nn.Identity(), target, output=output, target=target))["worst"]
+    assert images.shape == (5, 1, 8, 4)
+    assert images[:, 0, 4, 0].tolist() == pytest.approx([0.4, 0.3, 0.2, 0.2, 0.1])
+    assert images[:, 0, 0, 0].tolist() == [0] * 5
+    assert captions[0] == "mse 0.16, 4 times the median"

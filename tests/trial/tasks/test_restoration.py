@@ -1,0 +1,365 @@
+"""Restoration: what each task takes away, what it measures, and what it finds at the end; a network learns each of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from cae.trial.batches import Resident, floats
+from cae.trial.config import ConfigError, Trial
+from cae.trial.datasets.base import Digits, Patches
+from cae.trial.evaluation import conclude, measure, pairs_of
+from cae.trial.metrics import gradient_energy
+from cae.trial.networks import ConvAutoencoder
+from cae.trial.networks.create import build
+from cae.trial.tasks import restoration
+from cae.trial.tasks.base import Evaluation, Task
+from cae.trial.tasks.restoration import Colorize, Complete, Inpaint, rgb_to_yiq, yiq_to_rgb
+from tests.trial.steps import losses_of
+
+LABELS = torch.zeros(48, dtype=torch.int64)
+TASKS: list[tuple[Task, str]] = [
+    (Colorize(), "sigmoid"),
+    (Colorize(loss="l1"), "sigmoid"),
+    (Colorize(loss="bce"), "sigmoid"),
+    (Colorize(target="iq"), "tanh"),
+    (Colorize(target="iq"), "sigmoid"),
+    (Colorize(target="iq", loss="l1"), "linear"),
+    (Complete(), "sigmoid"),
+    (Complete(loss="l1"), "sigmoid"),
+    (Complete(loss="bce"), "sigmoid"),
+    (Inpaint(), "sigmoid"),
+    (Inpaint(loss="bce"), "sigmoid"),
+    (Inpaint(hole=5, loss="l1", region="hole"), "sigmoid"),
+    (Inpaint(hole=4, loss="bce", region="hole", fill=0.5), "sigmoid"),
+]
+ids = [f"{task.name} {task.parameters()} {activation}" for task, activation in TASKS]
+each_network = pytest.mark.parametrize(("task", "activation"), TASKS, ids=ids)
+each_task = pytest.mark.parametrize("task", [task for task, _ in TASKS if task.loss != "l1"], ids=repr)
+COLOURS = torch.rand(5, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+
+
+def pairs_from(task: Task, images: Tensor) -> tuple[Tensor, Tensor]:
+    return task.pairs(images, LABELS[: len(images)], torch.Generator())
+
+
+def small(task: Task, activation: Any, dataset: Any, trial: Trial) -> Trial:
+    arch = ConvAutoencoder(encoder_filters=(8, 8), decoder_filters=(8,), pool_after=(1,), upsample_after=(1,), output_activation=activation)
+    return trial.model_copy(update={"task": task, "dataset": dataset, "arch": arch})
+
+
+@pytest.fixture(scope="module")
+def colours() -> Resident:
+    """48 + 8 + 8 colour patches of 12 x 12, of two photographs."""
+    return Resident.of(Patches(size=12, train_images=48, val_images=8, test_images=8).load(()), torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def digits() -> Resident:
+    """Two hundred training digits of 12 x 12, of ten classes, and 60 test digits."""
+    return Resident.of(Digits(size=12, train_images=200, val_images=8, test_images=60).load(()), torch.device("cpu"))
+
+
+class Same(nn.Module):
+    """A network of no parameters that gives what it was told to give, or its input."""
+
+    def __init__(self, answer: Tensor | None = None) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images if self.answer is None else self.answer[: len(images)]
+
+
+def seen_by(network: nn.Module, task: Task, images: Resident) -> Evaluation:
+    given, target = pairs_from(task, floats(images.test.pixels))
+    with torch.inference_mode():
+        return Evaluation(
+            network, given, target, network(given), images.test.labels, images.classes, pairs_of(task, images.train, "train"), {}
+        )
+
+
+@each_network
+def test_the_loss_falls_in_a_few_steps(task: Task, activation: str, colours: Resident, trial: Trial) -> None:
+    config = small(task, activation, Patches(size=12), trial)
+    config.sizes()
+    torch.manual_seed(0)
+    network = build(config)
+    given, target = pairs_from(task, floats(colours.train.pixels))
+    assert (*given.shape[1:],) == task.input_shape((3, 12, 12))
+    assert (*target.shape[1:],) == task.output_shape((3, 12, 12))
+    losses = losses_of(task, network, given, target)
+    assert losses[-1] < (0.9 * losses[0] if task.loss != "bce" else losses[0] - 0.01)
+
+
+@each_network
+def test_all_that_is_measured_is_named_finite_and_has_rows(task: Task, activation: str, colours: Resident, trial: Trial) -> None:
+    torch.manual_seed(0)
+    config = small(task, activation, Patches(size=12), trial)
+    network = build(config)
+    metrics, tables, _ = conclude(network, task, colours, {})
+    assert all(math.isfinite(value) for value in metrics.values())
+    assert {f"val_{name}" for name in measure(network, pairs_of(task, colours.val, "val"))} <= set(config.metric_names())
+    assert len([name for name in metrics if name.startswith("baseline_")]) >= 3
+    assert all(table for table in tables.values())
+    if task.loss != "mse":
+        assert "mse" in metrics
+
+
+@each_task
+def test_a_perfect_answer_has_no_error(task: Task, colours: Resident) -> None:
+    target = pairs_from(task, floats(colours.test.pixels))[1]
+    measured = task.metrics(target, target) | task.final_metrics(target, target)
+    metrics = conclude(Same(target), task, colours, {})[0]
+    for name, values in measured.items():
+        if name.endswith(("mse", "l1", "error")):
+            assert values.tolist() == [0.0] * 8, name
+        if name.endswith("psnr"):
+            assert values.tolist() == [100.0] * 8, name
+        if name.endswith("ssim"):
+            assert values.tolist() == pytest.approx([1.0] * 8, abs=1e-5), name
+    assert metrics["loss"] == pytest.approx(metrics.get("floor", 0), abs=1e-6)
+    assert metrics.get("clipped_rgb_mse", 0) == pytest.approx(0, abs=1e-12)
+    assert all(metrics[name] > metrics["loss"] for name in metrics if name.startswith("baseline_"))
+
+
+@each_task
+def test_what_people_look_at_of_a_perfect_answer_is_the_image(task: Task) -> None:
+    given, target = pairs_from(task, COLOURS)
+    assert torch.allclose(task.picture(given, target), COLOURS, atol=1e-6)
+
+
+def test_yiq_has_the_published_numbers_and_comes_back() -> None:
+    """The inverse is that of TensorFlow (tf.image.yiq_to_rgb) and of scikit-image, to the digits that they agree on."""
+    primaries = torch.eye(3, dtype=torch.float64).T[..., None, None]
+    assert torch.allclose(rgb_to_yiq(primaries)[..., 0, 0].T, torch.tensor(restoration.RGB_TO_YIQ, dtype=torch.float64), atol=1e-12)
+    inverse = [[1, 0.95598634, 0.6208248], [1, -0.27201283, -0.64720424], [1, -1.10674021, 1.70423049]]
+    assert torch.allclose(yiq_to_rgb(primaries)[..., 0, 0].T, torch.tensor(inverse, dtype=torch.float64), atol=1e-6)
+    assert torch.allclose(yiq_to_rgb(rgb_to_yiq(COLOURS)), COLOURS, atol=1e-6)
+    grey = torch.full((1, 3, 2, 2), 0.7)
+    assert rgb_to_yiq(grey)[:, 0].flatten().tolist() == pytest.approx([0.7] * 4)
+    assert rgb_to_yiq(grey)[:, 1:].abs().max() < 1e-6
+
+
+def test_colorize_is_given_the_grey_image_and_asks_for_colours_or_for_chroma() -> None:
+    given, target = pairs_from(Colorize(), COLOURS)
+    assert torch.allclose(given[:, 0], 0.299 * COLOURS[:, 0] + 0.587 * COLOURS[:, 1] + 0.114 * COLOURS[:, 2])
+    assert torch.equal(target, COLOURS)
+    chroma = pairs_from(Colorize(target="iq"), COLOURS)[1]
+    assert chroma.min() < 0 < chroma.max()
+    assert chroma.abs().max() < 0.6
+
+
+def test_an_error_in_chroma_is_the_same_in_both_spaces_whichever_is_learnt() -> None:
+    given, chroma = pairs_from(Colorize(target="iq"), COLOURS)
+    answer = chroma + 0.1 * torch.randn(chroma.shape, generator=torch.Generator().manual_seed(1))
+    task = Colorize(target="iq")
+    of_iq, of_rgb = task.metrics(answer, chroma), Colorize().metrics(task.picture(given, answer), COLOURS)
+    for name in ("iq_mse", "rgb_mse", "rgb_psnr"):
+        assert torch.allclose(of_iq[name], of_rgb[name], rtol=1e-4)
+    assert "channel_argmax_error" not in of_iq
+
+
+def test_colorize_finds_the_floors_of_chroma(colours: Resident) -> None:
+    task = Colorize(target="iq")
+    target = pairs_from(task, floats(colours.test.pixels))[1]
+    metrics, *_ = conclude(Same(target.clamp(min=0)), task, colours, {})
+    assert metrics["loss"] == pytest.approx(metrics["floor_sigmoid"])
+    assert metrics["negative_i"] == pytest.approx((target[:, 0] < -1e-6).float().mean().item())
+    assert 0 < metrics["negative_q"] < 1
+    assert metrics["mean_chroma_iq_mse"] == pytest.approx(metrics["baseline_mean_chroma"], rel=1e-4)
+    mean = pairs_from(task, floats(colours.train.pixels))[1].mean((0, 2, 3))[:, None, None]
+    assert metrics["mean_chroma_rgb_mse"] == pytest.approx(task.metrics(mean.expand_as(target), target)["rgb_mse"].mean().item(), rel=1e-4)
+    of_rgb = conclude(Same(floats(colours.test.pixels)), Colorize(), colours, {})[0]
+    for name in ("mean_chroma_iq_mse", "mean_chroma_rgb_mse"):
+        assert of_rgb[name] == pytest.approx(metrics[name], rel=1e-4)
+    assert "floor_sigmoid" not in of_rgb
+
+
+def test_colorize_clips_the_merged_image_before_it_measures_classes(colours: Resident) -> None:
+    classes = ("temple", "flower")
+    labels = torch.arange(8) % 2
+    images = colours._replace(classes=classes, test=colours.test._replace(labels=labels))
+    task = Colorize(target="iq")
+    wild = pairs_from(task, floats(colours.test.pixels))[1] * 3
+    metrics, tables = task.conclude(seen_by(Same(wild), task, images))
+    assert metrics["clipped_rgb_mse"] < task.metrics(wild, wild / 3)["rgb_mse"].mean()
+    rows = tables["per_class"]
+    assert [row["class"] for row in rows] == [*classes]
+    assert sum(row["mse"] for row in rows) / 2 == pytest.approx(metrics["clipped_rgb_mse"])
+    assert {"ssim", "relative_mse", "iq_mse"} <= rows[0].keys()
+
+
+def test_complete_gives_the_left_half_and_asks_for_the_right_one() -> None:
+    given, target = pairs_from(Complete(), COLOURS)
+    assert torch.equal(given, COLOURS[..., :6])
+    assert torch.equal(target, COLOURS[..., 6:])
+
+
+def test_complete_relates_the_errors_of_classes_to_their_asymmetry(digits: Resident) -> None:
+    task = Complete()
+    seen = seen_by(Same(), task, digits)
+    mirrored = seen._replace(output=seen.given.flip(-1))
+    metrics, tables = task.conclude(mirrored)
+    assert metrics["asymmetry_correlation"] == pytest.approx(1), "the mirror errs by just the asymmetry"
+    assert -1 <= metrics["asymmetry_correlation_relative"] <= 1
+    rows = tables["per_class"]
+    assert [row["class"] for row in rows] == [*"0123456789"]
+    for row in rows:
+        assert row["asymmetry"] == pytest.approx(row["mse"], rel=1e-4)
+    assert {"relative_mse", "ssim", "psnr", "images"} <= rows[0].keys()
+    assert task.conclude(seen._replace(output=seen.target))[0].keys().isdisjoint({"asymmetry_correlation"}), "no errors to rank"
+
+
+def test_complete_scores_the_network_on_flipped_images(digits: Resident) -> None:
+    """A network that repeats its input errs alike on an image and on the flipped one; one that says 0 does not."""
+    for network, alike in ((Same(), True), (Same(torch.zeros(60, 1, 12, 6)), False)):
+        seen = seen_by(network, Complete(), digits)
+        rows = Complete().conclude(seen)[1]["flipped"]
+        assert len(rows) == 10
+        assert sum(row["images"] for row in rows) == 60
+        for number, row in enumerate(rows):
+            left = seen.given[seen.labels == number].square().mean().item()
+            assert row["mse_flipped"] == pytest.approx(row["mse"] if alike else left, rel=1e-4)
+
+
+def test_complete_flips_footwear_alone_where_there_is_some(digits: Resident) -> None:
+    shod = digits._replace(classes=("Sandal", *"12345678", "Ankle boot"))
+    metrics, tables = Complete().conclude(seen_by(Same(), Complete(), shod))
+    assert [row["class"] for row in tables["flipped"]] == ["Sandal", "Ankle boot"]
+    assert metrics["flipped_ratio"] == pytest.approx(1, rel=1e-4), "a network that repeats its input errs alike on flipped images"
+    assert len(tables["per_class"]) == 10
+
+
+def test_the_mirror_of_symmetric_images_is_a_perfect_baseline(digits: Resident) -> None:
+    symmetric = digits._replace(test=digits.test._replace(pixels=torch.maximum(digits.test.pixels, digits.test.pixels.flip(-1))))
+    metrics, tables, _ = conclude(Same(), Complete(), symmetric, {})
+    assert metrics["baseline_mirror"] == 0
+    assert all(row["asymmetry"] == 0 for row in tables["per_class"])
+    assert "asymmetry_correlation" not in metrics
+
+
+def test_regression_and_neighbours_beat_the_mean_half(digits: Resident) -> None:
+    metrics, *_ = conclude(Same(), Complete(), digits, {})
+    assert metrics["baseline_ridge"] < metrics["baseline_mean_image"]
+    assert metrics["baseline_nearest"] < metrics["baseline_mirror"]
+
+
+@pytest.mark.parametrize(("hole", "shape", "rows", "columns"), [
+    (None, (3, 64, 64), (16, 47), (16, 47)), (5, (3, 12, 12), (3, 7), (3, 7)), (4, (1, 9, 20), (2, 5), (8, 11)),
+    (None, (1, 4, 4), (1, 2), (1, 2)),
+])  # fmt: skip
+def test_inpaint_fills_a_square_in_the_centre(
+    hole: int | None, shape: tuple[int, int, int], rows: tuple[int, int], columns: tuple[int, int]
+) -> None:
+    images = 0.1 + 0.8 * torch.rand(2, *shape)
+    before = images.clone()
+    given, target = pairs_from(Inpaint(hole=hole, fill=1.0), images)
+    assert torch.equal(target, before)
+    assert torch.equal(images, before)
+    changed = (given != images).all(1).all(0)
+    assert torch.equal(given[..., ~changed], images[..., ~changed])
+    assert given[..., changed].unique().tolist() == [1.0]
+    places = changed.nonzero()
+    assert (places[:, 0].min().item(), places[:, 0].max().item()) == rows
+    assert (places[:, 1].min().item(), places[:, 1].max().item()) == columns
+
+
+@pytest.mark.parametrize("region", ["full", "hole"])
+def test_measures_of_the_hole_ignore_what_is_outside_it(region: Any) -> None:
+    task = Inpaint(hole=4, region=region)
+    output = (COLOURS + 0.1).clone()
+    elsewhere = torch.rand(output.shape, generator=torch.Generator().manual_seed(2))
+    elsewhere[..., 4:8, 4:8] = output[..., 4:8, 4:8]
+    names = ("hole_mse", "hole_l1", "hole_psnr") if region == "full" else tuple(task.metrics(output, COLOURS))
+    for name in names:
+        assert torch.equal(task.metrics(output, COLOURS)[name], task.metrics(elsewhere, COLOURS)[name])
+    assert task.metrics(output, COLOURS)["hole_l1"].tolist() == pytest.approx([0.1] * 5, rel=1e-4)
+    assert torch.equal(task.final_metrics(output, COLOURS)["hole_ssim"], task.final_metrics(elsewhere, COLOURS)["hole_ssim"])
+    assert torch.equal(task.criterion(output, COLOURS), task.criterion(elsewhere, COLOURS)) == (region == "hole")
+
+
+def test_where_the_hole_is_learnt_the_rest_of_the_image_counts_as_copied() -> None:
+    task = Inpaint(hole=6, region="hole")
+    given, target = pairs_from(task, COLOURS)
+    output = torch.full_like(target, 0.5)
+    picture = task.picture(given, output)
+    assert (picture[..., 3:9, 3:9] == 0.5).all()
+    assert torch.equal(picture[..., :3, :], COLOURS[..., :3, :])
+    measured = task.metrics(output, target)
+    assert torch.allclose(measured["mse"], measured["hole_mse"] * 36 / 144)
+
+
+def test_binary_accuracy_counts_the_values_that_are_exactly_0_or_1_and_rounded_rightly() -> None:
+    target = torch.tensor([0.0, 0.0, 1.0, 1.0, 0.4, 0.9, 0.5, 0.1] * 2).reshape(1, 1, 4, 4)
+    output = torch.tensor([0.1, 0.7, 0.8, 0.2, 0.4, 0.9, 0.5, 0.1] * 2).reshape(1, 1, 4, 4)
+    assert Inpaint().metrics(output, target)["binary_accuracy"].item() == pytest.approx(2 / 8)
+
+
+def test_inpaint_tells_rings_brightness_and_sharpness_of_the_hole(digits: Resident) -> None:
+    task = Inpaint(loss="bce")
+    target = pairs_from(task, floats(digits.test.pixels))[1]
+    output = target.clone()
+    output[..., 3:9, 3:9] *= 0.5
+    metrics, tables = task.conclude(seen_by(Same(output), task, digits))
+    hole = target[..., 3:9, 3:9]
+    assert metrics["hole_mean"] == pytest.approx(255 * output[..., 3:9, 3:9].mean().item(), rel=1e-5)
+    assert metrics["bce_above_floor"] == pytest.approx(task.criterion(output, target).item() - task.criterion(target, target).item())
+    rings = tables["rings"]
+    assert [row["ring"] for row in rings] == [1, 2, 3]
+    assert [row["pixels"] for row in rings] == [20, 12, 4]
+    assert metrics["ring_correlation"] == pytest.approx(1), "what is missing is brightest in the middle"
+    assert rings[2]["l1"] == pytest.approx(hole[..., 2:4, 2:4].mean().item() / 2, rel=1e-5)
+    assert rings[2]["mse"] == pytest.approx(hole[..., 2:4, 2:4].square().mean().item() / 4, rel=1e-5)
+    assert sum(row["mse"] * row["pixels"] for row in rings) / 36 == pytest.approx(task.metrics(output, target)["hole_mse"].mean().item())
+    assert len(tables["per_class"]) == 10
+    halved = task.conclude(seen_by(Same(target / 2), task, digits))[0]
+    assert halved["hole_brightness"] == pytest.approx(0.5)
+    assert halved["hole_gradient_energy"] == pytest.approx(0.25)
+
+
+def test_fills_of_the_border_beat_the_mean_image_on_photographs(colours: Resident) -> None:
+    metrics, *_ = conclude(Same(), Inpaint(), colours, {})
+    found = {name: metrics[f"baseline_{name}"] for name in ("mean_image", "mean_hole", "border_mean", "nearest_border", "harmonic")}
+    assert min(found, key=found.__getitem__) == "harmonic"
+    assert max(found, key=found.__getitem__) == "mean_image"
+
+
+def test_gradient_energy_is_that_of_neighbours_and_falls_by_blurring() -> None:
+    image = torch.tensor([[0.0, 1.0], [0.0, 0.5]]).reshape(1, 1, 2, 2)
+    assert gradient_energy(image).item() == pytest.approx((1 + 0.25 + 0 + 0.25) / 4)
+    assert (gradient_energy(nn.functional.avg_pool2d(COLOURS, 3, 1, 1)) < gradient_energy(COLOURS)).all()
+    assert gradient_energy(torch.rand(2, 1, 1, 1)).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(("task", "dataset", "message"), [
+    (Colorize(), Digits(size=12), r"task = 'colorize' needs colour images: the images have 1 channel"),
+    (Colorize(target="iq", loss="bce"), Patches(size=12), r"task\.loss = 'bce' needs .* and task\.target = 'iq' has negative"),
+    (Complete(), Digits(size=13), r"task = 'complete' needs an even width.*13 columns"),
+    (Inpaint(hole=12), Patches(size=12), r"task\.hole = 12: should leave a pixel on each side of an image of 12x12: at most 10"),
+    (Inpaint(hole=11), Patches(size=12), r"task\.hole = 11: .* at most 10"),
+])  # fmt: skip
+def test_a_trial_that_cannot_be_is_refused_by_name_value_and_rule(task: Task, dataset: Any, message: str, trial: Trial) -> None:
+    with pytest.raises(ConfigError, match=message):
+        small(task, "sigmoid", dataset, trial).sizes()
+
+
+def test_cross_entropy_of_colours_needs_a_sigmoid_and_chroma_takes_any_output() -> None:
+    with pytest.raises(ValueError, match="output_activation"):
+        Colorize(loss="bce").check((-1, 1))
+    for output_range in ((0.0, 1.0), (-1.0, 1.0), (-math.inf, math.inf)):
+        Colorize(target="iq").check(output_range)
+
+
+@pytest.mark.parametrize(("part", "wrong"), [
+    (Colorize, {"target": "yuv"}), (Inpaint, {"hole": 0}), (Inpaint, {"fill": 1.5}), (Inpaint, {"fill": -0.1}),
+    (Inpaint, {"region": "centre"}), (Complete, {"half": "left"}),
+])  # fmt: skip
+def test_parameters_out_of_range_are_refused(part: type[Task], wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        part(**wrong)
