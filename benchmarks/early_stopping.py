@@ -35,7 +35,12 @@ from cae.trial.training import train
 SLOTS, ORDERS, WITHIN = 2, 1000, 1.01
 ASKED = ASHA(grace_epochs=1, reduction_factor=3)
 GRIDS: dict[str, tuple[str, str, Mapping[str, Any], int | None]] = {
-    "cifar_grid": ("sweeps/cifar_grid.py", "cpu", {"epochs": 10, "dataset.train_images": 2_400, "dataset.val_images": 1_000}, 48),
+    "cifar_grid": (
+        "sweeps/cifar_grid.py",
+        "cpu",
+        {"epochs": 10, "dataset.train_images": 2_400, "dataset.val_images": 1_000},
+        48,
+    ),
     "denoise_variants": ("benchmarks/peers/denoise_variants.py", "full", {}, None),
 }
 """By name: sweep file, budget, what differs from it, and how many trials. The CIFAR-10 grid has the report's ten epochs here, of as
@@ -94,10 +99,16 @@ def trained(name: str) -> list[Curve]:
     file, known = RESULTS / "curves" / f"{name}.jsonl", {}
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.exists():
-        known = {said["hash"]: said["rows"] for said in map(json.loads, file.read_text().splitlines())}
+        known = {
+            said["hash"]: said["rows"] for said in map(json.loads, file.read_text().splitlines())
+        }
     with tempfile.TemporaryDirectory() as nowhere:
-        plan = session.prepare(session.Selection(Path(sweep), nowhere + "/run", budget, settings, count, None)).plan
-    left = [(planned.hash, planned.trial.flat()) for planned in plan.trials if planned.hash not in known]
+        plan = session.prepare(
+            session.Selection(Path(sweep), nowhere + "/run", budget, settings, count, None)
+        ).plan
+    left = [
+        (planned.hash, planned.trial.flat()) for planned in plan.trials if planned.hash not in known
+    ]
     with multiprocessing.get_context("spawn").Pool(SLOTS) as pool, file.open("a") as kept:
         for found, rows in pool.imap_unordered(_train, left):
             print(json.dumps({"hash": found, "rows": rows}), file=kept, flush=True)
@@ -124,25 +135,42 @@ def compared(name: str, curves: list[Curve]) -> Row:
     reached = [one for one in stopped if one.epochs_to_best is not None]
     median = statistics.median
     return {
-        "grid": name, "trials": len(curves), "epochs_full": whole[0].epochs, "epochs_asha": median(one.epochs for one in stopped),
+        "grid": name,
+        "trials": len(curves),
+        "epochs_full": whole[0].epochs,
+        "epochs_asha": median(one.epochs for one in stopped),
         "share": median(one.epochs for one in stopped) / whole[0].epochs,
-        "seconds_full": median(one.seconds for one in whole), "seconds_asha": median(one.seconds for one in stopped),
+        "seconds_full": median(one.seconds for one in whole),
+        "seconds_asha": median(one.seconds for one in stopped),
         "to_best_epochs_full": median(one.epochs_to_best or 0 for one in whole),
-        "to_best_epochs_asha": median(one.epochs_to_best or 0 for one in reached) if reached else "never",
+        "to_best_epochs_asha": median(one.epochs_to_best or 0 for one in reached)
+        if reached
+        else "never",
         "to_best_seconds_full": median(one.seconds_to_best or 0 for one in whole),
-        "to_best_seconds_asha": median(one.seconds_to_best or 0 for one in reached) if reached else "never",
-        "within_1_percent": len(reached) / ORDERS, "best_was_stopped": sum(not one.kept_best for one in stopped) / ORDERS,
-    }  # fmt: skip
+        "to_best_seconds_asha": median(one.seconds_to_best or 0 for one in reached)
+        if reached
+        else "never",
+        "within_1_percent": len(reached) / ORDERS,
+        "best_was_stopped": sum(not one.kept_best for one in stopped) / ORDERS,
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--grids", nargs="*", default=list(GRIDS), choices=list(GRIDS))
     options = parser.parse_args()
     rows = [compared(name, trained(name)) for name in options.grids]
     show(f"ASHA against the full grid: medians of {ORDERS} orders", rows)
     if options.grids == list(GRIDS):
-        print(save("early_stopping", rows, f"replayed on real curves in {ORDERS} orders, {SLOTS} at a time; last two: shares of orders"))
+        print(
+            save(
+                "early_stopping",
+                rows,
+                f"replayed on real curves in {ORDERS} orders, {SLOTS} at a time; last two: shares of orders",
+            )
+        )
 
 
 if __name__ == "__main__":

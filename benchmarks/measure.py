@@ -24,7 +24,9 @@ RESULTS = Path(__file__).parent / "results"
 Row = dict[str, Any]
 
 
-def interleaved(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+def interleaved(
+    contenders: Mapping[str, Callable[[], float]], rounds: int
+) -> dict[str, list[float]]:
     """What each contender gives, `rounds` times, in turns: what else the machine does meanwhile falls upon all alike. Tells
     those that one would wait for."""
     found: dict[str, list[float]] = {name: [] for name in contenders}
@@ -37,7 +39,9 @@ def interleaved(contenders: Mapping[str, Callable[[], float]], rounds: int) -> d
     return found
 
 
-def repeated(run: Callable[[], object], seconds: float, clock: Callable[[], float] = time.perf_counter) -> Callable[[], float]:
+def repeated(
+    run: Callable[[], object], seconds: float, clock: Callable[[], float] = time.perf_counter
+) -> Callable[[], float]:
     """A contender that gives the seconds of one call, from as many calls as fill `seconds`; two calls warm it up here."""
     run()
     started = clock()
@@ -70,9 +74,14 @@ def save(name: str, rows: Sequence[Row], note: str = "") -> Path:
         *([f"note: {note}"] if note else []),
     ]
     text.write("".join(f"# {line}\n" for line in said))
-    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    writer = csv.DictWriter(
+        text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n"
+    )
     writer.writeheader()
-    writer.writerows({key: f"{value:.5g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows)
+    writer.writerows(
+        {key: f"{value:.5g}" if isinstance(value, float) else value for key, value in row.items()}
+        for row in rows
+    )
     path = RESULTS / f"{name}.csv"
     write_whole(path, text.getvalue())
     return path
@@ -88,20 +97,34 @@ def show(title: str, rows: Sequence[Row]) -> None:
     columns = list(dict.fromkeys(key for row in rows for key in row))
     table = Table(*columns, title=title, box=None, header_style="bold", padding=(0, 2))
     for row in rows:
-        table.add_row(*(f"{row.get(key, ''):.4g}" if isinstance(row.get(key), float) else str(row.get(key, "")) for key in columns))
+        table.add_row(
+            *(
+                f"{row.get(key, ''):.4g}"
+                if isinstance(row.get(key), float)
+                else str(row.get(key, ""))
+                for key in columns
+            )
+        )
     (Console() if Console().is_terminal else Console(width=160)).print(table)
 
 
 def hardware() -> str:
     """CPU and cores; no names of hosts."""
-    models = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    models = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
     memory = int(Path("/proc/meminfo").read_text().split()[1]) / 2**20
     return f"{len(models)} x {models[0]} (virtual, shared), {memory:.0f} GiB, no GPU"
 
 
 def _commit() -> str:
     done = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"], capture_output=True, text=True, check=False
+        ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.stdout.strip() or "unknown"
 
@@ -109,4 +132,6 @@ def _commit() -> str:
 def _versions() -> str:
     import importlib.metadata
 
-    return ", ".join(f"{package} {importlib.metadata.version(package)}" for package in ("torch", "ray", "numpy"))
+    return ", ".join(
+        f"{package} {importlib.metadata.version(package)}" for package in ("torch", "ray", "numpy")
+    )

@@ -17,8 +17,14 @@ SWEEPS = Path(__file__).parents[1] / "sweeps"
 NETWORKS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "004 denoiser": ("mnist_denoise", {"task.judge": None}),
     "000 baseline": ("cifar_baseline", {}),
-    "000 best": ("cifar_grid", {"arch.kernel_size": 7, "arch.encoder_filters": [32, 32, 32], "arch.decoder_filters": [64]}),
-    "002 L4 F16": ("mnist_grid", {"arch.encoder_filters": [16, 32, 64, 128], "arch.decoder_filters": [128, 64, 32, 16]}),
+    "000 best": (
+        "cifar_grid",
+        {"arch.kernel_size": 7, "arch.encoder_filters": [32, 32, 32], "arch.decoder_filters": [64]},
+    ),
+    "002 L4 F16": (
+        "mnist_grid",
+        {"arch.encoder_filters": [16, 32, 64, 128], "arch.decoder_filters": [128, 64, 32, 16]},
+    ),
     "003 halves": ("fashion_halves", {}),
 }
 """By sweep file, and what is other than its base."""
@@ -31,7 +37,9 @@ def trial_of(name: str, **changes: Any) -> Trial:
     if settings.get("task.judge", 0) is None:  # the training is the same with and without one
         base = base.model_copy(update={"task": base.task.model_copy(update={"judge": None})})
         settings = {}
-    return base.override({**settings, **{key.replace("__", "."): value for key, value in changes.items()}})
+    return base.override(
+        {**settings, **{key.replace("__", "."): value for key, value in changes.items()}}
+    )
 
 
 def plain(network: nn.Module) -> nn.Module:

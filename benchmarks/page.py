@@ -49,7 +49,9 @@ def seconds(browser: Any, run: RunDir) -> tuple[float, float]:
 def main() -> None:
     from playwright.sync_api import sync_playwright
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("runs", nargs="*", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
@@ -60,13 +62,29 @@ def main() -> None:
             began = time.perf_counter()
             page.build(run)
             built = time.perf_counter() - began
-            firsts, lasts = np.array([seconds(browser, run) for _ in range(options.rounds)]).T.tolist()
-            sizes = {"trials": len(run.records()), "megabytes": run.report_html.stat().st_size / 1e6, "build_seconds": built}
-            times = {"seconds": statistics.median(firsts), "rounds": spread(firsts), "all_charts": statistics.median(lasts)}
+            firsts, lasts = np.array(
+                [seconds(browser, run) for _ in range(options.rounds)]
+            ).T.tolist()
+            sizes = {
+                "trials": len(run.records()),
+                "megabytes": run.report_html.stat().st_size / 1e6,
+                "build_seconds": built,
+            }
+            times = {
+                "seconds": statistics.median(firsts),
+                "rounds": spread(firsts),
+                "all_charts": statistics.median(lasts),
+            }
             rows.append({"what": run.name, **times, **sizes})
         browser.close()
     show("until the first chart", rows)
-    print(save("page", rows, "seconds: from opening the file to the first chart; all_charts: scrolled through to the foot"))
+    print(
+        save(
+            "page",
+            rows,
+            "seconds: from opening the file to the first chart; all_charts: scrolled through to the foot",
+        )
+    )
 
 
 if __name__ == "__main__":

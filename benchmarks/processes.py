@@ -24,12 +24,21 @@ class Ran(NamedTuple):
     output: str
 
 
-def run(command: Sequence[str], environment: Mapping[str, str] | None = None, *, good: Sequence[int] = (0,)) -> Ran:
+def run(
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    *,
+    good: Sequence[int] = (0,),
+) -> Ran:
     """Raises RuntimeError, with what it said, where the command fails."""
     mark = uuid.uuid4().hex
     started = time.perf_counter()
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **(environment or {}), MARK: mark}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **(environment or {}), MARK: mark},
     )
     peak = 0.0
     while True:
@@ -40,7 +49,9 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None, *,
             peak = max(peak, sum(_proportional_mb(place) for place in _members(mark)))
     seconds = time.perf_counter() - started
     if process.returncode not in good:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{output[-3000:]}")
+        raise RuntimeError(
+            f"{' '.join(command)} ended with {process.returncode}:\n{output[-3000:]}"
+        )
     return Ran(seconds, peak, output)
 
 

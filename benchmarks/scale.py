@@ -53,7 +53,9 @@ sweep = Sweep(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trials", type=int, nargs="*", default=[100, 1_000, 10_000])
     parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=list(PARTS))
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -64,7 +66,15 @@ def main() -> None:
     rows: list[Row] = []
     for part in options.parts:
         for trials in options.trials:
-            command = [sys.executable, "-m", "benchmarks.scale", "--one", part, "--trials", str(trials)]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.scale",
+                "--one",
+                part,
+                "--trials",
+                str(trials),
+            ]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise RuntimeError(done.stderr[-3000:])
@@ -72,7 +82,13 @@ def main() -> None:
             print(rows[-1], flush=True)
     show("growth with the number of trials", rows)
     if options.parts == list(PARTS):
-        print(save("scale", rows, f"one process for each row; journals of {EPOCHS} epochs a trial; seconds are wall time"))
+        print(
+            save(
+                "scale",
+                rows,
+                f"one process for each row; journals of {EPOCHS} epochs a trial; seconds are wall time",
+            )
+        )
 
 
 def sweep_file(folder: Path, epochs: int, scheduler: str = "None") -> Path:
@@ -93,7 +109,9 @@ def driver(trials: int) -> Row:
 
 def results(count: int) -> Row:
     ended, cpu_s, row = _noop_run(max(2, count // EPOCHS), EPOCHS)
-    sustained = {"results_per_second": 1000 * EPOCHS / _ms(ended)} if len(ended) >= 10 else {}  # two that end together tell nothing
+    sustained = (
+        {"results_per_second": 1000 * EPOCHS / _ms(ended)} if len(ended) >= 10 else {}
+    )  # two that end together tell nothing
     return row | {"driver_cpu_ms_per_result": 1000 * cpu_s / (len(ended) * EPOCHS)} | sustained
 
 
@@ -108,19 +126,34 @@ def _noop_run(trials: int, epochs: int) -> tuple[list[float], float, Row]:
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        prepared = session.prepare(session.select(sweep_file(place, epochs), place / "run", "full", None, trials, None, ""))
+        prepared = session.prepare(
+            session.select(sweep_file(place, epochs), place / "run", "full", None, trials, None, "")
+        )
         resources = Resources(cpus=2, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
-        with mock.patch.dict(os.environ, {"PYTHONPATH": os.getcwd()}), mock.patch("cae.sweep.engine.runner.Worker", _noop_worker()):
+        with (
+            mock.patch.dict(os.environ, {"PYTHONPATH": os.getcwd()}),
+            mock.patch("cae.sweep.engine.runner.Worker", _noop_worker()),
+        ):
             started, spent = time.perf_counter(), time.process_time()
             with Path(os.devnull).open("w") as nowhere:
-                console = Console(file=nowhere, force_terminal=True)  # with the live table, as people run it
+                console = Console(
+                    file=nowhere, force_terminal=True
+                )  # with the live table, as people run it
                 shown = live_table.display(prepared, resources, console=console)
                 reason = session.execute(prepared, resources, command="scale", display=shown)
             seconds, cpu_s = time.perf_counter() - started, time.process_time() - spent
-        ended = [record.end["time"] for record in RunDir(place / "run").records().values() if record.state == "finished"]
+        ended = [
+            record.end["time"]
+            for record in RunDir(place / "run").records().values()
+            if record.state == "finished"
+        ]
         if reason != "complete" or len(ended) != trials:
             raise RuntimeError(f"{reason}: {len(ended)} of {trials} trials finished")
-        return sorted(ended), cpu_s, {"seconds": seconds, "peak_mb": _peak_mb(), "journal_mb": _journal_mb(place)}
+        return (
+            sorted(ended),
+            cpu_s,
+            {"seconds": seconds, "peak_mb": _peak_mb(), "journal_mb": _journal_mb(place)},
+        )
 
 
 def _ms(ended: list[float]) -> float:
@@ -140,8 +173,14 @@ def plan(trials: int) -> Row:
         place = Path(folder)
         path = sweep_file(place, EPOCHS)
         started, spent = time.perf_counter(), time.process_time()
-        prepared = session.prepare(session.select(path, place / "run", "full", None, trials, None, ""))
-        return {**_times(started, spent), "planned": len(prepared.plan.trials), "peak_mb": _peak_mb()}
+        prepared = session.prepare(
+            session.select(path, place / "run", "full", None, trials, None, "")
+        )
+        return {
+            **_times(started, spent),
+            "planned": len(prepared.plan.trials),
+            "peak_mb": _peak_mb(),
+        }
 
 
 def resume(trials: int) -> Row:
@@ -154,12 +193,20 @@ def resume(trials: int) -> Row:
         path = written(place, trials)
         with mock.patch.object(runner, "_supervise"), mock.patch.object(session, "local_ray"):
             started, spent = time.perf_counter(), time.process_time()
-            prepared = session.prepare(session.select(path, place / "run", "full", None, trials, None, ""))
+            prepared = session.prepare(
+                session.select(path, place / "run", "full", None, trials, None, "")
+            )
             planned = time.perf_counter()
             resources = Resources(cpus=2, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
             session.execute(prepared, resources, command="scale")
         times, left = _times(started, spent), len(prepared.plan.remaining)
-        return {**times, "plan_s": planned - started, "left": left, "peak_mb": _peak_mb(), "journal_mb": _journal_mb(place)}
+        return {
+            **times,
+            "plan_s": planned - started,
+            "left": left,
+            "peak_mb": _peak_mb(),
+            "journal_mb": _journal_mb(place),
+        }
 
 
 def status(trials: int) -> Row:
@@ -182,7 +229,12 @@ def report(trials: int) -> Row:
         started, spent = time.perf_counter(), time.process_time()
         built = page.build(RunDir(place / "run"))
         times = _times(started, spent)
-        return {**times, "page_mb": built.stat().st_size / 1e6, "peak_mb": _peak_mb(), "journal_mb": _journal_mb(place)}
+        return {
+            **times,
+            "page_mb": built.stat().st_size / 1e6,
+            "peak_mb": _peak_mb(),
+            "journal_mb": _journal_mb(place),
+        }
 
 
 def written(folder: Path, trials: int) -> Path:
@@ -201,16 +253,40 @@ def written(folder: Path, trials: int) -> Path:
         for planned in prepared.plan.trials:
             last = EPOCHS if planned.number % 20 else EPOCHS // 2
             place = {"host": "node", "device": "cpu", "worker": 1}
-            print(json.dumps({"event": "start", "time": now, "trial": planned.number, "epoch": 0}), file=journal)
+            print(
+                json.dumps({"event": "start", "time": now, "trial": planned.number, "epoch": 0}),
+                file=journal,
+            )
             for epoch in range(1, last + 1):
                 now += 0.01
                 metrics = {name: draw.random() * (1 + 1 / epoch) for name in names}
-                event = {"event": "epoch", "time": round(now, 3), "trial": planned.number, "epoch": epoch, "metrics": metrics}
+                event = {
+                    "event": "epoch",
+                    "time": round(now, 3),
+                    "trial": planned.number,
+                    "epoch": epoch,
+                    "metrics": metrics,
+                }
                 print(json.dumps(event | (place if epoch == 1 else {})), file=journal)
             if last == EPOCHS:
-                metrics = {f"test_{name}": draw.random() for name in ("loss", "psnr", "ssim", "baseline_mean_image")}
-                end = {"event": "end", "time": round(now, 3), "trial": planned.number, "state": "finished", "reason": "all 50 epochs"}
-                print(json.dumps(end | {"best_epoch": draw.randint(1, EPOCHS), "metrics": metrics, "tables": {}}), file=journal)
+                metrics = {
+                    f"test_{name}": draw.random()
+                    for name in ("loss", "psnr", "ssim", "baseline_mean_image")
+                }
+                end = {
+                    "event": "end",
+                    "time": round(now, 3),
+                    "trial": planned.number,
+                    "state": "finished",
+                    "reason": "all 50 epochs",
+                }
+                print(
+                    json.dumps(
+                        end
+                        | {"best_epoch": draw.randint(1, EPOCHS), "metrics": metrics, "tables": {}}
+                    ),
+                    file=journal,
+                )
     return path
 
 
@@ -228,8 +304,13 @@ def _peak_mb() -> float:
 
 
 PARTS: dict[str, Callable[[int], Row]] = {
-    "driver": driver, "results": results, "plan": plan, "resume": resume, "status": status, "report": report,
-}  # fmt: skip
+    "driver": driver,
+    "results": results,
+    "plan": plan,
+    "resume": resume,
+    "status": status,
+    "report": report,
+}
 
 
 if __name__ == "__main__":

@@ -49,8 +49,14 @@ def measured() -> Parts:
     start_s = start["quickstart: a worker is there"]
     return Parts(
         start_s=start_s,
-        driver_s=max(float(row["wall_ms_per_trial"]) for (part, _), row in scale.items() if part == "driver") / 1000,
-        result_s=1 / min(float(row["results_per_second"]) for row in scale.values() if row["results_per_second"]),
+        driver_s=max(
+            float(row["wall_ms_per_trial"]) for (part, _), row in scale.items() if part == "driver"
+        )
+        / 1000,
+        result_s=1
+        / min(
+            float(row["results_per_second"]) for row in scale.values() if row["results_per_second"]
+        ),
         worker_s=max(0.0, 2 * (wall * (1 - share) - start_s) / 24),
         line_bytes=float(resume["journal_mb"]) * 1e6 / epochs,
         read_s=(float(resume["cpu_s"]) - float(plan["cpu_s"])) / epochs,
@@ -73,19 +79,36 @@ def checked(parts: Parts, run: RunDir, connected_s: float) -> Row:
     events = list(run.events())
     sessions = [event for event in events if event["event"] == "session"]
     if len(sessions) != 1 or events[-1].get("reason") != "complete":
-        raise SystemExit(f"{run.path}: a run of one session that came to its end is asked for, not of {len(sessions)} sessions")
+        raise SystemExit(
+            f"{run.path}: a run of one session that came to its end is asked for, not of {len(sessions)} sessions"
+        )
     seconds = [event["metrics"]["seconds"] for event in events if event["event"] == "epoch"]
     trials = sum(event["event"] == "trial" for event in events)
     measured = events[-1]["time"] - sessions[0]["time"] + connected_s
-    model, limit = wall(parts, trials, sessions[0]["slots"], sum(seconds) / trials, len(seconds) // trials)
-    return {"run": run.name, "trials": trials, "epochs": len(seconds), "measured_s": measured, "model_s": model,
-            "model_over_measured": model / measured, "limit": limit}  # fmt: skip
+    model, limit = wall(
+        parts, trials, sessions[0]["slots"], sum(seconds) / trials, len(seconds) // trials
+    )
+    return {
+        "run": run.name,
+        "trials": trials,
+        "epochs": len(seconds),
+        "measured_s": measured,
+        "model_s": model,
+        "model_over_measured": model / measured,
+        "limit": limit,
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="finished runs of this machine")
-    parser.add_argument("--trial", type=float, default=60, help="seconds of training of one trial on one slot")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "runs", nargs="*", type=Path, metavar="RUN", help="finished runs of this machine"
+    )
+    parser.add_argument(
+        "--trial", type=float, default=60, help="seconds of training of one trial on one slot"
+    )
     parser.add_argument("--slots", type=int, default=4, help="trials at a time on one GPU")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--price", type=float, default=2.0, help="of a GPU's hour")
@@ -96,17 +119,36 @@ def main() -> None:
     for trials in TRIALS:
         row: Row = {"trials": trials}
         for gpus in GPUS:
-            seconds, limit = wall(parts, trials, gpus * options.slots, options.trial, options.epochs)
-            row[f"{gpus} GPU"] = f"{seconds / 3600:,.2f} h ({limit}), {seconds / 3600 * gpus * options.price:,.0f}"
+            seconds, limit = wall(
+                parts, trials, gpus * options.slots, options.trial, options.epochs
+            )
+            row[f"{gpus} GPU"] = (
+                f"{seconds / 3600:,.2f} h ({limit}), {seconds / 3600 * gpus * options.price:,.0f}"
+            )
         journal = trials * options.epochs * parts.line_bytes
-        rows.append(row | {"journal": f"{journal / 1e6:,.0f} MB", "resume": f"{trials * options.epochs * parts.read_s:,.0f} s"})
-    show(f"trials of {options.trial:g} s, {options.slots} on a GPU, {options.epochs} epochs; a GPU's hour: {options.price:g}", rows)
+        rows.append(
+            row
+            | {
+                "journal": f"{journal / 1e6:,.0f} MB",
+                "resume": f"{trials * options.epochs * parts.read_s:,.0f} s",
+            }
+        )
+    show(
+        f"trials of {options.trial:g} s, {options.slots} on a GPU, {options.epochs} epochs; a GPU's hour: {options.price:g}",
+        rows,
+    )
     if options.runs:
         start = {row["what"]: float(row["seconds"]) for row in read("start")}
         connected = start["quickstart: planned, and Ray is there"]
         checks = [checked(parts, RunDir(run), connected) for run in options.runs]
         show("the model beside runs that it was not made from", checks)
-        print(save("scaling", checks, "the model is told trials, slots, epochs and their seconds, and nothing else of a run"))
+        print(
+            save(
+                "scaling",
+                checks,
+                "the model is told trials, slots, epochs and their seconds, and nothing else of a run",
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -39,30 +39,49 @@ def first_epoch(folder: Path) -> tuple[dict[str, float], RunDir]:
     run = RunDir(folder / "run")
     started = time.time()
     subprocess.run(
-        [*CAE, "run", SWEEP, "--out", str(run.path), "--quiet"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*CAE, "run", SWEEP, "--out", str(run.path), "--quiet"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     ended, found = time.time(), dict[str, float]()
     for event in run.events():
         found.setdefault(event["event"], event["time"])
         if event["event"] == "close":
             found["close"] = event["time"]
-    names = {"session": "planned, and Ray is there", "start": "a worker is there", "epoch": "first epoch finished", "close": "all trained"}
-    return {said: found[kind] - started for kind, said in names.items()} | {"page built": ended - started}, run
+    names = {
+        "session": "planned, and Ray is there",
+        "start": "a worker is there",
+        "epoch": "first epoch finished",
+        "close": "all trained",
+    }
+    return {said: found[kind] - started for kind, said in names.items()} | {
+        "page built": ended - started
+    }, run
 
 
 def imported(command: list[str]) -> str:
     """Which of the heavy libraries a command imports."""
-    done = subprocess.run([sys.executable, "-X", "importtime", *command[1:]], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *command[1:]],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     names = set(re.findall(r"\|\s+(\w+)$", done.stderr, re.MULTILINE))
     return " ".join(sorted(names.intersection(HEAVY))) or "none"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        begun = [first_epoch(Path(folder) / str(turn)) for turn in range(max(1, options.rounds // 2))]
+        begun = [
+            first_epoch(Path(folder) / str(turn)) for turn in range(max(1, options.rounds // 2))
+        ]
         run = str(begun[0][1].path)
         commands = {
             "python": [sys.executable, "-c", ""],
@@ -73,16 +92,37 @@ def main() -> None:
             "cae-sweep best --quiet": [*CAE, "best", run, "--quiet"],
             "cae-sweep plan": [*CAE, "plan", SWEEP],
         }
-        found = interleaved({name: timed(command) for name, command in commands.items()}, options.rounds)
+        found = interleaved(
+            {name: timed(command) for name, command in commands.items()}, options.rounds
+        )
         rows: list[Row] = []
         for part in begun[0][0]:
             values = [parts[part] for parts, _ in begun]
-            rows.append({"what": f"quickstart: {part}", "seconds": statistics.median(values), "rounds": spread(values)})
+            rows.append(
+                {
+                    "what": f"quickstart: {part}",
+                    "seconds": statistics.median(values),
+                    "rounds": spread(values),
+                }
+            )
         for name, command in commands.items():
             heavy = imported(command) if command[:3] == CAE else ""
-            rows.append({"what": name, "seconds": statistics.median(found[name]), "rounds": spread(found[name]), "imports": heavy})
+            rows.append(
+                {
+                    "what": name,
+                    "seconds": statistics.median(found[name]),
+                    "rounds": spread(found[name]),
+                    "imports": heavy,
+                }
+            )
     show("from the command", rows)
-    print(save("start", rows, "quickstart: seconds after the command at which a part had ended; imports: of torch, ray, pandas, ..."))
+    print(
+        save(
+            "start",
+            rows,
+            "quickstart: seconds after the command at which a part had ended; imports: of torch, ray, pandas, ...",
+        )
+    )
 
 
 if __name__ == "__main__":

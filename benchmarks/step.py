@@ -46,8 +46,15 @@ from cae.trial.networks.create import build
 from cae.trial.training import train
 
 Clock = Callable[[], float]
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": F.mse_loss, "bce": F.binary_cross_entropy}
-SETS = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": F.mse_loss,
+    "bce": F.binary_cross_entropy,
+}
+SETS = {
+    "mnist": datasets.MNIST,
+    "fashion_mnist": datasets.FashionMNIST,
+    "cifar10": datasets.CIFAR10,
+}
 
 
 def processor() -> float:
@@ -103,7 +110,10 @@ def idiomatic(asked: Asked) -> Callable[[], float]:
     trial, clock = asked.trial, asked.clock
     network = plain(build(trial))
     kind = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}[trial.optimizer.name]
-    optimizer, criterion = kind(network.parameters(), lr=trial.optimizer.lr), LOSSES[trial.task.loss]
+    optimizer, criterion = (
+        kind(network.parameters(), lr=trial.optimizer.lr),
+        LOSSES[trial.task.loss],
+    )
     loader = DataLoader(
         _torchvision(trial, asked.images),
         batch_size=trial.batch_size,
@@ -133,8 +143,16 @@ def _torchvision(trial: Trial, images: Images) -> torch.utils.data.Dataset[tuple
     kind = SETS[trial.dataset.name]
     made: Any = kind.__new__(kind)
     pixels = images.train.pixels
-    made.data = torch.from_numpy(pixels[:, 0].copy()) if pixels.shape[1] == 1 else pixels.transpose(0, 2, 3, 1).copy()
-    made.targets, made.transform, made.target_transform = images.train.labels.tolist(), transforms.ToTensor(), None
+    made.data = (
+        torch.from_numpy(pixels[:, 0].copy())
+        if pixels.shape[1] == 1
+        else pixels.transpose(0, 2, 3, 1).copy()
+    )
+    made.targets, made.transform, made.target_transform = (
+        images.train.labels.tolist(),
+        transforms.ToTensor(),
+        None,
+    )
     found: torch.utils.data.Dataset[tuple[Tensor, int]] = made
     return found
 
@@ -183,9 +201,15 @@ def _serve(pipe: Connection, kind: str, name: str, count: int, seconds: float, c
     torch.set_num_threads(1)
     if kind in ("ours", "kept"):
         keep_freed()
-    trial = trial_of(name, dataset__train_images=count, dataset__val_images=trial_of(name).batch_size)
+    trial = trial_of(
+        name, dataset__train_images=count, dataset__val_images=trial_of(name).batch_size
+    )
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(EOFError):
-        run = KINDS[kind](Asked(trial, trial.dataset.load(data_folders(None)), CLOCKS[clock], seconds, Path(folder)))
+        run = KINDS[kind](
+            Asked(
+                trial, trial.dataset.load(data_folders(None)), CLOCKS[clock], seconds, Path(folder)
+            )
+        )
         pipe.send(None)
         while True:
             pipe.recv()
@@ -204,7 +228,9 @@ def measured(name: str, rounds: int, seconds: float, rate: float, clock: str) ->
     row |= {f"{kind}_images_per_s": value for kind, value in middle.items()}
     for other in list(KINDS)[1:]:
         row[f"over_{other}"] = middle["ours"] / middle[other]
-        row[f"rounds_over_{other}"] = spread([a / b for a, b in zip(found["ours"], found[other], strict=True)])
+        row[f"rounds_over_{other}"] = spread(
+            [a / b for a, b in zip(found["ours"], found[other], strict=True)]
+        )
     return row | {"share_of_matrix_rate": 3e6 * sizes["megaflops"] * middle["ours"] / rate}
 
 
@@ -213,15 +239,24 @@ def chosen(names: list[str]) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each contender in each round, about")
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, help="of each contender in each round, about"
+    )
     parser.add_argument("--clock", default="processor", choices=list(CLOCKS))
-    parser.add_argument("--networks", nargs="*", default=[], metavar="NAME", help=f"of {', '.join(NETWORKS)}")
+    parser.add_argument(
+        "--networks", nargs="*", default=[], metavar="NAME", help=f"of {', '.join(NETWORKS)}"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     rate = matrix_rate()
-    rows = [measured(name, options.rounds, options.seconds, rate, options.clock) for name in chosen(options.networks)]
+    rows = [
+        measured(name, options.rounds, options.seconds, rate, options.clock)
+        for name in chosen(options.networks)
+    ]
     brief = [{name: value for name, value in row.items() if "rounds" not in name} for row in rows]
     show(f"training on one thread; a matrix product: {rate / 1e9:.0f} GFLOP/s", brief)
     note = f"clock: {options.clock}; share_of_matrix_rate: 3 x the plain forward pass, of {rate / 1e9:.1f} GFLOP/s (a 1024 x 1024 product)"

@@ -28,10 +28,19 @@ from benchmarks.peers.trials import SLOTS, TRIALS
 from cae.run.paths import RunDir
 
 NEEDS = {"optuna": "optuna", "hydra joblib": "hydra", "syne tune": "syne_tune"}
-PEERS = {"ideal": "ideal", "ray tutorial": "ray_tutorial", "optuna": "optuna_processes", "hydra joblib": "hydra_joblib",
-         "syne tune": "syne_tune_local"}  # fmt: skip
+PEERS = {
+    "ideal": "ideal",
+    "ray tutorial": "ray_tutorial",
+    "optuna": "optuna_processes",
+    "hydra joblib": "hydra_joblib",
+    "syne tune": "syne_tune_local",
+}
 START_SECONDS = 20
-EVERYWHERE = {"OMP_NUM_THREADS": "1", "RAY_ADDRESS": "local", "PYTHONPATH": str(Path(__file__).parents[1])}
+EVERYWHERE = {
+    "OMP_NUM_THREADS": "1",
+    "RAY_ADDRESS": "local",
+    "PYTHONPATH": str(Path(__file__).parents[1]),
+}
 
 
 class Contender:
@@ -47,7 +56,11 @@ class Contender:
             place = Path(folder)
             ran = processes.run(
                 [word.replace("PLACE", folder) for word in self.command],
-                {"BENCH_STEPS": str(place / "steps.jsonl"), "SYNETUNE_FOLDER": folder, **EVERYWHERE},
+                {
+                    "BENCH_STEPS": str(place / "steps.jsonl"),
+                    "SYNETUNE_FOLDER": folder,
+                    **EVERYWHERE,
+                },
             )
             self.peak_mb.append(ran.peak_mb)
             self.share.append(self.steps(place) / (SLOTS * ran.seconds))
@@ -55,7 +68,10 @@ class Contender:
 
 
 def _noted(place: Path) -> float:
-    return sum(float(json.loads(line)["seconds"]) for line in (place / "steps.jsonl").read_text().splitlines())
+    return sum(
+        float(json.loads(line)["seconds"])
+        for line in (place / "steps.jsonl").read_text().splitlines()
+    )
 
 
 def _journaled(place: Path) -> float:
@@ -65,7 +81,9 @@ def _journaled(place: Path) -> float:
     if ended != ["finished"] * len(TRIALS):
         raise RuntimeError(f"trials ended as {ended}")
     return sum(
-        float(record.config["dataset.train_images"]) / row["images_per_second"] for record in records for row in record.epochs.values()
+        float(record.config["dataset.train_images"]) / row["images_per_second"]
+        for record in records
+        for row in record.epochs.values()
     )
 
 
@@ -82,7 +100,9 @@ def contenders(only: list[str]) -> dict[str, Contender]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME")
     options = parser.parse_args()
@@ -102,10 +122,22 @@ def main() -> None:
         if "ideal" in middle:
             row["over_ideal"] = middle[name] / middle["ideal"]
             row["beyond_start_over_ideal"] = (middle[name] - START_SECONDS) / middle["ideal"]
-        rows.append(row | {"share_in_steps": statistics.median(runner.share), "peak_mb": statistics.median(runner.peak_mb)})
+        rows.append(
+            row
+            | {
+                "share_in_steps": statistics.median(runner.share),
+                "peak_mb": statistics.median(runner.peak_mb),
+            }
+        )
     show(f"{len(TRIALS)} trials, {SLOTS} at a time", rows)
     if not options.only:
-        print(save("sweep", rows, f"beyond_start_over_ideal: (wall - {START_SECONDS} s) / the ideal's wall"))
+        print(
+            save(
+                "sweep",
+                rows,
+                f"beyond_start_over_ideal: (wall - {START_SECONDS} s) / the ideal's wall",
+            )
+        )
 
 
 if __name__ == "__main__":

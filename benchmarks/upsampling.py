@@ -20,29 +20,70 @@ from cae.trial.networks.upsampling import faster, phases, transposed
 
 SIZES, BATCHES = (7, 8, 14, 16), (32, 128)
 CHANNELS = [
-    (16, 1), (32, 1), (64, 1), (12, 3), (32, 3), (64, 3), (16, 4), (32, 4), (16, 8), (32, 8), (8, 8), (16, 12), (12, 16), (16, 16),
-    (32, 16), (16, 32), (32, 32), (64, 32), (32, 64), (64, 64), (128, 64),
-]  # fmt: skip
+    (16, 1),
+    (32, 1),
+    (64, 1),
+    (12, 3),
+    (32, 3),
+    (64, 3),
+    (16, 4),
+    (32, 4),
+    (16, 8),
+    (32, 8),
+    (8, 8),
+    (16, 12),
+    (12, 16),
+    (16, 16),
+    (32, 16),
+    (16, 32),
+    (32, 32),
+    (64, 32),
+    (32, 64),
+    (64, 64),
+    (128, 64),
+]
 MOST_FLOPS = 4e10
 
 
 def plain(images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return F.conv2d(F.interpolate(images, scale_factor=2), weight, bias, padding=weight.shape[2] // 2)
+    return F.conv2d(
+        F.interpolate(images, scale_factor=2), weight, bias, padding=weight.shape[2] // 2
+    )
 
 
-FORMS: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {"plain": plain, "transposed": transposed, "phases": phases}
+FORMS: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
+    "plain": plain,
+    "transposed": transposed,
+    "phases": phases,
+}
 
 
-def measure(batch: int, inputs: int, outputs: int, size: int, kernel: int, rounds: int) -> dict[str, float]:
+def measure(
+    batch: int, inputs: int, outputs: int, size: int, kernel: int, rounds: int
+) -> dict[str, float]:
     """Milliseconds of each form, of the processor: medians of interleaved rounds."""
-    images = torch.randn(batch, inputs, size, size).contiguous(memory_format=torch.channels_last).requires_grad_()
-    weight = torch.randn(outputs, inputs, kernel, kernel).contiguous(memory_format=torch.channels_last).requires_grad_()
+    images = (
+        torch.randn(batch, inputs, size, size)
+        .contiguous(memory_format=torch.channels_last)
+        .requires_grad_()
+    )
+    weight = (
+        torch.randn(outputs, inputs, kernel, kernel)
+        .contiguous(memory_format=torch.channels_last)
+        .requires_grad_()
+    )
     bias = torch.randn(outputs).requires_grad_()
-    upstream = torch.randn(batch, outputs, 2 * size, 2 * size).contiguous(memory_format=torch.channels_last)
+    upstream = torch.randn(batch, outputs, 2 * size, 2 * size).contiguous(
+        memory_format=torch.channels_last
+    )
 
     def step(form: Callable[[Tensor, Tensor, Tensor | None], Tensor]) -> Callable[[], float]:
         return repeated(
-            lambda: torch.autograd.grad(torch.relu(form(images, weight, bias)), (images, weight, bias), upstream), 0.03, time.process_time
+            lambda: torch.autograd.grad(
+                torch.relu(form(images, weight, bias)), (images, weight, bias), upstream
+            ),
+            0.03,
+            time.process_time,
         )
 
     found = interleaved({name: step(form) for name, form in FORMS.items()}, rounds)
@@ -52,16 +93,37 @@ def measure(batch: int, inputs: int, outputs: int, size: int, kernel: int, round
 def main() -> None:
     torch.set_num_threads(1)
     rows = []
-    for kernel, size, (inputs, outputs), batch in itertools.product((3, 5, 7), SIZES, CHANNELS, BATCHES):
+    for kernel, size, (inputs, outputs), batch in itertools.product(
+        (3, 5, 7), SIZES, CHANNELS, BATCHES
+    ):
         if 36 * inputs * outputs * size**2 * kernel**2 * batch > MOST_FLOPS:
             continue
         ms = measure(batch, inputs, outputs, size, kernel, rounds=5)
         chosen = faster(outputs)
-        row: dict[str, Any] = {"kernel": kernel, "size": size, "inputs": inputs, "outputs": outputs, "batch": batch}
+        row: dict[str, Any] = {
+            "kernel": kernel,
+            "size": size,
+            "inputs": inputs,
+            "outputs": outputs,
+            "batch": batch,
+        }
         row |= {f"{name}_ms": value for name, value in ms.items()}
-        rows.append(row | {"chosen": chosen, "speedup": ms["plain"] / ms[chosen], "best": ms["plain"] / min(ms.values())})
+        rows.append(
+            row
+            | {
+                "chosen": chosen,
+                "speedup": ms["plain"] / ms[chosen],
+                "best": ms["plain"] / min(ms.values()),
+            }
+        )
     show("processor time of a layer, forward and backward", rows)
-    print(save("upsampling", rows, "processor time of one thread; speedup: of the form that the rule chooses over the plain one"))
+    print(
+        save(
+            "upsampling",
+            rows,
+            "processor time of one thread; speedup: of the form that the rule chooses over the plain one",
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ import sys
 
 def main() -> None:
     """The command line. Ctrl-C is no fault of ours in any moment, that of the imports included."""
-    gc.set_threshold(100_000, 50, 50)  # torch, Ray and pandas are a million objects, none of them garbage: looked through again and
+    gc.set_threshold(
+        100_000, 50, 50
+    )  # torch, Ray and pandas are a million objects, none of them garbage: looked through again and
     try:  # again while they are imported, they took a second of each command, and another one when it ended
         from cae.cli.app import app
 

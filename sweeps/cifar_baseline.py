@@ -24,11 +24,28 @@ sweep = Sweep(
     budgets={"cpu": {"dataset.train_images": 12_000, "epochs": 5}},
     published="published/cifar_baseline.csv",
     claims=[
-        Compares(id="C000-1a", text="In epochs 1 to 8 the training loss (a mean over the epoch) is above the validation loss.",
-                 left="train_loss", op=">", right="val_loss", epochs=(1, 8)),
-        Compares(id="C000-1b", text="In epochs 9 and 10 it is below: the network overfits.", left="train_loss", op="<", right="val_loss",
-                 epochs=(9, 10)),
-        Threshold(id="C000-2", text="Reconstructions are blurry: they have less gradient energy than the images.",
-                  metric="test_gradient_energy", op="<", bound=1.0),
+        Compares(
+            id="C000-1a",
+            text="In epochs 1 to 8 the training loss (a mean over the epoch) is above the validation loss.",
+            left="train_loss",
+            op=">",
+            right="val_loss",
+            epochs=(1, 8),
+        ),
+        Compares(
+            id="C000-1b",
+            text="In epochs 9 and 10 it is below: the network overfits.",
+            left="train_loss",
+            op="<",
+            right="val_loss",
+            epochs=(9, 10),
+        ),
+        Threshold(
+            id="C000-2",
+            text="Reconstructions are blurry: they have less gradient energy than the images.",
+            metric="test_gradient_energy",
+            op="<",
+            bound=1.0,
+        ),
     ],
-)  # fmt: skip
+)

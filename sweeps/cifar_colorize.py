@@ -11,7 +11,17 @@ are ranked by the error in RGB, for the losses of the two targets are not compar
 
 from ray import tune
 
-from cae import Adam, BetterThan, Cifar10, Colorize, Compares, ConvAutoencoder, NotTestable, Sweep, Trial
+from cae import (
+    Adam,
+    BetterThan,
+    Cifar10,
+    Colorize,
+    Compares,
+    ConvAutoencoder,
+    NotTestable,
+    Sweep,
+    Trial,
+)
 
 sweep = Sweep(
     title="CIFAR-10 colourisation of report 000",
@@ -23,16 +33,46 @@ sweep = Sweep(
         batch_size=32,
         epochs=10,
     ),
-    space=[{"task.target": "rgb"}, {"task.target": "iq", "arch.output_activation": tune.grid_search(["sigmoid", "tanh"])}],
+    space=[
+        {"task.target": "rgb"},
+        {"task.target": "iq", "arch.output_activation": tune.grid_search(["sigmoid", "tanh"])},
+    ],
     metric="val_rgb_mse",
     seeds=3,
-    budgets={"cpu": {"dataset.train_images": 3_000, "dataset.val_images": 1_000, "dataset.test_images": 1_000, "epochs": 4, "seeds": 3}},
+    budgets={
+        "cpu": {
+            "dataset.train_images": 3_000,
+            "dataset.val_images": 1_000,
+            "dataset.test_images": 1_000,
+            "epochs": 4,
+            "seeds": 3,
+        }
+    },
     published="published/cifar_colorize.csv",
-    origins={"task.target": {"stated": ["rgb", "iq"]}, "arch.output_activation": {"stated": ["sigmoid", "tanh"]}},
+    origins={
+        "task.target": {"stated": ["rgb", "iq"]},
+        "arch.output_activation": {"stated": ["sigmoid", "tanh"]},
+    },
     claims=[
-        BetterThan(id="C000-8", text="For I and Q, tanh beats sigmoid.", metric="val_loss", this={"arch.output_activation": "tanh"},
-                   that={"arch.output_activation": "sigmoid"}, where={"task.target": "iq"}),
-        NotTestable(id="C000-7", text="I and Q converge faster than RGB.", reason="the losses of the two targets have different scales"),
-        Compares(id="C000-9", text="The colour network overfits.", left="last_train_loss", op="<", right="last_val_loss"),
+        BetterThan(
+            id="C000-8",
+            text="For I and Q, tanh beats sigmoid.",
+            metric="val_loss",
+            this={"arch.output_activation": "tanh"},
+            that={"arch.output_activation": "sigmoid"},
+            where={"task.target": "iq"},
+        ),
+        NotTestable(
+            id="C000-7",
+            text="I and Q converge faster than RGB.",
+            reason="the losses of the two targets have different scales",
+        ),
+        Compares(
+            id="C000-9",
+            text="The colour network overfits.",
+            left="last_train_loss",
+            op="<",
+            right="last_val_loss",
+        ),
     ],
-)  # fmt: skip
+)

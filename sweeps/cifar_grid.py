@@ -15,7 +15,18 @@ first epoch, which trials that are stopped have too: those that finish are the g
 
 from ray import tune
 
-from cae import ASHA, Adam, Cifar10, ConvAutoencoder, CorrelatesWith, MoreImportantThan, Reconstruct, SmallestAt, Sweep, Trial
+from cae import (
+    ASHA,
+    Adam,
+    Cifar10,
+    ConvAutoencoder,
+    CorrelatesWith,
+    MoreImportantThan,
+    Reconstruct,
+    SmallestAt,
+    Sweep,
+    Trial,
+)
 
 filters = {
     "arch.encoder_filters.1": tune.grid_search([8, 16, 32]),
@@ -23,7 +34,11 @@ filters = {
     "arch.encoder_filters.3": tune.grid_search([8, 16, 32, 64]),
     "arch.decoder_filters.1": tune.grid_search([12, 16, 32, 64]),
 }
-same = {"arch.padding": "same", "arch.kernel_size": tune.grid_search([3, 5, 7]), "arch.stride": tune.grid_search([1, 2])}
+same = {
+    "arch.padding": "same",
+    "arch.kernel_size": tune.grid_search([3, 5, 7]),
+    "arch.stride": tune.grid_search([1, 2]),
+}
 valid = {"arch.padding": "valid", "arch.kernel_size": tune.grid_search([3, 5]), "arch.stride": 1}
 
 sweep = Sweep(
@@ -38,28 +53,79 @@ sweep = Sweep(
     ),
     space=[same | filters, valid | filters],
     scheduler=ASHA(grace_epochs=1, reduction_factor=3),
-    budgets={"cpu": {"dataset.train_images": 6_000, "dataset.val_images": 2_000, "dataset.test_images": 2_000, "epochs": 4,
-                     "max_trials": 48}},
+    budgets={
+        "cpu": {
+            "dataset.train_images": 6_000,
+            "dataset.val_images": 2_000,
+            "dataset.test_images": 2_000,
+            "epochs": 4,
+            "max_trials": 48,
+        }
+    },
     published="published/cifar_grid.csv",
     origins={
-        "arch.kernel_size": {"stated": [3, 7]}, "arch.stride": {"stated": [1]}, "arch.padding": {"stated": ["same"]},
-        "arch.encoder_filters.1": {"stated": [8, 32]}, "arch.encoder_filters.2": {"stated": [12, 32]},
-        "arch.encoder_filters.3": {"stated": [16, 32]}, "arch.decoder_filters.1": {"stated": [12, 64]},
+        "arch.kernel_size": {"stated": [3, 7]},
+        "arch.stride": {"stated": [1]},
+        "arch.padding": {"stated": ["same"]},
+        "arch.encoder_filters.1": {"stated": [8, 32]},
+        "arch.encoder_filters.2": {"stated": [12, 32]},
+        "arch.encoder_filters.3": {"stated": [16, 32]},
+        "arch.decoder_filters.1": {"stated": [12, 64]},
     },
     claims=[
-        MoreImportantThan(id="C000-3a", text="The size of the kernel has the largest influence.", axis="arch.kernel_size",
-                          metric="val_loss", at_epoch=1),
-        CorrelatesWith(id="C000-3b", text="Larger kernels lower the validation loss.", metric="val_loss", other="arch.kernel_size",
-                       sign="negative", at_epoch=1),
-        MoreImportantThan(id="C000-4a", text="The filters of layer 2 matter more than those of layers 1, 3 and 4.",
-                          axis="arch.encoder_filters.2", metric="val_loss", at_epoch=1,
-                          others=["arch.encoder_filters.1", "arch.encoder_filters.3", "arch.decoder_filters.1"]),
-        MoreImportantThan(id="C000-4b", text="They matter less than the kernel.", axis="arch.kernel_size", metric="val_loss", at_epoch=1,
-                          others=["arch.encoder_filters.2"]),
-        CorrelatesWith(id="C000-5a", text="Fewer filters of the code are better: their number rises with the loss.", metric="val_loss",
-                       other="arch.encoder_filters.3", sign="positive", at_epoch=1),
-        SmallestAt(id="C000-5b", text="32 filters of the code are best.", metric="val_loss", axis="arch.encoder_filters.3", value=32),
-        CorrelatesWith(id="C000-6", text="Accuracy rises as the loss falls: the brightest channel is less often wrong.",
-                       metric="val_channel_argmax_error", other="val_loss", sign="positive", at_epoch=1),
+        MoreImportantThan(
+            id="C000-3a",
+            text="The size of the kernel has the largest influence.",
+            axis="arch.kernel_size",
+            metric="val_loss",
+            at_epoch=1,
+        ),
+        CorrelatesWith(
+            id="C000-3b",
+            text="Larger kernels lower the validation loss.",
+            metric="val_loss",
+            other="arch.kernel_size",
+            sign="negative",
+            at_epoch=1,
+        ),
+        MoreImportantThan(
+            id="C000-4a",
+            text="The filters of layer 2 matter more than those of layers 1, 3 and 4.",
+            axis="arch.encoder_filters.2",
+            metric="val_loss",
+            at_epoch=1,
+            others=["arch.encoder_filters.1", "arch.encoder_filters.3", "arch.decoder_filters.1"],
+        ),
+        MoreImportantThan(
+            id="C000-4b",
+            text="They matter less than the kernel.",
+            axis="arch.kernel_size",
+            metric="val_loss",
+            at_epoch=1,
+            others=["arch.encoder_filters.2"],
+        ),
+        CorrelatesWith(
+            id="C000-5a",
+            text="Fewer filters of the code are better: their number rises with the loss.",
+            metric="val_loss",
+            other="arch.encoder_filters.3",
+            sign="positive",
+            at_epoch=1,
+        ),
+        SmallestAt(
+            id="C000-5b",
+            text="32 filters of the code are best.",
+            metric="val_loss",
+            axis="arch.encoder_filters.3",
+            value=32,
+        ),
+        CorrelatesWith(
+            id="C000-6",
+            text="Accuracy rises as the loss falls: the brightest channel is less often wrong.",
+            metric="val_channel_argmax_error",
+            other="val_loss",
+            sign="positive",
+            at_epoch=1,
+        ),
     ],
-)  # fmt: skip
+)

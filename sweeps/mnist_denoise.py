@@ -12,7 +12,19 @@ takes 20,000 images, 8 epochs and three seeds: good for the order of the losses,
 
 from ray import tune
 
-from cae import Adam, Classifier, Classify, ConvAutoencoder, Denoise, Mnist, RisesWith, SmallestRows, Sweep, Threshold, Trial
+from cae import (
+    Adam,
+    Classifier,
+    Classify,
+    ConvAutoencoder,
+    Denoise,
+    Mnist,
+    RisesWith,
+    SmallestRows,
+    Sweep,
+    Threshold,
+    Trial,
+)
 
 JUDGE = Trial(
     dataset=Mnist(split="holdout", val_images=10_000),
@@ -29,7 +41,12 @@ sweep = Sweep(
     base=Trial(
         dataset=Mnist(split="test_as_validation", val_images=10_000),
         task=Denoise(loss="bce", judge=JUDGE),
-        arch=ConvAutoencoder(encoder_filters=(16, 16), decoder_filters=(16, 16), pool_after=(1, 2), upsample_after=(1, 2)),
+        arch=ConvAutoencoder(
+            encoder_filters=(16, 16),
+            decoder_filters=(16, 16),
+            pool_after=(1, 2),
+            upsample_after=(1, 2),
+        ),
         optimizer=Adam(lr=1e-3),
         batch_size=128,
         epochs=100,
@@ -37,23 +54,61 @@ sweep = Sweep(
     space={NOISE: tune.grid_search([0.5, 0.7, 0.9])},
     budgets={
         "cpu": {
-            "dataset.train_images": 20_000, "epochs": 8, "seeds": 3,
-            "task.judge.dataset.train_images": 10_000, "task.judge.epochs": 3,
+            "dataset.train_images": 20_000,
+            "epochs": 8,
+            "seeds": 3,
+            "task.judge.dataset.train_images": 10_000,
+            "task.judge.epochs": 3,
         },
     },
     published="published/mnist_denoise.csv",
     origins={NOISE: {"stated": [0.5, 0.7, 0.9]}},
     claims=[
-        RisesWith(id="C004-1", text="The loss rises with the noise.", metric="val_loss", axis=NOISE),
-        Threshold(id="C004-1a", text="At noise 0.5 the loss is 0.10.", metric="val_loss", op="<=", as_published=True,
-                  bound=0.105, where={NOISE: 0.5}),
-        Threshold(id="C004-1b", text="At noise 0.9 the loss is 0.15.", metric="val_loss", op="<=", as_published=True,
-                  bound=0.155, where={NOISE: 0.9}),
-        Threshold(id="C004-2a", text="At noise 0.5 all digits are legible: the judge knows at least 95 % of them.",
-                  metric="test_recognised", op=">=", as_published=True, bound=0.95, where={NOISE: 0.5}),
-        SmallestRows(id="C004-2b", text="At noise 0.7 twos and sevens are confused: they are recognised least.", table="per_class",
-                     column="recognised", rows=["2", "7"], where={NOISE: 0.7}),
-        SmallestRows(id="C004-2c", text="At noise 0.9 fours and nines are lost: they are recognised least.", table="per_class",
-                     column="recognised", rows=["4", "9"], where={NOISE: 0.9}),
+        RisesWith(
+            id="C004-1", text="The loss rises with the noise.", metric="val_loss", axis=NOISE
+        ),
+        Threshold(
+            id="C004-1a",
+            text="At noise 0.5 the loss is 0.10.",
+            metric="val_loss",
+            op="<=",
+            as_published=True,
+            bound=0.105,
+            where={NOISE: 0.5},
+        ),
+        Threshold(
+            id="C004-1b",
+            text="At noise 0.9 the loss is 0.15.",
+            metric="val_loss",
+            op="<=",
+            as_published=True,
+            bound=0.155,
+            where={NOISE: 0.9},
+        ),
+        Threshold(
+            id="C004-2a",
+            text="At noise 0.5 all digits are legible: the judge knows at least 95 % of them.",
+            metric="test_recognised",
+            op=">=",
+            as_published=True,
+            bound=0.95,
+            where={NOISE: 0.5},
+        ),
+        SmallestRows(
+            id="C004-2b",
+            text="At noise 0.7 twos and sevens are confused: they are recognised least.",
+            table="per_class",
+            column="recognised",
+            rows=["2", "7"],
+            where={NOISE: 0.7},
+        ),
+        SmallestRows(
+            id="C004-2c",
+            text="At noise 0.9 fours and nines are lost: they are recognised least.",
+            table="per_class",
+            column="recognised",
+            rows=["4", "9"],
+            where={NOISE: 0.9},
+        ),
     ],
-)  # fmt: skip
+)

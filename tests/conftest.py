@@ -49,7 +49,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of the two processes that run the tests, one has nearly all that need Ray, and the other the sweeps: they take as long."""
     for item in items:
         if "one_ray" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("sweeps" if item.path.name == "test_sweeps.py" else "ray"))
+            item.add_marker(
+                pytest.mark.xdist_group("sweeps" if item.path.name == "test_sweeps.py" else "ray")
+            )
 
 
 @pytest.fixture(autouse=True)
@@ -63,11 +65,18 @@ def _workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def one_ray() -> Iterator[Any]:
     """The Ray that all tests in this process share: starting one takes longer than most tests."""
-    os.environ["RAY_AUTH_MODE"] = "disabled"  # no token in the home folder of whoever runs the tests
-    os.environ |= {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests"}  # of a server that takes any: workers inherit them
+    os.environ["RAY_AUTH_MODE"] = (
+        "disabled"  # no token in the home folder of whoever runs the tests
+    )
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": "tests",
+        "AWS_SECRET_ACCESS_KEY": "tests",
+    }  # of a server that takes any: workers inherit them
     from cae.sweep.places.local import Resources, local_ray
 
-    with local_ray(Resources(cpus=2, gpus=2, cpus_per_trial=1, gpus_per_trial=0)):  # logical GPUs: Ray only counts them
+    with local_ray(
+        Resources(cpus=2, gpus=2, cpus_per_trial=1, gpus_per_trial=0)
+    ):  # logical GPUs: Ray only counts them
         yield Resources(cpus=2, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
 
 
@@ -76,8 +85,19 @@ def run_sweep(one_ray: Any) -> Callable[..., Any]:
     """Runs a sweep file in the shared Ray; returns its RunDir. Keywords are those of session.Selection."""
     from cae.sweep.engine import session
 
-    def run(path: Path, resources: Any = one_ray, limits: Any = session.Limits(), **options: Any) -> Any:  # noqa: B008
-        chosen: dict[str, Any] = {"out": Path("run"), "budget": "full", "settings": {}, "max_trials": None, "data_dir": None} | options
+    def run(
+        path: Path,
+        resources: Any = one_ray,
+        limits: Any = session.Limits(),
+        **options: Any,  # noqa: B008
+    ) -> Any:
+        chosen: dict[str, Any] = {
+            "out": Path("run"),
+            "budget": "full",
+            "settings": {},
+            "max_trials": None,
+            "data_dir": None,
+        } | options
         prepared = session.prepare(session.Selection(sweep=path, **chosen))
         session.execute(prepared, resources, command="a test", limits=limits)
         return prepared.run

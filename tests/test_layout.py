@@ -15,8 +15,15 @@ import cae
 
 ROOT = Path(__file__).parents[1]
 FILES = {path: path.relative_to(ROOT) for path in sorted((ROOT / "cae").rglob("*.py"))}
-MODULES = {".".join(name.with_suffix("").parts).removesuffix(".__init__"): path for path, name in FILES.items()}
-SHIPPED = [path for path in sorted((ROOT / "cae").rglob("*")) if path.suffix in (".py", ".css", ".js", ".html")]
+MODULES = {
+    ".".join(name.with_suffix("").parts).removesuffix(".__init__"): path
+    for path, name in FILES.items()
+}
+SHIPPED = [
+    path
+    for path in sorted((ROOT / "cae").rglob("*"))
+    if path.suffix in (".py", ".css", ".js", ".html")
+]
 SWEEPS = sorted((ROOT / "sweeps").glob("*.py"))
 
 MAY_IMPORT = {
@@ -56,7 +63,10 @@ def imported(module: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{module}: a relative import hides its room"
             source = node.module or ""
-            found |= {f"{source}.{alias.name}" if f"{source}.{alias.name}" in MODULES else source for alias in node.names}
+            found |= {
+                f"{source}.{alias.name}" if f"{source}.{alias.name}" in MODULES else source
+                for alias in node.names
+            }
     return found
 
 
@@ -80,12 +90,18 @@ def test_a_room_imports_only_the_rooms_below_it(module: str) -> None:
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
-    graphlib.TopologicalSorter({module: names & MODULES.keys() for module, names in IMPORTS.items()}).prepare()
+    graphlib.TopologicalSorter(
+        {module: names & MODULES.keys() for module, names in IMPORTS.items()}
+    ).prepare()
 
 
 @pytest.mark.parametrize("library", ONLY_IN)
 def test_a_library_stays_in_its_rooms(library: str) -> None:
-    users = {module for module, names in IMPORTS.items() if any(name.split(".")[0] == library for name in names)}
+    users = {
+        module
+        for module, names in IMPORTS.items()
+        if any(name.split(".")[0] == library for name in names)
+    }
     assert users, "this table is about libraries that are used"
     strangers = {module for module in users if room(module) not in ONLY_IN[library]}
     assert not strangers
@@ -98,13 +114,28 @@ def test_what_all_rooms_share_needs_the_standard_library_alone(module: str) -> N
 
 def loaded_by(statement: str) -> set[str]:
     code = f"{statement}\nimport sys; print(*sys.modules)"
-    return set(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT).stdout.split())
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT
+        ).stdout.split()
+    )
 
 
 def test_the_command_line_and_the_package_import_nothing_heavy() -> None:
     loaded = loaded_by("import cae, cae.cli.app, cae.run.paths")
-    assert not loaded & {"torch", "ray", "pandas", "plotly", "numpy", "scipy", "sklearn", "pydantic"}
-    assert not {name for name in loaded if name.startswith(("cae.trial", "cae.sweep", "cae.report"))}
+    assert not loaded & {
+        "torch",
+        "ray",
+        "pandas",
+        "plotly",
+        "numpy",
+        "scipy",
+        "sklearn",
+        "pydantic",
+    }
+    assert not {
+        name for name in loaded if name.startswith(("cae.trial", "cae.sweep", "cae.report"))
+    }
 
 
 def test_what_only_reads_a_run_loads_neither_torch_nor_ray() -> None:
@@ -120,7 +151,9 @@ def test_every_word_of_a_sweep_file_is_where_the_package_says() -> None:
     assert sorted(cae.__all__) == dir(cae)
     for module, words in cae._HOMES.items():
         body = ast.parse(MODULES[module].read_text()).body
-        assert set(words) <= {node.name for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+        assert set(words) <= {
+            node.name for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef)
+        }
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
@@ -132,7 +165,9 @@ def test_the_median_file_is_under_150_lines() -> None:
     assert statistics.median(lines(path) for path in FILES if lines(path)) < 150
 
 
-@pytest.mark.parametrize(("name", "limit"), [("cae/trial/training.py", 150), ("cae/cli/app.py", 250)])
+@pytest.mark.parametrize(
+    ("name", "limit"), [("cae/trial/training.py", 150), ("cae/cli/app.py", 250)]
+)
 def test_a_file_that_could_grow_for_ever_does_not(name: str, limit: int) -> None:
     assert lines(ROOT / name) < limit
 

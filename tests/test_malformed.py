@@ -39,22 +39,40 @@ from tests.conftest import SWEEP
 TRIAL = Trial(
     dataset=Digits(size=8, train_images=16, val_images=8, test_images=8),
     task=Reconstruct(),
-    arch=ConvAutoencoder(encoder_filters=(2, 2), decoder_filters=(2,), pool_after=(1,), upsample_after=(0,)),
+    arch=ConvAutoencoder(
+        encoder_filters=(2, 2), decoder_filters=(2,), pool_after=(1,), upsample_after=(0,)
+    ),
     optimizer=Adam(),
     epochs=3,
 )
 
 MANY, FEW = 40, 12
 often = settings(
-    max_examples=MANY, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck),
-    phases=(Phase.explicit, Phase.generate),  # without shrinking, which takes minutes where each example reads a run
-)  # fmt: skip
+    max_examples=MANY,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(
+        Phase.explicit,
+        Phase.generate,
+    ),  # without shrinking, which takes minutes where each example reads a run
+)
 rarely = settings(often, max_examples=FEW)
 
 strange = st.one_of(
-    st.none(), st.booleans(), st.integers(-2, 3), st.just(10**30), st.floats(), st.text(max_size=8), st.just("../../etc/passwd"),
-    st.just([]), st.just({}), st.lists(st.integers(0, 3), max_size=3), st.just({"epochs": "many"}),
-)  # fmt: skip
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 3),
+    st.just(10**30),
+    st.floats(),
+    st.text(max_size=8),
+    st.just("../../etc/passwd"),
+    st.just([]),
+    st.just({}),
+    st.lists(st.integers(0, 3), max_size=3),
+    st.just({"epochs": "many"}),
+)
 
 
 @st.composite
@@ -116,10 +134,27 @@ def whole_run() -> tuple[bytes, dict[str, Any]]:
     run = RunDir(tempfile.mkdtemp())
     journal = Journal(run)
     sizes = {"parameters": 12, "latent_values": 8, "latent_shape": [2, 2, 2], "megaflops": 0.1}
-    journal.append("session", asked=[1, 2, 3], command="cae-sweep run x.py", host="h", pid=1, versions={}, slots=1, cpus=1, gpus=0)
+    journal.append(
+        "session",
+        asked=[1, 2, 3],
+        command="cae-sweep run x.py",
+        host="h",
+        pid=1,
+        versions={},
+        slots=1,
+        cpus=1,
+        gpus=0,
+    )
     for number in (1, 2, 3):
         axes = {"optimizer.lr": 0.1 * number}
-        journal.append("trial", trial=number, hash=f"{number:012x}", config=TRIAL.flat() | axes, axes=axes, sizes=sizes)
+        journal.append(
+            "trial",
+            trial=number,
+            hash=f"{number:012x}",
+            config=TRIAL.flat() | axes,
+            axes=axes,
+            sizes=sizes,
+        )
     for number in (1, 2):
         journal.append("start", trial=number, epoch=0)
         for epoch in (1, 2, 3):
@@ -131,10 +166,28 @@ def whole_run() -> tuple[bytes, dict[str, Any]]:
                 "seconds": 0.5,
                 "images_per_second": 9.0,
             }
-            journal.append("epoch", trial=number, epoch=epoch, metrics=metrics, host="h", device="cpu", worker=7)
+            journal.append(
+                "epoch",
+                trial=number,
+                epoch=epoch,
+                metrics=metrics,
+                host="h",
+                device="cpu",
+                worker=7,
+            )
     tables = {"per_class": [{"class": "0", "images": 3, "mse": 0.1}]}
-    journal.append("end", trial=1, state="finished", reason="all 3 epochs", best_epoch=3, metrics={"test_loss": 0.1}, tables=tables)
-    journal.append("end", trial=2, state="stopped", reason="r", rung=3, value=0.1, cutoff=0.05, seen=3)
+    journal.append(
+        "end",
+        trial=1,
+        state="finished",
+        reason="all 3 epochs",
+        best_epoch=3,
+        metrics={"test_loss": 0.1},
+        tables=tables,
+    )
+    journal.append(
+        "end", trial=2, state="stopped", reason="r", rung=3, value=0.1, cutoff=0.05, seen=3
+    )
     journal.append("retry", trial=2, epoch=2)
     journal.append("close", reason="complete")
     journal.close()
@@ -147,16 +200,43 @@ def whole_run() -> tuple[bytes, dict[str, Any]]:
         "axis": "optimizer.lr",
         "value": 0.1,
     }
-    row = dict.fromkeys(("report", "where", "unit", "definition", "provenance", "trials", "comment"), "")
+    row = dict.fromkeys(
+        ("report", "where", "unit", "definition", "provenance", "trials", "comment"), ""
+    )
     row |= {"quantity": "loss", "value": "0.1", "metric": "val_loss"}
     sweep = {
-        "name": "run", "sweep": "x", "title": "X", "description": "d", "file": "x.py", "path": "x.py", "source": "", "metric": "val_loss",
-        "mode": "min", "budget": "cpu", "overrides": {"epochs": {"full": 9, "here": 3}},
-        "axes": {"optimizer.lr": {"values": [0.1, 0.2, 0.3], "scale": "linear", "origins": [[0.1, "stated"]]}},
-        "base": TRIAL.flat(), "seeds": 1, "epochs": 3, "scheduler": None, "trials": 3,
-        "space": 3, "published": [row], "claims": [claim], "versions": {"torch": "2"}, "git_commit": "a", "device": "cpu", "slots": 1,
+        "name": "run",
+        "sweep": "x",
+        "title": "X",
+        "description": "d",
+        "file": "x.py",
+        "path": "x.py",
+        "source": "",
+        "metric": "val_loss",
+        "mode": "min",
+        "budget": "cpu",
+        "overrides": {"epochs": {"full": 9, "here": 3}},
+        "axes": {
+            "optimizer.lr": {
+                "values": [0.1, 0.2, 0.3],
+                "scale": "linear",
+                "origins": [[0.1, "stated"]],
+            }
+        },
+        "base": TRIAL.flat(),
+        "seeds": 1,
+        "epochs": 3,
+        "scheduler": None,
+        "trials": 3,
+        "space": 3,
+        "published": [row],
+        "claims": [claim],
+        "versions": {"torch": "2"},
+        "git_commit": "a",
+        "device": "cpu",
+        "slots": 1,
         "command": "cae-sweep run x.py",
-    }  # fmt: skip
+    }
     return run.journal.read_bytes(), sweep
 
 
@@ -183,7 +263,9 @@ def test_a_damaged_journal_is_recovered_from(place: Path, data: st.DataObject) -
 
 @often
 @given(st.data())
-def test_a_journal_whose_lines_say_strange_things_is_recovered_from(place: Path, data: st.DataObject) -> None:
+def test_a_journal_whose_lines_say_strange_things_is_recovered_from(
+    place: Path, data: st.DataObject
+) -> None:
     journal, sweep = whole_run()
     lines = data.draw(altered([json.loads(line) for line in journal.splitlines()]))
     run = run_of(place, b"".join(json.dumps(line).encode() + b"\n" for line in lines), sweep)
@@ -192,7 +274,9 @@ def test_a_journal_whose_lines_say_strange_things_is_recovered_from(place: Path,
 
 @rarely
 @given(st.data())
-def test_the_page_of_a_strange_journal_is_made_or_refused_in_words(place: Path, data: st.DataObject) -> None:
+def test_the_page_of_a_strange_journal_is_made_or_refused_in_words(
+    place: Path, data: st.DataObject
+) -> None:
     journal, sweep = whole_run()
     lines = data.draw(altered([json.loads(line) for line in journal.splitlines()]))
     run = run_of(place, b"".join(json.dumps(line).encode() + b"\n" for line in lines), sweep)
@@ -201,7 +285,9 @@ def test_the_page_of_a_strange_journal_is_made_or_refused_in_words(place: Path, 
 
 @rarely
 @given(st.data())
-def test_the_page_of_a_strange_sweep_json_is_made_or_refused_in_words(place: Path, data: st.DataObject) -> None:
+def test_the_page_of_a_strange_sweep_json_is_made_or_refused_in_words(
+    place: Path, data: st.DataObject
+) -> None:
     journal, sweep = whole_run()
     run = run_of(place, journal, data.draw(altered(sweep)))
     told(lambda: page.build(run), run.journal, run.sweep_json)
@@ -235,7 +321,9 @@ def test_a_damaged_checkpoint_is_known_as_one(place: Path, data: st.DataObject) 
 
 @often
 @given(st.data())
-def test_an_exported_model_that_is_damaged_is_refused_in_words(place: Path, data: st.DataObject) -> None:
+def test_an_exported_model_that_is_damaged_is_refused_in_words(
+    place: Path, data: st.DataObject
+) -> None:
     folder = place / "model"
     save_model(folder, build(TRIAL).state_dict(), TRIAL, {"metrics": {}})
     name = data.draw(st.sampled_from(["model.json", "model.safetensors"]))
@@ -253,7 +341,9 @@ def _idx() -> bytes:
 
 def _cifar() -> bytes:
     buffer = io.BytesIO()
-    pickle.dump({b"data": np.zeros((5, 3072), np.uint8), b"labels": [0, 1, 2, 3, 4]}, buffer, protocol=2)
+    pickle.dump(
+        {b"data": np.zeros((5, 3072), np.uint8), b"labels": [0, 1, 2, 3, 4]}, buffer, protocol=2
+    )
     return buffer.getvalue()
 
 
@@ -274,7 +364,9 @@ FILES: dict[str, tuple[Callable[[], bytes], Callable[[Path], object]]] = {
 @pytest.mark.parametrize("name", FILES)
 @often
 @given(st.data())
-def test_a_damaged_file_of_images_is_refused_in_words_or_read(place: Path, name: str, data: st.DataObject) -> None:
+def test_a_damaged_file_of_images_is_refused_in_words_or_read(
+    place: Path, name: str, data: st.DataObject
+) -> None:
     whole, read = FILES[name]
     folder = place / name.replace(".", "_")
     folder.mkdir(exist_ok=True)
@@ -286,26 +378,47 @@ def test_a_damaged_file_of_images_is_refused_in_words_or_read(place: Path, name:
 
 
 PARAMETERS = (
-    "lr=1e-3", "size=8", "train_images=96", "epochs=2", "batch_size=32", "encoder_filters=(4, 2)", "pool_after=(1,)", "base=", "space={}",
-)  # fmt: skip
+    "lr=1e-3",
+    "size=8",
+    "train_images=96",
+    "epochs=2",
+    "batch_size=32",
+    "encoder_filters=(4, 2)",
+    "pool_after=(1,)",
+    "base=",
+    "space={}",
+)
 
 
 @often
-@given(st.sampled_from(PARAMETERS), st.one_of(strange, st.tuples(st.integers(-1, 2)), st.just("tune.grid_search(3)")))
-def test_a_sweep_file_with_a_strange_value_is_refused_in_words_or_read(place: Path, parameter: str, value: Any) -> None:
+@given(
+    st.sampled_from(PARAMETERS),
+    st.one_of(strange, st.tuples(st.integers(-1, 2)), st.just("tune.grid_search(3)")),
+)
+def test_a_sweep_file_with_a_strange_value_is_refused_in_words_or_read(
+    place: Path, parameter: str, value: Any
+) -> None:
     text = SWEEP.format(space="{}", epochs=2, more="")
     name = parameter.partition("=")[0]
     assert parameter in text
-    said = value if value == "tune.grid_search(3)" else repr(value).replace("inf", "float('inf')").replace("nan", "float('nan')")
+    said = (
+        value
+        if value == "tune.grid_search(3)"
+        else repr(value).replace("inf", "float('inf')").replace("nan", "float('nan')")
+    )
     path = place / "strange.py"
-    path.write_text(text.replace(parameter, f"{name}={said}, " if name != "base" else f"base={said} or "))
+    path.write_text(
+        text.replace(parameter, f"{name}={said}, " if name != "base" else f"base={said} or ")
+    )
     told(lambda: read_sweep_file(path), path)
 
 
 @often
 @given(st.data())
 def test_a_damaged_sweep_file_is_refused_in_words_or_read(place: Path, data: st.DataObject) -> None:
-    whole = SWEEP.format(space="{'arch.kernel_size': tune.grid_search([3, 5])}", epochs=2, more="").encode()
+    whole = SWEEP.format(
+        space="{'arch.kernel_size': tune.grid_search([3, 5])}", epochs=2, more=""
+    ).encode()
     path = place / "damaged.py"
     path.write_bytes(data.draw(damaged(whole)))
     told(lambda: read_sweep_file(path), path)
@@ -316,5 +429,9 @@ def test_random_weights_are_no_surprise() -> None:
     assert torch.isfinite(next(build(TRIAL).parameters())).all()
     journal, sweep = whole_run()
     run = run_of(Path(tempfile.mkdtemp()), journal, sweep)
-    assert [record.state for record in run.records().values()] == ["finished", "interrupted", "pending"]
+    assert [record.state for record in run.records().values()] == [
+        "finished",
+        "interrupted",
+        "pending",
+    ]
     assert page.build(run).exists()

@@ -41,15 +41,33 @@ def cae_commands() -> Iterator[str]:
 
 
 @pytest.mark.usefixtures("one_ray")
-def test_every_command_of_the_first_page_runs_in_its_order(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_of_the_first_page_runs_in_its_order(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(workplace)
     ran = []
     for command in cae_commands():
         result = CliRunner().invoke(app, shlex.split(command)[1:])
         assert result.exit_code == 0, f"{command}\n{result.output}\n{result.exception!r}"
         ran.append(command.split()[1])
-    assert {"plan", "run", "status", "best", "reconstruct", "report", "list", "logs", "data"} <= set(ran)
-    for made in ("runs/quickstart/report.html", "runs/quickstart/trials.csv", "model/model.safetensors", "mine.png", "results.md"):
+    assert {
+        "plan",
+        "run",
+        "status",
+        "best",
+        "reconstruct",
+        "report",
+        "list",
+        "logs",
+        "data",
+    } <= set(ran)
+    for made in (
+        "runs/quickstart/report.html",
+        "runs/quickstart/trials.csv",
+        "model/model.safetensors",
+        "mine.png",
+        "results.md",
+    ):
         assert Path(made).exists()
 
 
@@ -61,7 +79,10 @@ def blank_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder in ("MNIST/raw", "FashionMNIST/raw"):
         (place / folder).mkdir(parents=True)
         for name, count in (("train", 60_000), ("t10k", 10_000)):
-            for kind, header in (("images-idx3", (0x803, count, 28, 28)), ("labels-idx1", (0x801, count))):
+            for kind, header in (
+                ("images-idx3", (0x803, count, 28, 28)),
+                ("labels-idx1", (0x801, count)),
+            ):
                 with (place / folder / f"{name}-{kind}-ubyte").open("wb") as file:
                     file.write(struct.pack(f">{len(header)}i", *header))
                     file.truncate(4 * len(header) + count * (784 if len(header) == 4 else 1))
@@ -71,18 +92,25 @@ def blank_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.parametrize("command", re.findall(r"^\| `cae-sweep run ([^`]+)`", README, re.MULTILINE))
+@pytest.mark.parametrize(
+    "command", re.findall(r"^\| `cae-sweep run ([^`]+)`", README, re.MULTILINE)
+)
 def test_every_command_of_the_table_of_results_is_one_that_plans(
     command: str, workplace: Path, blank_images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With `plan` in the place of `run`, on blank images: the real ones take minutes."""
     monkeypatch.chdir(workplace)
-    result = CliRunner().invoke(app, ["plan", *shlex.split(command), "--data-dir", str(blank_images)])
+    result = CliRunner().invoke(
+        app, ["plan", *shlex.split(command), "--data-dir", str(blank_images)]
+    )
     assert result.exit_code == 0, result.output
     assert "time: about" in result.output
 
 
-@pytest.mark.parametrize("command", re.findall(r"`cae-sweep run ([^`]+)` \|", (ROOT / "docs" / "reproduction.md").read_text()))
+@pytest.mark.parametrize(
+    "command",
+    re.findall(r"`cae-sweep run ([^`]+)` \|", (ROOT / "docs" / "reproduction.md").read_text()),
+)
 def test_every_command_of_the_reproduction_is_one_of_a_sweep_and_its_budgets(command: str) -> None:
     path, *options = shlex.split(command)
     budget = options[options.index("--budget") + 1] if "--budget" in options else "full"

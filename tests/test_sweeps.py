@@ -32,13 +32,19 @@ def plan(name: str) -> Plan:
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_runs_from_end_to_end_on_embedded_images(path: Path, run_sweep: Callable[..., RunDir]) -> None:
+def test_runs_from_end_to_end_on_embedded_images(
+    path: Path, run_sweep: Callable[..., RunDir]
+) -> None:
     run = run_sweep(path, budget="smoke")
     records = run.records()
     assert records
     assert {record.state for record in records.values()} <= {"finished", "stopped"}
     sweep = run.read_sweep()
-    assert all(record.best(sweep["metric"], sweep["mode"]) for record in records.values() if not record.needed)
+    assert all(
+        record.best(sweep["metric"], sweep["mode"])
+        for record in records.values()
+        if not record.needed
+    )
     html = page.build(run).read_text()
     assert read_sweep_file(path).title in html
 
@@ -58,12 +64,26 @@ def test_the_baseline_of_report_000_has_4911_parameters_and_1024_latent_values()
 def test_the_grid_of_report_000_is_whole_legal_and_holds_its_best_network() -> None:
     grid = plan("cifar_grid")
     assert len(grid.trials) == grid.space_size == 1_536
-    best = {"arch.padding": "same", "arch.kernel_size": 7, "arch.stride": 1, "arch.encoder_filters.1": 32, "arch.encoder_filters.2": 32,
-            "arch.encoder_filters.3": 32, "arch.decoder_filters.1": 64}  # fmt: skip
+    best = {
+        "arch.padding": "same",
+        "arch.kernel_size": 7,
+        "arch.stride": 1,
+        "arch.encoder_filters.1": 32,
+        "arch.encoder_filters.2": 32,
+        "arch.encoder_filters.3": 32,
+        "arch.decoder_filters.1": 64,
+    }
     (published,) = (trial for trial in grid.trials if trial.axes == best)
     assert (published.sizes["parameters"], published.sizes["latent_values"]) == (214_979, 2_048)
-    baseline = {"arch.padding": "same", "arch.kernel_size": 3, "arch.stride": 1, "arch.encoder_filters.1": 8, "arch.encoder_filters.2": 12,
-                "arch.encoder_filters.3": 16, "arch.decoder_filters.1": 12}  # fmt: skip
+    baseline = {
+        "arch.padding": "same",
+        "arch.kernel_size": 3,
+        "arch.stride": 1,
+        "arch.encoder_filters.1": 8,
+        "arch.encoder_filters.2": 12,
+        "arch.encoder_filters.3": 16,
+        "arch.decoder_filters.1": 12,
+    }
     assert [trial.sizes["parameters"] for trial in grid.trials if trial.axes == baseline] == [4_911]
 
 
@@ -75,15 +95,35 @@ def test_the_denoiser_of_report_004_has_7265_parameters_at_three_noises() -> Non
     assert {trial.trial.epochs for trial in trials} == {100}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "sweeps" / "published").glob("*.csv")), ids=lambda path: path.stem)
-def test_published_numbers_have_the_columns_of_the_report_and_join_planned_trials(path: Path) -> None:
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "sweeps" / "published").glob("*.csv")), ids=lambda path: path.stem
+)
+def test_published_numbers_have_the_columns_of_the_report_and_join_planned_trials(
+    path: Path,
+) -> None:
     with path.open() as lines:
         rows = list(csv.DictReader(lines))
-    assert list(rows[0]) == ["report", "where", "quantity", "value", "unit", "definition", "provenance", "metric", "trials", "comment"]
+    assert list(rows[0]) == [
+        "report",
+        "where",
+        "quantity",
+        "value",
+        "unit",
+        "definition",
+        "provenance",
+        "metric",
+        "trials",
+        "comment",
+    ]
     trials = plan(path.stem).trials
     for row in rows:
-        conditions = [condition.split("=") for condition in row["trials"].split(";") if "=" in condition]
-        assert any(all(_cell(trial.trial.flat().get(key)) == value for key, value in conditions) for trial in trials), row
+        conditions = [
+            condition.split("=") for condition in row["trials"].split(";") if "=" in condition
+        ]
+        assert any(
+            all(_cell(trial.trial.flat().get(key)) == value for key, value in conditions)
+            for trial in trials
+        ), row
 
 
 def _cell(value: object) -> str:
@@ -96,21 +136,38 @@ def _counts(name: str) -> list[int]:
 
 
 def test_the_autoencoders_of_report_002_have_the_parameters_of_its_code() -> None:
-    table = {"L4F32": 1_369_345, "L4F32k2": 611_265, "L4F64": 5_466_625, "L4F16": 343_681, "L5F32": 5_503_233, "L5F16": 1_378_433,
-             "L6F16": 5_512_321, "L4F32k4": 2_430_657, "L6F32": 22_028_545}  # fmt: skip
+    table = {
+        "L4F32": 1_369_345,
+        "L4F32k2": 611_265,
+        "L4F64": 5_466_625,
+        "L4F16": 343_681,
+        "L5F32": 5_503_233,
+        "L5F16": 1_378_433,
+        "L6F16": 5_512_321,
+        "L4F32k4": 2_430_657,
+        "L6F32": 22_028_545,
+    }
     assert set(table.values()) <= set(_counts("mnist_grid"))
 
 
 def test_the_grid_of_report_002_plans_the_published_rows_and_five_arms_of_ours() -> None:
     with (ROOT / "sweeps" / "published" / "mnist_grid.csv").open() as lines:
-        published = {row["trials"] for row in csv.DictReader(lines) if row["metric"].startswith("last_") and row["trials"]}
+        published = {
+            row["trials"]
+            for row in csv.DictReader(lines)
+            if row["metric"].startswith("last_") and row["trials"]
+        }
     assert len(published) == 14
     assert len(plan("mnist_grid").trials) == 14 + 5
 
 
-def test_the_classifiers_of_report_002_plan_the_published_rows_their_encoders_and_the_arms_of_ours() -> None:
+def test_the_classifiers_of_report_002_plan_the_published_rows_their_encoders_and_the_arms_of_ours() -> (
+    None
+):
     with (ROOT / "sweeps" / "published" / "mnist_classifier.csv").open() as lines:
-        published = {row["trials"] for row in csv.DictReader(lines) if row["metric"] == "last_val_accuracy"}
+        published = {
+            row["trials"] for row in csv.DictReader(lines) if row["metric"] == "last_val_accuracy"
+        }
     assert len(published) == 15
     trials = plan("mnist_classifier").trials
     assert sum(one.needed for one in trials) == 3
@@ -130,7 +187,9 @@ def test_the_vae_of_report_004_is_the_one_of_the_keras_example() -> None:
     assert 134_165 in _counts("mnist_vae")
 
 
-@pytest.mark.parametrize("path", [path for path in SWEEPS if path.stem != "quickstart"], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in SWEEPS if path.stem != "quickstart"], ids=lambda path: path.stem
+)
 def test_says_of_the_values_of_its_axes_whether_the_report_states_them(path: Path) -> None:
     axes = plan(path.stem).axes
     if axes:

@@ -9,7 +9,12 @@ sweep = Sweep(
     base=Trial(
         dataset=Mnist(split="test_as_validation", train_images=3_000, val_images=1_000),
         task=Denoise(loss="bce", noise_factor=0.5),
-        arch=ConvAutoencoder(encoder_filters=(16, 16), decoder_filters=(16, 16), pool_after=(1, 2), upsample_after=(1, 2)),
+        arch=ConvAutoencoder(
+            encoder_filters=(16, 16),
+            decoder_filters=(16, 16),
+            pool_after=(1, 2),
+            upsample_after=(1, 2),
+        ),
         optimizer=Adam(lr=1e-3),
         batch_size=128,
         epochs=9,

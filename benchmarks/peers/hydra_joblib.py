@@ -30,5 +30,11 @@ def main(config: Config) -> float:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         grid = [f"{name}={','.join(map(str, values))}" for name, values in GRID.items()]
-        sys.argv += ["--multirun", "hydra/launcher=joblib", f"hydra.launcher.n_jobs={SLOTS}", f"hydra.sweep.dir={folder}", *grid]
+        sys.argv += [
+            "--multirun",
+            "hydra/launcher=joblib",
+            f"hydra.launcher.n_jobs={SLOTS}",
+            f"hydra.sweep.dir={folder}",
+            *grid,
+        ]
         main()

@@ -13,7 +13,10 @@ def main() -> None:
         for trial in TRIALS[int(sys.argv[1]) :: SLOTS]:
             train(**trial)
         return
-    slots = [subprocess.Popen([sys.executable, "-m", "benchmarks.peers.ideal", str(slot)]) for slot in range(SLOTS)]
+    slots = [
+        subprocess.Popen([sys.executable, "-m", "benchmarks.peers.ideal", str(slot)])
+        for slot in range(SLOTS)
+    ]
     if any([slot.wait() for slot in slots]):  # noqa: C419  all are waited for
         sys.exit(1)
 

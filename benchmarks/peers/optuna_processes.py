@@ -20,7 +20,10 @@ def optimise(journal: str) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = optuna.storages.JournalStorage(JournalFileBackend(journal))
     study = optuna.create_study(
-        study_name="denoise", storage=storage, load_if_exists=True, sampler=optuna.samplers.GridSampler(GRID, seed=0)
+        study_name="denoise",
+        storage=storage,
+        load_if_exists=True,
+        sampler=optuna.samplers.GridSampler(GRID, seed=0),
     )
     ended = optuna.study.MaxTrialsCallback(len(TRIALS))
     study.optimize(objective, n_trials=len(TRIALS) // SLOTS, callbacks=[ended])
@@ -31,7 +34,12 @@ def main() -> None:
         optimise(sys.argv[1])
         return
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "benchmarks.peers.optuna_processes", f"{folder}/journal.log"]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.peers.optuna_processes",
+            f"{folder}/journal.log",
+        ]
         processes = [subprocess.Popen(command) for _ in range(SLOTS)]
         if any([process.wait() for process in processes]):  # noqa: C419  all are waited for
             sys.exit(1)

@@ -18,12 +18,24 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 from torchvision import transforms
 
-from benchmarks.peers.trials import BATCH, DATA, EPOCHS, GRID, TRAIN_IMAGES, VAL_IMAGES, denoiser, noisy, trained
+from benchmarks.peers.trials import (
+    BATCH,
+    DATA,
+    EPOCHS,
+    GRID,
+    TRAIN_IMAGES,
+    VAL_IMAGES,
+    denoiser,
+    noisy,
+    trained,
+)
 
 
 def load_data(data_dir: str) -> tuple[Any, Any]:
     transform = transforms.Compose([transforms.ToTensor()])
-    return torchvision.datasets.MNIST(data_dir, transform=transform), torchvision.datasets.MNIST(data_dir, train=False, transform=transform)
+    return torchvision.datasets.MNIST(data_dir, transform=transform), torchvision.datasets.MNIST(
+        data_dir, train=False, transform=transform
+    )
 
 
 def train_denoiser(config: dict[str, Any], data_dir: str) -> None:
@@ -32,8 +44,12 @@ def train_denoiser(config: dict[str, Any], data_dir: str) -> None:
     criterion = nn.BCELoss()
     optimizer = torch.optim.Adam(net.parameters(), lr=config["lr"])
     trainset, testset = load_data(data_dir)
-    trainloader = DataLoader(Subset(trainset, range(TRAIN_IMAGES)), batch_size=BATCH, shuffle=True, num_workers=2)
-    valloader = DataLoader(Subset(testset, range(VAL_IMAGES)), batch_size=BATCH, shuffle=True, num_workers=2)
+    trainloader = DataLoader(
+        Subset(trainset, range(TRAIN_IMAGES)), batch_size=BATCH, shuffle=True, num_workers=2
+    )
+    valloader = DataLoader(
+        Subset(testset, range(VAL_IMAGES)), batch_size=BATCH, shuffle=True, num_workers=2
+    )
     for epoch in range(EPOCHS):
         started = time.perf_counter()
         for images, _ in trainloader:
@@ -50,13 +66,18 @@ def train_denoiser(config: dict[str, Any], data_dir: str) -> None:
         with tempfile.TemporaryDirectory() as checkpoint_dir:
             state = {"epoch": epoch, "net": net.state_dict(), "optimizer": optimizer.state_dict()}
             (Path(checkpoint_dir) / "data.pkl").write_bytes(pickle.dumps(state))
-            tune.report({"loss": val_loss / val_steps}, checkpoint=tune.Checkpoint.from_directory(checkpoint_dir))
+            tune.report(
+                {"loss": val_loss / val_steps},
+                checkpoint=tune.Checkpoint.from_directory(checkpoint_dir),
+            )
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         tuner = tune.Tuner(
-            tune.with_resources(tune.with_parameters(train_denoiser, data_dir=DATA), resources={"cpu": 1, "gpu": 0}),
+            tune.with_resources(
+                tune.with_parameters(train_denoiser, data_dir=DATA), resources={"cpu": 1, "gpu": 0}
+            ),
             tune_config=tune.TuneConfig(metric="loss", mode="min"),
             run_config=tune.RunConfig(storage_path=folder),
             param_space={name: tune.grid_search(values) for name, values in GRID.items()},

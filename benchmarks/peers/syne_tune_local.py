@@ -21,7 +21,11 @@ def main() -> None:
     from syne_tune.config_space import choice
     from syne_tune.optimizer.baselines import RandomSearch
 
-    scheduler = RandomSearch({name: choice(values) for name, values in GRID.items()}, metrics=["val_loss"], points_to_evaluate=TRIALS)
+    scheduler = RandomSearch(
+        {name: choice(values) for name, values in GRID.items()},
+        metrics=["val_loss"],
+        points_to_evaluate=TRIALS,
+    )
     tuner = Tuner(
         trial_backend=LocalBackend(entry_point=str(Path(__file__))),
         scheduler=scheduler,

@@ -17,7 +17,11 @@ from torch import Tensor, nn
 
 SLOTS, EPOCHS, BATCH = 2, 2, 128
 TRAIN_IMAGES, VAL_IMAGES = 6_000, 1_000
-GRID: dict[str, list[Any]] = {"lr": [3e-4, 1e-3, 3e-3, 1e-2], "noise": [0.3, 0.5, 0.7], "seed": [0, 1]}
+GRID: dict[str, list[Any]] = {
+    "lr": [3e-4, 1e-3, 3e-3, 1e-2],
+    "noise": [0.3, 0.5, 0.7],
+    "seed": [0, 1],
+}
 TRIALS = [dict(zip(GRID, values, strict=True)) for values in itertools.product(*GRID.values())]
 DATA = os.environ.get("CAE_DATA", "data")
 """The folder that holds MNIST/raw."""
@@ -30,17 +34,30 @@ def denoiser() -> nn.Sequential:
         return nn.Conv2d(inputs, outputs, 3, padding=1)
 
     return nn.Sequential(
-        convolution(1, 16), nn.ReLU(), nn.MaxPool2d(2), convolution(16, 16), nn.ReLU(), nn.MaxPool2d(2),
-        convolution(16, 16), nn.ReLU(), nn.Upsample(scale_factor=2), convolution(16, 16), nn.ReLU(), nn.Upsample(scale_factor=2),
-        convolution(16, 1), nn.Sigmoid(),
-    )  # fmt: skip
+        convolution(1, 16),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        convolution(16, 16),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        convolution(16, 16),
+        nn.ReLU(),
+        nn.Upsample(scale_factor=2),
+        convolution(16, 16),
+        nn.ReLU(),
+        nn.Upsample(scale_factor=2),
+        convolution(16, 1),
+        nn.Sigmoid(),
+    )
 
 
 def noisy(images: Tensor, noise: float) -> Tensor:
     return (images + noise * torch.randn_like(images)).clamp(0, 1)
 
 
-def train(lr: float, noise: float, seed: int, report: Callable[[int, float], None] | None = None) -> float:
+def train(
+    lr: float, noise: float, seed: int, report: Callable[[int, float], None] | None = None
+) -> float:
     """One trial; returns the last epoch's validation loss. `report` is told each epoch's."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
@@ -54,7 +71,9 @@ def train(lr: float, noise: float, seed: int, report: Callable[[int, float], Non
     for epoch in range(1, EPOCHS + 1):
         started = time.perf_counter()
         for chosen in torch.randperm(len(images)).split(BATCH):
-            loss = F.binary_cross_entropy(network(given[chosen].contiguous(memory_format=torch.channels_last)), images[chosen])
+            loss = F.binary_cross_entropy(
+                network(given[chosen].contiguous(memory_format=torch.channels_last)), images[chosen]
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -39,18 +39,36 @@ from cae.errors import UserError, gather
 app = typer.Typer(
     help="Hyperparameter sweeps of convolutional autoencoders: a sweep file goes in, a page that answers comes out.",
     epilog="Begin with: cae-sweep run sweeps/quickstart.py. The same command again goes on where the last one ended.",
-    no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
-)  # fmt: skip
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 app.add_typer(data_app, name="data", rich_help_panel="Images")
 
 
 @app.command(rich_help_panel="Sweeps")
-def run(sweep: SweepArgument, out: Out = None, budget: Budget = "full", set_: Set = None, max_trials: MaxTrials = None, retry: Retry = "",
-        gpus: Gpus = None, gpus_per_trial: GpusPerTrial = None, cpus_per_trial: CpusPerTrial = 1, data_dir: DataDir = None,
-        epoch_timeout: EpochTimeout = None, max_failures: MaxFailures = 10, address: Address = None,
-        quiet: Annotated[bool, typer.Option("--quiet", help="No table; only the last lines.", rich_help_panel=WHERE)] = False,
-        yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a large sweep.", rich_help_panel=WHERE)] = False
-) -> None:  # fmt: skip
+def run(
+    sweep: SweepArgument,
+    out: Out = None,
+    budget: Budget = "full",
+    set_: Set = None,
+    max_trials: MaxTrials = None,
+    retry: Retry = "",
+    gpus: Gpus = None,
+    gpus_per_trial: GpusPerTrial = None,
+    cpus_per_trial: CpusPerTrial = 1,
+    data_dir: DataDir = None,
+    epoch_timeout: EpochTimeout = None,
+    max_failures: MaxFailures = 10,
+    address: Address = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="No table; only the last lines.", rich_help_panel=WHERE)
+    ] = False,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", "-y", help="Do not ask before a large sweep.", rich_help_panel=WHERE),
+    ] = False,
+) -> None:
     """Run a sweep, or go on with it: what is finished is never trained again. Ctrl-C once saves and stops."""
     with mistakes_told():
         with ended_at_once():
@@ -62,33 +80,63 @@ def run(sweep: SweepArgument, out: Out = None, budget: Budget = "full", set_: Se
         if address and address.startswith(("http://", "https://")):
             raise typer.Exit(jobs.submit(address, sweep, out, sys.argv[1:]))
         shares = (gpus, gpus_per_trial, cpus_per_trial)
-        selected = functools.partial(session.select, sweep, out, budget, set_, max_trials, data_dir, retry)
+        selected = functools.partial(
+            session.select, sweep, out, budget, set_, max_trials, data_dir, retry
+        )
         with cluster.begun(address, sweep, selected, shares) as (resources, prepared):
             ask = len(prepared.plan.remaining) > 100 and not yes and sys.stdin.isatty()
-            if ask and not typer.confirm(f"{len(prepared.plan.remaining)} trials are to be trained (see `cae-sweep plan`). Start?"):
+            if ask and not typer.confirm(
+                f"{len(prepared.plan.remaining)} trials are to be trained (see `cae-sweep plan`). Start?"
+            ):
                 raise typer.Exit(2)
             command = shlex.join(["cae-sweep", *sys.argv[1:]])
             limits = session.Limits(epoch_timeout, max_failures)
-            display = live_table.display(prepared, resources, console=Console(stderr=True), quiet=quiet)
-            reason = session.execute(prepared, resources, command=command, display=display, limits=limits)
-        from cae.report.page import build as page  # only now: pandas and plotly would be in the way of the first trial
+            display = live_table.display(
+                prepared, resources, console=Console(stderr=True), quiet=quiet
+            )
+            reason = session.execute(
+                prepared, resources, command=command, display=display, limits=limits
+            )
+        from cae.report.page import (
+            build as page,
+        )  # only now: pandas and plotly would be in the way of the first trial
 
         built = page.build_all([prepared.run])
         now = session.outcome(prepared, resources)
-    print(", ".join(f"{count} {state}" for state, count in now.counts.items()) + ("" if reason == "complete" else f" ({reason})"))
+    print(
+        ", ".join(f"{count} {state}" for state, count in now.counts.items())
+        + ("" if reason == "complete" else f" ({reason})")
+    )
     if now.best:
-        print(f"best: trial {now.best[0]}, epoch {now.best[1]}, {prepared.file.sweep.metric} {now.best[2]:.6g}")
+        print(
+            f"best: trial {now.best[0]}, epoch {now.best[1]}, {prepared.file.sweep.metric} {now.best[2]:.6g}"
+        )
     print(f"report: {built}")
     if reason != "complete":
-        print("the same command goes on from here; with --retry failed, trials that failed run again", file=sys.stderr)
+        print(
+            "the same command goes on from here; with --retry failed, trials that failed run again",
+            file=sys.stderr,
+        )
         raise typer.Exit(1 if reason.startswith("given up") else 130)
     raise typer.Exit(1 if now.counts.get("failed") or now.counts.get("oom") else 0)
 
 
 @app.command(rich_help_panel="Sweeps")
-def plan(sweep: SweepArgument, out: Out = None, budget: Budget = "full", set_: Set = None, max_trials: MaxTrials = None, retry: Retry = "",
-         gpus: Gpus = None, gpus_per_trial: GpusPerTrial = None, cpus_per_trial: CpusPerTrial = 1, data_dir: DataDir = None,
-         csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the list to a file.")] = None) -> None:  # fmt: skip
+def plan(
+    sweep: SweepArgument,
+    out: Out = None,
+    budget: Budget = "full",
+    set_: Set = None,
+    max_trials: MaxTrials = None,
+    retry: Retry = "",
+    gpus: Gpus = None,
+    gpus_per_trial: GpusPerTrial = None,
+    cpus_per_trial: CpusPerTrial = 1,
+    data_dir: DataDir = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the list to a file.")
+    ] = None,
+) -> None:
     """List the trials of a sweep: parameters, what is done already, rungs, time and disk. Trains nothing, writes no run."""
     with mistakes_told():
         from cae.cli import tables
@@ -97,13 +145,18 @@ def plan(sweep: SweepArgument, out: Out = None, budget: Budget = "full", set_: S
 
         resources, prepared = gather(
             lambda: local_resources(gpus, gpus_per_trial, cpus_per_trial),
-            lambda: session.prepare(session.select(sweep, out, budget, set_, max_trials, data_dir, retry)),
+            lambda: session.prepare(
+                session.select(sweep, out, budget, set_, max_trials, data_dir, retry)
+            ),
         )
         tables.show_plan(prepared, resources, csv)
 
 
 @app.command(rich_help_panel=RESULTS)
-def status(run: RunArgument = None, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+def status(
+    run: RunArgument = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
     """How a run stands: trials by state, the best so far, time left. Exit code 1 when trials have failed."""
     with mistakes_told():
         from cae.cli import tables
@@ -114,12 +167,22 @@ def status(run: RunArgument = None, as_json: Annotated[bool, typer.Option("--jso
 
 
 @app.command(rich_help_panel=RESULTS)
-def best(run: RunArgument = None, metric: Annotated[str, typer.Option(help="What counts. Default: the sweep's own.")] = "",
-         mode: Annotated[str | None, typer.Option(metavar="min|max", help="Default: what suits the metric.")] = None,
-         top: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
-         out: Annotated[Path | None, typer.Option("-o", metavar="DIR", help="Export weights, configuration and metrics.")] = None,
-         quiet: Annotated[bool, typer.Option("--quiet", help="Print only the path of each model (or checkpoint).")] = False,
-         data_dir: DataDir = None) -> None:  # fmt: skip
+def best(
+    run: RunArgument = None,
+    metric: Annotated[str, typer.Option(help="What counts. Default: the sweep's own.")] = "",
+    mode: Annotated[
+        str | None, typer.Option(metavar="min|max", help="Default: what suits the metric.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", metavar="DIR", help="Export weights, configuration and metrics."),
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print only the path of each model (or checkpoint).")
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
     """Show the best trials; with -o, export their weights, re-evaluated before they are written."""
     with mistakes_told():
         from cae.cli import tables
@@ -130,11 +193,21 @@ def best(run: RunArgument = None, metric: Annotated[str, typer.Option(help="What
 
 
 @app.command(rich_help_panel=RESULTS)
-def report(runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="One or several.")] = None,
-           out: Annotated[Path | None, typer.Option("-o", metavar="DIR", help="For several. Default: runs/joined.")] = None,
-           text: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Only this: published beside ours.")] = None,
-           follow: Annotated[bool, typer.Option("--watch", help="Serve the page to this machine, and follow the run.")] = False
-) -> None:  # fmt: skip
+def report(
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="One or several.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", metavar="DIR", help="For several. Default: runs/joined.")
+    ] = None,
+    text: Annotated[
+        Path | None,
+        typer.Option("--markdown", metavar="FILE", help="Only this: published beside ours."),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--watch", help="Serve the page to this machine, and follow the run.")
+    ] = False,
+) -> None:
     """Build trials.csv, epochs.csv and report.html from the journal; also while the sweep runs."""
     with mistakes_told():
         from cae.report.exporters import markdown
@@ -149,10 +222,15 @@ def report(runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", 
 
 
 @app.command(rich_help_panel=RESULTS)
-def export(run: RunArgument = None,
-           to: Annotated[Literal["tensorboard", "mlflow"], typer.Option(help="Whose files.")] = "tensorboard",
-           out: Annotated[Path | None, typer.Option("-o", metavar="DIR", help="Default: a folder in the run's.")] = None
-) -> None:  # fmt: skip
+def export(
+    run: RunArgument = None,
+    to: Annotated[
+        Literal["tensorboard", "mlflow"], typer.Option(help="Whose files.")
+    ] = "tensorboard",
+    out: Annotated[
+        Path | None, typer.Option("-o", metavar="DIR", help="Default: a folder in the run's.")
+    ] = None,
+) -> None:
     """Write a run as TensorBoard's event files or MLflow's tracking folder, for `tensorboard` and `mlflow ui`."""
     with mistakes_told():
         from cae.report.exporters import experiment_trackers as exports
@@ -197,12 +275,21 @@ def kill(run: OneRun, trial: Annotated[int, typer.Argument(metavar="TRIAL")]) ->
 
 
 @app.command(rich_help_panel=IMAGES)
-def reconstruct(model: Annotated[Path, typer.Argument(help="A folder that `best -o` wrote.")],
-                images: Annotated[list[Path], typer.Argument(help="Pictures of any size; each is fitted to the network.")],
-                out: Annotated[Path, typer.Option("-o", metavar="FILE", help="The picture to write.")] = Path("reconstructed.png"),
-                corrupt: Annotated[bool, typer.Option("--corrupt", help="First corrupt them as in training (noise, say).")] = False,
-                sweep: Annotated[Path | None, typer.Option(metavar="FILE", help="The sweep file that defines its parts.")] = None
-) -> None:  # fmt: skip
+def reconstruct(
+    model: Annotated[Path, typer.Argument(help="A folder that `best -o` wrote.")],
+    images: Annotated[
+        list[Path], typer.Argument(help="Pictures of any size; each is fitted to the network.")
+    ],
+    out: Annotated[Path, typer.Option("-o", metavar="FILE", help="The picture to write.")] = Path(
+        "reconstructed.png"
+    ),
+    corrupt: Annotated[
+        bool, typer.Option("--corrupt", help="First corrupt them as in training (noise, say).")
+    ] = False,
+    sweep: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The sweep file that defines its parts.")
+    ] = None,
+) -> None:
     """Put your own images through an exported model; writes input beside output."""
     with mistakes_told():
         from cae.sweep import reconstruct as pictures

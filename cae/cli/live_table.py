@@ -26,10 +26,19 @@ RUNNING_SHOWN, ENDED_SHOWN = 12, 8
 LINE_SECONDS = 30
 """Without a terminal, a line at least so often."""
 MANY, SHARE = 500, 50
-MARKS = {"finished": "green", "stopped": "yellow", "diverged": "magenta", "failed": "red", "oom": "red", "killed": "red"}
+MARKS = {
+    "finished": "green",
+    "stopped": "yellow",
+    "diverged": "magenta",
+    "failed": "red",
+    "oom": "red",
+    "killed": "red",
+}
 
 
-def display(prepared: Prepared, resources: Resources, *, console: Console, quiet: bool = False) -> Display:
+def display(
+    prepared: Prepared, resources: Resources, *, console: Console, quiet: bool = False
+) -> Display:
     """Opens the live table of a prepared sweep."""
     sweep = prepared.file.sweep
     return functools.partial(
@@ -47,9 +56,23 @@ class LiveTable:
     """Shows a run's events as they come. Use it as a context; call it with each event, once it is in the records."""
 
     def __init__(
-        self, title: str, records: dict[int, Record], *, metric: str, mode: str, slots: int, console: Console, quiet: bool
+        self,
+        title: str,
+        records: dict[int, Record],
+        *,
+        metric: str,
+        mode: str,
+        slots: int,
+        console: Console,
+        quiet: bool,
     ) -> None:
-        self.title, self.records, self.metric, self.mode, self.slots = title, records, metric, mode, slots
+        self.title, self.records, self.metric, self.mode, self.slots = (
+            title,
+            records,
+            metric,
+            mode,
+            slots,
+        )
         self.console, self.quiet = console, quiet
         self.ended: deque[str] = deque(maxlen=ENDED_SHOWN)
         self.started = self.told = time.monotonic()
@@ -59,11 +82,21 @@ class LiveTable:
 
     def __enter__(self) -> Self:
         if not self.quiet and self.console.is_terminal:
-            self.live = Live(console=self.console, refresh_per_second=4, get_renderable=self._render, transient=True)
+            self.live = Live(
+                console=self.console,
+                refresh_per_second=4,
+                get_renderable=self._render,
+                transient=True,
+            )
             self.live.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self.live:
             self.live.__exit__(kind, error, trace)
             self.live = None
@@ -76,7 +109,9 @@ class LiveTable:
             line = self._ended(event)
             self.ended.append(line)
             if not self.live:
-                self.console.print(Text.from_markup(f"{line}  [dim]{self._summary()}[/dim]"), soft_wrap=True)
+                self.console.print(
+                    Text.from_markup(f"{line}  [dim]{self._summary()}[/dim]"), soft_wrap=True
+                )
         elif not self.live and time.monotonic() - self.told > LINE_SECONDS:
             self.told = time.monotonic()
             self.console.print(self._summary(), soft_wrap=True, highlight=False)
@@ -85,14 +120,23 @@ class LiveTable:
         """How all stands. Of MANY trials it is found anew only as often as takes 1/SHARE of the time, and not for each event."""
         started = time.monotonic()
         if not self.now or len(self.records) < MANY or started > self.look_again:
-            self.now = progress([record for record in self.records.values() if record.asked], self.metric, self.mode, self.slots)
+            self.now = progress(
+                [record for record in self.records.values() if record.asked],
+                self.metric,
+                self.mode,
+                self.slots,
+            )
             ended = time.monotonic()
             self.look_again = ended + SHARE * (ended - started)
         return self.now
 
     def _summary(self) -> str:
         now = self._progress()
-        best = f"; best {self.metric} {shown(now.best[2])} (trial {now.best[0]}, epoch {now.best[1]})" if now.best else ""
+        best = (
+            f"; best {self.metric} {shown(now.best[2])} (trial {now.best[0]}, epoch {now.best[1]})"
+            if now.best
+            else ""
+        )
         left = f"; about {duration(now.seconds_left)} left" if now.seconds_left else ""
         return f"{now.ended} of {now.asked} trials ended{best}{left}"
 
@@ -110,13 +154,28 @@ class LiveTable:
         counts = "  ".join(f"{count} {state}" for state, count in now.counts.items())
         bar = ProgressBar(max(now.asked, 1), now.ended, width=24)
         head.add_row(Text(self.title, style="bold"), bar, f"{now.ended}/{now.asked}", counts)
-        left = f"about {duration(now.seconds_left)} left" if now.seconds_left else "time left: after the first epoch"
-        best = f"best {self.metric} {shown(now.best[2])} (trial {now.best[0]}, epoch {now.best[1]})" if now.best else "no epoch yet"
+        left = (
+            f"about {duration(now.seconds_left)} left"
+            if now.seconds_left
+            else "time left: after the first epoch"
+        )
+        best = (
+            f"best {self.metric} {shown(now.best[2])} (trial {now.best[0]}, epoch {now.best[1]})"
+            if now.best
+            else "no epoch yet"
+        )
         spent = duration(time.monotonic() - self.started)
-        head.add_row(Text(best, style="bold green" if now.best else ""), "", "", f"{spent} so far, {left}")
+        head.add_row(
+            Text(best, style="bold green" if now.best else ""), "", "", f"{spent} so far, {left}"
+        )
         table = Table(box=None, header_style="dim", padding=(0, 2))
         for column in ("trial", "epoch", self.metric, "best", "images/s", "configuration"):
-            table.add_column(column, justify="left" if column == "configuration" else "right", no_wrap=True, overflow="ellipsis")
+            table.add_column(
+                column,
+                justify="left" if column == "configuration" else "right",
+                no_wrap=True,
+                overflow="ellipsis",
+            )
         running = [record for record in self.records.values() if record.state == "running"]
         for record in running[:RUNNING_SHOWN]:
             last = record.epochs[max(record.epochs)] if record.epochs else {}

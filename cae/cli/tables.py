@@ -39,16 +39,23 @@ def show_plan(prepared: Prepared, resources: Resources, file: Path | None) -> No
     merged = len(axes) > MOST_COLUMNS
     batch_norm = any("total_parameters" in planned.sizes for planned in plan.trials)
     table = Table(box=None, header_style="bold", padding=(0, 2))
-    names = ["settings"] if merged else [axis.split(".", 1)[-1].replace("_", "_\n") for axis in axes]
+    names = (
+        ["settings"] if merged else [axis.split(".", 1)[-1].replace("_", "_\n") for axis in axes]
+    )
     counted = ["parameters", *(["with running\nstatistics"] if batch_norm else [])]
     for column in ("trial", "state", *names, *counted, "code", "MFLOP", "epochs", "s/epoch"):
         table.add_column(escape(column), justify="left" if column == "settings" else "right")
     rows = []
     for planned, seconds in zip(plan.trials, costs.seconds_per_epoch, strict=True):
-        state = (planned.record.state if planned.record else "new") + (" (needed)" if planned.needed else "")
+        state = (planned.record.state if planned.record else "new") + (
+            " (needed)" if planned.needed else ""
+        )
         point = [shown(planned.axes.get(axis, "")) for axis in axes]
         if merged:
-            settings = (f"{axis.split('.', 1)[-1]} {shown(value) or 'none'}" for axis, value in planned.axes.items())
+            settings = (
+                f"{axis.split('.', 1)[-1]} {shown(value) or 'none'}"
+                for axis, value in planned.axes.items()
+            )
             point = [", ".join(settings) or "the base itself"]
         sizes = planned.sizes
         total = [f"{sizes.get('total_parameters', sizes['parameters']):,}"] if batch_norm else []
@@ -60,33 +67,59 @@ def show_plan(prepared: Prepared, resources: Resources, file: Path | None) -> No
             str(planned.trial.epochs),
         ]
         table.add_row(str(planned.number), state, *map(escape, point), *cells, f"{seconds:.2g}")
-        row = {"trial": planned.number, "hash": planned.hash, "state": state, "seconds_per_epoch": round(seconds, 3)}
+        row = {
+            "trial": planned.number,
+            "hash": planned.hash,
+            "state": state,
+            "seconds_per_epoch": round(seconds, 3),
+        }
         rows.append(row | planned.trial.flat() | planned.axes | sizes)
     console.print(table)
     done = len(plan.trials) - len(plan.remaining)
-    sample = f" of {plan.space_size:,} points of the space" if plan.space_size != len(plan.trials) else ""
-    counts = f"{len(plan.trials)} trials{sample}, {done} done, {plan.duplicates} duplicates left out"
+    sample = (
+        f" of {plan.space_size:,} points of the space"
+        if plan.space_size != len(plan.trials)
+        else ""
+    )
+    counts = (
+        f"{len(plan.trials)} trials{sample}, {done} done, {plan.duplicates} duplicates left out"
+    )
     console.print(f"\n[bold]{escape(prepared.file.title)}[/]: {counts}")
     if plan.overrides:
-        told = ", ".join(f"{key} {shown(change['here'])} (full: {shown(change['full'])})" for key, change in plan.overrides.items())
+        told = ", ".join(
+            f"{key} {shown(change['here'])} (full: {shown(change['full'])})"
+            for key, change in plan.overrides.items()
+        )
         console.print(f"budget {prepared.selection.budget}: {escape(told)}", highlight=False)
     if plan.sweep.scheduler and plan.rungs:
         share = f"about 1 in {plan.sweep.scheduler.reduction_factor:g} goes on"
-        console.print(f"early stopping: judged at epochs {', '.join(map(str, plan.rungs))}; {share}")
+        console.print(
+            f"early stopping: judged at epochs {', '.join(map(str, plan.rungs))}; {share}"
+        )
     console.print(
         f"time: about {duration(costs.seconds)} on {resources.slots} at a time"
-        + (f" ({duration(costs.seconds_without_stopping)} without early stopping)" if plan.rungs else "")
+        + (
+            f" ({duration(costs.seconds_without_stopping)} without early stopping)"
+            if plan.rungs
+            else ""
+        )
         + f", from {costs.probed} networks timed here for a moment; expect a factor of two either way"
     )
     needed = disk(plan, resources.slots)
     free = shutil.disk_usage(_existing(prepared.run.path)).free
-    console.print(f"disk: up to {needed / 1e6:,.0f} MB in {escape(str(prepared.run))} ({free / 1e9:,.0f} GB free)", highlight=False)
+    console.print(
+        f"disk: up to {needed / 1e6:,.0f} MB in {escape(str(prepared.run))} ({free / 1e9:,.0f} GB free)",
+        highlight=False,
+    )
     if file:
         columns = list(dict.fromkeys(key for row in rows for key in row))
         text = io.StringIO()
         writer = csv.DictWriter(text, columns)
         writer.writeheader()
-        writer.writerows({key: shown(value) if isinstance(value, list) else value for key, value in row.items()} for row in rows)
+        writer.writerows(
+            {key: shown(value) if isinstance(value, list) else value for key, value in row.items()}
+            for row in rows
+        )
         write_whole(file, text.getvalue())
         console.print(f"written: {escape(str(file))}")
 
@@ -99,28 +132,61 @@ def status(run: RunDir) -> dict[str, Any]:
     """How a run stands, as plain values."""
     sweep = run.read_sweep()
     records = run.records()
-    now = progress([record for record in records.values() if record.asked], sweep["metric"], sweep["mode"], sweep.get("slots", 1))
+    now = progress(
+        [record for record in records.values() if record.asked],
+        sweep["metric"],
+        sweep["mode"],
+        sweep.get("slots", 1),
+    )
     best = dict(zip(("trial", "epoch", "value"), now.best, strict=True)) if now.best else None
-    failures = {record.number: record.end.get("reason", "") for record in records.values() if record.state in ("failed", "oom")}
+    failures = {
+        record.number: record.end.get("reason", "")
+        for record in records.values()
+        if record.state in ("failed", "oom")
+    }
     return {
-        "run": str(run), "title": sweep["title"], "running": run.in_use(), "trials": now.asked, "ended": now.ended,
-        "states": now.counts, "metric": sweep["metric"], "best": best, "seconds_left": now.seconds_left, "failures": failures,
-    }  # fmt: skip
+        "run": str(run),
+        "title": sweep["title"],
+        "running": run.in_use(),
+        "trials": now.asked,
+        "ended": now.ended,
+        "states": now.counts,
+        "metric": sweep["metric"],
+        "best": best,
+        "seconds_left": now.seconds_left,
+        "failures": failures,
+    }
 
 
 def status_text(stands: dict[str, Any]) -> str:
-    lines = [f"{stands['title']} ({stands['run']}), {'running' if stands['running'] else 'not running'}"]
+    lines = [
+        f"{stands['title']} ({stands['run']}), {'running' if stands['running'] else 'not running'}"
+    ]
     counts = ", ".join(f"{count} {state}" for state, count in stands["states"].items())
     lines.append(f"{stands['ended']} of {stands['trials']} trials ended: {counts}")
     if best := stands["best"]:
-        lines.append(f"best {stands['metric']}: {shown(best['value'])} (trial {best['trial']}, epoch {best['epoch']})")
+        lines.append(
+            f"best {stands['metric']}: {shown(best['value'])} (trial {best['trial']}, epoch {best['epoch']})"
+        )
     if stands["seconds_left"]:
-        lines.append(f"about {duration(stands['seconds_left'])} left" + ("" if stands["running"] else ", once it runs again"))
+        lines.append(
+            f"about {duration(stands['seconds_left'])} left"
+            + ("" if stands["running"] else ", once it runs again")
+        )
     lines += [f"trial {number} failed: {reason}" for number, reason in stands["failures"].items()]
     return "\n".join(lines)
 
 
-def show_best(run: RunDir, metric: str, mode: str | None, top: int, out: Path | None, data_dir: Path | None, *, quiet: bool) -> None:
+def show_best(
+    run: RunDir,
+    metric: str,
+    mode: str | None,
+    top: int,
+    out: Path | None,
+    data_dir: Path | None,
+    *,
+    quiet: bool,
+) -> None:
     """Prints the best trials, and exports them where `out` is given (each into a folder of its own where they are several)."""
     sweep = run.read_sweep()
     metric = metric or sweep["metric"]
@@ -137,7 +203,9 @@ def show_best(run: RunDir, metric: str, mode: str | None, top: int, out: Path | 
         if quiet:
             print(place)
             continue
-        print(f"trial {number}: {metric} {one.value:.6g} at epoch {one.epoch} ({one.record.state}); {axes_shown(one.record.axes)}")
+        print(
+            f"trial {number}: {metric} {one.value:.6g} at epoch {one.epoch} ({one.record.state}); {axes_shown(one.record.axes)}"
+        )
         known = one.record.epochs[one.epoch] | one.record.end.get("metrics", {})
         print("  " + "  ".join(f"{name} {shown(value)}" for name, value in known.items()))
         if out:
@@ -152,16 +220,24 @@ def show_best(run: RunDir, metric: str, mode: str | None, top: int, out: Path | 
 def show_all(runs_root: Path, sweeps_root: Path) -> None:
     """Prints the runs, newest last, and the sweep files with the first line of what they say."""
     console = Console()
-    table = Table("run", "sweep", "trials", "states", "best", box=None, header_style="bold", padding=(0, 2))
+    table = Table(
+        "run", "sweep", "trials", "states", "best", box=None, header_style="bold", padding=(0, 2)
+    )
     for run in find_runs(runs_root):
         try:
             stands = status(run)
         except RunError as error:
             table.add_row(escape(run.name), escape(str(error)))
             continue
-        best = f"{stands['metric']} {shown(stands['best']['value'])} (trial {stands['best']['trial']})" if stands["best"] else ""
+        best = (
+            f"{stands['metric']} {shown(stands['best']['value'])} (trial {stands['best']['trial']})"
+            if stands["best"]
+            else ""
+        )
         states = ", ".join(f"{count} {state}" for state, count in stands["states"].items())
-        table.add_row(escape(run.name), escape(stands["title"]), str(stands["trials"]), states, best)
+        table.add_row(
+            escape(run.name), escape(stands["title"]), str(stands["trials"]), states, best
+        )
     console.print(table if table.row_count else f"no runs under {runs_root}/ yet")
     table = Table("sweep", "what it asks", box=None, header_style="bold", padding=(0, 2))
     for path in sorted(sweeps_root.glob("*.py")):
@@ -180,11 +256,15 @@ def show_data(data_dir: Path | None) -> None:
 
     folders = data_folders(data_dir)
     console = Console()
-    table = Table("data set", "images", "shape", "where", box=None, header_style="bold", padding=(0, 2))
+    table = Table(
+        "data set", "images", "shape", "where", box=None, header_style="bold", padding=(0, 2)
+    )
     for one in available(folders):
         images = f"{one.images:,}" if one.images else ""
         where = str(one.folder) if one.folder else one.how
-        table.add_row(escape(one.name), images, "x".join(map(str, one.image_shape or ())), escape(where))
+        table.add_row(
+            escape(one.name), images, "x".join(map(str, one.image_shape or ())), escape(where)
+        )
     console.print(table)
     console.print(f"looked in {', '.join(map(str, folders))}", highlight=False, soft_wrap=True)
 
@@ -193,7 +273,9 @@ def trial_log(run: RunDir, number: int) -> str:
     """A trial's log, why it ended, and its traceback."""
     records = run.records()
     if number not in records:
-        raise RunError(f"trial {number} is not in {run}: it has {min(records, default=0)} to {max(records, default=0)}")
+        raise RunError(
+            f"trial {number} is not in {run}: it has {min(records, default=0)} to {max(records, default=0)}"
+        )
     run.fetch("log.txt", number=number)
     record, log = records[number], run.trial(number) / "log.txt"
     parts = [log.read_text().rstrip() if log.exists() else "nothing was printed"]

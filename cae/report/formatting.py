@@ -53,7 +53,9 @@ def listed(items: Iterable[str], most: int = 6) -> str:
     words = list(items)
     if len(words) > most:
         words = [*words[: most - 1], f"{len(words) - most + 1} more"]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+    return (
+        words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+    )
 
 
 def rows(frame: pd.DataFrame) -> list[Any]:
@@ -74,7 +76,11 @@ def duration(seconds: float) -> str:
     total = round(seconds)
     if total < 60:
         return f"{total} s" if seconds >= 10 or total == seconds else f"{seconds:.1f} s"
-    for size, unit, below, part in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+    for size, unit, below, part in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
         if total >= size:
             rest = (total % size) // below
             return f"{total // size} {unit}" + (f" {rest} {part}" if rest else "")

@@ -10,7 +10,18 @@ FINAL_STATES = ("finished", "stopped", "diverged", "failed", "oom", "killed")
 """States that `run` leaves alone unless asked to retry them."""
 
 
-PUBLISHED = ("report", "where", "quantity", "value", "unit", "definition", "provenance", "metric", "trials", "comment")
+PUBLISHED = (
+    "report",
+    "where",
+    "quantity",
+    "value",
+    "unit",
+    "definition",
+    "provenance",
+    "metric",
+    "trials",
+    "comment",
+)
 """Columns of a file of published numbers; `quantity` and `value` have to be there. README and cae/report say what each means."""
 
 
@@ -26,7 +37,9 @@ def _count(value: Any) -> bool:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, REAL) and not isinstance(value, bool) and abs(value) < 2**53  # NaN and infinity are none
+    return (
+        isinstance(value, REAL) and not isinstance(value, bool) and abs(value) < 2**53
+    )  # NaN and infinity are none
 
 
 def _table(value: Any) -> bool:
@@ -41,18 +54,32 @@ SHAPES: dict[str, Callable[[Any], bool]] = {
     "audit": lambda value: isinstance(value, bool),
     "needed": lambda value: isinstance(value, bool),
     "needs": lambda value: isinstance(value, dict) and all(map(_count, value.values())),
-    "config": lambda value: isinstance(value, dict) and _count(value.get("epochs")) and value["epochs"] > 0,
-    "sizes": lambda value: isinstance(value, dict) and all(_number(size) or isinstance(size, list) for size in value.values()),
+    "config": lambda value: (
+        isinstance(value, dict) and _count(value.get("epochs")) and value["epochs"] > 0
+    ),
+    "sizes": lambda value: (
+        isinstance(value, dict)
+        and all(_number(size) or isinstance(size, list) for size in value.values())
+    ),
     "tables": lambda value: isinstance(value, dict) and all(map(_table, value.values())),
     **dict.fromkeys(("axes", "metrics"), lambda value: isinstance(value, dict)),
-    **dict.fromkeys(("hash", "reason", "error", "host", "device", "gpu_ids"), lambda value: isinstance(value, str)),
-}  # fmt: skip
+    **dict.fromkeys(
+        ("hash", "reason", "error", "host", "device", "gpu_ids"),
+        lambda value: isinstance(value, str),
+    ),
+}
 """What the fields of events look like, where they are there."""
 FIELDS = {
-    "session": ("asked",), "trial": ("trial", "hash", "config", "axes", "sizes"), "start": ("trial", "epoch"),
-    "epoch": ("trial", "epoch", "metrics"), "end": ("trial", "state", "reason"), "retry": ("trial", "epoch"),
-    "spared": ("trial", "reason", "rung"), "alone": ("trial",), "close": (),
-}  # fmt: skip
+    "session": ("asked",),
+    "trial": ("trial", "hash", "config", "axes", "sizes"),
+    "start": ("trial", "epoch"),
+    "epoch": ("trial", "epoch", "metrics"),
+    "end": ("trial", "state", "reason"),
+    "retry": ("trial", "epoch"),
+    "spared": ("trial", "reason", "rung"),
+    "alone": ("trial",),
+    "close": (),
+}
 """What an event of each kind has to have; `time` too."""
 PLAIN_EPOCH = {"event", "time", *FIELDS["epoch"]}
 
@@ -82,38 +109,75 @@ CLAIMS = {
     **dict.fromkeys(("RisesWith", "FallsWith", "MoreImportantThan"), ("metric", "axis")),
     **dict.fromkeys(("BetterThan", "NoDifference"), ("metric", "this", "that")),
     **dict.fromkeys(("SmallestRows", "LargestRows"), ("table", "column", "rows")),
-    "CorrelatesWith": ("metric", "other", "sign"), "Compares": ("left", "op", "right"), "Threshold": ("metric", "op", "bound"),
-}  # fmt: skip
+    "CorrelatesWith": ("metric", "other", "sign"),
+    "Compares": ("left", "op", "right"),
+    "Threshold": ("metric", "op", "bound"),
+}
 """What a claim of each kind has to have."""
 CLAIM: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("metric", "axis", "other", "left", "right", "table", "column", "sign", "op"), lambda value: isinstance(value, str)),
-    **dict.fromkeys(("this", "that", "where"), lambda value: value is None or isinstance(value, dict)),
-    **dict.fromkeys(("rows", "others"), lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value)),
+    **dict.fromkeys(
+        ("metric", "axis", "other", "left", "right", "table", "column", "sign", "op"),
+        lambda value: isinstance(value, str),
+    ),
+    **dict.fromkeys(
+        ("this", "that", "where"), lambda value: value is None or isinstance(value, dict)
+    ),
+    **dict.fromkeys(
+        ("rows", "others"),
+        lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+    ),
     **dict.fromkeys(("bound", "margin"), _number),
     "at_epoch": lambda value: value is None or _count(value),
     "mode": lambda value: value in (None, "min", "max"),
-    "epochs": lambda value: value is None or (isinstance(value, list) and len(value) == 2 and all(map(_count, value))),
+    "epochs": lambda value: (
+        value is None or (isinstance(value, list) and len(value) == 2 and all(map(_count, value)))
+    ),
 }
 
 
 def _claim(value: Any) -> bool:
     """A kind that is not known here is one of another version, and is said to be so."""
     needed = CLAIMS.get(value.get("kind"), ()) if isinstance(value.get("kind"), str) else ()
-    return all(name in value for name in needed) and all(CLAIM[name](value[name]) for name in value if name in CLAIM)
+    return all(name in value for name in needed) and all(
+        CLAIM[name](value[name]) for name in value if name in CLAIM
+    )
 
 
 SWEEP: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(
-        ("name", "sweep", "title", "description", "file", "path", "source", "metric", "budget", "git_commit", "device", "command", "host"),
+        (
+            "name",
+            "sweep",
+            "title",
+            "description",
+            "file",
+            "path",
+            "source",
+            "metric",
+            "budget",
+            "git_commit",
+            "device",
+            "command",
+            "host",
+        ),
         (lambda value: isinstance(value, str), "text"),
     ),
     **dict.fromkeys(("seeds", "epochs", "slots", "trials", "space"), (_count, "a whole number")),
     "mode": (lambda value: value in ("min", "max"), "min or max"),
-    "overrides": (lambda value: isinstance(value, dict) and _rows(list(value.values())), "a dictionary of dictionaries"),
+    "overrides": (
+        lambda value: isinstance(value, dict) and _rows(list(value.values())),
+        "a dictionary of dictionaries",
+    ),
     "axes": (_axes, "a dictionary of axes"),
     "base": (lambda value: isinstance(value, dict), "a dictionary"),
-    "scheduler": (lambda value: isinstance(value, dict) and isinstance(value.get("rungs", []), list), "a dictionary"),
-    "published": (lambda value: _rows(value) and all(map(_texts, value)), "a list of dictionaries of text"),
+    "scheduler": (
+        lambda value: isinstance(value, dict) and isinstance(value.get("rungs", []), list),
+        "a dictionary",
+    ),
+    "published": (
+        lambda value: _rows(value) and all(map(_texts, value)),
+        "a list of dictionaries of text",
+    ),
     "claims": (lambda value: _rows(value) and all(map(_claim, value)), "a list of claims"),
     "versions": (_texts, "a dictionary of text"),
 }
@@ -122,11 +186,24 @@ SWEEP: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 def is_event(event: Any) -> bool:
     """Whether it is an event as a journal has them."""
-    if isinstance(event, dict) and event.get("event") == "epoch" and event.keys() == PLAIN_EPOCH:  # nearly all are: no loop for them
-        return _count(event["trial"]) and _count(event["epoch"]) and _number(event["time"]) and isinstance(event["metrics"], dict)
-    if not isinstance(event, dict) or not isinstance(kind := event.get("event"), str) or kind not in FIELDS:
+    if (
+        isinstance(event, dict) and event.get("event") == "epoch" and event.keys() == PLAIN_EPOCH
+    ):  # nearly all are: no loop for them
+        return (
+            _count(event["trial"])
+            and _count(event["epoch"])
+            and _number(event["time"])
+            and isinstance(event["metrics"], dict)
+        )
+    if (
+        not isinstance(event, dict)
+        or not isinstance(kind := event.get("event"), str)
+        or kind not in FIELDS
+    ):
         return False
-    return all(name in event for name in ("time", *FIELDS[kind])) and all(SHAPES[name](event[name]) for name in event if name in SHAPES)
+    return all(name in event for name in ("time", *FIELDS[kind])) and all(
+        SHAPES[name](event[name]) for name in event if name in SHAPES
+    )
 
 
 def finite(value: Any) -> Any:
@@ -144,4 +221,7 @@ def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     if set(map(type, metrics.values())) <= {int, float}:
         names = tuple(metrics)
         return dict(zip(_NAMES.setdefault(names, names), metrics.values(), strict=True))
-    return {name: value if isinstance(value, int | float) else NON_FINITE.get(str(value), math.nan) for name, value in metrics.items()}
+    return {
+        name: value if isinstance(value, int | float) else NON_FINITE.get(str(value), math.nan)
+        for name, value in metrics.items()
+    }

@@ -44,7 +44,18 @@ from cae.errors import UserError
 from cae.files import uncollected, write_whole
 from cae.run.events import FINAL_STATES, PUBLISHED, SWEEP, finite, is_event, numbers
 
-STATES = ("finished", "stopped", "diverged", "failed", "oom", "killed", "running", "interrupted", "pending", "withdrawn")
+STATES = (
+    "finished",
+    "stopped",
+    "diverged",
+    "failed",
+    "oom",
+    "killed",
+    "running",
+    "interrupted",
+    "pending",
+    "withdrawn",
+)
 """Every state of a trial, in the order in which they are told."""
 
 RANKED_STATES = ("finished", "stopped", "running", "interrupted", "killed")
@@ -53,14 +64,38 @@ RANKED_STATES = ("finished", "stopped", "running", "interrupted", "killed")
 PLACE = ("host", "device", "worker", "gpu_ids")
 """Where a trial runs: host, device in words, process, and the numbers that Ray gave it of that host's GPUs (where it asked for some)."""
 
-HIGHER_IS_BETTER = ("psnr", "ssim", "accuracy", "f1", "auc", "elbo", "recall", "precision", "second")
+HIGHER_IS_BETTER = (
+    "psnr",
+    "ssim",
+    "accuracy",
+    "f1",
+    "auc",
+    "elbo",
+    "recall",
+    "precision",
+    "second",
+)
 LOWER_IS_BETTER = ("loss", "error", "mse", "mae", "bce", "rmse", "l1", "l2", "kl", "fid", "seconds")
 """Words in the names of metrics (the last of the first list is `images_per_second`'s); of its own metric, a sweep tells the mode."""
 
 __all__ = [
-    "FINAL_STATES", "MEND", "PUBLISHED", "RANKED_STATES", "STATES", "Journal", "Record", "RunDir", "RunError", "apply", "direction",
-    "find_run", "find_runs", "fold", "numbers", "write_whole",
-]  # fmt: skip
+    "FINAL_STATES",
+    "MEND",
+    "PUBLISHED",
+    "RANKED_STATES",
+    "STATES",
+    "Journal",
+    "Record",
+    "RunDir",
+    "RunError",
+    "apply",
+    "direction",
+    "find_run",
+    "find_runs",
+    "fold",
+    "numbers",
+    "write_whole",
+]
 
 MEND = "what is finished is in the checkpoints; mend it, and the same command goes on"
 
@@ -127,7 +162,11 @@ class RunDir:
 
     def kill_requests(self) -> list[int]:
         """The trials whose end is asked for."""
-        return [int(path.name.removeprefix("kill-")) for path in self.control.glob("kill-*") if path.name[5:].isdecimal()]
+        return [
+            int(path.name.removeprefix("kill-"))
+            for path in self.control.glob("kill-*")
+            if path.name[5:].isdecimal()
+        ]
 
     def clear_requests(self) -> None:
         """Forgets what was asked of a process that is no more."""
@@ -154,7 +193,9 @@ class RunDir:
         says, is passed over. `epochs`: only events of these epochs, so that most lines need not be understood."""
         if not self.journal.exists():
             return
-        named = re.compile(rb'"epoch"\s*:\s*(?:%s)\b' % b"|".join(b"%d" % epoch for epoch in epochs or (0,)))
+        named = re.compile(
+            rb'"epoch"\s*:\s*(?:%s)\b' % b"|".join(b"%d" % epoch for epoch in epochs or (0,))
+        )
         decode = json.JSONDecoder().raw_decode
         with self.journal.open("rb") as lines:
             for line in lines:
@@ -219,18 +260,24 @@ class Journal:
         self._file.seek(0, os.SEEK_END)
         if self._file.tell():
             self._file.seek(-1, os.SEEK_END)
-            if self._file.read(1) != b"\n":  # torn by the process before us: close that line, so that ours stays whole
+            if (
+                self._file.read(1) != b"\n"
+            ):  # torn by the process before us: close that line, so that ours stays whole
                 self._file.write(b"\n")
 
     def append(self, event: str, **fields: Any) -> dict[str, Any]:
         line = {"event": event, "time": round(time.time(), 3), **finite(fields)}
         try:
-            self._file.write(json.dumps(line, allow_nan=False, separators=(",", ":")).encode() + b"\n")
+            self._file.write(
+                json.dumps(line, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+            )
             self._file.flush()
             if event in ("end", "close"):  # what took long to earn survives a power cut too
                 os.fsync(self._file.fileno())
         except OSError as error:
-            raise RunError(f"{self._file.name} cannot be written ({error.strerror}): {MEND}") from error
+            raise RunError(
+                f"{self._file.name} cannot be written ({error.strerror}): {MEND}"
+            ) from error
         return line
 
     def close(self) -> None:
@@ -287,15 +334,25 @@ class Record:
         if not self.asked or self.needed or self.state not in RANKED_STATES:
             return None
         if (metric, mode) not in self.found:
-            values = [(epoch, row[metric]) for epoch, row in sorted(self.epochs.items()) if math.isfinite(row.get(metric, math.nan))]
-            self.found[metric, mode] = min(values, key=lambda pair: pair[1] if mode == "min" else -pair[1], default=None)
+            values = [
+                (epoch, row[metric])
+                for epoch, row in sorted(self.epochs.items())
+                if math.isfinite(row.get(metric, math.nan))
+            ]
+            self.found[metric, mode] = min(
+                values, key=lambda pair: pair[1] if mode == "min" else -pair[1], default=None
+            )
         best: tuple[int, float] | None = self.found[metric, mode]
         return best
 
     def mean(self, metric: str) -> float | None:
         """Of a metric over all epochs in which it is finite."""
         if (metric, "mean") not in self.found:
-            values = [row[metric] for row in self.epochs.values() if math.isfinite(row.get(metric, math.nan))]
+            values = [
+                row[metric]
+                for row in self.epochs.values()
+                if math.isfinite(row.get(metric, math.nan))
+            ]
             self.found[metric, "mean"] = sum(values) / len(values) if values else None
         mean: float | None = self.found[metric, "mean"]
         return mean
@@ -327,19 +384,35 @@ def apply(records: dict[int, Record], event: dict[str, Any]) -> None:
         asked = set(event["asked"]) if kind == "session" else None
         for record in records.values():
             record.asked = record.asked if asked is None else record.number in asked
-            if record.state in ("running", "withdrawn"):  # what the process before had begun, it left
+            if record.state in (
+                "running",
+                "withdrawn",
+            ):  # what the process before had begun, it left
                 record.state = "interrupted" if record.starts else "pending"
     elif kind == "trial":
         known = records.get(event["trial"])
-        record = Record(event["trial"], event["hash"], event["config"], event["axes"], event["sizes"])
+        record = Record(
+            event["trial"], event["hash"], event["config"], event["axes"], event["sizes"]
+        )
         record.needs, record.needed = event.get("needs", {}), event.get("needed", False)
         record.audit = event.get("audit", False)
         if known and known.hash == record.hash:  # asked for by others only before, or now
-            known.needs, known.needed, known.audit, record = record.needs, record.needed, record.audit, known
+            known.needs, known.needed, known.audit, record = (
+                record.needs,
+                record.needed,
+                record.audit,
+                known,
+            )
         elif known:  # the same trial, asked to go on for more epochs
-            record.epochs, record.epoch_times, record.starts = known.epochs, known.epoch_times, known.starts
+            record.epochs, record.epoch_times, record.starts = (
+                known.epochs,
+                known.epoch_times,
+                known.starts,
+            )
             record.spared = known.spared
-            record.state, record.end = ("interrupted", {}) if known.state == "finished" else (known.state, known.end)
+            record.state, record.end = (
+                ("interrupted", {}) if known.state == "finished" else (known.state, known.end)
+            )
         records[record.number] = record
     elif kind in ("start", "end", "retry", "spared") and event["trial"] in records:
         record = records[event["trial"]]
@@ -374,13 +447,19 @@ def find_run(path: Path | None, root: Path) -> RunDir:
         if not runs:
             raise RunError(f"there is no run under {root}/ yet: begin with `cae-sweep run SWEEP`")
         return runs[-1]
-    found = next((RunDir(place) for place in (path, root / path) if RunDir(place).sweep_json.exists()), None)
+    found = next(
+        (RunDir(place) for place in (path, root / path) if RunDir(place).sweep_json.exists()), None
+    )
     if not found:
-        raise RunError(f"{path} is not a run; there are {', '.join(run.name for run in runs) or f'none under {root}/'}")
+        raise RunError(
+            f"{path} is not a run; there are {', '.join(run.name for run in runs) or f'none under {root}/'}"
+        )
     return found
 
 
 def find_runs(root: Path) -> list[RunDir]:
     """Runs under a folder, the newest last (by the last write to their journals)."""
     runs = [RunDir(path.parent) for path in root.glob("*/sweep.json")] if root.is_dir() else []
-    return sorted(runs, key=lambda run: run.journal.stat().st_mtime if run.journal.exists() else 0.0)
+    return sorted(
+        runs, key=lambda run: run.journal.stat().st_mtime if run.journal.exists() else 0.0
+    )

@@ -20,7 +20,9 @@ class Ranked:
     value: float
 
 
-def ranking(records: Iterable[Record], sweep: dict[str, Any], metric: str, mode: str | None) -> list[Ranked]:
+def ranking(
+    records: Iterable[Record], sweep: dict[str, Any], metric: str, mode: str | None
+) -> list[Ranked]:
     """The trials in their order by `metric`, the best first. Raises UserError for a metric that no trial has.
 
     The value is always the one of the epoch whose weights are kept: the best by the sweep's own metric.
@@ -31,12 +33,20 @@ def ranking(records: Iterable[Record], sweep: dict[str, Any], metric: str, mode:
     for record in records:
         if not (best := record.best(sweep["metric"], sweep["mode"])):
             continue
-        known = record.epochs[best[0]] | {name: value for name, value in record.end.get("metrics", {}).items() if isinstance(value, float)}
+        known = record.epochs[best[0]] | {
+            name: value
+            for name, value in record.end.get("metrics", {}).items()
+            if isinstance(value, float)
+        }
         names |= set(known)
         if math.isfinite(known.get(metric, math.nan)):
             ranked.append(Ranked(record, best[0], known[metric]))
     if not ranked:
-        there = f"no trial has it; there are {', '.join(sorted(names))}" if names else "no trial has finished an epoch"
+        there = (
+            f"no trial has it; there are {', '.join(sorted(names))}"
+            if names
+            else "no trial has finished an epoch"
+        )
         raise UserError(f"--metric {metric}: {there}")
     sign = 1 if mode == "min" else -1
     return sorted(ranked, key=lambda one: (sign * one.value, one.record.number))

@@ -51,12 +51,18 @@ def _seconds_left(records: list[Record], slots: int) -> float | None:
     if not times or not left:
         return None
     seconds_of = line(times)
-    ended = [len(record.epochs) / record.config["epochs"] for record in records if record.state in ("finished", "stopped")]
+    ended = [
+        len(record.epochs) / record.config["epochs"]
+        for record in records
+        if record.state in ("finished", "stopped")
+    ]
     share = float(np.mean(ended)) if ended else 1.0
     seconds = []
     for record in left:
         epochs = record.config["epochs"]
-        expected = max(epochs * share if record.state == "pending" else epochs, len(record.epochs) + 1)
+        expected = max(
+            epochs * share if record.state == "pending" else epochs, len(record.epochs) + 1
+        )
         seconds.append(max(expected - len(record.epochs), 0) * seconds_of(work(record)))
     return float(max(sum(seconds) / slots, *seconds))  # one trial does not train in two slots
 
@@ -69,7 +75,10 @@ def measured(records: Iterable[Record]) -> list[tuple[float, float]]:
 
 def work(record: Record) -> float:
     """Of an epoch: proportional to its floating-point operations, of which a validation image costs a third."""
-    flops, train, val = (record.sizes.get(name, default) for name, default in (("megaflops", 1), ("train_images", 1), ("val_images", 0)))
+    flops, train, val = (
+        record.sizes.get(name, default)
+        for name, default in (("megaflops", 1), ("train_images", 1), ("val_images", 0))
+    )
     return float(flops) * (float(train) + float(val) / 3)
 
 

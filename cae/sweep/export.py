@@ -24,7 +24,9 @@ TOLERANCE = 1e-6
 """How far a re-evaluated metric may be from the journal's, absolutely for values below 1 and relatively above."""
 
 
-def export(run: RunDir, ranked: Ranked, folder: Path, data_folders: Sequence[Path]) -> tuple[int, dict[str, float]]:
+def export(
+    run: RunDir, ranked: Ranked, folder: Path, data_folders: Sequence[Path]
+) -> tuple[int, dict[str, float]]:
     """Writes a trial's best weights as a model, once they have given the journal's own numbers again on the validation
     images. Returns their epoch and those numbers. Raises UserError, and writes nothing, where they do not or cannot be had."""
     record = ranked.record
@@ -34,7 +36,11 @@ def export(run: RunDir, ranked: Ranked, folder: Path, data_folders: Sequence[Pat
     try:
         saved = checkpoint.load(run.trial(record.number) / checkpoint.BEST)
     except FileNotFoundError as error:
-        why = f"; of stopped trials, the best {KEPT_STOPPED} keep their weights" if record.state == "stopped" else ""
+        why = (
+            f"; of stopped trials, the best {KEPT_STOPPED} keep their weights"
+            if record.state == "stopped"
+            else ""
+        )
         raise UserError(f"trial {record.number}: {error} is gone{why}") from None
     except checkpoint.DamagedCheckpoint as error:
         raise UserError(f"trial {record.number}: {error}") from None
@@ -49,8 +55,14 @@ def export(run: RunDir, ranked: Ranked, folder: Path, data_folders: Sequence[Pat
         return (images if dataset == trial.dataset else dataset.load(data_folders)).fingerprint
 
     if identity(record.config, fingerprint_of(trial, known), trial.code()) != record.hash:
-        raise UserError(f"the images of {trial.dataset.name} are not the ones that trial {record.number} was trained on")
-    device = torch.device("cuda" if torch.cuda.is_available() and record.starts[-1].get("device", "cpu") != "cpu" else "cpu")
+        raise UserError(
+            f"the images of {trial.dataset.name} are not the ones that trial {record.number} was trained on"
+        )
+    device = torch.device(
+        "cuda"
+        if torch.cuda.is_available() and record.starts[-1].get("device", "cpu") != "cpu"
+        else "cpu"
+    )
     network = build(trial).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.load_state_dict(saved.network)
     measured = measure(network, pairs_of(trial.task, Resident.of(images, device).val, "val"))
@@ -58,9 +70,24 @@ def export(run: RunDir, ranked: Ranked, folder: Path, data_folders: Sequence[Pat
     written = record.epochs.get(saved.epoch) or saved.rows[-1]
     for name, value in again.items():
         if not abs(value - written[name]) <= TOLERANCE * max(1.0, abs(written[name])):
-            raise UserError(f"trial {record.number}: its weights give {name} {value!r}, but the journal says {written[name]!r}")
-    origin = {key: sweep.get(key) for key in ("sweep", "budget", "git_commit", "versions", "device")}
+            raise UserError(
+                f"trial {record.number}: its weights give {name} {value!r}, but the journal says {written[name]!r}"
+            )
+    origin = {
+        key: sweep.get(key) for key in ("sweep", "budget", "git_commit", "versions", "device")
+    }
     end = record.end.get("metrics", {})
-    said = {"run": run.name, "trial": record.number, "hash": record.hash, "epoch": saved.epoch, "metrics": written | end}
-    save_model(folder, saved.network, trial, said | {"sizes": record.sizes, "re_evaluated": again, "origin": origin})
+    said = {
+        "run": run.name,
+        "trial": record.number,
+        "hash": record.hash,
+        "epoch": saved.epoch,
+        "metrics": written | end,
+    }
+    save_model(
+        folder,
+        saved.network,
+        trial,
+        said | {"sizes": record.sizes, "re_evaluated": again, "origin": origin},
+    )
     return saved.epoch, again

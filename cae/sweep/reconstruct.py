@@ -19,7 +19,9 @@ SHOWN_PIXELS = 160
 """About so many pixels a side in the written picture: small images are enlarged, each pixel to a square."""
 
 
-def reconstruct_files(model_folder: Path, files: Sequence[Path], out: Path, *, corrupt: bool, sweep: Path | None) -> str:
+def reconstruct_files(
+    model_folder: Path, files: Sequence[Path], out: Path, *, corrupt: bool, sweep: Path | None
+) -> str:
     """Fits each picture to the network (shorter side, then the centre), puts it through, and writes a row each: what the
     network was given, what it gave back. Returns what was written. Raises UserError for what cannot be read."""
     if sweep:
@@ -29,13 +31,17 @@ def reconstruct_files(model_folder: Path, files: Sequence[Path], out: Path, *, c
     pixels = np.stack([_read(file, channels, (width, height)) for file in files])
     given, output = reconstruct(model, torch.from_numpy(pixels).float().div(255), corrupt=corrupt)
     zoom = max(1, round(SHOWN_PIXELS / max(height, width)))
-    rows = [np.concatenate([_enlarged(one, zoom), _enlarged(other, zoom)], axis=1) for one, other in zip(given, output, strict=True)]
+    rows = [
+        np.concatenate([_enlarged(one, zoom), _enlarged(other, zoom)], axis=1)
+        for one, other in zip(given, output, strict=True)
+    ]
     buffer = io.BytesIO()
     Image.fromarray(np.concatenate(rows)).save(buffer, "PNG")
     write_whole(out, buffer.getvalue())
     error = (output - torch.from_numpy(pixels).float().div(255)).square().flatten(1).mean(1)
     told = "\n".join(
-        f"{file}: mean squared error {value:.6f} on pixels in [0, 1]" for file, value in zip(files, error.tolist(), strict=True)
+        f"{file}: mean squared error {value:.6f} on pixels in [0, 1]"
+        for file, value in zip(files, error.tolist(), strict=True)
     )
     return f"{told}\nwritten: {out} (left: what the network was given, {width} x {height}; right: what it gave back)"
 
@@ -50,10 +56,14 @@ def _read(file: Path, channels: int, size: tuple[int, int]) -> np.ndarray:
         raise UserError(f"{file} is not there") from None
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{file} cannot be read as a picture: {error}") from None
-    return np.asarray(fitted, np.uint8).reshape(size[1], size[0], channels).transpose(2, 0, 1).copy()
+    return (
+        np.asarray(fitted, np.uint8).reshape(size[1], size[0], channels).transpose(2, 0, 1).copy()
+    )
 
 
 def _enlarged(image: torch.Tensor, zoom: int) -> np.ndarray:
     """uint8 H x W x 3."""
-    rgb = (image.clamp(0, 1) * 255).round().to(torch.uint8).expand(3, -1, -1).permute(1, 2, 0).numpy()
+    rgb = (
+        (image.clamp(0, 1) * 255).round().to(torch.uint8).expand(3, -1, -1).permute(1, 2, 0).numpy()
+    )
     return rgb.repeat(zoom, axis=0).repeat(zoom, axis=1)

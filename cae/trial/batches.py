@@ -41,7 +41,9 @@ class Resident(NamedTuple):
     @classmethod
     def of(cls, images: Images, device: torch.device) -> Resident:
         """Copies to a GPU; on the CPU the tensors share the memory of the (possibly read-only) arrays."""
-        train, val, test = (_held(split, device) for split in (images.train, images.val, images.test))
+        train, val, test = (
+            _held(split, device) for split in (images.train, images.val, images.test)
+        )
         return cls(train, val, test, images.class_names)
 
 
@@ -58,13 +60,21 @@ class Pairs:
         self.rewind()
         if task.corrupts:
             inputs, targets = [], []
-            for pixels, labels in zip(self.pixels.split(EVALUATION_BATCH), self.labels.split(EVALUATION_BATCH), strict=True):
+            for pixels, labels in zip(
+                self.pixels.split(EVALUATION_BATCH),
+                self.labels.split(EVALUATION_BATCH),
+                strict=True,
+            ):
                 images = floats(pixels)
                 given, target = task.pairs(images, labels, self.generator)
                 inputs.append(given)
                 targets += [target] if target is not images else []
             self.inputs = torch.cat(inputs).contiguous(memory_format=torch.channels_last)
-            self.targets = torch.cat(targets).contiguous(memory_format=torch.channels_last) if targets else None
+            self.targets = (
+                torch.cat(targets).contiguous(memory_format=torch.channels_last)
+                if targets
+                else None
+            )
 
     def rewind(self) -> None:
         """What is drawn from now on is what was drawn first."""
@@ -73,7 +83,9 @@ class Pairs:
     def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs and targets of the images at `chosen` (B indices on the device)."""
         if self.inputs is None:
-            given, target = self.task.pairs(floats(self.pixels[chosen]), self.labels[chosen], self.generator)
+            given, target = self.task.pairs(
+                floats(self.pixels[chosen]), self.labels[chosen], self.generator
+            )
         else:
             given = self.inputs[chosen]
             target = floats(self.pixels[chosen]) if self.targets is None else self.targets[chosen]
@@ -82,12 +94,17 @@ class Pairs:
     def whole(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Inputs, targets and labels of the whole split, in its order: the same whenever it is asked for."""
         self.rewind()
-        for chosen in torch.arange(len(self.pixels), device=self.pixels.device).split(EVALUATION_BATCH):
+        for chosen in torch.arange(len(self.pixels), device=self.pixels.device).split(
+            EVALUATION_BATCH
+        ):
             yield *self.batch(chosen), self.labels[chosen]
 
     def mean_target(self) -> Tensor:
         """The mean of all targets; 1 x C x H x W."""
-        return (sum(target.double().sum(0, keepdim=True) for _, target, _ in self.whole()) / len(self.pixels)).float()  # type: ignore[union-attr]
+        return (
+            sum(target.double().sum(0, keepdim=True) for _, target, _ in self.whole())
+            / len(self.pixels)
+        ).float()  # type: ignore[union-attr]
 
 
 def floats(pixels: Tensor) -> Tensor:
@@ -97,7 +114,12 @@ def floats(pixels: Tensor) -> Tensor:
 
 def derive(seed: int, epoch: int, purpose: str) -> int:
     """The seed of one purpose in one epoch."""
-    return int.from_bytes(hashlib.blake2b(f"{seed}/{epoch}/{purpose}".encode(), digest_size=8).digest()) >> 1
+    return (
+        int.from_bytes(
+            hashlib.blake2b(f"{seed}/{epoch}/{purpose}".encode(), digest_size=8).digest()
+        )
+        >> 1
+    )
 
 
 def generator(seed: int, epoch: int, purpose: str, device: torch.device | str) -> torch.Generator:
@@ -108,4 +130,6 @@ def generator(seed: int, epoch: int, purpose: str, device: torch.device | str) -
 def _held(split: Split, device: torch.device) -> Held:
     with warnings.catch_warnings():  # shared memory is read-only; nothing here writes to it
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return Held(torch.from_numpy(split.pixels).to(device), torch.from_numpy(split.labels).to(device))
+        return Held(
+            torch.from_numpy(split.pixels).to(device), torch.from_numpy(split.labels).to(device)
+        )

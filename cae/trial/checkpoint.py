@@ -30,7 +30,12 @@ from torch import Tensor, nn
 
 from cae.files import write_whole
 
-BEST, LAST, PREVIOUS, SAMPLES = "best.safetensors", "last.safetensors", "previous.safetensors", "samples.npz"
+BEST, LAST, PREVIOUS, SAMPLES = (
+    "best.safetensors",
+    "last.safetensors",
+    "previous.safetensors",
+    "samples.npz",
+)
 GALLERIES = "galleries.npz"
 HEADER = "cae"
 """Key of our JSON in a safetensors header."""
@@ -55,9 +60,16 @@ class Checkpoint:
     def save(self, path: Path) -> None:
         """Writes the file, whole or not at all."""
         tensors = {f"network.{name}": tensor.contiguous() for name, tensor in self.network.items()}
-        tensors |= {f"optimizer.{name}": tensor.contiguous() for name, tensor in self.optimizer.items()}
+        tensors |= {
+            f"optimizer.{name}": tensor.contiguous() for name, tensor in self.optimizer.items()
+        }
         said = {"epoch": self.epoch, "config": self.config, "rows": self.rows}
-        write_whole(path, safetensors.torch.save(tensors, {HEADER: json.dumps(said | {"digest": _digest(tensors, said)})}))
+        write_whole(
+            path,
+            safetensors.torch.save(
+                tensors, {HEADER: json.dumps(said | {"digest": _digest(tensors, said)})}
+            ),
+        )
 
 
 def load(path: Path) -> Checkpoint:
@@ -76,8 +88,17 @@ def load(path: Path) -> Checkpoint:
             part, _, rest = name.partition(".")
             split[part][rest] = tensor
         return Checkpoint(**said | split)
-    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
-        raise DamagedCheckpoint(f"{path} is not a whole checkpoint of cae-sweep: {error}") from error
+    except (
+        safetensors.SafetensorError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        OSError,
+    ) as error:
+        raise DamagedCheckpoint(
+            f"{path} is not a whole checkpoint of cae-sweep: {error}"
+        ) from error
 
 
 def save_last(folder: Path, checkpoint: Checkpoint) -> None:
@@ -111,7 +132,11 @@ def holds_best(folder: Path, epoch: int, done: int) -> bool:
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimizer's state as named tensors: `PARAMETER.NAME`."""
     state = optimizer.state_dict()["state"]
-    named = ((f"{index}.{name}", value) for index, entries in state.items() for name, value in entries.items())
+    named = (
+        (f"{index}.{name}", value)
+        for index, entries in state.items()
+        for name, value in entries.items()
+    )
     return {name: torch.as_tensor(value) for name, value in named if value is not None}
 
 
@@ -122,7 +147,9 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
     for name, tensor in tensors.items():
         index, _, entry = name.partition(".")
         like = parameters[int(index)]
-        if tensor.shape == like.shape:  # in the parameter's own memory layout: a fused step walks both side by side
+        if (
+            tensor.shape == like.shape
+        ):  # in the parameter's own memory layout: a fused step walks both side by side
             tensor = torch.empty_like(like, requires_grad=False).copy_(tensor)
         state.setdefault(int(index), {})[entry] = tensor
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
@@ -136,8 +163,13 @@ def save_samples(folder: Path, given: Tensor, target: Tensor, output: Tensor, ep
 
 def save_galleries(folder: Path, galleries: Mapping[str, tuple[Tensor, list[str]]]) -> None:
     """Images that a task picked out: `names`; of the first one `images_0`, uint8 N x C x H x W, and `captions_0`, and so on."""
-    arrays = {f"images_{place}": _bytes(images) for place, (images, _) in enumerate(galleries.values())}
-    captions = {f"captions_{place}": np.array(said, dtype=str) for place, (_, said) in enumerate(galleries.values())}
+    arrays = {
+        f"images_{place}": _bytes(images) for place, (images, _) in enumerate(galleries.values())
+    }
+    captions = {
+        f"captions_{place}": np.array(said, dtype=str)
+        for place, (_, said) in enumerate(galleries.values())
+    }
     _save(folder / GALLERIES, names=np.array(list(galleries), dtype=str), **arrays, **captions)
 
 
@@ -154,12 +186,17 @@ def _save(path: Path, **arrays: Any) -> None:
 
 def weights(network: nn.Module) -> dict[str, Tensor]:
     """A copy of the network's weights on the CPU."""
-    return {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in network.state_dict().items()}
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in network.state_dict().items()
+    }
 
 
 def _digest(tensors: dict[str, Tensor], said: dict[str, Any]) -> str:
     digest = hashlib.blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=16)
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
-        digest.update(tensors[name].detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        digest.update(
+            tensors[name].detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
+        )
     return digest.hexdigest()

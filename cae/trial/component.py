@@ -16,7 +16,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from cae.errors import UserError
 
-MISTAKES: ContextVar[list[tuple[ValidationError, int]] | None] = ContextVar("MISTAKES", default=None)
+MISTAKES: ContextVar[list[tuple[ValidationError, int]] | None] = ContextVar(
+    "MISTAKES", default=None
+)
 """While a sweep file is read: its parts' mistakes and their lines. A part that has some stands in without what is wrong, so that
 the file can be read to its end and all its mistakes told at once."""
 
@@ -43,7 +45,9 @@ class Part(BaseModel):
             except ValidationError as error:
                 note(error, sys._getframe(1).f_lineno)  # of the sweep file that is being read
                 wrong = {item["loc"][0] for item in error.errors() if item["loc"]}
-                super().__init__(**{name: value for name, value in given.items() if name not in wrong})
+                super().__init__(
+                    **{name: value for name, value in given.items() if name not in wrong}
+                )
 
     name: ClassVar[str] = ""
     """How a sweep's `space`, the journal and the tables call this part."""
@@ -59,9 +63,13 @@ class Part(BaseModel):
             cls.registry = {}
         elif not cls.__name__.startswith("_"):
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
-            known = cls.registry.get(cls.name, cls)  # a sweep file may be run again; one of ours may not be replaced
+            known = cls.registry.get(
+                cls.name, cls
+            )  # a sweep file may be run again; one of ours may not be replaced
             if known.__module__.startswith("cae.") and known.__module__ != cls.__module__:
-                raise UserError(f"class {cls.__name__}: cae has a part of this name already; choose another name")
+                raise UserError(
+                    f"class {cls.__name__}: cae has a part of this name already; choose another name"
+                )
             cls.registry[cls.name] = cls
 
     @classmethod
@@ -80,7 +88,9 @@ class Part(BaseModel):
 
 
 def _whole_trial(value: Any) -> Any:
-    if isinstance(value, Part) or not isinstance(value, BaseModel):  # a trial is made of parts: its class is not known here
+    if isinstance(value, Part) or not isinstance(
+        value, BaseModel
+    ):  # a trial is made of parts: its class is not known here
         raise ValueError("should be a Trial(...)")
     return value
 

@@ -37,8 +37,12 @@ class Trial(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     PARTS: ClassVar[dict[str, type[Part]]] = {
-        "dataset": Dataset, "task": Task, "arch": Architecture, "optimizer": Optimizer, "schedule": Schedule,
-    }  # fmt: skip
+        "dataset": Dataset,
+        "task": Task,
+        "arch": Architecture,
+        "optimizer": Optimizer,
+        "schedule": Schedule,
+    }
 
     dataset: Dataset
     task: Task
@@ -79,7 +83,9 @@ class Trial(BaseModel):
             if not _is_known(chosen, registry):
                 mistakes.append(_unknown_part(kind, chosen, registry))
                 unknown.add(kind)
-            elif chosen != flat[kind]:  # another part: its own defaults replace the parameters of the one before
+            elif (
+                chosen != flat[kind]
+            ):  # another part: its own defaults replace the parameters of the one before
                 flat = {key: value for key, value in flat.items() if not key.startswith(f"{kind}.")}
                 flat[kind] = chosen
         changes, nested = _nested(flat, changes)
@@ -91,7 +97,9 @@ class Trial(BaseModel):
             except ConfigError as error:
                 mistakes += [f"{need}: {message}" for message in error.messages]
         known = known_names(flat)
-        for key, value in sorted(changes.items(), key=lambda change: change[0].count(".")):  # a tuple before its elements
+        for key, value in sorted(
+            changes.items(), key=lambda change: change[0].count(".")
+        ):  # a tuple before its elements
             if key not in self.PARTS and key.partition(".")[0] not in unknown:
                 try:
                     _assign(flat, known, key, value)
@@ -129,7 +137,9 @@ class Trial(BaseModel):
         except ValueError as error:
             raise ConfigError([str(error)]) from None
         except Exception as error:  # the code of a user's own part
-            raise ConfigError([f"arch = {self.arch.name!r} cannot be built: {type(error).__name__}: {error}"]) from error
+            raise ConfigError(
+                [f"arch = {self.arch.name!r} cannot be built: {type(error).__name__}: {error}"]
+            ) from error
         return found
 
     def code(self) -> str:
@@ -146,15 +156,25 @@ class Trial(BaseModel):
     def metric_names(self) -> list[str]:
         """What every epoch of this trial reports."""
         image = torch.zeros(1, *self.task.output_shape(self.dataset.image_shape))
-        measured = [f"val_{name}" for name in ("loss", *self.task.term_names, *self.task.metrics(image, image))]
+        measured = [
+            f"val_{name}"
+            for name in ("loss", *self.task.term_names, *self.task.metrics(image, image))
+        ]
         return ["train_loss", *measured, "lr", "seconds", "images_per_second"]
 
 
 def from_flat(flat: Mapping[str, Any]) -> Trial:
     """The trial whose `flat()` this is; parameters left out take their defaults. Raises ConfigError."""
     fields: dict[str, Any] = {}
-    strangers = [key for key in flat if key not in Trial.model_fields and key.partition(".")[0] not in Trial.PARTS]
-    mistakes = [f"{key} is not a parameter of a trial; {_nearest(key, list(Trial.model_fields))}" for key in strangers]
+    strangers = [
+        key
+        for key in flat
+        if key not in Trial.model_fields and key.partition(".")[0] not in Trial.PARTS
+    ]
+    mistakes = [
+        f"{key} is not a parameter of a trial; {_nearest(key, list(Trial.model_fields))}"
+        for key in strangers
+    ]
     for key in Trial.model_fields:
         if key not in Trial.PARTS:
             if key in flat:
@@ -165,12 +185,20 @@ def from_flat(flat: Mapping[str, Any]) -> Trial:
             mistakes.append(_unknown_part(key, flat.get(key), registry))
             continue
         prefix = f"{key}."
-        parameters = {name.removeprefix(prefix): _tuples(value) for name, value in flat.items() if name.startswith(prefix)}
+        parameters = {
+            name.removeprefix(prefix): _tuples(value)
+            for name, value in flat.items()
+            if name.startswith(prefix)
+        }
         part = registry[flat[key]]
         try:
             for need in part.needs:
                 if inner := _below(flat, f"{prefix}{need}"):
-                    parameters = {name: value for name, value in parameters.items() if not name.startswith(f"{need}.")}
+                    parameters = {
+                        name: value
+                        for name, value in parameters.items()
+                        if not name.startswith(f"{need}.")
+                    }
                     parameters[need] = from_flat(inner)
             fields[key] = part(**parameters)
         except ValidationError as error:
@@ -201,26 +229,45 @@ def known_names(flat: Mapping[str, Any]) -> list[str]:
 
 def _below(flat: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The flat configuration that stands under a dotted name."""
-    return {key.removeprefix(f"{name}."): value for key, value in flat.items() if key.startswith(f"{name}.")}
+    return {
+        key.removeprefix(f"{name}."): value
+        for key, value in flat.items()
+        if key.startswith(f"{name}.")
+    }
 
 
-def _nested(flat: Mapping[str, Any], changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+def _nested(
+    flat: Mapping[str, Any], changes: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Changes of a trial itself, and those of each trial that it needs (`task.encoder.epochs`)."""
     task = Task.registry.get(str(flat.get("task")))
-    needs = [f"task.{name}" for name in (task.needs if task else ()) if f"task.{name}.dataset" in flat]
+    needs = [
+        f"task.{name}" for name in (task.needs if task else ()) if f"task.{name}.dataset" in flat
+    ]
     nested = {need: inner for need in needs if (inner := _below(changes, need))}
-    own = {key: value for key, value in changes.items() if not any(key.startswith(f"{need}.") for need in needs)}
+    own = {
+        key: value
+        for key, value in changes.items()
+        if not any(key.startswith(f"{need}.") for need in needs)
+    }
     return own, nested
 
 
 def fingerprint_of(trial: Trial, images: Callable[[Dataset], str]) -> str:
     """What a trial's images are, and those of the trials that it needs: a part of its identity. `images`: one data set's fingerprint."""
-    return " ".join([images(trial.dataset), *(fingerprint_of(needed, images) for needed in trial.needed().values())])
+    return " ".join(
+        [
+            images(trial.dataset),
+            *(fingerprint_of(needed, images) for needed in trial.needed().values()),
+        ]
+    )
 
 
 def identity(flat: Mapping[str, Any], fingerprint: str, code: str = "") -> str:
     """The hash that is a trial's identity: 12 hexadecimal digits over its whole configuration, its images, and its own `code`."""
-    canonical = json.dumps([fingerprint, dict(flat), *filter(None, [code])], sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(
+        [fingerprint, dict(flat), *filter(None, [code])], sort_keys=True, separators=(",", ":")
+    )
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
@@ -239,7 +286,11 @@ def _assign(flat: dict[str, Any], known: list[str], key: str, value: Any) -> Non
     elif element.isdecimal() and parent in known:
         items = flat.get(parent, _default(flat, parent))
         if not isinstance(items, list | tuple) or not 1 <= int(element) <= len(items):
-            raise ConfigError([f"{key} is not there: {parent} is {_plain(items)!r}, and its elements count from 1"])
+            raise ConfigError(
+                [
+                    f"{key} is not there: {parent} is {_plain(items)!r}, and its elements count from 1"
+                ]
+            )
         flat[parent] = [*items[: int(element) - 1], value, *items[int(element) :]]
     else:
         kind = key.split(".")[0]
@@ -253,12 +304,18 @@ def _default(flat: Mapping[str, Any], dotted: str) -> Any:
 
 
 def _nearest(wrong: str, valid: list[str]) -> str:
-    alike = [name for name in valid if "." in name] if "." in wrong else valid  # arch.zzz is not to be told of arch
+    alike = (
+        [name for name in valid if "." in name] if "." in wrong else valid
+    )  # arch.zzz is not to be told of arch
     close = difflib.get_close_matches(wrong, alike, n=1)
     if not close:  # a bare name whose part was forgotten: kernel_size for arch.kernel_size
         close = [name for name in valid if name.rpartition(".")[2] == wrong.rpartition(".")[2]]
     same_part = [name for name in valid if name.startswith(wrong.split(".")[0] + ".")]
-    return f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(same_part or valid)}"
+    return (
+        f"did you mean {' or '.join(close)}?"
+        if close
+        else f"there are {', '.join(same_part or valid)}"
+    )
 
 
 def _is_known(chosen: Any, registry: Mapping[str, type[Part]]) -> bool:
@@ -271,7 +328,9 @@ def _unknown_part(kind: str, chosen: Any, registry: Mapping[str, type[Part]]) ->
     return f"{kind} = {chosen!r} is not known; {hint}there are {', '.join(sorted(registry))}"
 
 
-def explain(error: ValidationError, prefix: str, skip: Collection[str] = (), valid: Collection[str] = ()) -> list[str]:
+def explain(
+    error: ValidationError, prefix: str, skip: Collection[str] = (), valid: Collection[str] = ()
+) -> list[str]:
     """What pydantic found wrong, a message per mistake: name (behind `prefix`), value, rule, and the nearest of `valid`."""
     messages = []
     for item in error.errors():
@@ -281,7 +340,10 @@ def explain(error: ValidationError, prefix: str, skip: Collection[str] = (), val
         if not name:  # a rule over several parameters of the part: its own words name them
             messages.append(item["msg"].removeprefix("Value error, "))
         elif item["type"] == "extra_forbidden":
-            messages.append(f"{prefix}{name} is not a parameter here" + (f"; {_nearest(name, list(valid))}" if valid else ""))
+            messages.append(
+                f"{prefix}{name} is not a parameter here"
+                + (f"; {_nearest(name, list(valid))}" if valid else "")
+            )
         else:
             position = f" (element {int(inner[0]) + 1})" if inner and inner[0].isdigit() else ""
             rule = item["msg"].replace("Input should be", "should be").removeprefix("Value error, ")
@@ -292,6 +354,8 @@ def explain(error: ValidationError, prefix: str, skip: Collection[str] = (), val
 def _closest(item: Any) -> str:
     if item["type"] != "literal_error":
         return ""
-    choices = [choice.strip("' ") for choice in item["ctx"]["expected"].replace(" or ", ", ").split(",")]
+    choices = [
+        choice.strip("' ") for choice in item["ctx"]["expected"].replace(" or ", ", ").split(",")
+    ]
     close = difflib.get_close_matches(str(item["input"]), choices, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -28,13 +28,21 @@ def measure(network: nn.Module, pairs: Pairs, *, final: bool = False) -> dict[st
     """
     network.eval()
     task, device, count = pairs.task, pairs.pixels.device, len(pairs.pixels)
-    sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), dtype=torch.float64, device=device))
+    sums: dict[str, Tensor] = defaultdict(
+        lambda: torch.zeros((), dtype=torch.float64, device=device)
+    )
     with torch.inference_mode():
         for given, target, _ in pairs.whole():
             output = network(given)
             terms = task.terms(network)
-            sums["loss"] += task.criterion(output, target).double() * len(target) + sum(term.double().sum() for term in terms.values())
-            measured = terms | task.metrics(output, target) | (task.final_metrics(output, target) if final else {})
+            sums["loss"] += task.criterion(output, target).double() * len(target) + sum(
+                term.double().sum() for term in terms.values()
+            )
+            measured = (
+                terms
+                | task.metrics(output, target)
+                | (task.final_metrics(output, target) if final else {})
+            )
             for name, values in measured.items():
                 sums[name] += values.double().sum()
     return {name: value.item() / count for name, value in sums.items()}
@@ -51,11 +59,17 @@ def conclude(
     test = pairs_of(task, images.test, "test")
     metrics = measure(network, test, final=True)
     with torch.inference_mode():
-        parts = [(given.cpu(), target.cpu(), network(given).cpu(), labels.cpu()) for given, target, labels in test.whole()]
+        parts = [
+            (given.cpu(), target.cpu(), network(given).cpu(), labels.cpu())
+            for given, target, labels in test.whole()
+        ]
         given, target, output, labels = (torch.cat(part) for part in zip(*parts, strict=True))
         train = pairs_of(task, images.train, "train")
         rules = task.baselines(train, given)
-        metrics |= {f"baseline_{name}": task.criterion(answer.cpu(), target).item() for name, answer in rules.items()}
+        metrics |= {
+            f"baseline_{name}": task.criterion(answer.cpu(), target).item()
+            for name, answer in rules.items()
+        }
         if floor := task.floor(target):
             metrics["floor"] = floor
         seen = Evaluation(network, given, target, output, labels, images.classes, train, needed)
@@ -67,7 +81,11 @@ def conclude(
 def best_of(rows: list[dict[str, float]], metric: str, mode: str) -> int:
     """The epoch, from 1, of the best finite value; 0 where there is none."""
     sign = 1 if mode == "min" else -1
-    values = [(sign * row[metric], epoch) for epoch, row in enumerate(rows, 1) if math.isfinite(row[metric])]
+    values = [
+        (sign * row[metric], epoch)
+        for epoch, row in enumerate(rows, 1)
+        if math.isfinite(row[metric])
+    ]
     return min(values)[1] if values else 0
 
 

@@ -22,7 +22,9 @@ class _BinaryCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         output, target = ctx.saved_tensors
         mean = 1  # of torch's three reductions
-        return torch.ops.aten.binary_cross_entropy_backward(gradients[0], output, target, None, mean), None
+        return torch.ops.aten.binary_cross_entropy_backward(
+            gradients[0], output, target, None, mean
+        ), None
 
 
 def binary_cross_entropy(output: Tensor, target: Tensor) -> Tensor:

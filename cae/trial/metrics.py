@@ -42,12 +42,19 @@ def ssim(output: Tensor, target: Tensor) -> Tensor:
     var_o, var_t = blur(output**2) - mean_o**2, blur(target**2) - mean_t**2
     covariance = blur(output * target) - mean_o * mean_t
     c1, c2 = 0.01**2, 0.03**2
-    similarity = (2 * mean_o * mean_t + c1) * (2 * covariance + c2) / ((mean_o**2 + mean_t**2 + c1) * (var_o + var_t + c2))
+    similarity = (
+        (2 * mean_o * mean_t + c1)
+        * (2 * covariance + c2)
+        / ((mean_o**2 + mean_t**2 + c1) * (var_o + var_t + c2))
+    )
     return similarity.flatten(1).mean(1)
 
 
 def gradient_energy(images: Tensor) -> Tensor:
     """How sharp images are (B x C x H x W, returns B): the sum of the squared differences between neighbours in a row and in a
     column, per value. A blurred image has less than the image it was made from."""
-    squared = [difference.square().flatten(1).sum(1) for difference in (images.diff(dim=-1), images.diff(dim=-2))]
+    squared = [
+        difference.square().flatten(1).sum(1)
+        for difference in (images.diff(dim=-1), images.diff(dim=-2))
+    ]
     return (squared[0] + squared[1]) / images[0].numel()

@@ -34,7 +34,9 @@ class Model:
     """What `model.json` says: config, metrics of the epoch, where it comes from."""
 
 
-def save_model(folder: Path, network: Mapping[str, Tensor], trial: Trial, said: Mapping[str, Any]) -> None:
+def save_model(
+    folder: Path, network: Mapping[str, Tensor], trial: Trial, said: Mapping[str, Any]
+) -> None:
     """Writes both files, each whole or not at all; the description last, so that a folder with one is a whole model."""
     description = {"format": 1, "load": HOW_TO_LOAD, "config": trial.flat(), **said}
     write_whole(folder / WEIGHTS, safetensors.torch.save(dict(network), {"format": "pt"}))
@@ -54,11 +56,25 @@ def load_model(folder: str | os.PathLike[str]) -> Model:
         network = build(trial)
         network.load_state_dict(safetensors.torch.load_file(place / WEIGHTS))
     except FileNotFoundError as error:
-        raise UserError(f"{place} is not an exported model: it has no {Path(error.filename or WEIGHTS).name}") from None
+        raise UserError(
+            f"{place} is not an exported model: it has no {Path(error.filename or WEIGHTS).name}"
+        ) from None
     except ConfigError as error:
-        raise UserError([f"{place / DESCRIPTION}: {message}" for message in error.messages]) from None
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError) as error:
-        raise UserError(f"{place} is not a whole model: {' '.join(str(error).split())[:300]}") from None
+        raise UserError(
+            [f"{place / DESCRIPTION}: {message}" for message in error.messages]
+        ) from None
+    except (
+        safetensors.SafetensorError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        OSError,
+    ) as error:
+        raise UserError(
+            f"{place} is not a whole model: {' '.join(str(error).split())[:300]}"
+        ) from None
     return Model(network.eval(), trial, description)
 
 
@@ -68,7 +84,14 @@ def reconstruct(model: Model, images: Tensor, *, corrupt: bool = False) -> tuple
     `corrupt` puts the images through the task's own corruption first (noise, say), as in training; without it they are
     taken for what they are.
     """
-    generator, labels = torch.Generator().manual_seed(0), torch.zeros(len(images), dtype=torch.int64)
-    given = model.trial.task.pairs(images, labels, generator)[0] if corrupt or not model.trial.task.corrupts else images
+    generator, labels = (
+        torch.Generator().manual_seed(0),
+        torch.zeros(len(images), dtype=torch.int64),
+    )
+    given = (
+        model.trial.task.pairs(images, labels, generator)[0]
+        if corrupt or not model.trial.task.corrupts
+        else images
+    )
     with torch.inference_mode():
         return given, model.network(given)

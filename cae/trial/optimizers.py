@@ -54,7 +54,9 @@ class Adam(Optimizer):
 
     def build(self, parameters: Parameters) -> torch.optim.Optimizer:
         # fused: one call for all tensors; for networks this small the step would otherwise cost as much as a layer
-        return torch.optim.Adam(parameters, self.lr, (self.beta1, self.beta2), self.eps, self.weight_decay, fused=True)
+        return torch.optim.Adam(
+            parameters, self.lr, (self.beta1, self.beta2), self.eps, self.weight_decay, fused=True
+        )
 
 
 class RMSprop(Optimizer):
@@ -66,7 +68,15 @@ class RMSprop(Optimizer):
     momentum: Fraction = 0.0
 
     def build(self, parameters: Parameters) -> torch.optim.Optimizer:
-        return torch.optim.RMSprop(parameters, self.lr, self.alpha, self.eps, self.weight_decay, self.momentum, foreach=True)
+        return torch.optim.RMSprop(
+            parameters,
+            self.lr,
+            self.alpha,
+            self.eps,
+            self.weight_decay,
+            self.momentum,
+            foreach=True,
+        )
 
 
 class SGD(Optimizer):
@@ -81,7 +91,9 @@ class SGD(Optimizer):
 
     def build(self, parameters: Parameters) -> torch.optim.Optimizer:
         nesterov = self.nesterov and self.momentum > 0
-        return torch.optim.SGD(parameters, self.lr, self.momentum, 0.0, self.weight_decay, nesterov, fused=True)
+        return torch.optim.SGD(
+            parameters, self.lr, self.momentum, 0.0, self.weight_decay, nesterov, fused=True
+        )
 
 
 class Schedule(Part):

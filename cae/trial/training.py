@@ -45,7 +45,13 @@ Needs = Mapping[str, Path]
 
 
 def train(
-    config: Trial, images: Resident, folder: Path, *, metric: str = "val_loss", mode: str = "min", needs: Needs = MappingProxyType({})
+    config: Trial,
+    images: Resident,
+    folder: Path,
+    *,
+    metric: str = "val_loss",
+    mode: str = "min",
+    needs: Needs = MappingProxyType({}),
 ) -> Iterator[Epoch]:
     """Trains from the newest whole checkpoint in `folder` (or from nothing) to the last epoch.
 
@@ -61,8 +67,12 @@ def train(
     optimizer = config.optimizer.build(network.parameters())
     rows: list[dict[str, float]] = []
     saved = checkpoint.load_newest(folder)
-    if saved and not checkpoint.holds_best(folder, best_of(saved.rows, metric, mode), len(saved.rows)):
-        saved = None  # only training gives its best weights again: the same ones, and the same numbers
+    if saved and not checkpoint.holds_best(
+        folder, best_of(saved.rows, metric, mode), len(saved.rows)
+    ):
+        saved = (
+            None  # only training gives its best weights again: the same ones, and the same numbers
+        )
     if saved:
         network.load_state_dict(saved.network)
         checkpoint.restore_optimizer(optimizer, saved.optimizer)
@@ -81,18 +91,26 @@ def train(
     mixed = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
     for epoch in range(done + 1, config.epochs + 1):
         started = time.perf_counter()
-        if task.redraws or not task.corrupts:  # what is drawn per batch is drawn from the epoch's own generator
+        if (
+            task.redraws or not task.corrupts
+        ):  # what is drawn per batch is drawn from the epoch's own generator
             train_pairs = Pairs(task, images.train, config.seed, epoch, "train")
         lr = config.schedule.next_lr(config.optimizer.lr, [row["val_loss"] for row in rows])
-        if (stage := task.stage(epoch, config.epochs)) != task.stage(epoch - 1, config.epochs) and epoch > 1:
+        if (stage := task.stage(epoch, config.epochs)) != task.stage(
+            epoch - 1, config.epochs
+        ) and epoch > 1:
             optimizer = config.optimizer.build(network.parameters())
         for group in optimizer.param_groups:
             group["lr"] = lr
         torch.manual_seed(derive(config.seed, epoch, "layers"))
-        order = torch.randperm(len(images.train.pixels), generator=generator(config.seed, epoch, "order", "cpu")).to(device)
+        order = torch.randperm(
+            len(images.train.pixels), generator=generator(config.seed, epoch, "order", "cpu")
+        ).to(device)
         network.train()
         task.prepare(network, stage)
-        total = torch.zeros((), device=device)  # summed on the device: reading it in each step would wait for the step
+        total = torch.zeros(
+            (), device=device
+        )  # summed on the device: reading it in each step would wait for the step
         for chosen in order.split(config.batch_size):
             given, target = train_pairs.batch(chosen)
             with mixed:
@@ -107,32 +125,52 @@ def train(
         row = {"train_loss": total.item() / len(order)}
         stepped = time.perf_counter()
         row |= {f"val_{name}": value for name, value in measure(network, val_pairs).items()}
-        row |= {"lr": lr, "seconds": time.perf_counter() - started, "images_per_second": len(order) / (stepped - started)}
+        row |= {
+            "lr": lr,
+            "seconds": time.perf_counter() - started,
+            "images_per_second": len(order) / (stepped - started),
+        }
         rows.append(row)
         if (new_best := best_of(rows, metric, mode)) != best_epoch:
             best_epoch = new_best
             Checkpoint(weights(network), epoch, config.flat(), [row]).save(folder / checkpoint.BEST)
-            given, target = val_pairs.batch(torch.arange(min(SAMPLES, len(images.val.pixels)), device=device))
+            given, target = val_pairs.batch(
+                torch.arange(min(SAMPLES, len(images.val.pixels)), device=device)
+            )
             with torch.inference_mode():
                 pictures = [task.picture(given, image) for image in (target, network(given))]
             checkpoint.save_samples(folder, given, pictures[0], pictures[1], epoch)
         state = checkpoint.optimizer_tensors(optimizer)
-        checkpoint.save_last(folder, Checkpoint(weights(network), epoch, config.flat(), rows, state))
+        checkpoint.save_last(
+            folder, Checkpoint(weights(network), epoch, config.flat(), rows, state)
+        )
         last = epoch == config.epochs or not finite(row)
-        yield Epoch(epoch, row, best_epoch, *(_conclude(config, network, images, folder, best_epoch, needed) if last else ()))
+        yield Epoch(
+            epoch,
+            row,
+            best_epoch,
+            *(_conclude(config, network, images, folder, best_epoch, needed) if last else ()),
+        )
         if last:
             return
 
 
 def _conclude(
-    config: Trial, network: nn.Module, images: Resident, folder: Path, best_epoch: int, needed: Mapping[str, nn.Module]
+    config: Trial,
+    network: nn.Module,
+    images: Resident,
+    folder: Path,
+    best_epoch: int,
+    needed: Mapping[str, nn.Module],
 ) -> tuple[dict[str, float], dict[str, Table]]:
     """test_* and the tables of the best epoch's weights; empty where no epoch was finite."""
     if not best_epoch:
         return {}, {}
     best = checkpoint.load(folder / checkpoint.BEST)
     if best.epoch != best_epoch:
-        raise RuntimeError(f"{checkpoint.BEST} holds epoch {best.epoch}, and the best one is {best_epoch}")
+        raise RuntimeError(
+            f"{checkpoint.BEST} holds epoch {best.epoch}, and the best one is {best_epoch}"
+        )
     network.load_state_dict(best.network)
     metrics, tables, galleries = conclude(network, config.task, images, needed)
     if galleries:

@@ -86,14 +86,21 @@ class Campaign:
     def say(self, text: str) -> None:
         print(f"{time.monotonic() - self.began:7.1f} s  {text}", flush=True)
 
-    def when(self, run: Callable[[], RunDir], what: str, *, share: float = 0.0, training: str = "") -> None:
+    def when(
+        self, run: Callable[[], RunDir], what: str, *, share: float = 0.0, training: str = ""
+    ) -> None:
         """Once a share of all epochs is in the journal, or a host is known to train a trial that has some way to go."""
 
         def far_enough() -> bool:
             now = run()
-            running = [record for record in now.records().values() if record.starts and not record.end]
+            running = [
+                record for record in now.records().values() if record.starts and not record.end
+            ]
             there = [
-                record for record in running if record.starts[-1].get("host") == training and record.done < record.config["epochs"] / 2
+                record
+                for record in running
+                if record.starts[-1].get("host") == training
+                and record.done < record.config["epochs"] / 2
             ]
             return len(epochs(now)) >= share * self.whole and (bool(there) or not training)
 
@@ -102,9 +109,18 @@ class Campaign:
 
     def judge(self, run: RunDir, reference: RunDir, name: str) -> None:
         found = losses(run, reference, stops=True)
-        where = sorted({start["host"] for record in run.records().values() for start in record.starts if "host" in start})
+        where = sorted(
+            {
+                start["host"]
+                for record in run.records().values()
+                for start in record.starts
+                if "host" in start
+            }
+        )
         missing = [number for number, record in run.records().items() if record.state != "finished"]
-        self.lost += [f"{name}: {one}" for one in found] + [f"{name}: trial {number} is not finished" for number in missing]
+        self.lost += [f"{name}: {one}" for one in found] + [
+            f"{name}: trial {number} is not finished" for number in missing
+        ]
         starts = sum(len(record.starts) for record in run.records().values())
         self.say(
             f"{name}: {len(run.records())} trials, {len(epochs(run))} epochs, {starts} starts on {', '.join(where)}; lost: {len(found)}"
@@ -112,14 +128,29 @@ class Campaign:
 
     def undisturbed(self) -> RunDir:
         run = RunDir(self.folder / "undisturbed")
-        command = [str(BIN / "cae-sweep"), "run", str(self.sweep), "--out", str(run.path), "--quiet"]
+        command = [
+            str(BIN / "cae-sweep"),
+            "run",
+            str(self.sweep),
+            "--out",
+            str(run.path),
+            "--quiet",
+        ]
         subprocess.run(command, check=True, env=self.hosts.environment, stdout=subprocess.DEVNULL)
         self.say(f"undisturbed: {len(epochs(run))} epochs")
         return run
 
     def in_a_folder(self, reference: RunDir) -> None:
         run = RunDir(self.folder / "shared" / "run")
-        command = ["cae-sweep", "run", str(self.sweep), "--address", f"{self.hosts.address(1)}:6379", "--out", str(run.path)]
+        command = [
+            "cae-sweep",
+            "run",
+            str(self.sweep),
+            "--address",
+            f"{self.hosts.address(1)}:6379",
+            "--out",
+            str(run.path),
+        ]
         with (self.folder / "driver.log").open("ab") as log:
             driver = self.hosts.on(1, *command, stdout=log, stderr=log)
         self.when(lambda: run, "h3 is killed, h4 joins", training="h3")
@@ -137,18 +168,43 @@ class Campaign:
     def in_a_bucket(self, reference: RunDir) -> None:
         endpoint = f"http://{OUTSIDE}:{PORT}"
         url = f"s3://bucket/runs/hosts?endpoint_override={endpoint}&region=us-east-1"
-        with subprocess.Popen([sys.executable, "-c", SERVER, OUTSIDE, str(PORT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, text=True) as server:  # fmt: skip
+        with subprocess.Popen(
+            [sys.executable, "-c", SERVER, OUTSIDE, str(PORT)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as server:
             assert server.stdin
             assert server.stdout
             server.stdout.readline()
-            command = [str(BIN / "cae-sweep"), "run", str(self.sweep), "--address", f"http://{self.hosts.address(1)}:8265", "--out", url]
+            command = [
+                str(BIN / "cae-sweep"),
+                "run",
+                str(self.sweep),
+                "--address",
+                f"http://{self.hosts.address(1)}:8265",
+                "--out",
+                url,
+            ]
             log = (self.folder / "job.log").open("ab")
-            outside = subprocess.Popen(command, env=self.hosts.environment, stdout=log, stderr=log, start_new_session=True)
-            self.when(lambda: run_at(url), share=0.1, what="Ctrl-C leaves the job, the same command picks it up")
+            outside = subprocess.Popen(
+                command, env=self.hosts.environment, stdout=log, stderr=log, start_new_session=True
+            )
+            self.when(
+                lambda: run_at(url),
+                share=0.1,
+                what="Ctrl-C leaves the job, the same command picks it up",
+            )
             outside.send_signal(signal.SIGINT)
-            self.lost += [f"Ctrl-C ended the command with {code}" for code in [outside.wait(60)] if code != 130]
-            again = subprocess.Popen(command, env=self.hosts.environment, stdout=log, stderr=log, start_new_session=True)
+            self.lost += [
+                f"Ctrl-C ended the command with {code}"
+                for code in [outside.wait(60)]
+                if code != 130
+            ]
+            again = subprocess.Popen(
+                command, env=self.hosts.environment, stdout=log, stderr=log, start_new_session=True
+            )
             self.when(lambda: run_at(url), share=0.4, what="the S3 server is down for 60 s")
             server.stdin.write("down\n")
             server.stdin.flush()
@@ -172,7 +228,9 @@ def main() -> int:
     parser.add_argument("--work", type=Path, help="keeps logs and runs there")
     parser.add_argument("--only", choices=["folder", "bucket"])
     options = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts this in the background has it ignored, by all below too
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell that starts this in the background has it ignored, by all below too
     if why := possible():
         print(f"no hosts can be made here: {why}")
         return 2
@@ -189,7 +247,9 @@ def main() -> int:
             for number in (2, 3):
                 made.start(number)
             made.wait(3, 300)
-            campaign.say("three hosts, each with an address, a name and a Ray of its own, and one token")
+            campaign.say(
+                "three hosts, each with an address, a name and a Ray of its own, and one token"
+            )
             if options.only != "bucket":
                 campaign.in_a_folder(reference)
             if options.only != "folder":

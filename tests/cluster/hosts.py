@@ -24,7 +24,9 @@ def possible() -> str:
         return "network namespaces need root"
     if not shutil.which("ip"):
         return "there is no `ip` (iproute2)"
-    made = subprocess.run(["ip", "netns", "add", "cae-try"], capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        ["ip", "netns", "add", "cae-try"], capture_output=True, text=True, check=False
+    )
     subprocess.run(["ip", "netns", "delete", "cae-try"], capture_output=True, check=False)
     return made.stderr.strip() if made.returncode else ""
 
@@ -46,8 +48,11 @@ class Hosts:
         self.token.write_text(secrets.token_hex(32))
         self.token.chmod(0o600)
         self.environment = os.environ | {
-            "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.token), "PATH": f"{BIN}:{os.environ['PATH']}", "RAY_ADDRESS": "",
-        }  # fmt: skip
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(self.token),
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "RAY_ADDRESS": "",
+        }
 
     @staticmethod
     def address(number: int) -> str:
@@ -58,11 +63,27 @@ class Hosts:
         _ip("addr", "add", f"{OUTSIDE}/24", "dev", BRIDGE)
         _ip("link", "set", BRIDGE, "up")
         for number in range(1, count + 1):
-            subprocess.run(["ip", "link", "delete", f"cae-v{number}"], capture_output=True, check=False)  # of hosts before, if it lingers
+            subprocess.run(
+                ["ip", "link", "delete", f"cae-v{number}"], capture_output=True, check=False
+            )  # of hosts before, if it lingers
             _ip("netns", "add", f"cae{number}")
-            _ip("link", "add", f"cae-v{number}", "type", "veth", "peer", "name", "eth0", "netns", f"cae{number}")
+            _ip(
+                "link",
+                "add",
+                f"cae-v{number}",
+                "type",
+                "veth",
+                "peer",
+                "name",
+                "eth0",
+                "netns",
+                f"cae{number}",
+            )
             _ip("link", "set", f"cae-v{number}", "master", BRIDGE, "up")
-            for words in (["addr", "add", f"{self.address(number)}/24", "dev", "eth0"], ["link", "set", "eth0", "up"]):
+            for words in (
+                ["addr", "add", f"{self.address(number)}/24", "dev", "eth0"],
+                ["link", "set", "eth0", "up"],
+            ):
                 _ip("-n", f"cae{number}", *words)
             _ip("-n", f"cae{number}", "link", "set", "lo", "up")
             _ip("-n", f"cae{number}", "route", "add", "default", "via", OUTSIDE)
@@ -73,13 +94,25 @@ class Hosts:
         own.mkdir(parents=True, exist_ok=True)
         Path("/tmp/ray").mkdir(exist_ok=True)
         enter = ["ip", "netns", "exec", f"cae{number}", "unshare", "--uts", "--mount"]
-        command = [*enter, "sh", "-c", f'hostname h{number} && mount --bind {own} /tmp/ray && exec "$@"', "sh", *words]
+        command = [
+            *enter,
+            "sh",
+            "-c",
+            f'hostname h{number} && mount --bind {own} /tmp/ray && exec "$@"',
+            "sh",
+            *words,
+        ]
         return subprocess.Popen(command, env=self.environment, start_new_session=True, **options)  # type: ignore[call-overload,no-any-return]
 
     def start(self, number: int, *, cpus: int = 1, gpus: int = 0) -> None:
         """`ray start` on a host, again whenever it ends, as a service manager would; `kill` ends all that it started."""
         role = (
-            ["--head", "--port=6379", f"--dashboard-host={self.address(1)}", "--dashboard-port=8265"]
+            [
+                "--head",
+                "--port=6379",
+                f"--dashboard-host={self.address(1)}",
+                "--dashboard-port=8265",
+            ]
             if number == 1
             else [f"--address={self.address(1)}:6379"]
         )
@@ -91,7 +124,16 @@ class Hosts:
         ]
         log = (self.folder / f"h{number}.log").open("ab")
         command = ["ray", "start", *role, *memory, "--block", "--disable-usage-stats"]
-        self.started[number] = self.on(number, "sh", "-c", 'while :; do "$@"; sleep 1; done', "sh", *command, stdout=log, stderr=log)
+        self.started[number] = self.on(
+            number,
+            "sh",
+            "-c",
+            'while :; do "$@"; sleep 1; done',
+            "sh",
+            *command,
+            stdout=log,
+            stderr=log,
+        )
 
     def wait(self, count: int, seconds: float = 120) -> None:
         """Until so many hosts have joined."""
@@ -102,12 +144,25 @@ class Hosts:
             f"import ray; ray.init('{self.address(1)}:6379', log_to_driver=False, logging_level='ERROR');"
             "print('alive', sum(node['Alive'] for node in ray.nodes()))"
         )
-        done = self.on(1, str(BIN / "python"), "-c", code, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).communicate()[0].decode()
+        done = (
+            self.on(
+                1,
+                str(BIN / "python"),
+                "-c",
+                code,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+            .communicate()[0]
+            .decode()
+        )
         return int(done.rpartition("alive ")[2]) if "alive " in done else 0
 
     def kill(self, number: int) -> None:
         """As if its power was cut: every process on it, at once."""
-        found = subprocess.run(["ip", "netns", "pids", f"cae{number}"], capture_output=True, text=True, check=False).stdout.split()
+        found = subprocess.run(
+            ["ip", "netns", "pids", f"cae{number}"], capture_output=True, text=True, check=False
+        ).stdout.split()
         for pid in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
@@ -121,7 +176,9 @@ class Hosts:
         _ip("link", "set", f"cae-v{number}", "up")
 
     def close(self) -> None:
-        for name in subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout.split():
+        for name in subprocess.run(
+            ["ip", "netns", "list"], capture_output=True, text=True, check=True
+        ).stdout.split():
             if name.startswith("cae") and name[3:].isdecimal():
                 self.kill(int(name[3:]))
                 _ip("netns", "delete", name)

@@ -83,7 +83,9 @@ class Campaign:
         code = Driver(sweep, run).wait(3600)
         records = run.records().values()
         states = dict(Counter(record.state for record in records))
-        self.say(f"reference {sweep.stem}: exit code {code}, {len(records)} trials, {len(epochs(run))} epochs, {states}")
+        self.say(
+            f"reference {sweep.stem}: exit code {code}, {len(records)} trials, {len(epochs(run))} epochs, {states}"
+        )
         if code:
             raise RuntimeError(f"the reference did not come to its end: see {self.work}")
         return run
@@ -98,10 +100,16 @@ class Campaign:
             dead = self.strike(kind, driver)
             if dead:
                 witness.look(run, dead)
-            if driver.process.poll() == -signal.SIGKILL:  # otherwise it lives, or has come to its end
+            if (
+                driver.process.poll() == -signal.SIGKILL
+            ):  # otherwise it lives, or has come to its end
                 driver = Driver(sweep, run, cores=slots)
         code = driver.wait(3600)
-        lost = losses(run, reference, stops=slots == 1) + witness.losses(run) + ([f"exit code {code}"] if code else [])
+        lost = (
+            losses(run, reference, stops=slots == 1)
+            + witness.losses(run)
+            + ([f"exit code {code}"] if code else [])
+        )
         self.record(f"SIGKILLs with {slots} at a time", lost)
         states = dict(Counter(record.state for record in run.records().values()))
         self.say(f"{run.name}: complete, {states}, {len(epochs(run))} epochs, {len(lost)} losses")
@@ -114,7 +122,9 @@ class Campaign:
         """Kills once; the trials that have no worker now. Nothing is hit where there is nothing left to hit."""
         run = driver.run
         if kind == "driver that starts":
-            time.sleep(self.random.uniform(0, 15))  # anywhere: in imports, while Ray starts, before the first epoch
+            time.sleep(
+                self.random.uniform(0, 15)
+            )  # anywhere: in imports, while Ray starts, before the first epoch
         else:
             driver.came_to(1)  # deaths without progress in a row would, rightly, give a trial up
             time.sleep(self.random.uniform(0, 1.5))
@@ -123,7 +133,9 @@ class Campaign:
             if not driver.alive:
                 return []
             driver.kill()
-            hit = [number for number, record in run.records().items() if record.state == "interrupted"]
+            hit = [
+                number for number, record in run.records().items() if record.state == "interrupted"
+            ]
         elif not (workers := driver.workers()):
             return []
         else:
@@ -134,9 +146,13 @@ class Campaign:
             if not kill(pids[0]):
                 return []
         self.count[kind] += 1
-        halves = len([path for number in hit for path in run.trial(number).glob(".*.safetensors.*")])
+        halves = len(
+            [path for number in hit for path in run.trial(number).glob(".*.safetensors.*")]
+        )
         left = f", {halves} file{'s' if halves > 1 else ''} half written" if halves else ""
-        self.say(f"kill {self.kills:3}  {kind} (process {pids[0]}; trials {hit}{left}); {len(epochs(run))} epochs in the journal")
+        self.say(
+            f"kill {self.kills:3}  {kind} (process {pids[0]}; trials {hit}{left}); {len(epochs(run))} epochs in the journal"
+        )
         self.halves += halves
         return hit
 
@@ -156,7 +172,9 @@ class Campaign:
 
     def table(self) -> None:
         rows = [*self.count.items(), ("  of these in the write of a file", self.halves)]
-        rows = [(f"SIGKILL: {kind}" if kind[0] != " " else kind, count) for kind, count in rows if count]
+        rows = [
+            (f"SIGKILL: {kind}" if kind[0] != " " else kind, count) for kind, count in rows if count
+        ]
         print(f"\n{'fault':60}  times  lost")
         lost = sum(len(found) for kind, found in self.lost.items() if kind.startswith("SIGKILL"))
         for kind, count in rows:
@@ -165,7 +183,9 @@ class Campaign:
             if not kind.startswith("SIGKILL"):
                 print(f"{kind:60}  {1:5}  {len(found)}")
         minutes = (time.monotonic() - self.begun) / 60
-        print(f"{self.kills} random kills, {len(self.lost)} checks, {sum(map(len, self.lost.values()))} losses, {minutes:.0f} min")
+        print(
+            f"{self.kills} random kills, {len(self.lost)} checks, {sum(map(len, self.lost.values()))} losses, {minutes:.0f} min"
+        )
 
     def in_write(self, run: RunDir, number: int, pid: int) -> bool:
         """Waits until a worker writes a checkpoint: there is a file aside then, which bears its process."""
@@ -177,14 +197,35 @@ class Campaign:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="The fault campaign: nothing finished is ever lost.")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="default: a new one each time")
-    parser.add_argument("--kills", type=int, default=100, help="random SIGKILLs, at least; 0: only the scripted faults")
-    parser.add_argument("--work", type=Path, help="where the runs go, and stay; default: a temporary folder")
-    parser.add_argument("--slots", type=int, choices=(1, 2), help="random kills with so many trials at a time; default: with 1 and with 2")
+    parser = argparse.ArgumentParser(
+        description="The fault campaign: nothing finished is ever lost."
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=random.SystemRandom().randrange(10**6),
+        help="default: a new one each time",
+    )
+    parser.add_argument(
+        "--kills",
+        type=int,
+        default=100,
+        help="random SIGKILLs, at least; 0: only the scripted faults",
+    )
+    parser.add_argument(
+        "--work", type=Path, help="where the runs go, and stay; default: a temporary folder"
+    )
+    parser.add_argument(
+        "--slots",
+        type=int,
+        choices=(1, 2),
+        help="random kills with so many trials at a time; default: with 1 and with 2",
+    )
     parser.add_argument("--only", default="", help="scripted faults whose name holds this")
     options = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts this in the background has it ignored, by all below too
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell that starts this in the background has it ignored, by all below too
     print(f"seed {options.seed}, {options.kills} kills", flush=True)
     work = options.work or Path(tempfile.mkdtemp(prefix="cae-faults-"))
     campaign = Campaign(options.seed, work.resolve())
@@ -192,7 +233,10 @@ def main() -> int:
     for scenario in faults.SCENARIOS:
         if options.only in scenario.__name__:
             campaign.scripted(scenario)
-    sweeps = {1: ("asha", "scheduler=ASHA(grace_epochs=1, reduction_factor=2, min_trials=2),"), 2: ("plain", "")}
+    sweeps = {
+        1: ("asha", "scheduler=ASHA(grace_epochs=1, reduction_factor=2, min_trials=2),"),
+        2: ("plain", ""),
+    }
     chosen = [options.slots] if options.slots else sorted(sweeps)
     files = {slots: campaign.sweep(*sweeps[slots]) for slots in chosen}
     references = {slots: campaign.reference(files[slots]) for slots in chosen if options.kills}

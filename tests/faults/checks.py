@@ -48,13 +48,20 @@ class Witness:
     """Trial, epochs finished, characters of its log."""
 
     def look(self, run: RunDir, numbers: list[int]) -> None:
-        self.seen += [(number, finished_epochs(run.trial(number)), len(log_of(run, number))) for number in numbers]
+        self.seen += [
+            (number, finished_epochs(run.trial(number)), len(log_of(run, number)))
+            for number in numbers
+        ]
 
     def losses(self, run: RunDir) -> list[str]:
         again = []
         for number, finished, length in self.seen:
             trained = [int(epoch) for epoch in TRAINED.findall(log_of(run, number)[length:])]
-            again += [f"trial {number}: epoch {epoch} was finished and trained again" for epoch in trained if epoch <= finished]
+            again += [
+                f"trial {number}: epoch {epoch} was finished and trained again"
+                for epoch in trained
+                if epoch <= finished
+            ]
         return again
 
 
@@ -63,7 +70,11 @@ def losses(run: RunDir, reference: RunDir, *, stops: bool) -> list[str]:
 
     `stops`: whether the trials came one at a time, so that ASHA must have stopped the same ones, each for the same reason.
     """
-    lost = [f"trial {trial}: epoch {epoch} stands {count} times" for (trial, epoch), count in Counter(epochs(run)).items() if count > 1]
+    lost = [
+        f"trial {trial}: epoch {epoch} stands {count} times"
+        for (trial, epoch), count in Counter(epochs(run)).items()
+        if count > 1
+    ]
     ours, theirs = run.records(), reference.records()
     if ours.keys() != theirs.keys():
         return [*lost, f"trials {sorted(ours)} are not {sorted(theirs)}"]
@@ -75,7 +86,11 @@ def losses(run: RunDir, reference: RunDir, *, stops: bool) -> list[str]:
             if trained > 1:
                 lost.append(f"trial {number}: epoch {epoch} was trained {trained} times")
         both = sorted(record.epochs.keys() & other.epochs.keys())
-        differ = [epoch for epoch in both if _numbers(record.epochs[epoch]) != _numbers(other.epochs[epoch])]
+        differ = [
+            epoch
+            for epoch in both
+            if _numbers(record.epochs[epoch]) != _numbers(other.epochs[epoch])
+        ]
         lost += [f"trial {number}: epoch {epoch} has other numbers" for epoch in differ]
         if stops or record.state == other.state == "finished":
             lost += _endings(record, other)
@@ -93,7 +108,11 @@ def _endings(record: Record, other: Record) -> list[str]:
         return {"epochs": sorted(one.epochs)} | {name: one.end.get(name) for name in names}
 
     ours, theirs = said(record), said(other)
-    return [f"trial {record.number}: {name} is {ours[name]}, and was {theirs[name]}" for name in ours if ours[name] != theirs[name]]
+    return [
+        f"trial {record.number}: {name} is {ours[name]}, and was {theirs[name]}"
+        for name in ours
+        if ours[name] != theirs[name]
+    ]
 
 
 def _weights(folder: Path, other: Path, number: int) -> list[str]:
@@ -104,5 +123,7 @@ def _weights(folder: Path, other: Path, number: int) -> list[str]:
     if not ours.exists():
         return []
     one, two = checkpoint.load(ours), checkpoint.load(theirs)
-    same = one.epoch == two.epoch and all(torch.equal(tensor, two.network[name]) for name, tensor in one.network.items())
+    same = one.epoch == two.epoch and all(
+        torch.equal(tensor, two.network[name]) for name, tensor in one.network.items()
+    )
     return [] if same else [f"trial {number}: its best weights are other ones"]

@@ -35,7 +35,14 @@ def epochs(run: RunDir) -> list[tuple[int, int]]:
 class Driver:
     """`cae-sweep run SWEEP --out RUN` on the first `cores` of this machine, which are its slots too."""
 
-    def __init__(self, sweep: Path, run: RunDir, *options: str, cores: int = 1, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        sweep: Path,
+        run: RunDir,
+        *options: str,
+        cores: int = 1,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.run = run
         run.path.parent.mkdir(parents=True, exist_ok=True)
         self.log = run.path.parent / f"{run.name}.log"
@@ -46,7 +53,9 @@ class Driver:
             with self.log.open("ab") as log:
                 self.process = subprocess.Popen(
                     [COMMAND, "run", sweep, "--out", run.path, "--quiet", *options],
-                    env=os.environ | {"RAY_AUTH_MODE": "disabled"} | dict(environment or {}),  # no token in anybody's home folder
+                    env=os.environ
+                    | {"RAY_AUTH_MODE": "disabled"}
+                    | dict(environment or {}),  # no token in anybody's home folder
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
@@ -98,12 +107,23 @@ class Driver:
     def came_to(self, count: int) -> None:
         """Waits until the journal holds so many epochs more than now."""
         before = len(epochs(self.run))
-        until(lambda: not self.alive or len(epochs(self.run)) >= before + count, f"{count} epochs more")
+        until(
+            lambda: not self.alive or len(epochs(self.run)) >= before + count,
+            f"{count} epochs more",
+        )
 
     def workers(self) -> dict[int, int]:
         """The processes that train now, by their trials; of those that have finished an epoch since they began it."""
-        last = {number: record.starts[-1] for number, record in self.run.records().items() if record.state == "running"}
-        return {number: start["worker"] for number, start in last.items() if "worker" in start and living([start["worker"]])}
+        last = {
+            number: record.starts[-1]
+            for number, record in self.run.records().items()
+            if record.state == "running"
+        }
+        return {
+            number: start["worker"]
+            for number, start in last.items()
+            if "worker" in start and living([start["worker"]])
+        }
 
 
 def kill(pid: int) -> bool:
@@ -142,12 +162,18 @@ def trains(pid: int) -> bool:
     """Whether a process of Ray is a worker, will be one, or starts them; the others (its agents) take their time to end."""
     name = executable(pid)
     worker = name.startswith("ray::") and not name.endswith("Agent")
-    return worker or name == "raylet" or any(word.endswith("default_worker.py") for word in words(pid))
+    return (
+        worker or name == "raylet" or any(word.endswith("default_worker.py") for word in words(pid))
+    )
 
 
 def descendants(pid: int) -> list[int]:
     """All processes below this one."""
-    parents = {int(path.name): status(int(path.name)) for path in Path("/proc").iterdir() if path.name.isdecimal()}
+    parents = {
+        int(path.name): status(int(path.name))
+        for path in Path("/proc").iterdir()
+        if path.name.isdecimal()
+    }
     found, layer = [], [pid]
     while layer := [child for child, said in parents.items() if said and int(said[1]) in layer]:
         found += layer

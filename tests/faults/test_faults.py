@@ -27,7 +27,9 @@ from tests.sweep.engine.failing_trials import troubled
 
 Write = Callable[..., Path]
 Run = Callable[..., RunDir]
-pytestmark = pytest.mark.timeout(600)  # workers that die have to be started again, which takes long on a machine that is busy
+pytestmark = pytest.mark.timeout(
+    600
+)  # workers that die have to be started again, which takes long on a machine that is busy
 ONE_SLOT = Resources(cpus=1, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
 SPACE = "{'optimizer.lr': tune.grid_search([1e-2, 9e-3, 8e-3, 1e-5, 2e-5, 3e-5])}"
 SCHEDULER = "scheduler=ASHA(grace_epochs=1, reduction_factor=2, min_trials=2)"
@@ -39,9 +41,15 @@ def run_to_its_end(sweep: Path, run: RunDir) -> str:
 
 
 MOMENTS: dict[str, Callable[[str, dict[str, Any]], bool]] = {
-    "a checkpoint is written, its epoch is not in the journal": lambda event, said: event == "epoch" and said["epoch"] == 2,
-    "a stop is decided, and not in the journal": lambda event, said: event == "end" and said["state"] == "stopped",
-    "a trial has ended, and that is not in the journal": lambda event, said: event == "end" and said["state"] == "finished",
+    "a checkpoint is written, its epoch is not in the journal": lambda event, said: (
+        event == "epoch" and said["epoch"] == 2
+    ),
+    "a stop is decided, and not in the journal": lambda event, said: (
+        event == "end" and said["state"] == "stopped"
+    ),
+    "a trial has ended, and that is not in the journal": lambda event, said: (
+        event == "end" and said["state"] == "finished"
+    ),
 }
 
 
@@ -56,7 +64,9 @@ def undisturbed(one_ray: Any, tmp_path_factory: pytest.TempPathFactory) -> Any: 
     def snapshot(self: recorder.Recorder, event: str, **fields: Any) -> None:
         for name, is_it in MOMENTS.items():
             times[name] += is_it(event, fields)
-            if times[name] == 2 and not (folder / name).exists():  # by then there are rungs to be rebuilt, and trials are left
+            if (
+                times[name] == 2 and not (folder / name).exists()
+            ):  # by then there are rungs to be rebuilt, and trials are left
                 shutil.copytree(run.path, folder / name)
         write(self, event, **fields)
 
@@ -68,7 +78,9 @@ def undisturbed(one_ray: Any, tmp_path_factory: pytest.TempPathFactory) -> Any: 
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_driver_that_dies_at_the_worst_moment_loses_nothing(undisturbed: Any, moment: str) -> None:
+def test_a_driver_that_dies_at_the_worst_moment_loses_nothing(
+    undisturbed: Any, moment: str
+) -> None:
     sweep, reference, folder = undisturbed
     run, witness = RunDir(folder / moment), Witness()
     with run.journal.open("ab") as journal:
@@ -92,7 +104,12 @@ def test_workers_that_die_now_and_then_cost_a_trial_nothing_and_change_no_stop(
         been told, so that the next trial is given a worker that is dead."""
         sign(guard, number)
         record = run.records()[number]
-        if record.state == "running" and "worker" in record.starts[-1] and number == 1 and record.done in (1, 3, 5):
+        if (
+            record.state == "running"
+            and "worker" in record.starts[-1]
+            and number == 1
+            and record.done in (1, 3, 5)
+        ):
             kill(record.starts[-1]["worker"])
             witness.look(run, [number])
             killed.append(record.done)
@@ -121,19 +138,30 @@ def test_sigterm_ends_a_sweep_gently(sweep_file: Write, run_sweep: Run) -> None:
     assert run.records()[1].state == "interrupted"
 
 
-def test_a_raylet_that_is_killed_ends_the_sweep_in_a_sentence(sweep_file: Write, tmp_path: Path) -> None:
+def test_a_raylet_that_is_killed_ends_the_sweep_in_a_sentence(
+    sweep_file: Write, tmp_path: Path
+) -> None:
     run = RunDir(tmp_path / "run")
     with Driver(troubled(sweep_file, ["slow"], epochs=1000), run) as driver:
         until(lambda: len(epochs(run)) >= 2, "two epochs")
         kill(driver.child("raylet"))
-        assert ended(driver, 1, "Ray's raylet on this machine ended; what is finished is saved, and the same command goes on") == []
+        assert (
+            ended(
+                driver,
+                1,
+                "Ray's raylet on this machine ended; what is finished is saved, and the same command goes on",
+            )
+            == []
+        )
     assert run.records()[1].state == "interrupted"
     assert json.loads(run.journal.read_text().splitlines()[-1])["event"] == "close"
 
 
 def test_the_checks_find_what_is_lost(undisturbed: Any, tmp_path: Path) -> None:
     _, reference, _ = undisturbed
-    (number,) = [number for number, record in reference.records().items() if record.state == "finished"][:1]
+    (number,) = [
+        number for number, record in reference.records().items() if record.state == "finished"
+    ][:1]
 
     def damaged(*changes: Callable[[RunDir], object]) -> list[str]:
         run = RunDir(tmp_path / "copy")
@@ -146,7 +174,9 @@ def test_the_checks_find_what_is_lost(undisturbed: Any, tmp_path: Path) -> None:
     def rewritten(old: str, new: str) -> Callable[[RunDir], object]:
         return lambda run: run.journal.write_text(run.journal.read_text().replace(old, new))
 
-    first = next(line for line in reference.journal.read_text().splitlines() if '"event":"epoch"' in line)
+    first = next(
+        line for line in reference.journal.read_text().splitlines() if '"event":"epoch"' in line
+    )
     loss = json.dumps(json.loads(first)["metrics"]["val_loss"])
     trained = f"2026-01-01 00:00:00 epoch 1: val_loss={loss}\n"
 
@@ -155,11 +185,15 @@ def test_the_checks_find_what_is_lost(undisturbed: Any, tmp_path: Path) -> None:
             file.write(line)
 
     assert damaged() == []
-    assert damaged(rewritten(first, f"{first}\n{first}")) == [f"trial {json.loads(first)['trial']}: epoch 1 stands 2 times"]
+    assert damaged(rewritten(first, f"{first}\n{first}")) == [
+        f"trial {json.loads(first)['trial']}: epoch 1 stands 2 times"
+    ]
     assert "has other numbers" in damaged(rewritten(loss, "0.5"))[0]
     assert "is interrupted" in damaged(rewritten('"state":"finished"', '"state":"unknown"'))[0]
     assert "cutoff is" in " ".join(damaged(rewritten('"cutoff":0.', '"cutoff":1.')))
-    assert damaged(lambda run: log(run, trained)) == [f"trial {number}: epoch 1 was trained 2 times"]
+    assert damaged(lambda run: log(run, trained)) == [
+        f"trial {number}: epoch 1 was trained 2 times"
+    ]
     assert damaged(lambda run: log(run, trained.replace(" 1:", " 1, from the checkpoint:"))) == []
     assert damaged(lambda run: (run.trial(number) / checkpoint.BEST).unlink()) == [
         f"trial {number}: only one of the two runs has its best weights"

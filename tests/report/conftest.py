@@ -26,26 +26,78 @@ AXES: dict[str, dict[str, Any]] = {
 }
 
 SWEEP: dict[str, Any] = {
-    "sweep": "cifar_grid", "title": "CIFAR-10 autoencoder grid", "file": "sweeps/cifar_grid.py",
+    "sweep": "cifar_grid",
+    "title": "CIFAR-10 autoencoder grid",
+    "file": "sweeps/cifar_grid.py",
     "description": "CIFAR-10 autoencoder grid.\n\nThree axes of a small convolutional autoencoder.",
-    "metric": "val_loss", "mode": "min", "budget": "cpu", "seeds": 1, "epochs": 4, "space": 1536,
-    "overrides": {"epochs": {"full": 10, "here": 4}, "dataset.train_images": {"full": 48000, "here": 6000}},
-    "axes": AXES, "base": {"dataset": "cifar10", "arch.encoder_filters": [8, 16], "epochs": 4, "seed": 0},
+    "metric": "val_loss",
+    "mode": "min",
+    "budget": "cpu",
+    "seeds": 1,
+    "epochs": 4,
+    "space": 1536,
+    "overrides": {
+        "epochs": {"full": 10, "here": 4},
+        "dataset.train_images": {"full": 48000, "here": 6000},
+    },
+    "axes": AXES,
+    "base": {"dataset": "cifar10", "arch.encoder_filters": [8, 16], "epochs": 4, "seed": 0},
     "scheduler": {"name": "asha", "grace_epochs": 1, "reduction_factor": 3, "rungs": [1, 3]},
-    "published": [], "claims": [], "versions": {"cae-sweep": "0.1.0", "python": "3.11.9", "torch": "2.9.0"},
-    "git_commit": "abc1234", "host": "node-1", "device": "cpu (2 x generic)", "command": "cae-sweep run sweeps/cifar_grid.py --budget cpu",
-}  # fmt: skip
+    "published": [],
+    "claims": [],
+    "versions": {"cae-sweep": "0.1.0", "python": "3.11.9", "torch": "2.9.0"},
+    "git_commit": "abc1234",
+    "host": "node-1",
+    "device": "cpu (2 x generic)",
+    "command": "cae-sweep run sweeps/cifar_grid.py --budget cpu",
+}
 
 PUBLISHED = [
-    {"report": "000", "where": "exercise 2.2", "quantity": "best validation loss", "value": "0.001836", "unit": "loss",
-     "definition": "mean squared error, best epoch", "metric": "val_loss", "trials": "best", "comment": ""},
-    {"report": "000", "where": "exercise 2.1", "quantity": "parameters", "value": "4911", "unit": "values",
-     "definition": "weights and biases", "metric": "parameters", "trials": "arch.kernel_size=3;arch.encoder_filters.1=8", "comment": ""},
-    {"report": "000", "where": "exercise 1", "quantity": "epochs", "value": "10", "unit": "epochs",
-     "definition": "", "metric": "", "trials": "", "comment": "context"},
-    {"report": "000", "where": "exercise 3", "quantity": "test error", "value": "20.48", "unit": "percent",
-     "definition": "not defined", "metric": "test_error", "trials": "", "comment": ""},
-]  # fmt: skip
+    {
+        "report": "000",
+        "where": "exercise 2.2",
+        "quantity": "best validation loss",
+        "value": "0.001836",
+        "unit": "loss",
+        "definition": "mean squared error, best epoch",
+        "metric": "val_loss",
+        "trials": "best",
+        "comment": "",
+    },
+    {
+        "report": "000",
+        "where": "exercise 2.1",
+        "quantity": "parameters",
+        "value": "4911",
+        "unit": "values",
+        "definition": "weights and biases",
+        "metric": "parameters",
+        "trials": "arch.kernel_size=3;arch.encoder_filters.1=8",
+        "comment": "",
+    },
+    {
+        "report": "000",
+        "where": "exercise 1",
+        "quantity": "epochs",
+        "value": "10",
+        "unit": "epochs",
+        "definition": "",
+        "metric": "",
+        "trials": "",
+        "comment": "context",
+    },
+    {
+        "report": "000",
+        "where": "exercise 3",
+        "quantity": "test error",
+        "value": "20.48",
+        "unit": "percent",
+        "definition": "not defined",
+        "metric": "test_error",
+        "trials": "",
+        "comment": "",
+    },
+]
 
 TRACEBACK = """Traceback (most recent call last):
   File "training.py", line 88, in train
@@ -70,7 +122,17 @@ class Writer:
         self.journal.append(event, **fields)
 
     def session(self, asked: list[int]) -> None:
-        self.add("session", asked=asked, command="cae-sweep run", host="node-1", pid=1, versions={}, slots=2, cpus=2, gpus=0)
+        self.add(
+            "session",
+            asked=asked,
+            command="cae-sweep run",
+            host="node-1",
+            pid=1,
+            versions={},
+            slots=2,
+            cpus=2,
+            gpus=0,
+        )
 
     def trial(self, number: int, axes: dict[str, Any], **config: Any) -> None:
         whole = {
@@ -81,31 +143,57 @@ class Writer:
             "epochs": 4,
             "seed": 0,
         }
-        changed = {name: value for name, value in axes.items() if not name.rpartition(".")[2].isdigit()}
-        sizes = {"parameters": 4911 + 97 * number, "latent_values": 1024, "latent_shape": [16, 8, 8], "megaflops": 12.3}
-        self.add("trial", trial=number, hash=f"{number:016x}", config={**whole, **changed, **config}, axes=axes, sizes=sizes)
+        changed = {
+            name: value for name, value in axes.items() if not name.rpartition(".")[2].isdigit()
+        }
+        sizes = {
+            "parameters": 4911 + 97 * number,
+            "latent_values": 1024,
+            "latent_shape": [16, 8, 8],
+            "megaflops": 12.3,
+        }
+        self.add(
+            "trial",
+            trial=number,
+            hash=f"{number:016x}",
+            config={**whole, **changed, **config},
+            axes=axes,
+            sizes=sizes,
+        )
 
     def start(self, number: int, epoch: int = 0) -> None:
         self.add("start", 1, trial=number, epoch=epoch, host="node-1", device="cpu", worker=1)
 
     def epoch(self, number: int, epoch: int, loss: float, **metrics: float) -> None:
-        row = {"train_loss": loss * 0.93, "val_loss": loss, "lr": 0.001, "seconds": 12.5, "images_per_second": 480.0}
+        row = {
+            "train_loss": loss * 0.93,
+            "val_loss": loss,
+            "lr": 0.001,
+            "seconds": 12.5,
+            "images_per_second": 480.0,
+        }
         if loss > 0:
             row["val_psnr"] = -10 * math.log10(loss)
         self.add("epoch", 12.5, trial=number, epoch=epoch, metrics={**row, **metrics})
 
     def end(self, number: int, state: str, **fields: Any) -> None:
-        self.add("end", 1, trial=number, state=state, reason=fields.pop("reason", f"{state}."), **fields)
+        self.add(
+            "end", 1, trial=number, state=state, reason=fields.pop("reason", f"{state}."), **fields
+        )
 
     def samples(self, number: int, noise: float, side: int = 16, channels: int = 1) -> None:
         folder = self.run.trial(number)
         folder.mkdir(parents=True, exist_ok=True)
         y, x = np.mgrid[0:side, 0:side] / side
-        images = np.stack([np.sin((k + 2) * x * 3) * np.cos((k + 1) * y * 4) * 0.5 + 0.5 for k in range(8)])
+        images = np.stack(
+            [np.sin((k + 2) * x * 3) * np.cos((k + 1) * y * 4) * 0.5 + 0.5 for k in range(8)]
+        )
         target = np.repeat((images * 255).astype(np.uint8)[:, None], channels, axis=1)
         rough = np.random.default_rng(number).normal(0, 255 * noise, target.shape)
         output = np.clip(target + rough, 0, 255).astype(np.uint8)
-        np.savez(folder / "samples.npz", input=target, target=target, output=output, epoch=np.array(3))
+        np.savez(
+            folder / "samples.npz", input=target, target=target, output=output, epoch=np.array(3)
+        )
 
     def close(self) -> RunDir:
         self.add("close", reason="complete")
@@ -121,11 +209,22 @@ def many(writer: Writer, count: int, epochs: int = 4) -> RunDir:
     for number in range(1, count + 1):
         kernel, filters, optimizer = settings[(number * 7) % len(settings)]
         lr = float(10 ** random.uniform(-4, -1))
-        axes = {"arch.kernel_size": kernel, "arch.encoder_filters.1": filters, "optimizer.lr": lr, "optimizer": optimizer}
+        axes = {
+            "arch.kernel_size": kernel,
+            "arch.encoder_filters.1": filters,
+            "optimizer.lr": lr,
+            "optimizer": optimizer,
+        }
         writer.trial(number, axes)
     for number in range(1, count + 1):
         kernel, filters, optimizer = settings[(number * 7) % len(settings)]
-        floor = 0.002 + 0.004 / kernel + 0.02 / filters + (0.004 if optimizer == "sgd" else 0) + float(random.exponential(0.002))
+        floor = (
+            0.002
+            + 0.004 / kernel
+            + 0.02 / filters
+            + (0.004 if optimizer == "sgd" else 0)
+            + float(random.exponential(0.002))
+        )
         _life(writer, number, floor, epochs, (number * 7) % 20)
     return writer.close()
 
@@ -141,7 +240,12 @@ def _life(writer: Writer, number: int, floor: float, epochs: int, luck: int) -> 
         writer.end(number, "diverged", reason="epoch 2: val_loss is not finite")
         return
     if luck == 2:
-        writer.end(number, "oom", reason="out of memory", error=f"Traceback ...\ntorch.OutOfMemoryError: tried to allocate {number}.5 GiB")
+        writer.end(
+            number,
+            "oom",
+            reason="out of memory",
+            error=f"Traceback ...\ntorch.OutOfMemoryError: tried to allocate {number}.5 GiB",
+        )
         return
     stopped_at = 1 if luck in (3, 4, 5) else 3 if luck in (6, 7) else None
     for epoch in range(1, (stopped_at or epochs) + 1):
@@ -153,7 +257,13 @@ def _life(writer: Writer, number: int, floor: float, epochs: int, luck: int) -> 
     elif luck == 8:
         writer.end(number, "killed", reason="killed by hand")
     else:
-        writer.end(number, "finished", reason="all epochs done", best_epoch=epochs, metrics={"test_loss": floor * 1.02, "test_psnr": 21.0})
+        writer.end(
+            number,
+            "finished",
+            reason="all epochs done",
+            best_epoch=epochs,
+            metrics={"test_loss": floor * 1.02, "test_psnr": 21.0},
+        )
 
 
 def _none(writer: Writer) -> RunDir:
@@ -197,7 +307,11 @@ def _all_nan(writer: Writer) -> RunDir:
         writer.trial(number, {"arch.kernel_size": 2 * number + 1})
         writer.start(number)
         writer.epoch(number, 1, math.nan)
-        writer.end(number, "finished" if number == 1 else "diverged", reason="epoch 1: val_loss is not finite")
+        writer.end(
+            number,
+            "finished" if number == 1 else "diverged",
+            reason="epoch 1: val_loss is not finite",
+        )
     return writer.close()
 
 
@@ -220,7 +334,11 @@ def _constant(writer: Writer) -> RunDir:
 def _hostile(writer: Writer) -> RunDir:
     writer.session([1, 2, 3, 4])
     for number in (1, 2, 3, 4):
-        writer.trial(number, {"arch.kernel_size": 3, EVIL: f"{EVIL} %{{x}} {number % 2}"}, **{"arch.name": EVIL})
+        writer.trial(
+            number,
+            {"arch.kernel_size": 3, EVIL: f"{EVIL} %{{x}} {number % 2}"},
+            **{"arch.name": EVIL},
+        )
         writer.start(number)
         if number == 4:
             writer.end(number, "failed", reason=EVIL, error=f"Traceback\nValueError: {EVIL}")
@@ -260,7 +378,9 @@ def _odd(writer: Writer) -> RunDir:
     that are infinite, a tuple as one setting, and a switch."""
     writer.session([1, 2, 3, 4])
     for number in (1, 2, 3, 4):
-        writer.trial(number, {"arch.encoder_filters": [8, 16 * number], "arch.batch_norm": number % 2 == 0})
+        writer.trial(
+            number, {"arch.encoder_filters": [8, 16 * number], "arch.batch_norm": number % 2 == 0}
+        )
         writer.start(number)
     writer.epoch(1, 1, 1e300)
     writer.epoch(2, 1, 1e-300)
@@ -279,11 +399,21 @@ def _thousand(writer: Writer) -> RunDir:
 
 
 EVIL_SWEEP: dict[str, Any] = {
-    "title": EVIL, "description": EVIL, "command": EVIL, "host": EVIL, "overrides": {EVIL: {"full": EVIL, "here": 1}},
-    "axes": {"arch.kernel_size": AXES["arch.kernel_size"], EVIL: {"values": None, "scale": "category"}},
+    "title": EVIL,
+    "description": EVIL,
+    "command": EVIL,
+    "host": EVIL,
+    "overrides": {EVIL: {"full": EVIL, "here": 1}},
+    "axes": {
+        "arch.kernel_size": AXES["arch.kernel_size"],
+        EVIL: {"values": None, "scale": "category"},
+    },
     "published": [{**dict.fromkeys(PUBLISHED[0], EVIL), "metric": "val_loss", "trials": ""}],
-}  # fmt: skip
-MIXED_AXES = {"axes": {"arch.padding": {"values": [3, "same", 0], "scale": "linear"}}, "scheduler": None}
+}
+MIXED_AXES = {
+    "axes": {"arch.padding": {"values": [3, "same", 0], "scale": "linear"}},
+    "scheduler": None,
+}
 KERNEL = {"axes": {"arch.kernel_size": AXES["arch.kernel_size"]}}
 
 FIXTURES: dict[str, tuple[Callable[[Writer], RunDir], dict[str, Any]]] = {
@@ -298,7 +428,15 @@ FIXTURES: dict[str, tuple[Callable[[Writer], RunDir], dict[str, Any]]] = {
     "hostile": (_hostile, EVIL_SWEEP),
     "running": (_running, KERNEL),
     "seeds": (_seeds, {**KERNEL, "seeds": 3, "overrides": {}, "published": PUBLISHED}),
-    "odd": (_odd, {"axes": {"arch.encoder_filters": {"values": [[8, 16], [8, 32]], "scale": "category"}, "arch.batch_norm": {}}}),
+    "odd": (
+        _odd,
+        {
+            "axes": {
+                "arch.encoder_filters": {"values": [[8, 16], [8, 32]], "scale": "category"},
+                "arch.batch_norm": {},
+            }
+        },
+    ),
     "thousand": (_thousand, {"published": PUBLISHED}),
 }
 """Every shape of run, by name."""
@@ -344,7 +482,9 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(pages.CHROMIUM), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=str(pages.CHROMIUM), args=["--no-sandbox"]
+        )
         yield browser
         browser.close()
 

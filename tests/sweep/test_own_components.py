@@ -48,12 +48,17 @@ sweep = Sweep(
 '''
 
 
-def test_a_task_and_a_network_of_ones_own_plan_run_and_report(run_sweep: Callable[..., RunDir], tmp_path: Path) -> None:
+def test_a_task_and_a_network_of_ones_own_plan_run_and_report(
+    run_sweep: Callable[..., RunDir], tmp_path: Path
+) -> None:
     path = tmp_path / "own.py"
     path.write_text(OWN)
     run = run_sweep(path)
     records = run.records()
-    assert {(record.config["arch.kernel"], record.config["task.strength"]) for record in records.values()} == {
+    assert {
+        (record.config["arch.kernel"], record.config["task.strength"])
+        for record in records.values()
+    } == {
         (1, 0.5),
         (1, 1.0),
         (3, 0.5),

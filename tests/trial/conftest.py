@@ -31,7 +31,9 @@ def trial() -> Trial:
     return Trial(
         dataset=Digits(train_images=70, val_images=24, test_images=20),
         task=Reconstruct(),
-        arch=ConvAutoencoder(encoder_filters=(4, 6), decoder_filters=(4,), pool_after=(1,), upsample_after=(1,)),
+        arch=ConvAutoencoder(
+            encoder_filters=(4, 6), decoder_filters=(4,), pool_after=(1,), upsample_after=(1,)
+        ),
         optimizer=Adam(lr=1e-2),
         batch_size=32,
         epochs=4,

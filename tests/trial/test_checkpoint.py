@@ -16,10 +16,26 @@ import torch
 from torch import nn
 
 from cae.trial import checkpoint
-from cae.trial.checkpoint import LAST, PREVIOUS, Checkpoint, DamagedCheckpoint, load, load_newest, save_last, weights
+from cae.trial.checkpoint import (
+    LAST,
+    PREVIOUS,
+    Checkpoint,
+    DamagedCheckpoint,
+    load,
+    load_newest,
+    save_last,
+    weights,
+)
 from cae.trial.optimizers import SGD, Adam, Optimizer, RMSprop
 
-OPTIMIZERS = [Adam(), RMSprop(), RMSprop(momentum=0.5), SGD(), SGD(momentum=0.9), SGD(momentum=0.9, nesterov=True)]
+OPTIMIZERS = [
+    Adam(),
+    RMSprop(),
+    RMSprop(momentum=0.5),
+    SGD(),
+    SGD(momentum=0.9),
+    SGD(momentum=0.9, nesterov=True),
+]
 
 
 def small_network() -> nn.Module:
@@ -43,15 +59,28 @@ def saved() -> Checkpoint:
     network = small_network()
     optimizer = Adam().build(network.parameters())
     take_steps(network, optimizer, 3)
-    rows = [{"train_loss": 0.1 + 0.2, "val_loss": float("inf")}, {"train_loss": 1e-300, "val_loss": -0.5}]
-    return Checkpoint(weights(network), 2, {"arch.encoder_filters": [3, 1], "seed": 2**60}, rows, checkpoint.optimizer_tensors(optimizer))
+    rows = [
+        {"train_loss": 0.1 + 0.2, "val_loss": float("inf")},
+        {"train_loss": 1e-300, "val_loss": -0.5},
+    ]
+    return Checkpoint(
+        weights(network),
+        2,
+        {"arch.encoder_filters": [3, 1], "seed": 2**60},
+        rows,
+        checkpoint.optimizer_tensors(optimizer),
+    )
 
 
 def same(one: Checkpoint | None, other: Checkpoint) -> bool:
     if one is None or (one.epoch, one.config, one.rows) != (other.epoch, other.config, other.rows):
         return False
     return all(
-        left.keys() == right.keys() and all(torch.equal(left[name], right[name]) and left[name].dtype == right[name].dtype for name in left)
+        left.keys() == right.keys()
+        and all(
+            torch.equal(left[name], right[name]) and left[name].dtype == right[name].dtype
+            for name in left
+        )
         for left, right in ((one.network, other.network), (one.optimizer, other.optimizer))
     )
 
@@ -67,7 +96,9 @@ def test_losses_that_are_no_numbers_come_back(saved: Checkpoint, tmp_path: Path)
 
 
 @pytest.mark.parametrize("part", OPTIMIZERS, ids=repr)
-def test_an_optimizer_that_was_put_back_takes_the_same_steps(part: Optimizer, tmp_path: Path) -> None:
+def test_an_optimizer_that_was_put_back_takes_the_same_steps(
+    part: Optimizer, tmp_path: Path
+) -> None:
     network = small_network()
     optimizer = part.build(network.parameters())
     take_steps(network, optimizer, 3)
@@ -80,7 +111,10 @@ def test_an_optimizer_that_was_put_back_takes_the_same_steps(part: Optimizer, tm
     assert checkpoint.optimizer_tensors(restored).keys() == state.keys()
     take_steps(network, optimizer, 3)
     take_steps(again, restored, 3)
-    assert all(torch.equal(one, other) for one, other in zip(weights(network).values(), weights(again).values(), strict=True))
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(weights(network).values(), weights(again).values(), strict=True)
+    )
 
 
 def test_nothing_there_is_told_apart_from_something_damaged(tmp_path: Path) -> None:
@@ -98,7 +132,9 @@ def foreign_with_our_header(path: Path) -> None:
 
 
 def header_of_another_kind(path: Path) -> None:
-    safetensors.torch.save_file({"network.weight": torch.zeros(3)}, path, {"cae": json.dumps(["epoch", 1])})
+    safetensors.torch.save_file(
+        {"network.weight": torch.zeros(3)}, path, {"cae": json.dumps(["epoch", 1])}
+    )
 
 
 def folder(path: Path) -> None:
@@ -123,7 +159,9 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_told_by_its_name_and_the_one_before_is_used(damage: str, saved: Checkpoint, tmp_path: Path) -> None:
+def test_a_damaged_file_is_told_by_its_name_and_the_one_before_is_used(
+    damage: str, saved: Checkpoint, tmp_path: Path
+) -> None:
     save_last(tmp_path, saved)
     save_last(tmp_path, replace(saved, epoch=3))
     DAMAGES[damage](tmp_path / LAST)
@@ -150,7 +188,9 @@ def test_a_flipped_bit_is_noticed_wherever_it_is(saved: Checkpoint, tmp_path: Pa
     assert not unnoticed, [whole[max(position - 20, 0) : position + 5] for position in unnoticed]
 
 
-def test_when_both_are_damaged_there_is_nothing_to_go_on_from(saved: Checkpoint, tmp_path: Path) -> None:
+def test_when_both_are_damaged_there_is_nothing_to_go_on_from(
+    saved: Checkpoint, tmp_path: Path
+) -> None:
     for _ in range(2):
         save_last(tmp_path, saved)
     for name in (LAST, PREVIOUS):
@@ -158,7 +198,9 @@ def test_when_both_are_damaged_there_is_nothing_to_go_on_from(saved: Checkpoint,
     assert load_newest(tmp_path) is None
 
 
-def test_a_whole_checkpoint_is_not_given_up_for_a_damaged_one(saved: Checkpoint, tmp_path: Path) -> None:
+def test_a_whole_checkpoint_is_not_given_up_for_a_damaged_one(
+    saved: Checkpoint, tmp_path: Path
+) -> None:
     """The newest is damaged, training goes on from the one before: that one stays until the new one is whole."""
     save_last(tmp_path, saved)
     save_last(tmp_path, replace(saved, epoch=3))
@@ -169,14 +211,18 @@ def test_a_whole_checkpoint_is_not_given_up_for_a_damaged_one(saved: Checkpoint,
     assert same(load_newest(tmp_path), saved)
 
 
-def test_the_newest_and_the_one_before_are_kept_and_nothing_else(saved: Checkpoint, tmp_path: Path) -> None:
+def test_the_newest_and_the_one_before_are_kept_and_nothing_else(
+    saved: Checkpoint, tmp_path: Path
+) -> None:
     for epoch in (1, 2, 3):
         save_last(tmp_path, replace(saved, epoch=epoch))
     assert (load(tmp_path / LAST).epoch, load(tmp_path / PREVIOUS).epoch) == (3, 2)
     assert sorted(path.name for path in tmp_path.iterdir()) == [LAST, PREVIOUS]
 
 
-def test_a_process_that_died_while_writing_leaves_the_old_checkpoint(saved: Checkpoint, tmp_path: Path) -> None:
+def test_a_process_that_died_while_writing_leaves_the_old_checkpoint(
+    saved: Checkpoint, tmp_path: Path
+) -> None:
     save_last(tmp_path, saved)
     (tmp_path / f".{LAST}.99999").write_bytes((tmp_path / LAST).read_bytes()[:100])
     assert same(load_newest(tmp_path), saved)

@@ -23,11 +23,18 @@ from cae.trial.networks.create import build
 def folder(trial: Trial, tmp_path: Path) -> Path:
     """An exported model with the weights of seed 0."""
     torch.manual_seed(0)
-    save_model(tmp_path / "model", weights(build(trial)), trial, {"metrics": {"val_loss": 0.25}, "epoch": 3})
+    save_model(
+        tmp_path / "model",
+        weights(build(trial)),
+        trial,
+        {"metrics": {"val_loss": 0.25}, "epoch": 3},
+    )
     return tmp_path / "model"
 
 
-def test_a_model_comes_back_with_its_weights_its_trial_and_what_is_known_of_it(folder: Path, trial: Trial) -> None:
+def test_a_model_comes_back_with_its_weights_its_trial_and_what_is_known_of_it(
+    folder: Path, trial: Trial
+) -> None:
     model = load_model(folder)
     torch.manual_seed(0)
     network = build(trial)
@@ -63,7 +70,15 @@ def described(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], objec
 
 
 def set_in_config(**changes: Any) -> Callable[[Path], object]:
-    return described(lambda said: said | {"config": said["config"] | {key.replace("__", "."): value for key, value in changes.items()}})
+    return described(
+        lambda said: (
+            said
+            | {
+                "config": said["config"]
+                | {key.replace("__", "."): value for key, value in changes.items()}
+            }
+        )
+    )
 
 
 def remove_all(folder: Path) -> None:
@@ -76,20 +91,41 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no description": (lambda folder: (folder / DESCRIPTION).unlink(), DESCRIPTION),
     "no weights": (lambda folder: (folder / WEIGHTS).unlink(), WEIGHTS),
     "torn description": (lambda folder: os.truncate(folder / DESCRIPTION, 50), "not a whole model"),
-    "binary description": (lambda folder: (folder / DESCRIPTION).write_bytes(b"\xff\xfe\x00"), "not a whole model"),
+    "binary description": (
+        lambda folder: (folder / DESCRIPTION).write_bytes(b"\xff\xfe\x00"),
+        "not a whole model",
+    ),
     "description of another program": (described(lambda _: {"model_type": "bert"}), "config"),
     "description that is a list": (described(lambda _: [1, 2]), "not a whole model"),
-    "configuration that is a list": (described(lambda said: said | {"config": ["arch"]}), "not a whole model"),
+    "configuration that is a list": (
+        described(lambda said: said | {"config": ["arch"]}),
+        "not a whole model",
+    ),
     "no configuration": (described(lambda said: said | {"config": None}), "not a whole model"),
-    "unknown architecture": (set_in_config(arch="transformer"), "arch = 'transformer' is not known"),
+    "unknown architecture": (
+        set_in_config(arch="transformer"),
+        "arch = 'transformer' is not known",
+    ),
     "unknown parameter": (set_in_config(arch__heads=8), "arch.heads"),
     "parameter out of range": (set_in_config(arch__kernel_size=0), "arch.kernel_size = 0"),
-    "network that does not fit": (set_in_config(arch__kernel_size=9, arch__padding="valid"), "arch.kernel_size = 9"),
+    "network that does not fit": (
+        set_in_config(arch__kernel_size=9, arch__padding="valid"),
+        "arch.kernel_size = 9",
+    ),
     "weights of another network": (set_in_config(arch__encoder_filters=[4, 7]), "size mismatch"),
-    "torn weights": (lambda folder: os.truncate(folder / WEIGHTS, (folder / WEIGHTS).stat().st_size - 4), "not a whole model"),
+    "torn weights": (
+        lambda folder: os.truncate(folder / WEIGHTS, (folder / WEIGHTS).stat().st_size - 4),
+        "not a whole model",
+    ),
     "empty weights": (lambda folder: (folder / WEIGHTS).write_bytes(b""), "not a whole model"),
-    "pickled weights": (lambda folder: torch.save({"weight": torch.zeros(1)}, folder / WEIGHTS), "not a whole model"),
-    "foreign weights": (lambda folder: safetensors.torch.save_file({"w": torch.zeros(1)}, folder / WEIGHTS), "not a whole model"),
+    "pickled weights": (
+        lambda folder: torch.save({"weight": torch.zeros(1)}, folder / WEIGHTS),
+        "not a whole model",
+    ),
+    "foreign weights": (
+        lambda folder: safetensors.torch.save_file({"w": torch.zeros(1)}, folder / WEIGHTS),
+        "not a whole model",
+    ),
 }
 
 
@@ -108,7 +144,9 @@ def test_a_file_in_the_folders_place_is_told_in_words(folder: Path) -> None:
         load_model(folder / WEIGHTS)
 
 
-def test_own_images_are_taken_for_what_they_are_unless_corruption_is_asked_for(trial: Trial, tmp_path: Path) -> None:
+def test_own_images_are_taken_for_what_they_are_unless_corruption_is_asked_for(
+    trial: Trial, tmp_path: Path
+) -> None:
     denoiser = trial.override({"task": "denoise", "task.noise_factor": 0.4})
     save_model(tmp_path, weights(build(denoiser)), denoiser, {})
     model, images = load_model(tmp_path), torch.rand(2, 1, 8, 8)

@@ -11,16 +11,36 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cae.trial import optimizers
-from cae.trial.optimizers import SGD, Adam, Constant, Optimizer, Parameters, ReduceOnPlateau, RMSprop, Schedule
+from cae.trial.optimizers import (
+    SGD,
+    Adam,
+    Constant,
+    Optimizer,
+    Parameters,
+    ReduceOnPlateau,
+    RMSprop,
+    Schedule,
+)
 
 BUILT_IN = [part for part in Optimizer.registry.values() if part.__module__ == optimizers.__name__]
 SCHEDULES = [part for part in Schedule.registry.values() if part.__module__ == optimizers.__name__]
 
-losses = st.lists(st.one_of(st.floats(1e-6, 10), st.sampled_from([0.5, 0.49999, 0.1, float("nan"), float("inf")])), max_size=25)
+losses = st.lists(
+    st.one_of(
+        st.floats(1e-6, 10), st.sampled_from([0.5, 0.49999, 0.1, float("nan"), float("inf")])
+    ),
+    max_size=25,
+)
 
 
 @pytest.mark.parametrize(
-    "part", [*(part() for part in BUILT_IN), SGD(momentum=0.9, nesterov=True), RMSprop(momentum=0.5), Adam(weight_decay=0.1)]
+    "part",
+    [
+        *(part() for part in BUILT_IN),
+        SGD(momentum=0.9, nesterov=True),
+        RMSprop(momentum=0.5),
+        Adam(weight_decay=0.1),
+    ],
 )
 def test_a_quadratic_loss_falls_in_every_step_of_the_first_ten(part: Optimizer) -> None:
     point = torch.nn.Parameter(torch.tensor([3.0, -2.0]))
@@ -39,12 +59,23 @@ def test_a_quadratic_loss_falls_in_every_step_of_the_first_ten(part: Optimizer) 
 @pytest.mark.parametrize(
     ("part", "same"),
     [
-        (Adam(lr=0.1, beta1=0.8, beta2=0.9, eps=1e-3, weight_decay=0.1), lambda p: torch.optim.Adam(p, 0.1, (0.8, 0.9), 1e-3, 0.1)),
-        (RMSprop(lr=0.1, alpha=0.8, eps=1e-3, momentum=0.5, weight_decay=0.1), lambda p: torch.optim.RMSprop(p, 0.1, 0.8, 1e-3, 0.1, 0.5)),
-        (SGD(lr=0.1, momentum=0.9, weight_decay=0.1, nesterov=True), lambda p: torch.optim.SGD(p, 0.1, 0.9, 0, 0.1, True)),
+        (
+            Adam(lr=0.1, beta1=0.8, beta2=0.9, eps=1e-3, weight_decay=0.1),
+            lambda p: torch.optim.Adam(p, 0.1, (0.8, 0.9), 1e-3, 0.1),
+        ),
+        (
+            RMSprop(lr=0.1, alpha=0.8, eps=1e-3, momentum=0.5, weight_decay=0.1),
+            lambda p: torch.optim.RMSprop(p, 0.1, 0.8, 1e-3, 0.1, 0.5),
+        ),
+        (
+            SGD(lr=0.1, momentum=0.9, weight_decay=0.1, nesterov=True),
+            lambda p: torch.optim.SGD(p, 0.1, 0.9, 0, 0.1, True),
+        ),
     ],
-)  # fmt: skip
-def test_every_parameter_arrives_in_torchs_own_optimizer(part: Optimizer, same: Callable[[Parameters], torch.optim.Optimizer]) -> None:
+)
+def test_every_parameter_arrives_in_torchs_own_optimizer(
+    part: Optimizer, same: Callable[[Parameters], torch.optim.Optimizer]
+) -> None:
     points = [torch.nn.Parameter(torch.tensor([3.0, -2.0])) for _ in range(2)]
     both = part.build([points[0]]), same([points[1]])
     for point, optimizer in zip(points, both, strict=True):
@@ -57,9 +88,13 @@ def test_every_parameter_arrives_in_torchs_own_optimizer(part: Optimizer, same: 
 
 @settings(deadline=None, max_examples=120)
 @given(
-    losses, st.floats(1e-6, 1), st.floats(0.05, 0.95), st.integers(0, 4),
-    st.sampled_from([0.0, 1e-4, 0.1, 1.0, 2.0]), st.sampled_from([0.0, 1e-4, 0.5]),
-)  # fmt: skip
+    losses,
+    st.floats(1e-6, 1),
+    st.floats(0.05, 0.95),
+    st.integers(0, 4),
+    st.sampled_from([0.0, 1e-4, 0.1, 1.0, 2.0]),
+    st.sampled_from([0.0, 1e-4, 0.5]),
+)
 def test_the_plateau_rule_is_torchs_own(
     history: list[float], lr: float, factor: float, patience: int, threshold: float, min_lr: float
 ) -> None:
@@ -89,7 +124,15 @@ def test_nesterov_without_momentum_is_idle() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"lr": 0.0}, {"lr": -1.0}, {"lr": float("inf")}, {"weight_decay": -1.0}, {"learning_rate": 1.0}, {"lr": "1"}]
+    "wrong",
+    [
+        {"lr": 0.0},
+        {"lr": -1.0},
+        {"lr": float("inf")},
+        {"weight_decay": -1.0},
+        {"learning_rate": 1.0},
+        {"lr": "1"},
+    ],
 )
 @pytest.mark.parametrize("part", BUILT_IN)
 def test_values_out_of_range_are_refused(part: type[Optimizer], wrong: dict[str, float]) -> None:

@@ -23,13 +23,18 @@ def test_the_default_is_unsaid_so_that_trials_keep_their_hashes(trial: Trial) ->
     assert identity(mixed.flat(), "images") != identity(trial.flat(), "images")
 
 
-def test_bfloat16_trains_other_numbers_with_the_same_kind_of_weights(trial: Trial, images: Resident, tmp_path: Path) -> None:
+def test_bfloat16_trains_other_numbers_with_the_same_kind_of_weights(
+    trial: Trial, images: Resident, tmp_path: Path
+) -> None:
     losses = {}
     for precision in ("float32", "bfloat16"):
         epochs = list(train(trial.override({"precision": precision}), images, tmp_path / precision))
         losses[precision] = [epoch.row["val_loss"] for epoch in epochs]
         assert losses[precision][-1] < losses[precision][0]
-        assert {tensor.dtype for tensor in checkpoint.load(tmp_path / precision / checkpoint.BEST).network.values()} == {torch.float32}
+        assert {
+            tensor.dtype
+            for tensor in checkpoint.load(tmp_path / precision / checkpoint.BEST).network.values()
+        } == {torch.float32}
     assert losses["bfloat16"] != losses["float32"]
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.1)
 
@@ -40,18 +45,34 @@ class Reads(TorchDispatchMode):
     count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
+        self.count += func in (
+            torch.ops.aten._local_scalar_dense.default,
+            torch.ops.aten.nonzero.default,
+        )
         return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"task": "denoise", "task.redraw_noise": True}, {"precision": "bfloat16"}, {"optimizer": "sgd"}], ids=str
+    "settings",
+    [
+        {},
+        {"task": "denoise", "task.redraw_noise": True},
+        {"precision": "bfloat16"},
+        {"optimizer": "sgd"},
+    ],
+    ids=str,
 )
-def test_no_step_waits_for_the_device(trial: Trial, images: Resident, tmp_path: Path, settings: dict[str, Any]) -> None:
+def test_no_step_waits_for_the_device(
+    trial: Trial, images: Resident, tmp_path: Path, settings: dict[str, Any]
+) -> None:
     """An epoch asks for as many values however many steps it has."""
     counts = []
     for batch_size in (35, 7):
-        epochs = train(trial.override({**settings, "batch_size": batch_size}), images, tmp_path / str(batch_size))
+        epochs = train(
+            trial.override({**settings, "batch_size": batch_size}),
+            images,
+            tmp_path / str(batch_size),
+        )
         next(epochs)
         with Reads() as reads:  # type: ignore[no-untyped-call]
             next(epochs)

@@ -92,7 +92,11 @@ class Results:
     def counted(self) -> pd.Series[bool]:
         """Whether the sweep itself asks for a trial, and not only another trial."""
         records = [record for run in self.runs for record in run.records.values()]
-        return pd.Series([record.asked and not record.needed for record in records], index=self.trials.index, dtype=bool)
+        return pd.Series(
+            [record.asked and not record.needed for record in records],
+            index=self.trials.index,
+            dtype=bool,
+        )
 
     @functools.cached_property
     def ranked(self) -> pd.DataFrame:
@@ -104,7 +108,16 @@ class Results:
     def configurations(self) -> pd.Series[str]:
         """A text per trial, equal for trials that differ only in their seed."""
         texts = [
-            repr((run.name, sorted((name, str(value)) for name, value in record.config.items() if name != "seed")))
+            repr(
+                (
+                    run.name,
+                    sorted(
+                        (name, str(value))
+                        for name, value in record.config.items()
+                        if name != "seed"
+                    ),
+                )
+            )
             for run in self.runs
             for record in run.records.values()
         ]
@@ -117,10 +130,17 @@ def read(folders: Iterable[RunDir]) -> Results:
     runs = [_read_run(folder, name) for folder, name in zip(folders, _names(folders), strict=True)]
     if not runs:
         raise RunError("there is no run to report on")
-    rules = {(str(run.sweep.get("metric", "val_loss")), str(run.sweep.get("mode", "min"))) for run in runs}
+    rules = {
+        (str(run.sweep.get("metric", "val_loss")), str(run.sweep.get("mode", "min")))
+        for run in runs
+    }
     if len(rules) > 1:
-        named = ", ".join(f"{run.name} by {run.sweep.get('metric')} ({run.sweep.get('mode')})" for run in runs)
-        raise RunError(f"these runs rank their trials by different metrics and cannot be joined: {named}")
+        named = ", ".join(
+            f"{run.name} by {run.sweep.get('metric')} ({run.sweep.get('mode')})" for run in runs
+        )
+        raise RunError(
+            f"these runs rank their trials by different metrics and cannot be joined: {named}"
+        )
     metric, mode = rules.pop()
     axes: dict[str, dict[str, Any]] = {}
     for run in runs:
@@ -135,7 +155,9 @@ def write(results: Results, folder: RunDir) -> None:
 
 
 def csv_text(results: Results, frame: pd.DataFrame) -> str:
-    return (frame if results.joined else frame.drop(columns="run")).to_csv(index=False, lineterminator="\n")
+    return (frame if results.joined else frame.drop(columns="run")).to_csv(
+        index=False, lineterminator="\n"
+    )
 
 
 def cell(value: Any) -> Any:
@@ -170,7 +192,10 @@ def _names(folders: list[RunDir]) -> list[str]:
     names = [folder.name for folder in folders]
     if len(set(names)) == len(names):
         return names
-    return [f"{folder.path.resolve().parent.name}/{name}" for folder, name in zip(folders, names, strict=True)]
+    return [
+        f"{folder.path.resolve().parent.name}/{name}"
+        for folder, name in zip(folders, names, strict=True)
+    ]
 
 
 def _axes(run: Run) -> dict[str, dict[str, Any]]:
@@ -181,24 +206,60 @@ def _axes(run: Run) -> dict[str, dict[str, Any]]:
 
 
 def _trials(runs: list[Run], metric: str, mode: str) -> pd.DataFrame:
-    rows = [_row(run.name, record, metric, mode) | _needed_by(run, record) for run in runs for record in run.records.values()]
-    groups = ("what", "need", "axes", "best", "done", "test", "last", "sizes", "config", "where", "end")
+    rows = [
+        _row(run.name, record, metric, mode) | _needed_by(run, record)
+        for run in runs
+        for record in run.records.values()
+    ]
+    groups = (
+        "what",
+        "need",
+        "axes",
+        "best",
+        "done",
+        "test",
+        "last",
+        "sizes",
+        "config",
+        "where",
+        "end",
+    )
     columns = dict.fromkeys(name for group in groups for row in rows for name in row[group])
-    flat = [{name: value for group in reversed(groups) for name, value in row[group].items()} for row in rows]
-    return pd.DataFrame({name: column([row.get(name) for row in flat]) for name in columns or [*KEY, "state", "reason"]})
+    flat = [
+        {name: value for group in reversed(groups) for name, value in row[group].items()}
+        for row in rows
+    ]
+    return pd.DataFrame(
+        {
+            name: column([row.get(name) for row in flat])
+            for name in columns or [*KEY, "state", "reason"]
+        }
+    )
 
 
 def _row(run: str, record: Record, metric: str, mode: str) -> dict[str, dict[str, Any]]:
     """One trial, by groups of columns. Where two groups share a name, the earlier one stands."""
     end, starts, last = record.end, record.starts, max(record.epochs, default=None)
     best = best_epoch(record, metric, mode)
-    seconds = [row["seconds"] for row in record.epochs.values() if math.isfinite(row.get("seconds", math.nan))]
+    seconds = [
+        row["seconds"]
+        for row in record.epochs.values()
+        if math.isfinite(row.get("seconds", math.nan))
+    ]
     error = str(end.get("error") or "").strip()
     return {
         "what": {"run": run, "trial": record.number, "state": record.state},
         "axes": {name: cell(record.config.get(name, value)) for name, value in record.axes.items()},
-        "best": {name: value for name, value in record.epochs.get(best or 0, {}).items() if name != "seconds"},
-        "done": {"best_epoch": best, "epochs_done": len(record.epochs), "seconds": sum(seconds) if seconds else None},
+        "best": {
+            name: value
+            for name, value in record.epochs.get(best or 0, {}).items()
+            if name != "seconds"
+        },
+        "done": {
+            "best_epoch": best,
+            "epochs_done": len(record.epochs),
+            "seconds": sum(seconds) if seconds else None,
+        },
         "test": dict(numbers(end.get("metrics") or {})),
         "last": {f"last_{name}": value for name, value in record.epochs.get(last or 0, {}).items()},
         "sizes": {name: cell(value) for name, value in record.sizes.items()},
@@ -223,7 +284,9 @@ def _needed_by(run: Run, record: Record) -> dict[str, dict[str, Any]]:
     """Which trials can begin only once this one is finished; a column where there are such."""
     if not any(other.needs for other in run.records.values()):
         return {"need": {}}
-    others = [str(other.number) for other in run.records.values() if record.number in other.needs.values()]
+    others = [
+        str(other.number) for other in run.records.values() if record.number in other.needs.values()
+    ]
     return {"need": {"needed_by": ", ".join(others) or None}}
 
 
@@ -237,15 +300,26 @@ def best_epoch(record: Record, metric: str, mode: str) -> int | None:
 
 
 def _epochs(runs: list[Run]) -> pd.DataFrame:
-    entries = [(run.name, record, epoch) for run in runs for record in run.records.values() for epoch in sorted(record.epochs)]
+    entries = [
+        (run.name, record, epoch)
+        for run in runs
+        for record in run.records.values()
+        for epoch in sorted(record.epochs)
+    ]
     rows = [record.epochs[epoch] for _, record, epoch in entries]
     metrics = dict.fromkeys(name for row in rows for name in row)
     frame = {
         "run": pd.Series([name for name, _, _ in entries], dtype=object),
         "trial": np.array([record.number for _, record, _ in entries], dtype=np.int64),
         "epoch": np.array([epoch for _, _, epoch in entries], dtype=np.int64),
-        **{name: np.array([row.get(name, math.nan) for row in rows], dtype=float) for name in metrics if name not in ("trial", "epoch")},
-        "ended": pd.Series(utc([record.epoch_times[epoch] for _, record, epoch in entries]), dtype=object),
+        **{
+            name: np.array([row.get(name, math.nan) for row in rows], dtype=float)
+            for name in metrics
+            if name not in ("trial", "epoch")
+        },
+        "ended": pd.Series(
+            utc([record.epoch_times[epoch] for _, record, epoch in entries]), dtype=object
+        ),
     }
     return pd.DataFrame(frame)
 

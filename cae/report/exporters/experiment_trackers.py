@@ -30,7 +30,9 @@ def write(run: RunDir, to: str, out: Path | None) -> str:
     try:
         return WRITERS[to](results, folder)
     except ImportError as error:
-        raise RunError(f"--to {to} needs a library that is not here ({error.name}): pip install 'cae-sweep[export]'") from None
+        raise RunError(
+            f"--to {to} needs a library that is not here ({error.name}): pip install 'cae-sweep[export]'"
+        ) from None
 
 
 def tensorboard(results: tables.Results, folder: Path) -> str:
@@ -42,15 +44,30 @@ def tensorboard(results: tables.Results, folder: Path) -> str:
     for record in _records(results):
         writer = EventFileWriter(str(folder / f"trial-{record.number:04d}"))
         began = record.starts[0]["time"] if record.starts else 0.0
-        known = {name: value if isinstance(value, bool | int | float) else str(value) for name, value in _settings(record).items()}
-        writer.add_event(Event(wall_time=began, step=0, summary=summary_v2.hparams_pb(known, str(record.number), began)))
+        known = {
+            name: value if isinstance(value, bool | int | float) else str(value)
+            for name, value in _settings(record).items()
+        }
+        writer.add_event(
+            Event(
+                wall_time=began,
+                step=0,
+                summary=summary_v2.hparams_pb(known, str(record.number), began),
+            )
+        )
         for step, when, metrics in _reports(record):
-            values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
+            values = [
+                Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()
+            ]
             writer.add_event(Event(wall_time=when, step=step, summary=Summary(value=values)))
         ended = record.end.get("time", began)
         status = api_pb2.STATUS_SUCCESS if record.state == "finished" else api_pb2.STATUS_FAILURE
-        said = plugin_data_pb2.HParamsPluginData(session_end_info=plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=ended))
-        closing = Summary.Value(tag=metadata.SESSION_END_INFO_TAG, metadata=metadata.create_summary_metadata(said))
+        said = plugin_data_pb2.HParamsPluginData(
+            session_end_info=plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=ended)
+        )
+        closing = Summary.Value(
+            tag=metadata.SESSION_END_INFO_TAG, metadata=metadata.create_summary_metadata(said)
+        )
         writer.add_event(Event(wall_time=ended, summary=Summary(value=[closing])))
         writer.close()
     return f"tensorboard --logdir {folder}"
@@ -62,26 +79,53 @@ def mlflow(results: tables.Results, folder: Path) -> str:
 
     address = f"sqlite:///{(folder / 'mlflow.db').resolve()}"
     client = MlflowClient(tracking_uri=address)
-    experiment = client.create_experiment(results.runs[0].name, artifact_location=(folder / "artifacts").resolve().as_uri())
-    ends = {"finished": "FINISHED", "killed": "KILLED", "stopped": "KILLED", "running": "RUNNING", "pending": "SCHEDULED"}
+    experiment = client.create_experiment(
+        results.runs[0].name, artifact_location=(folder / "artifacts").resolve().as_uri()
+    )
+    ends = {
+        "finished": "FINISHED",
+        "killed": "KILLED",
+        "stopped": "KILLED",
+        "running": "RUNNING",
+        "pending": "SCHEDULED",
+    }
     for record in _records(results):
-        began = _milliseconds(record.starts[0]["time"] if record.starts else record.end.get("time", 0))
-        made = client.create_run(experiment, start_time=began, run_name=f"trial {record.number}").info.run_id
-        settings = [Param(_name(name), str(value)[:6000]) for name, value in _settings(record).items()]
-        tags = {"state": record.state, "hash": record.hash, "reason": str(record.end.get("reason", ""))[:5000]}
+        began = _milliseconds(
+            record.starts[0]["time"] if record.starts else record.end.get("time", 0)
+        )
+        made = client.create_run(
+            experiment, start_time=began, run_name=f"trial {record.number}"
+        ).info.run_id
+        settings = [
+            Param(_name(name), str(value)[:6000]) for name, value in _settings(record).items()
+        ]
+        tags = {
+            "state": record.state,
+            "hash": record.hash,
+            "reason": str(record.end.get("reason", ""))[:5000],
+        }
         metrics = [
             Metric(_name(name), value, _milliseconds(when), step)
             for step, when, row in _reports(record)
             for name, value in row.items()
-        ]  # fmt: skip
-        client.log_batch(made, params=settings[:100], tags=[RunTag(name, value) for name, value in tags.items()])
+        ]
+        client.log_batch(
+            made, params=settings[:100], tags=[RunTag(name, value) for name, value in tags.items()]
+        )
         for first in range(0, len(metrics), 1000):  # what a batch may hold
             client.log_batch(made, metrics=metrics[first : first + 1000])
-        client.set_terminated(made, ends.get(record.state, "FAILED"), _milliseconds(record.end.get("time", began / 1000)))
+        client.set_terminated(
+            made,
+            ends.get(record.state, "FAILED"),
+            _milliseconds(record.end.get("time", began / 1000)),
+        )
     return f"mlflow ui --backend-store-uri {address}"
 
 
-WRITERS: dict[str, Callable[[tables.Results, Path], str]] = {"tensorboard": tensorboard, "mlflow": mlflow}
+WRITERS: dict[str, Callable[[tables.Results, Path], str]] = {
+    "tensorboard": tensorboard,
+    "mlflow": mlflow,
+}
 
 
 def _records(results: tables.Results) -> list[Record]:
@@ -89,21 +133,33 @@ def _records(results: tables.Results) -> list[Record]:
 
 
 def _settings(record: Record) -> dict[str, Any]:
-    return {name: tables.cell(value) for name, value in {**record.config, **record.sizes}.items() if value is not None}
+    return {
+        name: tables.cell(value)
+        for name, value in {**record.config, **record.sizes}.items()
+        if value is not None
+    }
 
 
 def _reports(record: Record) -> Iterator[tuple[int, float, dict[str, float]]]:
     """(epoch, time, metrics) of each epoch, then of the end; numbers that are not finite are left out: no plot of theirs holds them."""
-    rows = [(epoch, record.epoch_times[epoch], record.epochs[epoch]) for epoch in sorted(record.epochs)]
+    rows = [
+        (epoch, record.epoch_times[epoch], record.epochs[epoch]) for epoch in sorted(record.epochs)
+    ]
     if record.end.get("metrics"):
         rows.append((record.done, record.end["time"], numbers(record.end["metrics"])))
     for epoch, when, row in rows:
-        yield epoch, when, {name: float(value) for name, value in row.items() if math.isfinite(value)}
+        yield (
+            epoch,
+            when,
+            {name: float(value) for name, value in row.items() if math.isfinite(value)},
+        )
 
 
 def _name(text: str) -> str:
     """What MLflow takes as a name: the letters, digits and signs that it lists."""
-    return "".join(letter if letter.isalnum() or letter in "_-. /" else "_" for letter in text)[:250]
+    return "".join(letter if letter.isalnum() or letter in "_-. /" else "_" for letter in text)[
+        :250
+    ]
 
 
 def _milliseconds(seconds: float) -> int:

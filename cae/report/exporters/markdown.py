@@ -33,24 +33,38 @@ def write(runs: list[RunDir], path: Path) -> Path:
     for run in runs:
         results = tables.read([run])
         sections[results.runs[0].name] = _section(results)
-    ordered = sorted(sections.values(), key=lambda section: (section[0]["report"] or "~", section[0]["run"]))
+    ordered = sorted(
+        sections.values(), key=lambda section: (section[0]["report"] or "~", section[0]["run"])
+    )
     marks = [mark for mark, _ in ordered]
-    write_whole(path, "\n\n".join([*_top(marks), *(f"{_marked(mark)}\n{text}" for mark, text in ordered)]) + "\n")
+    write_whole(
+        path,
+        "\n\n".join([*_top(marks), *(f"{_marked(mark)}\n{text}" for mark, text in ordered)]) + "\n",
+    )
     return path
 
 
 def _kept(path: Path) -> dict[str, tuple[dict[str, Any], str]]:
     text = path.read_text(encoding="utf-8")
     if not text.startswith(TITLE):
-        raise UserError(f"--markdown {path}: is another file, which this would overwrite: choose another name")
+        raise UserError(
+            f"--markdown {path}: is another file, which this would overwrite: choose another name"
+        )
     pieces = MARK.split(text)[1:]
     try:
-        found = {mark["run"]: (mark, body.strip()) for mark, body in zip(map(json.loads, pieces[::2]), pieces[1::2], strict=True)}
+        found = {
+            mark["run"]: (mark, body.strip())
+            for mark, body in zip(map(json.loads, pieces[::2]), pieces[1::2], strict=True)
+        }
         changed = [name for name, (mark, body) in found.items() if mark["digest"] != _digest(body)]
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"--markdown {path}: a mark in it cannot be read ({error}): delete the file, and give all runs again") from None
+        raise UserError(
+            f"--markdown {path}: a mark in it cannot be read ({error}): delete the file, and give all runs again"
+        ) from None
     if changed:
-        raise UserError(f"--markdown {path}: the section of {changed[0]} was changed by hand: delete the file, and give all runs again")
+        raise UserError(
+            f"--markdown {path}: the section of {changed[0]} was changed by hand: delete the file, and give all runs again"
+        )
     return found
 
 
@@ -64,20 +78,36 @@ def _marked(mark: dict[str, Any]) -> str:
 
 
 def _top(marks: list[dict[str, Any]]) -> list[str]:
-    numbers = [[mark["report"], *number, f"`{mark['run']}`"] for mark in marks for number in mark["numbers"]]
+    numbers = [
+        [mark["report"], *number, f"`{mark['run']}`"]
+        for mark in marks
+        for number in mark["numbers"]
+    ]
     return [
         TITLE,
         "Made by `cae-sweep report RUN... --markdown FILE` from the journals of the runs, never by hand; runs that are not given keep "
         "their sections. The page of a run (`cae-sweep report RUN`) has more: every trial, curves, images.",
         _table(
-            ["report", "run", "command", "date", "commit", "hardware", "training", "published numbers", "claims"],
+            [
+                "report",
+                "run",
+                "command",
+                "date",
+                "commit",
+                "hardware",
+                "training",
+                "published numbers",
+                "claims",
+            ],
             [[mark["report"], f"`{mark['run']}`", *mark["row"]] for mark in marks],
         ),
         "## The numbers that compare",
         "Measured at the settings of the report: the rest, of smaller budgets, is in the sections below as *not comparable*. Ours is the "
         "mean over the seeds, ± their standard deviation. *Reproduced*: within 2 standard deviations, or half a unit of the last digit "
         "printed. Sizes of networks are not repeated here.",
-        _table(["report", "quantity", "published", "ours", "seeds", "verdict", "run"], numbers) if numbers else "None yet.",
+        _table(["report", "quantity", "published", "ours", "seeds", "verdict", "run"], numbers)
+        if numbers
+        else "None yet.",
     ]
 
 
@@ -88,7 +118,11 @@ def _section(results: tables.Results) -> tuple[dict[str, Any], str]:
     epochs, trials = results.epochs, results.trials
     dates = sorted({str(ended)[:10] for ended in epochs["ended"]}) if len(epochs) else []
     date = " to ".join(dict.fromkeys([dates[0], dates[-1]])) if dates else "not begun"
-    seconds = float(pd.to_numeric(trials["seconds"], errors="coerce").sum()) if "seconds" in trials else 0.0
+    seconds = (
+        float(pd.to_numeric(trials["seconds"], errors="coerce").sum())
+        if "seconds" in trials
+        else 0.0
+    )
     compared, decided = (Counter(row["verdict"] for row in some) for some in (rows, judged))
     mark = {
         "run": run.name,
@@ -109,7 +143,9 @@ def _section(results: tables.Results) -> tuple[dict[str, Any], str]:
         ],
     }
     states = Counter(trials["state"])
-    versions = ", ".join(f"{name} {version}" for name, version in (sweep.get("versions") or {}).items())
+    versions = ", ".join(
+        f"{name} {version}" for name, version in (sweep.get("versions") or {}).items()
+    )
     differs = published.differences(sweep.get("overrides") or {})
     against = baselines(results, [])
     parts = [
@@ -126,7 +162,15 @@ def _section(results: tables.Results) -> tuple[dict[str, Any], str]:
             _table(
                 ["where", "quantity", "published", "ours", "seeds", "verdict", "why"],
                 [
-                    [str(row.get("where", "")), _quantity(row), _published(row), _ours(row), str(row["n"] or ""), row["verdict"], _why(row)]
+                    [
+                        str(row.get("where", "")),
+                        _quantity(row),
+                        _published(row),
+                        _ours(row),
+                        str(row["n"] or ""),
+                        row["verdict"],
+                        _why(row),
+                    ]
                     for row in rows
                     if row["verdict"] != "context"
                 ],
@@ -158,7 +202,12 @@ def _section(results: tables.Results) -> tuple[dict[str, Any], str]:
 
 def _briefly(judged: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Without the settings of the run at the end of each reason: the section says them once."""
-    return [row | {"why": row["why"].replace(f"Under {row['differs']}.", "").strip()} if row["differs"] else row for row in judged]
+    return [
+        row | {"why": row["why"].replace(f"Under {row['differs']}.", "").strip()}
+        if row["differs"]
+        else row
+        for row in judged
+    ]
 
 
 def _counted(counts: Counter[str], order: tuple[str, ...]) -> str:
@@ -173,17 +222,23 @@ def _best(results: tables.Results) -> str:
 
 def _quantity(row: dict[str, Any]) -> str:
     which = str(row.get("trials") or "")
-    return str(row.get("quantity", "")) + (f" ({formatting.short(which.replace(';', ', '), 60)})" if which else "")
+    return str(row.get("quantity", "")) + (
+        f" ({formatting.short(which.replace(';', ', '), 60)})" if which else ""
+    )
 
 
 def _published(row: dict[str, Any]) -> str:
-    return " ".join(part for part in (str(row.get("value", "")), str(row.get("unit") or "")) if part)
+    return " ".join(
+        part for part in (str(row.get("value", "")), str(row.get("unit") or "")) if part
+    )
 
 
 def _ours(row: dict[str, Any]) -> str:
     if row["ours"] is None:
         return ""
-    return formatting.number(row["ours"]) + (f" ± {formatting.number(row['sd'], 2)}" if row["sd"] is not None else "")
+    return formatting.number(row["ours"]) + (
+        f" ± {formatting.number(row['sd'], 2)}" if row["sd"] is not None else ""
+    )
 
 
 def _why(row: dict[str, Any]) -> str:

@@ -26,9 +26,7 @@ from cae.report.page.sections.base import Section
 from cae.report.statistics import claims, published
 from cae.run.paths import RunDir, write_whole
 
-POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
-)
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
 """The browser itself refuses every request: what the page needs is inside it."""
 SCRIPTS = ("selection.js", "page.js", "table.js")
 """In the order in which they run."""
@@ -57,7 +55,9 @@ def build_all(runs: list[RunDir], out: Path | None = None) -> Path:
     if len(runs) > 1:
         return build_joined(runs, out or Path("runs/joined"))
     built = build(runs[0])
-    runs[0].publish(runs[0].trials_csv, runs[0].epochs_csv, runs[0].verdicts_json, runs[0].report_html)
+    runs[0].publish(
+        runs[0].trials_csv, runs[0].epochs_csv, runs[0].verdicts_json, runs[0].report_html
+    )
     return built
 
 
@@ -66,15 +66,26 @@ def _write(results: tables.Results, folder: RunDir) -> Path:
     sections = [answer(results, rows) for answer in SECTIONS.values()]
     tables.write(results, folder)
     judged = next(section.data.get("rows", []) for section in sections if section.id == "claims")
-    verdicts = {"sections": {section.id: section.verdict for section in sections}, "published": rows, "claims": judged}
-    write_whole(folder.verdicts_json, json.dumps(_plain(verdicts), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    verdicts = {
+        "sections": {section.id: section.verdict for section in sections},
+        "published": rows,
+        "claims": judged,
+    }
+    write_whole(
+        folder.verdicts_json,
+        json.dumps(_plain(verdicts), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+    )
     write_whole(folder.report_html, render(results, sections))
     return folder.report_html
 
 
 def render(results: tables.Results, sections: list[Section]) -> str:
     """The page as text."""
-    charts = {name: embedded(FIGURES[name].draw(FIGURES[name].data(results))) for section in sections for name in section.charts}
+    charts = {
+        name: embedded(FIGURES[name].draw(FIGURES[name].data(results)))
+        for section in sections
+        for name in section.charts
+    }
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("cae.report.page", "templates"),
         autoescape=True,
@@ -85,7 +96,10 @@ def render(results: tables.Results, sections: list[Section]) -> str:
     environment.filters |= {"number": formatting.number, "plural": formatting.plural}
     return environment.get_template("page.html").render(
         policy=POLICY,
-        title=formatting.short(str(results.sweep.get("title") or results.sweep.get("sweep") or results.runs[0].name), 300),
+        title=formatting.short(
+            str(results.sweep.get("title") or results.sweep.get("sweep") or results.runs[0].name),
+            300,
+        ),
         lead=_lead(results),
         names=[run.name for run in results.runs],
         sections=sections,
@@ -108,7 +122,12 @@ def embedded(figure: go.Figure) -> dict[str, Any]:
 
 def safe_json(text: str) -> str:
     """JSON inside <script>: equal to a JSON reader, inert to an HTML reader."""
-    for character, escape in (("<", "\\u003c"), (">", "\\u003e"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):
+    for character, escape in (
+        ("<", "\\u003c"),
+        (">", "\\u003e"),
+        ("\u2028", "\\u2028"),
+        ("\u2029", "\\u2029"),
+    ):
         text = text.replace(character, escape)
     return text
 
@@ -118,7 +137,8 @@ def _lead(results: tables.Results) -> str:
     paragraph = str(results.sweep.get("description") or "").strip().split("\n\n")[0]
     return (
         ""
-        if results.joined or paragraph.strip(" .") == str(results.sweep.get("title", "")).strip(" .")
+        if results.joined
+        or paragraph.strip(" .") == str(results.sweep.get("title", "")).strip(" .")
         else formatting.short(paragraph, 600)
     )
 
@@ -139,5 +159,7 @@ def _package_file(name: str) -> str:
 @functools.lru_cache(maxsize=1)
 def _library() -> str:
     """plotly.js from the installed wheel, packed to a third: gzip without a time stamp, in base64."""
-    script = importlib.resources.files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
+    script = (
+        importlib.resources.files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
+    )
     return linked.packed(script)

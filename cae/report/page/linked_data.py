@@ -20,14 +20,20 @@ def keys(results: Results) -> dict[str, Any]:
         for record in run.records.values()
     ]
     records = [record for run in results.runs for record in run.records.values()]
-    return {"keys": names, "flags": [flags(record) for record in records], "ranges": not results.joined}
+    return {
+        "keys": names,
+        "flags": [flags(record) for record in records],
+        "ranges": not results.joined,
+    }
 
 
 def flags(record: Record) -> str:
     """The trial's settings as `cae-sweep run` takes them: every key of the space, and the seed."""
     chosen = {name: record.config.get(name, value) for name, value in record.axes.items()}
     chosen |= {"seed": record.config["seed"]} if "seed" in record.config else {}
-    return " ".join(f"--set {shlex.quote(f'{name}={_typed(value)}')}" for name, value in chosen.items())
+    return " ".join(
+        f"--set {shlex.quote(f'{name}={_typed(value)}')}" for name, value in chosen.items()
+    )
 
 
 def _typed(value: Any) -> str:

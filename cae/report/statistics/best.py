@@ -46,7 +46,20 @@ class Contest(NamedTuple):
         return self.table[self.table["why"] == ""]
 
 
-COLUMNS = ("label", "trials", "n", "asked", "mean", "low", "high", "gap", "gap_low", "gap_high", "chance", "why")
+COLUMNS = (
+    "label",
+    "trials",
+    "n",
+    "asked",
+    "mean",
+    "low",
+    "high",
+    "gap",
+    "gap_low",
+    "gap_high",
+    "chance",
+    "why",
+)
 
 
 @functools.lru_cache(maxsize=2)
@@ -56,7 +69,10 @@ def contest(results: Results) -> Contest:
     ranked = table[table["why"] == ""]
     if not len(ranked):
         return Contest(table, "none", [])
-    samples = {row: _values(results, trials) for row, trials in enumerate(ranked["trials"].head(MOST_RIVALS + 1).tolist())}
+    samples = {
+        row: _values(results, trials)
+        for row, trials in enumerate(ranked["trials"].head(MOST_RIVALS + 1).tolist())
+    }
     rivals = [row for row in list(samples)[1:] if min(len(samples[row]), len(samples[0])) > 1]
     table["gap"] = table["mean"] - table["mean"].iloc[0]
     tied = []
@@ -72,11 +88,21 @@ def contest(results: Results) -> Contest:
 def _folded(results: Results, sign: int) -> pd.DataFrame:
     """The table of the contest, without what compares configurations."""
     counted = results.trials[results.counted]
-    values = (sign * results.values.loc[counted.index].where(counted["state"] == "finished")).sort_values(kind="stable")
+    values = (
+        sign * results.values.loc[counted.index].where(counted["state"] == "finished")
+    ).sort_values(kind="stable")
     groups = values.groupby(results.configurations.loc[values.index], sort=False)
-    columns = {"n": groups.count(), "asked": groups.size(), "mean": groups.mean(), "error": groups.sem()}
+    columns = {
+        "n": groups.count(),
+        "asked": groups.size(),
+        "mean": groups.mean(),
+        "error": groups.sem(),
+    }
     table = pd.DataFrame(columns).reset_index(drop=True)
-    members = [list(group.index[: max(1, int(count))]) for (_, group), count in zip(groups, table["n"], strict=True)]
+    members = [
+        list(group.index[: max(1, int(count))])
+        for (_, group), count in zip(groups, table["n"], strict=True)
+    ]
     table["trials"] = pd.Series(members, dtype=object)
     table["label"] = pd.Series([results.labels[trials[0]] for trials in members], dtype=object)
     whole = table["n"] == table["asked"]
@@ -92,19 +118,30 @@ def _folded(results: Results, sign: int) -> pd.DataFrame:
         around(row.mean, row.error, row.n - 1) if more else (math.nan, math.nan)
         for more, row in zip(several, formatting.rows(table), strict=True)
     ]
-    table[["low", "high"]] = pd.DataFrame(ends, columns=["low", "high"], index=table.index, dtype=float)
+    table[["low", "high"]] = pd.DataFrame(
+        ends, columns=["low", "high"], index=table.index, dtype=float
+    )
     table[["gap", "gap_low", "gap_high", "chance"]] = math.nan
     return table[list(COLUMNS)]
 
 
 def _values(results: Results, trials: list[Any]) -> pd.Series[float]:
     """By seed."""
-    seeds = results.trials.loc[trials, "seed"] if "seed" in results.trials else pd.Series(range(len(trials)))
+    seeds = (
+        results.trials.loc[trials, "seed"]
+        if "seed" in results.trials
+        else pd.Series(range(len(trials)))
+    )
     return pd.Series(results.values.loc[trials].to_numpy(dtype=float), index=seeds.to_numpy())
 
 
 def _difference(this: pd.Series[float], that: pd.Series[float]) -> Contrast:
-    if len(this) > 1 and this.index.is_unique and that.index.is_unique and set(this.index) == set(that.index):
+    if (
+        len(this) > 1
+        and this.index.is_unique
+        and that.index.is_unique
+        and set(this.index) == set(that.index)
+    ):
         return paired(this.to_numpy(), that[this.index].to_numpy(), "seeds", [])
     return welch(this.to_numpy(), that.to_numpy(), [])
 
@@ -114,15 +151,24 @@ def _chances(samples: list[pd.Series[float]], sign: int) -> list[float]:
     counts = np.array([len(sample) for sample in samples])
     if counts.min() < 2 or len(samples) < 2:
         return [math.nan] * len(samples)
-    means, errors = (np.array([getattr(sample, name)() for sample in samples]) for name in ("mean", "sem"))
-    drawn = sign * (means + errors * np.random.default_rng(0).standard_t(counts - 1, (DRAWS, len(samples))))
-    return [float(share) for share in np.bincount(drawn.argmin(axis=1), minlength=len(samples)) / DRAWS]
+    means, errors = (
+        np.array([getattr(sample, name)() for sample in samples]) for name in ("mean", "sem")
+    )
+    drawn = sign * (
+        means + errors * np.random.default_rng(0).standard_t(counts - 1, (DRAWS, len(samples)))
+    )
+    return [
+        float(share) for share in np.bincount(drawn.argmin(axis=1), minlength=len(samples)) / DRAWS
+    ]
 
 
 def settings(results: Results, trial: Any, most: int = 4) -> str:
     """What this trial has of all that differs between trials and does not follow from another setting: "arch.kernel_size 3"."""
     names = scales.independent(results.trials, scales.varying(results, results.trials))
-    return formatting.listed((f"{name} {formatting.parameter(value)}" for name, value in _those(results, trial, names)), most)
+    return formatting.listed(
+        (f"{name} {formatting.parameter(value)}" for name, value in _those(results, trial, names)),
+        most,
+    )
 
 
 def apart(results: Results, trials: list[Any]) -> list[str]:
@@ -130,18 +176,32 @@ def apart(results: Results, trials: list[Any]) -> list[str]:
     before is left out; where many remain, only those that most of the others do not have are named."""
     rows = results.trials.loc[trials]
     names = scales.independent(rows, scales.varying(results, rows))
-    usual = {name: rows[name].map(str).mode()[0] for name in names} if len(names) > MOST_NAMED else {}
+    usual = (
+        {name: rows[name].map(str).mode()[0] for name in names} if len(names) > MOST_NAMED else {}
+    )
     texts = []
     for trial in trials:
-        told = [(name, value) for name, value in _those(results, trial, names) if str(value) != usual.get(name)]
+        told = [
+            (name, value)
+            for name, value in _those(results, trial, names)
+            if str(value) != usual.get(name)
+        ]
         texts.append(
-            formatting.listed((f"{name.split('.', 1)[-1]} {formatting.parameter(value)}" for name, value in told), 4) or "as most are"
+            formatting.listed(
+                (f"{name.split('.', 1)[-1]} {formatting.parameter(value)}" for name, value in told),
+                4,
+            )
+            or "as most are"
         )
     return texts if names else [""] * len(trials)
 
 
 def _those(results: Results, trial: Any, names: list[str]) -> list[tuple[str, Any]]:
-    return [(name, value) for name in names if not scales.missing(value := results.trials.at[trial, name])]
+    return [
+        (name, value)
+        for name in names
+        if not scales.missing(value := results.trials.at[trial, name])
+    ]
 
 
 def sentence(results: Results, found: Contest) -> str:
@@ -149,8 +209,16 @@ def sentence(results: Results, found: Contest) -> str:
     ranked, metric = found.ranked, results.metric
     if len(ranked) < 2:
         few = len(found.table) > 1
-        return "Whether it is really the best is open: no two configurations have finished all their seeds." if few else ""
-    first, second, side = ranked.iloc[0], ranked.iloc[1], "lower" if results.mode == "min" else "higher"
+        return (
+            "Whether it is really the best is open: no two configurations have finished all their seeds."
+            if few
+            else ""
+        )
+    first, second, side = (
+        ranked.iloc[0],
+        ranked.iloc[1],
+        "lower" if results.mode == "min" else "higher",
+    )
     if found.verdict == "unknown":
         return (
             f"Whether it is really better than the others is unknown: {_seeds(ranked)}, so a difference cannot be told from chance. "
@@ -158,7 +226,11 @@ def sentence(results: Results, found: Contest) -> str:
         )
     head = f"The configuration of {first['label']} (mean {metric} {formatting.number(first['mean'])} over {first['n']} seeds)"
     apart = f"the interval of 95 % is {formatting.number(second['gap_low'], 3)} to {formatting.number(second['gap_high'], 3)}"
-    likely = "" if math.isnan(first["chance"]) else f" It is the best with a probability of {formatting.percent(first['chance'], 1)}."
+    likely = (
+        ""
+        if math.isnan(first["chance"])
+        else f" It is the best with a probability of {formatting.percent(first['chance'], 1)}."
+    )
     if found.verdict == "better":
         gap = abs(second["gap"])
         return (
@@ -172,7 +244,11 @@ def sentence(results: Results, found: Contest) -> str:
 
 
 def _seeds(ranked: pd.DataFrame) -> str:
-    return "one seed each" if ranked["n"].max() == 1 else "the best one or all others ran with one seed"
+    return (
+        "one seed each"
+        if ranked["n"].max() == 1
+        else "the best one or all others ran with one seed"
+    )
 
 
 def _choice(results: Results, found: Contest) -> str:
@@ -190,8 +266,13 @@ def _choice(results: Results, found: Contest) -> str:
 
 def command(results: Results) -> str:
     """The command that ran the sweep, with more seeds: what is finished stays."""
-    said = str(results.sweep.get("command") or f"cae-sweep run {results.sweep.get('file', 'SWEEP')}")
-    return re.sub(r" --set seeds=\d+", "", formatting.short(said, 300)) + f" --set seeds={more(results)}"
+    said = str(
+        results.sweep.get("command") or f"cae-sweep run {results.sweep.get('file', 'SWEEP')}"
+    )
+    return (
+        re.sub(r" --set seeds=\d+", "", formatting.short(said, 300))
+        + f" --set seeds={more(results)}"
+    )
 
 
 def more(results: Results) -> int:

@@ -49,11 +49,17 @@ def halving(results: Results) -> Halving:
     at, final = _by_epoch(results)
     groups, parted = _survival(results)
     regret, complete = _regret(results, at, final)
-    return Halving(results.metric, _agreement(results, at), groups, parted, regret, complete, audit(results))
+    return Halving(
+        results.metric, _agreement(results, at), groups, parted, regret, complete, audit(results)
+    )
 
 
 def declared(results: Results) -> list[int]:
-    rungs = [rung for run in results.runs for rung in (run.sweep.get("scheduler") or {}).get("rungs") or []]
+    rungs = [
+        rung
+        for run in results.runs
+        for rung in (run.sweep.get("scheduler") or {}).get("rungs") or []
+    ]
     return sorted({int(rung) for rung in rungs})
 
 
@@ -62,7 +68,9 @@ def _by_epoch(results: Results) -> tuple[pd.DataFrame, pd.Series[float]]:
     if results.metric not in results.epochs or not len(results.epochs):
         return pd.DataFrame(index=results.trials.index), pd.Series(dtype=float)
     wide = results.epochs.pivot(index=KEY, columns="epoch", values=results.metric)
-    at = wide.reindex(pd.MultiIndex.from_frame(results.trials[KEY])).set_axis(results.trials.index, axis=0)
+    at = wide.reindex(pd.MultiIndex.from_frame(results.trials[KEY])).set_axis(
+        results.trials.index, axis=0
+    )
     at = at.where(np.isfinite(at) & results.counted.to_numpy()[:, None])
     return at, results.values[results.trials["state"] == "finished"].dropna()
 
@@ -70,15 +78,26 @@ def _by_epoch(results: Results) -> tuple[pd.DataFrame, pd.Series[float]]:
 def _agreement(results: Results, at: pd.DataFrame) -> pd.DataFrame:
     from scipy import stats
 
-    epochs = [epoch for epoch in dict.fromkeys([*declared(results), *at.columns[-1:]]) if epoch in at]
+    epochs = [
+        epoch for epoch in dict.fromkeys([*declared(results), *at.columns[-1:]]) if epoch in at
+    ]
     if len(epochs) > MOST_EPOCHS:
-        epochs = [epochs[place] for place in np.linspace(0, len(epochs) - 1, MOST_EPOCHS).astype(int)]
+        epochs = [
+            epochs[place] for place in np.linspace(0, len(epochs) - 1, MOST_EPOCHS).astype(int)
+        ]
     rows = []
     for place, a in enumerate(epochs):
         for b in epochs[place + 1 :]:
             both = at[[a, b]].dropna()
             varied = len(both) > 2 and both.nunique().min() > 1
-            rows.append((a, b, float(stats.spearmanr(both[a], both[b]).statistic) if varied else math.nan, len(both)))
+            rows.append(
+                (
+                    a,
+                    b,
+                    float(stats.spearmanr(both[a], both[b]).statistic) if varied else math.nan,
+                    len(both),
+                )
+            )
     return pd.DataFrame(rows, columns=["a", "b", "rho", "n"])
 
 
@@ -90,9 +109,15 @@ def _survival(results: Results) -> tuple[dict[str, pd.DataFrame], tuple[str, flo
     trials = results.trials[results.counted & (results.trials["epochs_done"] > 0)]
     stopped = trials["state"] == "stopped"
     lives = trials["epochs_done"].astype(float)
-    groups, tests, best = {"all trials": _kaplan_meier(lives, stopped)}, 0, ("", 1.0, pd.Series(dtype=object))
+    groups, tests, best = (
+        {"all trials": _kaplan_meier(lives, stopped)},
+        0,
+        ("", 1.0, pd.Series(dtype=object)),
+    )
     for name in scales.varying(results, trials):
-        settings = scales.groups(scales.axis(name, trials[name], results.axes.get(name, {}))).set_axis(trials.index)
+        settings = scales.groups(
+            scales.axis(name, trials[name], results.axes.get(name, {}))
+        ).set_axis(trials.index)
         sizes = settings.value_counts()
         if not 2 <= len(sizes) <= MOST_GROUPS:
             continue
@@ -101,20 +126,29 @@ def _survival(results: Results) -> tuple[dict[str, pd.DataFrame], tuple[str, flo
             inside = settings == setting
             if (~inside).sum() < 3 or not stopped[inside | stopped].any():
                 continue
-            p = float(stats.logrank(_censored(lives[inside], stopped[inside]), _censored(lives[~inside], stopped[~inside])).pvalue)
+            p = float(
+                stats.logrank(
+                    _censored(lives[inside], stopped[inside]),
+                    _censored(lives[~inside], stopped[~inside]),
+                ).pvalue
+            )
             if p < best[1]:
                 best = (name, p, settings)
     name, p, settings = best
     p = min(1.0, p * tests)
     if not p < 0.05:
         return groups, None
-    for setting in sorted(settings.dropna().unique(), key=lambda text: _place(results, trials, name, settings, text)):
+    for setting in sorted(
+        settings.dropna().unique(), key=lambda text: _place(results, trials, name, settings, text)
+    ):
         inside = settings == setting
         groups[f"{name} {setting}"] = _kaplan_meier(lives[inside], stopped[inside])
     return groups, (name, p)
 
 
-def _place(results: Results, trials: pd.DataFrame, name: str, settings: pd.Series[Any], text: str) -> float:
+def _place(
+    results: Results, trials: pd.DataFrame, name: str, settings: pd.Series[Any], text: str
+) -> float:
     axis = scales.axis(name, trials[name], results.axes.get(name, {}))
     return float(axis.positions[(settings == text).to_numpy()].min())
 
@@ -122,7 +156,9 @@ def _place(results: Results, trials: pd.DataFrame, name: str, settings: pd.Serie
 def _censored(lives: pd.Series[float], stopped: pd.Series[bool]) -> Any:
     from scipy import stats
 
-    return stats.CensoredData(uncensored=lives[stopped].to_numpy(), right=lives[~stopped].to_numpy())
+    return stats.CensoredData(
+        uncensored=lives[stopped].to_numpy(), right=lives[~stopped].to_numpy()
+    )
 
 
 def _kaplan_meier(lives: pd.Series[float], stopped: pd.Series[bool]) -> pd.DataFrame:
@@ -132,10 +168,18 @@ def _kaplan_meier(lives: pd.Series[float], stopped: pd.Series[bool]) -> pd.DataF
     with np.errstate(divide="ignore", invalid="ignore"):  # the interval where none or all are left
         low, high = (side.probabilities for side in sf.confidence_interval(method="log-log"))
     rows = {"epoch": sf.quantiles, "share": sf.probabilities, "low": low, "high": high}
-    return pd.concat([pd.DataFrame({"epoch": [0.0], "share": [1.0], "low": [1.0], "high": [1.0]}), pd.DataFrame(rows)], ignore_index=True)
+    return pd.concat(
+        [
+            pd.DataFrame({"epoch": [0.0], "share": [1.0], "low": [1.0], "high": [1.0]}),
+            pd.DataFrame(rows),
+        ],
+        ignore_index=True,
+    )
 
 
-def _regret(results: Results, at: pd.DataFrame, final: pd.Series[float]) -> tuple[pd.DataFrame, int]:
+def _regret(
+    results: Results, at: pd.DataFrame, final: pd.Series[float]
+) -> tuple[pd.DataFrame, int]:
     """Trials of the most epochs that finished all of them."""
     sign = 1 if results.mode == "min" else -1
     last = at.columns.max() if len(at.columns) else 0
@@ -146,7 +190,11 @@ def _regret(results: Results, at: pd.DataFrame, final: pd.Series[float]) -> tupl
     rows = []
     for epoch in whole.columns:
         order = whole[epoch].dropna().sort_values(kind="stable").index
-        rows += [(epoch, kept, float(best[order[:kept]].min() - best.min())) for kept in KEPT if kept < len(whole)]
+        rows += [
+            (epoch, kept, float(best[order[:kept]].min() - best.min()))
+            for kept in KEPT
+            if kept < len(whole)
+        ]
     return pd.DataFrame(rows, columns=["epoch", "kept", "regret"]), len(whole)
 
 
@@ -157,8 +205,16 @@ def audit(results: Results) -> dict[str, Any]:
     planned = sum(record.audit for record in records)
     if not planned:
         return {}
-    spared = np.array([bool(record.spared) for record in records]) & (results.trials["state"] == "finished")
-    found: dict[str, Any] = {"planned": planned, "spared": int(spared.sum()), "won": 0, "low": math.nan, "high": math.nan}
+    spared = np.array([bool(record.spared) for record in records]) & (
+        results.trials["state"] == "finished"
+    )
+    found: dict[str, Any] = {
+        "planned": planned,
+        "spared": int(spared.sum()),
+        "won": 0,
+        "low": math.nan,
+        "high": math.nan,
+    }
     if not found["spared"]:
         return found
     sign = 1 if results.mode == "min" else -1

@@ -57,7 +57,9 @@ class Surrogate(NamedTuple):
 def surrogates(results: Results) -> list[Surrogate]:
     """Of the finished trials; and, where some were stopped early, of all trials at the first rung."""
     found = [surrogate(finished(results))]
-    if (results.trials["state"] == "stopped").any() and (early := at_first_rung(results)) is not None:
+    if (results.trials["state"] == "stopped").any() and (
+        early := at_first_rung(results)
+    ) is not None:
         found.append(surrogate(early))
     return found
 
@@ -69,18 +71,30 @@ def believed(results: Results) -> Surrogate:
 
 
 def finished(results: Results) -> Population:
-    return _population(results, "finished trials", results.values[results.trials["state"] == "finished"].dropna())
+    return _population(
+        results, "finished trials", results.values[results.trials["state"] == "finished"].dropna()
+    )
 
 
 def at_first_rung(results: Results) -> Population | None:
-    rungs = [rung for run in results.runs for rung in (run.sweep.get("scheduler") or {}).get("rungs") or []]
+    rungs = [
+        rung
+        for run in results.runs
+        for rung in (run.sweep.get("scheduler") or {}).get("rungs") or []
+    ]
     if not rungs or results.metric not in results.epochs:
         return None
-    rows = results.epochs[results.epochs["epoch"] == min(rungs)].set_index(["run", "trial"])[results.metric]
+    rows = results.epochs[results.epochs["epoch"] == min(rungs)].set_index(["run", "trial"])[
+        results.metric
+    ]
     keys = pd.MultiIndex.from_frame(results.trials[["run", "trial"]])
     values = pd.Series(rows.reindex(keys).to_numpy(dtype=float), index=results.trials.index)
     needed = [record.needed for run in results.runs for record in run.records.values()]
-    return _population(results, f"all trials at epoch {min(rungs)}", values[np.isfinite(values) & ~np.array(needed, dtype=bool)])
+    return _population(
+        results,
+        f"all trials at epoch {min(rungs)}",
+        values[np.isfinite(values) & ~np.array(needed, dtype=bool)],
+    )
 
 
 def _population(results: Results, name: str, values: pd.Series[float]) -> Population:
@@ -95,21 +109,25 @@ def _population(results: Results, name: str, values: pd.Series[float]) -> Popula
 
 def matrix(axes: list[scales.Axis]) -> Floats:
     """A row per trial, a column per parameter; what a trial does not have stands below all that others have."""
-    columns = [np.where(np.isnan(axis.positions), np.nanmin(axis.positions) - 1, axis.positions) for axis in axes]
+    columns = [
+        np.where(np.isnan(axis.positions), np.nanmin(axis.positions) - 1, axis.positions)
+        for axis in axes
+    ]
     return np.column_stack(columns)
 
 
 def surrogate(population: Population) -> Surrogate:
     axes, count = population.axes, len(population.values)
     least = max(LEAST, LEAST_PER_PARAMETER * len(axes))
-    nothing = pd.DataFrame(columns=["parameter", "mean", "low", "high"]), pd.DataFrame(columns=list(PAIRS))
+    nothing = (
+        pd.DataFrame(columns=["parameter", "mean", "low", "high"]),
+        pd.DataFrame(columns=list(PAIRS)),
+    )
     if len(axes) < 2:
         why = f"only {axes[0].name} varies" if axes else "no parameter varies"
         return Surrogate(population, f"{why} among {population.name}", np.nan, *nothing)
     if count < least:
-        said = (
-            f"{formatting.plural(count, 'configuration')} of {population.name}, and at least {least} are needed for {len(axes)} parameters"
-        )
+        said = f"{formatting.plural(count, 'configuration')} of {population.name}, and at least {least} are needed for {len(axes)} parameters"
         return Surrogate(population, said, np.nan, *nothing)
     from scipy import stats
 
@@ -124,9 +142,22 @@ def surrogate(population: Population) -> Surrogate:
     random = np.random.default_rng(0)
     drawn = np.array([importances(x, y, random) for _ in range(BOOTSTRAPS)])
     low, high = np.quantile(drawn, (0.05, 0.95), axis=0)
-    table = pd.DataFrame({"parameter": [axis.name for axis in axes], "mean": drawn.mean(axis=0), "low": low, "high": high})
+    table = pd.DataFrame(
+        {
+            "parameter": [axis.name for axis in axes],
+            "mean": drawn.mean(axis=0),
+            "low": low,
+            "high": high,
+        }
+    )
     table = table.sort_values("mean", ascending=False, kind="stable")
-    return Surrogate(population, "", r2, table.reset_index(drop=True), _pairs(forest, x, axes, list(table.index[:TOP_PAIRS])))
+    return Surrogate(
+        population,
+        "",
+        r2,
+        table.reset_index(drop=True),
+        _pairs(forest, x, axes, list(table.index[:TOP_PAIRS])),
+    )
 
 
 def _forest(x: Floats, y: Floats) -> tuple[float, Any]:
@@ -147,19 +178,36 @@ def _pairs(forest: Any, x: Floats, axes: list[scales.Axis], columns: list[int]) 
     rows = []
     for place, a in enumerate(columns):
         for b in columns[place + 1 :]:
-            seen = partial_dependence(forest, x, [(a, b)], grid_resolution=6, percentiles=(0, 1), method="recursion")["average"][0]
+            seen = partial_dependence(
+                forest, x, [(a, b)], grid_resolution=6, percentiles=(0, 1), method="recursion"
+            )["average"][0]
             seen = seen - seen.mean()
             rest = seen - seen.mean(axis=0) - seen.mean(axis=1, keepdims=True)
             share, joint = float(np.square(rest).mean()), float(np.square(seen).mean())
             rows.append((axes[a].name, axes[b].name, share, share / joint if joint else 0.0))
-    return pd.DataFrame(rows, columns=list(PAIRS)).sort_values("share", ascending=False, kind="stable").reset_index(drop=True)
+    return (
+        pd.DataFrame(rows, columns=list(PAIRS))
+        .sort_values("share", ascending=False, kind="stable")
+        .reset_index(drop=True)
+    )
 
 
 def marginal(axis: scales.Axis, settings: pd.Series[str], values: Floats) -> pd.DataFrame:
     """Per setting: position, setting, n, mean, low, high (95 % t interval; NaN for fewer than three, where it says nothing)."""
     from scipy import stats
 
-    grouped = pd.DataFrame({"setting": settings.to_numpy(), "position": axis.positions, "value": values}).groupby("setting", sort=False)
-    rows = grouped.agg(position=("position", "mean"), n=("value", "size"), mean=("value", "mean"), error=("value", "sem")).reset_index()
+    grouped = pd.DataFrame(
+        {"setting": settings.to_numpy(), "position": axis.positions, "value": values}
+    ).groupby("setting", sort=False)
+    rows = grouped.agg(
+        position=("position", "mean"),
+        n=("value", "size"),
+        mean=("value", "mean"),
+        error=("value", "sem"),
+    ).reset_index()
     half = (rows["error"] * stats.t.ppf(0.975, np.maximum(rows["n"] - 1, 1))).where(rows["n"] > 2)
-    return rows.assign(low=rows["mean"] - half, high=rows["mean"] + half).sort_values("position").drop(columns="error")
+    return (
+        rows.assign(low=rows["mean"] - half, high=rows["mean"] + half)
+        .sort_values("position")
+        .drop(columns="error")
+    )

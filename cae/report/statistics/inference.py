@@ -36,7 +36,10 @@ class Contrast(NamedTuple):
 
     def t(self, shift: float = 0.0) -> float:
         """The t statistic of a difference beyond `shift`: infinite where nothing is spread and there is one."""
-        gap, nothing = self.this - self.that - shift, 1e-12 * max(abs(self.this), abs(self.that), abs(shift))
+        gap, nothing = (
+            self.this - self.that - shift,
+            1e-12 * max(abs(self.this), abs(self.that), abs(shift)),
+        )
         if self.error <= nothing or abs(gap) <= nothing:
             return 0.0 if abs(gap) <= nothing else math.copysign(math.inf, gap)
         return gap / self.error
@@ -75,17 +78,30 @@ def welch(this: Floats, that: Floats, used: list[Any], note: str = "") -> Contra
     """Two samples whose spreads may differ."""
     means, counts = (float(np.mean(this)), float(np.mean(that))), (len(this), len(that))
     if min(counts) < 2:
-        few = "One seed each" if counts == (1, 1) else f"{counts[0]} against {counts[1]} trial{'' if counts[1] == 1 else 's'}"
+        few = (
+            "One seed each"
+            if counts == (1, 1)
+            else f"{counts[0]} against {counts[1]} trial{'' if counts[1] == 1 else 's'}"
+        )
         return Contrast(*means, math.nan, math.nan, "none", used, few, note)
-    a, b = (float(np.var(side, ddof=1)) / count for side, count in zip((this, that), counts, strict=True))
-    freedom = (a + b) ** 2 / (a**2 / (counts[0] - 1) + b**2 / (counts[1] - 1)) if a + b else min(counts) - 1
+    a, b = (
+        float(np.var(side, ddof=1)) / count
+        for side, count in zip((this, that), counts, strict=True)
+    )
+    freedom = (
+        (a + b) ** 2 / (a**2 / (counts[0] - 1) + b**2 / (counts[1] - 1))
+        if a + b
+        else min(counts) - 1
+    )
     return Contrast(*means, math.sqrt(a + b), float(freedom), "Welch's t-test", used, note=note)
 
 
 def holm(ps: dict[str, float]) -> dict[str, float]:
     """P values by Holm's step-down correction for their number."""
     order = sorted(ps, key=lambda name: ps[name])
-    steps = itertools.accumulate((min(1.0, ps[name] * (len(ps) - place)) for place, name in enumerate(order)), max)
+    steps = itertools.accumulate(
+        (min(1.0, ps[name] * (len(ps) - place)) for place, name in enumerate(order)), max
+    )
     return dict(zip(order, steps, strict=True))
 
 
@@ -93,11 +109,19 @@ def spearman(x: Floats, y: Floats, blocks: Sequence[Any]) -> tuple[float, float,
     """Spearman's rank correlation within blocks; its two-sided p by permutation; the least p that so many trials can give; how."""
     from scipy import stats
 
-    groups = [np.flatnonzero(np.array([block == key for block in blocks])) for key in dict.fromkeys(blocks)]
-    pairs = [tuple(stats.rankdata(side[group]) - (len(group) + 1) / 2 for side in (x, y)) for group in groups]
+    groups = [
+        np.flatnonzero(np.array([block == key for block in blocks]))
+        for key in dict.fromkeys(blocks)
+    ]
+    pairs = [
+        tuple(stats.rankdata(side[group]) - (len(group) + 1) / 2 for side in (x, y))
+        for group in groups
+    ]
     scale = math.sqrt(sum(float(a @ a) for a, _ in pairs) * sum(float(b @ b) for _, b in pairs))
     ways = math.prod(math.factorial(len(a)) for a, _ in pairs)
-    ties = math.prod(math.factorial(count) for a, _ in pairs for count in Counter(a.tolist()).values())
+    ties = math.prod(
+        math.factorial(count) for a, _ in pairs for count in Counter(a.tolist()).values()
+    )
     totals, random, exact = np.zeros(1), np.random.default_rng(0), ways <= PERMUTATIONS
     for a, b in pairs:
         if exact:
@@ -107,7 +131,12 @@ def spearman(x: Floats, y: Floats, blocks: Sequence[Any]) -> tuple[float, float,
     seen = sum(float(a @ b) for a, b in pairs)
     beyond = int(np.sum(np.abs(totals) >= abs(seen) - 1e-9))
     p = beyond / len(totals) if exact else (1 + beyond) / (1 + len(totals))
-    return seen / scale if scale else 0.0, p, min(1.0, 2 * ties / ways), "exact permutation" if exact else f"{PERMUTATIONS:,} permutations"
+    return (
+        seen / scale if scale else 0.0,
+        p,
+        min(1.0, 2 * ties / ways),
+        "exact permutation" if exact else f"{PERMUTATIONS:,} permutations",
+    )
 
 
 @functools.lru_cache(maxsize=8)
@@ -127,6 +156,11 @@ def importances(x: Floats, y: Floats, random: np.random.Generator) -> Floats:
     sheets = np.tile(x[out], (x.shape[1] * 5 + 1, 1, 1))
     for place in range(1, len(sheets)):
         sheets[place, :, (place - 1) // 5] = random.permutation(sheets[place, :, (place - 1) // 5])
-    forest = RandomForestRegressor(25, random_state=int(random.integers(2**31))).fit(x[drawn], y[drawn])
-    errors = np.mean((forest.predict(sheets.reshape(-1, x.shape[1])).reshape(len(sheets), -1) - y[out]) ** 2, axis=1)
+    forest = RandomForestRegressor(25, random_state=int(random.integers(2**31))).fit(
+        x[drawn], y[drawn]
+    )
+    errors = np.mean(
+        (forest.predict(sheets.reshape(-1, x.shape[1])).reshape(len(sheets), -1) - y[out]) ** 2,
+        axis=1,
+    )
     return np.asarray(errors[1:].reshape(-1, 5).mean(axis=1) - errors[0], dtype=float)

@@ -46,8 +46,12 @@ def compare(results: tables.Results) -> list[dict[str, Any]]:
     rows = []
     for run in results.runs:
         trials = results.ranked[results.ranked["run"] == run.name]
-        asked = [number for number, record in run.records.items() if record.asked and not record.needed]
-        every = results.trials[(results.trials["run"] == run.name) & results.trials["trial"].isin(asked)]
+        asked = [
+            number for number, record in run.records.items() if record.asked and not record.needed
+        ]
+        every = results.trials[
+            (results.trials["run"] == run.name) & results.trials["trial"].isin(asked)
+        ]
         sizes = {name for record in run.records.values() for name in record.sizes}
         for row in run.sweep.get("published") or []:
             size = row.get("metric") in sizes
@@ -55,7 +59,9 @@ def compare(results: tables.Results) -> list[dict[str, Any]]:
             if size:  # the best trial first, then those without a value
                 candidates = pd.concat([trials, every.drop(trials.index)])
             row = dict.fromkeys(rundir.PUBLISHED, "") | row
-            rows.append({"run": run.name, **row, **_judge(row, candidates, size, run.sweep, results)})
+            rows.append(
+                {"run": run.name, **row, **_judge(row, candidates, size, run.sweep, results)}
+            )
     return rows
 
 
@@ -66,7 +72,9 @@ def sentence(rows: list[dict[str, Any]], *, reasons: bool = True) -> str:
     if not said:
         return "The sweep lists published numbers for context only." if rows else ""
     total = sum(counts[verdict] for verdict in COMPARED)
-    causes = dict.fromkeys(row["why"].rstrip(".") for row in rows if row["verdict"] == "not comparable" and reasons)
+    causes = dict.fromkeys(
+        row["why"].rstrip(".") for row in rows if row["verdict"] == "not comparable" and reasons
+    )
     why = f" Not comparable: {formatting.listed(causes, 2)}." if causes else ""
     return f"Of {formatting.plural(total, 'published number')}: {formatting.listed(said)}.{why}"
 
@@ -83,19 +91,45 @@ def _typed(value: Any) -> str:
     return "the default" if value is None else formatting.short(tables.typed(value))
 
 
-def _judge(row: dict[str, Any], candidates: pd.DataFrame, size: bool, sweep: dict[str, Any], results: tables.Results) -> dict[str, Any]:
+def _judge(
+    row: dict[str, Any],
+    candidates: pd.DataFrame,
+    size: bool,
+    sweep: dict[str, Any],
+    results: tables.Results,
+) -> dict[str, Any]:
     metric = str(row.get("metric") or "")
-    blank: dict[str, Any] = {"size": size, "ours": None, "sd": None, "n": 0, "trials_used": [], "tolerance": None}
+    blank: dict[str, Any] = {
+        "size": size,
+        "ours": None,
+        "sd": None,
+        "n": 0,
+        "trials_used": [],
+        "tolerance": None,
+    }
     if not metric:
         return {**blank, "verdict": "context", "why": ""}
-    ours = measure(candidates, metric, str(row.get("trials") or ""), results, sweep.get("overrides") or {})
+    ours = measure(
+        candidates, metric, str(row.get("trials") or ""), results, sweep.get("overrides") or {}
+    )
     if ours is None:
-        return {**blank, "verdict": "not run", "why": _why_not_run(metric, size, str(row.get("trials") or ""))}
+        return {
+            **blank,
+            "verdict": "not run",
+            "why": _why_not_run(metric, size, str(row.get("trials") or "")),
+        }
     scale = 100.0 if str(row.get("unit", "")).strip().lower() in ("percent", "%") else 1.0
     mean, sd, n = ours.mean * scale, ours.sd * scale, len(ours.trials)
     value, half_unit = printed(str(row.get("value", "")))
     tolerance = max(2 * sd if n > 1 else 0.0, half_unit)
-    found = {"size": size, "ours": mean, "sd": sd if n > 1 else None, "n": n, "trials_used": ours.trials, "tolerance": tolerance}
+    found = {
+        "size": size,
+        "ours": mean,
+        "sd": sd if n > 1 else None,
+        "n": n,
+        "trials_used": ours.trials,
+        "tolerance": tolerance,
+    }
     if not math.isfinite(value):
         return {
             **found,
@@ -105,16 +139,28 @@ def _judge(row: dict[str, Any], candidates: pd.DataFrame, size: bool, sweep: dic
         }
     overrides = sweep.get("overrides") or {}
     if overrides and not size:
-        return {**found, "verdict": "not comparable", "why": f"this run has {differences(overrides)}."}
+        return {
+            **found,
+            "verdict": "not comparable",
+            "why": f"this run has {differences(overrides)}.",
+        }
     seeds = "" if size else "One seed. " if n == 1 else f"{n} seeds. "
     chosen = f" Best of {ours.matching} matching configurations." if ours.matching > 1 else ""
     gap = mean - value
     if abs(gap) <= tolerance * (1 + 1e-9):
-        return {**found, "verdict": "reproduced", "why": f"{seeds}Within {formatting.parameter(tolerance)} of the published value.{chosen}"}
+        return {
+            **found,
+            "verdict": "reproduced",
+            "why": f"{seeds}Within {formatting.parameter(tolerance)} of the published value.{chosen}",
+        }
     side = "higher" if gap > 0 else "lower"
     share = f" ({formatting.percent(abs(gap), abs(value))})" if value else ""
     why = f"{seeds}{formatting.number(abs(gap), 3)}{share} {side} than published; tolerance {formatting.parameter(tolerance)}.{chosen}"
-    return {**found, "verdict": _side(gap, None if size else direction(metric, results)), "why": why}
+    return {
+        **found,
+        "verdict": _side(gap, None if size else direction(metric, results)),
+        "why": why,
+    }
 
 
 def _side(gap: float, mode: str | None) -> str:
@@ -132,7 +178,11 @@ def direction(metric: str, results: tables.Results) -> str | None:
 
 
 def measure(
-    candidates: pd.DataFrame, metric: str, conditions: str, results: tables.Results, overrides: Mapping[str, Any] = MappingProxyType({})
+    candidates: pd.DataFrame,
+    metric: str,
+    conditions: str,
+    results: tables.Results,
+    overrides: Mapping[str, Any] = MappingProxyType({}),
 ) -> Ours | None:
     """Mean, sd and seeds of `metric` over the best configuration among the candidates (the best first) that meet the conditions."""
     if metric not in candidates:
@@ -148,7 +198,9 @@ def measure(
         float(mates.mean()),
         sd,
         [int(number) for number in met.loc[mates.index, "trial"]],
-        0 if conditions.strip() in ("", "best") else int(results.configurations.loc[values.index].nunique()),
+        0
+        if conditions.strip() in ("", "best")
+        else int(results.configurations.loc[values.index].nunique()),
     )
 
 
@@ -159,7 +211,9 @@ def printed(text: str) -> tuple[float, float]:
     except decimal.InvalidOperation:
         return math.nan, math.nan
     exponent = number.as_tuple().exponent
-    return (float(number), 0.5 * 10.0**exponent) if isinstance(exponent, int) else (math.nan, math.nan)
+    return (
+        (float(number), 0.5 * 10.0**exponent) if isinstance(exponent, int) else (math.nan, math.nan)
+    )
 
 
 def _meets(trials: pd.DataFrame, conditions: str, overrides: Mapping[str, Any]) -> pd.Series[bool]:
@@ -170,7 +224,11 @@ def _meets(trials: pd.DataFrame, conditions: str, overrides: Mapping[str, Any]) 
         name, _, wanted = (part.strip() for part in condition.partition("="))
         wanted = str(tables.cell(stand_in(name, wanted, overrides)))
         if name:
-            met &= trials[name].map(lambda value, wanted=wanted: _equal(value, wanted)) if name in trials else False
+            met &= (
+                trials[name].map(lambda value, wanted=wanted: _equal(value, wanted))
+                if name in trials
+                else False
+            )
     return met
 
 

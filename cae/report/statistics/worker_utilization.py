@@ -43,23 +43,47 @@ class Slots(NamedTuple):
     @property
     def busy(self) -> float:
         """The share of the slots' time that was training."""
-        return sum(self.seconds[kind] for kind in ("finished", "stopped", "lost")) / self.total if self.total else math.nan
+        return (
+            sum(self.seconds[kind] for kind in ("finished", "stopped", "lost")) / self.total
+            if self.total
+            else math.nan
+        )
 
 
 def slots(results: Results) -> Slots:
     rows, seconds, wall, most, sessions, first = [], dict.fromkeys(KINDS, 0.0), 0.0, 0, 0, 0
     for run in results.runs:
-        spans = [span for place, record in enumerate(run.records.values(), first) for span in _held(record, place)]
+        spans = [
+            span
+            for place, record in enumerate(run.records.values(), first)
+            for span in _held(record, place)
+        ]
         first += len(run.records)
         for session in run.sessions:
-            begin, until, count = session["time"], session.get("until", session["time"]), max(int(session.get("slots") or 1), 1)
-            mine = sorted((span for span in spans if begin <= span["begin"] <= until), key=lambda span: span["begin"])
+            begin, until, count = (
+                session["time"],
+                session.get("until", session["time"]),
+                max(int(session.get("slots") or 1), 1),
+            )
+            mine = sorted(
+                (span for span in spans if begin <= span["begin"] <= until),
+                key=lambda span: span["begin"],
+            )
             _count(seconds, mine, begin, until, count)
             lanes: list[float] = []
             for span in mine:
-                lane = next((lane for lane, free in enumerate(lanes) if free <= span["begin"] + 1e-6), len(lanes))
+                lane = next(
+                    (lane for lane, free in enumerate(lanes) if free <= span["begin"] + 1e-6),
+                    len(lanes),
+                )
                 lanes[lane:] = [span["end"], *lanes[lane + 1 :]]
-                rows.append({**span, "lane": lane, **{side: (wall + span[side] - begin) / 3600 for side in ("begin", "end")}})
+                rows.append(
+                    {
+                        **span,
+                        "lane": lane,
+                        **{side: (wall + span[side] - begin) / 3600 for side in ("begin", "end")},
+                    }
+                )
             wall, most, sessions = wall + until - begin, max(most, count), sessions + bool(mine)
     columns = ["trial", "state", "training", "begin", "end", "lane"]
     return Slots(pd.DataFrame(rows, columns=columns), seconds, wall, most, sessions)
@@ -75,22 +99,46 @@ def _held(record: Record, place: int) -> list[dict[str, Any]]:
         end = max([record.epoch_times[epoch] for epoch in epochs], default=begin)
         if after == math.inf and record.end:
             end = max(end, record.end["time"])
-        trained = sum(second for epoch in epochs if math.isfinite(second := record.epochs[epoch].get("seconds", math.nan)))
-        spans.append({"trial": place, "state": record.state, "training": min(trained, end - begin), "begin": begin, "end": end})
+        trained = sum(
+            second
+            for epoch in epochs
+            if math.isfinite(second := record.epochs[epoch].get("seconds", math.nan))
+        )
+        spans.append(
+            {
+                "trial": place,
+                "state": record.state,
+                "training": min(trained, end - begin),
+                "begin": begin,
+                "end": end,
+            }
+        )
     return spans
 
 
-def _count(seconds: dict[str, float], spans: list[dict[str, Any]], begin: float, until: float, count: int) -> None:
+def _count(
+    seconds: dict[str, float], spans: list[dict[str, Any]], begin: float, until: float, count: int
+) -> None:
     held = sum(span["end"] - span["begin"] for span in spans)
     if not spans or until <= begin:
         return
     for span in spans:
-        kind = "stopped" if span["state"] == "stopped" else "lost" if span["state"] in LOST else "finished"
+        kind = (
+            "stopped"
+            if span["state"] == "stopped"
+            else "lost"
+            if span["state"] in LOST
+            else "finished"
+        )
         seconds[kind] += span["training"]
         seconds["around"] += span["end"] - span["begin"] - span["training"]
     before = (spans[0]["begin"] - begin) * count
     last = spans[-1]["begin"]
-    tail = max(0.0, (until - last) * count - sum(max(0.0, span["end"] - max(span["begin"], last)) for span in spans))
+    tail = max(
+        0.0,
+        (until - last) * count
+        - sum(max(0.0, span["end"] - max(span["begin"], last)) for span in spans),
+    )
     seconds["start-up"] += before
     seconds["tail"] += tail
     seconds["between"] += max(0.0, (until - begin) * count - held - before - tail)

@@ -22,7 +22,17 @@ from cae.run.storage.bucket_run import BucketRun
 from cae.run.storage.store import Bucket, StorageError, is_url, open_store
 from cae.run.storage.trial_directory import LOG, Home
 
-__all__ = ["LOG", "Bucket", "BucketRun", "Home", "StorageError", "find", "is_url", "open_store", "run_at"]
+__all__ = [
+    "LOG",
+    "Bucket",
+    "BucketRun",
+    "Home",
+    "StorageError",
+    "find",
+    "is_url",
+    "open_store",
+    "run_at",
+]
 
 
 def run_at(place: str | os.PathLike[str]) -> RunDir:

@@ -38,7 +38,9 @@ class BucketRun(RunDir):
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         name = self.bucket.root.rpartition("/")[2]
-        self.copies = cache / "cae-sweep" / "runs" / hashlib.sha256(self.bucket.url.encode()).hexdigest()[:12]
+        self.copies = (
+            cache / "cae-sweep" / "runs" / hashlib.sha256(self.bucket.url.encode()).hexdigest()[:12]
+        )
         super().__init__(self.copies / "read" / name)
         self.refresh()
 
@@ -50,7 +52,9 @@ class BucketRun(RunDir):
 
     def in_use(self) -> bool:
         """Whether a process has run this sweep within the last LEASE_S, by this host's clock."""
-        return any(time.time() - written < LEASE_S for _, written in self.bucket.list("lock").values())
+        return any(
+            time.time() - written < LEASE_S for _, written in self.bucket.list("lock").values()
+        )
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -80,13 +84,18 @@ class BucketRun(RunDir):
         with contextlib.suppress(FileNotFoundError):
             write_whole(self.sweep_json, self.bucket.read(self.sweep_json.name))
         pieces = self.bucket.list("journal")
-        stale = [name for name, said in pieces.items() if _stat(self.path / ".pieces" / name) != said]
+        stale = [
+            name for name, said in pieces.items() if _stat(self.path / ".pieces" / name) != said
+        ]
         whole = sum(size for size, _ in pieces.values())
         if not stale and (self.journal.stat().st_size if self.journal.exists() else 0) == whole:
             return
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(lambda name: self._bring(name, pieces[name][1], ".pieces"), stale))
-        write_whole(self.journal, b"".join((self.path / ".pieces" / name).read_bytes() for name in sorted(pieces)))
+        write_whole(
+            self.journal,
+            b"".join((self.path / ".pieces" / name).read_bytes() for name in sorted(pieces)),
+        )
 
     def fetch(self, *names: str, number: int | None = None) -> None:
         found = self.bucket.list("trials" if number is None else f"trials/{number:04d}")
@@ -120,17 +129,28 @@ class BucketRun(RunDir):
             self.sign()
             found = {name: written for name, (_, written) in self.bucket.list("lock").items()}
             now = found.pop(ours, time.time())
-            for name in [name for name, written in found.items() if now - written > LEASE_S or self._died_here(name)]:
+            for name in [
+                name
+                for name, written in found.items()
+                if now - written > LEASE_S or self._died_here(name)
+            ]:
                 self.bucket.delete(name)
                 del found[name]
             if not found:
                 return
             other = next(iter(found)).rpartition("/")[2]
-            if any(written > before.get(name, now) for name, written in found.items()):  # it has given a sign of life meanwhile
+            if any(
+                written > before.get(name, now) for name, written in found.items()
+            ):  # it has given a sign of life meanwhile
                 self.bucket.delete(ours)
-                raise RunError(f"{self} is in use by {other}: stop it with `cae-sweep stop '{self.bucket.url}'`, or choose another --out")
+                raise RunError(
+                    f"{self} is in use by {other}: stop it with `cae-sweep stop '{self.bucket.url}'`, or choose another --out"
+                )
             if not before:
-                print(f"{self} was in use by {other} a moment ago: waiting to see whether it still is", file=sys.stderr)
+                print(
+                    f"{self} was in use by {other} a moment ago: waiting to see whether it still is",
+                    file=sys.stderr,
+                )
             before = found
             time.sleep(BEAT_S + 1)
 
@@ -163,7 +183,11 @@ class Carrier(threading.Thread):
     def __init__(self, run: BucketRun) -> None:
         super().__init__(daemon=True, name="carrier")
         self.owned, self.stopped, self.beaten = run, threading.Event(), time.monotonic()
-        taken = [int(Path(name).stem) for name in run.bucket.list("journal") if Path(name).stem.isdecimal()]
+        taken = [
+            int(Path(name).stem)
+            for name in run.bucket.list("journal")
+            if Path(name).stem.isdecimal()
+        ]
         self.piece = max(taken, default=0) + 1
         self.begins = self.carried = _length(run.journal)
 
@@ -178,9 +202,15 @@ class Carrier(threading.Thread):
     def tick(self) -> None:
         bucket = self.owned.bucket
         if (silent := time.monotonic() - self.beaten) > BEAT_S:
-            others = [name for name in bucket.list("lock") if name != f"lock/{self.owned.owner}"] if silent > LEASE_S else []
+            others = (
+                [name for name in bucket.list("lock") if name != f"lock/{self.owned.owner}"]
+                if silent > LEASE_S
+                else []
+            )
             if others:
-                raise StorageError(f"{self.owned} was taken over by {others[0].rpartition('/')[2]} while this process was cut off from it")
+                raise StorageError(
+                    f"{self.owned} was taken over by {others[0].rpartition('/')[2]} while this process was cut off from it"
+                )
             self.owned.sign()
             self.beaten = time.monotonic()
             for name in bucket.list("control"):
@@ -190,7 +220,11 @@ class Carrier(threading.Thread):
 
     def carry(self) -> None:
         """Whole lines that are new, as the current piece of the journal with all that it holds already."""
-        with self.owned.journal.open("rb") if self.owned.journal.exists() else contextlib.nullcontext() as lines:
+        with (
+            self.owned.journal.open("rb")
+            if self.owned.journal.exists()
+            else contextlib.nullcontext() as lines
+        ):
             if lines is None or _length(self.owned.journal) <= self.carried:
                 return
             lines.seek(self.begins)

@@ -56,7 +56,9 @@ class Home:
             raise StorageError(f"{self.bucket} was taken up by another worker ({owner})")
         files = self._files()
         changed = [name for name, said in files.items() if self.known.get(name) != said]
-        renamed = {name: old for name in changed for old, said in self.known.items() if said == files[name]}
+        renamed = {
+            name: old for name in changed for old, said in self.known.items() if said == files[name]
+        }
         for name in sorted(changed, key=lambda name: (name not in renamed, name == self.last)):
             if name in renamed:
                 self.bucket.copy(renamed[name], name)
@@ -71,7 +73,9 @@ class Home:
             shutil.rmtree(self.path, ignore_errors=True)
 
     def _files(self) -> dict[str, tuple[int, int, int]]:
-        stats = {path.name: path.stat() for path in self.path.iterdir() if not path.name.startswith(".")}
+        stats = {
+            path.name: path.stat() for path in self.path.iterdir() if not path.name.startswith(".")
+        }
         return {name: (stat.st_ino, stat.st_mtime_ns, stat.st_size) for name, stat in stats.items()}
 
 
@@ -85,7 +89,9 @@ def _held(log: Path) -> IO[bytes]:
             return file
         except BlockingIOError:
             if time.monotonic() > end:
-                raise StorageError(f"{log.parent} is held by another worker, and has been for {PATIENCE_S:.0f} s") from None
+                raise StorageError(
+                    f"{log.parent} is held by another worker, and has been for {PATIENCE_S:.0f} s"
+                ) from None
         except OSError:  # a file system without locks
             return file
         time.sleep(0.1)

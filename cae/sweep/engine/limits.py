@@ -64,9 +64,18 @@ class Guard:
                 if silent < LEAST_PATIENCE_S:
                     continue
                 times = times if times is not None else measured(records.values())
-                limit = max(LEAST_PATIENCE_S, PATIENCE * predict(times, work(records[number]))) if times else float("inf")
+                limit = (
+                    max(LEAST_PATIENCE_S, PATIENCE * predict(times, work(records[number])))
+                    if times
+                    else float("inf")
+                )
             if silent > limit:
-                found.append((number, f"hung: no epoch for {silent:.0f} s, and {limit:.0f} s is the limit (--epoch-timeout)"))
+                found.append(
+                    (
+                        number,
+                        f"hung: no epoch for {silent:.0f} s, and {limit:.0f} s is the limit (--epoch-timeout)",
+                    )
+                )
         return found
 
     def trouble(self) -> str:

@@ -32,7 +32,14 @@ class Recorder(tune.Callback, Stopper):
     """Hears from Tune what happens, and writes it down; hears from the user what should, and tells Tune."""
 
     def __init__(
-        self, run: RunDir, plan: Plan, journal: Journal, records: dict[int, Record], scheduler: JournaledASHA, watch: Watcher, guard: Guard
+        self,
+        run: RunDir,
+        plan: Plan,
+        journal: Journal,
+        records: dict[int, Record],
+        scheduler: JournaledASHA,
+        watch: Watcher,
+        guard: Guard,
     ) -> None:
         self.run, self.plan, self.journal, self.records = run, plan, journal, records
         self.scheduler, self.watch, self.guard = scheduler, watch, guard
@@ -92,25 +99,46 @@ class Recorder(tune.Callback, Stopper):
         """What the journal holds of a scheduler's decision."""
         scheduler = self.plan.sweep.scheduler
         assert scheduler
-        reason = stop.reason(self.plan.sweep.metric, self.plan.sweep.mode, scheduler.reduction_factor)
-        return {"reason": reason, "rung": stop.rung, "value": stop.value, "cutoff": stop.cutoff, "seen": stop.seen}
+        reason = stop.reason(
+            self.plan.sweep.metric, self.plan.sweep.mode, scheduler.reduction_factor
+        )
+        return {
+            "reason": reason,
+            "rung": stop.rung,
+            "value": stop.value,
+            "cutoff": stop.cutoff,
+            "seen": stop.seen,
+        }
 
     # What Tune tells us. An exception here would end the sweep, and should: without a journal nothing is safe.
 
-    def on_trial_start(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
+    def on_trial_start(
+        self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
+    ) -> None:
         number = trial.config["number"]
         if self.records[number].state not in FINAL_STATES:  # killed while its worker was on its way
             self.write("start", trial=number, epoch=self.records[number].done)
             self.guard.sign(number)
 
-    def on_trial_result(self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[RayTrial],
+        trial: RayTrial,
+        result: dict[str, Any],
+        **info: Any,
+    ) -> None:
         number = trial.config["number"]
         record = self.records[number]
         if record.state in FINAL_STATES:
             return
         self.guard.sign(number)
         if "row" in result and result["epoch"] not in record.epochs:
-            place = {key: result[key] for key in PLACE if key in result} if "host" not in record.starts[-1] else {}
+            place = (
+                {key: result[key] for key in PLACE if key in result}
+                if "host" not in record.starts[-1]
+                else {}
+            )
             self.write("epoch", trial=number, epoch=result["epoch"], metrics=result["row"], **place)
             del self.deaths[number]
         self.spared(number)
@@ -126,17 +154,25 @@ class Recorder(tune.Callback, Stopper):
             else:
                 self.end(number, state, reason, **end)
 
-    def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:  # noqa: ARG002
+    def on_trial_error(
+        self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
+    ) -> None:
         number = trial.config["number"]
         if self.records[number].state in FINAL_STATES:
             return
-        error = Path(trial.error_file).read_text() if trial.error_file and Path(trial.error_file).exists() else ""
+        error = (
+            Path(trial.error_file).read_text()
+            if trial.error_file and Path(trial.error_file).exists()
+            else ""
+        )
         if "OutOfMemoryError" in error:
             self.out_of_memory(number, "out of memory: Ray ended its worker", error=error)
             return
         self.deaths[number] += 1
         if self.deaths[number] > RESTARTS:
-            reason = f"its worker was lost {self.deaths[number]} times in a row, without one more epoch"
+            reason = (
+                f"its worker was lost {self.deaths[number]} times in a row, without one more epoch"
+            )
             self.end(number, "failed", reason, error=error)
         else:
             self.guard.waits(number)
@@ -157,7 +193,11 @@ class Recorder(tune.Callback, Stopper):
             if number in self.records and self.records[number].state not in FINAL_STATES:
                 self.end(number, "killed", "killed by `cae-sweep kill`")
                 self.ended_here.add(number)
-        self.stopping = self.stopping or self.guard.trouble() or (self.run.trouble and f"given up: {self.run.trouble}")
+        self.stopping = (
+            self.stopping
+            or self.guard.trouble()
+            or (self.run.trouble and f"given up: {self.run.trouble}")
+        )
         hung = dict(self.guard.hung(self.records))
         for number, reason in hung.items():
             self.end(number, "failed", reason)
@@ -167,7 +207,10 @@ class Recorder(tune.Callback, Stopper):
                 number = trial.config["number"]
                 if number in hung and (actor := trial.temporary_state.ray_actor):
                     ray.kill(actor)  # what hangs hears nothing else
-                elif number in self.ended_here and trial.status in (RayTrial.PENDING, RayTrial.RUNNING):
+                elif number in self.ended_here and trial.status in (
+                    RayTrial.PENDING,
+                    RayTrial.RUNNING,
+                ):
                     self.scheduler.controller.stop_trial(trial)
 
     # What we tell Tune.

@@ -35,7 +35,15 @@ def let_go(run: RunDir, records: Mapping[int, Record], number: int, metric: str,
         return
     run.drop(number, *((PREVIOUS,) if record.state == "finished" else (PREVIOUS, LAST)))
     if record.state == "stopped":
-        found = ((one, one.best(metric, mode)) for one in records.values() if one.state == "stopped")
-        order = [worse for _, worse in sorted((sign * best[1], one.number) for one, best in found if best)]
-        for worse in {*order[KEPT_STOPPED : KEPT_STOPPED + 1], *({number} & set(order[KEPT_STOPPED:]))}:  # those behind went before
+        found = (
+            (one, one.best(metric, mode)) for one in records.values() if one.state == "stopped"
+        )
+        order = [
+            worse
+            for _, worse in sorted((sign * best[1], one.number) for one, best in found if best)
+        ]
+        for worse in {
+            *order[KEPT_STOPPED : KEPT_STOPPED + 1],
+            *({number} & set(order[KEPT_STOPPED:])),
+        }:  # those behind went before
             run.drop(worse, BEST)

@@ -31,16 +31,26 @@ from ray import tune  # isort: skip  # after connect, which sets what Ray reads 
 from ray.tune.execution import class_cache  # isort: skip
 from ray.tune.experiment import Trial as RayTrial  # isort: skip
 
-class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
+class_cache.ENV_VARS_TO_PROPAGATE -= {
+    name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")
+}
 # Ray shows an actor's environment in its dashboard and logs: each host has credentials of its own
 usage.tag_callbacks = lambda callbacks: False  # noqa: ARG005
 # For statistics that are off, Tune would import MLflow and its like wherever they are installed: seconds of every start
 
 
 def run_plan(
-    plan: Plan, run: RunDir, records: dict[int, Record], sweep_file: Path, resources: Resources, *, command: str, watch: Watcher,
-    limits: Limits = DEFAULTS, demands: Demands | None = None,
-) -> str:  # fmt: skip
+    plan: Plan,
+    run: RunDir,
+    records: dict[int, Record],
+    sweep_file: Path,
+    resources: Resources,
+    *,
+    command: str,
+    watch: Watcher,
+    limits: Limits = DEFAULTS,
+    demands: Demands | None = None,
+) -> str:
     """Runs what the plan asks for and the journal does not hold yet. Hold the run's lock, and have Ray started. `records` are
     the journal's, and are kept up to date. `sweep_file` is where a worker finds it; `demands` is what each host of a cluster has to have.
 
@@ -72,7 +82,11 @@ def run_plan(
 def audited(plan: Plan) -> set[int]:
     """The trials that run on whatever the scheduler says."""
     scheduler = plan.sweep.scheduler
-    judged = [planned for planned in plan.trials if not planned.needed] if scheduler and plan.rungs else []
+    judged = (
+        [planned for planned in plan.trials if not planned.needed]
+        if scheduler and plan.rungs
+        else []
+    )
     return {planned.number for planned in judged if scheduler and scheduler.audits(planned.hash)}
 
 
@@ -82,10 +96,23 @@ def _open(recorder: Recorder, resources: Resources, command: str) -> None:
     for planned in plan.trials:
         known = recorder.records.get(planned.number)
         audit = planned.number in recorder.scheduler.rungs.audited
-        if not known or known.hash != planned.hash or known.needed != planned.needed or known.audit != audit:
-            said: dict[str, Any] = {"config": planned.trial.flat(), "axes": planned.axes, "sizes": planned.sizes}
+        if (
+            not known
+            or known.hash != planned.hash
+            or known.needed != planned.needed
+            or known.audit != audit
+        ):
+            said: dict[str, Any] = {
+                "config": planned.trial.flat(),
+                "axes": planned.axes,
+                "sizes": planned.sizes,
+            }
             said |= {"needs": planned.needs} if planned.needs else {}
-            said |= {name: True for name, holds in (("needed", planned.needed), ("audit", audit)) if holds}
+            said |= {
+                name: True
+                for name, holds in (("needed", planned.needed), ("audit", audit))
+                if holds
+            }
             recorder.write("trial", trial=planned.number, hash=planned.hash, **said)
             known = recorder.records[planned.number]
         if planned.retry and known.state in FINAL_STATES:
@@ -99,19 +126,27 @@ def _open(recorder: Recorder, resources: Resources, command: str) -> None:
     recorder.write("session", asked=asked, command=command, **place, **cut)
 
 
-def _supervise(recorder: Recorder, sweep_file: Path, resources: Resources, demands: Demands | None) -> None:
+def _supervise(
+    recorder: Recorder, sweep_file: Path, resources: Resources, demands: Demands | None
+) -> None:
     """Ray ends a whole sweep for some failures of one trial (its out-of-memory kill of a running step is one): as long as
     there is progress, what is left is run again. Trials that ran out of memory beside others come last, one at a time."""
 
     def progress() -> tuple[int, int, int]:
         records = recorder.records.values()
-        return sum(record.done for record in records), sum(record.state in FINAL_STATES for record in records), len(recorder.alone)
+        return (
+            sum(record.done for record in records),
+            sum(record.state in FINAL_STATES for record in records),
+            len(recorder.alone),
+        )
 
     while remaining := _ready(recorder):
         crowd = [planned for planned in remaining if planned.number not in recorder.alone]
         batch, before = crowd or remaining[:1], progress()
         recorder.slots = resources.slots if crowd else 1
-        recorder.capacity = functools.partial(slots_now, resources) if crowd and resources.nodes else None
+        recorder.capacity = (
+            functools.partial(slots_now, resources) if crowd and resources.nodes else None
+        )
         recorder.guard.heard.clear()  # whatever ran when Ray ended the sweep stands in the queue again
         try:
             _fit(recorder, batch, sweep_file, resources, demands)
@@ -119,16 +154,26 @@ def _supervise(recorder: Recorder, sweep_file: Path, resources: Resources, deman
         except Exception as error:
             if recorder.fatal:
                 raise recorder.fatal from error
-            if isinstance(error, OSError) and error.errno in FULL:  # Tune keeps files of its own in the run's folder
+            if (
+                isinstance(error, OSError) and error.errno in FULL
+            ):  # Tune keeps files of its own in the run's folder
                 raise RunError(f"{recorder.run.path}: {error.strerror}: {MEND}") from error
             if _is_out_of_memory(error):
                 for planned in batch:
                     if recorder.records[planned.number].state == "running":
-                        recorder.out_of_memory(planned.number, "out of memory: Ray ended its worker, and the sweep", error=str(error))
+                        recorder.out_of_memory(
+                            planned.number,
+                            "out of memory: Ray ended its worker, and the sweep",
+                            error=str(error),
+                        )
             if progress() == before:
                 raise
             why = f"Ray ended the sweep ({type(error).__name__}: {first_line(error)})"
-        left = [planned for planned in batch if recorder.records[planned.number].state not in FINAL_STATES]
+        left = [
+            planned
+            for planned in batch
+            if recorder.records[planned.number].state not in FINAL_STATES
+        ]
         if recorder.stopping:
             return
         if all(planned.number in recorder.alone for planned in left):
@@ -140,7 +185,10 @@ def _supervise(recorder: Recorder, sweep_file: Path, resources: Resources, deman
 
 def _is_out_of_memory(error: BaseException | None) -> bool:
     """Whether it is, or comes from, Ray's own kill of a worker where memory is scarce: Tune wraps it as an error of any kind."""
-    return error is not None and (isinstance(error, OutOfMemoryError) or _is_out_of_memory(error.__cause__ or error.__context__))
+    return error is not None and (
+        isinstance(error, OutOfMemoryError)
+        or _is_out_of_memory(error.__cause__ or error.__context__)
+    )
 
 
 def _ready(recorder: Recorder) -> list[PlannedTrial]:
@@ -149,24 +197,51 @@ def _ready(recorder: Recorder) -> list[PlannedTrial]:
     for planned in recorder.plan.trials:  # those that others need come first
         for name, number in planned.needs.items():
             state = records[number].state
-            if records[planned.number].state not in FINAL_STATES and state in FINAL_STATES and state != "finished":
+            if (
+                records[planned.number].state not in FINAL_STATES
+                and state in FINAL_STATES
+                and state != "finished"
+            ):
                 recorder.write(
-                    "end", trial=planned.number, state="failed", reason=f"it needs trial {number} (task.{name}), which is {state}"
+                    "end",
+                    trial=planned.number,
+                    state="failed",
+                    reason=f"it needs trial {number} (task.{name}), which is {state}",
                 )
-    left = [planned for planned in recorder.plan.trials if records[planned.number].state not in FINAL_STATES]
-    return [planned for planned in left if all(records[number].state == "finished" for number in planned.needs.values())]
+    left = [
+        planned
+        for planned in recorder.plan.trials
+        if records[planned.number].state not in FINAL_STATES
+    ]
+    return [
+        planned
+        for planned in left
+        if all(records[number].state == "finished" for number in planned.needs.values())
+    ]
 
 
-def _fit(recorder: Recorder, remaining: list[PlannedTrial], sweep_file: Path, resources: Resources, demands: Demands | None) -> None:
+def _fit(
+    recorder: Recorder,
+    remaining: list[PlannedTrial],
+    sweep_file: Path,
+    resources: Resources,
+    demands: Demands | None,
+) -> None:
     plan, run = recorder.plan, recorder.run
     job = Job(
         places={planned.number: run.place(planned.number) for planned in remaining},
         configs={planned.number: planned.trial.flat() for planned in remaining},
         done={planned.number: recorder.records[planned.number].done for planned in remaining},
         dataset_keys={planned.number: dataset_key(planned.trial.dataset) for planned in remaining},
-        needs={planned.number: {name: run.place(need) for name, need in planned.needs.items()} for planned in remaining},
+        needs={
+            planned.number: {name: run.place(need) for name, need in planned.needs.items()}
+            for planned in remaining
+        },
         sweep_file=sweep_file,
-        rules={p.number: ("val_loss", "min") if p.needed else (plan.sweep.metric, plan.sweep.mode) for p in remaining},
+        rules={
+            p.number: ("val_loss", "min") if p.needed else (plan.sweep.metric, plan.sweep.mode)
+            for p in remaining
+        },
         metric=plan.sweep.metric,
         cpus=resources.cpus_per_trial,
         gpus=resources.gpus_per_trial,
@@ -175,11 +250,17 @@ def _fit(recorder: Recorder, remaining: list[PlannedTrial], sweep_file: Path, re
     needed = {job.dataset_keys[planned.number] for planned in remaining}
     images = {key: value for key, value in plan.images.items() if key in needed}
     trainable = tune.with_resources(
-        tune.with_parameters(Worker, job=job, images=images), {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
+        tune.with_parameters(Worker, job=job, images=images),
+        {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
     )
     order = [planned.number for planned in remaining]
-    if not plan.rungs:  # rungs judge a trial by those before it: the plan's order is the one that can be told
-        order = without_a_tail({planned.number: _work(planned, job.done[planned.number]) for planned in remaining}, recorder.slots)
+    if (
+        not plan.rungs
+    ):  # rungs judge a trial by those before it: the plan's order is the one that can be told
+        order = without_a_tail(
+            {planned.number: _work(planned, job.done[planned.number]) for planned in remaining},
+            recorder.slots,
+        )
     recorder.turns = Turns(order, recorder.slots)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(recorder.slots)
     with _scratch(run) as scratch:  # Tune's own state: ours is the journal
@@ -206,7 +287,11 @@ def _fit(recorder: Recorder, remaining: list[PlannedTrial], sweep_file: Path, re
 
 def _work(planned: PlannedTrial, done: int) -> float:
     """What is left of a trial, in millions of floating-point operations of a forward pass."""
-    return float(planned.sizes["megaflops"]) * images_of_an_epoch(planned) * max(1, planned.trial.epochs - done)
+    return (
+        float(planned.sizes["megaflops"])
+        * images_of_an_epoch(planned)
+        * max(1, planned.trial.epochs - done)
+    )
 
 
 @contextlib.contextmanager
@@ -251,12 +336,17 @@ def _ray_is_lost(recorder: Recorder, kind: str) -> None:
     """Without its own processes Ray may hang anywhere: this process ends here, and what is finished is in the run's folder."""
     reason = f"given up: Ray's {kind} on this machine ended"
     recorder.journal.append("close", reason=reason)
-    print(f"\nerror: {reason}; what is finished is saved, and the same command goes on from here", file=sys.stderr)
+    print(
+        f"\nerror: {reason}; what is finished is saved, and the same command goes on from here",
+        file=sys.stderr,
+    )
     end_ray()
     _leave_now(1)
 
 
 def _leave_now(code: int) -> NoReturn:
-    sys.stderr.write("\x1b[?25h" if sys.stderr.isatty() else "")  # the cursor, which the live table hides
+    sys.stderr.write(
+        "\x1b[?25h" if sys.stderr.isatty() else ""
+    )  # the cursor, which the live table hides
     sys.stderr.flush()
     os._exit(code)

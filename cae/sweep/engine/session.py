@@ -47,7 +47,13 @@ class Selection:
 
 
 def select(
-    sweep: Path, out: str | Path | None, budget: str, pairs: list[str] | None, max_trials: int | None, data_dir: Path | None, retry: str
+    sweep: Path,
+    out: str | Path | None,
+    budget: str,
+    pairs: list[str] | None,
+    max_trials: int | None,
+    data_dir: Path | None,
+    retry: str,
 ) -> Selection:
     """A selection from the words of the command line: KEY=VALUE, the value as JSON where it is (numbers, true, lists) and as
     text where it is not; states with commas between them. Raises ConfigError with every mistake."""
@@ -91,10 +97,14 @@ def prepare(selection: Selection) -> Prepared:
     if run.sweep_json.exists():
         known = run.read_sweep()
         if known.get("sweep") != file.name:
-            raise RunError(f"{run} holds a run of another sweep, {known.get('sweep')}: choose another --out")
+            raise RunError(
+                f"{run} holds a run of another sweep, {known.get('sweep')}: choose another --out"
+            )
         rule = (file.sweep.metric, file.sweep.mode)
         if (before := (known.get("metric"), known.get("mode"))) != rule:
-            raise RunError(f"{run} ranks by {before[0]} ({before[1]}), and its weights are the best by that: choose another --out")
+            raise RunError(
+                f"{run} ranks by {before[0]} ({before[1]}), and its weights are the best by that: choose another --out"
+            )
     folders = data_folders(selection.data_dir)
 
     def load(dataset: Dataset) -> Images:
@@ -131,27 +141,42 @@ def _refuse(mistakes: list[str]) -> None:
 
 
 def execute(
-    prepared: Prepared, resources: Resources, *, command: str, display: Display | None = None, limits: Limits = DEFAULTS
+    prepared: Prepared,
+    resources: Resources,
+    *,
+    command: str,
+    display: Display | None = None,
+    limits: Limits = DEFAULTS,
 ) -> str:
     """Runs a prepared sweep in the cluster that this process is connected to, or else on this machine. Returns why it ended
     (`complete`, or what interrupted it)."""
-    from cae.sweep.engine.runner import run_plan  # ray.tune is not needed for a plan's mistakes to be told
+    from cae.sweep.engine.runner import (
+        run_plan,
+    )  # ray.tune is not needed for a plan's mistakes to be told
 
     run, plan = prepared.run, prepared.plan
     with run.lock():
         room(prepared, resources)
         run.clear_requests()  # what was asked of the process before us; what is asked from now on is meant for this one
         if _size(run) != prepared.journal_bytes:
-            raise RunError(f"{run} was written to by another process meanwhile: give the same command again")
+            raise RunError(
+                f"{run} was written to by another process meanwhile: give the same command again"
+            )
         records = prepared.records
         asked = {planned.number for planned in plan.trials}
         sweep_file, demands = prepared.file.path.resolve(), None
         if resources.nodes and plan.remaining:
-            sweep_file = Path(sweep_file.name)  # in the folder that came along, where each worker begins
-            demands = Demands(run.place(), new_token(), versions(), plan.remaining[0].trial.flat(), sweep_file)
+            sweep_file = Path(
+                sweep_file.name
+            )  # in the folder that came along, where each worker begins
+            demands = Demands(
+                run.place(), new_token(), versions(), plan.remaining[0].trial.flat(), sweep_file
+            )
             resources = replace(resources, device=described(check_hosts(demands, resources)))
         said = _describe(prepared, resources, command)
-        if complete := not plan.remaining and asked == {record.number for record in records.values() if record.asked}:
+        if complete := not plan.remaining and asked == {
+            record.number for record in records.values() if record.asked
+        }:
             known = run.read_sweep() if run.sweep_json.exists() else {}
             said |= {name: known[name] for name in TRAINED_BY if name in known}
         text = json.dumps(said, indent=2, default=str) + "\n"
@@ -164,7 +189,17 @@ def execute(
             write_whole(run.sweep_json, text)
             run.publish(run.sweep_json)
             try:
-                return run_plan(plan, run, records, sweep_file, resources, command=command, watch=watch, limits=limits, demands=demands)
+                return run_plan(
+                    plan,
+                    run,
+                    records,
+                    sweep_file,
+                    resources,
+                    command=command,
+                    watch=watch,
+                    limits=limits,
+                    demands=demands,
+                )
             finally:
                 if demands:
                     open_store(demands.place).delete(TOKEN)
@@ -181,7 +216,10 @@ def room(prepared: Prepared, resources: Resources) -> None:
             f"{run}: only {free / 1e6:,.0f} MB are free on its disk, and the first trials take {largest * resources.slots / 1e6:,.0f}"
         )
     if free < (whole := disk(prepared.plan, resources.slots)):
-        print(f"{run}: up to {whole / 1e6:,.0f} MB are needed, and {free / 1e6:,.0f} MB are free on its disk", file=sys.stderr)
+        print(
+            f"{run}: up to {whole / 1e6:,.0f} MB are needed, and {free / 1e6:,.0f} MB are free on its disk",
+            file=sys.stderr,
+        )
 
 
 def outcome(prepared: Prepared, resources: Resources) -> Progress:
@@ -195,7 +233,11 @@ def _describe(prepared: Prepared, resources: Resources, command: str) -> dict[st
     """sweep.json: what the report, `status` and `best` have to know of the sweep."""
     file, plan, sweep = prepared.file, prepared.plan, prepared.file.sweep
     epochs = max(planned.trial.epochs for planned in plan.trials)
-    scheduler = {"name": "asha", **sweep.scheduler.model_dump(), "rungs": plan.rungs} if sweep.scheduler else None
+    scheduler = (
+        {"name": "asha", **sweep.scheduler.model_dump(), "rungs": plan.rungs}
+        if sweep.scheduler
+        else None
+    )
     return {
         "name": prepared.run.name,
         "sweep": file.name,

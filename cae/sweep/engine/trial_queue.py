@@ -19,7 +19,11 @@ def without_a_tail(work: Mapping[int, float], slots: int) -> list[int]:
         while longest[0] in order:
             longest.popleft()
         waits_too_long = 2 * slots * work[longest[0]] >= left
-        number = longest[0] if waits_too_long else next(number for number in waiting if number not in order)
+        number = (
+            longest[0]
+            if waits_too_long
+            else next(number for number in waiting if number not in order)
+        )
         order[number] = None
         left -= work[number]
     return list(order)
@@ -42,12 +46,16 @@ class Turns(Searcher):
         if len(self.holders) >= self.slots:
             return None
         if not self.waiting:
-            return None if self.holders else self.FINISHED  # one that still runs may have to come again
+            return (
+                None if self.holders else self.FINISHED
+            )  # one that still runs may have to come again
         self.holders.add(trial_id)
         return {"number": self.waiting.popleft()}
 
     def again(self, number: int) -> None:
         self.waiting.appendleft(number)
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:  # noqa: ARG002
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
         self.holders.discard(trial_id)

@@ -68,12 +68,16 @@ class Worker(tune.Trainable):
         self.device, self.device_name = choose_device(job.gpus)
         self.resident: tuple[str, Resident] | None = None
         self.homes: list[Home] = []
-        self.unfit = unfit(job.demands) if job.demands else ""  # this host may have joined after all were checked
+        self.unfit = (
+            unfit(job.demands) if job.demands else ""
+        )  # this host may have joined after all were checked
         self.reset_config(config)
 
     def reset_config(self, config: dict[str, Any]) -> bool:
         self.number: int = config["number"]
-        self.epochs: Iterator[Epoch] = iter(())  # lets go of the last trial's network before the next one is made
+        self.epochs: Iterator[Epoch] = iter(
+            ()
+        )  # lets go of the last trial's network before the next one is made
         self.cleanup()
         give_back()
         if self.device.type == "cuda":
@@ -87,7 +91,11 @@ class Worker(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """The next epoch that the journal does not hold; with `done` and `end` when it was the last one."""
-        place: dict[str, Any] = {"host": socket.gethostname(), "device": self.device_name, "worker": os.getpid()}
+        place: dict[str, Any] = {
+            "host": socket.gethostname(),
+            "device": self.device_name,
+            "worker": os.getpid(),
+        }
         if gpus := ray.get_gpu_ids():
             place["gpu_ids"] = ",".join(map(str, gpus))
         if self.unfit:
@@ -102,34 +110,54 @@ class Worker(tune.Trainable):
         except OSError as error:
             if error.errno not in FULL:
                 raise
-            return place | {"done": True, "halt": f"{error.filename or self.folder}: {error.strerror} ({place['host']})"}
+            return place | {
+                "done": True,
+                "halt": f"{error.filename or self.folder}: {error.strerror} ({place['host']})",
+            }
         return result
 
     def _enter(self) -> None:
         """Takes the trial up: its folder with what is in it already, and those of the trials that it needs."""
         home = Home(self.job.places[self.number], checkpoint.LAST)
         home.pull(checkpoint.LAST, checkpoint.PREVIOUS, checkpoint.BEST, LOG)
-        needed = {name: Home(place, checkpoint.LAST, write=False) for name, place in self.job.needs[self.number].items()}
+        needed = {
+            name: Home(place, checkpoint.LAST, write=False)
+            for name, place in self.job.needs[self.number].items()
+        }
         for one in needed.values():
             one.pull(checkpoint.BEST)
         self.homes, self.folder = [home, *needed.values()], home.path
-        for torn in self.folder.glob(".*.safetensors.*"):  # left by a process that was killed while it wrote
+        for torn in self.folder.glob(
+            ".*.safetensors.*"
+        ):  # left by a process that was killed while it wrote
             torn.unlink(missing_ok=True)
         self.epochs = self._train({name: one.path for name, one in needed.items()})
 
     def _step(self, place: dict[str, Any]) -> dict[str, Any]:
-        with (self.folder / LOG).open("a", buffering=1) as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        with (
+            (self.folder / LOG).open("a", buffering=1) as log,
+            contextlib.redirect_stdout(log),
+            contextlib.redirect_stderr(log),
+        ):
             try:
                 epoch = next(self.epochs)
             except torch.OutOfMemoryError:
-                return place | {"done": True, "end": self._failure("oom", "out of memory on the GPU")}
+                return place | {
+                    "done": True,
+                    "end": self._failure("oom", "out of memory on the GPU"),
+                }
             except Exception as error:
                 if isinstance(error, OSError) and error.errno in FULL:
                     raise
                 if isinstance(error, torch.AcceleratorError):
                     raise  # the process has lost its GPU: only a new one can go on, and Ray starts it
                 oom = "can't allocate memory" in str(error) or isinstance(error, MemoryError)
-                return place | {"done": True, "end": self._failure("oom" if oom else "failed", f"{type(error).__name__}: {error}")}
+                return place | {
+                    "done": True,
+                    "end": self._failure(
+                        "oom" if oom else "failed", f"{type(error).__name__}: {error}"
+                    ),
+                }
             source = ", from the checkpoint" if epoch.restored else ""
             print(
                 f"{time.strftime('%F %T')} epoch {epoch.epoch}{source}: "
@@ -142,13 +170,17 @@ class Worker(tune.Trainable):
         return result
 
     def _train(self, needs: dict[str, Path]) -> Iterator[Epoch]:
-        print(f"{time.strftime('%F %T')} trial {self.number} on {socket.gethostname()}, {self.device_name}, process {os.getpid()}")
+        print(
+            f"{time.strftime('%F %T')} trial {self.number} on {socket.gethostname()}, {self.device_name}, process {os.getpid()}"
+        )
         config = self._config()
         metric, mode = self.job.rules[self.number]
         epochs = train(config, self._images(), self.folder, metric=metric, mode=mode, needs=needs)
         done = self.job.done[self.number]
         for epoch in epochs:
-            if epoch.epoch > done or not epoch.restored or epoch.final is not None:  # the journal has the others
+            if (
+                epoch.epoch > done or not epoch.restored or epoch.final is not None
+            ):  # the journal has the others
                 yield epoch
 
     def _config(self) -> Trial:
@@ -176,6 +208,11 @@ def _ending(epoch: Epoch) -> dict[str, Any]:
     losses = epoch.row["train_loss"], epoch.row["val_loss"]
     if not all(map(math.isfinite, losses)):
         reason = f"epoch {epoch.epoch}: train_loss {losses[0]} and val_loss {losses[1]} are not both finite"
-        return {"state": "diverged", "reason": reason, "best_epoch": epoch.best_epoch, "metrics": epoch.final}
+        return {
+            "state": "diverged",
+            "reason": reason,
+            "best_epoch": epoch.best_epoch,
+            "metrics": epoch.final,
+        }
     found = {"best_epoch": epoch.best_epoch, "metrics": epoch.final, "tables": dict(epoch.tables)}
     return {"state": "finished", "reason": f"all {epoch.epoch} epochs", **found}

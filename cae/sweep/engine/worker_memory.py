@@ -31,7 +31,9 @@ def keep_freed() -> None:
     """
     if libc := _glibc():
         libc.mallopt(M_TRIM_THRESHOLD, LARGE)
-        if not libc.mallopt(M_MMAP_THRESHOLD, LARGE):  # older ones refuse more than half of a heap's 64 MB
+        if not libc.mallopt(
+            M_MMAP_THRESHOLD, LARGE
+        ):  # older ones refuse more than half of a heap's 64 MB
             libc.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)
 
 

@@ -13,7 +13,15 @@ from pathlib import Path
 from cae.errors import gather
 from cae.run.paths import RunError
 from cae.sweep.engine.session import Prepared, Selection, prepare
-from cae.sweep.places.local import Resources, first_line, local_resources, nodes, quiet, shares, sigterm_kept
+from cae.sweep.places.local import (
+    Resources,
+    first_line,
+    local_resources,
+    nodes,
+    quiet,
+    shares,
+    sigterm_kept,
+)
 
 PACKAGE = Path(__file__).parents[2]
 WHERE_CLUSTER = (
@@ -37,11 +45,18 @@ def cluster_ray(address: str, sweep_file: Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         environment = None
         if not os.environ.get(IN_JOB):  # a job has brought its files along
-            environment = {"working_dir": stack.enter_context(staged(sweep_file)), "py_modules": [str(PACKAGE)]}
+            environment = {
+                "working_dir": stack.enter_context(staged(sweep_file)),
+                "py_modules": [str(PACKAGE)],
+            }
         try:
             with sigterm_kept():
                 ray.init(
-                    address=address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False
+                    address=address,
+                    runtime_env=environment,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    configure_logging=False,
                 )
         except (OSError, RuntimeError, ValueError) as error:
             ray.shutdown()
@@ -60,7 +75,9 @@ def staged(sweep_file: Path) -> Iterator[str]:
             count, size = count + 1, size + path.stat().st_size
             if count > MOST_FILES or size > MOST_BYTES:
                 much = f"more than {MOST_FILES:,} files or {MOST_BYTES / 1e6:.0f} MB"
-                raise RunError(f"{source} holds {much}, and goes to every host: put {sweep_file.name} into a folder of its own")
+                raise RunError(
+                    f"{source} holds {much}, and goes to every host: put {sweep_file.name} into a folder of its own"
+                )
             target = Path(folder) / path.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
@@ -77,17 +94,29 @@ def _beside(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def cluster_resources(gpus: int | None, gpus_per_trial: float | None, cpus_per_trial: float) -> Resources:
+def cluster_resources(
+    gpus: int | None, gpus_per_trial: float | None, cpus_per_trial: float
+) -> Resources:
     """The cluster that this process is connected to, as the options cut it. Raises ConfigError, as `local_resources` does."""
     there_are = nodes()
     cpus, there = int(sum(node[0] for node in there_are)), int(sum(node[1] for node in there_are))
     most, told = max(node[0] for node in there_are), f"the cluster's {len(there_are)} hosts have"
-    use, share = shares(gpus, gpus_per_trial, there, f"{told} {there}", cpus_per_trial, most, f"{told} {most:g} at most")
+    use, share = shares(
+        gpus,
+        gpus_per_trial,
+        there,
+        f"{told} {there}",
+        cpus_per_trial,
+        most,
+        f"{told} {most:g} at most",
+    )
     return Resources(cpus, use, cpus_per_trial, share, there_are)
 
 
 @contextlib.contextmanager
-def begun(address: str | None, sweep: Path, select: Callable[[], Selection], shares: Shares) -> Iterator[tuple[Resources, Prepared]]:
+def begun(
+    address: str | None, sweep: Path, select: Callable[[], Selection], shares: Shares
+) -> Iterator[tuple[Resources, Prepared]]:
     """The sweep, read and planned, and what it may use: of the cluster at `address`, which stays connected as long as the context
     lasts, or of this machine. Raises UserError with all that is wrong, before anything is written."""
     if not address:

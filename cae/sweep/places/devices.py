@@ -16,7 +16,9 @@ def choose_device(gpus: float) -> tuple[torch.device, str]:
     if not torch.cuda.is_available():
         return torch.device("cpu"), f"cpu ({gpus:g} GPU was asked for, but torch sees none)"
     if gpus < 1:
-        torch.cuda.set_per_process_memory_fraction(gpus)  # Ray only counts shares; it does not bound the memory
+        torch.cuda.set_per_process_memory_fraction(
+            gpus
+        )  # Ray only counts shares; it does not bound the memory
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     return torch.device("cuda"), torch.cuda.get_device_name()

@@ -42,7 +42,11 @@ def unfit(demands: Demands) -> str:
     """Why this host cannot run trials, in words that name it; "" where it can."""
     host = socket.gethostname()
     found, wanted = versions(), demands.versions
-    other = [f"{name} {found.get(name)} instead of {version}" for name, version in wanted.items() if found.get(name) != version]
+    other = [
+        f"{name} {found.get(name)} instead of {version}"
+        for name, version in wanted.items()
+        if found.get(name) != version
+    ]
     if other:
         return f"host {host} has {', '.join(other)}: install what the others have"
     try:
@@ -68,7 +72,10 @@ def _answer(demands: Demands, name: str) -> dict[str, str]:
         open_store(demands.place).write(f"{TOKEN}-{name}", name.encode())
     except (OSError, StorageError) as error:
         return {"mistake": f"host {socket.gethostname()} cannot write to {demands.place}: {error}"}
-    return {"host": socket.gethostname(), "device": choose_device(float(torch.cuda.is_available()))[1]}
+    return {
+        "host": socket.gethostname(),
+        "device": choose_device(float(torch.cuda.is_available()))[1],
+    }
 
 
 def check_hosts(demands: Demands, resources: Resources) -> list[dict[str, str]]:
@@ -85,7 +92,9 @@ def check_hosts(demands: Demands, resources: Resources) -> list[dict[str, str]]:
         asked[ask.options(scheduling_strategy=here).remote(demands, node["NodeID"])] = node
     done, late = ray.wait(list(asked), num_returns=len(asked), timeout=PATIENCE_S)
     for answer in done:
-        name = f"host {asked[answer]['NodeManagerHostname']} ({asked[answer]['NodeManagerAddress']})"
+        name = (
+            f"host {asked[answer]['NodeManagerHostname']} ({asked[answer]['NodeManagerAddress']})"
+        )
         try:
             said = ray.get(answer)
         except Exception as error:  # it cannot even import what it is asked with
@@ -99,7 +108,9 @@ def check_hosts(demands: Demands, resources: Resources) -> list[dict[str, str]]:
             if store.read(reply).decode() != asked[answer]["NodeID"]:
                 raise FileNotFoundError
         except FileNotFoundError:
-            mistakes.append(f"what {name} writes to {demands.place} does not arrive here: the folder is not the same on all hosts")
+            mistakes.append(
+                f"what {name} writes to {demands.place} does not arrive here: the folder is not the same on all hosts"
+            )
         store.delete(reply)
         fit.append(said)
     mistakes += [
@@ -126,7 +137,9 @@ def _no_room(resources: Resources) -> str:
 def described(hosts: list[dict[str, str]]) -> str:
     """`3 hosts: 2 x NVIDIA A100, 1 x cpu`: what the hosts of a cluster are."""
     kinds = Counter(host["device"] for host in hosts)
-    return f"{len(hosts)} host{'s' * (len(hosts) > 1)}: " + ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
+    return f"{len(hosts)} host{'s' * (len(hosts) > 1)}: " + ", ".join(
+        f"{count} x {kind}" for kind, count in kinds.items()
+    )
 
 
 def new_token() -> str:

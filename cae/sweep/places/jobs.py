@@ -36,7 +36,11 @@ def submit(address: str, sweep: Path, out: str | None, argv: Sequence[str]) -> i
     if mistakes:
         raise ConfigError(mistakes)
     client = _client(address)
-    running = [job for job in client.list_jobs() if (job.metadata or {}).get(RUN) == out and not job.status.is_terminal()]
+    running = [
+        job
+        for job in client.list_jobs()
+        if (job.metadata or {}).get(RUN) == out and not job.status.is_terminal()
+    ]
     if running:
         name = running[0].submission_id
         print(f"job {name} runs {out} already: following it", file=sys.stderr)
@@ -44,8 +48,13 @@ def submit(address: str, sweep: Path, out: str | None, argv: Sequence[str]) -> i
         words = ["python", "-m", "cae", *_inside(argv, sweep), "--address", "auto", "--yes"]
         with staged(sweep) as folder:
             files = {"working_dir": folder, "py_modules": [str(PACKAGE)]}
-            name = client.submit_job(entrypoint=shlex.join(words), runtime_env=files, metadata={RUN: out})
-        print(f"submitted to {address} as job {name}; Ctrl-C leaves it running, the same command follows it again", file=sys.stderr)
+            name = client.submit_job(
+                entrypoint=shlex.join(words), runtime_env=files, metadata={RUN: out}
+            )
+        print(
+            f"submitted to {address} as job {name}; Ctrl-C leaves it running, the same command follows it again",
+            file=sys.stderr,
+        )
     return _follow(client, name)
 
 
@@ -55,7 +64,9 @@ def _client(address: str) -> Any:
 
         return JobSubmissionClient(address)
     except ImportError as error:
-        raise UserError(f"--address {address}: {first_line(error)}; pip install 'cae-sweep[cluster]'") from None
+        raise UserError(
+            f"--address {address}: {first_line(error)}; pip install 'cae-sweep[cluster]'"
+        ) from None
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise RunError(
             f"--address {address}: {first_line(error)}; is it the cluster's dashboard, and RAY_AUTH_TOKEN_PATH its token?"
@@ -72,7 +83,9 @@ def _inside(argv: Sequence[str], sweep: Path) -> list[str]:
         if word.startswith("--address="):
             del words[place]
             break
-    return [sweep.name if not word.startswith("-") and Path(word) == sweep else word for word in words]
+    return [
+        sweep.name if not word.startswith("-") and Path(word) == sweep else word for word in words
+    ]
 
 
 def _follow(client: Any, name: str) -> int:
@@ -93,10 +106,16 @@ def _follow(client: Any, name: str) -> int:
             try:
                 asyncio.run(tail())
             except (ConnectionError, RuntimeError) as error:
-                print(f"the connection to job {name} broke ({first_line(error)}); trying again", file=sys.stderr)
+                print(
+                    f"the connection to job {name} broke ({first_line(error)}); trying again",
+                    file=sys.stderr,
+                )
             time.sleep(RECONNECT_S)
     except KeyboardInterrupt:
-        print(f"\njob {name} goes on; the same command follows it again, and `cae-sweep stop` on its run ends it gently", file=sys.stderr)
+        print(
+            f"\njob {name} goes on; the same command follows it again, and `cae-sweep stop` on its run ends it gently",
+            file=sys.stderr,
+        )
         return DETACHED
     info = client.get_job_info(name)
     if info.driver_exit_code is None or status.name == "STOPPED":

@@ -49,23 +49,35 @@ class Resources:
     @property
     def slots(self) -> int:
         """How many trials run at a time."""
-        on_hosts = sum(self._slots(cpus, gpus) for cpus, gpus in self.nodes or [(self.cpus, self.gpus)])
-        return min(on_hosts, self._slots(float("inf"), self.gpus)) if self.gpus_per_trial else on_hosts
+        on_hosts = sum(
+            self._slots(cpus, gpus) for cpus, gpus in self.nodes or [(self.cpus, self.gpus)]
+        )
+        return (
+            min(on_hosts, self._slots(float("inf"), self.gpus)) if self.gpus_per_trial else on_hosts
+        )
 
     def _slots(self, cpus: float, gpus: float) -> int:
         """Of one host. A trial's share of a GPU is of one; a trial of several has them on one host."""
         if not self.gpus_per_trial:
             return int(cpus / self.cpus_per_trial)
         whole = self.gpus_per_trial >= 1
-        by_gpu = int(gpus) // int(self.gpus_per_trial) if whole else int(gpus) * int(1 / self.gpus_per_trial)
+        by_gpu = (
+            int(gpus) // int(self.gpus_per_trial)
+            if whole
+            else int(gpus) * int(1 / self.gpus_per_trial)
+        )
         return min(by_gpu, int(cpus / self.cpus_per_trial) if cpus < float("inf") else by_gpu)
 
 
-def local_resources(gpus: int | None, gpus_per_trial: float | None, cpus_per_trial: float) -> Resources:
+def local_resources(
+    gpus: int | None, gpus_per_trial: float | None, cpus_per_trial: float
+) -> Resources:
     """This machine, as the options cut it. Raises ConfigError with every option that it cannot fulfil."""
     there = torch.cuda.device_count()
     said = f"this machine has {there} that torch can use ({_why_no_gpu()})"
-    use, share = shares(gpus, gpus_per_trial, there, said, cpus_per_trial, _cpus(), f"this machine has {_cpus()}")
+    use, share = shares(
+        gpus, gpus_per_trial, there, said, cpus_per_trial, _cpus(), f"this machine has {_cpus()}"
+    )
     return Resources(_cpus(), use, cpus_per_trial, share)
 
 
@@ -83,7 +95,13 @@ def slots_now(resources: Resources) -> int:
 
 
 def shares(
-    gpus: int | None, gpus_per_trial: float | None, there: int, have: str, cpus_per_trial: float, most_cpus: float, have_cpus: str
+    gpus: int | None,
+    gpus_per_trial: float | None,
+    there: int,
+    have: str,
+    cpus_per_trial: float,
+    most_cpus: float,
+    have_cpus: str,
 ) -> tuple[int, float]:
     """GPUs to use, and the share of each trial. Raises ConfigError with every option that cannot be fulfilled."""
     use = there if gpus is None else gpus
@@ -94,7 +112,9 @@ def shares(
     if share > use:
         mistakes.append(f"--gpus-per-trial {share:g} is more than the {use} GPUs of this run")
     if share > 1 and share != int(share):
-        mistakes.append(f"--gpus-per-trial {share:g}: a share of one GPU (0.5) or a whole number of them")
+        mistakes.append(
+            f"--gpus-per-trial {share:g}: a share of one GPU (0.5) or a whole number of them"
+        )
     if not 0 < cpus_per_trial <= most_cpus:
         mistakes.append(f"--cpus-per-trial {cpus_per_trial:g}: {have_cpus}")
     if mistakes:
@@ -148,7 +168,9 @@ def first_line(error: BaseException) -> str:
 
 def quiet() -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it repeats what the journal says of each trial
+    logging.getLogger("ray.tune").setLevel(
+        logging.CRITICAL
+    )  # it repeats what the journal says of each trial
 
 
 def _cpus() -> int:
@@ -158,7 +180,11 @@ def _cpus() -> int:
 def _why_no_gpu() -> str:
     if torch.version.cuda is None:
         return "this build of torch has no CUDA"
-    return "CUDA_VISIBLE_DEVICES hides the others" if os.environ.get("CUDA_VISIBLE_DEVICES") else "torch.cuda.device_count()"
+    return (
+        "CUDA_VISIBLE_DEVICES hides the others"
+        if os.environ.get("CUDA_VISIBLE_DEVICES")
+        else "torch.cuda.device_count()"
+    )
 
 
 def device_name(resources: Resources) -> str:
@@ -181,12 +207,23 @@ def _cpu_model() -> str:
 def versions() -> dict[str, str]:
     """Of all that the numbers of a run depend on."""
     packages = ("cae-sweep", "torch", "ray", "numpy")
-    return {"python": platform.python_version()} | {package: importlib.metadata.version(package) for package in packages}
+    return {"python": platform.python_version()} | {
+        package: importlib.metadata.version(package) for package in packages
+    }
 
 
 def git_commit(folder: Path) -> str | None:
     """The commit of the sweep file's repository, `-dirty` where it has changes; None outside a repository."""
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    command = [
+        "git",
+        "-C",
+        str(folder),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=12",
+        "--exclude=*",
+    ]
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
         if done.returncode == 0:

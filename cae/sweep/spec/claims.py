@@ -59,9 +59,16 @@ class Claim(BaseModel):
             try:
                 super().__init__(**given)
             except ValidationError as error:
-                count = note(error, sys._getframe(1).f_lineno)  # of the sweep file, which is read to its end for its other mistakes
+                count = note(
+                    error, sys._getframe(1).f_lineno
+                )  # of the sweep file, which is read to its end for its other mistakes
                 blank = type(self).model_construct(id=f"mistake {count}", text="")
-                for name in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"):
+                for name in (
+                    "__dict__",
+                    "__pydantic_fields_set__",
+                    "__pydantic_extra__",
+                    "__pydantic_private__",
+                ):
                     object.__setattr__(self, name, getattr(blank, name))
 
     id: Words
@@ -71,7 +78,9 @@ class Claim(BaseModel):
     @model_validator(mode="after")
     def _rules(self) -> Claim:
         if type(self) is Claim:
-            raise ValueError(f"Claim: a claim is of one of these kinds: {', '.join(kind.__name__ for kind in KINDS)}")
+            raise ValueError(
+                f"Claim: a claim is of one of these kinds: {', '.join(kind.__name__ for kind in KINDS)}"
+            )
         if mistake := self.mistake():
             raise ValueError(f"{type(self).__name__} {self.id}: {mistake}")
         return self
@@ -160,7 +169,11 @@ class CorrelatesWith(_OverTrials):
     where: Conditions = {}
 
     def mistake(self) -> str:
-        return f"other should not be {self.other}, which is the metric itself" if self.metric == self.other else ""
+        return (
+            f"other should not be {self.other}, which is the metric itself"
+            if self.metric == self.other
+            else ""
+        )
 
 
 class MoreImportantThan(_OverTrials):
@@ -172,7 +185,11 @@ class MoreImportantThan(_OverTrials):
     where: Conditions = {}
 
     def mistake(self) -> str:
-        return f"others should not name {self.axis}, the axis itself" if self.axis in self.others else ""
+        return (
+            f"others should not name {self.axis}, the axis itself"
+            if self.axis in self.others
+            else ""
+        )
 
 
 class Compares(Claim):
@@ -187,7 +204,11 @@ class Compares(Claim):
     def mistake(self) -> str:
         if self.left == self.right:
             return f"left and right are both {self.left}"
-        return "epochs should be the first and the last one, as (1, 8)" if self.epochs and self.epochs[0] > self.epochs[1] else ""
+        return (
+            "epochs should be the first and the last one, as (1, 8)"
+            if self.epochs and self.epochs[0] > self.epochs[1]
+            else ""
+        )
 
 
 class Threshold(Claim):
@@ -225,18 +246,38 @@ class NotTestable(Claim):
 
 
 KINDS: tuple[type[Claim], ...] = (
-    SmallestAt, LargestAt, RisesWith, FallsWith, BetterThan, NoDifference, CorrelatesWith, MoreImportantThan, Compares, Threshold,
-    SmallestRows, LargestRows, NotTestable,
-)  # fmt: skip
+    SmallestAt,
+    LargestAt,
+    RisesWith,
+    FallsWith,
+    BetterThan,
+    NoDifference,
+    CorrelatesWith,
+    MoreImportantThan,
+    Compares,
+    Threshold,
+    SmallestRows,
+    LargestRows,
+    NotTestable,
+)
 
 
 def mistakes(claims: Sequence[Claim], names: Iterable[str]) -> list[str]:
     """What is wrong among the claims of a sweep: ids that stand twice, dotted names that no part has. `names`: those of its own."""
     ids = [claim.id for claim in claims]
-    told = [f"claims: {ids.count(one)} of them have the id {one!r}" for one in dict.fromkeys(ids) if ids.count(one) > 1]
+    told = [
+        f"claims: {ids.count(one)} of them have the id {one!r}"
+        for one in dict.fromkeys(ids)
+        if ids.count(one) > 1
+    ]
     known = {
         *names,
-        *(f"{kind}.{name}" for kind, part in Trial.PARTS.items() for one in part.registry.values() for name in one.model_fields),
+        *(
+            f"{kind}.{name}"
+            for kind, part in Trial.PARTS.items()
+            for one in part.registry.values()
+            for name in one.model_fields
+        ),
     }
     for claim in claims:
         for name in claim.parameters():
@@ -250,4 +291,8 @@ def unknown(name: str, known: Iterable[str]) -> str:
     """What is wrong with the name of a parameter; "" where nothing is."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
-    return "" if name in names else f"{name} is no parameter" + (f"; did you mean {close[0]}?" if close else "")
+    return (
+        ""
+        if name in names
+        else f"{name} is no parameter" + (f"; did you mean {close[0]}?" if close else "")
+    )

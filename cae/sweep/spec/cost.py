@@ -41,10 +41,24 @@ def estimate(plan: Plan, resources: Resources) -> Cost:
 
 def _estimate(plan: Plan, resources: Resources) -> Cost:
     by_work = sorted(plan.trials, key=lambda planned: planned.sizes["megaflops"])
-    chosen = {by_work[round(index * (len(by_work) - 1) / (PROBES - 1))].number for index in range(PROBES)} if by_work else set()
-    measured = [(p.sizes["megaflops"], _seconds_per_image(p, resources)) for p in by_work if p.number in chosen]
+    chosen = (
+        {
+            by_work[round(index * (len(by_work) - 1) / (PROBES - 1))].number
+            for index in range(PROBES)
+        }
+        if by_work
+        else set()
+    )
+    measured = [
+        (p.sizes["megaflops"], _seconds_per_image(p, resources))
+        for p in by_work
+        if p.number in chosen
+    ]
     seconds_of = line(measured)
-    per_epoch = [seconds_of(planned.sizes["megaflops"]) * images_of_an_epoch(planned) for planned in plan.trials]
+    per_epoch = [
+        seconds_of(planned.sizes["megaflops"]) * images_of_an_epoch(planned)
+        for planned in plan.trials
+    ]
     whole = stopped = 0.0
     for planned, seconds in zip(plan.trials, per_epoch, strict=True):
         if not planned.finished:
@@ -52,7 +66,9 @@ def _estimate(plan: Plan, resources: Resources) -> Cost:
             whole += seconds * left
             stopped += seconds * min(left, _expected_epochs(plan, planned.trial.epochs))
     start = START_SECONDS if plan.remaining else 0.0
-    return Cost(per_epoch, start + stopped / resources.slots, start + whole / resources.slots, len(chosen))
+    return Cost(
+        per_epoch, start + stopped / resources.slots, start + whole / resources.slots, len(chosen)
+    )
 
 
 def _expected_epochs(plan: Plan, epochs: int) -> float:
@@ -72,13 +88,21 @@ def images_of_an_epoch(planned: PlannedTrial) -> float:
 
 def _seconds_per_image(planned: PlannedTrial, resources: Resources) -> float:
     trial = planned.trial
-    device = torch.device("cuda" if resources.gpus_per_trial and torch.cuda.is_available() else "cpu")
+    device = torch.device(
+        "cuda" if resources.gpus_per_trial and torch.cuda.is_available() else "cpu"
+    )
     torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
     network = build(trial).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    given = torch.rand(trial.batch_size, *trial.task.input_shape(trial.dataset.image_shape), device=device)
+    given = torch.rand(
+        trial.batch_size, *trial.task.input_shape(trial.dataset.image_shape), device=device
+    )
     given = given.contiguous(memory_format=torch.channels_last)
-    target = torch.rand(trial.batch_size, *trial.task.output_shape(trial.dataset.image_shape), device=device)
-    times: list[float] = []  # without the optimizer's step: it is a small part, and torch takes 2 s to import what it needs
+    target = torch.rand(
+        trial.batch_size, *trial.task.output_shape(trial.dataset.image_shape), device=device
+    )
+    times: list[
+        float
+    ] = []  # without the optimizer's step: it is a small part, and torch takes 2 s to import what it needs
     started = time.perf_counter()
     while len(times) < 2 or time.perf_counter() - started < PROBE_SECONDS:
         begun = time.perf_counter()

@@ -49,7 +49,11 @@ class PlannedTrial:
 
     @property
     def finished(self) -> bool:
-        ended = self.record is not None and self.record.state in FINAL_STATES and self.record.hash == self.hash
+        ended = (
+            self.record is not None
+            and self.record.state in FINAL_STATES
+            and self.record.hash == self.hash
+        )
         return ended and not self.retry
 
 
@@ -112,7 +116,9 @@ def make_plan(
     if limit is not None and (not isinstance(limit, int) or limit < 1):
         raise ConfigError([f"max_trials = {limit!r}: should be a whole number above 0"])
     if budget == "smoke":  # the embedded images have parameters of their own
-        sweep = sweep.model_copy(update={"space": [_without_dataset(space) for space in sweep.spaces()]})
+        sweep = sweep.model_copy(
+            update={"space": [_without_dataset(space) for space in sweep.spaces()]}
+        )
     points, space_size = _points(sweep, chosen, limit)
     asked, duplicates = _build(sweep, points, chosen)
     built = _with_needed(asked)
@@ -122,13 +128,31 @@ def make_plan(
         key = dataset_key(trial.dataset)
         if key not in images:
             images[key] = load(trial.dataset)
-    fingerprints = (fingerprint_of(trial, lambda dataset: images[dataset_key(dataset)].fingerprint) for trial, _, _ in built)
-    counted = (size | counts(images[dataset_key(trial.dataset)]) for (trial, _, _), size in zip(built, sizes, strict=True))
-    hashed = [(fingerprint, *one, size) for fingerprint, one, size in zip(fingerprints, built, counted, strict=True)]
+    fingerprints = (
+        fingerprint_of(trial, lambda dataset: images[dataset_key(dataset)].fingerprint)
+        for trial, _, _ in built
+    )
+    counted = (
+        size | counts(images[dataset_key(trial.dataset)])
+        for (trial, _, _), size in zip(built, sizes, strict=True)
+    )
+    hashed = [
+        (fingerprint, *one, size)
+        for fingerprint, one, size in zip(fingerprints, built, counted, strict=True)
+    ]
     trials = _number(hashed, records or {}, retry)
-    full, here = ({"precision": trial.precision} | trial.flat() for trial in (sweep.base, asked[0][0]))
-    changed = [key for key in here | full if here.get(key) != full.get(key) and any(_within(key, name) for name in chosen)]
-    overrides = {key: {"full": _told(full.get(key, "no such")), "here": _told(here.get(key, "no such"))} for key in changed}
+    full, here = (
+        {"precision": trial.precision} | trial.flat() for trial in (sweep.base, asked[0][0])
+    )
+    changed = [
+        key
+        for key in here | full
+        if here.get(key) != full.get(key) and any(_within(key, name) for name in chosen)
+    ]
+    overrides = {
+        key: {"full": _told(full.get(key, "no such")), "here": _told(here.get(key, "no such"))}
+        for key in changed
+    }
     return Plan(sweep, trials, images, _axes(sweep, chosen), overrides, space_size, duplicates)
 
 
@@ -144,12 +168,22 @@ def _within(key: str, name: str) -> bool:
 
 
 def _without_dataset(space: Space) -> Space:
-    return {key: word for key, word in space.items() if not key.startswith("dataset.") and ".dataset." not in key}
+    return {
+        key: word
+        for key, word in space.items()
+        if not key.startswith("dataset.") and ".dataset." not in key
+    }
 
 
-def _points(sweep: Sweep, chosen: Mapping[str, Any], limit: int | None) -> tuple[list[dict[str, Any]], int]:
+def _points(
+    sweep: Sweep, chosen: Mapping[str, Any], limit: int | None
+) -> tuple[list[dict[str, Any]], int]:
     """The points of the space to run, in their order, and how many there are in all. A key that is overridden is no axis."""
-    points = [point for space in sweep.spaces() for point in expand({k: v for k, v in space.items() if k not in chosen}, sweep.samples)]
+    points = [
+        point
+        for space in sweep.spaces()
+        for point in expand({k: v for k, v in space.items() if k not in chosen}, sweep.samples)
+    ]
     if sweep.scheduler or (limit and limit < len(points)):
         # ASHA judges a trial by those that came before: in the order of a grid it would stop nearly all or nearly none
         random.Random(ORDER_SEED).shuffle(points)
@@ -162,10 +196,15 @@ def expand(space: Space, samples: int) -> Iterator[dict[str, Any]]:
     random_dimensions = any(isinstance(value, Domain) for value in space.values())
     for _ in range(samples if random_dimensions else 1):
         for _, point in generate_variants(dict(space), random_state=rng):
-            yield {key: value.item() if isinstance(value, np.generic) else value for key, value in point.items()}
+            yield {
+                key: value.item() if isinstance(value, np.generic) else value
+                for key, value in point.items()
+            }
 
 
-def _build(sweep: Sweep, points: list[dict[str, Any]], chosen: Mapping[str, Any]) -> tuple[list[tuple[Trial, dict[str, Any]]], int]:
+def _build(
+    sweep: Sweep, points: list[dict[str, Any]], chosen: Mapping[str, Any]
+) -> tuple[list[tuple[Trial, dict[str, Any]]], int]:
     """The distinct trials with their axes, seeds outermost, and how many points were the same as another."""
     mistakes: Counter[str] = Counter()
     distinct: dict[str, tuple[Trial, dict[str, Any]]] = {}
@@ -186,7 +225,9 @@ def _build(sweep: Sweep, points: list[dict[str, Any]], chosen: Mapping[str, Any]
     return list(distinct.values()), len(points) * sweep.seeds - len(distinct)
 
 
-def _with_needed(asked: list[tuple[Trial, dict[str, Any]]]) -> list[tuple[Trial, dict[str, Any], bool]]:
+def _with_needed(
+    asked: list[tuple[Trial, dict[str, Any]]],
+) -> list[tuple[Trial, dict[str, Any], bool]]:
     """The trials asked for, and before them those that they need and nobody asks for, each once, with a mark."""
     if not any(trial.needed() for trial, _ in asked):
         return [(trial, axes, False) for trial, axes in asked]
@@ -202,8 +243,14 @@ def _with_needed(asked: list[tuple[Trial, dict[str, Any]]]) -> list[tuple[Trial,
 
     for trial, _ in asked:
         visit(trial)
-    also = {json.dumps(one.flat(), sort_keys=True) for trial, _ in asked for one in trial.needed().values()}
-    first = sorted(asked, key=lambda pair: json.dumps(pair[0].flat(), sort_keys=True) not in also)  # stable: the others keep their order
+    also = {
+        json.dumps(one.flat(), sort_keys=True)
+        for trial, _ in asked
+        for one in trial.needed().values()
+    }
+    first = sorted(
+        asked, key=lambda pair: json.dumps(pair[0].flat(), sort_keys=True) not in also
+    )  # stable: the others keep their order
     return [*needed, *((trial, axes, False) for trial, axes in first)]
 
 
@@ -226,7 +273,9 @@ def _check(sweep: Sweep, asked: list[Trial], trials: list[Trial]) -> list[dict[s
             mistakes.update(error.messages)
     mistakes.update({message: len(trials) for message in _idle_in_all(sweep.base, asked)})
     if not mistakes and asked and sweep.metric not in (names := asked[0].metric_names()):
-        mistakes[f"metric = {sweep.metric!r} is not one that these trials report: there are {', '.join(names)}"] += len(trials)
+        mistakes[
+            f"metric = {sweep.metric!r} is not one that these trials report: there are {', '.join(names)}"
+        ] += len(trials)
     if mistakes:
         raise ConfigError(_counted(mistakes, len(trials)))
     return found
@@ -237,20 +286,36 @@ def _idle_in_all(base: Trial, trials: list[Trial]) -> list[str]:
     mistakes = []
     for kind in Trial.PARTS:
         part = getattr(base, kind)
-        alike = [getattr(trial, kind).ignored() for trial in trials if type(getattr(trial, kind)) is type(part)]
-        given = [name for name in sorted(part.model_fields_set) if getattr(part, name) != type(part).model_fields[name].default]
+        alike = [
+            getattr(trial, kind).ignored()
+            for trial in trials
+            if type(getattr(trial, kind)) is type(part)
+        ]
+        given = [
+            name
+            for name in sorted(part.model_fields_set)
+            if getattr(part, name) != type(part).model_fields[name].default
+        ]
         idle = [name for name in given if alike and all(name in ignored for ignored in alike)]
-        mistakes += [f"{kind}.{name} = {getattr(part, name)!r} would be ignored: {alike[0][name]}" for name in idle]
+        mistakes += [
+            f"{kind}.{name} = {getattr(part, name)!r} would be ignored: {alike[0][name]}"
+            for name in idle
+        ]
     return mistakes
 
 
 def _counted(mistakes: Counter[str], total: int) -> list[str]:
     """Each mistake once, with the number of trials that make it where it is not all of them."""
-    return [message if count >= total else f"{message} ({count} of {total} trials)" for message, count in mistakes.items()]
+    return [
+        message if count >= total else f"{message} ({count} of {total} trials)"
+        for message, count in mistakes.items()
+    ]
 
 
 def _number(
-    hashed: list[tuple[str, Trial, dict[str, Any], bool, dict[str, Any]]], records: Mapping[int, Record], retry: tuple[str, ...]
+    hashed: list[tuple[str, Trial, dict[str, Any], bool, dict[str, Any]]],
+    records: Mapping[int, Record],
+    retry: tuple[str, ...],
 ) -> list[PlannedTrial]:
     """Numbers the trials (each with its images' fingerprint): one that the journal knows keeps its number; one that asks for
     more epochs of a trial that is no longer asked for takes that one's, and goes on from there; the others count on."""
@@ -266,7 +331,9 @@ def _number(
     for key, (fingerprint, trial, axes, needed, sizes) in zip(keys, hashed, strict=True):
         record = by_hash.get(key)
         if not record:  # the same trial, images and all, but for its number of epochs
-            shorter = [trial.flat() | {"epochs": epochs} for epochs in lengths if epochs < trial.epochs]
+            shorter = [
+                trial.flat() | {"epochs": epochs} for epochs in lengths if epochs < trial.epochs
+            ]
             earlier = (identity(flat, fingerprint, trial.code()) for flat in shorter)
             record = next((left.pop(one) for one in earlier if one in left), None)
         again = record is not None and record.state in retry
@@ -290,19 +357,40 @@ def _axes(sweep: Sweep, chosen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
                 scale = "log" if "Log" in type(word.sampler).__name__ else "linear"
                 axes[key] = {"values": None, "low": word.lower, "high": word.upper, "scale": scale}
                 continue
-            values = word.categories if isinstance(word, Categorical) else word["grid_search"] if _is_grid(word) else [word]
+            values = (
+                word.categories
+                if isinstance(word, Categorical)
+                else word["grid_search"]
+                if _is_grid(word)
+                else [word]
+            )
             known = axes.get(key, {"values": []})["values"] or []
-            values = json.loads(json.dumps([*known, *(value for value in values if value not in known)], default=str))
+            values = json.loads(
+                json.dumps(
+                    [*known, *(value for value in values if value not in known)], default=str
+                )
+            )
             axes[key] = {"values": values, "scale": _scale(values)}
     for key, named in sweep.origins.items():
         if values := axes.get(key, {}).get("values"):
-            plain = {origin: json.loads(json.dumps(of, default=str)) for origin, of in named.items()}
-            if not all(key in space for space in sweep.spaces()):  # then it is the base's own value in some
+            plain = {
+                origin: json.loads(json.dumps(of, default=str)) for origin, of in named.items()
+            }
+            if not all(
+                key in space for space in sweep.spaces()
+            ):  # then it is the base's own value in some
                 base = json.loads(json.dumps(sweep.base.flat().get(key), default=str))
                 values = [*([base] if base not in values else []), *values]
             if strange := [value for of in plain.values() for value in of if value not in values]:
-                raise ConfigError([f"origins: {key} has no value {strange[0]!r} in the space: {', '.join(map(repr, values))}"])
-            axes[key]["origins"] = [[value, next((origin for origin, of in plain.items() if value in of), "inferred")] for value in values]
+                raise ConfigError(
+                    [
+                        f"origins: {key} has no value {strange[0]!r} in the space: {', '.join(map(repr, values))}"
+                    ]
+                )
+            axes[key]["origins"] = [
+                [value, next((origin for origin, of in plain.items() if value in of), "inferred")]
+                for value in values
+            ]
     return axes
 
 

@@ -12,7 +12,14 @@ from types import ModuleType
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from cae.errors import UserError
 from cae.run.paths import PUBLISHED
@@ -57,7 +64,9 @@ class ASHA(BaseModel):
 class Sweep(BaseModel):
     """What a sweep file defines, as `sweep = Sweep(...)`: one base trial, the space around it, and what counts as good."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True
+    )
 
     base: Trial
     space: Any = {}
@@ -91,7 +100,11 @@ class Sweep(BaseModel):
             return _smoke(self.base)
         budgets: dict[str, dict[str, Any]] = {"full": {}} | self.budgets
         if name not in budgets:
-            raise ConfigError([f"--budget {name} is not one of this sweep's: there are {', '.join([*budgets, 'smoke'])}"])
+            raise ConfigError(
+                [
+                    f"--budget {name} is not one of this sweep's: there are {', '.join([*budgets, 'smoke'])}"
+                ]
+            )
         return budgets[name]
 
     @model_validator(mode="after")
@@ -100,7 +113,11 @@ class Sweep(BaseModel):
         if told := claims_.mistakes(self.claims, own):
             raise ValueError("; ".join(told))
         axes = {key for space in self.spaces() for key in space}
-        if told := [f"origins: {mistake}" for name in self.origins if (mistake := claims_.unknown(name, axes))]:
+        if told := [
+            f"origins: {mistake}"
+            for name in self.origins
+            if (mistake := claims_.unknown(name, axes))
+        ]:
             raise ValueError("; ".join(told))
         return self
 
@@ -114,7 +131,9 @@ class Sweep(BaseModel):
                     'should be a dictionary of dotted names, such as {"arch.kernel_size": tune.grid_search([3, 5])}, or a list of such'
                 )
             for key, word in one.items():
-                if isinstance(word, Mapping) and not isinstance(word.get("grid_search"), list | tuple):
+                if isinstance(word, Mapping) and not isinstance(
+                    word.get("grid_search"), list | tuple
+                ):
                     raise ValueError(f"{key}: tune.grid_search takes a list of values")
         return space
 
@@ -122,9 +141,16 @@ class Sweep(BaseModel):
 def _smoke(base: Trial) -> dict[str, Any]:
     """Minutes become seconds: embedded images in the sweep's own shape, a few trials, two epochs."""
     channels, height, _ = base.dataset.image_shape
-    images = {"dataset": "digits" if channels == 1 else "patches", "dataset.size": min(height, 96)}  # as large as patches are
+    images = {
+        "dataset": "digits" if channels == 1 else "patches",
+        "dataset.size": min(height, 96),
+    }  # as large as patches are
     sizes = {"dataset.train_images": 128, "dataset.val_images": 64, "dataset.test_images": 64}
-    needed = {f"task.{name}.{key}": value for name, trial in base.needed().items() for key, value in _smoke(trial).items()}
+    needed = {
+        f"task.{name}.{key}": value
+        for name, trial in base.needed().items()
+        for key, value in _smoke(trial).items()
+    }
     needed = {key: value for key, value in needed.items() if not key.endswith("max_trials")}
     generated = {"task.generated": 100} if "generated" in type(base.task).model_fields else {}
     return images | sizes | needed | generated | {"epochs": 2, "batch_size": 32, "max_trials": 4}
@@ -155,8 +181,15 @@ class SweepFile(BaseModel):
 def read_sweep_file(path: Path) -> SweepFile:
     """Runs a sweep file (it is code, and trusted) and takes its `sweep`. Raises ConfigError with all that is wrong with it."""
     if not path.is_file():
-        near = sorted(str(other) for other in path.parent.glob("*.py")) if path.parent.is_dir() else []
-        raise ConfigError([f"{path} is not there" + (f"; in {path.parent} there are {', '.join(near)}" if near else "")])
+        near = (
+            sorted(str(other) for other in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        )
+        raise ConfigError(
+            [
+                f"{path} is not there"
+                + (f"; in {path.parent} there are {', '.join(near)}" if near else "")
+            ]
+        )
     noted: list[tuple[ValidationError, int]] = []
     token = MISTAKES.set(noted)
     failure, module = None, None
@@ -165,25 +198,52 @@ def read_sweep_file(path: Path) -> SweepFile:
     except ValidationError as error:  # of the trial or the sweep; or of a part that cannot stand in
         noted.append((error, _line(error, path)))
     except UserError as error:
-        failure = f"{path}: line {_line(error, path)}: {error}" if _line(error, path) else str(error)
+        failure = (
+            f"{path}: line {_line(error, path)}: {error}" if _line(error, path) else str(error)
+        )
     except Exception as error:
-        failure = f"{path} cannot be run: line {_line(error, path)}: {type(error).__name__}: {error}"
+        failure = (
+            f"{path} cannot be run: line {_line(error, path)}: {type(error).__name__}: {error}"
+        )
     finally:
         MISTAKES.reset(token)
-    mistakes = list(dict.fromkeys(f"{path}: line {line}: {mistake}" for error, line in noted for mistake in _explain(error)))
-    if failure or not module or (mistakes and not isinstance(getattr(module, "sweep", None), Sweep)):
+    mistakes = list(
+        dict.fromkeys(
+            f"{path}: line {line}: {mistake}"
+            for error, line in noted
+            for mistake in _explain(error)
+        )
+    )
+    if (
+        failure
+        or not module
+        or (mistakes and not isinstance(getattr(module, "sweep", None), Sweep))
+    ):
         raise ConfigError([*mistakes, *([failure] if failure else [])])
     sweep = getattr(module, "sweep", None)
     if not isinstance(sweep, Sweep):
         found = "no `sweep`" if sweep is None else f"a `sweep` that is a {type(sweep).__name__}"
-        raise ConfigError([f"{path} defines {found}: a sweep file ends in `sweep = Sweep(base=Trial(...), space={{...}})`"])
+        raise ConfigError(
+            [
+                f"{path} defines {found}: a sweep file ends in `sweep = Sweep(base=Trial(...), space={{...}})`"
+            ]
+        )
     published = _read_published(sweep, path)
     source, description = path.read_text(), module.__doc__ or ""
-    return SweepFile(path=path, source=source, description=description, sweep=sweep, published=published, mistakes=mistakes)
+    return SweepFile(
+        path=path,
+        source=source,
+        description=description,
+        sweep=sweep,
+        published=published,
+        mistakes=mistakes,
+    )
 
 
 def _explain(error: ValidationError) -> list[str]:
-    parts: list[type[BaseModel]] = [part for kind in Trial.PARTS.values() for part in kind.registry.values()]
+    parts: list[type[BaseModel]] = [
+        part for kind in Trial.PARTS.values() for part in kind.registry.values()
+    ]
     parts += [Trial, Sweep, ASHA, *claims_.KINDS]
     names = {one.__name__: list(one.model_fields) for one in parts}
     return explain(error, f"{error.title}.", valid=names.get(error.title, []))
@@ -191,7 +251,10 @@ def _explain(error: ValidationError) -> list[str]:
 
 def from_config(flat: Mapping[str, Any], path: Path) -> Trial:
     """The trial of a flat configuration, whose parts may be the sweep file's own. Raises ConfigError."""
-    if any(flat.get(kind) not in part.registry for kind, part in Trial.PARTS.items()) and path.is_file():
+    if (
+        any(flat.get(kind) not in part.registry for kind, part in Trial.PARTS.items())
+        and path.is_file()
+    ):
         define(path)
     return from_flat(flat)
 
@@ -228,10 +291,24 @@ def _read_published(sweep: Sweep, path: Path) -> list[dict[str, str]]:
     try:
         with file.open(newline="") as lines:
             reader = csv.DictReader(lines)
-            rows = [dict.fromkeys(PUBLISHED, "") | {key: value or "" for key, value in row.items() if key} for row in reader]
-            missing = [column for column in ("quantity", "value") if column not in (reader.fieldnames or [])]
+            rows = [
+                dict.fromkeys(PUBLISHED, "")
+                | {key: value or "" for key, value in row.items() if key}
+                for row in reader
+            ]
+            missing = [
+                column
+                for column in ("quantity", "value")
+                if column not in (reader.fieldnames or [])
+            ]
     except (OSError, UnicodeError, csv.Error) as error:
-        raise ConfigError([f"published = {sweep.published!r}: {file} cannot be read ({error})"]) from None
+        raise ConfigError(
+            [f"published = {sweep.published!r}: {file} cannot be read ({error})"]
+        ) from None
     if missing:
-        raise ConfigError([f"published = {sweep.published!r}: {file} has no column {' and none '.join(missing)}: {', '.join(PUBLISHED)}"])
+        raise ConfigError(
+            [
+                f"published = {sweep.published!r}: {file} has no column {' and none '.join(missing)}: {', '.join(PUBLISHED)}"
+            ]
+        )
     return rows

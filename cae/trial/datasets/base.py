@@ -27,8 +27,25 @@ from cae.trial.datasets import readers, splits
 from cae.trial.datasets.readers import DatasetDamaged, DatasetMissing, data_folders
 from cae.trial.datasets.splits import Images, Rule, Split
 
-__all__ = ["Available", "Cifar10", "Dataset", "DatasetDamaged", "DatasetMissing", "Digits", "FashionMnist", "ImageFolder", "Images",
-           "Mnist", "Patches", "Source", "Split", "available", "data_folders", "fetch", "import_folder"]  # fmt: skip
+__all__ = [
+    "Available",
+    "Cifar10",
+    "Dataset",
+    "DatasetDamaged",
+    "DatasetMissing",
+    "Digits",
+    "FashionMnist",
+    "ImageFolder",
+    "Images",
+    "Mnist",
+    "Patches",
+    "Source",
+    "Split",
+    "available",
+    "data_folders",
+    "fetch",
+    "import_folder",
+]
 
 
 class Source(NamedTuple):
@@ -81,15 +98,22 @@ class Dataset(Part):
         """The images, split. Raises DatasetMissing, DatasetDamaged, and ValueError where more are asked for than there are."""
         train, test, class_names = self.read(folders)
         if self.classes:
-            train, test = splits.of_classes(train, self.classes), test and splits.of_classes(test, self.classes)
-        return splits.images(*splits.divide(self.split, self.split_seed, train, test, self._asked()), class_names)
+            train, test = (
+                splits.of_classes(train, self.classes),
+                test and splits.of_classes(test, self.classes),
+            )
+        return splits.images(
+            *splits.divide(self.split, self.split_seed, train, test, self._asked()), class_names
+        )
 
     def _asked(self) -> splits.Asked:
         return splits.Asked(self.train_images, self.val_images, self.test_images)
 
     def ignored(self) -> dict[str, str]:
         if self.split == "test_as_validation":
-            return {"test_images": "split = 'test_as_validation' makes the validation images (dataset.val_images) the test images too"}
+            return {
+                "test_images": "split = 'test_as_validation' makes the validation images (dataset.val_images) the test images too"
+            }
         return {}
 
     @classmethod
@@ -149,7 +173,11 @@ class _Published(Dataset):
         try:
             files = cls.find(folders)
         except DatasetMissing:
-            return [Available(cls.name, None, sum(cls.official), cls.shape, f"cae-sweep data fetch {cls.name}")]
+            return [
+                Available(
+                    cls.name, None, sum(cls.official), cls.shape, f"cae-sweep data fetch {cls.name}"
+                )
+            ]
         try:
             return [Available(cls.name, files[0].parent, cls.count(files), cls.shape, "ready")]
         except DatasetDamaged as error:
@@ -173,7 +201,9 @@ class _Published(Dataset):
             return readers.download(cls.torchvision_name, folder, cls.whole)
         except Exception as error:  # no network, no such server, no space, no torchvision, another file than expected
             what = " ".join(str(error).split()) or type(error).__name__
-            raise DatasetMissing(f"{cls.name} could not be downloaded into {folder}: {what}\n  {cls.how()}") from error
+            raise DatasetMissing(
+                f"{cls.name} could not be downloaded into {folder}: {what}\n  {cls.how()}"
+            ) from error
 
 
 class _Idx(_Published):
@@ -183,7 +213,12 @@ class _Idx(_Published):
     official: ClassVar[tuple[int, int]] = (60_000, 10_000)
     files: ClassVar[tuple[tuple[str, ...], ...]] = tuple(
         tuple(f"{stem}{joint}{kind}-ubyte{packed}" for packed in ("", ".gz") for joint in "-.")
-        for stem, kind in (("train-images", "idx3"), ("train-labels", "idx1"), ("t10k-images", "idx3"), ("t10k-labels", "idx1"))
+        for stem, kind in (
+            ("train-images", "idx3"),
+            ("train-labels", "idx1"),
+            ("t10k-images", "idx3"),
+            ("t10k-labels", "idx1"),
+        )
     )
 
     @classmethod
@@ -192,7 +227,11 @@ class _Idx(_Published):
 
     def read(self, folders: Sequence[Path]) -> Source:
         files = self.find(folders)
-        return Source(readers.read_idx_pair(files[0], files[1]), readers.read_idx_pair(files[2], files[3]), self.class_names)
+        return Source(
+            readers.read_idx_pair(files[0], files[1]),
+            readers.read_idx_pair(files[2], files[3]),
+            self.class_names,
+        )
 
 
 class Mnist(_Idx):
@@ -207,9 +246,23 @@ class FashionMnist(_Idx):
     """Fashion-MNIST: 60,000 + 10,000 pieces of clothing, 28 x 28, grey, in MNIST's own format (Xiao, Rasul, Vollgraf 2017)."""
 
     class_names: ClassVar[tuple[str, ...]] = (
-        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
-    )  # fmt: skip
-    layouts: ClassVar[tuple[str, ...]] = ("FashionMNIST/raw", "FashionMNIST", "fashion-mnist", "fashion_mnist")
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    )
+    layouts: ClassVar[tuple[str, ...]] = (
+        "FashionMNIST/raw",
+        "FashionMNIST",
+        "fashion-mnist",
+        "fashion_mnist",
+    )
     torchvision_name: ClassVar[str] = "FashionMNIST"
 
 
@@ -217,19 +270,31 @@ class Cifar10(_Published):
     """CIFAR-10: 50,000 + 10,000 photographs of ten kinds of things, 32 x 32, colour (Krizhevsky 2009)."""
 
     class_names: ClassVar[tuple[str, ...]] = (
-        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
-    )  # fmt: skip
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    )
     shape: ClassVar[tuple[int, int, int]] = (3, 32, 32)
     official: ClassVar[tuple[int, int]] = (50_000, 10_000)
     files: ClassVar[tuple[tuple[str, ...], ...]] = tuple(
-        (f"{stem}.bin", stem) for stem in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+        (f"{stem}.bin", stem)
+        for stem in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
     )
     layouts: ClassVar[tuple[str, ...]] = ("cifar-10-batches-bin", "cifar-10-batches-py", ".")
     torchvision_name: ClassVar[str] = "CIFAR10"
 
     def read(self, folders: Sequence[Path]) -> Source:
         files = self.find(folders)
-        return Source(readers.read_cifar(files[:5]), readers.read_cifar(files[5:]), self.class_names)
+        return Source(
+            readers.read_cifar(files[:5]), readers.read_cifar(files[5:]), self.class_names
+        )
 
 
 class ImageFolder(Dataset):
@@ -270,7 +335,11 @@ class ImageFolder(Dataset):
     @classmethod
     def inventory(cls, folders: Sequence[Path]) -> list[Available]:
         lines = []
-        for path in (path for folder in folders for path in sorted(Path(folder).glob(f"*/{readers.IMPORTED}"))):
+        for path in (
+            path
+            for folder in folders
+            for path in sorted(Path(folder).glob(f"*/{readers.IMPORTED}"))
+        ):
             use = f'ImageFolder(path="{path.parent.name}"'
             try:
                 count, *shape = readers.imported_shape(path)
@@ -282,7 +351,9 @@ class ImageFolder(Dataset):
 
     @classmethod
     def download(cls, folder: Path) -> Path | None:  # noqa: ARG003
-        raise DatasetMissing(f"{cls.name} is whatever folder you name: there is nothing to download. To bring one in: {_IMPORT}")
+        raise DatasetMissing(
+            f"{cls.name} is whatever folder you name: there is nothing to download. To bring one in: {_IMPORT}"
+        )
 
 
 class _Embedded(Dataset):
@@ -292,7 +363,11 @@ class _Embedded(Dataset):
 
     @classmethod
     def inventory(cls, folders: Sequence[Path]) -> list[Available]:  # noqa: ARG003
-        return [Available(cls.name, None, cls.embedded, cls().image_shape, "ready: comes with scikit-learn")]
+        return [
+            Available(
+                cls.name, None, cls.embedded, cls().image_shape, "ready: comes with scikit-learn"
+            )
+        ]
 
     @classmethod
     def download(cls, folder: Path) -> Path | None:  # noqa: ARG003
@@ -339,16 +414,27 @@ class Patches(_Embedded):
     class_names: ClassVar[tuple[str, ...]] = ("china", "flower")
     embedded: ClassVar[int] = 2048 + 256 + 256
     height: ClassVar[int] = 427
-    strips: ClassVar[dict[str, tuple[int, int]]] = {"train_images": (0, 448), "val_images": (448, 544), "test_images": (544, 640)}
+    strips: ClassVar[dict[str, tuple[int, int]]] = {
+        "train_images": (0, 448),
+        "val_images": (448, 544),
+        "test_images": (544, 640),
+    }
     """Columns of each photograph, from and up to: seven tenths to train on, fifteen hundredths each to validate and to test."""
 
     @model_validator(mode="after")
     def _strips_hold_them(self) -> Self:
         for parameter, (first, end) in self.strips.items():
             if self.size > end - first:
-                raise ValueError(f"dataset.size = {self.size}: {end - first} at most, the width of the strip for dataset.{parameter}")
+                raise ValueError(
+                    f"dataset.size = {self.size}: {end - first} at most, the width of the strip for dataset.{parameter}"
+                )
             there = 2 * (end - first - self.size + 1) * (self.height - self.size + 1)
-            splits.enough(parameter, getattr(self, parameter), there, f"of {self.size} x {self.size} in its strips of the photographs")
+            splits.enough(
+                parameter,
+                getattr(self, parameter),
+                there,
+                f"of {self.size} x {self.size} in its strips of the photographs",
+            )
         return self
 
     @property
@@ -359,10 +445,16 @@ class Patches(_Embedded):
         from sklearn.datasets import load_sample_images
 
         photographs = load_sample_images().images
-        strips = [[photograph[:, first:end] for photograph in photographs] for first, end in self.strips.values()]
+        strips = [
+            [photograph[:, first:end] for photograph in photographs]
+            for first, end in self.strips.values()
+        ]
         counts = self.train_images, self.val_images, self.test_images
         # A stream of random numbers for each strip: asking for more images of one kind moves none of another kind.
-        train, val, test = (readers.cut_patches(strips[k], self.size, counts[k], (self.split_seed, k)) for k in range(3))
+        train, val, test = (
+            readers.cut_patches(strips[k], self.size, counts[k], (self.split_seed, k))
+            for k in range(3)
+        )
         return splits.images(train, val, test, self.class_names)
 
 
@@ -374,23 +466,33 @@ def available(folders: Sequence[Path]) -> list[Available]:
 def fetch(name: str, folder: Path) -> Path | None:
     """Downloads a data set into `folder` and returns where its files lie; None if it needs none. Raises UserError."""
     if name not in Dataset.registry:
-        raise UserError(f"data set {name!r} is not known; there are {', '.join(sorted(Dataset.registry))}")
+        raise UserError(
+            f"data set {name!r} is not known; there are {', '.join(sorted(Dataset.registry))}"
+        )
     dataset: type[Dataset] = Dataset.registry[name]
     return dataset.download(folder)
 
 
-def import_folder(source: Path, name: str, folder: Path, size: int = 64, channels: Literal[1, 3] = 3) -> Path:
+def import_folder(
+    source: Path, name: str, folder: Path, size: int = 64, channels: Literal[1, 3] = 3
+) -> Path:
     """Decodes and resizes a folder of images once, into `folder`/`name`, for ImageFolder(path=name, size=size, channels=channels).
 
     Returns the new data set's folder. Raises DatasetMissing, DatasetDamaged (nothing is written then), and UserError.
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
-        raise UserError(f"name = {name!r}: should be letters, digits, '_', '-' and '.', to name a folder")
+        raise UserError(
+            f"name = {name!r}: should be letters, digits, '_', '-' and '.', to name a folder"
+        )
     wanted, place = ImageFolder(path=name, size=size, channels=channels), folder / name
     if place.is_dir() and any(place.iterdir()) and not (place / readers.IMPORTED).is_file():
-        raise UserError(f"name = {name!r}: {place} is there already, and no import made it; choose another name")
+        raise UserError(
+            f"name = {name!r}: {place} is there already, and no import made it; choose another name"
+        )
     if not readers.image_files(source):
-        raise DatasetMissing(f"{source}: no images ({', '.join(readers.IMAGE_SUFFIXES)}) are there to import")
+        raise DatasetMissing(
+            f"{source}: no images ({', '.join(readers.IMAGE_SUFFIXES)}) are there to import"
+        )
     decoded = readers.read_folder(source, wanted.size, wanted.channels)
     place.mkdir(parents=True, exist_ok=True)
     readers.write_imported(place / readers.IMPORTED, decoded, source)

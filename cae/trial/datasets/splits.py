@@ -48,26 +48,44 @@ class Asked(NamedTuple):
 def sizes(rule: Rule, train_file: int, test_file: int, asked: Asked) -> tuple[int, int, int]:
     """How many training, validation and test images the rule gives. Raises ValueError, naming the parameter, where there are too few."""
     if rule != "pooled" and not test_file:
-        raise ValueError(f"dataset.split = {rule!r} needs a test file, and this data set has none: use 'pooled'")
+        raise ValueError(
+            f"dataset.split = {rule!r} needs a test file, and this data set has none: use 'pooled'"
+        )
     if not train_file + (test_file if rule == "pooled" else 0):
         raise ValueError(f"dataset.split = {rule!r}: this data set has no images to train on")
     if rule == "test_as_validation":
         val = enough("val_images", asked.val or test_file, test_file, "in the test file")
-        return enough("train_images", asked.train or train_file, train_file, "in the training file"), val, val
-    total, where = (train_file + test_file, "in all") if rule == "pooled" else (train_file, "in the training file")
+        return (
+            enough("train_images", asked.train or train_file, train_file, "in the training file"),
+            val,
+            val,
+        )
+    total, where = (
+        (train_file + test_file, "in all")
+        if rule == "pooled"
+        else (train_file, "in the training file")
+    )
     val = enough("val_images", asked.val or max(1, total // 10), total, where)
     left, taken = total - val, f"dataset.val_images = {val}"
     if rule == "pooled":
-        test = enough("test_images", asked.test or max(1, total // 10), left, f"left of {total} after {taken}")
+        test = enough(
+            "test_images", asked.test or max(1, total // 10), left, f"left of {total} after {taken}"
+        )
         left, taken = left - test, f"{taken} and dataset.test_images = {test}"
     else:
         test = enough("test_images", asked.test or test_file, test_file, "in the test file")
     if not left:
         raise ValueError(f"{taken}: none of the {total} images {where} is left to train on")
-    return enough("train_images", asked.train or left, left, f"left of {total} after {taken}"), val, test
+    return (
+        enough("train_images", asked.train or left, left, f"left of {total} after {taken}"),
+        val,
+        test,
+    )
 
 
-def divide(rule: Rule, seed: int, train: Split, test: Split | None, asked: Asked) -> tuple[Split, Split, Split]:
+def divide(
+    rule: Rule, seed: int, train: Split, test: Split | None, asked: Asked
+) -> tuple[Split, Split, Split]:
     """Training, validation and test images, each contiguous. Raises ValueError where there are too few."""
     n_train, n_val, n_test = sizes(rule, len(train.labels), len(test.labels) if test else 0, asked)
     if test and rule == "pooled":

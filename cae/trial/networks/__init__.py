@@ -14,6 +14,14 @@ from cae.trial.networks.layers import OUTPUT_ACTIVATIONS, Autoencoder, Shape, Si
 from cae.trial.networks.variational import VariationalAutoencoder
 
 __all__ = [
-    "OUTPUT_ACTIVATIONS", "Architecture", "Autoencoder", "Classifier", "ConvAutoencoder", "DenseAutoencoder", "Shape", "Size",
-    "VariationalAutoencoder", "sizes",
-]  # fmt: skip
+    "OUTPUT_ACTIVATIONS",
+    "Architecture",
+    "Autoencoder",
+    "Classifier",
+    "ConvAutoencoder",
+    "DenseAutoencoder",
+    "Shape",
+    "Size",
+    "VariationalAutoencoder",
+    "sizes",
+]

@@ -38,9 +38,15 @@ class Classifier(_ConvEncoder):
     def build(self, input_shape: Shape, output_shape: Shape) -> Classifying:
         classes, *size = output_shape
         if size != [1, 1]:
-            raise ValueError(f"classifier gives one value per class: it cannot give an image of {of.x(size)}; choose another task")
+            raise ValueError(
+                f"classifier gives one value per class: it cannot give an image of {of.x(size)}; choose another task"
+            )
         encoded = self._encoder(input_shape)
-        values = self.hidden_units[-1] if self.hidden_units else encoded.channels * math.prod(encoded.sizes[-1])
+        values = (
+            self.hidden_units[-1]
+            if self.hidden_units
+            else encoded.channels * math.prod(encoded.sizes[-1])
+        )
         head = nn.Sequential(
             nn.Flatten(),
             of.initialised(nn.Linear(values, self.fc_units), self.init),

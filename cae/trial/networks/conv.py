@@ -10,7 +10,18 @@ from torch import nn
 
 from cae.trial.networks import layers as of
 from cae.trial.networks.base import Architecture
-from cae.trial.networks.layers import OUTPUT_ACTIVATIONS, Autoencoder, Init, Kernel, Layers, Mirrored, PerLayer, Positions, Rate, Shape
+from cae.trial.networks.layers import (
+    OUTPUT_ACTIVATIONS,
+    Autoencoder,
+    Init,
+    Kernel,
+    Layers,
+    Mirrored,
+    PerLayer,
+    Positions,
+    Rate,
+    Shape,
+)
 from cae.trial.networks.upsampling import fold
 
 
@@ -70,20 +81,31 @@ class _ConvEncoder(Architecture):
         for key in ("pool_after", "batch_norm_encoder", "dropout_encoder"):
             of.check_positions(key, getattr(self, key), last)
         if isinstance(self.dilation, tuple) and len(self.dilation) != last:
-            raise ValueError(f"arch.dilation = {list(self.dilation)}: should be one, or as many as arch.encoder_filters has, {last}")
+            raise ValueError(
+                f"arch.dilation = {list(self.dilation)}: should be one, or as many as arch.encoder_filters has, {last}"
+            )
         return self
 
     def ignored(self) -> dict[str, str]:
         idle = {}
         if self.activation != "leaky_relu":
-            idle["negative_slope"] = f"arch.activation is {self.activation!r}, and only 'leaky_relu' has a slope"
+            idle["negative_slope"] = (
+                f"arch.activation is {self.activation!r}, and only 'leaky_relu' has a slope"
+            )
         if not self.pool_after:
-            idle |= dict.fromkeys(("pooling", "pool_size"), "arch.pool_after names no layer to pool after")
-        for switch, off in (("batch_norm", self.batch_norm == "none"), ("dropout", not self.dropout)):
+            idle |= dict.fromkeys(
+                ("pooling", "pool_size"), "arch.pool_after names no layer to pool after"
+            )
+        for switch, off in (
+            ("batch_norm", self.batch_norm == "none"),
+            ("dropout", not self.dropout),
+        ):
             settings = [name for name in type(self).model_fields if name.startswith(f"{switch}_")]
             if off:
                 idle |= dict.fromkeys(settings, f"arch.{switch} is {getattr(self, switch)!r}")
-            elif not any(getattr(self, name) for name in settings if name.endswith(("_encoder", "_decoder"))):
+            elif not any(
+                getattr(self, name) for name in settings if name.endswith(("_encoder", "_decoder"))
+            ):
                 idle[switch] = f"arch.{switch}_encoder and the like name no layer"
         return idle
 
@@ -94,13 +116,19 @@ class _ConvEncoder(Architecture):
         for number, filters in enumerate(self.encoder_filters, 1):
             shrinks = number in self.pool_after
             stride = self.stride * (self.pool_size if shrinks and self.pooling == "stride" else 1)
-            dilation = self.dilation if isinstance(self.dilation, int) else self.dilation[number - 1]
-            size = self._conv(layers, f"encoder layer {number}", channels, filters, size, stride, dilation)
+            dilation = (
+                self.dilation if isinstance(self.dilation, int) else self.dilation[number - 1]
+            )
+            size = self._conv(
+                layers, f"encoder layer {number}", channels, filters, size, stride, dilation
+            )
             strides[-1] *= stride
             self._activate(layers, filters, normalised=of.chosen(self.batch_norm_encoder, number))
             if shrinks and self.pooling != "stride":
                 if min(size) < self.pool_size:
-                    raise ValueError(f"arch.pool_size = {self.pool_size} does not fit the {of.x(size)} image after encoder layer {number}")
+                    raise ValueError(
+                        f"arch.pool_size = {self.pool_size} does not fit the {of.x(size)} image after encoder layer {number}"
+                    )
                 self._pool(layers)
                 size = [side // self.pool_size for side in size]
                 strides[-1] *= self.pool_size
@@ -126,35 +154,67 @@ class _ConvEncoder(Architecture):
         if self.pooling == "average":
             layers.append(nn.AvgPool2d(self.pool_size))
         else:
-            layers.insert(len(layers) - isinstance(layers[-1], nn.ReLU), nn.MaxPool2d(self.pool_size))
+            layers.insert(
+                len(layers) - isinstance(layers[-1], nn.ReLU), nn.MaxPool2d(self.pool_size)
+            )
 
     @property
     def _kernel(self) -> tuple[int, int]:
-        return self.kernel_size if isinstance(self.kernel_size, tuple) else (self.kernel_size, self.kernel_size)
+        return (
+            self.kernel_size
+            if isinstance(self.kernel_size, tuple)
+            else (self.kernel_size, self.kernel_size)
+        )
 
     def _conv(
-        self, layers: nn.Sequential, where: str, channels: int, filters: int, size: list[int], stride: int, dilation: int = 1
+        self,
+        layers: nn.Sequential,
+        where: str,
+        channels: int,
+        filters: int,
+        size: list[int],
+        stride: int,
+        dilation: int = 1,
     ) -> list[int]:
         """Appends one convolution; returns the size of its output."""
         kernel, extents = self._kernel, [(side - 1) * dilation + 1 for side in self._kernel]
         same = self.padding == "same"
-        pads = [of.same_padding(side, extent, stride) if same else (0, 0) for side, extent in zip(size, extents, strict=True)]
+        pads = [
+            of.same_padding(side, extent, stride) if same else (0, 0)
+            for side, extent in zip(size, extents, strict=True)
+        ]
         given = (
             f"(arch.kernel_size = {self.kernel_size}, {f'arch.dilation = {dilation}, ' if dilation > 1 else ''}"
             f"arch.padding = {self.padding!r}, arch.stride = {self.stride})"
         )
-        if any(side + sum(pad) < extent for side, pad, extent in zip(size, pads, extents, strict=True)):
-            raise ValueError(f"a {of.x(extents)} kernel without padding does not fit the {of.x(size)} image at {where} {given}")
-        output = [(side + sum(pad) - extent) // stride + 1 for side, pad, extent in zip(size, pads, extents, strict=True)]
+        if any(
+            side + sum(pad) < extent for side, pad, extent in zip(size, pads, extents, strict=True)
+        ):
+            raise ValueError(
+                f"a {of.x(extents)} kernel without padding does not fit the {of.x(size)} image at {where} {given}"
+            )
+        output = [
+            (side + sum(pad) - extent) // stride + 1
+            for side, pad, extent in zip(size, pads, extents, strict=True)
+        ]
         for side, steps, taps, (before, _) in zip(size, output, kernel, pads, strict=True):
-            read = [[step * stride - before + tap * dilation for tap in range(taps)] for step in range(steps)]
+            read = [
+                [step * stride - before + tap * dilation for tap in range(taps)]
+                for step in range(steps)
+            ]
             if not all(any(0 <= pixel < side for pixel in pixels) for pixels in read):
-                raise ValueError(f"a {of.x(kernel)} kernel steps over the whole {of.x(size)} image at {where} {given}")
+                raise ValueError(
+                    f"a {of.x(kernel)} kernel steps over the whole {of.x(size)} image at {where} {given}"
+                )
         symmetric = all(before == after for before, after in pads)
         if not symmetric:
             layers.append(of.pad(pads))
         padding = (pads[0][0], pads[1][0]) if symmetric else 0
-        layers.append(of.initialised(nn.Conv2d(channels, filters, kernel, stride, padding, dilation), self.init))
+        layers.append(
+            of.initialised(
+                nn.Conv2d(channels, filters, kernel, stride, padding, dilation), self.init
+            )
+        )
         return output
 
     def _activate(self, layers: nn.Sequential, channels: int, *, normalised: bool) -> None:
@@ -224,7 +284,9 @@ class ConvAutoencoder(_ConvEncoder):
     def _check_size(self, input_shape: Shape, output_shape: Shape) -> None:
         if output_shape[1:] != input_shape[1:]:
             size, wanted = of.x(input_shape[1:]), of.x(output_shape[1:])
-            raise ValueError(f"{self.name} keeps the size of its input: it cannot map {size} to {wanted}")
+            raise ValueError(
+                f"{self.name} keeps the size of its input: it cannot map {size} to {wanted}"
+            )
 
     @property
     def _code(self) -> int:
@@ -238,15 +300,25 @@ class ConvAutoencoder(_ConvEncoder):
         layers, channels = nn.Sequential(), encoded.channels
         *starts, size = encoded.sizes
         if width := self._code:
-            units = self._mirrored() if isinstance(self.decoder_hidden_units, str) else self.decoder_hidden_units
+            units = (
+                self._mirrored()
+                if isinstance(self.decoder_hidden_units, str)
+                else self.decoder_hidden_units
+            )
             for outputs in (*units, channels * size[0] * size[1]):
-                layers.extend([of.initialised(nn.Linear(width, outputs), self.init), self._activation()])
+                layers.extend(
+                    [of.initialised(nn.Linear(width, outputs), self.init), self._activation()]
+                )
                 width = outputs
             layers.append(nn.Unflatten(1, (channels, *size)))
         *strides, last_stride = encoded.strides
         if strides:
-            strides[-1] *= last_stride  # of convolutions after the last stage: the first growth undoes them too
-        lost = [0 if self.padding == "same" else side - 1 for side in self._kernel]  # pixels a side that each convolution takes
+            strides[-1] *= (
+                last_stride  # of convolutions after the last stage: the first growth undoes them too
+            )
+        lost = [
+            0 if self.padding == "same" else side - 1 for side in self._kernel
+        ]  # pixels a side that each convolution takes
         ends = (*self.upsample_after[1:], len(self.decoder_filters) + 1)
         grow = {after: end - after for after, end in zip(self.upsample_after, ends, strict=False)}
         transposed = self.upsampling == "transposed"
@@ -256,7 +328,9 @@ class ConvAutoencoder(_ConvEncoder):
             grows = number - 1 in grow
             if grows:
                 starts.pop()
-                taking = grow[number - 1] - transposed  # convolutions before the next growth that make the image smaller
+                taking = (
+                    grow[number - 1] - transposed
+                )  # convolutions before the next growth that make the image smaller
                 target = [side + less * taking for side, less in zip(starts[-1], lost, strict=True)]
             doubles = grows and not transposed and target == [2 * side for side in size]
             if grows and not transposed:
@@ -265,7 +339,9 @@ class ConvAutoencoder(_ConvEncoder):
             if self.dropout and of.chosen(self.dropout_decoder, number - 1):
                 layers.append(nn.Dropout(self.dropout))
             if grows and transposed:
-                size = self._transposed(layers, where, channels, filters, size, target, strides.pop())
+                size = self._transposed(
+                    layers, where, channels, filters, size, target, strides.pop()
+                )
             else:
                 size = self._conv(layers, where, channels, filters, size, 1)
             if doubles:
@@ -273,7 +349,9 @@ class ConvAutoencoder(_ConvEncoder):
             if last:
                 layers.append(OUTPUT_ACTIVATIONS[self.output_activation][0]())
             else:
-                self._activate(layers, filters, normalised=of.chosen(self.batch_norm_decoder, number))
+                self._activate(
+                    layers, filters, normalised=of.chosen(self.batch_norm_decoder, number)
+                )
             channels = filters
         if size != list(output_shape[1:]):
             raise ValueError(
@@ -283,13 +361,25 @@ class ConvAutoencoder(_ConvEncoder):
         return layers
 
     def _transposed(
-        self, layers: nn.Sequential, where: str, channels: int, filters: int, size: list[int], target: list[int], stride: int
+        self,
+        layers: nn.Sequential,
+        where: str,
+        channels: int,
+        filters: int,
+        size: list[int],
+        target: list[int],
+        stride: int,
     ) -> list[int]:
         """Appends one transposed convolution, its output cropped to `target`. Raises ValueError where no kernel reaches some
         pixel of it: that pixel would show the bias and could never be learnt, whatever the image."""
         kernel = self._kernel
-        beyond = [(side - 1) * stride + extent - wanted for side, extent, wanted in zip(size, kernel, target, strict=True)]
-        if min(beyond) < 0 or any(stride > extent and side > 1 for side, extent in zip(size, kernel, strict=True)):
+        beyond = [
+            (side - 1) * stride + extent - wanted
+            for side, extent, wanted in zip(size, kernel, target, strict=True)
+        ]
+        if min(beyond) < 0 or any(
+            stride > extent and side > 1 for side, extent in zip(size, kernel, strict=True)
+        ):
             raise ValueError(
                 f"a {of.x(kernel)} transposed convolution that steps by {stride} from {of.x(size)} does not reach every pixel of "
                 f"{of.x(target)} at {where} (arch.kernel_size = {self.kernel_size}, arch.padding = {self.padding!r}, "
@@ -298,7 +388,11 @@ class ConvAutoencoder(_ConvEncoder):
         crops = [of.spread(total) for total in beyond]
         symmetric = all(before == after for before, after in crops)
         padding = (crops[0][0], crops[1][0]) if symmetric else 0
-        layers.append(of.initialised(nn.ConvTranspose2d(channels, filters, kernel, stride, padding), self.init))
+        layers.append(
+            of.initialised(
+                nn.ConvTranspose2d(channels, filters, kernel, stride, padding), self.init
+            )
+        )
         if not symmetric:
             layers.append(of.pad([(-before, -after) for before, after in crops]))
         return target

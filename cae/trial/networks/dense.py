@@ -34,7 +34,9 @@ class DenseAutoencoder(Architecture):
     def ignored(self) -> dict[str, str]:
         if self.activation == "leaky_relu":
             return {}
-        return {"negative_slope": f"arch.activation is {self.activation!r}, and only 'leaky_relu' has a slope"}
+        return {
+            "negative_slope": f"arch.activation is {self.activation!r}, and only 'leaky_relu' has a slope"
+        }
 
     @property
     def output_range(self) -> tuple[float, float]:
@@ -42,7 +44,11 @@ class DenseAutoencoder(Architecture):
 
     def build(self, input_shape: Shape, output_shape: Shape) -> Autoencoder:
         encoder, decoder = nn.Sequential(nn.Flatten()), nn.Sequential()
-        back = self.hidden_units[-2::-1] if isinstance(self.decoder_hidden_units, str) else self.decoder_hidden_units
+        back = (
+            self.hidden_units[-2::-1]
+            if isinstance(self.decoder_hidden_units, str)
+            else self.decoder_hidden_units
+        )
         width = math.prod(input_shape)
         for layers, widths in ((encoder, self.hidden_units), (decoder, back)):
             for units in widths:

@@ -19,7 +19,9 @@ OUTPUT_ACTIVATIONS: dict[str, tuple[type[nn.Module], tuple[float, float]]] = {
 }
 
 
-def _integers(said: str, *, word: str | None = None, least: int = 1, count: int | None = None) -> PlainValidator:
+def _integers(
+    said: str, *, word: str | None = None, least: int = 1, count: int | None = None
+) -> PlainValidator:
     """Checks a tuple of integers, or instead of it `word`; without a word, one integer alone. pydantic would check a union
     of types too, but tells a mistake once for every type of it."""
 
@@ -32,7 +34,11 @@ def _integers(said: str, *, word: str | None = None, least: int = 1, count: int 
         if items is value and count not in (None, len(items)):
             raise ValueError(f"should be {said}")
         if any(item < least for item in items):
-            raise ValueError(f"should be greater than {least - 1}" if least else "should be greater than or equal to 0")
+            raise ValueError(
+                f"should be greater than {least - 1}"
+                if least
+                else "should be greater than or equal to 0"
+            )
         return value
 
     return PlainValidator(check)
@@ -40,12 +46,22 @@ def _integers(said: str, *, word: str | None = None, least: int = 1, count: int 
 
 Kernel = Annotated[int | tuple[int, int], _integers("an integer, or two: (height, width)", count=2)]
 PerLayer = Annotated[int | tuple[int, ...], _integers("an integer, or one per layer")]
-Layers = Annotated[tuple[int, ...] | Literal["all"], _integers("'all', or the numbers of layers, counted from 1", word="all")]
+Layers = Annotated[
+    tuple[int, ...] | Literal["all"],
+    _integers("'all', or the numbers of layers, counted from 1", word="all"),
+]
 Positions = Annotated[
     tuple[int, ...] | Literal["all"],
-    _integers("'all', or the numbers of layers, counted from 1, or 0: before the first", word="all", least=0),
+    _integers(
+        "'all', or the numbers of layers, counted from 1, or 0: before the first",
+        word="all",
+        least=0,
+    ),
 ]
-Mirrored = Annotated[tuple[int, ...] | Literal["mirrored"], _integers("'mirrored', or units per layer", word="mirrored")]
+Mirrored = Annotated[
+    tuple[int, ...] | Literal["mirrored"],
+    _integers("'mirrored', or units per layer", word="mirrored"),
+]
 Rate = Annotated[float, Ge(0), Lt(1)]
 Init = Literal["glorot_uniform", "pytorch"]
 
@@ -60,7 +76,9 @@ def check_positions(key: str, positions: tuple[int, ...] | str, last: int) -> No
     if isinstance(positions, str):
         return
     if list(positions) != sorted(set(positions)) or any(position > last for position in positions):
-        raise ValueError(f"arch.{key} = {list(positions)}: should be layers in rising order, none beyond {last}")
+        raise ValueError(
+            f"arch.{key} = {list(positions)}: should be layers in rising order, none beyond {last}"
+        )
 
 
 def activation(name: str, negative_slope: float) -> nn.Module:

@@ -23,15 +23,25 @@ class UpsampledConv2d(nn.Conv2d):
     @classmethod
     def of(cls, convolution: nn.Conv2d, form: str) -> UpsampledConv2d:
         """Takes over the convolution's own parameters."""
-        inputs, outputs, kernel = convolution.in_channels, convolution.out_channels, convolution.kernel_size
+        inputs, outputs, kernel = (
+            convolution.in_channels,
+            convolution.out_channels,
+            convolution.kernel_size,
+        )
         layer = cls(inputs, outputs, kernel, padding=convolution.padding, device="meta")  # type: ignore[arg-type]
         layer.weight, layer.bias, layer.form = convolution.weight, convolution.bias, form
         return layer
 
     def forward(self, images: Tensor) -> Tensor:
         if images.device.type != "cpu":  # what is faster there was never measured
-            return F.conv2d(F.interpolate(images, scale_factor=2), self.weight, self.bias, padding=self.padding)
-        return transposed(images, self.weight, self.bias) if self.form == "transposed" else phases(images, self.weight, self.bias)
+            return F.conv2d(
+                F.interpolate(images, scale_factor=2), self.weight, self.bias, padding=self.padding
+            )
+        return (
+            transposed(images, self.weight, self.bias)
+            if self.form == "transposed"
+            else phases(images, self.weight, self.bias)
+        )
 
 
 def fold(layers: nn.Sequential) -> None:
@@ -40,9 +50,15 @@ def fold(layers: nn.Sequential) -> None:
     upsample, convolution = layers[-2:]
     if not isinstance(upsample, nn.Upsample) or type(convolution) is not nn.Conv2d:
         return
-    same = all(side % 2 and pad == side // 2 for side, pad in zip(convolution.kernel_size, convolution.padding, strict=True))
+    same = all(
+        side % 2 and pad == side // 2
+        for side, pad in zip(convolution.kernel_size, convolution.padding, strict=True)
+    )
     if same:
-        layers[-2], layers[-1] = nn.Identity(), UpsampledConv2d.of(convolution, faster(convolution.out_channels))
+        layers[-2], layers[-1] = (
+            nn.Identity(),
+            UpsampledConv2d.of(convolution, faster(convolution.out_channels)),
+        )
 
 
 def faster(outputs: int) -> str:
@@ -61,10 +77,22 @@ def phases(images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """As a convolution with four times the channels, one for each place over a small pixel, which are then interleaved."""
     outputs, inputs, *kernel = weight.shape
     (height, width), odd = ((side + 1) // 2 for side in kernel), [side // 2 % 2 for side in kernel]
-    places = _sums(weight).reshape(outputs, inputs, height, 2, width, 2).flip(3, 5).permute(0, 3, 5, 1, 2, 4)
+    places = (
+        _sums(weight)
+        .reshape(outputs, inputs, height, 2, width, 2)
+        .flip(3, 5)
+        .permute(0, 3, 5, 1, 2, 4)
+    )
     padding = [(side // 2 + 1) // 2 for side in kernel]
-    folded = places.reshape(4 * outputs, inputs, height, width).contiguous(memory_format=torch.channels_last)
-    large = F.pixel_shuffle(F.conv2d(images, folded, None if bias is None else bias.repeat_interleave(4), padding=padding), 2)
+    folded = places.reshape(4 * outputs, inputs, height, width).contiguous(
+        memory_format=torch.channels_last
+    )
+    large = F.pixel_shuffle(
+        F.conv2d(
+            images, folded, None if bias is None else bias.repeat_interleave(4), padding=padding
+        ),
+        2,
+    )
     top, left = odd  # the places of an output of that convolution begin one large pixel before it
     return large[:, :, top : large.shape[2] - top, left : large.shape[3] - left]
 

@@ -42,7 +42,9 @@ class Variational(Autoencoder):
     def forward(self, images: Tensor) -> Tensor:
         """The reconstructions alone, as of any other network."""
         mean, log_var = self._last = self.encode(images)
-        return self.decode(mean + (log_var / 2).exp() * torch.randn_like(mean) if self.training else mean)
+        return self.decode(
+            mean + (log_var / 2).exp() * torch.randn_like(mean) if self.training else mean
+        )
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and logarithm of the variance of each image's code, B x latent values."""
@@ -103,6 +105,14 @@ class VariationalAutoencoder(ConvAutoencoder):
         self._check_size(input_shape, output_shape)
         encoded = self._encoder(input_shape)
         encoded.layers.append(self._activation() if self.hidden_units else nn.Flatten())
-        width = self.hidden_units[-1] if self.hidden_units else encoded.channels * math.prod(encoded.sizes[-1])
-        mean, log_var = (of.initialised(nn.Linear(width, self.latent_dim), self.init) for _ in range(2))
-        return Variational(GaussianEncoder(encoded.layers, mean, log_var), self._decoder(encoded, output_shape))
+        width = (
+            self.hidden_units[-1]
+            if self.hidden_units
+            else encoded.channels * math.prod(encoded.sizes[-1])
+        )
+        mean, log_var = (
+            of.initialised(nn.Linear(width, self.latent_dim), self.init) for _ in range(2)
+        )
+        return Variational(
+            GaussianEncoder(encoded.layers, mean, log_var), self._decoder(encoded, output_shape)
+        )

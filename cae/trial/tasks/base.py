@@ -88,7 +88,9 @@ class Task(Part):
     def output_shape(self, image_shape: Shape) -> Shape:
         return image_shape
 
-    def pairs(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def pairs(
+        self, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """Input and target of each image; `labels`: B class numbers. Randomness only from `generator`."""
         raise NotImplementedError
 
@@ -145,7 +147,11 @@ class Task(Part):
 
         `gradient_energy`: of the outputs over that of the targets; below 1 they are blurrier."""
         energy = gradient_energy(seen.target).mean().item()
-        metrics = {"gradient_energy": gradient_energy(seen.output).mean().item() / energy} if energy else {}
+        metrics = (
+            {"gradient_energy": gradient_energy(seen.output).mean().item() / energy}
+            if energy
+            else {}
+        )
         return metrics, {"per_class": per_class(self, seen)} if len(seen.classes) > 1 else {}
 
     def galleries(self, seen: Evaluation) -> dict[str, Gallery]:
@@ -153,9 +159,19 @@ class Task(Part):
 
         `worst`: the test images with the largest mean squared errors, the largest first; target above output."""
         errors = (seen.output - seen.target).square().flatten(1).mean(1)
-        chosen, median = errors.nan_to_num(-1).argsort(descending=True, stable=True)[:WORST], errors.median()
-        pictures = [self.picture(seen.given[chosen], images[chosen]).clamp(0, 1) for images in (seen.target, seen.output)]
-        times = [f"mse {errors[at]:.3g}, {errors[at] / median:.3g} times the median" for at in chosen] if median else [""] * len(chosen)
+        chosen, median = (
+            errors.nan_to_num(-1).argsort(descending=True, stable=True)[:WORST],
+            errors.median(),
+        )
+        pictures = [
+            self.picture(seen.given[chosen], images[chosen]).clamp(0, 1)
+            for images in (seen.target, seen.output)
+        ]
+        times = (
+            [f"mse {errors[at]:.3g}, {errors[at] / median:.3g} times the median" for at in chosen]
+            if median
+            else [""] * len(chosen)
+        )
         return {"worst": (torch.cat(pictures, 2), times)}
 
     def suits(self, trial: Any) -> None:
@@ -164,13 +180,17 @@ class Task(Part):
     def check(self, output_range: tuple[float, float]) -> None:
         """Raises ValueError where the network's outputs do not suit the loss."""
         if self.loss == "bce" and not (output_range[0] >= 0 and output_range[1] <= 1):
-            raise ValueError("task.loss = 'bce' needs outputs in [0, 1]: choose arch.output_activation = 'sigmoid'")
+            raise ValueError(
+                "task.loss = 'bce' needs outputs in [0, 1]: choose arch.output_activation = 'sigmoid'"
+            )
 
 
 class Reconstruct(Task):
     """The target is the input itself."""
 
-    def pairs(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+    def pairs(
+        self, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         return images, images
 
 
@@ -194,24 +214,40 @@ class Denoise(Task):
     def redraws(self) -> bool:
         return self.redraw_noise
 
-    def pairs(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+    def pairs(
+        self, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         noise = torch.randn(images.shape, generator=generator, device=images.device)
         return (images + self.noise_factor * noise).clamp_(0, 1), images
 
     def suits(self, trial: Any) -> None:  # noqa: ARG002
         if self.judge and self.judge.task.name != "classify":
-            raise ValueError(f"task.judge has the task {self.judge.task.name!r}: a judge has to classify")
+            raise ValueError(
+                f"task.judge has the task {self.judge.task.name!r}: a judge has to classify"
+            )
 
     def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
         """With a judge: the share of the test images that it recognises once denoised (of each class, too), as they were given,
         and clean."""
         metrics, tables = super().conclude(seen)
         if judge := seen.needed.get("judge"):
-            said = {name: recognise(judge, images) for name, images in (("", seen.output), ("_noisy", seen.given), ("_clean", seen.target))}
-            metrics |= {f"recognised{name}": (of == seen.labels).double().mean().item() for name, of in said.items()}
+            said = {
+                name: recognise(judge, images)
+                for name, images in (
+                    ("", seen.output),
+                    ("_noisy", seen.given),
+                    ("_clean", seen.target),
+                )
+            }
+            metrics |= {
+                f"recognised{name}": (of == seen.labels).double().mean().item()
+                for name, of in said.items()
+            }
             tables["recognised"] = confusions(seen.labels, said[""], seen.classes)
             right = (said[""] == seen.labels).double()
-            for row, number in zip(tables.get("per_class", []), seen.labels.unique().tolist(), strict=False):
+            for row, number in zip(
+                tables.get("per_class", []), seen.labels.unique().tolist(), strict=False
+            ):
                 row["recognised"] = right[seen.labels == number].mean().item()
         return metrics, tables
 
@@ -224,7 +260,9 @@ def per_class(task: Task, seen: Evaluation) -> Table:
         of = seen.labels == number
         output, target = seen.output[of], seen.target[of]
         squared = (output - target).square().flatten(1).mean(1)
-        measured = {"mse": squared} | task.metrics(output, target) | task.final_metrics(output, target)
+        measured = (
+            {"mse": squared} | task.metrics(output, target) | task.final_metrics(output, target)
+        )
         means = {name: values.double().mean().item() for name, values in measured.items()}
         variance = target.double().var(0, correction=0).mean().item()
         if variance:
@@ -237,12 +275,19 @@ def recognise(judge: nn.Module, images: Tensor) -> Tensor:
     """The class that a classifier gives each of N images; N class numbers, on the CPU."""
     device = next(judge.parameters()).device
     with torch.inference_mode():
-        return torch.cat([judge(part.to(device)).flatten(1).argmax(1).cpu() for part in images.split(500)])
+        return torch.cat(
+            [judge(part.to(device)).flatten(1).argmax(1).cpu() for part in images.split(500)]
+        )
 
 
 def confusions(truth: Tensor, said: Tensor, classes: tuple[str, ...]) -> Table:
     """The confusion matrix: a row per true class, a column per class that was said, counts of images."""
     count = max(len(classes), int(truth.max()) + 1, int(said.max()) + 1)
     names = [*classes, *(str(number) for number in range(len(classes), count))]
-    matrix = torch.bincount(truth * count + said, minlength=count * count).view(count, count).tolist()
-    return [{"class": names[true], **{f"as {name}": row[other] for other, name in enumerate(names)}} for true, row in enumerate(matrix)]
+    matrix = (
+        torch.bincount(truth * count + said, minlength=count * count).view(count, count).tolist()
+    )
+    return [
+        {"class": names[true], **{f"as {name}": row[other] for other, name in enumerate(names)}}
+        for true, row in enumerate(matrix)
+    ]

@@ -52,10 +52,16 @@ def ridge(train: SplitPairs, given: Tensor, alpha: float | None = None) -> Tenso
     mean = sums / len(chosen)
     products -= torch.outer(sums[:inputs], mean)
     covariance, crossed = products.cpu().split([inputs, outputs], 1)
-    penalty = torch.eye(inputs, dtype=torch.float64) * (PENALTY * len(chosen) if alpha is None else alpha)
+    penalty = torch.eye(inputs, dtype=torch.float64) * (
+        PENALTY * len(chosen) if alpha is None else alpha
+    )
     weights = torch.linalg.solve(covariance + penalty, crossed)
     intercept = mean[inputs:].cpu() - mean[:inputs].cpu() @ weights
-    return torch.addmm(intercept.float(), given.cpu().flatten(1), weights.float()).clamp_(0, 1).reshape(-1, *shape)
+    return (
+        torch.addmm(intercept.float(), given.cpu().flatten(1), weights.float())
+        .clamp_(0, 1)
+        .reshape(-1, *shape)
+    )
 
 
 def nearest(train: SplitPairs, given: Tensor, limit: int = 10_000) -> Tensor:
@@ -65,7 +71,9 @@ def nearest(train: SplitPairs, given: Tensor, limit: int = 10_000) -> Tensor:
     squares = known.square().sum(1)
     answers = []
     for images in given.split(CHUNK):  # |a - b|^2 is |a|^2, which ranks nothing, - 2 ab + |b|^2
-        found = torch.addmm(squares, small(images).flatten(1).to(known.device), known.T, alpha=-2).argmin(1)
+        found = torch.addmm(
+            squares, small(images).flatten(1).to(known.device), known.T, alpha=-2
+        ).argmin(1)
         answers.append(train.batch(chosen[found])[1].cpu())
     return torch.cat(answers)
 
@@ -73,13 +81,19 @@ def nearest(train: SplitPairs, given: Tensor, limit: int = 10_000) -> Tensor:
 def small(images: Tensor) -> Tensor:
     """The images, averaged over squares of the least side that leaves at most VALUES values."""
     channels, rows, columns = images.shape[1:]
-    side = next(side for side in range(1, max(rows, columns) + 1) if channels * -(-rows // side) * -(-columns // side) <= VALUES)
+    side = next(
+        side
+        for side in range(1, max(rows, columns) + 1)
+        if channels * -(-rows // side) * -(-columns // side) <= VALUES
+    )
     return F.avg_pool2d(images, side, ceil_mode=True) if side > 1 else images
 
 
 def some(train: SplitPairs, limit: int) -> Tensor:
     """The indices of at most `limit` training images, in their order, on the device."""
-    drawn = torch.randperm(len(train.pixels), generator=torch.Generator().manual_seed(0))[: max(1, limit)]
+    drawn = torch.randperm(len(train.pixels), generator=torch.Generator().manual_seed(0))[
+        : max(1, limit)
+    ]
     return drawn.sort().values.to(train.pixels.device)
 
 
@@ -105,9 +119,15 @@ def nearest_border(given: Tensor, box: Box) -> Tensor:
     rows, columns = box
     row = torch.arange(rows.start, rows.stop)[:, None].expand(-1, columns.stop - columns.start)
     column = torch.arange(columns.start, columns.stop).expand_as(row)
-    nearest = torch.stack([row - rows.start, rows.stop - 1 - row, column - columns.start, columns.stop - 1 - column]).argmin(0)
-    source_row = torch.where(nearest == 0, rows.start - 1, torch.where(nearest == 1, rows.stop, row)).to(given.device)
-    source_column = torch.where(nearest == 2, columns.start - 1, torch.where(nearest == 3, columns.stop, column)).to(given.device)
+    nearest = torch.stack(
+        [row - rows.start, rows.stop - 1 - row, column - columns.start, columns.stop - 1 - column]
+    ).argmin(0)
+    source_row = torch.where(
+        nearest == 0, rows.start - 1, torch.where(nearest == 1, rows.stop, row)
+    ).to(given.device)
+    source_column = torch.where(
+        nearest == 2, columns.start - 1, torch.where(nearest == 3, columns.stop, column)
+    ).to(given.device)
     return filled(given, box, lambda images: images[..., source_row, source_column])
 
 
@@ -142,5 +162,7 @@ def rings(side: int) -> Tensor:
 def _sines(size: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvectors (orthonormal, symmetric) and eigenvalues of the second difference of `size` points between two zeros."""
     angles = torch.arange(1, size + 1, dtype=torch.float64) * (math.pi / (size + 1))
-    vectors = torch.outer(angles, torch.arange(1, size + 1, dtype=torch.float64)).sin() * math.sqrt(2 / (size + 1))
+    vectors = torch.outer(angles, torch.arange(1, size + 1, dtype=torch.float64)).sin() * math.sqrt(
+        2 / (size + 1)
+    )
     return vectors.to(like), (2 - 2 * angles.cos()).to(like)

@@ -40,7 +40,9 @@ class Classify(Task):
     def output_shape(self, image_shape: Shape) -> Shape:  # noqa: ARG002
         return self.classes, 1, 1
 
-    def pairs(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+    def pairs(
+        self, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         return images, F.one_hot(labels, self.classes).float()[..., None, None]
 
     def criterion(self, output: Tensor, target: Tensor) -> Tensor:
@@ -59,7 +61,9 @@ class Classify(Task):
     def picture(self, given: Tensor, image: Tensor) -> Tensor:
         """A bar per class from the left, as high as its share among the probabilities."""
         rows, columns = given.shape[-2:]
-        share = (image / image.sum(1, keepdim=True) if image.amin() >= 0 else image.softmax(1)).flatten(1)
+        share = (
+            image / image.sum(1, keepdim=True) if image.amin() >= 0 else image.softmax(1)
+        ).flatten(1)
         of_column = torch.arange(columns, device=image.device) * self.classes // columns
         height = torch.linspace(1, 1 / rows, rows, device=image.device)
         return (share[:, None, None, of_column] >= height[None, None, :, None]).float()
@@ -74,7 +78,9 @@ class Classify(Task):
 
     def start_from(self, network: nn.Module, needed: Mapping[str, nn.Module]) -> None:
         if "encoder" in needed:
-            network.get_submodule("encoder").load_state_dict(needed["encoder"].get_submodule("encoder").state_dict())
+            network.get_submodule("encoder").load_state_dict(
+                needed["encoder"].get_submodule("encoder").state_dict()
+            )
 
     def suits(self, trial: Any) -> None:
         if (known := len(trial.dataset.class_names)) > self.classes:
@@ -86,15 +92,22 @@ class Classify(Task):
             ours = trial.arch.build(source, self.output_shape(source))
             theirs = self.encoder.arch.build(source, self.encoder.task.output_shape(source))
         shapes = [
-            {name: tuple(tensor.shape) for name, tensor in getattr(network, "encoder", nn.Identity()).state_dict().items()}
+            {
+                name: tuple(tensor.shape)
+                for name, tensor in getattr(network, "encoder", nn.Identity()).state_dict().items()
+            }
             for network in (ours, theirs)
         ]
         if shapes[0] != shapes[1] or not shapes[0]:
-            raise ValueError("task.encoder: the encoder of its arch is not the one of this trial's arch: give both the same parameters")
+            raise ValueError(
+                "task.encoder: the encoder of its arch is not the one of this trial's arch: give both the same parameters"
+            )
 
     def check(self, output_range: tuple[float, float]) -> None:
         if output_range != (float("-inf"), float("inf")):
-            raise ValueError("task = 'classify' needs logits: choose arch = 'classifier', whose outputs are not bounded")
+            raise ValueError(
+                "task = 'classify' needs logits: choose arch = 'classifier', whose outputs are not bounded"
+            )
 
     def baselines(self, train: SplitPairs, given: Tensor) -> dict[str, Tensor]:
         """`frequencies`: each class with its share of the training images, whatever the image."""
@@ -107,18 +120,33 @@ class Classify(Task):
     def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
         """Precision, recall and F1 per class (scikit-learn; 0 where nothing was said), the confusion matrix, and the images most
         certainly wrong."""
-        from sklearn.metrics import precision_recall_fscore_support  # takes a second to import, and only this needs it
+        from sklearn.metrics import (
+            precision_recall_fscore_support,
+        )  # takes a second to import, and only this needs it
 
         truth, shares, said = _answers(seen)
         numbers = range(self.classes)
-        scores = precision_recall_fscore_support(truth.numpy(), said.numpy(), labels=list(numbers), zero_division=0.0)
+        scores = precision_recall_fscore_support(
+            truth.numpy(), said.numpy(), labels=list(numbers), zero_division=0.0
+        )
         names = self._names(seen)
         per_class: Table = [
-            {"class": names[number], "precision": float(p), "recall": float(r), "f1": float(f1), "support": int(support)}
+            {
+                "class": names[number],
+                "precision": float(p),
+                "recall": float(r),
+                "f1": float(f1),
+                "support": int(support),
+            }
             for number, (p, r, f1, support) in enumerate(zip(*scores, strict=True))
         ]
         mistakes: Table = [
-            {"test image": at, "class": names[int(truth[at])], "said": names[int(said[at])], "probability": shares[at, said[at]].item()}
+            {
+                "test image": at,
+                "class": names[int(truth[at])],
+                "said": names[int(said[at])],
+                "probability": shares[at, said[at]].item(),
+            }
             for at in _surest(shares, said != truth)
         ]
         metrics = {
@@ -126,24 +154,41 @@ class Classify(Task):
             "macro_f1": sum(row["f1"] for row in per_class) / self.classes,
             "classes_said": float(len(said.unique())),
         }
-        return metrics, {"per_class": per_class, "confusion": confusions(truth, said, tuple(names)), "mistakes": mistakes}
+        return metrics, {
+            "per_class": per_class,
+            "confusion": confusions(truth, said, tuple(names)),
+            "mistakes": mistakes,
+        }
 
     def galleries(self, seen: Evaluation) -> dict[str, Gallery]:
         """`right`: the surest right answer of each class, then the least sure ones. `wrong`: the surest wrong answers."""
         truth, shares, said = _answers(seen)
         names, right = self._names(seen), said == truth
-        first = [found[0] for number in range(self.classes) if (found := _surest(shares, right & (truth == number)))]
+        first = [
+            found[0]
+            for number in range(self.classes)
+            if (found := _surest(shares, right & (truth == number)))
+        ]
         unsure = [at for at in _surest(shares, right, most=len(right))[::-1] if at not in first]
 
         def shown(chosen: list[int]) -> Gallery:
-            said_of = [names[int(said[at])] + ("" if right[at] else f", is {names[int(truth[at])]}") for at in chosen]
-            captions = [f"{what} ({100 * shares[at, said[at]]:.0f} %)" for at, what in zip(chosen, said_of, strict=True)]
+            said_of = [
+                names[int(said[at])] + ("" if right[at] else f", is {names[int(truth[at])]}")
+                for at in chosen
+            ]
+            captions = [
+                f"{what} ({100 * shares[at, said[at]]:.0f} %)"
+                for at, what in zip(chosen, said_of, strict=True)
+            ]
             return seen.given[chosen], captions
 
         return {"right": shown([*first, *unsure][:SHOWN]), "wrong": shown(_surest(shares, ~right))}
 
     def _names(self, seen: Evaluation) -> list[str]:
-        return [seen.classes[number] if number < len(seen.classes) else str(number) for number in range(self.classes)]
+        return [
+            seen.classes[number] if number < len(seen.classes) else str(number)
+            for number in range(self.classes)
+        ]
 
 
 def _answers(seen: Evaluation) -> tuple[Tensor, Tensor, Tensor]:

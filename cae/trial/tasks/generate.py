@@ -41,7 +41,9 @@ class Vae(Task):
     term_names: ClassVar[tuple[str, ...]] = ("kl",)
     needs: ClassVar[tuple[str, ...]] = ("judge",)
 
-    def pairs(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+    def pairs(
+        self, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         return images, images
 
     def criterion(self, output: Tensor, target: Tensor) -> Tensor:
@@ -52,9 +54,13 @@ class Vae(Task):
 
     def suits(self, trial: Any) -> None:
         if trial.arch.name != "variational_autoencoder" and trial.arch.is_ours():
-            raise ValueError(f"task = 'vae' needs arch = 'variational_autoencoder', not {trial.arch.name!r}")
+            raise ValueError(
+                f"task = 'vae' needs arch = 'variational_autoencoder', not {trial.arch.name!r}"
+            )
         if self.judge and self.judge.task.name != "classify":
-            raise ValueError(f"task.judge has the task {self.judge.task.name!r}: a judge has to classify")
+            raise ValueError(
+                f"task.judge has the task {self.judge.task.name!r}: a judge has to classify"
+            )
 
     def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
         """The drawn bound; and per latent scale how the generated images are recognised (Wilson interval, 95 %), how they differ
@@ -66,7 +72,9 @@ class Vae(Task):
         trained_on = seen.train.labels.unique().cpu()
         pixels = torch.cat([target.flatten(1) for _, target, _ in seen.train.whole()])
         rows: Table = []
-        for scale, latents in zip(self.latent_scales, self._latents(_dimensions(network, seen)), strict=True):
+        for scale, latents in zip(
+            self.latent_scales, self._latents(_dimensions(network, seen)), strict=True
+        ):
             images = torch.cat([network.decode(part.to(device)) for part in latents.split(500)])
             flat = images.flatten(1)
             nearest = torch.cat([torch.cdist(part, pixels).amin(1) for part in flat.split(250)])
@@ -81,8 +89,14 @@ class Vae(Task):
                 row |= _judged(recognise(judge, images), int(trained_on), seen.classes)
             rows.append(row)
             tag = f"{scale:g}".replace(".", "_")
-            keys = {"recognised": "recognised", "diversity": "mean distance", "vendi": "vendi score"}
-            metrics |= {f"{name}_{tag}": float(row[key]) for name, key in keys.items() if key in row}
+            keys = {
+                "recognised": "recognised",
+                "diversity": "mean distance",
+                "vendi": "vendi score",
+            }
+            metrics |= {
+                f"{name}_{tag}": float(row[key]) for name, key in keys.items() if key in row
+            }
         return metrics, {"generated": rows}
 
     def galleries(self, seen: Evaluation) -> dict[str, Gallery]:
@@ -90,9 +104,15 @@ class Vae(Task):
         network: Any = seen.network
         device, judge = next(seen.network.parameters()).device, seen.needed.get("judge")
         found: dict[str, Gallery] = {}
-        for scale, latents in zip(self.latent_scales, self._latents(_dimensions(network, seen)), strict=True):
+        for scale, latents in zip(
+            self.latent_scales, self._latents(_dimensions(network, seen)), strict=True
+        ):
             images = network.decode(latents[:SHOWN].to(device)).cpu()
-            said = [f"as {seen.classes[number]}" for number in recognise(judge, images)] if judge else [""] * len(images)
+            said = (
+                [f"as {seen.classes[number]}" for number in recognise(judge, images)]
+                if judge
+                else [""] * len(images)
+            )
             found[f"generated at latent scale {scale:g}"] = (images, said)
         return found
 
@@ -104,7 +124,9 @@ class Vae(Task):
             kl = 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(1)
             for _ in range(ELBO_SAMPLES):
                 noise = torch.randn(mean.shape, generator=generator, device=mean.device)
-                error = self.criterion(network.decode(mean + (0.5 * log_var).exp() * noise), part) * len(part)
+                error = self.criterion(
+                    network.decode(mean + (0.5 * log_var).exp() * noise), part
+                ) * len(part)
                 total += (error + kl.sum()).item() / ELBO_SAMPLES
         return -total / len(images)
 
@@ -115,7 +137,9 @@ class Vae(Task):
         for scale in self.latent_scales:
             kept: list[Tensor] = []
             while sum(map(len, kept)) < self.generated:
-                latents = (torch.rand(4 * self.generated, dimensions, generator=generator) * 2 - 1) * scale
+                latents = (
+                    torch.rand(4 * self.generated, dimensions, generator=generator) * 2 - 1
+                ) * scale
                 kept.append(latents[latents.abs().amax(1) > inner])
             drawn.append(torch.cat(kept)[: self.generated])
             inner = scale
@@ -133,9 +157,20 @@ def _judged(said: Tensor, wanted: int, classes: tuple[str, ...]) -> dict[str, An
     right = int((said == wanted).sum())
     interval = binomtest(right, len(said)).proportion_ci(method="wilson")
     counts = torch.bincount(said, minlength=len(classes))
-    others = [number for number in counts.argsort(descending=True).tolist() if number != wanted and counts[number]]
-    taken_for = ", ".join(f"{classes[number]} ({int(counts[number])})" for number in others) or "no other"
-    return {"recognised": right / len(said), "from": float(interval.low), "to": float(interval.high), "taken for": taken_for}
+    others = [
+        number
+        for number in counts.argsort(descending=True).tolist()
+        if number != wanted and counts[number]
+    ]
+    taken_for = (
+        ", ".join(f"{classes[number]} ({int(counts[number])})" for number in others) or "no other"
+    )
+    return {
+        "recognised": right / len(said),
+        "from": float(interval.low),
+        "to": float(interval.high),
+        "taken for": taken_for,
+    }
 
 
 def vendi(flat: Tensor) -> float:

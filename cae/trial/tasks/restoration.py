@@ -13,7 +13,11 @@ from cae.trial.tasks import baselines
 from cae.trial.tasks.base import Evaluation, Shape, SplitPairs, Table, Task, per_class
 from cae.trial.tasks.baselines import CHUNK, Box
 
-RGB_TO_YIQ = ((0.299, 0.587, 0.114), (0.59590059, -0.27455667, -0.32134392), (0.21153661, -0.52273617, 0.31119955))
+RGB_TO_YIQ = (
+    (0.299, 0.587, 0.114),
+    (0.59590059, -0.27455667, -0.32134392),
+    (0.21153661, -0.52273617, 0.31119955),
+)
 """Rows Y, I, Q (NTSC, 1953), of red, green, blue; as scikit-image and, but for rounding 0.21153661 to 0.2115, TensorFlow have
 them. With R, G, B in [0, 1]: Y in [0, 1], I within 0.596 and Q within 0.523 of 0."""
 
@@ -35,24 +39,40 @@ class Colorize(Task):
 
     def input_shape(self, image_shape: Shape) -> Shape:
         if image_shape[0] != 3:
-            raise ValueError(f"task = 'colorize' needs colour images: the images have {image_shape[0]} channel")
+            raise ValueError(
+                f"task = 'colorize' needs colour images: the images have {image_shape[0]} channel"
+            )
         return 1, *image_shape[1:]
 
     def output_shape(self, image_shape: Shape) -> Shape:
         return 3 if self.target == "rgb" else 2, *image_shape[1:]
 
-    def pairs(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+    def pairs(
+        self, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         yiq = rgb_to_yiq(images)
         return yiq[:, :1], images if self.target == "rgb" else yiq[:, 1:]
 
     def metrics(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
         error = output - target
         iq = rgb_to_yiq(error)[:, 1:] if self.target == "rgb" else error
-        rgb = error if self.target == "rgb" else yiq_to_rgb(torch.cat([torch.zeros_like(error[:, :1]), error], 1))
-        measured = {"iq_mse": _mse(iq), "rgb_mse": _mse(rgb), "rgb_psnr": psnr(rgb, torch.zeros_like(rgb))}
+        rgb = (
+            error
+            if self.target == "rgb"
+            else yiq_to_rgb(torch.cat([torch.zeros_like(error[:, :1]), error], 1))
+        )
+        measured = {
+            "iq_mse": _mse(iq),
+            "rgb_mse": _mse(rgb),
+            "rgb_psnr": psnr(rgb, torch.zeros_like(rgb)),
+        }
         if self.loss != "mse":
             measured["mse"] = _mse(error)
-        return measured | ({"channel_argmax_error": channel_argmax_error(output, target)} if self.target == "rgb" else {})
+        return measured | (
+            {"channel_argmax_error": channel_argmax_error(output, target)}
+            if self.target == "rgb"
+            else {}
+        )
 
     def final_metrics(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The similarity of I and Q alone would say little: `conclude` merges them first."""
@@ -64,15 +84,23 @@ class Colorize(Task):
 
     def check(self, output_range: tuple[float, float]) -> None:
         if self.loss == "bce" and self.target == "iq":
-            raise ValueError("task.loss = 'bce' needs targets in [0, 1], and task.target = 'iq' has negative ones: choose 'mse' or 'l1'")
+            raise ValueError(
+                "task.loss = 'bce' needs targets in [0, 1], and task.target = 'iq' has negative ones: choose 'mse' or 'l1'"
+            )
         super().check(output_range)
 
     def baselines(self, train: SplitPairs, given: Tensor) -> dict[str, Tensor]:
         """`grey`: no colour. `mean_chroma`: the mean I and Q of all training pixels, everywhere. In RGB with the given Y, clipped."""
         chroma = {"grey": torch.zeros(1, 2, 1, 1), "mean_chroma": self._mean_chroma(train)}
-        answers = {name: iq.to(given).expand(len(given), -1, *given.shape[-2:]) for name, iq in chroma.items()}
+        answers = {
+            name: iq.to(given).expand(len(given), -1, *given.shape[-2:])
+            for name, iq in chroma.items()
+        }
         if self.target == "rgb":
-            answers = {name: yiq_to_rgb(torch.cat([given, iq], 1)).clamp_(0, 1) for name, iq in answers.items()}
+            answers = {
+                name: yiq_to_rgb(torch.cat([given, iq], 1)).clamp_(0, 1)
+                for name, iq in answers.items()
+            }
         return super().baselines(train, given) | answers
 
     def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
@@ -80,10 +108,14 @@ class Colorize(Task):
         `mean_chroma_iq_mse`, `mean_chroma_rgb_mse`: of the baseline of that name, in both spaces, unclipped.
         Of the targets I and Q: `negative_i`, `negative_q`, the share of pixels below 0, and `floor_sigmoid`, the least mean
         squared error of a network whose outputs are not negative. (1e-6 is taken for 0: rounding makes grey so.)"""
-        output, target = (self.picture(seen.given, image).clamp(0, 1) for image in (seen.output, seen.target))
+        output, target = (
+            self.picture(seen.given, image).clamp(0, 1) for image in (seen.output, seen.target)
+        )
         iq = rgb_to_yiq(target)[:, 1:]
         missing = (self._mean_chroma(seen.train) - iq).movedim(1, 0).flatten(1).double()
-        spread = missing @ missing.T / missing.shape[1]  # 2 x 2: the mean products of I's and Q's errors
+        spread = (
+            missing @ missing.T / missing.shape[1]
+        )  # 2 x 2: the mean products of I's and Q's errors
         to_rgb = _matrix(iq, inverse=True)[:, 1:].double()
         metrics = {
             "clipped_rgb_mse": _mse(output - target).mean().item(),
@@ -102,7 +134,12 @@ class Colorize(Task):
             }
         if len(seen.classes) < 2:
             return metrics, {}
-        return metrics, {"per_class": per_class(self.model_copy(update={"target": "rgb"}), seen._replace(output=output, target=target))}
+        return metrics, {
+            "per_class": per_class(
+                self.model_copy(update={"target": "rgb"}),
+                seen._replace(output=output, target=target),
+            )
+        }
 
     def _mean_chroma(self, train: SplitPairs) -> Tensor:
         """1 x 2 x 1 x 1, on the CPU."""
@@ -116,13 +153,17 @@ class Complete(Task):
     def input_shape(self, image_shape: Shape) -> Shape:
         channels, rows, columns = image_shape
         if columns % 2:
-            raise ValueError(f"task = 'complete' needs an even width, for two equal halves: the images have {columns} columns")
+            raise ValueError(
+                f"task = 'complete' needs an even width, for two equal halves: the images have {columns} columns"
+            )
         return channels, rows, columns // 2
 
     def output_shape(self, image_shape: Shape) -> Shape:
         return self.input_shape(image_shape)
 
-    def pairs(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+    def pairs(
+        self, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         half = images.shape[-1] // 2
         return images[..., :half], images[..., half:]
 
@@ -154,16 +195,26 @@ class Complete(Task):
         rows: Table = []
         flipped: Table = []
         for row, number in zip(tables["per_class"], seen.labels.unique().tolist(), strict=True):
-            means = {name: values[seen.labels == number].double().mean().item() for name, values in errors.items()}
+            means = {
+                name: values[seen.labels == number].double().mean().item()
+                for name, values in errors.items()
+            }
             rows.append(row | {"asymmetry": means.pop("asymmetry")})
             flipped.append({"class": row["class"], "images": row["images"]} | means)
-        for name, column in (("asymmetry_correlation", "mse"), ("asymmetry_correlation_relative", "relative_mse")):
+        for name, column in (
+            ("asymmetry_correlation", "mse"),
+            ("asymmetry_correlation_relative", "relative_mse"),
+        ):
             told = [row for row in rows if column in row]
-            if len(told) >= 3 and all(len({row[side] for row in told}) > 1 for side in ("asymmetry", column)):
+            if len(told) >= 3 and all(
+                len({row[side] for row in told}) > 1 for side in ("asymmetry", column)
+            ):
                 metrics[name] = _rank_correlation(told, "asymmetry", column)
         flipped = [row for row in flipped if row["class"] in FOOTWEAR] or flipped
         if all(row["mse"] for row in flipped):
-            metrics["flipped_ratio"] = sum(row["mse_flipped"] / row["mse"] for row in flipped) / len(flipped)
+            metrics["flipped_ratio"] = sum(
+                row["mse_flipped"] / row["mse"] for row in flipped
+            ) / len(flipped)
         return metrics, tables | {"per_class": rows, "flipped": flipped}
 
 
@@ -185,7 +236,9 @@ class Inpaint(Task):
         self._box(torch.Size(image_shape))
         return image_shape
 
-    def pairs(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+    def pairs(
+        self, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         given = images.clone()
         given[..., *self._box(images.shape)] = self.fill
         return given, images
@@ -198,7 +251,11 @@ class Inpaint(Task):
     def metrics(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
         """`binary_accuracy`: the share of values that, rounded, equal the target, which only targets of exactly 0 or 1 allow: what
         Keras 2.0 gave as accuracy beside a cross-entropy. It says little of images, and stands here because it was published."""
-        image, hole, true_hole = self._answer(output, target), self._hole(output), self._hole(target)
+        image, hole, true_hole = (
+            self._answer(output, target),
+            self._hole(output),
+            self._hole(target),
+        )
         measured = super().metrics(image, target) | {
             "hole_mse": _mse(hole - true_hole),
             "hole_l1": (hole - true_hole).abs().flatten(1).mean(1),
@@ -210,7 +267,9 @@ class Inpaint(Task):
         return measured
 
     def final_metrics(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
-        return super().final_metrics(self._answer(output, target), target) | {"hole_ssim": ssim(self._hole(output), self._hole(target))}
+        return super().final_metrics(self._answer(output, target), target) | {
+            "hole_ssim": ssim(self._hole(output), self._hole(target))
+        }
 
     def picture(self, given: Tensor, image: Tensor) -> Tensor:
         """What the network gives; where it learns the hole only, with what it was given around it."""
@@ -240,12 +299,19 @@ class Inpaint(Task):
         if energy := gradient_energy(target).mean().item():
             metrics["hole_gradient_energy"] = gradient_energy(output).mean().item() / energy
         if self.loss == "bce":
-            metrics["bce_above_floor"] = self.criterion(seen.output, seen.target).item() - self.floor(seen.target)
+            metrics["bce_above_floor"] = self.criterion(
+                seen.output, seen.target
+            ).item() - self.floor(seen.target)
         error = output - target
         squared, absolute = error.square().mean((0, 1)), error.abs().mean((0, 1))
         ring = baselines.rings(target.shape[-1])
         tables["rings"] = [
-            {"ring": number, "pixels": int(of.sum()), "mse": squared[of].mean().item(), "l1": absolute[of].mean().item()}
+            {
+                "ring": number,
+                "pixels": int(of.sum()),
+                "mse": squared[of].mean().item(),
+                "l1": absolute[of].mean().item(),
+            }
             for number in ring.unique().tolist()
             for of in [ring == number]
         ]
@@ -257,8 +323,14 @@ class Inpaint(Task):
         rows, columns = shape[-2:]
         side, most = self.hole or min(rows, columns) // 2, min(rows, columns) - 2
         if side > most:
-            asked = f"task.hole = {self.hole}" if self.hole else f"task.hole = None, which is {side} here"
-            raise ValueError(f"{asked}: should leave a pixel on each side of an image of {rows}x{columns}: at most {max(most, 0)}")
+            asked = (
+                f"task.hole = {self.hole}"
+                if self.hole
+                else f"task.hole = None, which is {side} here"
+            )
+            raise ValueError(
+                f"{asked}: should leave a pixel on each side of an image of {rows}x{columns}: at most {max(most, 0)}"
+            )
         top, left = (rows - side) // 2, (columns - side) // 2
         return slice(top, top + side), slice(left, left + side)
 
@@ -267,7 +339,11 @@ class Inpaint(Task):
 
     def _answer(self, output: Tensor, around: Tensor) -> Tensor:
         """The output; where only the hole is learnt, the hole of it within `around`."""
-        return output if self.region == "full" else baselines.filled(around, self._box(around.shape), self._hole(output))
+        return (
+            output
+            if self.region == "full"
+            else baselines.filled(around, self._box(around.shape), self._hole(output))
+        )
 
 
 def rgb_to_yiq(images: Tensor) -> Tensor:
@@ -301,5 +377,8 @@ def _answers(network: nn.Module, given: Tensor) -> Tensor:
     """What the network gives, on the CPU."""
     device = next((parameter.device for parameter in network.parameters()), given.device)
     with torch.inference_mode():
-        parts: list[Any] = [network(part.to(device, memory_format=torch.channels_last)).cpu() for part in given.split(CHUNK)]
+        parts: list[Any] = [
+            network(part.to(device, memory_format=torch.channels_last)).cpu()
+            for part in given.split(CHUNK)
+        ]
     return torch.cat(parts)

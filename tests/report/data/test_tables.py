@@ -42,13 +42,19 @@ def test_every_trial_of_every_run_has_one_row(shape: str, make_run: Make) -> Non
     run = make_run(shape)
     results = tables.read([run])
     assert results.trials.get("trial", pd.Series()).tolist() == list(run.records())
-    assert results.trials.get("state", pd.Series()).tolist() == [record.state for record in run.records().values()]
+    assert results.trials.get("state", pd.Series()).tolist() == [
+        record.state for record in run.records().values()
+    ]
 
 
 def test_every_epoch_has_one_row(shape: str, make_run: Make) -> None:
     run = make_run(shape)
     epochs = tables.read([run]).epochs
-    expected = [(number, epoch) for number, record in run.records().items() for epoch in sorted(record.epochs)]
+    expected = [
+        (number, epoch)
+        for number, record in run.records().items()
+        for epoch in sorted(record.epochs)
+    ]
     assert list(zip(epochs["trial"], epochs["epoch"], strict=True)) == expected
 
 
@@ -67,8 +73,15 @@ def test_an_epoch_reported_twice_counts_once_and_the_first_report_stands(writer:
 
 
 def test_the_bare_metric_is_the_best_epochs_and_last_the_last_ones(writer: Writer) -> None:
-    _, row = one_trial(writer, 0.4, 0.2, 0.3, state="finished", best_epoch=2, metrics={"test_loss": 0.21})
-    assert (row["val_loss"], row["best_epoch"], row["last_val_loss"], row["test_loss"]) == (0.2, 2, 0.3, 0.21)
+    _, row = one_trial(
+        writer, 0.4, 0.2, 0.3, state="finished", best_epoch=2, metrics={"test_loss": 0.21}
+    )
+    assert (row["val_loss"], row["best_epoch"], row["last_val_loss"], row["test_loss"]) == (
+        0.2,
+        2,
+        0.3,
+        0.21,
+    )
     assert row["train_loss"] == pytest.approx(0.2 * 0.93)
     assert row["last_train_loss"] == pytest.approx(0.3 * 0.93)
 
@@ -85,14 +98,20 @@ def test_the_best_epoch_follows_the_sweeps_mode(writer: Writer) -> None:
 
 
 @pytest.mark.parametrize("state", ["diverged", "failed", "oom"])
-def test_a_trial_out_of_the_ranking_has_no_bare_metric_but_keeps_its_last(writer: Writer, state: str) -> None:
-    _, row = one_trial(writer, 0.4, 0.2, state=state, error="Traceback\n  File x\nRuntimeError: boom  \n")
+def test_a_trial_out_of_the_ranking_has_no_bare_metric_but_keeps_its_last(
+    writer: Writer, state: str
+) -> None:
+    _, row = one_trial(
+        writer, 0.4, 0.2, state=state, error="Traceback\n  File x\nRuntimeError: boom  \n"
+    )
     assert row["last_val_loss"] == 0.2
     assert row["error"] == "RuntimeError: boom"
     assert "val_loss" not in row or math.isnan(row["val_loss"])
 
 
-def test_a_trial_that_does_not_measure_the_sweeps_metric_stands_at_the_epoch_its_end_names(make_run: Make) -> None:
+def test_a_trial_that_does_not_measure_the_sweeps_metric_stands_at_the_epoch_its_end_names(
+    make_run: Make,
+) -> None:
     results = tables.read([make_run("odd")])
     row = results.trials.set_index("trial").loc[4]
     assert (row["best_epoch"], row["val_accuracy"]) == (1, 0.9)
@@ -105,16 +124,37 @@ def test_values_that_are_not_finite_are_never_the_best(writer: Writer) -> None:
 
 
 def test_a_stopped_trial_says_rung_value_cutoff_and_reason(writer: Writer) -> None:
-    _, row = one_trial(writer, 0.4, state="stopped", rung=1, value=0.4, cutoff=0.3, reason="epoch 1: above the cutoff")
-    assert row[["state", "rung", "value", "cutoff", "reason"]].tolist() == ["stopped", 1.0, 0.4, 0.3, "epoch 1: above the cutoff"]
+    _, row = one_trial(
+        writer,
+        0.4,
+        state="stopped",
+        rung=1,
+        value=0.4,
+        cutoff=0.3,
+        reason="epoch 1: above the cutoff",
+    )
+    assert row[["state", "rung", "value", "cutoff", "reason"]].tolist() == [
+        "stopped",
+        1.0,
+        0.4,
+        0.3,
+        "epoch 1: above the cutoff",
+    ]
 
 
 def test_times_are_iso_in_utc_and_place_is_where_it_ran(writer: Writer) -> None:
     _, row = one_trial(writer, 0.4, state="finished")
-    assert row[["started", "ended", "host", "device"]].tolist() == ["2026-01-01T00:00:01Z", "2026-01-01T00:00:14Z", "node-1", "cpu"]
+    assert row[["started", "ended", "host", "device"]].tolist() == [
+        "2026-01-01T00:00:01Z",
+        "2026-01-01T00:00:14Z",
+        "node-1",
+        "cpu",
+    ]
 
 
-def test_tuples_are_joined_and_whole_numbers_stay_whole_beside_missing_ones(make_run: Make, tmp_path: Path) -> None:
+def test_tuples_are_joined_and_whole_numbers_stay_whole_beside_missing_ones(
+    make_run: Make, tmp_path: Path
+) -> None:
     results = tables.read([make_run("mixed")])
     tables.write(results, RunDir(tmp_path))
     text = (tmp_path / "trials.csv").read_text()
@@ -130,7 +170,15 @@ def test_axes_config_sizes_and_metrics_are_columns_without_being_named(make_run:
     run = make_run("thirty")
     trials = tables.read([run]).trials
     record = next(iter(run.records().values()))
-    for name in [*record.config, *record.axes, *record.sizes, "val_psnr", "last_val_psnr", "test_psnr", "images_per_second"]:
+    for name in [
+        *record.config,
+        *record.axes,
+        *record.sizes,
+        "val_psnr",
+        "last_val_psnr",
+        "test_psnr",
+        "images_per_second",
+    ]:
         assert name in trials, name
     assert trials.columns.is_unique
 
@@ -160,7 +208,11 @@ def test_joined_runs_keep_trials_apart_that_share_a_number(make_run: Make, tmp_p
     results = tables.read([make_run("two"), make_run("one")])
     tables.write(results, RunDir(tmp_path))
     trials, epochs = pd.read_csv(tmp_path / "trials.csv"), pd.read_csv(tmp_path / "epochs.csv")
-    assert list(zip(trials["run"], trials["trial"], strict=True)) == [("two", 1), ("two", 2), ("one", 1)]
+    assert list(zip(trials["run"], trials["trial"], strict=True)) == [
+        ("two", 1),
+        ("two", 2),
+        ("one", 1),
+    ]
     assert not epochs.duplicated(["run", "trial", "epoch"]).any()
     assert len(epochs) == 12
 

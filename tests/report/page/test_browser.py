@@ -19,26 +19,39 @@ PAPER = "getComputedStyle(document.body).backgroundColor"
 
 
 @pytest.mark.parametrize("name", ["none", "one", "all_failed", "all_nan", "mixed"])
-def test_every_section_has_its_heading_and_every_chart_draws(browser: Any, make_run: Make, name: str) -> None:
+def test_every_section_has_its_heading_and_every_chart_draws(
+    browser: Any, make_run: Make, name: str
+) -> None:
     with opened(browser, make_run(name)) as page:
         assert page.locator("section > h2").count() == len(SECTIONS)
         assert all(page.locator("section > h2").all_inner_texts())
         assert set(draw_all(page)) <= set(FIGURES)
 
 
-def test_a_thousand_trials_open_and_draw_what_is_near_the_screen_first(browser: Any, make_run: Make) -> None:
+def test_a_thousand_trials_open_and_draw_what_is_near_the_screen_first(
+    browser: Any, make_run: Make
+) -> None:
     with opened(browser, make_run("thousand")) as page:
         page.wait_for_selector("#best-plot[data-drawn] .main-svg", timeout=60_000)
-        heights = {plot.get_attribute("data-chart"): plot.bounding_box()["y"] for plot in page.locator(".plot").all()}
-        known = {plot.get_attribute("data-chart") for plot in page.locator(".plot[data-drawn]").all()}
+        heights = {
+            plot.get_attribute("data-chart"): plot.bounding_box()["y"]
+            for plot in page.locator(".plot").all()
+        }
+        known = {
+            plot.get_attribute("data-chart") for plot in page.locator(".plot[data-drawn]").all()
+        }
         assert "best" in known
         assert {name for name in known if heights[name] > 900 + 400 + 10} == set()
         assert len(known) < len(heights) / 3
-        assert set(draw_all(page)) == set(FIGURES) - {"interaction", "regret"}, "nothing was planted for these two"
+        assert set(draw_all(page)) == set(FIGURES) - {"interaction", "regret"}, (
+            "nothing was planted for these two"
+        )
         assert page.locator("#trials-table tbody tr").count() == 1000
 
 
-def test_hostile_text_is_read_as_text_and_does_not_widen_the_page(browser: Any, make_run: Make, evil: str) -> None:
+def test_hostile_text_is_read_as_text_and_does_not_widen_the_page(
+    browser: Any, make_run: Make, evil: str
+) -> None:
     with opened(browser, make_run("hostile"), viewport={"width": 420, "height": 900}) as page:
         draw_all(page)
         assert page.evaluate("window.evil") is None
@@ -51,9 +64,15 @@ def test_hostile_text_is_read_as_text_and_does_not_widen_the_page(browser: Any, 
 
 
 def test_no_chart_offers_to_send_itself_anywhere(thirty: Any) -> None:
-    buttons = thirty.evaluate("[...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title || b.getAttribute('aria-label'))")
+    buttons = thirty.evaluate(
+        "[...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title || b.getAttribute('aria-label'))"
+    )
     assert len(buttons) == 4 * thirty.locator(".plot").count()
-    assert not [button for button in buttons if any(word in button for word in ("Share", "cloud", "Plotly", "Edit"))]
+    assert not [
+        button
+        for button in buttons
+        if any(word in button for word in ("Share", "cloud", "Plotly", "Edit"))
+    ]
 
 
 def test_no_chart_uses_webgl(thirty: Any) -> None:
@@ -64,7 +83,9 @@ def test_the_page_is_never_wider_than_the_window_and_panels_follow_its_width(thi
     thirty.locator("#axes-plot").scroll_into_view_if_needed()
     wide = thirty.locator("#axes-plot").bounding_box()["height"]
     thirty.set_viewport_size({"width": 420, "height": 900})
-    thirty.wait_for_function("wide => document.getElementById('axes-plot').offsetHeight === 2 * wide", arg=wide)
+    thirty.wait_for_function(
+        "wide => document.getElementById('axes-plot').offsetHeight === 2 * wide", arg=wide
+    )
     assert thirty.evaluate("document.documentElement.scrollWidth") <= 420
 
 
@@ -105,7 +126,9 @@ def test_without_javascript_every_table_is_there(browser: Any, make_run: Make) -
         assert page.locator("noscript p").is_visible()
 
 
-def test_the_page_follows_the_readers_colours_and_prints_on_white_with_all_headings_and_charts(browser: Any, make_run: Make) -> None:
+def test_the_page_follows_the_readers_colours_and_prints_on_white_with_all_headings_and_charts(
+    browser: Any, make_run: Make
+) -> None:
     with opened(browser, make_run("two"), color_scheme="dark") as page:
         assert page.evaluate(PAPER) == "rgb(20, 23, 27)"
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
@@ -119,7 +142,9 @@ def test_the_page_follows_the_readers_colours_and_prints_on_white_with_all_headi
 
 def test_every_heading_is_printed(thirty: Any) -> None:
     thirty.emulate_media(media="print")
-    assert thirty.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the browser would shrink all that is printed"
+    assert thirty.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
+        "the browser would shrink all that is printed"
+    )
     heads = thirty.locator("section > h2").all()
     assert len(heads) == len(SECTIONS)
     assert all(head.is_visible() for head in heads)
@@ -128,7 +153,9 @@ def test_every_heading_is_printed(thirty: Any) -> None:
 def test_a_reader_of_the_screen_finds_names_and_headers(thirty: Any) -> None:
     assert thirty.locator("a.skip").get_attribute("href") == "#summary"
     for name in [plot.get_attribute("data-chart") for plot in thirty.locator(".plot").all()]:
-        caption = thirty.locator(f"figure[role=group]:has(#{name}-plot)").get_attribute("aria-labelledby")
+        caption = thirty.locator(f"figure[role=group]:has(#{name}-plot)").get_attribute(
+            "aria-labelledby"
+        )
         assert len(thirty.locator(f"#{caption}").inner_text()) > 20
     assert thirty.locator("th:not([scope])").count() == 0
     assert thirty.locator("img:not([alt])").count() == 0

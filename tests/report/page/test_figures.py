@@ -99,7 +99,10 @@ def test_parallel_passes_missing_values_through_a_tick_below_the_axis(results: R
 
 def test_parallel_draws_one_line_per_trial(results: Read) -> None:
     data = parallel.parallel_data(results("thirty"))
-    gaps = sum(np.isnan(np.asarray(trace.y, dtype=float)).sum() for trace in parallel.parallel_figure(data).data)
+    gaps = sum(
+        np.isnan(np.asarray(trace.y, dtype=float)).sum()
+        for trace in parallel.parallel_figure(data).data
+    )
     assert gaps == len(data.trials) == 30 - 2 + 2
 
 
@@ -120,8 +123,11 @@ def test_parallel_draws_at_most_a_thousand_lines_the_best_among_them(writer: Wri
 def test_the_scale_of_an_axis_is_the_one_that_the_space_declares(results: Read) -> None:
     kinds = {axis.name: axis.kind for axis in axes.axes_data(results("thirty")).axes}
     assert kinds == {
-        "arch.kernel_size": "linear", "arch.encoder_filters.1": "linear", "optimizer.lr": "log", "optimizer": "category",
-    }  # fmt: skip
+        "arch.kernel_size": "linear",
+        "arch.encoder_filters.1": "linear",
+        "optimizer.lr": "log",
+        "optimizer": "category",
+    }
 
 
 @pytest.mark.parametrize("values", [[0.0, 0.1], ["a", 0.1], [True, False]])
@@ -130,7 +136,11 @@ def test_values_that_a_log_axis_cannot_hold_become_categories(values: list[Any])
 
 
 def test_categories_stand_in_the_order_of_the_sweep_file() -> None:
-    axis = scales.axis("x", pd.Series(["sgd", "adam", "new"], dtype=object), {"scale": "category", "values": ["sgd", "lion", "adam"]})
+    axis = scales.axis(
+        "x",
+        pd.Series(["sgd", "adam", "new"], dtype=object),
+        {"scale": "category", "values": ["sgd", "lion", "adam"]},
+    )
     assert [text for _, text in axis.ticks] == ["sgd", "adam", "new"]
 
 
@@ -140,17 +150,42 @@ def test_constant_parameters_have_no_panel(results: Read) -> None:
 
 def test_the_line_runs_through_the_best_at_each_setting() -> None:
     axis = scales.axis("x", pd.Series([1, 1, 2, 2]), {"scale": "linear"})
-    assert axes.best_line(axis, np.array([4.0, 3.0, 2.0, 5.0]), "min")["best"].tolist() == [3.0, 2.0]
-    assert axes.best_line(axis, np.array([4.0, 3.0, 2.0, 5.0]), "max")["best"].tolist() == [4.0, 5.0]
+    assert axes.best_line(axis, np.array([4.0, 3.0, 2.0, 5.0]), "min")["best"].tolist() == [
+        3.0,
+        2.0,
+    ]
+    assert axes.best_line(axis, np.array([4.0, 3.0, 2.0, 5.0]), "max")["best"].tolist() == [
+        4.0,
+        5.0,
+    ]
 
 
 @pytest.mark.parametrize(
-    ("values", "log"), [([0.1, 2.0], True), ([0.1, 0.9], False), ([0.0, 100.0], False), ([-1.0, 100.0], False), ([np.nan, 1.0, 50.0], True)]
+    ("values", "log"),
+    [
+        ([0.1, 2.0], True),
+        ([0.1, 0.9], False),
+        ([0.0, 100.0], False),
+        ([-1.0, 100.0], False),
+        ([np.nan, 1.0, 50.0], True),
+    ],
 )
 def test_values_over_more_than_a_decade_get_a_log_scale(values: list[float], log: bool) -> None:
     assert (style.value_axis("val_loss", np.array(values)).get("type") == "log") == log
 
 
 def test_ticks_of_many_values_are_few_and_round() -> None:
-    assert [text for _, text in scales.ticks(list(np.linspace(0, 1, 50)), "linear")] == ["0", "0.25", "0.5", "0.75", "1"]
-    assert [text for _, text in scales.ticks(list(np.logspace(-5, -1, 50)), "log")] == ["1e-05", "0.0001", "0.001", "0.01", "0.1"]
+    assert [text for _, text in scales.ticks(list(np.linspace(0, 1, 50)), "linear")] == [
+        "0",
+        "0.25",
+        "0.5",
+        "0.75",
+        "1",
+    ]
+    assert [text for _, text in scales.ticks(list(np.logspace(-5, -1, 50)), "log")] == [
+        "1e-05",
+        "0.0001",
+        "0.001",
+        "0.01",
+        "0.1",
+    ]

@@ -25,7 +25,9 @@ Make = Callable[[str], RunDir]
 
 
 def address(page: Any) -> dict[str, str]:
-    return dict(part.split("=", 1) for part in page.evaluate("location.hash").lstrip("#").split("&") if part)
+    return dict(
+        part.split("=", 1) for part in page.evaluate("location.hash").lstrip("#").split("&") if part
+    )
 
 
 def chosen(page: Any) -> list[str]:
@@ -36,7 +38,10 @@ def brush(page: Any, name: str, left: float, top: float, right: float, bottom: f
     """Draws a box over a part of a chart's first panel, in shares of it."""
     drawn(page, name)
     box = page.locator(f"#{name}-plot .nsewdrag").first.bounding_box()
-    corners = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in ((left, top), (right, bottom))]
+    corners = [
+        (box["x"] + x * box["width"], box["y"] + y * box["height"])
+        for x, y in ((left, top), (right, bottom))
+    ]
     page.mouse.move(*corners[0])
     page.mouse.down()
     page.mouse.move(*corners[1], steps=6)
@@ -54,17 +59,25 @@ def pale(page: Any, name: str) -> set[int]:
     return set(found)
 
 
-def test_a_box_in_a_chart_selects_in_the_table_the_address_and_the_other_charts(thirty: Any) -> None:
+def test_a_box_in_a_chart_selects_in_the_table_the_address_and_the_other_charts(
+    thirty: Any,
+) -> None:
     drawn(thirty, "tradeoff")
     brush(thirty, "progress", 0.02, 0.02, 0.4, 0.98)
     trials = chosen(thirty)
     assert 0 < len(trials) < 30
     ranges = [part.partition("-") for part in address(thirty)["sel"].split(",")]
-    assert {str(n) for low, _, high in ranges for n in range(int(low), int(high or low) + 1)} == {*trials}
+    assert {str(n) for low, _, high in ranges for n in range(int(low), int(high or low) + 1)} == {
+        *trials
+    }
     drawn(thirty, "tradeoff")
     thirty.wait_for_selector("#tradeoff-plot:not([data-stale])")
     thirty.wait_for_timeout(1000)
-    ranked = set(thirty.evaluate("document.getElementById('tradeoff-plot').data.flatMap(t => t.customdata ?? [])"))
+    ranked = set(
+        thirty.evaluate(
+            "document.getElementById('tradeoff-plot').data.flatMap(t => t.customdata ?? [])"
+        )
+    )
     assert pale(thirty, "tradeoff") == ranked - {int(trial) - 1 for trial in trials}
     thirty.keyboard.press("Escape")
     assert len(chosen(thirty)) == 30
@@ -86,14 +99,20 @@ def test_a_click_on_a_dot_selects_its_trial_and_a_second_one_lets_it_go(thirty: 
     assert dot.count() == 1
 
 
-def test_the_address_restores_selection_filter_order_and_place(browser: Any, make_run: Make) -> None:
-    with opened(browser, make_run("thirty"), "#s=trials&sel=9,10-12,99&only=1&sort=-val_loss&nonsense=1") as page:
+def test_the_address_restores_selection_filter_order_and_place(
+    browser: Any, make_run: Make
+) -> None:
+    with opened(
+        browser, make_run("thirty"), "#s=trials&sel=9,10-12,99&only=1&sort=-val_loss&nonsense=1"
+    ) as page:
         assert set(chosen(page)) <= {"9", "10", "11", "12"}
         values = [float(text) for text in column(page, "val_loss") if text]
         assert values == sorted(values, reverse=True)
         assert page.locator("#trials").bounding_box()["y"] < 400
         page.evaluate("location.hash = '#f=kernel_size>3 state=finished'")
-        page.wait_for_function("document.getElementById('filter').value === 'kernel_size>3 state=finished'")
+        page.wait_for_function(
+            "document.getElementById('filter').value === 'kernel_size>3 state=finished'"
+        )
         assert set(column(page, "state")) == {"finished"}
         assert set(column(page, "arch.kernel_size")) == {"5", "7"}
 
@@ -109,7 +128,9 @@ def test_the_address_restores_selection_filter_order_and_place(browser: Any, mak
         ("lr>1e-3 lr<=1e-2", lambda row: 1e-3 < float(row["optimizer.lr"]) <= 1e-2),
     ],
 )
-def test_a_filter_compares_numbers_and_texts(thirty: Any, make_run: Make, wanted: str, holds: Any) -> None:
+def test_a_filter_compares_numbers_and_texts(
+    thirty: Any, make_run: Make, wanted: str, holds: Any
+) -> None:
     rows = list(csv.DictReader(io.StringIO(make_run("thirty").trials_csv.read_text())))
     thirty.locator("#filter").fill(wanted)
     assert chosen(thirty) == [row["trial"] for row in rows if holds(row)] != []
@@ -121,7 +142,9 @@ def saved(page: Any) -> str:
     return str(download.value.path().read_text())
 
 
-def test_the_file_saved_is_trials_csv_and_of_a_selection_its_lines(thirty: Any, make_run: Make) -> None:
+def test_the_file_saved_is_trials_csv_and_of_a_selection_its_lines(
+    thirty: Any, make_run: Make
+) -> None:
     whole = make_run("thirty").trials_csv.read_text()
     assert saved(thirty) == whole
     thirty.locator("#filter").fill("stopped")
@@ -129,7 +152,9 @@ def test_the_file_saved_is_trials_csv_and_of_a_selection_its_lines(thirty: Any, 
     assert some[1:] == [row for row in csv.reader(io.StringIO(whole)) if "stopped" in row] != []
 
 
-def test_boxes_of_the_table_select_by_mouse_and_keys_and_do_not_hide_the_others(thirty: Any) -> None:
+def test_boxes_of_the_table_select_by_mouse_and_keys_and_do_not_hide_the_others(
+    thirty: Any,
+) -> None:
     boxes = thirty.locator("#trials-table tbody input")
     boxes.first.focus()
     thirty.keyboard.press("Space")
@@ -162,11 +187,15 @@ def test_pictures_follow_the_order_and_the_filter_of_the_table(thirty: Any) -> N
     order = thirty.evaluate(
         "[...document.querySelectorAll('[data-picture]')].sort((a, b) => a.style.order - b.style.order).map(f => f.dataset.picture)"
     )
-    rows = thirty.evaluate("[...document.querySelectorAll('#trials-table tbody tr')].map(r => r.dataset.t)")
+    rows = thirty.evaluate(
+        "[...document.querySelectorAll('#trials-table tbody tr')].map(r => r.dataset.t)"
+    )
     assert order == [row for row in rows if row in order]
     assert len(order) > 3
     thirty.locator("#filter").fill("kernel_size=7")
-    shown = thirty.evaluate("[...document.querySelectorAll('[data-picture]:not([hidden])')].map(f => Number(f.dataset.picture) + 1)")
+    shown = thirty.evaluate(
+        "[...document.querySelectorAll('[data-picture]:not([hidden])')].map(f => Number(f.dataset.picture) + 1)"
+    )
     assert {str(number) for number in shown} <= set(chosen(thirty))
 
 
@@ -178,9 +207,21 @@ def test_keys_find_the_filter_and_clear_it(thirty: Any) -> None:
     assert len(chosen(thirty)) == 30
 
 
-def test_flags_are_quoted_for_a_shell_and_lines_of_the_csv_may_hold_line_ends(make_run: Make, evil: str) -> None:
-    record = Record(1, "h", {"seed": 0, "arch.filters": [8, 16], "arch.name": evil}, {"arch.filters": 0, "arch.name": 0}, {})
-    assert shlex.split(linked.flags(record))[1::2] == ["arch.filters=[8, 16]", f"arch.name={evil}", "seed=0"]
+def test_flags_are_quoted_for_a_shell_and_lines_of_the_csv_may_hold_line_ends(
+    make_run: Make, evil: str
+) -> None:
+    record = Record(
+        1,
+        "h",
+        {"seed": 0, "arch.filters": [8, 16], "arch.name": evil},
+        {"arch.filters": 0, "arch.name": 0},
+        {},
+    )
+    assert shlex.split(linked.flags(record))[1::2] == [
+        "arch.filters=[8, 16]",
+        f"arch.name={evil}",
+        "seed=0",
+    ]
     results = tables.read([make_run("thirty")])
     results.trials.loc[0, "reason"] = 'two\nlines and a "quotation"'
     lines = json.loads(gzip.decompress(base64.b64decode(linked.packed_csv(results))))
@@ -194,6 +235,9 @@ def test_axe_finds_nothing(thirty: Any, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     thirty.emulate_media(color_scheme=scheme)
     drawn(thirty, "best")
-    but, options = {"exclude": [[".main-svg"], ["tbody tr:nth-child(n+4)"]]}, {"runOnly": ["color-contrast"]} if scheme == "dark" else {}
+    but, options = (
+        {"exclude": [[".main-svg"], ["tbody tr:nth-child(n+4)"]]},
+        {"runOnly": ["color-contrast"]} if scheme == "dark" else {},
+    )
     found = axe.run(thirty, context=but, options=options).response["violations"]
     assert [(one["id"], one["impact"], one["nodes"][0]["html"][:200]) for one in found] == []

@@ -74,7 +74,9 @@ def built(make_run: Make) -> Callable[[str], tuple[RunDir, str]]:
 Built = Callable[[str], tuple[RunDir, str]]
 
 
-def test_every_run_gets_all_sections_in_order_each_with_its_verdict(shape: str, built: Built) -> None:
+def test_every_run_gets_all_sections_in_order_each_with_its_verdict(
+    shape: str, built: Built
+) -> None:
     run, text = built(shape)
     outline, verdicts = Outline(text), json.loads(run.verdicts_json.read_text())
     assert outline.ids == list(SECTIONS) == list(verdicts["sections"])
@@ -90,10 +92,14 @@ def test_every_trial_is_in_the_html_table_itself(shape: str, built: Built) -> No
 
 def test_nothing_on_the_page_points_outside_it(shape: str, built: Built) -> None:
     addresses = Outline(built(shape)[1]).addresses
-    assert [address for address in addresses if not address.startswith(("#", "data:image/png;base64,"))] == []
+    assert [
+        address for address in addresses if not address.startswith(("#", "data:image/png;base64,"))
+    ] == []
 
 
-def test_two_builds_of_one_folder_are_equal_byte_for_byte(shape: str, built: Built, tmp_path: Path) -> None:
+def test_two_builds_of_one_folder_are_equal_byte_for_byte(
+    shape: str, built: Built, tmp_path: Path
+) -> None:
     run, _ = built(shape)
     again = RunDir(shutil.copytree(run.path, tmp_path / run.name))
     page.build(again)
@@ -137,7 +143,9 @@ def test_a_page_is_built_while_the_sweep_runs(make_run: Make) -> None:
     run.report_html.unlink()
 
 
-def test_joined_runs_make_one_page_that_names_the_run_of_each_trial(make_run: Make, tmp_path: Path) -> None:
+def test_joined_runs_make_one_page_that_names_the_run_of_each_trial(
+    make_run: Make, tmp_path: Path
+) -> None:
     path = page.build_joined([make_run("two"), make_run("one")], tmp_path / "joined")
     verdicts = json.loads((path.parent / "verdicts.json").read_text())["sections"]
     assert "trial 2 of two" in verdicts["summary"]
@@ -189,7 +197,9 @@ def test_rungs_count_who_entered_and_who_was_stopped(make_run: Make) -> None:
     rungs = stopping.stopping(results, []).data["rungs"]
     counts = {row[0].text: [cell.text for cell in row[1:3]] for row in rungs.rows}
     entered = (results.epochs.groupby("epoch")["trial"].nunique()).to_dict()
-    stopped = results.trials.loc[results.trials["state"] == "stopped", "rung"].value_counts().to_dict()
+    stopped = (
+        results.trials.loc[results.trials["state"] == "stopped", "rung"].value_counts().to_dict()
+    )
     assert counts == {str(rung): [str(entered[rung]), str(int(stopped[rung]))] for rung in (1, 3)}
 
 
@@ -207,8 +217,14 @@ def test_equal_errors_are_one_group_whatever_their_numbers(make_run: Make) -> No
 @pytest.mark.parametrize(
     ("losses", "sentence"),
     [
-        ([0.1, 0.12, 0.15], "val_loss rises with task.noise at every step, from 0.1000 at 0.5 to 0.1500 at 0.9. One trial each"),
-        ([0.15, 0.12, 0.1], "val_loss falls with task.noise at every step, from 0.1500 at 0.5 to 0.1000 at 0.9. One trial each"),
+        (
+            [0.1, 0.12, 0.15],
+            "val_loss rises with task.noise at every step, from 0.1000 at 0.5 to 0.1500 at 0.9. One trial each",
+        ),
+        (
+            [0.15, 0.12, 0.1],
+            "val_loss falls with task.noise at every step, from 0.1500 at 0.5 to 0.1000 at 0.9. One trial each",
+        ),
         ([0.1, 0.15, 0.12], "No parameter by itself separates these 3 trials beyond chance."),
     ],
 )
@@ -243,7 +259,9 @@ def test_the_sprite_holds_the_pixels_unchanged(writer: Writer) -> None:
     sheet = np.asarray(images.compose([given, output, images.error(target, output)], 16, 16))
     assert sheet.shape == (3 * 17 - 1, 8 * 17 - 1, 4)
     for column in range(8):
-        assert (sheet[17:33, column * 17 : column * 17 + 16, :3] == output[column].transpose(1, 2, 0)).all()
+        assert (
+            sheet[17:33, column * 17 : column * 17 + 16, :3] == output[column].transpose(1, 2, 0)
+        ).all()
     assert Image.fromarray(sheet).mode == "RGBA"
 
 
@@ -261,7 +279,11 @@ def test_inputs_of_another_size_than_targets_are_shown(tmp_path: Path) -> None:
     np.savez(path, input=np.ones((5, 1, 8, 8), np.uint8), target=target, output=target, epoch=1)
     strip = images.sprite(path)
     assert strip is not None
-    assert (strip["columns"], strip["rows"][:3], strip["width"]) == (5, ["input", "target", "output"], 5 * 33 - 1)
+    assert (strip["columns"], strip["rows"][:3], strip["width"]) == (
+        5,
+        ["input", "target", "output"],
+        5 * 33 - 1,
+    )
 
 
 def test_large_images_are_reduced_by_a_whole_factor_and_said(tmp_path: Path) -> None:
@@ -287,23 +309,41 @@ def test_samples_that_would_need_unpickling_are_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0123456, "0.01235"), (48000, "48,000"), (1.2e-5, "1.200e-05"), (123.456, "123.5"), (float("nan"), "NaN"), (None, ""), (0.0, "0")],
+    [
+        (0.0123456, "0.01235"),
+        (48000, "48,000"),
+        (1.2e-5, "1.200e-05"),
+        (123.456, "123.5"),
+        (float("nan"), "NaN"),
+        (None, ""),
+        (0.0, "0"),
+    ],
 )
 def test_numbers_are_printed_with_four_significant_digits(value: Any, text: str) -> None:
     assert formatting.number(value) == text
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(4.25, "4.2 s"), (42, "42 s"), (200, "3 min 20 s"), (3600, "1 h"), (90061, "1 d 1 h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(4.25, "4.2 s"), (42, "42 s"), (200, "3 min 20 s"), (3600, "1 h"), (90061, "1 d 1 h")],
+)
 def test_durations_are_printed_in_two_units(seconds: float, text: str) -> None:
     assert formatting.duration(seconds) == text
 
 
 def test_the_report_never_imports_torch_or_ray() -> None:
     code = "import sys, cae.report.page.build; print(sorted({'torch', 'ray', 'cae.trial', 'cae.sweep'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
 
 
-def test_pictures_that_a_task_made_are_on_the_page_and_damaged_ones_are_not(writer: Callable[..., Any]) -> None:
+def test_pictures_that_a_task_made_are_on_the_page_and_damaged_ones_are_not(
+    writer: Callable[..., Any],
+) -> None:
     run = writer()
     run.session([1, 2])
     for number in (1, 2):
@@ -314,7 +354,12 @@ def test_pictures_that_a_task_made_are_on_the_page_and_damaged_ones_are_not(writ
         folder = run.run.trial(number)
         folder.mkdir(parents=True, exist_ok=True)
         pictures = np.full((2, 1, 6, 6), 9, dtype=np.uint8)
-        np.savez(folder / "galleries.npz", names=np.array(["wrong"]), images_0=pictures, captions_0=np.array(["<b>7</b>, is 1", "4, is 9"]))
+        np.savez(
+            folder / "galleries.npz",
+            names=np.array(["wrong"]),
+            images_0=pictures,
+            captions_0=np.array(["<b>7</b>, is 1", "4, is 9"]),
+        )
     (run.run.trial(2) / "galleries.npz").write_bytes(b"PK damaged")
     html = page.build(run.close()).read_text()
     assert "trial 1: wrong" in html
@@ -324,20 +369,36 @@ def test_pictures_that_a_task_made_are_on_the_page_and_damaged_ones_are_not(writ
 
 
 def test_values_of_axes_say_whose_they_are(writer: Callable[..., Any]) -> None:
-    axes = {"arch.kernel_size": {"values": [3, 5], "scale": "linear", "origins": [[3, "stated"], [5, "inferred"]]}}
+    axes = {
+        "arch.kernel_size": {
+            "values": [3, 5],
+            "scale": "linear",
+            "origins": [[3, "stated"], [5, "inferred"]],
+        }
+    }
     run = writer(axes=axes)
     run.session([1])
     run.trial(1, {"arch.kernel_size": 3})
     built = page.build(run.close())
     said = "Of 2 values on 1 axis: 1 stated by the report and 1 inferred, by us."
     assert said in built.read_text()
-    assert json.loads((built.parent / "verdicts.json").read_text())["sections"]["origins"].startswith(said)
+    assert json.loads((built.parent / "verdicts.json").read_text())["sections"][
+        "origins"
+    ].startswith(said)
 
 
 def test_a_trial_that_only_others_need_makes_no_parameter_vary(writer: Callable[..., Any]) -> None:
     run = writer()
     run.session([1, 2, 3])
-    run.add("trial", trial=1, hash="1", config={"dataset": "digits", "epochs": 2, "seed": 0}, axes={}, sizes={}, needed=True)
+    run.add(
+        "trial",
+        trial=1,
+        hash="1",
+        config={"dataset": "digits", "epochs": 2, "seed": 0},
+        axes={},
+        sizes={},
+        needed=True,
+    )
     for number in (2, 3):
         run.trial(number, {"arch.kernel_size": number})
         run.start(number)

@@ -32,7 +32,9 @@ def going(writer: Writer) -> Any:
 
 @pytest.fixture
 def served(going: Any) -> Iterator[tuple[Any, int]]:
-    with watch.server(watch.Page([going.run], None, clock=lambda: 0.0)) as listening:  # building takes no time
+    with watch.server(
+        watch.Page([going.run], None, clock=lambda: 0.0)
+    ) as listening:  # building takes no time
         thread = threading.Thread(target=listening.serve_forever, daemon=True)
         thread.start()
         yield going, listening.server_port
@@ -56,9 +58,14 @@ def test_the_page_is_served_to_this_machine_alone_and_is_the_file(served: tuple[
     version = f' data-version="{ask(port, "/version")[1].decode()}"'
     allowed = "; connect-src &#39;self&#39;"
     assert allowed in content.decode()
-    assert content.decode().replace(allowed, "", 1).replace(version, "", 1) == sweep.run.report_html.read_text()
+    assert (
+        content.decode().replace(allowed, "", 1).replace(version, "", 1)
+        == sweep.run.report_html.read_text()
+    )
     assert ask(port, "/", host="evil.example")[0] == 403
-    assert [ask(port, path)[0] for path in ("/../journal.jsonl", "/journal.jsonl", "/report.html")] == [404] * 3
+    assert [
+        ask(port, path)[0] for path in ("/../journal.jsonl", "/journal.jsonl", "/report.html")
+    ] == [404] * 3
 
 
 def test_it_is_built_anew_when_the_journal_has_grown_and_only_then(served: tuple[Any, int]) -> None:
@@ -70,7 +77,9 @@ def test_it_is_built_anew_when_the_journal_has_grown_and_only_then(served: tuple
     assert b"Best is trial 2" in ask(port, "/")[1]
 
 
-def test_a_run_that_cannot_be_read_for_a_while_is_told_and_comes_back(served: tuple[Any, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_cannot_be_read_for_a_while_is_told_and_comes_back(
+    served: tuple[Any, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     sweep, port = served
 
     def away() -> None:
@@ -94,7 +103,9 @@ def test_building_takes_a_small_share_of_the_time(going: Any) -> None:
 
 
 @needs_chromium
-def test_an_open_page_loads_itself_anew_and_keeps_what_was_chosen(served: tuple[Any, int], browser: Any) -> None:
+def test_an_open_page_loads_itself_anew_and_keeps_what_was_chosen(
+    served: tuple[Any, int], browser: Any
+) -> None:
     sweep, port = served
     context = browser.new_context()
     page = context.new_page()
@@ -110,5 +121,8 @@ def test_an_open_page_loads_itself_anew_and_keeps_what_was_chosen(served: tuple[
 
 def test_a_port_that_is_taken_is_passed_by(writer: Writer) -> None:
     run: RunDir = writer("empty").close()
-    with watch.server(watch.Page([run], None)) as first, watch.server(watch.Page([run], None)) as second:
+    with (
+        watch.server(watch.Page([run], None)) as first,
+        watch.server(watch.Page([run], None)) as second,
+    ):
         assert first.server_port < second.server_port

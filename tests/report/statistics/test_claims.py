@@ -32,7 +32,13 @@ from cae.sweep.spec.claims import Claim, mistakes
 KERNEL = "arch.kernel_size"
 THREE: dict[str, Any] = {KERNEL: 3}
 FIVE: dict[str, Any] = {KERNEL: 5}
-BETTER: dict[str, Any] = {"id": "C1", "text": "Three beats five.", "metric": "val_loss", "this": THREE, "that": FIVE}
+BETTER: dict[str, Any] = {
+    "id": "C1",
+    "text": "Three beats five.",
+    "metric": "val_loss",
+    "this": THREE,
+    "that": FIVE,
+}
 
 Judge = Callable[..., dict[str, Any]]
 
@@ -73,7 +79,9 @@ LOW, HIGH = (0.0100, 0.0102, 0.0101), (0.0200, 0.0203, 0.0201)
         (LOW, (), "not testable"),
     ],
 )
-def test_two_sides_are_judged_by_a_paired_test_over_seeds(three: Any, five: Any, verdict: str, judged: Judge) -> None:
+def test_two_sides_are_judged_by_a_paired_test_over_seeds(
+    three: Any, five: Any, verdict: str, judged: Judge
+) -> None:
     row = judged(BetterThan(**BETTER), [*seeds(3, *three), *seeds(5, *five)])
     assert row["verdict"] == verdict, row
     if verdict in ("supported", "contradicted"):
@@ -89,46 +97,75 @@ def test_one_seed_never_supports_however_large_the_difference(judged: Judge) -> 
 
 
 def test_a_difference_has_to_be_larger_than_the_margin_that_is_claimed(judged: Judge) -> None:
-    assert judged(BetterThan(**BETTER, margin=0.05), [*seeds(3, *LOW), *seeds(5, *HIGH)])["verdict"] != "supported"
+    assert (
+        judged(BetterThan(**BETTER, margin=0.05), [*seeds(3, *LOW), *seeds(5, *HIGH)])["verdict"]
+        != "supported"
+    )
 
 
 @pytest.mark.parametrize(("margin", "verdict"), [(0.005, "supported"), (1e-7, "undecided")])
-def test_no_difference_is_an_equivalence_within_its_margin(margin: float, verdict: str, judged: Judge) -> None:
+def test_no_difference_is_an_equivalence_within_its_margin(
+    margin: float, verdict: str, judged: Judge
+) -> None:
     alike = (0.01001, 0.01019, 0.01012)
-    claim = NoDifference(id="C2", text="They are alike.", metric="val_loss", this=THREE, that=FIVE, margin=margin)
+    claim = NoDifference(
+        id="C2", text="They are alike.", metric="val_loss", this=THREE, that=FIVE, margin=margin
+    )
     assert judged(claim, [*seeds(3, *LOW), *seeds(5, *alike)])["verdict"] == verdict
 
 
 @pytest.mark.parametrize(
     ("kind", "value", "verdict"),
-    [(SmallestAt, 3, "supported"), (SmallestAt, 7, "contradicted"), (LargestAt, 7, "supported"), (SmallestAt, 9, "not testable")],
+    [
+        (SmallestAt, 3, "supported"),
+        (SmallestAt, 7, "contradicted"),
+        (LargestAt, 7, "supported"),
+        (SmallestAt, 9, "not testable"),
+    ],
 )
-def test_an_extreme_is_judged_against_every_other_value(kind: type[SmallestAt], value: int, verdict: str, judged: Judge) -> None:
+def test_an_extreme_is_judged_against_every_other_value(
+    kind: type[SmallestAt], value: int, verdict: str, judged: Judge
+) -> None:
     trials = [*seeds(3, *LOW), *seeds(5, *HIGH), *seeds(7, 0.03, 0.0302, 0.0303)]
     claim = kind(id="C3", text="An extreme.", metric="val_loss", axis=KERNEL, value=value)
     assert judged(claim, trials)["verdict"] == verdict
 
 
-@pytest.mark.parametrize(("kind", "verdict"), [(RisesWith, "supported"), (FallsWith, "contradicted")])
-def test_a_trend_is_judged_by_a_rank_correlation(kind: type[RisesWith], verdict: str, judged: Judge) -> None:
-    trials = [one for kernel in (3, 5, 7, 9, 11) for one in seeds(kernel, kernel / 100, kernel / 99)]
+@pytest.mark.parametrize(
+    ("kind", "verdict"), [(RisesWith, "supported"), (FallsWith, "contradicted")]
+)
+def test_a_trend_is_judged_by_a_rank_correlation(
+    kind: type[RisesWith], verdict: str, judged: Judge
+) -> None:
+    trials = [
+        one for kernel in (3, 5, 7, 9, 11) for one in seeds(kernel, kernel / 100, kernel / 99)
+    ]
     row = judged(kind(id="C4", text="A trend.", metric="val_loss", axis=KERNEL), trials)
     assert row["verdict"] == verdict
     assert "permutation" in row["test"]
 
 
 def test_a_trend_over_one_value_is_not_testable(judged: Judge) -> None:
-    assert judged(RisesWith(id="C4", text="A trend.", metric="val_loss", axis=KERNEL), seeds(3, *LOW))["verdict"] == "not testable"
+    assert (
+        judged(RisesWith(id="C4", text="A trend.", metric="val_loss", axis=KERNEL), seeds(3, *LOW))[
+            "verdict"
+        ]
+        == "not testable"
+    )
 
 
 def test_two_metrics_that_go_together_correlate(judged: Judge) -> None:
     trials = [(3 + 2 * step, 0, 0.01 + 0.001 * step) for step in range(8)]
-    claim = CorrelatesWith(id="C5", text="They go together.", metric="val_loss", other="test_loss", sign="positive")
+    claim = CorrelatesWith(
+        id="C5", text="They go together.", metric="val_loss", other="test_loss", sign="positive"
+    )
     assert judged(claim, trials)["verdict"] == "supported"
 
 
 @pytest.mark.parametrize(("op", "verdict"), [("<", "supported"), (">", "contradicted")])
-def test_two_metrics_of_the_same_trials_are_compared_in_pairs(op: Any, verdict: str, judged: Judge) -> None:
+def test_two_metrics_of_the_same_trials_are_compared_in_pairs(
+    op: Any, verdict: str, judged: Judge
+) -> None:
     trials = [(3, seed, 0.01 + 0.0013 * seed) for seed in range(8)]
     claim = Compares(id="C6", text="Training is lower.", left="train_loss", op=op, right="val_loss")
     assert judged(claim, trials)["verdict"] == verdict
@@ -141,13 +178,18 @@ def test_a_threshold_is_judged_over_seeds(bound: float, verdict: str, judged: Ju
 
 
 def test_a_size_of_the_network_needs_no_test(judged: Judge) -> None:
-    row = judged(Threshold(id="C8", text="It is small.", metric="parameters", op="<", bound=1e6), seeds(3, *LOW))
+    row = judged(
+        Threshold(id="C8", text="It is small.", metric="parameters", op="<", bound=1e6),
+        seeds(3, *LOW),
+    )
     assert row["verdict"] == "supported"
     assert row["test"].startswith("none")
 
 
 def test_what_nothing_can_decide_says_why(judged: Judge) -> None:
-    row = judged(NotTestable(id="C9", text="It is blurry.", reason="nobody measured it"), seeds(3, *LOW))
+    row = judged(
+        NotTestable(id="C9", text="It is blurry.", reason="nobody measured it"), seeds(3, *LOW)
+    )
     assert (row["verdict"], row["why"]) == ("not testable", "Nobody measured it.")
 
 
@@ -158,7 +200,9 @@ def test_a_verdict_under_other_settings_than_the_reports_says_which(judged: Judg
     assert "epochs 4 instead of 10" in row["why"]
 
 
-def test_hostile_words_of_a_claim_stay_text_on_the_page(writer: Callable[..., Any], evil: str) -> None:
+def test_hostile_words_of_a_claim_stay_text_on_the_page(
+    writer: Callable[..., Any], evil: str
+) -> None:
     run = writer(claims=[NotTestable(id="C10", text=evil, reason=evil).described()])
     run.session([])
     html = page.build(run.close()).read_text()
@@ -173,7 +217,10 @@ def test_hostile_words_of_a_claim_stay_text_on_the_page(writer: Callable[..., An
     ("build", "said"),
     [
         (lambda: BetterThan(**BETTER | {"that": THREE}), "this and that should differ"),
-        (lambda: Compares(id="C", text="x", left="a", op="<", right="a"), "left and right are both a"),
+        (
+            lambda: Compares(id="C", text="x", left="a", op="<", right="a"),
+            "left and right are both a",
+        ),
         (lambda: SmallestAt(id="", text="x", metric="val_loss", axis=KERNEL, value=3), "id"),
         (lambda: Threshold(id="C", text="x", metric="val_loss", op="=", bound=1.0), "op"),  # type: ignore[arg-type]
     ],
@@ -190,7 +237,11 @@ def test_ids_that_stand_twice_and_names_that_no_part_has_are_told() -> None:
     assert any("did you mean arch.kernel_size?" in message for message in told)
 
 
-CLASSES = {"cat": (0.010, 0.011, 0.0105), "dog": (0.011, 0.012, 0.0118), "frog": (0.03, 0.031, 0.033)}
+CLASSES = {
+    "cat": (0.010, 0.011, 0.0105),
+    "dog": (0.011, 0.012, 0.0118),
+    "frog": (0.03, 0.031, 0.033),
+}
 
 
 @pytest.mark.parametrize(
@@ -207,15 +258,26 @@ CLASSES = {"cat": (0.010, 0.011, 0.0105), "dog": (0.011, 0.012, 0.0118), "frog":
 def test_rows_of_the_trials_tables_are_compared_over_seeds(
     kind: Any, rows: list[str], seeds: int, verdict: str, writer: Callable[..., Any]
 ) -> None:
-    claim = kind(id="C1", text="These classes are alike.", table="per_class", column="mse", rows=rows)
+    claim = kind(
+        id="C1", text="These classes are alike.", table="per_class", column="mse", rows=rows
+    )
     run = writer(claims=[claim.described()], overrides={})
     run.session(list(range(1, seeds + 1)))
     for number in range(1, seeds + 1):
         run.trial(number, {KERNEL: 3}, seed=number)
         run.start(number)
         run.epoch(number, 1, 0.02)
-        per_class = [{"class": name, "images": 10, "mse": values[number - 1]} for name, values in CLASSES.items()]
-        run.end(number, "finished", best_epoch=1, metrics={"test_loss": 0.02}, tables={"per_class": per_class})
+        per_class = [
+            {"class": name, "images": 10, "mse": values[number - 1]}
+            for name, values in CLASSES.items()
+        ]
+        run.end(
+            number,
+            "finished",
+            best_epoch=1,
+            metrics={"test_loss": 0.02},
+            tables={"per_class": per_class},
+        )
     (row,) = claims.judge(tables.read([run.close()]))
     assert row["verdict"] == verdict, row
     assert row["seeds"] == (seeds if verdict != "not testable" else 0)
@@ -237,7 +299,9 @@ EARLY: dict[str, Any] = {"id": "C1", "text": "Early.", "metric": "val_loss"}
         (RisesWith(**EARLY, axis=KERNEL, at_epoch=7), "not testable"),
     ],
 )
-def test_a_claim_at_an_epoch_counts_the_trials_that_were_stopped_later(claim: Claim, verdict: str, writer: Callable[..., Any]) -> None:
+def test_a_claim_at_an_epoch_counts_the_trials_that_were_stopped_later(
+    claim: Claim, verdict: str, writer: Callable[..., Any]
+) -> None:
     run = writer(claims=[claim.described()], overrides={})
     run.session(list(range(1, 11)))
     for number in range(1, 11):
@@ -246,7 +310,12 @@ def test_a_claim_at_an_epoch_counts_the_trials_that_were_stopped_later(claim: Cl
         run.epoch(number, 1, 0.01 * number)
         if number == 1:
             run.epoch(number, 2, 0.9)
-        run.end(number, "finished" if number == 1 else "stopped", best_epoch=1, metrics={"test_loss": 0.02})
+        run.end(
+            number,
+            "finished" if number == 1 else "stopped",
+            best_epoch=1,
+            metrics={"test_loss": 0.02},
+        )
     (row,) = claims.judge(tables.read([run.close()]))
     assert row["verdict"] == verdict, row
     if verdict != "not testable":
@@ -255,7 +324,9 @@ def test_a_claim_at_an_epoch_counts_the_trials_that_were_stopped_later(claim: Cl
 
 
 def test_importance_at_an_epoch_counts_stopped_trials(writer: Callable[..., Any]) -> None:
-    run = writer(claims=[MoreImportantThan(**EARLY, axis=KERNEL, at_epoch=1).described()], overrides={})
+    run = writer(
+        claims=[MoreImportantThan(**EARLY, axis=KERNEL, at_epoch=1).described()], overrides={}
+    )
     run.session(list(range(1, 37)))
     for number in range(1, 37):
         kernel, filters = (3, 5, 7)[number % 3], (8, 16)[number % 2]
@@ -268,19 +339,34 @@ def test_importance_at_an_epoch_counts_stopped_trials(writer: Callable[..., Any]
     assert "At epoch 1" in row["why"]
 
 
-@pytest.mark.parametrize(("asked", "verdict"), [(10, "supported"), (4, "supported"), (20, "not testable")])
-def test_a_setting_of_the_whole_run_stands_for_the_report_s_own(asked: int, verdict: str, judged: Judge) -> None:
+@pytest.mark.parametrize(
+    ("asked", "verdict"), [(10, "supported"), (4, "supported"), (20, "not testable")]
+)
+def test_a_setting_of_the_whole_run_stands_for_the_report_s_own(
+    asked: int, verdict: str, judged: Judge
+) -> None:
     """The report's trials had 10 epochs, all of this run's have 4: a claim about its trials of 10 epochs is judged, and says so."""
     changed = {"epochs": {"full": 10, "here": 4}}
-    row = judged(BetterThan(**BETTER, where={"epochs": asked}), [*seeds(3, *LOW), *seeds(5, *HIGH)], overrides=changed)
+    row = judged(
+        BetterThan(**BETTER, where={"epochs": asked}),
+        [*seeds(3, *LOW), *seeds(5, *HIGH)],
+        overrides=changed,
+    )
     assert row["verdict"] == verdict, row
     if verdict == "supported":
         assert "epochs 4 instead of 10" in row["why"]
 
 
-@pytest.mark.parametrize(("changed", "verdict"), [({}, "supported"), ({"epochs": {"full": 10, "here": 4}}, "not testable")])
-def test_the_report_s_own_number_is_not_compared_under_other_settings(changed: dict[str, Any], verdict: str, judged: Judge) -> None:
-    claim = Threshold(id="C1", text="It comes to 0.02.", metric="val_loss", op="<", bound=0.02, as_published=True)
+@pytest.mark.parametrize(
+    ("changed", "verdict"),
+    [({}, "supported"), ({"epochs": {"full": 10, "here": 4}}, "not testable")],
+)
+def test_the_report_s_own_number_is_not_compared_under_other_settings(
+    changed: dict[str, Any], verdict: str, judged: Judge
+) -> None:
+    claim = Threshold(
+        id="C1", text="It comes to 0.02.", metric="val_loss", op="<", bound=0.02, as_published=True
+    )
     row = judged(claim, seeds(3, *LOW), overrides=changed)
     assert row["verdict"] == verdict, row
     assert ("not comparable: this run has epochs 4 instead of 10" in row["why"]) == bool(changed)

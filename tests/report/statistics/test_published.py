@@ -12,9 +12,16 @@ from cae.report.statistics import published
 
 Writer = Callable[..., Any]
 ROW = {
-    "report": "000", "where": "table 1", "quantity": "loss", "value": "0.10", "unit": "", "definition": "", "metric": "val_loss",
-    "trials": "", "comment": "",
-}  # fmt: skip
+    "report": "000",
+    "where": "table 1",
+    "quantity": "loss",
+    "value": "0.10",
+    "unit": "",
+    "definition": "",
+    "metric": "val_loss",
+    "trials": "",
+    "comment": "",
+}
 
 
 @pytest.fixture
@@ -39,9 +46,17 @@ Judge = Callable[..., dict[str, Any]]
 
 @pytest.mark.parametrize(
     ("value", "number", "half_unit"),
-    [("0.10", 0.1, 0.005), ("784", 784, 0.5), ("4,911", 4911, 0.5), ("1.5e-3", 0.0015, 0.00005), ("20.48%", 20.48, 0.005)],
+    [
+        ("0.10", 0.1, 0.005),
+        ("784", 784, 0.5),
+        ("4,911", 4911, 0.5),
+        ("1.5e-3", 0.0015, 0.00005),
+        ("20.48%", 20.48, 0.005),
+    ],
 )
-def test_the_last_printed_digit_is_the_rounding(value: str, number: float, half_unit: float) -> None:
+def test_the_last_printed_digit_is_the_rounding(
+    value: str, number: float, half_unit: float
+) -> None:
     assert published.printed(value) == pytest.approx((number, half_unit))
 
 
@@ -74,7 +89,12 @@ def test_seeds_give_mean_sd_and_a_tolerance_of_two_sd(judged: Judge) -> None:
 
 
 def test_conditions_choose_the_trials_and_compare_numbers_as_numbers(judged: Judge) -> None:
-    row = judged({"trials": "arch.kernel_size=5.0;seed=0", "value": "0.5"}, (3, 0, 0.1), (5, 0, 0.5), (5, 1, 0.2))
+    row = judged(
+        {"trials": "arch.kernel_size=5.0;seed=0", "value": "0.5"},
+        (3, 0, 0.1),
+        (5, 0, 0.5),
+        (5, 1, 0.2),
+    )
     assert (row["trials_used"], row["ours"]) == ([2], 0.5)
 
 
@@ -86,13 +106,20 @@ def test_the_best_of_several_matching_configurations_is_taken_and_said(judged: J
 
 def test_fewer_epochs_make_it_not_comparable_in_words(judged: Judge) -> None:
     row = judged({}, (3, 0, 0.1), overrides={"epochs": {"full": 10, "here": 4}})
-    assert (row["verdict"], row["why"]) == ("not comparable", "this run has epochs 4 instead of 10.")
+    assert (row["verdict"], row["why"]) == (
+        "not comparable",
+        "this run has epochs 4 instead of 10.",
+    )
     assert row["ours"] == 0.1
 
 
-def test_a_setting_of_the_whole_run_stands_for_the_report_s_own_and_does_not_compare(judged: Judge) -> None:
+def test_a_setting_of_the_whole_run_stands_for_the_report_s_own_and_does_not_compare(
+    judged: Judge,
+) -> None:
     changed = {"epochs": {"full": 10, "here": 4}}
-    row = judged({"trials": "epochs=10;arch.kernel_size=3"}, (3, 0, 0.1), (5, 0, 0.2), overrides=changed)
+    row = judged(
+        {"trials": "epochs=10;arch.kernel_size=3"}, (3, 0, 0.1), (5, 0, 0.2), overrides=changed
+    )
     assert (row["verdict"], row["ours"]) == ("not comparable", 0.1)
     assert "epochs 4 instead of 10" in row["why"]
     assert judged({"trials": "epochs=20"}, (3, 0, 0.1), overrides=changed)["verdict"] == "not run"
@@ -100,7 +127,12 @@ def test_a_setting_of_the_whole_run_stands_for_the_report_s_own_and_does_not_com
 
 def test_a_size_of_the_network_is_compared_under_any_budget(judged: Judge) -> None:
     overrides = {"epochs": {"full": 10, "here": 4}}
-    assert judged({"metric": "latent_values", "value": "1024"}, (3, 0, 0.1), overrides=overrides)["verdict"] == "reproduced"
+    assert (
+        judged({"metric": "latent_values", "value": "1024"}, (3, 0, 0.1), overrides=overrides)[
+            "verdict"
+        ]
+        == "reproduced"
+    )
 
 
 def test_another_number_of_parameters_differs_neither_better_nor_worse(judged: Judge) -> None:
@@ -112,7 +144,10 @@ def test_a_percentage_is_compared_with_our_share(judged: Judge) -> None:
     assert (row["verdict"], row["ours"]) == ("reproduced", pytest.approx(20.48))
 
 
-@pytest.mark.parametrize("change", [{"metric": "test_nothing"}, {"trials": "arch.kernel_size=9"}, {"trials": "no.such=1"}])
+@pytest.mark.parametrize(
+    "change",
+    [{"metric": "test_nothing"}, {"trials": "arch.kernel_size=9"}, {"trials": "no.such=1"}],
+)
 def test_what_no_finished_trial_measures_is_not_run(judged: Judge, change: dict[str, str]) -> None:
     row = judged(change, (3, 0, 0.1))
     assert (row["verdict"], row["ours"], row["n"]) == ("not run", None, 0)

@@ -30,7 +30,9 @@ Writer = Callable[..., Any]
 Make = Callable[[str], RunDir]
 
 
-def seeded(writer: Writer, means: list[float], count: int, spread: float, name: str = "run") -> tables.Results:
+def seeded(
+    writer: Writer, means: list[float], count: int, spread: float, name: str = "run"
+) -> tables.Results:
     """Configurations of these means, each with `count` seeds."""
     sweep, random = writer(name, seeds=count), np.random.default_rng(1)
     plan = [(kernel, seed) for seed in range(count) for kernel in range(len(means))]
@@ -43,7 +45,9 @@ def seeded(writer: Writer, means: list[float], count: int, spread: float, name: 
     return tables.read([sweep.close()])
 
 
-def test_a_configuration_that_is_better_beyond_the_spread_of_seeds_is_called_better(writer: Writer) -> None:
+def test_a_configuration_that_is_better_beyond_the_spread_of_seeds_is_called_better(
+    writer: Writer,
+) -> None:
     results = seeded(writer, [0.010, 0.020, 0.021], 5, 0.0005)
     found = seeds.contest(results)
     assert found.verdict == "better"
@@ -53,7 +57,9 @@ def test_a_configuration_that_is_better_beyond_the_spread_of_seeds_is_called_bet
     assert "is better than each of the 2 others beyond the spread of seeds" in said
 
 
-def test_a_planted_tie_is_called_a_tie_and_the_smallest_of_the_tied_is_named(writer: Writer) -> None:
+def test_a_planted_tie_is_called_a_tie_and_the_smallest_of_the_tied_is_named(
+    writer: Writer,
+) -> None:
     results = seeded(writer, [0.010, 0.010, 0.030], 4, 0.001)
     found = seeds.contest(results)
     assert found.verdict == "tied"
@@ -67,7 +73,9 @@ def test_equal_configurations_are_rarely_called_better_however_many_they_are() -
     """The best of twelve equal ones, a hundred times: choosing the winner by the same data does not make it a winner."""
     random, wrong = np.random.default_rng(0), 0
     for _ in range(100):
-        samples = sorted((random.normal(size=4) for _ in range(12)), key=lambda sample: float(sample.mean()))
+        samples = sorted(
+            (random.normal(size=4) for _ in range(12)), key=lambda sample: float(sample.mean())
+        )
         two = statistics.welch(samples[1], samples[0], [])
         wrong += two.p() < 0.05
     assert wrong <= 8
@@ -77,7 +85,9 @@ def test_one_seed_each_is_unknown_and_says_what_would_tell(writer: Writer) -> No
     results = seeded(writer, [0.01, 0.02], 1, 0.0)
     found = seeds.contest(results)
     assert found.verdict == "unknown"
-    assert seeds.sentence(results, found).endswith("the same command with --set seeds=3; what is finished stays.")
+    assert seeds.sentence(results, found).endswith(
+        "the same command with --set seeds=3; what is finished stays."
+    )
 
 
 def test_a_configuration_of_which_a_seed_failed_is_not_in_the_contest(writer: Writer) -> None:
@@ -93,24 +103,36 @@ def test_a_configuration_of_which_a_seed_failed_is_not_in_the_contest(writer: Wr
     assert len(found.ranked) == 1
 
 
-def planted(writer: Writer, value: Callable[[int, int, int], float], count: int = 90, **sweep_json: Any) -> tables.Results:
+def planted(
+    writer: Writer, value: Callable[[int, int, int], float], count: int = 90, **sweep_json: Any
+) -> tables.Results:
     sweep = writer(**sweep_json)
     settings = list(itertools.product([3, 5, 7], [8, 16, 32], range(10)))[:count]
     sweep.session(list(range(1, len(settings) + 1)))
     for number, (kernel, filters, idle) in enumerate(settings, 1):
-        sweep.trial(number, {"arch.kernel_size": kernel, "arch.filters": filters, "arch.idle": idle})
+        sweep.trial(
+            number, {"arch.kernel_size": kernel, "arch.filters": filters, "arch.idle": idle}
+        )
         sweep.start(number)
         sweep.epoch(number, 1, value(kernel, filters, idle))
         sweep.end(number, "finished")
     return tables.read([sweep.close()])
 
 
-def test_the_planted_order_of_importance_is_found_and_the_idle_parameter_is_not_important(writer: Writer) -> None:
+def test_the_planted_order_of_importance_is_found_and_the_idle_parameter_is_not_important(
+    writer: Writer,
+) -> None:
     random = np.random.default_rng(0)
-    results = planted(writer, lambda kernel, filters, _: kernel + filters / 32 + 0.1 * float(random.normal()))
+    results = planted(
+        writer, lambda kernel, filters, _: kernel + filters / 32 + 0.1 * float(random.normal())
+    )
     (found,) = surrogate.surrogates(results)
     assert found.r2 > 0.8
-    assert found.importance["parameter"].tolist() == ["arch.kernel_size", "arch.filters", "arch.idle"]
+    assert found.importance["parameter"].tolist() == [
+        "arch.kernel_size",
+        "arch.filters",
+        "arch.idle",
+    ]
     assert found.importance["low"].iloc[1] > 0
     assert found.importance["low"].iloc[2] < 0.01
     assert not importance._interact(found)
@@ -120,7 +142,10 @@ def test_the_planted_order_of_importance_is_found_and_the_idle_parameter_is_not_
 
 
 def test_a_planted_interaction_is_found_and_its_cells_are_what_was_measured(writer: Writer) -> None:
-    results = planted(writer, lambda kernel, filters, idle: float((kernel == 3) == (filters == 8)) + 0.01 * idle + 1)
+    results = planted(
+        writer,
+        lambda kernel, filters, idle: float((kernel == 3) == (filters == 8)) + 0.01 * idle + 1,
+    )
     (found,) = surrogate.surrogates(results)
     assert set(found.pairs.iloc[0][["a", "b"]]) == {"arch.kernel_size", "arch.filters"}
     assert importance._interact(found)
@@ -134,7 +159,10 @@ def test_a_planted_interaction_is_found_and_its_cells_are_what_was_measured(writ
 def test_importance_is_hidden_with_a_reason_where_it_could_not_be_trusted(writer: Writer) -> None:
     random = np.random.default_rng(0)
     noise = planted(writer, lambda *_: 1 + float(random.normal()) ** 2)
-    assert "a forest cannot predict the rank of unseen configurations" in surrogate.surrogates(noise)[0].why
+    assert (
+        "a forest cannot predict the rank of unseen configurations"
+        in surrogate.surrogates(noise)[0].why
+    )
     assert "importance" not in importance.importance(noise, []).charts
     few = planted(lambda **more: writer("few", **more), lambda kernel, *_: float(kernel), count=12)
     assert "at least 20 are needed" in surrogate.surrogates(few)[0].why
@@ -143,48 +171,104 @@ def test_importance_is_hidden_with_a_reason_where_it_could_not_be_trusted(writer
 def test_marginal_means_of_a_full_grid_are_the_means_of_its_settings(writer: Writer) -> None:
     results = planted(writer, lambda kernel, filters, _: kernel + filters / 32)
     panels = dict(figures.marginals_data(results).panels)
-    assert panels["arch.kernel_size"]["mean"].tolist() == pytest.approx([kernel + (8 + 16 + 32) / 96 for kernel in (3, 5, 7)])
+    assert panels["arch.kernel_size"]["mean"].tolist() == pytest.approx(
+        [kernel + (8 + 16 + 32) / 96 for kernel in (3, 5, 7)]
+    )
     assert panels["arch.kernel_size"]["n"].tolist() == [30, 30, 30]
 
 
-def halved(writer: Writer, curves: dict[int, list[float]], spared: dict[int, int] | None = None, **config: Any) -> tables.Results:
+def halved(
+    writer: Writer,
+    curves: dict[int, list[float]],
+    spared: dict[int, int] | None = None,
+    **config: Any,
+) -> tables.Results:
     """Trials with these curves; one that is shorter than the longest was stopped; `spared` ones are of the audit."""
     sweep, longest = writer(), max(map(len, curves.values()))
     sweep.session(list(curves))
     for number in curves:
         said = {"audit": True} if number in (spared or {}) else {}
         hash_, axes = f"{number:016x}", {"arch.kernel_size": 3 + 2 * (number % 2)}
-        sweep.add("trial", trial=number, hash=hash_, config={"epochs": longest, **axes, **config}, axes=axes, sizes={}, **said)
+        sweep.add(
+            "trial",
+            trial=number,
+            hash=hash_,
+            config={"epochs": longest, **axes, **config},
+            axes=axes,
+            sizes={},
+            **said,
+        )
     for number, curve in curves.items():
         sweep.start(number)
         for epoch, value in enumerate(curve, 1):
             sweep.epoch(number, epoch, value)
         if number in (spared or {}):
-            sweep.add("spared", trial=number, reason="above", rung=(spared or {})[number], value=1.0, cutoff=0.5, seen=3)
+            sweep.add(
+                "spared",
+                trial=number,
+                reason="above",
+                rung=(spared or {})[number],
+                value=1.0,
+                cutoff=0.5,
+                seen=3,
+            )
         if len(curve) < longest:
-            sweep.end(number, "stopped", reason="above the cutoff", rung=len(curve), value=curve[-1], cutoff=0.1)
+            sweep.end(
+                number,
+                "stopped",
+                reason="above the cutoff",
+                rung=len(curve),
+                value=curve[-1],
+                cutoff=0.1,
+            )
         else:
             sweep.end(number, "finished")
     return tables.read([sweep.close()])
 
 
-def test_a_planted_regret_is_found_at_the_epoch_where_the_best_was_still_behind(writer: Writer) -> None:
-    results = halved(writer, {1: [0.5, 0.4, 0.30], 2: [0.6, 0.5, 0.10], 3: [0.7, 0.6, 0.50], 4: [0.9, 0.8, 0.7], 5: [1.0]})
+def test_a_planted_regret_is_found_at_the_epoch_where_the_best_was_still_behind(
+    writer: Writer,
+) -> None:
+    results = halved(
+        writer,
+        {
+            1: [0.5, 0.4, 0.30],
+            2: [0.6, 0.5, 0.10],
+            3: [0.7, 0.6, 0.50],
+            4: [0.9, 0.8, 0.7],
+            5: [1.0],
+        },
+    )
     found = halving.halving(results)
     lost = {(row.epoch, row.kept): row.regret for row in found.regret.itertuples()}
-    assert lost == {(1, 1): pytest.approx(0.2), (1, 3): 0, (2, 1): pytest.approx(0.2), (2, 3): 0, (3, 1): 0, (3, 3): 0}
-    assert "Keeping only the best at the first rung would have lost 0.2" in stopping.answer(results, found)
+    assert lost == {
+        (1, 1): pytest.approx(0.2),
+        (1, 3): 0,
+        (2, 1): pytest.approx(0.2),
+        (2, 3): 0,
+        (3, 1): 0,
+        (3, 3): 0,
+    }
+    assert "Keeping only the best at the first rung would have lost 0.2" in stopping.answer(
+        results, found
+    )
 
 
 def test_rank_correlation_and_survival_are_those_of_the_curves(writer: Writer) -> None:
     curves = {number: [number, number + 0.5] if number < 5 else [number] for number in range(1, 9)}
-    found = halving.halving(halved(writer, {number: [float(value) for value in curve] for number, curve in curves.items()}))
+    found = halving.halving(
+        halved(
+            writer, {number: [float(value) for value in curve] for number, curve in curves.items()}
+        )
+    )
     assert found.agreement[["a", "b", "rho", "n"]].to_numpy().tolist() == [[1, 2, 1.0, 4]]
     every = found.survival["all trials"]
     assert dict(zip(every["epoch"], every["share"], strict=True)) == {0: 1.0, 1: 0.5, 2: 0.5}
 
 
-def test_the_audit_says_how_many_that_would_have_been_stopped_came_to_the_best(writer: Writer) -> None:
+def test_the_audit_says_how_many_that_would_have_been_stopped_came_to_the_best(
+    writer: Writer,
+) -> None:
     curves = {number: [1.0, 0.5 + 0.01 * number] for number in range(1, 21)}
     curves |= {21: [2.0, 0.1], 22: [2.0, 0.9], 23: [2.0, 0.95], 24: [2.0, 0.8]}
     found = halving.audit(halved(writer, curves, spared=dict.fromkeys(range(21, 25), 1)))
@@ -195,12 +279,17 @@ def test_the_audit_says_how_many_that_would_have_been_stopped_came_to_the_best(w
     assert "4 trials that would have been stopped ran on, and 1 came to the best val_loss" in said
 
 
-def test_the_front_holds_what_no_other_beats_in_both_and_the_smallest_near_the_best_is_named(writer: Writer) -> None:
+def test_the_front_holds_what_no_other_beats_in_both_and_the_smallest_near_the_best_is_named(
+    writer: Writer,
+) -> None:
     results = seeded(writer, [0.0101, 0.020, 0.010, 0.030], 1, 0.0)
     data = weighed.tradeoff_data(results)
     assert data.costs == ["parameters"]
     assert data.fronts["parameters"]["label"].tolist() == ["trial 1", "trial 3"]
-    assert "The smallest network within 5\u00a0% of the best is trial 1" in tradeoff.tradeoff(results, []).verdict
+    assert (
+        "The smallest network within 5\u00a0% of the best is trial 1"
+        in tradeoff.tradeoff(results, []).verdict
+    )
 
 
 def test_the_slots_time_adds_up_and_what_did_not_train_is_named(writer: Writer) -> None:
@@ -235,8 +324,14 @@ def test_joined_runs_match_the_same_trial_by_its_hash(writer: Writer) -> None:
             sweep.end(number, "finished")
         folders.append(sweep.close())
     section = runs.runs(tables.read(folders), [])
-    assert "2 trials ran in several of them with the same configuration, seed and images" in section.verdict
-    assert "1 of the values are the same to the last digit, and the others differ by up to 0.001" in section.verdict
+    assert (
+        "2 trials ran in several of them with the same configuration, seed and images"
+        in section.verdict
+    )
+    assert (
+        "1 of the values are the same to the last digit, and the others differ by up to 0.001"
+        in section.verdict
+    )
     assert runs.runs(tables.read(folders[:1]), []).empty
 
 
@@ -255,7 +350,15 @@ def test_the_numbers_of_status_are_those_of_the_page(make_run: Make) -> None:
 def test_labels_name_what_is_unusual_and_leave_out_what_follows(writer: Writer) -> None:
     sweep, usual = (
         writer(),
-        dict[str, Any]({"arch.kernel_size": 3, "arch.layers": 2, "arch.pools": 1, "optimizer.lr": 0.01, "optimizer": "adam"}),
+        dict[str, Any](
+            {
+                "arch.kernel_size": 3,
+                "arch.layers": 2,
+                "arch.pools": 1,
+                "optimizer.lr": 0.01,
+                "optimizer": "adam",
+            }
+        ),
     )
     plan: list[dict[str, Any]] = [
         {},
@@ -290,7 +393,10 @@ def test_what_early_stopping_hides_is_asked_of_all_trials_at_the_first_rung(writ
     results = tables.read([sweep.close()])
     section = importance.importance(results, [])
     assert "Importance is not shown" in section.verdict
-    assert "arch.kernel_size and arch.stride interact" in section.verdict or "arch.stride and arch.kernel_size interact" in section.verdict
+    assert (
+        "arch.kernel_size and arch.stride interact" in section.verdict
+        or "arch.stride and arch.kernel_size interact" in section.verdict
+    )
     drawn = figures.interaction_data(results)
     assert drawn
     assert {drawn.a, drawn.b} == {"arch.kernel_size", "arch.stride"}

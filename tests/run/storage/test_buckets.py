@@ -44,7 +44,9 @@ class Server:
         self.server.start()
         self.port = self.server.get_host_and_port()[1]
         self.endpoint = f"http://127.0.0.1:{self.port}"
-        urllib.request.urlopen(urllib.request.Request(f"{self.endpoint}/bucket", method="PUT")).read()
+        urllib.request.urlopen(
+            urllib.request.Request(f"{self.endpoint}/bucket", method="PUT")
+        ).read()
 
     def down(self) -> None:
         self.server.stop()
@@ -64,7 +66,9 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def url(server: Server, request: pytest.FixtureRequest) -> str:
-    return f"s3://bucket/{request.node.name[:40]}?endpoint_override={server.endpoint}&region=us-east-1"
+    return (
+        f"s3://bucket/{request.node.name[:40]}?endpoint_override={server.endpoint}&region=us-east-1"
+    )
 
 
 def epochs(run: RunDir) -> list[tuple[int, int]]:
@@ -96,12 +100,19 @@ def test_a_run_in_a_bucket_is_whole_for_whoever_reads_it(
         "log.txt",
         "owner",
     }
-    for words in (["status", url], ["best", url, "-o", "model"], ["logs", url, "1"], ["report", url]):
+    for words in (
+        ["status", url],
+        ["best", url, "-o", "model"],
+        ["logs", url, "1"],
+        ["report", url],
+    ):
         result = CliRunner().invoke(app, words)
         assert result.exit_code == 0, result.output
     assert json.loads(Path("model/model.json").read_text())["trial"] == 3
     assert Bucket(url).read("report.html").startswith(b"<!doctype html>")
-    assert "img" in Bucket(url).read("report.html").decode(), "the samples were fetched for the page"
+    assert "img" in Bucket(url).read("report.html").decode(), (
+        "the samples were fetched for the page"
+    )
 
 
 def test_a_sweep_stopped_in_a_bucket_goes_on_from_another_host(
@@ -112,7 +123,9 @@ def test_a_sweep_stopped_in_a_bucket_goes_on_from_another_host(
 
     def stop() -> None:
         bucket, end = Bucket(url), time.monotonic() + 60
-        while "trials/0001/last.safetensors" not in bucket.list("trials") and time.monotonic() < end:
+        while (
+            "trials/0001/last.safetensors" not in bucket.list("trials") and time.monotonic() < end
+        ):
             time.sleep(0.1)
         bucket.write("control/stop", b"")
 
@@ -127,17 +140,27 @@ def test_a_sweep_stopped_in_a_bucket_goes_on_from_another_host(
     run_sweep(path, out=url)
     run = run_at(url)
     assert epochs(run) == [(1, epoch) for epoch in range(1, 61)]
-    assert [row["val_loss"] for _, row in sorted(run.records()[1].epochs.items())] == undisturbed(run, 1)
+    assert [row["val_loss"] for _, row in sorted(run.records()[1].epochs.items())] == undisturbed(
+        run, 1
+    )
     log = Bucket(url).read("trials/0001/log.txt").decode()
-    assert [log.count(f"epoch {epoch}: ") for epoch in range(1, 61)] == [1] * 60, "none was trained twice"
+    assert [log.count(f"epoch {epoch}: ") for epoch in range(1, 61)] == [1] * 60, (
+        "none was trained twice"
+    )
 
 
-def test_a_server_that_is_down_for_a_while_is_waited_for(sweep_file: Write, run_sweep: Run, url: str, server: Server) -> None:
-    path = sweep_file("{'optimizer.lr': tune.grid_search([1e-3, 1e-2]), 'dataset.train_images': 800}", epochs=15)
+def test_a_server_that_is_down_for_a_while_is_waited_for(
+    sweep_file: Write, run_sweep: Run, url: str, server: Server
+) -> None:
+    path = sweep_file(
+        "{'optimizer.lr': tune.grid_search([1e-3, 1e-2]), 'dataset.train_images': 800}", epochs=15
+    )
 
     def fail() -> None:
         bucket, end = Bucket(url), time.monotonic() + 60
-        while "trials/0002/last.safetensors" not in bucket.list("trials") and time.monotonic() < end:
+        while (
+            "trials/0002/last.safetensors" not in bucket.list("trials") and time.monotonic() < end
+        ):
             time.sleep(0.1)
         server.down()
         time.sleep(8)
@@ -155,7 +178,9 @@ def test_a_server_that_is_down_for_a_while_is_waited_for(sweep_file: Write, run_
 def made(url: str) -> BucketRun:
     run = run_at(url)
     assert isinstance(run, BucketRun)
-    run.sweep_json.write_text(json.dumps({"sweep": "small", "title": "t", "metric": "val_loss", "mode": "min"}))
+    run.sweep_json.write_text(
+        json.dumps({"sweep": "small", "title": "t", "metric": "val_loss", "mode": "min"})
+    )
     run.publish(run.sweep_json)
     return run
 
@@ -163,11 +188,15 @@ def made(url: str) -> BucketRun:
 def write(run: RunDir, count: int) -> None:
     journal = Journal(run)
     for number in range(1, count + 1):
-        journal.append("trial", trial=number, hash=f"{number:x}", config={"epochs": 2}, axes={}, sizes={})
+        journal.append(
+            "trial", trial=number, hash=f"{number:x}", config={"epochs": 2}, axes={}, sizes={}
+        )
     journal.close()
 
 
-def test_a_journal_in_pieces_is_the_journal(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_journal_in_pieces_is_the_journal(
+    url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(run_module, "PIECE_BYTES", 300)
     monkeypatch.setattr(run_module, "POLL_S", 0.01)
     run = made(url)
@@ -186,20 +215,26 @@ def test_a_journal_in_pieces_is_the_journal(url: str, monkeypatch: pytest.Monkey
     assert whole.startswith(found.journal.read_bytes()[:1000])
 
 
-def test_who_reads_a_run_on_the_same_machine_leaves_the_running_ones_journal_alone(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_reads_a_run_on_the_same_machine_leaves_the_running_ones_journal_alone(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(run_module, "POLL_S", 0.01)
     run = made(url)
     with run.lock():
         journal = Journal(run)
         for number in range(1, 20):
-            journal.append("trial", trial=number, hash=f"{number:x}", config={"epochs": 2}, axes={}, sizes={})
+            journal.append(
+                "trial", trial=number, hash=f"{number:x}", config={"epochs": 2}, axes={}, sizes={}
+            )
             time.sleep(0.02)
             assert len(run_at(url).records()) <= number
         journal.close()
     assert len(run.records()) == len(run_at(url).records()) == 19
 
 
-def test_a_run_is_held_by_one_process_until_it_dies(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_held_by_one_process_until_it_dies(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(run_module, "BEAT_S", 0.2)
     monkeypatch.setattr(run_module, "LEASE_S", 3.0)
     first, second = made(url), BucketRun(url)
@@ -227,7 +262,9 @@ def test_a_holder_that_died_on_this_machine_is_not_waited_for(url: str) -> None:
         assert time.monotonic() - begun < 5
 
 
-def test_a_process_that_was_cut_off_writes_no_more_once_another_has_taken_over(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_was_cut_off_writes_no_more_once_another_has_taken_over(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(run_module, "BEAT_S", 0.1)
     run = made(url)
     with run.lock():
@@ -240,7 +277,9 @@ def test_a_process_that_was_cut_off_writes_no_more_once_another_has_taken_over(u
         assert "was taken over by elsewhere-2" in run.trouble
 
 
-def test_what_is_renamed_here_is_copied_there_and_a_worker_that_was_replaced_writes_no_more(url: str) -> None:
+def test_what_is_renamed_here_is_copied_there_and_a_worker_that_was_replaced_writes_no_more(
+    url: str,
+) -> None:
     place = below(url, "trials/0001")
     home = Home(place, "last")
     (home.path / "last").write_bytes(b"epoch 1")
@@ -251,8 +290,10 @@ def test_what_is_renamed_here_is_copied_there_and_a_worker_that_was_replaced_wri
     home.push()
     bucket = Bucket(place)
     assert {name: bucket.read(name) for name in ("last", "previous", "log.txt")} == {
-        "last": b"epoch 2", "previous": b"epoch 1", "log.txt": b"one"
-    }  # fmt: skip
+        "last": b"epoch 2",
+        "previous": b"epoch 1",
+        "log.txt": b"one",
+    }
 
     other = Home(place, "last")
     other.pull("last", "previous")
@@ -294,7 +335,9 @@ def test_a_bucket_that_is_not_there_is_told_at_once(server: Server, sweep_file: 
     assert time.monotonic() - begun < 30
 
 
-def test_a_server_that_does_not_answer_is_told_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_answer_is_told_within_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(run_module, "FIRST_PATIENCE_S", 0.5)
     with pytest.raises(StorageError, match="cannot be used from"):
         run_at("s3://bucket/run?endpoint_override=http://127.0.0.1:9&region=us-east-1")

@@ -18,9 +18,13 @@ values = st.floats(0, 1, allow_nan=False, width=32)
 
 
 @given(
-    st.lists(st.lists(values, min_size=9, max_size=9), min_size=1, max_size=25), st.sampled_from(["min", "max"]), st.sampled_from([2, 3])
+    st.lists(st.lists(values, min_size=9, max_size=9), min_size=1, max_size=25),
+    st.sampled_from(["min", "max"]),
+    st.sampled_from([2, 3]),
 )
-def test_decides_as_rays_own_asha_when_every_value_is_finite(curves: list[list[float]], mode: str, factor: int) -> None:
+def test_decides_as_rays_own_asha_when_every_value_is_finite(
+    curves: list[list[float]], mode: str, factor: int
+) -> None:
     ours = Rungs(ASHA(reduction_factor=factor).rungs(9), mode=mode, reduction_factor=factor)
     rays = _Bracket(1, 8, factor, 0)
     sign = 1 if mode == "max" else -1
@@ -35,7 +39,9 @@ def test_decides_as_rays_own_asha_when_every_value_is_finite(curves: list[list[f
 
 @given(st.lists(values, min_size=1, max_size=30), st.floats(0, 1))
 def test_percentile_is_numpys(numbers: list[float], share: float) -> None:
-    assert _percentile(sorted(numbers), share) == pytest.approx(np.percentile(numbers, share * 100), abs=1e-12)
+    assert _percentile(sorted(numbers), share) == pytest.approx(
+        np.percentile(numbers, share * 100), abs=1e-12
+    )
 
 
 def test_rungs_grow_by_the_reduction_factor_and_leave_the_last_epoch_out() -> None:
@@ -46,7 +52,11 @@ def test_rungs_grow_by_the_reduction_factor_and_leave_the_last_epoch_out() -> No
 
 def test_no_trial_is_stopped_before_enough_have_come_to_the_rung() -> None:
     rungs = Rungs([1], mode="min", reduction_factor=3, min_trials=3)
-    assert [rungs.report(number, 1, value) for number, value in enumerate([0.1, 0.2, 0.3])] == [None, None, None]
+    assert [rungs.report(number, 1, value) for number, value in enumerate([0.1, 0.2, 0.3])] == [
+        None,
+        None,
+        None,
+    ]
     stop = rungs.report(3, 1, 0.4)
     assert stop
     assert (stop.rung, stop.value, stop.seen) == (1, 0.4, 3)
@@ -58,7 +68,9 @@ def test_a_value_that_is_not_finite_neither_counts_nor_moves_the_cutoff(wrong: f
     clean, soiled = (Rungs([1], mode="min", reduction_factor=2) for _ in range(2))
     for number in range(6):
         assert soiled.report(100 + number, 1, wrong) is None
-        assert clean.report(number, 1, 1 / (number + 1)) == soiled.report(number, 1, 1 / (number + 1))
+        assert clean.report(number, 1, 1 / (number + 1)) == soiled.report(
+            number, 1, 1 / (number + 1)
+        )
     assert clean.values == soiled.values
 
 
@@ -72,14 +84,26 @@ def test_a_trial_is_judged_once_at_a_rung_and_only_at_that_epoch() -> None:
     assert rungs.values[1] == [-0.1]
 
 
-@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 4), values), max_size=60), st.integers(0, 60))
-def test_rungs_rebuilt_from_a_journal_decide_the_rest_alike(reports: list[tuple[int, int, float]], cut: int) -> None:
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 4), values), max_size=60),
+    st.integers(0, 60),
+)
+def test_rungs_rebuilt_from_a_journal_decide_the_rest_alike(
+    reports: list[tuple[int, int, float]], cut: int
+) -> None:
     whole = Rungs([1, 3], mode="min", reduction_factor=2, min_trials=2)
     decisions = [whole.report(*report) for report in reports]
     rebuilt = Rungs([1, 3], mode="min", reduction_factor=2, min_trials=2)
-    events = [{"event": "epoch", "trial": trial, "epoch": epoch, "metrics": {"val_loss": value}} for trial, epoch, value in reports]
+    events = [
+        {"event": "epoch", "trial": trial, "epoch": epoch, "metrics": {"val_loss": value}}
+        for trial, epoch, value in reports
+    ]
     stops = rebuilt.replay(events[:cut], "val_loss")
-    assert list(stops.values()) == list({report[0]: stop for report, stop in zip(reports[:cut], decisions, strict=False) if stop}.values())
+    assert list(stops.values()) == list(
+        {
+            report[0]: stop for report, stop in zip(reports[:cut], decisions, strict=False) if stop
+        }.values()
+    )
     assert [rebuilt.report(*report) for report in reports[cut:]] == decisions[cut:]
 
 
@@ -90,7 +114,10 @@ def test_the_reason_names_epoch_value_cutoff_and_how_many_came_before() -> None:
     stop = rungs.report(9, 2, 0.25)
     assert stop
     reason = stop.reason("val_loss", "min", 2)
-    assert reason == "epoch 2: val_loss 0.25 is above the cutoff 0.1, which the best 1/2 of the 4 trials before it at this rung reach"
+    assert (
+        reason
+        == "epoch 2: val_loss 0.25 is above the cutoff 0.1, which the best 1/2 of the 4 trials before it at this rung reach"
+    )
 
 
 def test_a_trial_of_the_audit_runs_on_is_written_down_once_and_counts_at_no_rung_above() -> None:

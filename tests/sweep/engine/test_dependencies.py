@@ -10,7 +10,18 @@ import pytest
 import torch
 from ray import tune
 
-from cae import ASHA, Adam, Classifier, Classify, ConvAutoencoder, Denoise, Digits, Reconstruct, Sweep, Trial
+from cae import (
+    ASHA,
+    Adam,
+    Classifier,
+    Classify,
+    ConvAutoencoder,
+    Denoise,
+    Digits,
+    Reconstruct,
+    Sweep,
+    Trial,
+)
 from cae.report.data import tables
 from cae.report.page import build as page
 from cae.run.paths import RunDir
@@ -25,7 +36,9 @@ DIGITS = Digits(size=8, train_images=96, val_images=32, test_images=32)
 ENCODER = Trial(
     dataset=DIGITS,
     task=Reconstruct(),
-    arch=ConvAutoencoder(encoder_filters=(4, 2), decoder_filters=(4,), pool_after=(1,), upsample_after=(0,)),
+    arch=ConvAutoencoder(
+        encoder_filters=(4, 2), decoder_filters=(4,), pool_after=(1,), upsample_after=(0,)
+    ),
     optimizer=Adam(lr=1e-2),
     epochs=2,
 )
@@ -87,12 +100,17 @@ def test_a_needed_trial_is_planned_once_and_first() -> None:
 
 
 def test_what_the_space_changes_in_a_needed_trial_makes_it_another_one() -> None:
-    space = {"task.encoder.epochs": tune.grid_search([1, 2]), "arch.fc_units": tune.grid_search([4, 8])}
+    space = {
+        "task.encoder.epochs": tune.grid_search([1, 2]),
+        "arch.fc_units": tune.grid_search([4, 8]),
+    }
     plan = planned(TWO_STAGE, space)
     assert [one.needed for one in plan.trials] == [True, True, False, False, False, False]
     assert len({one.hash for one in plan.trials}) == 6
     needed = {one.number: one.trial.epochs for one in plan.trials[:2]}
-    assert {(one.axes["task.encoder.epochs"], needed[one.needs["encoder"]]) for one in plan.trials[2:]} == {(1, 1), (2, 2)}
+    assert {
+        (one.axes["task.encoder.epochs"], needed[one.needs["encoder"]]) for one in plan.trials[2:]
+    } == {(1, 1), (2, 2)}
 
 
 def test_a_trial_that_is_asked_for_and_needed_is_one_trial() -> None:
@@ -120,17 +138,27 @@ def test_a_flat_configuration_with_a_needed_trial_is_read_back_as_it_was() -> No
 @pytest.mark.parametrize(
     ("base", "changes", "said"),
     [
-        (TWO_STAGE, {"task.encoder.epohcs": 3}, "task.encoder: epohcs is not a parameter of a trial; did you mean epochs?"),
+        (
+            TWO_STAGE,
+            {"task.encoder.epohcs": 3},
+            "task.encoder: epohcs is not a parameter of a trial; did you mean epochs?",
+        ),
         (
             TWO_STAGE,
             {"task.encoder.arch.encoder_filters": [4, 3]},
             "task.encoder: the encoder of its arch is not the one of this trial's arch",
         ),
         (TWO_STAGE, {"task.classes": 3}, "task.classes = 3"),
-        (ENCODER.model_copy(update={"task": Denoise(judge=ENCODER)}), {}, "task.judge has the task 'reconstruct': a judge has to classify"),
+        (
+            ENCODER.model_copy(update={"task": Denoise(judge=ENCODER)}),
+            {},
+            "task.judge has the task 'reconstruct': a judge has to classify",
+        ),
     ],
 )
-def test_a_needed_trial_that_does_not_fit_is_refused_when_planned(base: Trial, changes: dict[str, Any], said: str) -> None:
+def test_a_needed_trial_that_does_not_fit_is_refused_when_planned(
+    base: Trial, changes: dict[str, Any], said: str
+) -> None:
     with pytest.raises(ConfigError, match="(?s)" + said.replace("(", r"\(").replace("?", r"\?")):
         planned(base, {}, settings=changes)
 
@@ -140,14 +168,20 @@ def test_what_is_no_trial_is_refused_where_one_is_needed() -> None:
         Classify(encoder=Reconstruct())
 
 
-def test_the_encoder_is_frozen_with_its_weights_in_the_first_stage_and_learns_in_the_second(tmp_path: Path) -> None:
+def test_the_encoder_is_frozen_with_its_weights_in_the_first_stage_and_learns_in_the_second(
+    tmp_path: Path,
+) -> None:
     images = Resident.of(DIGITS.load([]), torch.device("cpu"))
     list(train(ENCODER, images, tmp_path / "encoder"))
     pretrained = checkpoint.load(tmp_path / "encoder" / checkpoint.BEST).network
     encoders = []
-    for epoch in train(TWO_STAGE, images, tmp_path / "two", needs={"encoder": tmp_path / "encoder"}):
+    for epoch in train(
+        TWO_STAGE, images, tmp_path / "two", needs={"encoder": tmp_path / "encoder"}
+    ):
         network = checkpoint.load(tmp_path / "two" / checkpoint.LAST).network
-        encoders.append({name: tensor for name, tensor in network.items() if name.startswith("encoder.")})
+        encoders.append(
+            {name: tensor for name, tensor in network.items() if name.startswith("encoder.")}
+        )
         assert epoch.row["train_loss"] > 0
     for name, tensor in encoders[0].items():
         assert torch.equal(tensor, pretrained[name])
@@ -156,8 +190,13 @@ def test_the_encoder_is_frozen_with_its_weights_in_the_first_stage_and_learns_in
 
 
 @pytest.mark.parametrize("after", [1, 2, 3])
-def test_a_two_stage_trial_that_was_interrupted_ends_with_the_same_numbers(after: int, tmp_path: Path) -> None:
-    images, needs = Resident.of(DIGITS.load([]), torch.device("cpu")), {"encoder": tmp_path / "encoder"}
+def test_a_two_stage_trial_that_was_interrupted_ends_with_the_same_numbers(
+    after: int, tmp_path: Path
+) -> None:
+    images, needs = (
+        Resident.of(DIGITS.load([]), torch.device("cpu")),
+        {"encoder": tmp_path / "encoder"},
+    )
     list(train(ENCODER, images, tmp_path / "encoder"))
     whole = list(train(TWO_STAGE, images, tmp_path / "whole", needs=needs))
     going = train(TWO_STAGE, images, tmp_path / "cut", needs=needs)
@@ -180,7 +219,9 @@ def write(tmp_path: Path) -> Callable[..., Path]:
     return file
 
 
-def test_a_needed_trial_runs_first_once_whole_and_is_not_ranked(write: Callable[..., Path], run_sweep: Callable[..., RunDir]) -> None:
+def test_a_needed_trial_runs_first_once_whole_and_is_not_ranked(
+    write: Callable[..., Path], run_sweep: Callable[..., RunDir]
+) -> None:
     run = run_sweep(write())
     records = run.records()
     assert [record.needed for record in records.values()] == [True, False, False]
@@ -188,7 +229,10 @@ def test_a_needed_trial_runs_first_once_whole_and_is_not_ranked(write: Callable[
     begun = [event["trial"] for event in run.events() if event["event"] == "start"]
     ended = [event["trial"] for event in run.events() if event["event"] == "end"]
     assert begun[0] == ended[0] == 1
-    assert {one.record.number for one in ranking(records.values(), run.read_sweep(), "val_accuracy", "max")} == {2, 3}
+    assert {
+        one.record.number
+        for one in ranking(records.values(), run.read_sweep(), "val_accuracy", "max")
+    } == {2, 3}
     results = tables.read([run])
     assert set(results.ranked["trial"]) == {2, 3}
     assert results.trials["needed_by"].tolist() == ["2, 3", None, None]
@@ -199,20 +243,28 @@ def test_a_needed_trial_runs_first_once_whole_and_is_not_ranked(write: Callable[
     assert run.journal.read_text() == before
 
 
-def test_a_wider_space_trains_the_needed_trial_no_second_time(write: Callable[..., Path], run_sweep: Callable[..., RunDir]) -> None:
+def test_a_wider_space_trains_the_needed_trial_no_second_time(
+    write: Callable[..., Path], run_sweep: Callable[..., RunDir]
+) -> None:
     run_sweep(write(space='{"arch.fc_units": tune.grid_search([4])}'))
     run = run_sweep(write(space='{"arch.fc_units": tune.grid_search([4, 8])}'))
     records = run.records()
-    assert [(record.needed, len(record.starts)) for record in records.values()] == [(True, 1), (False, 1), (False, 1)]
+    assert [(record.needed, len(record.starts)) for record in records.values()] == [
+        (True, 1),
+        (False, 1),
+        (False, 1),
+    ]
 
 
-def test_what_needs_a_trial_that_diverged_fails_and_says_so(write: Callable[..., Path], run_sweep: Callable[..., RunDir]) -> None:
+def test_what_needs_a_trial_that_diverged_fails_and_says_so(
+    write: Callable[..., Path], run_sweep: Callable[..., RunDir]
+) -> None:
     run = run_sweep(write(lr="1e38"))
     records = run.records()
     assert records[1].state == "diverged"
-    assert [(record.state, record.end["reason"]) for number, record in records.items() if number > 1] == [
-        ("failed", "it needs trial 1 (task.encoder), which is diverged")
-    ] * 2
+    assert [
+        (record.state, record.end["reason"]) for number, record in records.items() if number > 1
+    ] == [("failed", "it needs trial 1 (task.encoder), which is diverged")] * 2
 
 
 def test_asha_does_not_judge_a_needed_trial() -> None:

@@ -25,16 +25,27 @@ def kinds(run: RunDir, kind: str) -> list[dict[str, Any]]:
     return [event for event in run.events() if event["event"] == kind]
 
 
-def test_a_trial_that_hangs_is_given_up_and_the_others_finish(sweep_file: Write, run_sweep: Run) -> None:
-    run = run_sweep(troubled(sweep_file, ["hang", "none", "none2", "none3"]), limits=Limits(epoch_seconds=4))
+def test_a_trial_that_hangs_is_given_up_and_the_others_finish(
+    sweep_file: Write, run_sweep: Run
+) -> None:
+    run = run_sweep(
+        troubled(sweep_file, ["hang", "none", "none2", "none3"]), limits=Limits(epoch_seconds=4)
+    )
     records = run.records()
-    assert [record.state for record in records.values()] == ["failed", "finished", "finished", "finished"]
+    assert [record.state for record in records.values()] == [
+        "failed",
+        "finished",
+        "finished",
+        "finished",
+    ]
     assert records[1].end["reason"].startswith("hung: no epoch for ")
     assert "4 s is the limit (--epoch-timeout)" in records[1].end["reason"]
     assert records[1].done == 1, "what it had finished stands"
 
 
-def test_failures_one_after_another_end_the_sweep_with_the_reason(sweep_file: Write, run_sweep: Run) -> None:
+def test_failures_one_after_another_end_the_sweep_with_the_reason(
+    sweep_file: Write, run_sweep: Run
+) -> None:
     path = troubled(sweep_file, [f"broken{number}" for number in range(5)], epochs=1)
     run = run_sweep(path, limits=Limits(failures=2))
     states = [record.state for record in run.records().values()]
@@ -49,7 +60,9 @@ def test_failures_one_after_another_end_the_sweep_with_the_reason(sweep_file: Wr
     assert {record.state for record in run.records().values()} == {"finished"}
 
 
-def test_a_trial_that_is_out_of_memory_beside_others_is_tried_once_more_alone(sweep_file: Write, run_sweep: Run) -> None:
+def test_a_trial_that_is_out_of_memory_beside_others_is_tried_once_more_alone(
+    sweep_file: Write, run_sweep: Run
+) -> None:
     run = run_sweep(troubled(sweep_file, ["hungry", "crowded", "none"]))
     records = run.records()
     assert [record.state for record in records.values()] == ["oom", "finished", "finished"]
@@ -58,13 +71,20 @@ def test_a_trial_that_is_out_of_memory_beside_others_is_tried_once_more_alone(sw
     assert "a lot was asked for" in records[1].end["error"]
 
 
-def test_a_trial_that_runs_alone_is_out_of_memory_at_once(sweep_file: Write, run_sweep: Run) -> None:
-    run = run_sweep(troubled(sweep_file, ["hungry"]), Resources(cpus=1, gpus=0, cpus_per_trial=1, gpus_per_trial=0))
+def test_a_trial_that_runs_alone_is_out_of_memory_at_once(
+    sweep_file: Write, run_sweep: Run
+) -> None:
+    run = run_sweep(
+        troubled(sweep_file, ["hungry"]),
+        Resources(cpus=1, gpus=0, cpus_per_trial=1, gpus_per_trial=0),
+    )
     assert run.records()[1].state == "oom"
     assert not kinds(run, "alone")
 
 
-def test_a_full_disk_ends_the_sweep_and_is_no_fault_of_the_trial(sweep_file: Write, run_sweep: Run, tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_sweep_and_is_no_fault_of_the_trial(
+    sweep_file: Write, run_sweep: Run, tmp_path: Path
+) -> None:
     path = troubled(sweep_file, ["full"], epochs=4)
     run = run_sweep(path)
     assert run.records()[1].state == "interrupted"
@@ -76,7 +96,9 @@ def test_a_full_disk_ends_the_sweep_and_is_no_fault_of_the_trial(sweep_file: Wri
     assert [event["epoch"] for event in kinds(run, "epoch")] == [1, 2, 3, 4]
 
 
-def test_a_sweep_ends_while_the_disk_still_has_room_to_say_so(sweep_file: Write, run_sweep: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_ends_while_the_disk_still_has_room_to_say_so(
+    sweep_file: Write, run_sweep: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(guard, "LEAST_FREE", 10**18)
     run = run_sweep(sweep_file("{'dataset.train_images': 800}", epochs=40))
     assert "MB are free on the disk of" in kinds(run, "close")[0]["reason"]
@@ -113,10 +135,20 @@ def test_a_trial_that_waits_again_after_ray_ended_the_sweep_is_not_called_hung(
 
 
 def record(seconds: float, work: float = 1.0) -> Record:
-    return Record(1, "1", {"epochs": 9}, {}, {"megaflops": work}, state="running", epochs={1: {"seconds": seconds, "val_loss": 0.1}})
+    return Record(
+        1,
+        "1",
+        {"epochs": 9},
+        {},
+        {"megaflops": work},
+        state="running",
+        epochs={1: {"seconds": seconds, "val_loss": 0.1}},
+    )
 
 
-def test_an_epoch_may_take_twenty_times_what_is_expected_and_ten_minutes_at_least(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_epoch_may_take_twenty_times_what_is_expected_and_ten_minutes_at_least(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = [0.0]
     monkeypatch.setattr("cae.sweep.engine.limits.time.monotonic", lambda: now[0])
     watch = Guard(Limits(), tmp_path)

@@ -21,12 +21,17 @@ def made(run: RunDir, number: int, state: str, loss: float) -> Record:
     folder.mkdir(parents=True)
     for name in FILES:
         (folder / name).touch()
-    return Record(number, f"{number:x}", {"epochs": 4}, {}, {}, state=state, epochs={1: {"val_loss": loss}})
+    return Record(
+        number, f"{number:x}", {"epochs": 4}, {}, {}, state=state, epochs={1: {"val_loss": loss}}
+    )
 
 
 @pytest.mark.parametrize(
     ("state", "left"),
-    [("finished", FILES - {"previous.safetensors"}), ("stopped", {"best.safetensors", "samples.npz"})]
+    [
+        ("finished", FILES - {"previous.safetensors"}),
+        ("stopped", {"best.safetensors", "samples.npz"}),
+    ]
     + [(state, FILES) for state in ("failed", "oom", "diverged", "killed")],
 )
 def test_what_may_be_asked_for_again_stays(state: str, left: set[str], tmp_path: Path) -> None:
@@ -42,16 +47,26 @@ def test_the_best_stopped_trials_keep_their_weights(mode: str, tmp_path: Path) -
     for number, loss in enumerate(losses, 1):
         records[number] = made(run, number, "stopped", loss)
         let_go(run, records, number, "val_loss", mode)
-    kept = [losses[number - 1] for number in records if (run.trial(number) / "best.safetensors").exists()]
+    kept = [
+        losses[number - 1]
+        for number in records
+        if (run.trial(number) / "best.safetensors").exists()
+    ]
     assert sorted(kept) == sorted(sorted(losses, reverse=mode == "max")[:KEPT_STOPPED])
 
 
 def test_weights_that_were_let_go_are_told_where_they_are_asked_for(
-    sweep_file: Callable[..., Path], run_sweep: Callable[..., RunDir], monkeypatch: pytest.MonkeyPatch
+    sweep_file: Callable[..., Path],
+    run_sweep: Callable[..., RunDir],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("cae.sweep.engine.retention.KEPT_STOPPED", 1)
     space = "{'optimizer.lr': tune.grid_search([1e-2, 9e-3, 8e-3, 1e-5, 2e-5, 3e-5, 4e-5])}"
-    run = run_sweep(sweep_file(space, epochs=3, more="scheduler=ASHA(grace_epochs=1, reduction_factor=2, min_trials=2)"))
+    run = run_sweep(
+        sweep_file(
+            space, epochs=3, more="scheduler=ASHA(grace_epochs=1, reduction_factor=2, min_trials=2)"
+        )
+    )
     ranked = ranking(run.records().values(), run.read_sweep(), "val_loss", None)
     assert ranked[-1].record.state == "stopped"
     with pytest.raises(UserError, match="of stopped trials, the best 10 keep their weights"):

@@ -33,42 +33,64 @@ def epochs(run: RunDir) -> list[tuple[int, int]]:
     return [(event["trial"], event["epoch"]) for event in run.events() if event["event"] == "epoch"]
 
 
-def test_a_sweep_trains_every_trial_once_whatever_is_asked_again_or_more(sweep_file: Write, run_sweep: Run) -> None:
+def test_a_sweep_trains_every_trial_once_whatever_is_asked_again_or_more(
+    sweep_file: Write, run_sweep: Run
+) -> None:
     path = sweep_file("{'optimizer.lr': tune.grid_search([1e-3, 3e-3])}", epochs=3)
     run = run_sweep(path)
     assert [record.state for record in run.records().values()] == ["finished"] * 2
     assert sorted(epochs(run)) == [(trial, epoch) for trial in (1, 2) for epoch in (1, 2, 3)]
     for record in run.records().values():
-        assert {"train_loss", "val_loss", "val_psnr", "lr", "seconds", "images_per_second"} <= set(record.epochs[1])
+        assert {"train_loss", "val_loss", "val_psnr", "lr", "seconds", "images_per_second"} <= set(
+            record.epochs[1]
+        )
         assert {"test_loss", "test_psnr", "test_ssim"} <= set(record.end["metrics"])
         assert record.starts[-1]["host"]
         assert record.starts[-1]["device"] == "cpu"
         assert {path.name for path in run.trial(record.number).iterdir()} == {
-            "best.safetensors", "last.safetensors", "samples.npz", "galleries.npz", "log.txt"
-        }  # fmt: skip
-    assert json.loads(run.sweep_json.read_text())["axes"] == {"optimizer.lr": {"values": [0.001, 0.003], "scale": "linear"}}
+            "best.safetensors",
+            "last.safetensors",
+            "samples.npz",
+            "galleries.npz",
+            "log.txt",
+        }
+    assert json.loads(run.sweep_json.read_text())["axes"] == {
+        "optimizer.lr": {"values": [0.001, 0.003], "scale": "linear"}
+    }
 
     before = run.journal.read_bytes()
-    run.sweep_json.write_text(json.dumps(run.read_sweep() | {"git_commit": "that trained", "claims": [{"kind": "Old"}]}))
+    run.sweep_json.write_text(
+        json.dumps(run.read_sweep() | {"git_commit": "that trained", "claims": [{"kind": "Old"}]})
+    )
     run_sweep(path)
     assert run.journal.read_bytes() == before
     assert run.read_sweep()["git_commit"] == "that trained"
-    assert run.read_sweep()["claims"] == [], "what is asked of the numbers may change, what they come from may not"
+    assert run.read_sweep()["claims"] == [], (
+        "what is asked of the numbers may change, what they come from may not"
+    )
 
     run_sweep(sweep_file("{'optimizer.lr': tune.grid_search([1e-2, 3e-3, 1e-3])}", epochs=3))
     assert sorted(epochs(run)[6:]) == [(3, 1), (3, 2), (3, 3)]
 
     run_sweep(sweep_file("{'optimizer.lr': tune.grid_search([1e-3])}", epochs=3))
-    assert {number: record.asked for number, record in run.records().items()} == {1: True, 2: False, 3: False}
+    assert {number: record.asked for number, record in run.records().items()} == {
+        1: True,
+        2: False,
+        3: False,
+    }
     best = status(run)["best"]
     assert best["trial"] == 1  # the others were better, and nobody asks for them any more
 
-    run_sweep(sweep_file("{'optimizer.lr': tune.grid_search([1e-3])}", epochs=5))  # the same trial goes on
+    run_sweep(
+        sweep_file("{'optimizer.lr': tune.grid_search([1e-3])}", epochs=5)
+    )  # the same trial goes on
     assert epochs(run)[9:] == [(1, 4), (1, 5)]
     assert losses(run, 1) == undisturbed(run, 1)
 
 
-def test_a_trial_that_fails_or_diverges_says_why_and_the_others_go_on(sweep_file: Write, run_sweep: Run) -> None:
+def test_a_trial_that_fails_or_diverges_says_why_and_the_others_go_on(
+    sweep_file: Write, run_sweep: Run
+) -> None:
     path = troubled(sweep_file, ["none", "raise", "nan"], epochs=4)
     run = run_sweep(path)
     records = run.records()
@@ -84,22 +106,47 @@ def test_a_trial_that_fails_or_diverges_says_why_and_the_others_go_on(sweep_file
     assert stands["failures"] == {2: "RuntimeError: the layer is tired"}
     assert stands["best"]["trial"] == 1
 
-    path.write_text(path.read_text().replace('"raise" and self.calls > 5', '"raise" and self.calls > 500'))
-    path.write_text(path.read_text().replace('"nan" and self.training and self.calls > 5', '"nan" and self.calls > 500'))
+    path.write_text(
+        path.read_text().replace('"raise" and self.calls > 5', '"raise" and self.calls > 500')
+    )
+    path.write_text(
+        path.read_text().replace(
+            '"nan" and self.training and self.calls > 5', '"nan" and self.calls > 500'
+        )
+    )
     run_sweep(path, retry=("failed", "diverged"), settings={"epochs": 5})
-    assert [(record.state, record.done) for record in run.records().values()] == [("finished", 5)] * 3
-    first_lives = [(1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (3, 1), (3, 2)]  # the one that diverged begins anew, the others go on
+    assert [(record.state, record.done) for record in run.records().values()] == [
+        ("finished", 5)
+    ] * 3
+    first_lives = [
+        (1, 1),
+        (1, 2),
+        (1, 3),
+        (1, 4),
+        (2, 1),
+        (3, 1),
+        (3, 2),
+    ]  # the one that diverged begins anew, the others go on
     assert sorted(epochs(run)) == sorted(
-        [*first_lives, (1, 5), *((2, epoch) for epoch in range(2, 6)), *((3, epoch) for epoch in range(1, 6))]
+        [
+            *first_lives,
+            (1, 5),
+            *((2, epoch) for epoch in range(2, 6)),
+            *((3, epoch) for epoch in range(1, 6)),
+        ]
     )
     assert all(map(math.isfinite, losses(run, 3)))
 
     ranked = ranking(run.records().values(), run.read_sweep(), "val_loss", None)
     epoch, again = export(run, ranked[0], Path("model"), [])
-    assert again["val_loss"] == ranked[0].record.epochs[epoch]["val_loss"]  # a network of the sweep file's own
+    assert (
+        again["val_loss"] == ranked[0].record.epochs[epoch]["val_loss"]
+    )  # a network of the sweep file's own
 
 
-def test_a_worker_that_dies_is_started_again_and_then_given_up(sweep_file: Write, run_sweep: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_dies_is_started_again_and_then_given_up(
+    sweep_file: Write, run_sweep: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("cae.sweep.engine.recorder.RESTARTS", 1)
     run = run_sweep(troubled(sweep_file, ["exit", "none"]))
     records = run.records()
@@ -110,13 +157,21 @@ def test_a_worker_that_dies_is_started_again_and_then_given_up(sweep_file: Write
 
 def test_asha_stops_the_worse_trials_and_says_why(sweep_file: Write, run_sweep: Run) -> None:
     space = "{'optimizer.lr': tune.grid_search([1e-2, 9e-3, 8e-3, 1e-5, 2e-5, 3e-5, 4e-5])}"
-    run = run_sweep(sweep_file(space, epochs=4, more="scheduler=ASHA(grace_epochs=1, reduction_factor=2, min_trials=2)"))
+    run = run_sweep(
+        sweep_file(
+            space, epochs=4, more="scheduler=ASHA(grace_epochs=1, reduction_factor=2, min_trials=2)"
+        )
+    )
     records = run.records()
     assert set(Counter(record.state for record in records.values())) == {"finished", "stopped"}
     for record in records.values():
         if record.state == "stopped":
             assert max(record.epochs) == record.end["rung"] < 4
-            assert record.end["value"] == record.epochs[record.end["rung"]]["val_loss"] > record.end["cutoff"]
+            assert (
+                record.end["value"]
+                == record.epochs[record.end["rung"]]["val_loss"]
+                > record.end["cutoff"]
+            )
             assert f"epoch {record.end['rung']}: val_loss" in record.end["reason"]
 
 
@@ -134,9 +189,14 @@ def when(condition: Callable[[], bool], act: Callable[[], object]) -> threading.
     return thread
 
 
-def test_one_trial_is_killed_by_hand_and_stays_in_the_tables(sweep_file: Write, run_sweep: Run) -> None:
+def test_one_trial_is_killed_by_hand_and_stays_in_the_tables(
+    sweep_file: Write, run_sweep: Run
+) -> None:
     run = RunDir("run")
-    thread = when(lambda: any(trial == 1 for trial, _ in epochs(run)), lambda: (request_kill(run, 1), request_kill(run, 12)))
+    thread = when(
+        lambda: any(trial == 1 for trial, _ in epochs(run)),
+        lambda: (request_kill(run, 1), request_kill(run, 12)),
+    )
     run_sweep(troubled(sweep_file, ["slow", *(f"none{number}" for number in range(11))], epochs=20))
     thread.join()
     records = run.records()
@@ -146,7 +206,9 @@ def test_one_trial_is_killed_by_hand_and_stays_in_the_tables(sweep_file: Write, 
     assert not list(run.control.glob("*"))
 
 
-def test_a_sweep_is_stopped_gently_and_goes_on_with_the_numbers_of_an_undisturbed_one(sweep_file: Write, run_sweep: Run) -> None:
+def test_a_sweep_is_stopped_gently_and_goes_on_with_the_numbers_of_an_undisturbed_one(
+    sweep_file: Write, run_sweep: Run
+) -> None:
     run = RunDir("run")
     path = sweep_file("{'dataset.train_images': 800}", epochs=40)
     thread = when(lambda: len(epochs(run)) >= 2, lambda: request_stop(run))
@@ -160,35 +222,50 @@ def test_a_sweep_is_stopped_gently_and_goes_on_with_the_numbers_of_an_undisturbe
     assert losses(run, 1) == undisturbed(run, 1)
 
 
-def test_the_numbers_of_a_trial_depend_on_its_seed_and_not_on_the_worker(sweep_file: Write, run_sweep: Run) -> None:
-    path = sweep_file("{'task': 'denoise', 'optimizer.lr': tune.grid_search([1e-3, 1e-2])}", more="seeds=2")
+def test_the_numbers_of_a_trial_depend_on_its_seed_and_not_on_the_worker(
+    sweep_file: Write, run_sweep: Run
+) -> None:
+    path = sweep_file(
+        "{'task': 'denoise', 'optimizer.lr': tune.grid_search([1e-3, 1e-2])}", more="seeds=2"
+    )
     run = run_sweep(path)
     assert all(losses(run, number) == undisturbed(run, number) for number in run.records())
     assert len({tuple(losses(run, number)) for number in run.records()}) == 4
 
 
 @pytest.mark.parametrize("share", [1, 0.5])
-def test_trials_are_spread_over_the_gpus_and_say_so_where_torch_sees_none(share: float, sweep_file: Write, run_sweep: Run) -> None:
+def test_trials_are_spread_over_the_gpus_and_say_so_where_torch_sees_none(
+    share: float, sweep_file: Write, run_sweep: Run
+) -> None:
     """Ray counts two GPUs here; the trials wait until both run."""
     path = troubled(sweep_file, ["pair", "pair2"], epochs=1)
-    run = run_sweep(path, resources=Resources(cpus=2, gpus=2, cpus_per_trial=1, gpus_per_trial=share))
+    run = run_sweep(
+        path, resources=Resources(cpus=2, gpus=2, cpus_per_trial=1, gpus_per_trial=share)
+    )
     starts = [record.starts[-1] for record in run.records().values()]
     assert {record.state for record in run.records().values()} == {"finished"}
     assert {start["gpu_ids"] for start in starts} <= {"0", "1"}
     if share == 1:
         assert sorted(start["gpu_ids"] for start in starts) == ["0", "1"]
     if not torch.cuda.is_available():  # what was asked for and is not there is said
-        assert {start["device"] for start in starts} == {f"cpu ({share:g} GPU was asked for, but torch sees none)"}
+        assert {start["device"] for start in starts} == {
+            f"cpu ({share:g} GPU was asked for, but torch sees none)"
+        }
 
 
-def test_trials_of_the_audit_run_to_their_end_and_the_journal_says_which_would_have_been_stopped(run_sweep: Run, sweep_file: Write) -> None:
+def test_trials_of_the_audit_run_to_their_end_and_the_journal_says_which_would_have_been_stopped(
+    run_sweep: Run, sweep_file: Write
+) -> None:
     path = sweep_file(
-        "{'optimizer.lr': tune.grid_search([1e-2, 3e-3, 1e-3, 1e-4, 1e-5])}", epochs=3,
+        "{'optimizer.lr': tune.grid_search([1e-2, 3e-3, 1e-3, 1e-4, 1e-5])}",
+        epochs=3,
         more="scheduler=ASHA(grace_epochs=1, reduction_factor=2, min_trials=1, audit=1.0)",
-    )  # fmt: skip
+    )
     records = run_sweep(path).records().values()
     assert {record.state for record in records} == {"finished"}
     assert all(record.audit for record in records)
     spared = [record.spared for record in records if record.spared]
     assert spared
-    assert all("above the cutoff" in said["reason"] and said["value"] > said["cutoff"] for said in spared)
+    assert all(
+        "above the cutoff" in said["reason"] and said["value"] > said["cutoff"] for said in spared
+    )

@@ -14,7 +14,11 @@ from cae.sweep.engine.trial_queue import Turns, without_a_tail
 
 def test_a_trial_has_its_turn_when_a_slot_is_free_and_not_before() -> None:
     turns = Turns([3, 1, 2], slots=2)
-    assert [turns.suggest("a"), turns.suggest("b"), turns.suggest("c")] == [{"number": 3}, {"number": 1}, None]
+    assert [turns.suggest("a"), turns.suggest("b"), turns.suggest("c")] == [
+        {"number": 3},
+        {"number": 1},
+        None,
+    ]
     turns.on_trial_complete("a")
     assert turns.suggest("c") == {"number": 2}
 
@@ -57,7 +61,9 @@ def test_sweeps_of_trials_of_many_lengths_end_nearly_as_soon_as_slots_allow() ->
     as_planned, without = [], []
     for _ in range(500):
         slots = draw.randint(2, 8)
-        work = {number: draw.lognormvariate(0, 1.5) for number in range(draw.randint(2, 10) * slots)}
+        work = {
+            number: draw.lognormvariate(0, 1.5) for number in range(draw.randint(2, 10) * slots)
+        }
         least = max(sum(work.values()) / slots, *work.values())
         as_planned.append(wall(list(work), work, slots) / least)
         without.append(wall(without_a_tail(work, slots), work, slots) / least)

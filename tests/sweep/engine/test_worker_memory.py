@@ -36,10 +36,14 @@ print(faults, kept, resident_mb() - before)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc is told what to keep")
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc's malloc is told what to keep"
+)
 def test_pages_are_asked_for_once_and_given_back_between_trials() -> None:
     def measured(how: str) -> list[float]:
-        done = subprocess.run([sys.executable, "-c", STEPS, how], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", STEPS, how], capture_output=True, text=True, check=True
+        )
         return [float(word) for word in done.stdout.split()]
 
     faults, kept, after = measured("keep")

@@ -43,11 +43,15 @@ def test_a_host_that_has_what_is_asked_is_fit(demands: Demands) -> None:
 
 def test_a_host_with_another_version_is_named_with_both(demands: Demands) -> None:
     other = replace(demands, versions=demands.versions | {"torch": "1.0"})
-    assert f"host {os.uname().nodename} has torch {versions()['torch']} instead of 1.0" in unfit(other)
+    assert f"host {os.uname().nodename} has torch {versions()['torch']} instead of 1.0" in unfit(
+        other
+    )
 
 
 def test_a_host_that_does_not_see_the_folder_is_named_with_what_to_do(demands: Demands) -> None:
-    assert f"host {os.uname().nodename} does not see /not/shared: keep the run (--out)" in unfit(replace(demands, place="/not/shared"))
+    assert f"host {os.uname().nodename} does not see /not/shared: keep the run (--out)" in unfit(
+        replace(demands, place="/not/shared")
+    )
 
 
 def test_a_host_that_sees_another_folder_of_that_name_is_named(demands: Demands) -> None:
@@ -55,7 +59,9 @@ def test_a_host_that_sees_another_folder_of_that_name_is_named(demands: Demands)
 
 
 def test_a_host_that_lacks_a_part_of_the_sweep_file_is_named(demands: Demands) -> None:
-    own = replace(demands, config=demands.config | {"arch": "their_own"}, sweep_file=Path("nowhere.py"))
+    own = replace(
+        demands, config=demands.config | {"arch": "their_own"}, sweep_file=Path("nowhere.py")
+    )
     assert "cannot build the sweep's trials: arch = 'their_own' is not known" in unfit(own)
 
 
@@ -67,7 +73,9 @@ def test_every_host_is_asked_and_leaves_nothing_behind(demands: Demands) -> None
 
 
 @pytest.mark.usefixtures("one_ray")
-def test_hosts_that_are_unfit_and_trials_that_fit_nowhere_are_told_at_once(demands: Demands) -> None:
+def test_hosts_that_are_unfit_and_trials_that_fit_nowhere_are_told_at_once(
+    demands: Demands,
+) -> None:
     with pytest.raises(RunError) as caught:
         check_hosts(replace(demands, versions={"ray": "0.1"}), replace(ONE_HOST, cpus_per_trial=3))
     first, second = caught.value.messages
@@ -77,7 +85,9 @@ def test_hosts_that_are_unfit_and_trials_that_fit_nowhere_are_told_at_once(deman
 
 
 def test_a_sweep_in_a_cluster_says_what_its_hosts_are(sweep_file: Write, run_sweep: Run) -> None:
-    run = run_sweep(sweep_file("{'optimizer.lr': tune.grid_search([1e-3, 1e-2])}"), resources=ONE_HOST)
+    run = run_sweep(
+        sweep_file("{'optimizer.lr': tune.grid_search([1e-3, 1e-2])}"), resources=ONE_HOST
+    )
     assert {record.state for record in run.records().values()} == {"finished"}
     assert run.read_sweep()["device"].startswith("1 host: 1 x ")
     assert not (run.path / TOKEN).exists()
@@ -109,20 +119,39 @@ def test_what_lies_beside_a_sweep_file_comes_along(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
     with cluster.staged(tmp_path / "sweep.py") as folder:
-        found = sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+        found = sorted(
+            str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file()
+        )
     assert found == ["helper.py", "package/part.py", "published/numbers.csv", "sweep.py"]
 
 
-def test_too_much_beside_a_sweep_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_much_beside_a_sweep_file_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cluster, "MOST_BYTES", 10)
     (tmp_path / "sweep.py").write_text("0123456789")
     (tmp_path / "images.bin").write_text("0123456789")
-    with pytest.raises(RunError, match=r"put sweep\.py into a folder of its own"), cluster.staged(tmp_path / "sweep.py"):
+    with (
+        pytest.raises(RunError, match=r"put sweep\.py into a folder of its own"),
+        cluster.staged(tmp_path / "sweep.py"),
+    ):
         pass
 
 
-def test_a_cluster_that_is_not_there_is_told_with_how_to_reach_one(sweep_file: Write, tmp_path: Path) -> None:
-    told = CliRunner().invoke(app, ["run", str(sweep_file()), "--address", "http://127.0.0.1:9", "--out", str(tmp_path / "run")])
+def test_a_cluster_that_is_not_there_is_told_with_how_to_reach_one(
+    sweep_file: Write, tmp_path: Path
+) -> None:
+    told = CliRunner().invoke(
+        app,
+        [
+            "run",
+            str(sweep_file()),
+            "--address",
+            "http://127.0.0.1:9",
+            "--out",
+            str(tmp_path / "run"),
+        ],
+    )
     assert told.exit_code == 2
     assert "--address http://127.0.0.1:9" in told.stderr
     assert "is it the cluster's dashboard" in told.stderr
@@ -130,8 +159,12 @@ def test_a_cluster_that_is_not_there_is_told_with_how_to_reach_one(sweep_file: W
 
 
 @pytest.mark.parametrize("out", [[], ["--out", "runs/mine"]])
-def test_a_run_submitted_from_outside_is_kept_where_all_hosts_see_it(out: list[str], sweep_file: Write) -> None:
-    told = CliRunner().invoke(app, ["run", str(sweep_file()), "--address", "http://127.0.0.1:9", *out])
+def test_a_run_submitted_from_outside_is_kept_where_all_hosts_see_it(
+    out: list[str], sweep_file: Write
+) -> None:
+    told = CliRunner().invoke(
+        app, ["run", str(sweep_file()), "--address", "http://127.0.0.1:9", *out]
+    )
     assert told.exit_code == 2
     assert "an absolute path on a disk that all hosts share, or s3://BUCKET/PATH" in told.stderr
 
@@ -173,7 +206,9 @@ class Client:
         return Info()
 
 
-@pytest.mark.xdist_group("ray")  # the other process has Playwright's event loop, and one thread has one
+@pytest.mark.xdist_group(
+    "ray"
+)  # the other process has Playwright's event loop, and one thread has one
 def test_a_followed_job_prints_each_line_once_though_the_connection_breaks(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,7 +236,10 @@ def test_the_recipe_for_aws_suits_rays_own_schema() -> None:
     import ray
 
     recipe = yaml.safe_load((ROOT / "cluster" / "aws.yaml").read_text())
-    jsonschema.validate(recipe, json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text()))
+    jsonschema.validate(
+        recipe,
+        json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text()),
+    )
     for starts in ("head_start_ray_commands", "worker_start_ray_commands"):
         assert "RAY_AUTH_MODE=token" in recipe[starts][-1]
 
@@ -234,4 +272,7 @@ def test_mistakes_of_the_sweep_file_are_told_before_anything_is_submitted(tmp_pa
 
 
 def test_words_for_hosts() -> None:
-    assert hosts.described([{"device": "cpu"}, {"device": "NVIDIA A100"}, {"device": "cpu"}]) == "3 hosts: 2 x cpu, 1 x NVIDIA A100"
+    assert (
+        hosts.described([{"device": "cpu"}, {"device": "NVIDIA A100"}, {"device": "cpu"}])
+        == "3 hosts: 2 x cpu, 1 x NVIDIA A100"
+    )

@@ -25,14 +25,20 @@ from cae.trial.config import ConfigError
         (2, 0, 0.5, 0, 4),
     ],
 )
-def test_slots_are_what_cpus_and_whole_gpus_allow(cpus: int, gpus: int, cpus_per_trial: float, gpus_per_trial: float, slots: int) -> None:
+def test_slots_are_what_cpus_and_whole_gpus_allow(
+    cpus: int, gpus: int, cpus_per_trial: float, gpus_per_trial: float, slots: int
+) -> None:
     assert Resources(cpus, gpus, cpus_per_trial, gpus_per_trial).slots == slots
 
 
 def test_every_option_that_the_machine_cannot_fulfil_is_told_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         local_resources(gpus=100, gpus_per_trial=1.5, cpus_per_trial=10_000)
-    assert [message.split(":")[0] for message in caught.value.messages] == ["--gpus 100", "--gpus-per-trial 1.5", "--cpus-per-trial 10000"]
+    assert [message.split(":")[0] for message in caught.value.messages] == [
+        "--gpus 100",
+        "--gpus-per-trial 1.5",
+        "--cpus-per-trial 10000",
+    ]
 
 
 def test_a_trial_that_asks_for_no_gpu_has_the_cpu() -> None:

@@ -18,7 +18,9 @@ from cae.trial.datasets.base import Dataset, Images
 BASE = Trial(
     dataset=Digits(size=8, train_images=64, val_images=16, test_images=16),
     task=Reconstruct(),
-    arch=ConvAutoencoder(encoder_filters=(4, 2), decoder_filters=(4,), pool_after=(1,), upsample_after=(0,)),
+    arch=ConvAutoencoder(
+        encoder_filters=(4, 2), decoder_filters=(4,), pool_after=(1,), upsample_after=(0,)
+    ),
     optimizer=Adam(),
     epochs=4,
 )
@@ -40,26 +42,49 @@ def mistakes(space: Any, sweep: dict[str, Any] | None = None, **options: Any) ->
 
 def records(plan: Plan, state: str = "finished") -> dict[int, Record]:
     return {
-        one.number: Record(one.number, one.hash, one.trial.flat(), one.axes, one.sizes, state=state, epochs={1: {"val_loss": 0.1}})
+        one.number: Record(
+            one.number,
+            one.hash,
+            one.trial.flat(),
+            one.axes,
+            one.sizes,
+            state=state,
+            epochs={1: {"val_loss": 0.1}},
+        )
         for one in plan.trials
     }
 
 
 def test_a_grid_is_every_combination_in_the_order_of_the_file() -> None:
-    plan = planned({"arch.kernel_size": tune.grid_search([3, 5]), "optimizer.lr": tune.grid_search([0.1, 0.2])})
-    assert sorted((one.trial.arch.kernel_size, one.trial.optimizer.lr) for one in plan.trials) == [(3, 0.1), (3, 0.2), (5, 0.1), (5, 0.2)]  # type: ignore[attr-defined]
+    plan = planned(
+        {"arch.kernel_size": tune.grid_search([3, 5]), "optimizer.lr": tune.grid_search([0.1, 0.2])}
+    )
+    assert sorted((one.trial.arch.kernel_size, one.trial.optimizer.lr) for one in plan.trials) == [
+        (3, 0.1),
+        (3, 0.2),
+        (5, 0.1),
+        (5, 0.2),
+    ]  # type: ignore[attr-defined]
     assert [one.number for one in plan.trials] == [1, 2, 3, 4]
     assert plan.space_size == 4
 
 
 def test_a_list_of_spaces_is_their_union_and_what_stands_twice_runs_once() -> None:
-    plan = planned([{"arch.kernel_size": tune.grid_search([3, 5])}, {"arch.kernel_size": tune.grid_search([5, 7])}])
+    plan = planned(
+        [
+            {"arch.kernel_size": tune.grid_search([3, 5])},
+            {"arch.kernel_size": tune.grid_search([5, 7])},
+        ]
+    )
     assert [one.axes["arch.kernel_size"] for one in plan.trials] == [3, 5, 7]
     assert plan.duplicates == 1
 
 
 def test_random_dimensions_are_drawn_alike_each_time() -> None:
-    space = {"optimizer.lr": tune.loguniform(1e-5, 1e-1), "arch.kernel_size": tune.choice([3, 5, 7])}
+    space = {
+        "optimizer.lr": tune.loguniform(1e-5, 1e-1),
+        "arch.kernel_size": tune.choice([3, 5, 7]),
+    }
     first, second = (planned(space, {"samples": 5}) for _ in range(2))
     assert [one.hash for one in first.trials] == [one.hash for one in second.trials]
     assert len({one.axes["optimizer.lr"] for one in first.trials}) == 5
@@ -70,12 +95,16 @@ def test_a_larger_sample_begins_with_the_smaller_one() -> None:
     space = {"optimizer.lr": tune.grid_search([0.01 * step for step in range(1, 30)])}
     small, large = planned(space, max_trials=5), planned(space, max_trials=12)
     assert [one.hash for one in large.trials][:5] == [one.hash for one in small.trials]
-    assert [one.axes["optimizer.lr"] for one in large.trials] != sorted(one.axes["optimizer.lr"] for one in large.trials)
+    assert [one.axes["optimizer.lr"] for one in large.trials] != sorted(
+        one.axes["optimizer.lr"] for one in large.trials
+    )
 
 
 def test_seeds_repeat_every_configuration() -> None:
     plan = planned({"arch.kernel_size": tune.grid_search([3, 5])}, {"seeds": 3})
-    assert sorted((one.axes["arch.kernel_size"], one.trial.seed) for one in plan.trials) == [(k, s) for k in (3, 5) for s in (0, 1, 2)]
+    assert sorted((one.axes["arch.kernel_size"], one.trial.seed) for one in plan.trials) == [
+        (k, s) for k in (3, 5) for s in (0, 1, 2)
+    ]
 
 
 def test_one_element_of_a_tuple_can_be_an_axis() -> None:
@@ -98,25 +127,42 @@ def test_the_scale_of_an_axis_comes_from_the_space() -> None:
 
 
 def test_the_command_line_wins_over_the_space_and_takes_its_axis_away() -> None:
-    plan = planned({"arch.kernel_size": tune.grid_search([3, 5]), "epochs": tune.grid_search([2, 3])}, settings={"epochs": 1})
+    plan = planned(
+        {"arch.kernel_size": tune.grid_search([3, 5]), "epochs": tune.grid_search([2, 3])},
+        settings={"epochs": 1},
+    )
     assert [one.trial.epochs for one in plan.trials] == [1, 1]
     assert list(plan.axes) == ["arch.kernel_size"]
     assert plan.overrides == {"epochs": {"full": 4, "here": 1}}
 
 
 def test_smoke_puts_embedded_images_of_the_same_shape_and_is_small() -> None:
-    plan = planned({"optimizer.lr": tune.grid_search([0.01 * step for step in range(1, 9)])}, budget="smoke")
+    plan = planned(
+        {"optimizer.lr": tune.grid_search([0.01 * step for step in range(1, 9)])}, budget="smoke"
+    )
     assert len(plan.trials) == 4
     assert {one.trial.dataset.image_shape for one in plan.trials} == {BASE.dataset.image_shape}
     assert {one.trial.epochs for one in plan.trials} == {2}
 
 
 def test_all_mistakes_of_a_space_are_told_at_once_each_once() -> None:
-    told = mistakes({"arch.kernal_size": tune.grid_search([3, 5]), "optimizer.lr": tune.grid_search(["fast", 0.1]), "arch.padding": "sam"})
+    told = mistakes(
+        {
+            "arch.kernal_size": tune.grid_search([3, 5]),
+            "optimizer.lr": tune.grid_search(["fast", 0.1]),
+            "arch.padding": "sam",
+        }
+    )
     assert len(told) == 3
     assert "did you mean arch.kernel_size?" in told[0]
-    assert any(message.startswith("optimizer.lr = 'fast'") and "(2 of 4 trials)" in message for message in told)
-    assert any(message.startswith("arch.padding = 'sam'") and "did you mean 'same'?" in message for message in told)
+    assert any(
+        message.startswith("optimizer.lr = 'fast'") and "(2 of 4 trials)" in message
+        for message in told
+    )
+    assert any(
+        message.startswith("arch.padding = 'sam'") and "did you mean 'same'?" in message
+        for message in told
+    )
 
 
 def test_the_values_of_an_axis_say_whose_they_are_the_base_s_own_too() -> None:
@@ -132,7 +178,10 @@ def test_an_origin_of_a_value_or_a_parameter_that_is_not_there_is_refused() -> N
     kernels: dict[str, Any] = {"arch.kernel_size": tune.grid_search([5, 7])}
     (told,) = mistakes(kernels, {"origins": {"arch.kernel_size": {"stated": [3]}}})
     assert told == "origins: arch.kernel_size has no value 3 in the space: 5, 7"
-    with pytest.raises(ValidationError, match=r"origins: arch\.kernal_size is no parameter; did you mean arch\.kernel_size"):
+    with pytest.raises(
+        ValidationError,
+        match=r"origins: arch\.kernal_size is no parameter; did you mean arch\.kernel_size",
+    ):
         Sweep(base=BASE, space=kernels, origins={"arch.kernal_size": {"stated": [5]}})
 
 
@@ -159,7 +208,9 @@ def test_a_metric_that_no_trial_reports_is_refused_with_those_that_are() -> None
 
 
 def test_a_budget_that_is_not_there_is_refused_with_those_that_are() -> None:
-    assert mistakes({}, budget="cpus") == ["--budget cpus is not one of this sweep's: there are full, smoke"]
+    assert mistakes({}, budget="cpus") == [
+        "--budget cpus is not one of this sweep's: there are full, smoke"
+    ]
 
 
 def test_trials_keep_their_numbers_when_the_space_grows() -> None:
@@ -171,7 +222,11 @@ def test_trials_keep_their_numbers_when_the_space_grows() -> None:
 
 def test_more_epochs_go_on_from_the_trial_that_had_fewer() -> None:
     before = planned({"arch.kernel_size": tune.grid_search([3, 5])})
-    after = planned({"arch.kernel_size": tune.grid_search([3, 5])}, settings={"epochs": 9}, records=records(before))
+    after = planned(
+        {"arch.kernel_size": tune.grid_search([3, 5])},
+        settings={"epochs": 9},
+        records=records(before),
+    )
     assert [one.number for one in after.trials] == [1, 2]
     assert [one.done_epochs for one in after.remaining] == [1, 1]
 
@@ -198,27 +253,45 @@ def test_what_is_set_of_a_part_that_the_space_chooses_is_no_mistake() -> None:
 
 @pytest.mark.parametrize("wrong", ["abc", 0, -1, 1.5])
 def test_a_number_of_trials_that_is_none_is_refused(wrong: object) -> None:
-    assert mistakes({}, settings={"max_trials": wrong}) == [f"max_trials = {wrong!r}: should be a whole number above 0"]
+    assert mistakes({}, settings={"max_trials": wrong}) == [
+        f"max_trials = {wrong!r}: should be a whole number above 0"
+    ]
 
 
-@pytest.mark.parametrize("space", [None, "abc", {3: 4}, {"epochs": tune.grid_search(3)}, [{"epochs": 3}, 4]])  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "space", [None, "abc", {3: 4}, {"epochs": tune.grid_search(3)}, [{"epochs": 3}, 4]]
+)  # type: ignore[arg-type]
 def test_a_space_that_is_none_is_refused(space: object) -> None:
-    with pytest.raises(ValidationError, match=r"should be a dictionary of dotted names|takes a list of values"):
+    with pytest.raises(
+        ValidationError, match=r"should be a dictionary of dotted names|takes a list of values"
+    ):
         Sweep(base=BASE, space=space)
 
 
 def test_a_grid_without_values_is_refused() -> None:
-    assert mistakes({"epochs": tune.grid_search([])}) == ["space: it has no point, for one of its dimensions has no value"]
+    assert mistakes({"epochs": tune.grid_search([])}) == [
+        "space: it has no point, for one of its dimensions has no value"
+    ]
 
 
 def test_an_axis_of_epochs_is_trials_of_their_own() -> None:
     before = planned({"epochs": tune.grid_search([2])})
     after = planned({"epochs": tune.grid_search([2, 3])}, records=records(before))
-    assert [(one.number, one.trial.epochs, one.finished) for one in after.trials] == [(1, 2, True), (2, 3, False)]
+    assert [(one.number, one.trial.epochs, one.finished) for one in after.trials] == [
+        (1, 2, True),
+        (2, 3, False),
+    ]
 
 
 @pytest.mark.parametrize(
-    ("state", "runs"), [("finished", False), ("stopped", False), ("failed", False), ("interrupted", True), ("pending", True)]
+    ("state", "runs"),
+    [
+        ("finished", False),
+        ("stopped", False),
+        ("failed", False),
+        ("interrupted", True),
+        ("pending", True),
+    ],
 )
 def test_what_has_ended_is_left_alone(state: str, runs: bool) -> None:
     before = planned({})
@@ -232,11 +305,17 @@ def test_retry_runs_the_named_states_again() -> None:
 
 
 def test_a_part_can_be_an_axis_with_its_own_parameters() -> None:
-    space = [{"task": "reconstruct"}, {"task": "denoise", "task.noise_factor": tune.grid_search([0.3, 0.6])}]
+    space = [
+        {"task": "reconstruct"},
+        {"task": "denoise", "task.noise_factor": tune.grid_search([0.3, 0.6])},
+    ]
     tasks = [one.trial.task for one in planned(space).trials]
     assert tasks == [Reconstruct(), Denoise(noise_factor=0.3), Denoise(noise_factor=0.6)]
 
 
 def test_rungs_are_those_of_the_longest_trial() -> None:
-    plan = planned({"epochs": tune.grid_search([2, 10])}, {"scheduler": ASHA(grace_epochs=1, reduction_factor=3)})
+    plan = planned(
+        {"epochs": tune.grid_search([2, 10])},
+        {"scheduler": ASHA(grace_epochs=1, reduction_factor=3)},
+    )
     assert plan.rungs == [1, 3, 9]

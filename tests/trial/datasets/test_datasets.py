@@ -37,7 +37,9 @@ from cae.trial.datasets.base import (
     fetch,
 )
 
-BUILT_IN = {name: part for name, part in Dataset.registry.items() if part.__module__ == datasets.__name__}
+BUILT_IN = {
+    name: part for name, part in Dataset.registry.items() if part.__module__ == datasets.__name__
+}
 """The table that the tests loop over: a new data set in datasets.py is tested with no further line here."""
 
 TRAIN, TEST = 60, 20
@@ -61,21 +63,34 @@ def numbers(split: Split) -> list[int]:
 def write_idx(folder: Path, train: Split, test: Split, suffix: str = "", joint: str = "-") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for stem, split in (("train", train), ("t10k", test)):
-        for kind, dimensions, array in (("images", 3, split.pixels[:, 0]), ("labels", 1, split.labels.astype(np.uint8))):
-            content = bytes((0, 0, 8, dimensions)) + struct.pack(f">{dimensions}I", *array.shape) + array.tobytes()
+        for kind, dimensions, array in (
+            ("images", 3, split.pixels[:, 0]),
+            ("labels", 1, split.labels.astype(np.uint8)),
+        ):
+            content = (
+                bytes((0, 0, 8, dimensions))
+                + struct.pack(f">{dimensions}I", *array.shape)
+                + array.tobytes()
+            )
             path = folder / f"{stem}-{kind}{joint}idx{dimensions}-ubyte{suffix}"
             path.write_bytes(gzip.compress(content) if suffix else content)
 
 
 def write_cifar(folder: Path, kind: str, count: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for index, stem in enumerate([*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]):
+    for index, stem in enumerate(
+        [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
+    ):
         split = numbered(count, index * count, (3, 32, 32))
         data = split.pixels.reshape(count, 3072)
         if kind == "bin":
-            (folder / f"{stem}.bin").write_bytes(np.concatenate([split.labels.astype(np.uint8)[:, None], data], axis=1).tobytes())
+            (folder / f"{stem}.bin").write_bytes(
+                np.concatenate([split.labels.astype(np.uint8)[:, None], data], axis=1).tobytes()
+            )
         else:
-            (folder / stem).write_bytes(pickle.dumps({b"data": data, b"labels": split.labels.tolist()}, protocol=2))
+            (folder / stem).write_bytes(
+                pickle.dumps({b"data": data, b"labels": split.labels.tolist()}, protocol=2)
+            )
 
 
 @pytest.fixture
@@ -87,7 +102,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         write_idx(tmp_path / layout, numbered(TRAIN), numbered(TEST, TRAIN))
     write_cifar(tmp_path / Cifar10.layouts[0], "bin", 12)
     (tmp_path / "pictures").mkdir()
-    for index, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (12, 20, 25, 3), np.uint8)):
+    for index, pixels in enumerate(
+        np.random.default_rng(0).integers(0, 256, (12, 20, 25, 3), np.uint8)
+    ):
         Image.fromarray(pixels).save(tmp_path / "pictures" / f"{index:02d}.png")
     return tmp_path
 
@@ -132,9 +149,13 @@ def test_every_data_set_gives_what_it_says(name: str, home: Path) -> None:
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_every_data_set_depends_on_its_seed_and_on_nothing_else(name: str, home: Path) -> None:
     settings = SMALL.get(name, {})
-    first, again, other = (BUILT_IN[name](**settings, split_seed=seed).load([home]) for seed in (3, 3, 4))
+    first, again, other = (
+        BUILT_IN[name](**settings, split_seed=seed).load([home]) for seed in (3, 3, 4)
+    )
     assert first.fingerprint == again.fingerprint != other.fingerprint
-    for one, two in zip((first.train, first.val, first.test), (again.train, again.val, again.test), strict=True):
+    for one, two in zip(
+        (first.train, first.val, first.test), (again.train, again.val, again.test), strict=True
+    ):
         np.testing.assert_array_equal(one.pixels, two.pixels)
         np.testing.assert_array_equal(one.labels, two.labels)
     with pytest.raises(ValidationError):
@@ -146,11 +167,16 @@ def test_every_data_set_gives_as_many_images_as_asked(name: str, home: Path) -> 
     asked = {**SMALL.get(name, {}), "train_images": 5, "val_images": 3, "test_images": 2}
     images = BUILT_IN[name](**asked).load([home])
     assert [len(split.labels) for split in (images.train, images.val, images.test)] == [5, 3, 2]
-    assert images.fingerprint != BUILT_IN[name](**{**asked, "train_images": 4}).load([home]).fingerprint
+    assert (
+        images.fingerprint
+        != BUILT_IN[name](**{**asked, "train_images": 4}).load([home]).fingerprint
+    )
     for wrong in (0, -1, 2.0, "3"):
         with pytest.raises(ValidationError):
             BUILT_IN[name](**{**asked, "train_images": wrong})
-    with pytest.raises(ValueError, match=r"dataset\.train_images = 1000000: there are only \d+ images"):
+    with pytest.raises(
+        ValueError, match=r"dataset\.train_images = 1000000: there are only \d+ images"
+    ):
         BUILT_IN[name](**{**asked, "train_images": 1_000_000}).load([home])
 
 
@@ -174,7 +200,11 @@ def test_more_training_images_keep_the_ones_before(home: Path) -> None:
 def test_rules_of_a_published_data_set(home: Path) -> None:
     pooled = Mnist(split="pooled", val_images=8, test_images=8).load([home])
     order = np.random.RandomState(0).permutation(TRAIN + TEST)
-    assert [numbers(pooled.val), numbers(pooled.test), numbers(pooled.train)] == [list(order[:8]), list(order[8:16]), list(order[16:])]
+    assert [numbers(pooled.val), numbers(pooled.test), numbers(pooled.train)] == [
+        list(order[:8]),
+        list(order[8:16]),
+        list(order[16:]),
+    ]
     doubled = Mnist(split="test_as_validation", val_images=20).load([home])
     assert doubled.val is doubled.test
     assert numbers(doubled.val) == list(range(TRAIN, TRAIN + TEST))
@@ -185,19 +215,42 @@ def test_rules_of_a_published_data_set(home: Path) -> None:
 
 def test_more_than_there_are_is_refused_before_any_file_is_read() -> None:
     cases: list[tuple[Callable[[], Dataset], str]] = [
-        (lambda: Mnist(val_images=60_001), r"dataset\.val_images = 60001: there are only 60000 images in the training file"),
-        (lambda: Mnist(val_images=60_000), r"dataset\.val_images = 60000: none of the 60000 images in the training file is left"),
-        (lambda: Mnist(train_images=50_001), r"dataset\.train_images = 50001: there are only 50000 images left of 60000 after"),
-        (lambda: Mnist(test_images=10_001), r"dataset\.test_images = 10001: there are only 10000 images in the test file"),
-        (lambda: Mnist(split="test_as_validation", val_images=10_001), r"val_images = 10001: there are only 10000"),
-        (lambda: Cifar10(split="pooled", val_images=30_000, test_images=30_001), r"test_images = 30001: there are only 30000"),
-        (lambda: Cifar10(split="pooled", val_images=30_000, test_images=30_000), r"none of the 60000 images in all is left"),
+        (
+            lambda: Mnist(val_images=60_001),
+            r"dataset\.val_images = 60001: there are only 60000 images in the training file",
+        ),
+        (
+            lambda: Mnist(val_images=60_000),
+            r"dataset\.val_images = 60000: none of the 60000 images in the training file is left",
+        ),
+        (
+            lambda: Mnist(train_images=50_001),
+            r"dataset\.train_images = 50001: there are only 50000 images left of 60000 after",
+        ),
+        (
+            lambda: Mnist(test_images=10_001),
+            r"dataset\.test_images = 10001: there are only 10000 images in the test file",
+        ),
+        (
+            lambda: Mnist(split="test_as_validation", val_images=10_001),
+            r"val_images = 10001: there are only 10000",
+        ),
+        (
+            lambda: Cifar10(split="pooled", val_images=30_000, test_images=30_001),
+            r"test_images = 30001: there are only 30000",
+        ),
+        (
+            lambda: Cifar10(split="pooled", val_images=30_000, test_images=30_000),
+            r"none of the 60000 images in all is left",
+        ),
         (lambda: Digits(train_images=1286), r"dataset\.train_images = 1286: there are only 1285"),
     ]
     for build, message in cases:
         with pytest.raises(ValidationError, match=message):
             build()
-    assert Cifar10(split="pooled", train_images=48_000, val_images=6_000, test_images=6_000)  # report 000
+    assert Cifar10(
+        split="pooled", train_images=48_000, val_images=6_000, test_images=6_000
+    )  # report 000
     assert FashionMnist(train_images=50_000, val_images=10_000, test_images=10_000)  # report 003
     assert Mnist(split="test_as_validation", train_images=60_000)  # report 004
 
@@ -239,7 +292,11 @@ def test_mnist_layouts(part: type[Mnist], tmp_path: Path) -> None:
                 assert images.fingerprint == expected
                 assert part(val_images=10).load([folder / layout]).fingerprint == expected
                 [line] = [line for line in available([folder]) if line.name == part.name]
-                assert (line.folder, line.images, line.how) == (folder / layout, TRAIN + TEST, "ready")
+                assert (line.folder, line.images, line.how) == (
+                    folder / layout,
+                    TRAIN + TEST,
+                    "ready",
+                )
 
 
 def test_mnist_is_never_taken_for_fashion_mnist(tmp_path: Path) -> None:
@@ -250,13 +307,19 @@ def test_mnist_is_never_taken_for_fashion_mnist(tmp_path: Path) -> None:
             Mnist(val_images=10).load([folder])
 
 
-def test_cifar_layouts_give_the_same_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cifar_layouts_give_the_same_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(readers, "CIFAR_BATCH", 12)
     found = []
     for kind in ("bin", "py"):
         write_cifar(tmp_path / kind / f"cifar-10-batches-{kind}", kind, 12)
         write_cifar(tmp_path / f"renamed-{kind}", kind, 12)
-        places = (tmp_path / kind, tmp_path / kind / f"cifar-10-batches-{kind}", tmp_path / f"renamed-{kind}")
+        places = (
+            tmp_path / kind,
+            tmp_path / kind / f"cifar-10-batches-{kind}",
+            tmp_path / f"renamed-{kind}",
+        )
         found += [Cifar10(val_images=10).load([place]) for place in places]
     assert len({images.fingerprint for images in found}) == 1
     assert sorted(numbers(found[0].train) + numbers(found[0].val)) == list(range(60))
@@ -267,7 +330,14 @@ def test_cifar_layouts_give_the_same_images(tmp_path: Path, monkeypatch: pytest.
 def test_missing_files_are_told_with_what_to_do(part: type[Mnist], tmp_path: Path) -> None:
     with pytest.raises(DatasetMissing) as caught:
         part().load([tmp_path / "a", tmp_path / "b"])
-    for word in (str(tmp_path / "a"), str(tmp_path / "b"), f"cae-sweep data fetch {part.name}", "--data-dir", "CAE_DATA", part.layouts[0]):
+    for word in (
+        str(tmp_path / "a"),
+        str(tmp_path / "b"),
+        f"cae-sweep data fetch {part.name}",
+        "--data-dir",
+        "CAE_DATA",
+        part.layouts[0],
+    ):
         assert word in str(caught.value)
     assert all(names[0] in str(caught.value) for names in part.files)
     (tmp_path / "a" / part.layouts[0]).mkdir(parents=True)
@@ -280,7 +350,9 @@ def test_a_damaged_file_is_not_passed_over_for_another_folder(home: Path, tmp_pa
     worse = tmp_path / "worse"
     write_idx(worse / "MNIST/raw", numbered(TRAIN), numbered(TEST))
     os.truncate(worse / "MNIST/raw/train-images-idx3-ubyte", 5000)
-    with pytest.raises(DatasetDamaged, match=r"train-images-idx3-ubyte: expected 47,056 bytes.*found 5,000"):
+    with pytest.raises(
+        DatasetDamaged, match=r"train-images-idx3-ubyte: expected 47,056 bytes.*found 5,000"
+    ):
         Mnist(val_images=10).load([worse, home])
     os.truncate(worse / "MNIST/raw/train-images-idx3-ubyte", 3)
     [line] = [line for line in available([worse]) if line.name == "mnist"]
@@ -294,7 +366,9 @@ def torchvision(monkeypatch: pytest.MonkeyPatch, download: Callable[[Path], None
     """A torchvision whose data sets are made by `download`; returns the folders that it was asked to fill."""
     asked: list[Path] = []
 
-    def build(root: str, train: bool, download: bool, work: Callable[[Path], None] = download) -> None:
+    def build(
+        root: str, train: bool, download: bool, work: Callable[[Path], None] = download
+    ) -> None:
         assert (train, download) == (False, True)
         asked.append(Path(root))
         work(Path(root))
@@ -306,7 +380,9 @@ def torchvision(monkeypatch: pytest.MonkeyPatch, download: Callable[[Path], None
     return asked
 
 
-def test_fetch_brings_the_files_whole_and_only_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_brings_the_files_whole_and_only_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def download(root: Path) -> None:
         write_idx(root / "MNIST/raw", numbered(20_000), numbered(10, 0))
         (root / "MNIST/raw/train-images-idx3-ubyte.gz").write_bytes(b"the archive")
@@ -317,14 +393,18 @@ def test_fetch_brings_the_files_whole_and_only_once(tmp_path: Path, monkeypatch:
         assert fetch("mnist", tmp_path / "new") == tmp_path / "new/MNIST/raw"
     assert len(asked) == 1
     assert sorted(os.listdir(tmp_path / "new")) == ["MNIST"]  # no folder aside is left
-    assert sorted(os.listdir(tmp_path / "new/MNIST/raw")) == sorted(names[0] for names in Mnist.files)
+    assert sorted(os.listdir(tmp_path / "new/MNIST/raw")) == sorted(
+        names[0] for names in Mnist.files
+    )
     os.truncate(tmp_path / "new/MNIST/raw/t10k-images-idx3-ubyte", 99)
     fetch("mnist", tmp_path / "new")  # damaged: brought anew
     assert len(asked) == 2
     assert Mnist().load([tmp_path / "new"]).test.labels.shape == (10,)
 
 
-def test_fetch_says_what_to_put_where_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_says_what_to_put_where_when_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def offline(root: Path) -> None:
         (root / "MNIST/raw").mkdir(parents=True)
         (root / "MNIST/raw/train-images-idx3-ubyte").write_bytes(b"half")
@@ -358,5 +438,7 @@ def test_fetch_of_what_cannot_or_need_not_be_fetched(tmp_path: Path) -> None:
 
 def test_no_torch_is_needed_to_know_the_data_sets() -> None:
     code = "import sys, cae.trial.datasets.base; print({'torch', 'torchvision', 'sklearn', 'PIL', 'ray'} & sys.modules.keys())"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "set()"

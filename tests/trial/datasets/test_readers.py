@@ -23,7 +23,11 @@ N = 7
 
 
 def idx(array: np.ndarray) -> bytes:
-    return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    return (
+        bytes((0, 0, 8, array.ndim))
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + array.tobytes()
+    )
 
 
 @pytest.fixture
@@ -48,7 +52,9 @@ def refused(read: Callable[[], object], *words: str) -> str:
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
-def test_idx_gives_pixels_and_labels_as_written(tmp_path: Path, grey: np.ndarray, suffix: str) -> None:
+def test_idx_gives_pixels_and_labels_as_written(
+    tmp_path: Path, grey: np.ndarray, suffix: str
+) -> None:
     pack = gzip.compress if suffix else bytes
     images, labels = tmp_path / f"images{suffix}", tmp_path / f"labels{suffix}"
     images.write_bytes(pack(idx(grey)))
@@ -82,7 +88,12 @@ def test_a_gzip_file_cut_short_or_changed_is_damaged(tmp_path: Path, grey: np.nd
     packed = gzip.compress(idx(grey))
     flipped = bytearray(packed)
     flipped[len(packed) // 2] ^= 0xFF
-    for damage in (packed[: len(packed) // 2], bytes(flipped), b"not gzip at all", packed[:-8] + bytes(8)):
+    for damage in (
+        packed[: len(packed) // 2],
+        bytes(flipped),
+        b"not gzip at all",
+        packed[:-8] + bytes(8),
+    ):
         path.write_bytes(damage)
         refused(lambda: readers.read_idx(path, 3), str(path), "whole gzip file")
     path.write_bytes(packed[:5])
@@ -111,11 +122,21 @@ def cifar() -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.usefixtures("small_batches")
 def test_cifar_binary_and_python_versions_give_the_same(tmp_path: Path) -> None:
     data, labels = cifar()
-    (tmp_path / "a.bin").write_bytes(np.concatenate([labels.astype(np.uint8)[:, None], data], axis=1).tobytes())
+    (tmp_path / "a.bin").write_bytes(
+        np.concatenate([labels.astype(np.uint8)[:, None], data], axis=1).tobytes()
+    )
     for protocol in (0, 2, 4):
-        (tmp_path / f"p{protocol}").write_bytes(pickle.dumps({"data": data, "labels": labels.tolist()}, protocol=protocol))
-    (tmp_path / "bytes").write_bytes(pickle.dumps({b"data": data, b"labels": labels.tolist(), b"batch_label": b"1 of 5"}, protocol=2))
-    old = pickle.dumps({"data": data, "labels": labels.tolist()}, protocol=2).replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+        (tmp_path / f"p{protocol}").write_bytes(
+            pickle.dumps({"data": data, "labels": labels.tolist()}, protocol=protocol)
+        )
+    (tmp_path / "bytes").write_bytes(
+        pickle.dumps(
+            {b"data": data, b"labels": labels.tolist(), b"batch_label": b"1 of 5"}, protocol=2
+        )
+    )
+    old = pickle.dumps({"data": data, "labels": labels.tolist()}, protocol=2).replace(
+        b"numpy._core.multiarray", b"numpy.core.multiarray"
+    )
     (tmp_path / "old").write_bytes(old)  # as numpy 1 named it
     for name in ("a.bin", "p0", "p2", "p4", "bytes", "old"):
         split = readers.read_cifar([tmp_path / name, tmp_path / name])
@@ -138,10 +159,17 @@ def test_cifar_as_python_2_pickled_it(tmp_path: Path) -> None:
     array = (
         b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85" + text(b"b") + b"tR"
         b"(K\x01" + b"K\x07M\x00\x0c\x86" + b"cnumpy\ndtype\n(" + text(b"u1") + b"K\x00K\x01tR"
-        b"(K\x03" + text(b"|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb" + b"\x89" + text(raw) + b"tb"
+        b"(K\x03"
+        + text(b"|")
+        + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+        + b"\x89"
+        + text(raw)
+        + b"tb"
     )
     numbers = b"](" + b"".join(b"K" + bytes([int(label)]) for label in labels) + b"e"
-    (tmp_path / "batch").write_bytes(b"\x80\x02}(" + text(b"data") + array + text(b"labels") + numbers + b"u.")
+    (tmp_path / "batch").write_bytes(
+        b"\x80\x02}(" + text(b"data") + array + text(b"labels") + numbers + b"u."
+    )
     split = readers.read_cifar([tmp_path / "batch"])
     np.testing.assert_array_equal(split.pixels.reshape(N, -1), data)
     np.testing.assert_array_equal(split.labels, labels)
@@ -153,7 +181,12 @@ def test_cifar_binary_files_that_are_cut_or_mislabelled_are_damaged(tmp_path: Pa
     whole = bytes(3073 * N)
     for damage in (whole[:-1], whole[: 3073 * (N - 1)], b"", whole + whole):
         path.write_bytes(damage)
-        refused(lambda: readers.read_cifar([path]), str(path), f"expected {3073 * N:,} bytes", f"found {len(damage):,}")
+        refused(
+            lambda: readers.read_cifar([path]),
+            str(path),
+            f"expected {3073 * N:,} bytes",
+            f"found {len(damage):,}",
+        )
     path.write_bytes(b"\x0a" + whole[1:])
     refused(lambda: readers.read_cifar([path]), "labels from 0 to 9", "found 0 to 10")
     refused(lambda: readers.read_cifar([tmp_path / "absent.bin"]), "absent.bin")
@@ -183,7 +216,11 @@ def test_a_malicious_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
         Malicious(np.save, str(trace), data),
     ):
         for protocol in (0, 2, 4):
-            path.write_bytes(pickle.dumps({"data": data, "labels": labels.tolist(), "extra": attack}, protocol=protocol))
+            path.write_bytes(
+                pickle.dumps(
+                    {"data": data, "labels": labels.tolist(), "extra": attack}, protocol=protocol
+                )
+            )
             refused(lambda: readers.read_cifar([path]), str(path), "run code, and was not")
             assert os.listdir(tmp_path) == ["data_batch_1"]
     pickle.loads(pickle.dumps(Malicious(os.mkdir, str(trace))))  # the attack is a real one
@@ -213,7 +250,9 @@ def test_pickles_that_are_damaged_or_hold_something_else_are_damaged(tmp_path: P
         path.write_bytes(whole[:cut])
         refused(lambda: readers.read_cifar([path]), str(path), "expected a pickled dictionary")
     generator = np.random.default_rng(2)
-    for _ in range(200):  # whatever bytes change, it is read or refused in words: never another exception, never a call
+    for _ in range(
+        200
+    ):  # whatever bytes change, it is read or refused in words: never another exception, never a call
         changed = bytearray(whole[:400])
         for place in generator.integers(0, len(changed), 3):
             changed[place] = generator.integers(0, 256)
@@ -232,7 +271,9 @@ def write(path: Path, image: Image.Image) -> None:
 
 
 def test_a_folder_gives_every_image_sorted_with_its_class(tmp_path: Path) -> None:
-    for index, name in enumerate(["b/two.png", "a/one.bmp", "a/deep/er.webp", "b/Three.PNG", "loose.png"]):
+    for index, name in enumerate(
+        ["b/two.png", "a/one.bmp", "a/deep/er.webp", "b/Three.PNG", "loose.png"]
+    ):
         write(tmp_path / name, Image.new("RGB", (20, 10), (index * 40, 0, 0)))
     for hidden in (".cache/x.png", "a/.y.png"):
         write(tmp_path / hidden, Image.new("RGB", (9, 9)))
@@ -243,11 +284,20 @@ def test_a_folder_gives_every_image_sorted_with_its_class(tmp_path: Path) -> Non
     assert names == ["a", "a", "b", "b", tmp_path.name]
     assert found.images.pixels.shape == (5, 3, 8, 8)
     reds = found.images.pixels[:, 0, 4, 4].astype(int)
-    np.testing.assert_allclose(reds, [80, 40, 120, 0, 160], atol=6)  # a/deep/er (webp loses a little), a/one, b/Three, b/two, loose
+    np.testing.assert_allclose(
+        reds, [80, 40, 120, 0, 160], atol=6
+    )  # a/deep/er (webp loses a little), a/one, b/Three, b/two, loose
     (tmp_path / "a" / "up").symlink_to(tmp_path)  # round in circles: passed over
     write(tmp_path / ".elsewhere" / "six.png", Image.new("RGB", (9, 9)))
     (tmp_path / "c").symlink_to(tmp_path / ".elsewhere")  # a class that lies elsewhere: followed
-    assert [path.name for path in readers.image_files(tmp_path)] == ["er.webp", "one.bmp", "Three.PNG", "two.png", "six.png", "loose.png"]
+    assert [path.name for path in readers.image_files(tmp_path)] == [
+        "er.webp",
+        "one.bmp",
+        "Three.PNG",
+        "two.png",
+        "six.png",
+        "loose.png",
+    ]
 
 
 def test_shorter_side_is_resized_and_the_centre_cut_out(tmp_path: Path) -> None:
@@ -262,21 +312,31 @@ def test_shorter_side_is_resized_and_the_centre_cut_out(tmp_path: Path) -> None:
         np.testing.assert_array_equal(readers.read_image(tmp_path / f"{name}.png", 16, 3), 255)
     stripes = np.tile(np.array([0, 255], np.uint8), (64, 32))
     write(tmp_path / "stripes.png", Image.fromarray(stripes))
-    assert 100 < readers.read_image(tmp_path / "stripes.png", 8, 1).mean() < 155  # antialiased: grey, not black or white
+    assert (
+        100 < readers.read_image(tmp_path / "stripes.png", 8, 1).mean() < 155
+    )  # antialiased: grey, not black or white
     assert readers.read_image(tmp_path / "stripes.png", 128, 3).shape == (3, 128, 128)
 
 
 def test_modes_of_images_become_one_or_three_channels(tmp_path: Path) -> None:
     gradient = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
     write(tmp_path / "grey.png", Image.fromarray(gradient))
-    np.testing.assert_array_equal(readers.read_image(tmp_path / "grey.png", 8, 3), np.stack([gradient] * 3))
+    np.testing.assert_array_equal(
+        readers.read_image(tmp_path / "grey.png", 8, 3), np.stack([gradient] * 3)
+    )
     write(tmp_path / "deep.png", Image.fromarray(gradient.astype(np.uint16) * 257))
     np.testing.assert_array_equal(readers.read_image(tmp_path / "deep.png", 8, 1)[0], gradient)
     write(tmp_path / "clear.png", Image.new("RGBA", (8, 8), (255, 0, 0, 0)))
-    np.testing.assert_array_equal(readers.read_image(tmp_path / "clear.png", 8, 3), 255)  # all transparent: white
-    palette = Image.fromarray(np.full((8, 8, 3), (0, 128, 255), np.uint8)).convert("P", palette=Image.Palette.ADAPTIVE)
+    np.testing.assert_array_equal(
+        readers.read_image(tmp_path / "clear.png", 8, 3), 255
+    )  # all transparent: white
+    palette = Image.fromarray(np.full((8, 8, 3), (0, 128, 255), np.uint8)).convert(
+        "P", palette=Image.Palette.ADAPTIVE
+    )
     write(tmp_path / "palette.png", palette)
-    np.testing.assert_allclose(readers.read_image(tmp_path / "palette.png", 8, 3)[:, 0, 0], (0, 128, 255), atol=4)
+    np.testing.assert_allclose(
+        readers.read_image(tmp_path / "palette.png", 8, 3)[:, 0, 0], (0, 128, 255), atol=4
+    )
     write(tmp_path / "bits.png", Image.new("1", (8, 8), 1))
     np.testing.assert_array_equal(readers.read_image(tmp_path / "bits.png", 8, 1), 255)
     turned = Image.fromarray(np.repeat(np.array([[0] * 8 + [255] * 8], np.uint8), 16, axis=0))
@@ -289,11 +349,21 @@ def test_modes_of_images_become_one_or_three_channels(tmp_path: Path) -> None:
 
 
 def test_images_that_cannot_be_decoded_are_all_told_of_at_once(tmp_path: Path) -> None:
-    write(tmp_path / "good.png", Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)))
+    write(
+        tmp_path / "good.png",
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)),
+    )
     whole = (tmp_path / "good.png").read_bytes()
     for index in range(7):
-        (tmp_path / f"bad{index}.png").write_bytes((whole[: len(whole) // 2], b"", b"\x89PNG\r\n\x1a\n", whole[:100])[index % 4])
-    message = refused(lambda: readers.read_folder(tmp_path, 8, 3), "expected 8 images", "found 7 that cannot", "and 2 more")
+        (tmp_path / f"bad{index}.png").write_bytes(
+            (whole[: len(whole) // 2], b"", b"\x89PNG\r\n\x1a\n", whole[:100])[index % 4]
+        )
+    message = refused(
+        lambda: readers.read_folder(tmp_path, 8, 3),
+        "expected 8 images",
+        "found 7 that cannot",
+        "and 2 more",
+    )
     assert sum(f"bad{index}.png" in message for index in range(7)) == 5
     assert "good.png" not in message
 
@@ -329,7 +399,13 @@ def test_an_imported_file_is_read_back_and_checked(tmp_path: Path) -> None:
 
 def test_files_are_found_in_the_first_place_that_has_them_all(tmp_path: Path) -> None:
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))
-    for path in (first / "set/raw/one", second / "set/raw/one", second / "set/raw/two.gz", third / "set/raw/one", third / "set/raw/two"):
+    for path in (
+        first / "set/raw/one",
+        second / "set/raw/one",
+        second / "set/raw/two.gz",
+        third / "set/raw/one",
+        third / "set/raw/two",
+    ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     files, layouts = [("one", "one.gz"), ("two", "two.gz")], ["set/raw", "set"]
@@ -337,7 +413,9 @@ def test_files_are_found_in_the_first_place_that_has_them_all(tmp_path: Path) ->
     assert readers.find_files(files, layouts, [first, second, third]) == found
     for inside in ("set", "set/raw"):  # a folder that is the layout's own
         assert readers.find_files(files, layouts, [second / inside]) == found
-    with pytest.raises(DatasetMissing, match=r"looked in .*first\n.*first/set/raw is incomplete: it lacks two"):
+    with pytest.raises(
+        DatasetMissing, match=r"looked in .*first\n.*first/set/raw is incomplete: it lacks two"
+    ):
         readers.find_files(files, layouts, [first])
     with pytest.raises(DatasetMissing, match="no folder at all"):
         readers.find_files(files, layouts, [])

@@ -18,9 +18,9 @@ from cae.trial.tasks.baselines import Box
 from cae.trial.tasks.restoration import Complete
 
 BOX: Box = (slice(3, 9), slice(2, 7))
-boxes = st.tuples(st.tuples(st.integers(1, 4), st.integers(1, 9)), st.tuples(st.integers(1, 4), st.integers(1, 9))).map(
-    lambda both: tuple(slice(start, start + size) for start, size in both)
-)
+boxes = st.tuples(
+    st.tuples(st.integers(1, 4), st.integers(1, 9)), st.tuples(st.integers(1, 4), st.integers(1, 9))
+).map(lambda both: tuple(slice(start, start + size) for start, size in both))
 
 
 def images_around(box: Box, count: int = 2, seed: int = 0) -> Tensor:
@@ -37,11 +37,17 @@ def halves(images: Resident) -> Pairs:
 
 @settings(deadline=None, max_examples=40, derandomize=True)
 @drawn(boxes, st.floats(-0.03, 0.03), st.floats(-0.03, 0.03))
-def test_the_harmonic_fill_of_a_linear_gradient_is_the_gradient(box: Box, down: float, right: float) -> None:
+def test_the_harmonic_fill_of_a_linear_gradient_is_the_gradient(
+    box: Box, down: float, right: float
+) -> None:
     rows, columns = box[0].stop + 2, box[1].stop + 2
-    plane = down * torch.arange(rows, dtype=torch.float64)[:, None] + right * torch.arange(columns, dtype=torch.float64)
+    plane = down * torch.arange(rows, dtype=torch.float64)[:, None] + right * torch.arange(
+        columns, dtype=torch.float64
+    )
     image = ((plane - plane.min()) / (plane.max() - plane.min() + 1)).expand(1, 3, -1, -1)
-    assert torch.allclose(baselines.harmonic(baselines.filled(image, box, torch.tensor(0.7)), box), image, atol=1e-12)
+    assert torch.allclose(
+        baselines.harmonic(baselines.filled(image, box, torch.tensor(0.7)), box), image, atol=1e-12
+    )
 
 
 @settings(deadline=None, max_examples=40, derandomize=True)
@@ -51,7 +57,12 @@ def test_each_pixel_of_a_harmonic_fill_is_the_mean_of_its_neighbours_and_none_be
 ) -> None:
     image = images_around(box, seed=seed).double()
     answer = baselines.harmonic(image, box)
-    means = (answer[..., :-2, 1:-1] + answer[..., 2:, 1:-1] + answer[..., 1:-1, :-2] + answer[..., 1:-1, 2:]) / 4
+    means = (
+        answer[..., :-2, 1:-1]
+        + answer[..., 2:, 1:-1]
+        + answer[..., 1:-1, :-2]
+        + answer[..., 1:-1, 2:]
+    ) / 4
     inside = slice(box[0].start - 1, box[0].stop - 1), slice(box[1].start - 1, box[1].stop - 1)
     assert torch.allclose(answer[..., *box], means[..., *inside], atol=1e-12)
     rows, columns = box
@@ -65,15 +76,21 @@ def test_each_pixel_of_a_harmonic_fill_is_the_mean_of_its_neighbours_and_none_be
     assert (hole.amin(-1) >= border.amin(-1) - 1e-12).all()
 
 
-def test_the_harmonic_fill_is_the_same_whatever_the_number_of_images(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_harmonic_fill_is_the_same_whatever_the_number_of_images(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     image = images_around(BOX, 7)
     whole = baselines.harmonic(image, BOX)
     monkeypatch.setattr(baselines, "CHUNK", 3)
     assert torch.allclose(baselines.harmonic(image, BOX), whole, atol=1e-6)
 
 
-@pytest.mark.parametrize("rule", [baselines.border_mean, baselines.nearest_border, baselines.harmonic])
-def test_a_fill_changes_nothing_outside_the_hole_and_reads_nothing_inside(rule: Callable[[Tensor, Box], Tensor]) -> None:
+@pytest.mark.parametrize(
+    "rule", [baselines.border_mean, baselines.nearest_border, baselines.harmonic]
+)
+def test_a_fill_changes_nothing_outside_the_hole_and_reads_nothing_inside(
+    rule: Callable[[Tensor, Box], Tensor],
+) -> None:
     image = images_around(BOX)
     before = image.clone()
     answer = rule(image, BOX)
@@ -83,47 +100,73 @@ def test_a_fill_changes_nothing_outside_the_hole_and_reads_nothing_inside(rule: 
     kept[..., *BOX] = image[..., *BOX]
     assert torch.equal(kept, image)
     flat = torch.full((1, 3, 12, 12), 0.25)
-    assert torch.allclose(rule(baselines.filled(flat, BOX, torch.tensor(0.0)), BOX), flat, atol=1e-6)
+    assert torch.allclose(
+        rule(baselines.filled(flat, BOX, torch.tensor(0.0)), BOX), flat, atol=1e-6
+    )
 
 
 def test_the_border_mean_is_that_of_the_ring_of_one_pixel() -> None:
     image = torch.zeros(1, 1, 5, 5)
     image[..., 1, 1:4] = 0.8  # three of the eight pixels around the one in the centre
     image[..., 0, 0] = 1.0  # farther away
-    assert baselines.border_mean(image, (slice(2, 3), slice(2, 3)))[..., 2, 2].item() == pytest.approx(0.3)
+    assert baselines.border_mean(image, (slice(2, 3), slice(2, 3)))[
+        ..., 2, 2
+    ].item() == pytest.approx(0.3)
 
 
 def test_the_nearest_border_fills_four_triangles() -> None:
     image = torch.zeros(1, 1, 5, 5)
-    image[..., 0, 1:4], image[..., 4, 1:4], image[..., 1:4, 0], image[..., 1:4, 4] = 0.1, 0.2, 0.3, 0.4
+    image[..., 0, 1:4], image[..., 4, 1:4], image[..., 1:4, 0], image[..., 1:4, 4] = (
+        0.1,
+        0.2,
+        0.3,
+        0.4,
+    )
     hole = baselines.nearest_border(image, (slice(1, 4), slice(1, 4)))[0, 0, 1:4, 1:4]
     assert torch.allclose(hole, torch.tensor([[0.1, 0.1, 0.1], [0.3, 0.1, 0.4], [0.2, 0.2, 0.2]]))
 
 
 @pytest.mark.parametrize("alpha", [0.1, 1.0, 30.0])
-def test_ridge_gives_the_answers_of_scikit_learn(halves: Pairs, images: Resident, alpha: float) -> None:
+def test_ridge_gives_the_answers_of_scikit_learn(
+    halves: Pairs, images: Resident, alpha: float
+) -> None:
     given, target, _ = next(halves.whole())
     test = next(Pairs(Complete(), images.test, 0, 0, "test").whole())[0]
-    model = Ridge(alpha=alpha).fit(given.flatten(1).double().numpy(), target.flatten(1).double().numpy())
-    expected = torch.from_numpy(model.predict(test.flatten(1).double().numpy())).clamp(0, 1).float().reshape(target[: len(test)].shape)
+    model = Ridge(alpha=alpha).fit(
+        given.flatten(1).double().numpy(), target.flatten(1).double().numpy()
+    )
+    expected = (
+        torch.from_numpy(model.predict(test.flatten(1).double().numpy()))
+        .clamp(0, 1)
+        .float()
+        .reshape(target[: len(test)].shape)
+    )
     assert torch.allclose(baselines.ridge(halves, test, alpha), expected, atol=1e-5)
 
 
-def test_ridge_takes_fewer_images_where_all_would_be_too_much_work(halves: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ridge_takes_fewer_images_where_all_would_be_too_much_work(
+    halves: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given, target, _ = next(halves.whole())
     whole = baselines.ridge(halves, given)
-    monkeypatch.setattr(baselines, "WORK", 20 * given[0].numel() * (given[0].numel() + target[0].numel()))
+    monkeypatch.setattr(
+        baselines, "WORK", 20 * given[0].numel() * (given[0].numel() + target[0].numel())
+    )
     fewer = baselines.ridge(halves, given)
     assert (whole - target).square().mean() < (fewer - target).square().mean() < target.var()
 
 
-def test_the_nearest_training_image_to_a_training_image_is_itself(halves: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_nearest_training_image_to_a_training_image_is_itself(
+    halves: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given, target, _ = next(halves.whole())
     monkeypatch.setattr(baselines, "CHUNK", 32)
     assert torch.equal(baselines.nearest(halves, given), target)
     limited = baselines.nearest(halves, given, limit=10)
     assert len(limited.flatten(1).unique(dim=0)) <= 10
-    assert torch.equal(limited, baselines.nearest(halves, given, limit=10)), "drawn by a seed of its own"
+    assert torch.equal(limited, baselines.nearest(halves, given, limit=10)), (
+        "drawn by a seed of its own"
+    )
     distances = torch.cdist(given.flatten(1), given[baselines.some(halves, 10)].flatten(1))
     assert torch.equal(limited, target[baselines.some(halves, 10)[distances.argmin(1)]])
 

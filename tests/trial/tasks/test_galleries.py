@@ -21,9 +21,15 @@ ANSWERS = [(0, 0, 9.0), (0, 0, 1.0), (1, 0, 5.0), (1, 1, 3.0), (2, 1, 8.0)]
 def seen(network: nn.Module, images: torch.Tensor, **changed: Any) -> Evaluation:
     labels = torch.tensor([label for label, _, _ in ANSWERS])
     given: dict[str, Any] = {
-        "network": network, "given": images, "target": images, "output": images, "labels": labels, "classes": ("cat", "dog", "owl"),
-        "train": None, "needed": {},
-    }  # fmt: skip
+        "network": network,
+        "given": images,
+        "target": images,
+        "output": images,
+        "labels": labels,
+        "classes": ("cat", "dog", "owl"),
+        "train": None,
+        "needed": {},
+    }
     return Evaluation(**given | changed)
 
 
@@ -35,7 +41,9 @@ def test_a_classifier_shows_its_surest_right_and_wrong_answers() -> None:
         output[at, said], target[at, label] = logit, 1
     galleries = task.galleries(seen(nn.Identity(), images, output=output, target=target))
     right, captions = galleries["right"]
-    assert right[:, 0, 0, 0].tolist() == images[[0, 3, 1], 0, 0, 0].tolist(), "the surest of each class, then the least sure"
+    assert right[:, 0, 0, 0].tolist() == images[[0, 3, 1], 0, 0, 0].tolist(), (
+        "the surest of each class, then the least sure"
+    )
     assert captions[0] == "cat (100 %)"
     wrong, captions = galleries["wrong"]
     assert wrong[:, 0, 0, 0].tolist() == images[[4, 2], 0, 0, 0].tolist()
@@ -49,7 +57,9 @@ def test_a_variational_autoencoder_shows_what_it_generates_at_each_scale() -> No
     images, captions = galleries["generated at latent scale 1"]
     assert images.shape == (8, 1, 28, 28)
     assert captions == [""] * 8
-    again = Vae(latent_scales=(1.0,)).galleries(seen(network, torch.rand(5, 1, 28, 28)))["generated at latent scale 1"][0]
+    again = Vae(latent_scales=(1.0,)).galleries(seen(network, torch.rand(5, 1, 28, 28)))[
+        "generated at latent scale 1"
+    ][0]
     assert torch.equal(images, again)
 
 
@@ -66,7 +76,9 @@ def test_galleries_are_kept_whole_and_read_without_unpickling(tmp_path: Path) ->
 def test_a_task_of_images_shows_the_worst_test_images_target_above_output() -> None:
     target = torch.zeros(5, 1, 4, 4)
     output = target + torch.tensor([0.1, 0.4, 0.2, 0.2, 0.3]).view(5, 1, 1, 1)
-    images, captions = Reconstruct().galleries(seen(nn.Identity(), target, output=output, target=target))["worst"]
+    images, captions = Reconstruct().galleries(
+        seen(nn.Identity(), target, output=output, target=target)
+    )["worst"]
     assert images.shape == (5, 1, 8, 4)
     assert images[:, 0, 4, 0].tolist() == pytest.approx([0.4, 0.3, 0.2, 0.2, 0.1])
     assert images[:, 0, 0, 0].tolist() == [0] * 5

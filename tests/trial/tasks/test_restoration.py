@@ -40,7 +40,9 @@ TASKS: list[tuple[Task, str]] = [
 ]
 ids = [f"{task.name} {task.parameters()} {activation}" for task, activation in TASKS]
 each_network = pytest.mark.parametrize(("task", "activation"), TASKS, ids=ids)
-each_task = pytest.mark.parametrize("task", [task for task, _ in TASKS if task.loss != "l1"], ids=repr)
+each_task = pytest.mark.parametrize(
+    "task", [task for task, _ in TASKS if task.loss != "l1"], ids=repr
+)
 COLOURS = torch.rand(5, 3, 12, 12, generator=torch.Generator().manual_seed(0))
 
 
@@ -49,20 +51,31 @@ def pairs_from(task: Task, images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def small(task: Task, activation: Any, dataset: Any, trial: Trial) -> Trial:
-    arch = ConvAutoencoder(encoder_filters=(8, 8), decoder_filters=(8,), pool_after=(1,), upsample_after=(1,), output_activation=activation)
+    arch = ConvAutoencoder(
+        encoder_filters=(8, 8),
+        decoder_filters=(8,),
+        pool_after=(1,),
+        upsample_after=(1,),
+        output_activation=activation,
+    )
     return trial.model_copy(update={"task": task, "dataset": dataset, "arch": arch})
 
 
 @pytest.fixture(scope="module")
 def colours() -> Resident:
     """48 + 8 + 8 colour patches of 12 x 12, of two photographs."""
-    return Resident.of(Patches(size=12, train_images=48, val_images=8, test_images=8).load(()), torch.device("cpu"))
+    return Resident.of(
+        Patches(size=12, train_images=48, val_images=8, test_images=8).load(()), torch.device("cpu")
+    )
 
 
 @pytest.fixture(scope="module")
 def digits() -> Resident:
     """Two hundred training digits of 12 x 12, of ten classes, and 60 test digits."""
-    return Resident.of(Digits(size=12, train_images=200, val_images=8, test_images=60).load(()), torch.device("cpu"))
+    return Resident.of(
+        Digits(size=12, train_images=200, val_images=8, test_images=60).load(()),
+        torch.device("cpu"),
+    )
 
 
 class Same(nn.Module):
@@ -80,12 +93,21 @@ def seen_by(network: nn.Module, task: Task, images: Resident) -> Evaluation:
     given, target = pairs_from(task, floats(images.test.pixels))
     with torch.inference_mode():
         return Evaluation(
-            network, given, target, network(given), images.test.labels, images.classes, pairs_of(task, images.train, "train"), {}
+            network,
+            given,
+            target,
+            network(given),
+            images.test.labels,
+            images.classes,
+            pairs_of(task, images.train, "train"),
+            {},
         )
 
 
 @each_network
-def test_the_loss_falls_in_a_few_steps(task: Task, activation: str, colours: Resident, trial: Trial) -> None:
+def test_the_loss_falls_in_a_few_steps(
+    task: Task, activation: str, colours: Resident, trial: Trial
+) -> None:
     config = small(task, activation, Patches(size=12), trial)
     config.sizes()
     torch.manual_seed(0)
@@ -98,13 +120,17 @@ def test_the_loss_falls_in_a_few_steps(task: Task, activation: str, colours: Res
 
 
 @each_network
-def test_all_that_is_measured_is_named_finite_and_has_rows(task: Task, activation: str, colours: Resident, trial: Trial) -> None:
+def test_all_that_is_measured_is_named_finite_and_has_rows(
+    task: Task, activation: str, colours: Resident, trial: Trial
+) -> None:
     torch.manual_seed(0)
     config = small(task, activation, Patches(size=12), trial)
     network = build(config)
     metrics, tables, _ = conclude(network, task, colours, {})
     assert all(math.isfinite(value) for value in metrics.values())
-    assert {f"val_{name}" for name in measure(network, pairs_of(task, colours.val, "val"))} <= set(config.metric_names())
+    assert {f"val_{name}" for name in measure(network, pairs_of(task, colours.val, "val"))} <= set(
+        config.metric_names()
+    )
     assert len([name for name in metrics if name.startswith("baseline_")]) >= 3
     assert all(table for table in tables.values())
     if task.loss != "mse":
@@ -137,9 +163,19 @@ def test_what_people_look_at_of_a_perfect_answer_is_the_image(task: Task) -> Non
 def test_yiq_has_the_published_numbers_and_comes_back() -> None:
     """The inverse is that of TensorFlow (tf.image.yiq_to_rgb) and of scikit-image, to the digits that they agree on."""
     primaries = torch.eye(3, dtype=torch.float64).T[..., None, None]
-    assert torch.allclose(rgb_to_yiq(primaries)[..., 0, 0].T, torch.tensor(restoration.RGB_TO_YIQ, dtype=torch.float64), atol=1e-12)
-    inverse = [[1, 0.95598634, 0.6208248], [1, -0.27201283, -0.64720424], [1, -1.10674021, 1.70423049]]
-    assert torch.allclose(yiq_to_rgb(primaries)[..., 0, 0].T, torch.tensor(inverse, dtype=torch.float64), atol=1e-6)
+    assert torch.allclose(
+        rgb_to_yiq(primaries)[..., 0, 0].T,
+        torch.tensor(restoration.RGB_TO_YIQ, dtype=torch.float64),
+        atol=1e-12,
+    )
+    inverse = [
+        [1, 0.95598634, 0.6208248],
+        [1, -0.27201283, -0.64720424],
+        [1, -1.10674021, 1.70423049],
+    ]
+    assert torch.allclose(
+        yiq_to_rgb(primaries)[..., 0, 0].T, torch.tensor(inverse, dtype=torch.float64), atol=1e-6
+    )
     assert torch.allclose(yiq_to_rgb(rgb_to_yiq(COLOURS)), COLOURS, atol=1e-6)
     grey = torch.full((1, 3, 2, 2), 0.7)
     assert rgb_to_yiq(grey)[:, 0].flatten().tolist() == pytest.approx([0.7] * 4)
@@ -148,7 +184,9 @@ def test_yiq_has_the_published_numbers_and_comes_back() -> None:
 
 def test_colorize_is_given_the_grey_image_and_asks_for_colours_or_for_chroma() -> None:
     given, target = pairs_from(Colorize(), COLOURS)
-    assert torch.allclose(given[:, 0], 0.299 * COLOURS[:, 0] + 0.587 * COLOURS[:, 1] + 0.114 * COLOURS[:, 2])
+    assert torch.allclose(
+        given[:, 0], 0.299 * COLOURS[:, 0] + 0.587 * COLOURS[:, 1] + 0.114 * COLOURS[:, 2]
+    )
     assert torch.equal(target, COLOURS)
     chroma = pairs_from(Colorize(target="iq"), COLOURS)[1]
     assert chroma.min() < 0 < chroma.max()
@@ -159,7 +197,10 @@ def test_an_error_in_chroma_is_the_same_in_both_spaces_whichever_is_learnt() -> 
     given, chroma = pairs_from(Colorize(target="iq"), COLOURS)
     answer = chroma + 0.1 * torch.randn(chroma.shape, generator=torch.Generator().manual_seed(1))
     task = Colorize(target="iq")
-    of_iq, of_rgb = task.metrics(answer, chroma), Colorize().metrics(task.picture(given, answer), COLOURS)
+    of_iq, of_rgb = (
+        task.metrics(answer, chroma),
+        Colorize().metrics(task.picture(given, answer), COLOURS),
+    )
     for name in ("iq_mse", "rgb_mse", "rgb_psnr"):
         assert torch.allclose(of_iq[name], of_rgb[name], rtol=1e-4)
     assert "channel_argmax_error" not in of_iq
@@ -174,7 +215,9 @@ def test_colorize_finds_the_floors_of_chroma(colours: Resident) -> None:
     assert 0 < metrics["negative_q"] < 1
     assert metrics["mean_chroma_iq_mse"] == pytest.approx(metrics["baseline_mean_chroma"], rel=1e-4)
     mean = pairs_from(task, floats(colours.train.pixels))[1].mean((0, 2, 3))[:, None, None]
-    assert metrics["mean_chroma_rgb_mse"] == pytest.approx(task.metrics(mean.expand_as(target), target)["rgb_mse"].mean().item(), rel=1e-4)
+    assert metrics["mean_chroma_rgb_mse"] == pytest.approx(
+        task.metrics(mean.expand_as(target), target)["rgb_mse"].mean().item(), rel=1e-4
+    )
     of_rgb = conclude(Same(floats(colours.test.pixels)), Colorize(), colours, {})[0]
     for name in ("mean_chroma_iq_mse", "mean_chroma_rgb_mse"):
         assert of_rgb[name] == pytest.approx(metrics[name], rel=1e-4)
@@ -206,14 +249,20 @@ def test_complete_relates_the_errors_of_classes_to_their_asymmetry(digits: Resid
     seen = seen_by(Same(), task, digits)
     mirrored = seen._replace(output=seen.given.flip(-1))
     metrics, tables = task.conclude(mirrored)
-    assert metrics["asymmetry_correlation"] == pytest.approx(1), "the mirror errs by just the asymmetry"
+    assert metrics["asymmetry_correlation"] == pytest.approx(1), (
+        "the mirror errs by just the asymmetry"
+    )
     assert -1 <= metrics["asymmetry_correlation_relative"] <= 1
     rows = tables["per_class"]
     assert [row["class"] for row in rows] == [*"0123456789"]
     for row in rows:
         assert row["asymmetry"] == pytest.approx(row["mse"], rel=1e-4)
     assert {"relative_mse", "ssim", "psnr", "images"} <= rows[0].keys()
-    assert task.conclude(seen._replace(output=seen.target))[0].keys().isdisjoint({"asymmetry_correlation"}), "no errors to rank"
+    assert (
+        task.conclude(seen._replace(output=seen.target))[0]
+        .keys()
+        .isdisjoint({"asymmetry_correlation"})
+    ), "no errors to rank"
 
 
 def test_complete_scores_the_network_on_flipped_images(digits: Resident) -> None:
@@ -232,12 +281,18 @@ def test_complete_flips_footwear_alone_where_there_is_some(digits: Resident) -> 
     shod = digits._replace(classes=("Sandal", *"12345678", "Ankle boot"))
     metrics, tables = Complete().conclude(seen_by(Same(), Complete(), shod))
     assert [row["class"] for row in tables["flipped"]] == ["Sandal", "Ankle boot"]
-    assert metrics["flipped_ratio"] == pytest.approx(1, rel=1e-4), "a network that repeats its input errs alike on flipped images"
+    assert metrics["flipped_ratio"] == pytest.approx(1, rel=1e-4), (
+        "a network that repeats its input errs alike on flipped images"
+    )
     assert len(tables["per_class"]) == 10
 
 
 def test_the_mirror_of_symmetric_images_is_a_perfect_baseline(digits: Resident) -> None:
-    symmetric = digits._replace(test=digits.test._replace(pixels=torch.maximum(digits.test.pixels, digits.test.pixels.flip(-1))))
+    symmetric = digits._replace(
+        test=digits.test._replace(
+            pixels=torch.maximum(digits.test.pixels, digits.test.pixels.flip(-1))
+        )
+    )
     metrics, tables, _ = conclude(Same(), Complete(), symmetric, {})
     assert metrics["baseline_mirror"] == 0
     assert all(row["asymmetry"] == 0 for row in tables["per_class"])
@@ -250,10 +305,15 @@ def test_regression_and_neighbours_beat_the_mean_half(digits: Resident) -> None:
     assert metrics["baseline_nearest"] < metrics["baseline_mirror"]
 
 
-@pytest.mark.parametrize(("hole", "shape", "rows", "columns"), [
-    (None, (3, 64, 64), (16, 47), (16, 47)), (5, (3, 12, 12), (3, 7), (3, 7)), (4, (1, 9, 20), (2, 5), (8, 11)),
-    (None, (1, 4, 4), (1, 2), (1, 2)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("hole", "shape", "rows", "columns"),
+    [
+        (None, (3, 64, 64), (16, 47), (16, 47)),
+        (5, (3, 12, 12), (3, 7), (3, 7)),
+        (4, (1, 9, 20), (2, 5), (8, 11)),
+        (None, (1, 4, 4), (1, 2), (1, 2)),
+    ],
+)
 def test_inpaint_fills_a_square_in_the_centre(
     hole: int | None, shape: tuple[int, int, int], rows: tuple[int, int], columns: tuple[int, int]
 ) -> None:
@@ -276,12 +336,23 @@ def test_measures_of_the_hole_ignore_what_is_outside_it(region: Any) -> None:
     output = (COLOURS + 0.1).clone()
     elsewhere = torch.rand(output.shape, generator=torch.Generator().manual_seed(2))
     elsewhere[..., 4:8, 4:8] = output[..., 4:8, 4:8]
-    names = ("hole_mse", "hole_l1", "hole_psnr") if region == "full" else tuple(task.metrics(output, COLOURS))
+    names = (
+        ("hole_mse", "hole_l1", "hole_psnr")
+        if region == "full"
+        else tuple(task.metrics(output, COLOURS))
+    )
     for name in names:
-        assert torch.equal(task.metrics(output, COLOURS)[name], task.metrics(elsewhere, COLOURS)[name])
+        assert torch.equal(
+            task.metrics(output, COLOURS)[name], task.metrics(elsewhere, COLOURS)[name]
+        )
     assert task.metrics(output, COLOURS)["hole_l1"].tolist() == pytest.approx([0.1] * 5, rel=1e-4)
-    assert torch.equal(task.final_metrics(output, COLOURS)["hole_ssim"], task.final_metrics(elsewhere, COLOURS)["hole_ssim"])
-    assert torch.equal(task.criterion(output, COLOURS), task.criterion(elsewhere, COLOURS)) == (region == "hole")
+    assert torch.equal(
+        task.final_metrics(output, COLOURS)["hole_ssim"],
+        task.final_metrics(elsewhere, COLOURS)["hole_ssim"],
+    )
+    assert torch.equal(task.criterion(output, COLOURS), task.criterion(elsewhere, COLOURS)) == (
+        region == "hole"
+    )
 
 
 def test_where_the_hole_is_learnt_the_rest_of_the_image_counts_as_copied() -> None:
@@ -308,15 +379,25 @@ def test_inpaint_tells_rings_brightness_and_sharpness_of_the_hole(digits: Reside
     output[..., 3:9, 3:9] *= 0.5
     metrics, tables = task.conclude(seen_by(Same(output), task, digits))
     hole = target[..., 3:9, 3:9]
-    assert metrics["hole_mean"] == pytest.approx(255 * output[..., 3:9, 3:9].mean().item(), rel=1e-5)
-    assert metrics["bce_above_floor"] == pytest.approx(task.criterion(output, target).item() - task.criterion(target, target).item())
+    assert metrics["hole_mean"] == pytest.approx(
+        255 * output[..., 3:9, 3:9].mean().item(), rel=1e-5
+    )
+    assert metrics["bce_above_floor"] == pytest.approx(
+        task.criterion(output, target).item() - task.criterion(target, target).item()
+    )
     rings = tables["rings"]
     assert [row["ring"] for row in rings] == [1, 2, 3]
     assert [row["pixels"] for row in rings] == [20, 12, 4]
-    assert metrics["ring_correlation"] == pytest.approx(1), "what is missing is brightest in the middle"
+    assert metrics["ring_correlation"] == pytest.approx(1), (
+        "what is missing is brightest in the middle"
+    )
     assert rings[2]["l1"] == pytest.approx(hole[..., 2:4, 2:4].mean().item() / 2, rel=1e-5)
-    assert rings[2]["mse"] == pytest.approx(hole[..., 2:4, 2:4].square().mean().item() / 4, rel=1e-5)
-    assert sum(row["mse"] * row["pixels"] for row in rings) / 36 == pytest.approx(task.metrics(output, target)["hole_mse"].mean().item())
+    assert rings[2]["mse"] == pytest.approx(
+        hole[..., 2:4, 2:4].square().mean().item() / 4, rel=1e-5
+    )
+    assert sum(row["mse"] * row["pixels"] for row in rings) / 36 == pytest.approx(
+        task.metrics(output, target)["hole_mse"].mean().item()
+    )
     assert len(tables["per_class"]) == 10
     halved = task.conclude(seen_by(Same(target / 2), task, digits))[0]
     assert halved["hole_brightness"] == pytest.approx(0.5)
@@ -325,7 +406,10 @@ def test_inpaint_tells_rings_brightness_and_sharpness_of_the_hole(digits: Reside
 
 def test_fills_of_the_border_beat_the_mean_image_on_photographs(colours: Resident) -> None:
     metrics, *_ = conclude(Same(), Inpaint(), colours, {})
-    found = {name: metrics[f"baseline_{name}"] for name in ("mean_image", "mean_hole", "border_mean", "nearest_border", "harmonic")}
+    found = {
+        name: metrics[f"baseline_{name}"]
+        for name in ("mean_image", "mean_hole", "border_mean", "nearest_border", "harmonic")
+    }
     assert min(found, key=found.__getitem__) == "harmonic"
     assert max(found, key=found.__getitem__) == "mean_image"
 
@@ -333,18 +417,37 @@ def test_fills_of_the_border_beat_the_mean_image_on_photographs(colours: Residen
 def test_gradient_energy_is_that_of_neighbours_and_falls_by_blurring() -> None:
     image = torch.tensor([[0.0, 1.0], [0.0, 0.5]]).reshape(1, 1, 2, 2)
     assert gradient_energy(image).item() == pytest.approx((1 + 0.25 + 0 + 0.25) / 4)
-    assert (gradient_energy(nn.functional.avg_pool2d(COLOURS, 3, 1, 1)) < gradient_energy(COLOURS)).all()
+    assert (
+        gradient_energy(nn.functional.avg_pool2d(COLOURS, 3, 1, 1)) < gradient_energy(COLOURS)
+    ).all()
     assert gradient_energy(torch.rand(2, 1, 1, 1)).tolist() == [0, 0]
 
 
-@pytest.mark.parametrize(("task", "dataset", "message"), [
-    (Colorize(), Digits(size=12), r"task = 'colorize' needs colour images: the images have 1 channel"),
-    (Colorize(target="iq", loss="bce"), Patches(size=12), r"task\.loss = 'bce' needs .* and task\.target = 'iq' has negative"),
-    (Complete(), Digits(size=13), r"task = 'complete' needs an even width.*13 columns"),
-    (Inpaint(hole=12), Patches(size=12), r"task\.hole = 12: should leave a pixel on each side of an image of 12x12: at most 10"),
-    (Inpaint(hole=11), Patches(size=12), r"task\.hole = 11: .* at most 10"),
-])  # fmt: skip
-def test_a_trial_that_cannot_be_is_refused_by_name_value_and_rule(task: Task, dataset: Any, message: str, trial: Trial) -> None:
+@pytest.mark.parametrize(
+    ("task", "dataset", "message"),
+    [
+        (
+            Colorize(),
+            Digits(size=12),
+            r"task = 'colorize' needs colour images: the images have 1 channel",
+        ),
+        (
+            Colorize(target="iq", loss="bce"),
+            Patches(size=12),
+            r"task\.loss = 'bce' needs .* and task\.target = 'iq' has negative",
+        ),
+        (Complete(), Digits(size=13), r"task = 'complete' needs an even width.*13 columns"),
+        (
+            Inpaint(hole=12),
+            Patches(size=12),
+            r"task\.hole = 12: should leave a pixel on each side of an image of 12x12: at most 10",
+        ),
+        (Inpaint(hole=11), Patches(size=12), r"task\.hole = 11: .* at most 10"),
+    ],
+)
+def test_a_trial_that_cannot_be_is_refused_by_name_value_and_rule(
+    task: Task, dataset: Any, message: str, trial: Trial
+) -> None:
     with pytest.raises(ConfigError, match=message):
         small(task, "sigmoid", dataset, trial).sizes()
 
@@ -356,10 +459,17 @@ def test_cross_entropy_of_colours_needs_a_sigmoid_and_chroma_takes_any_output() 
         Colorize(target="iq").check(output_range)
 
 
-@pytest.mark.parametrize(("part", "wrong"), [
-    (Colorize, {"target": "yuv"}), (Inpaint, {"hole": 0}), (Inpaint, {"fill": 1.5}), (Inpaint, {"fill": -0.1}),
-    (Inpaint, {"region": "centre"}), (Complete, {"half": "left"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("part", "wrong"),
+    [
+        (Colorize, {"target": "yuv"}),
+        (Inpaint, {"hole": 0}),
+        (Inpaint, {"fill": 1.5}),
+        (Inpaint, {"fill": -0.1}),
+        (Inpaint, {"region": "centre"}),
+        (Complete, {"half": "left"}),
+    ],
+)
 def test_parameters_out_of_range_are_refused(part: type[Task], wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         part(**wrong)

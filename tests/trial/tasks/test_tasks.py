@@ -34,12 +34,18 @@ def seeded(seed: int = 0) -> torch.Generator:
 @pytest.fixture(scope="module")
 def patches() -> Tensor:
     """48 colour patches, 12 x 12, floats in [0, 1]."""
-    return floats(torch.from_numpy(Patches(size=12, train_images=48, val_images=1, test_images=1).load(()).train.pixels))
+    return floats(
+        torch.from_numpy(
+            Patches(size=12, train_images=48, val_images=1, test_images=1).load(()).train.pixels
+        )
+    )
 
 
 @pytest.mark.parametrize("loss", ["mse", "l1", "bce"])
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_the_loss_of_a_registered_task_falls_in_a_few_steps(name: str, loss: str, patches: Tensor, trial: Trial) -> None:
+def test_the_loss_of_a_registered_task_falls_in_a_few_steps(
+    name: str, loss: str, patches: Tensor, trial: Trial
+) -> None:
     task: Task = BUILT_IN[name](loss=loss)
     torch.manual_seed(0)
     network = build(trial.model_copy(update={"dataset": Patches(size=12), "task": task}))
@@ -49,7 +55,9 @@ def test_the_loss_of_a_registered_task_falls_in_a_few_steps(name: str, loss: str
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_the_pairs_of_a_registered_task_have_the_shapes_and_the_range_that_it_says(name: str, patches: Tensor) -> None:
+def test_the_pairs_of_a_registered_task_have_the_shapes_and_the_range_that_it_says(
+    name: str, patches: Tensor
+) -> None:
     task: Task = BUILT_IN[name]()
     before = patches.clone()
     given, target = task.pairs(patches, LABELS, seeded())
@@ -60,7 +68,9 @@ def test_the_pairs_of_a_registered_task_have_the_shapes_and_the_range_that_it_sa
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_a_registered_task_measures_each_image_by_snake_case_names(name: str, patches: Tensor) -> None:
+def test_a_registered_task_measures_each_image_by_snake_case_names(
+    name: str, patches: Tensor
+) -> None:
     task: Task = BUILT_IN[name]()
     _, target = task.pairs(patches, LABELS, seeded())
     every, last = task.metrics(target, target), task.final_metrics(target, target)
@@ -84,12 +94,16 @@ def test_denoise_adds_noise_of_the_deviation_asked_for_and_keeps_the_range(patch
     assert given.min() == 0
     assert given.max() == 1
     grey = torch.full((8, 3, 64, 64), 0.5)
-    noise = Denoise(noise_factor=0.1).pairs(grey, LABELS, seeded())[0] - grey  # five deviations to either end: nothing is clipped
+    noise = (
+        Denoise(noise_factor=0.1).pairs(grey, LABELS, seeded())[0] - grey
+    )  # five deviations to either end: nothing is clipped
     assert noise.std().item() == pytest.approx(0.1, rel=0.02)
     assert noise.mean().item() == pytest.approx(0, abs=0.002)
 
 
-def test_denoise_draws_the_same_noise_from_the_same_seed_and_other_noise_from_another(patches: Tensor) -> None:
+def test_denoise_draws_the_same_noise_from_the_same_seed_and_other_noise_from_another(
+    patches: Tensor,
+) -> None:
     noisy = [Denoise().pairs(patches, LABELS, seeded(seed))[0] for seed in (7, 7, 8)]
     assert torch.equal(noisy[0], noisy[1])
     assert not torch.equal(noisy[0], noisy[2])
@@ -98,7 +112,9 @@ def test_denoise_draws_the_same_noise_from_the_same_seed_and_other_noise_from_an
 class _Negative(Denoise):
     """A task of a sweep file: from the noisy image to its negative. (A name with a `_` stays out of the registry.)"""
 
-    def pairs(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def pairs(
+        self, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         return super().pairs(images, labels, generator)[0], 1 - images
 
 
@@ -124,7 +140,17 @@ def test_denoise_redraws_only_when_asked() -> None:
     [
         ("mse", (0.5**2 + 0.25**2 + 0 + 0.1**2) / 4),
         ("l1", (0.5 + 0.25 + 0 + 0.1) / 4),
-        ("bce", -(math.log(0.5) + math.log(0.75) + math.log(0.5) + 0.2 * math.log(0.1) + 0.8 * math.log(0.9)) / 4),
+        (
+            "bce",
+            -(
+                math.log(0.5)
+                + math.log(0.75)
+                + math.log(0.5)
+                + 0.2 * math.log(0.1)
+                + 0.8 * math.log(0.9)
+            )
+            / 4,
+        ),
     ],
 )
 def test_a_loss_is_the_mean_over_images_channels_and_pixels(loss: Any, expected: float) -> None:
@@ -134,12 +160,26 @@ def test_a_loss_is_the_mean_over_images_channels_and_pixels(loss: Any, expected:
 
 
 @settings(deadline=None, max_examples=60)
-@given(seed=st.integers(0, 999), certain=st.floats(0, 1), scale=st.sampled_from([1.0, 10.0, 1000.0]))
-def test_cross_entropy_has_the_values_and_gradients_of_torchs_own(seed: int, certain: float, scale: float) -> None:
+@given(
+    seed=st.integers(0, 999), certain=st.floats(0, 1), scale=st.sampled_from([1.0, 10.0, 1000.0])
+)
+def test_cross_entropy_has_the_values_and_gradients_of_torchs_own(
+    seed: int, certain: float, scale: float
+) -> None:
     torch.manual_seed(seed)
-    output = (scale * torch.randn(3, 2, 5, 4)).sigmoid().contiguous(memory_format=torch.channels_last).requires_grad_()  # 0 and 1 too
-    target = torch.where(torch.rand_like(output) < certain, torch.rand_like(output).round(), torch.rand_like(output))
-    losses = [Reconstruct(loss="bce").criterion(output, target), F.binary_cross_entropy(output, target)]
+    output = (
+        (scale * torch.randn(3, 2, 5, 4))
+        .sigmoid()
+        .contiguous(memory_format=torch.channels_last)
+        .requires_grad_()
+    )  # 0 and 1 too
+    target = torch.where(
+        torch.rand_like(output) < certain, torch.rand_like(output).round(), torch.rand_like(output)
+    )
+    losses = [
+        Reconstruct(loss="bce").criterion(output, target),
+        F.binary_cross_entropy(output, target),
+    ]
     torch.testing.assert_close(*losses)
     torch.testing.assert_close(*(torch.autograd.grad(loss, output)[0] for loss in losses))
 
@@ -152,17 +192,27 @@ def test_a_loss_of_outputs_that_are_no_numbers_is_no_number_whatever_its_formula
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_every_task_measures_the_mean_squared_error_be_it_its_loss_or_not(name: str, patches: Tensor) -> None:
+def test_every_task_measures_the_mean_squared_error_be_it_its_loss_or_not(
+    name: str, patches: Tensor
+) -> None:
     output = (patches * 0.9).clamp(0, 1)
     for loss in ("mse", "l1", "bce"):
         task: Task = BUILT_IN[name](loss=loss)
-        measured = task.criterion(output, patches) if loss == "mse" else task.metrics(output, patches)["mse"].mean()
+        measured = (
+            task.criterion(output, patches)
+            if loss == "mse"
+            else task.metrics(output, patches)["mse"].mean()
+        )
         assert measured.item() == pytest.approx((output - patches).square().mean().item())
 
 
 def test_the_channel_measure_is_for_colour_images_only() -> None:
-    assert "channel_argmax_error" in Reconstruct().metrics(torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4))
-    assert "channel_argmax_error" not in Reconstruct().metrics(torch.rand(1, 1, 4, 4), torch.rand(1, 1, 4, 4))
+    assert "channel_argmax_error" in Reconstruct().metrics(
+        torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4)
+    )
+    assert "channel_argmax_error" not in Reconstruct().metrics(
+        torch.rand(1, 1, 4, 4), torch.rand(1, 1, 4, 4)
+    )
 
 
 def test_cross_entropy_refuses_outputs_that_can_leave_its_range() -> None:
@@ -173,7 +223,16 @@ def test_cross_entropy_refuses_outputs_that_can_leave_its_range() -> None:
             Denoise(loss="bce").check(output_range)
 
 
-@pytest.mark.parametrize("wrong", [{"noise_factor": 0.0}, {"noise_factor": -1.0}, {"loss": "mae"}, {"noise": 0.5}, {"redraw_noise": 1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"noise_factor": 0.0},
+        {"noise_factor": -1.0},
+        {"loss": "mae"},
+        {"noise": 0.5},
+        {"redraw_noise": 1},
+    ],
+)
 def test_parameters_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Denoise(**wrong)

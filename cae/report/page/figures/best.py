@@ -29,7 +29,10 @@ def best_data(results: Results) -> Best:
     values = [list(results.values.loc[trials]) for trials in rows["trials"]]
     return Best(
         results.metric,
-        rows.assign(settings=seeds.apart(results, firsts), values=pd.Series(values, rows.index, dtype=object)),
+        rows.assign(
+            settings=seeds.apart(results, firsts),
+            values=pd.Series(values, rows.index, dtype=object),
+        ),
     )
 
 
@@ -63,25 +66,51 @@ def best_figure(data: Best) -> go.Figure:
         customdata=list(rows["trials"]),
         hoverinfo="text",
         text=[
-            style.escaped(f"{row.label}: {formatting.number(row.mean)} ({formatting.plural(row.n, 'seed')}); {row.settings}", 160)
+            style.escaped(
+                f"{row.label}: {formatting.number(row.mean)} ({formatting.plural(row.n, 'seed')}); {row.settings}",
+                160,
+            )
             for row in formatting.rows(rows)
         ],
         error_x=style.whiskers(rows["mean"], rows["low"], rows["high"]),
     )
     if several:
         _gaps(figure, rows, height)
-    labels = [style.escaped(f"{row.label}: {row.settings}" if row.settings else row.label, 60) for row in formatting.rows(rows)]
-    ticks = {"tickvals": list(height), "ticktext": labels, "range": [0.4, len(rows) + 0.6], "zeroline": False, "automargin": True}
-    figure.update_layout(xaxis={"title": {"text": style.escaped(data.metric)}, "zeroline": False}, yaxis=ticks)
+    labels = [
+        style.escaped(f"{row.label}: {row.settings}" if row.settings else row.label, 60)
+        for row in formatting.rows(rows)
+    ]
+    ticks = {
+        "tickvals": list(height),
+        "ticktext": labels,
+        "range": [0.4, len(rows) + 0.6],
+        "zeroline": False,
+        "automargin": True,
+    }
+    figure.update_layout(
+        xaxis={"title": {"text": style.escaped(data.metric)}, "zeroline": False}, yaxis=ticks
+    )
     if several:
         figure.update_layout(
-            xaxis2={"title": {"text": "difference to the best"}}, yaxis2={**ticks, "showticklabels": False, "matches": "y"}
+            xaxis2={"title": {"text": "difference to the best"}},
+            yaxis2={**ticks, "showticklabels": False, "matches": "y"},
         )
-    return style.layout(figure, height=110 + 34 * max(2, len(rows)), panels=2 if several else 1, columns=2, min_width=640)
+    return style.layout(
+        figure,
+        height=110 + 34 * max(2, len(rows)),
+        panels=2 if several else 1,
+        columns=2,
+        min_width=640,
+    )
 
 
 def _gaps(figure: go.Figure, rows: pd.DataFrame, height: scales.Floats) -> None:
-    chances = ["" if np.isnan(chance) else f"; the best with a probability of {formatting.percent(chance, 1)}" for chance in rows["chance"]]
+    chances = [
+        ""
+        if np.isnan(chance)
+        else f"; the best with a probability of {formatting.percent(chance, 1)}"
+        for chance in rows["chance"]
+    ]
     figure.add_scatter(
         x=style.small(rows["gap"]),
         y=style.small(height),

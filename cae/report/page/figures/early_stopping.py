@@ -24,9 +24,17 @@ def agreement_figure(data: Halving) -> go.Figure:
     firsts, seconds = (sorted(rows[side].unique()) for side in ("a", "b"))
     cells = {(row.a, row.b): row for row in formatting.rows(rows)}
     grid = [[cells.get((a, b)) for b in seconds] for a in firsts]
-    text = [["" if cell is None else f"{formatting.number(cell.rho, 2)}<br>n = {cell.n}" for cell in line] for line in grid]
+    text = [
+        [
+            "" if cell is None else f"{formatting.number(cell.rho, 2)}<br>n = {cell.n}"
+            for cell in line
+        ]
+        for line in grid
+    ]
     figure.add_heatmap(
-        z=style.small([[np.nan if cell is None else cell.rho for cell in line] for line in grid] or [[np.nan]]),
+        z=style.small(
+            [[np.nan if cell is None else cell.rho for cell in line] for line in grid] or [[np.nan]]
+        ),
         text=text or [[""]],
         texttemplate="%{text}",
         zmin=-1,
@@ -65,7 +73,12 @@ def survival_figure(data: Halving) -> go.Figure:
             mode="lines",
             name=style.escaped(name),
             hoverinfo="text",
-            line={"shape": "hv", "width": 2.5 if name == "all trials" else 1.5, "color": colour, "dash": dash},
+            line={
+                "shape": "hv",
+                "width": 2.5 if name == "all trials" else 1.5,
+                "color": colour,
+                "dash": dash,
+            },
             text=[
                 style.escaped(
                     f"{name}: {formatting.percent(row.share, 1)} not stopped after epoch {row.epoch:g} ({formatting.percent(row.low, 1)} to "
@@ -76,7 +89,8 @@ def survival_figure(data: Halving) -> go.Figure:
             ],
         )
     figure.update_layout(
-        xaxis={"title": {"text": "epoch"}, "rangemode": "tozero"}, yaxis={"title": {"text": "not stopped, %"}, "range": [0, 104]}
+        xaxis={"title": {"text": "epoch"}, "rangemode": "tozero"},
+        yaxis={"title": {"text": "not stopped, %"}, "range": [0, 104]},
     )
     return style.layout(figure, height=320)
 
@@ -93,7 +107,12 @@ def regret_figure(data: Halving) -> go.Figure:
             line={"width": 2, "color": colour, "dash": dash},
             marker={"size": 5},
             hoverinfo="text",
-            text=[style.escaped(f"after epoch {row.epoch}: {formatting.number(row.regret, 3)} lost", 80) for row in formatting.rows(rows)],
+            text=[
+                style.escaped(
+                    f"after epoch {row.epoch}: {formatting.number(row.regret, 3)} lost", 80
+                )
+                for row in formatting.rows(rows)
+            ],
         )
     figure.update_layout(
         xaxis={"title": {"text": "epoch at which only these are kept"}},

@@ -33,8 +33,16 @@ class Axes(NamedTuple):
 def axes_data(results: Results) -> Axes:
     ranked = sample(results.ranked, MOST_POINTS)
     names = scales.varying(results, ranked)
-    axes = [scales.axis(name, ranked[name], results.axes.get(name, {})) for name in names[:MOST_PANELS]]
-    trials = pd.DataFrame({"label": results.labels.loc[ranked.index], "state": ranked["state"], "value": results.values.loc[ranked.index]})
+    axes = [
+        scales.axis(name, ranked[name], results.axes.get(name, {})) for name in names[:MOST_PANELS]
+    ]
+    trials = pd.DataFrame(
+        {
+            "label": results.labels.loc[ranked.index],
+            "state": ranked["state"],
+            "value": results.values.loc[ranked.index],
+        }
+    )
     return Axes(results.metric, results.mode, axes, trials, names[MOST_PANELS:])
 
 
@@ -67,15 +75,39 @@ def axes_figure(data: Axes) -> go.Figure:
         _dots(figure, data, axis, axes, legend=panel == 0)
         line = best_line(axis, values, data.mode)
         figure.add_scatter(
-            x=style.small(line["position"]), y=style.small(line["best"]), mode="lines+markers", name="best at this value",
-            line={"width": 2, "color": style.ACCENT, "dash": "dot" if axis.kind == "category" else "solid"}, marker={"size": 5},
-            showlegend=panel == 0, legendgroup="best", hoverinfo="skip", **axes,
-        )  # fmt: skip
-        figure.update_layout({f"xaxis{suffix}": _ticks(axis), f"yaxis{suffix}": {**scale, **({"matches": "y"} if panel else {})}})
-    return style.layout(figure, height=280, panels=max(1, len(data.axes)), columns=min(3, max(1, len(data.axes))), shared=True)
+            x=style.small(line["position"]),
+            y=style.small(line["best"]),
+            mode="lines+markers",
+            name="best at this value",
+            line={
+                "width": 2,
+                "color": style.ACCENT,
+                "dash": "dot" if axis.kind == "category" else "solid",
+            },
+            marker={"size": 5},
+            showlegend=panel == 0,
+            legendgroup="best",
+            hoverinfo="skip",
+            **axes,
+        )
+        figure.update_layout(
+            {
+                f"xaxis{suffix}": _ticks(axis),
+                f"yaxis{suffix}": {**scale, **({"matches": "y"} if panel else {})},
+            }
+        )
+    return style.layout(
+        figure,
+        height=280,
+        panels=max(1, len(data.axes)),
+        columns=min(3, max(1, len(data.axes))),
+        shared=True,
+    )
 
 
-def _dots(figure: go.Figure, data: Axes, axis: scales.Axis, axes: dict[str, str], *, legend: bool) -> None:
+def _dots(
+    figure: go.Figure, data: Axes, axis: scales.Axis, axes: dict[str, str], *, legend: bool
+) -> None:
     """All states in one panel. Dots on one of a few settings are spread a little, so that they do not hide one another."""
     count = len(data.trials)
     spread = min(1.0, count / 60) * _room(axis) * ((np.arange(count) * 0.618) % 1 - 0.5)
@@ -83,11 +115,22 @@ def _dots(figure: go.Figure, data: Axes, axis: scales.Axis, axes: dict[str, str]
         chosen = (data.trials["state"] == state).to_numpy() & np.isfinite(axis.positions)
         some = data.trials[chosen]
         figure.add_scatter(
-            x=style.small((axis.positions + spread)[chosen]), y=style.small(some["value"]), mode="markers", name=state, legendgroup=state,
-            showlegend=legend, marker=style.state_marker(state, 6), opacity=0.7 if count <= 200 else 0.4, hoverinfo="text",
+            x=style.small((axis.positions + spread)[chosen]),
+            y=style.small(some["value"]),
+            mode="markers",
+            name=state,
+            legendgroup=state,
+            showlegend=legend,
+            marker=style.state_marker(state, 6),
+            opacity=0.7 if count <= 200 else 0.4,
+            hoverinfo="text",
             customdata=list(some.index),
-            text=[style.escaped(f"{row.label}: {formatting.number(row.value)}") for row in some.itertuples()], **axes,
-        )  # fmt: skip
+            text=[
+                style.escaped(f"{row.label}: {formatting.number(row.value)}")
+                for row in some.itertuples()
+            ],
+            **axes,
+        )
 
 
 def _room(axis: scales.Axis) -> float:
@@ -97,7 +140,11 @@ def _room(axis: scales.Axis) -> float:
 
 
 def _ticks(axis: scales.Axis) -> dict[str, object]:
-    pad = 0.5 if axis.kind == "category" else max(0.08 * (axis.high - axis.low), 0.75 * _room(axis)) or 1.0
+    pad = (
+        0.5
+        if axis.kind == "category"
+        else max(0.08 * (axis.high - axis.low), 0.75 * _room(axis)) or 1.0
+    )
     texts = [style.escaped(text, 12) for _, text in axis.ticks]
     kept = scales.fitting(texts) if axis.kind == "category" else range(len(texts))
     return {

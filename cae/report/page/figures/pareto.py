@@ -39,17 +39,28 @@ def tradeoff_data(results: Results) -> Tradeoff:
     ranked = results.ranked
     done = ranked[ranked["state"] == "finished"]
     costs = [name for name in COSTS if name in done and scales.differs(done[name])][:MOST_PANELS]
-    trials = pd.DataFrame({name: pd.to_numeric(ranked[name], errors="coerce").astype(float) for name in costs}, index=ranked.index)
-    trials = trials.assign(label=results.labels[ranked.index], state=ranked["state"], value=results.values[ranked.index])
+    trials = pd.DataFrame(
+        {name: pd.to_numeric(ranked[name], errors="coerce").astype(float) for name in costs},
+        index=ranked.index,
+    )
+    trials = trials.assign(
+        label=results.labels[ranked.index],
+        state=ranked["state"],
+        value=results.values[ranked.index],
+    )
     fronts = {name: front(trials.loc[done.index], name, results.mode) for name in costs}
     drawn = sample(trials, MOST_POINTS)
     kept = [index for one in fronts.values() for index in one.index]
-    return Tradeoff(results.metric, results.mode, costs, trials.loc[drawn.index.union(kept, sort=False)], fronts)
+    return Tradeoff(
+        results.metric, results.mode, costs, trials.loc[drawn.index.union(kept, sort=False)], fronts
+    )
 
 
 def front(trials: pd.DataFrame, cost: str, mode: str) -> pd.DataFrame:
     """From the cheapest on, each trial that is better than all cheaper ones."""
-    ordered = trials.dropna(subset=[cost]).assign(merit=trials["value"] if mode == "min" else -trials["value"])
+    ordered = trials.dropna(subset=[cost]).assign(
+        merit=trials["value"] if mode == "min" else -trials["value"]
+    )
     ordered = ordered.sort_values([cost, "merit"], kind="stable")
     before = ordered["merit"].cummin().shift(fill_value=np.inf)
     return ordered.loc[ordered["merit"] < before, [cost, "value", "label"]]
@@ -90,22 +101,43 @@ def tradeoff_figure(data: Tradeoff) -> go.Figure:
             hoverinfo="skip",
             **axes,
         )
-        x = style.value_axis(COSTS[cost], data.trials[cost].to_numpy(dtype=float)) | {"tickangle": 0}
+        x = style.value_axis(COSTS[cost], data.trials[cost].to_numpy(dtype=float)) | {
+            "tickangle": 0
+        }
         largest = float(data.trials[cost].max())
         if "ticktext" in x:  # three panels beside one another have room for 20k, not for 20,000
             x["ticktext"] = [_brief(mark) for mark in x["tickvals"]]
         elif largest >= 10_000:
             x["tickformat"] = "~s"
-        figure.update_layout({f"xaxis{suffix}": x, f"yaxis{suffix}": {**scale, **({"matches": "y"} if panel else {})}})
-    return style.layout(figure, height=340, panels=max(1, len(data.costs)), columns=max(1, len(data.costs)), shared=True)
+        figure.update_layout(
+            {
+                f"xaxis{suffix}": x,
+                f"yaxis{suffix}": {**scale, **({"matches": "y"} if panel else {})},
+            }
+        )
+    return style.layout(
+        figure,
+        height=340,
+        panels=max(1, len(data.costs)),
+        columns=max(1, len(data.costs)),
+        shared=True,
+    )
 
 
 def _brief(value: float) -> str:
     """As plotly's ~s: 200, 20k, 2M."""
-    return next((f"{value / size:g}{name}" for size, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if value >= size), f"{value:g}")
+    return next(
+        (
+            f"{value / size:g}{name}"
+            for size, name in ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+            if value >= size
+        ),
+        f"{value:g}",
+    )
 
 
 def _hover(row: Any, cost: str, metric: str) -> str:
     return style.escaped(
-        f"{row.label}: {metric} {formatting.number(row.value)}, {formatting.number(getattr(row, cost))} {COSTS[cost]}", 120
+        f"{row.label}: {metric} {formatting.number(row.value)}, {formatting.number(getattr(row, cost))} {COSTS[cost]}",
+        120,
     )

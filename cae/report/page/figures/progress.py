@@ -20,13 +20,19 @@ def progress_data(results: Results) -> pd.DataFrame:
     `value` is NaN for a trial without a finite value; `hours` counts from the first start.
     """
     last = {
-        (run.name, record.number): max([start["time"] for start in record.starts] + list(record.epoch_times.values()))
+        (run.name, record.number): max(
+            [start["time"] for start in record.starts] + list(record.epoch_times.values())
+        )
         for run in results.runs
         for record in run.records.values()
         if record.starts or record.epoch_times
     }
     trials = results.trials
-    times = pd.Series([last.get(key, np.nan) for key in zip(trials["run"], trials["trial"], strict=True)], index=trials.index, dtype=float)
+    times = pd.Series(
+        [last.get(key, np.nan) for key in zip(trials["run"], trials["trial"], strict=True)],
+        index=trials.index,
+        dtype=float,
+    )
     order = times.dropna().sort_values(kind="stable").index
     values = results.values.loc[order]
     return pd.DataFrame(
@@ -46,22 +52,37 @@ def progress_figure(data: pd.DataFrame) -> go.Figure:
     figure = go.Figure()
     metric = str(data["metric"].iloc[0]) if len(data) else "value"
     reached = data["best"].ffill()
-    steps = reached.ne(reached.shift()) | (data["order"] == len(data))  # between two new bests the line is flat
+    steps = reached.ne(reached.shift()) | (
+        data["order"] == len(data)
+    )  # between two new bests the line is flat
     figure.add_scatter(
-        x=style.small(data["order"][steps]), y=style.small(reached[steps]), mode="lines",
+        x=style.small(data["order"][steps]),
+        y=style.small(reached[steps]),
+        mode="lines",
         line={"shape": "hv", "width": 2, "color": style.ACCENT},
-        name="best so far", hoverinfo="skip",
-    )  # fmt: skip
+        name="best so far",
+        hoverinfo="skip",
+    )
     seen = data[np.isfinite(data["value"].to_numpy(dtype=float))]
     drawn = thinned(seen)
     for state in [state for state in style.STATES if (drawn["state"] == state).any()]:
         some = drawn[drawn["state"] == state]
         figure.add_scatter(
-            x=style.small(some["order"]), y=style.small(some["value"]), mode="markers", name=state, marker=style.state_marker(state),
-            opacity=0.85 if len(data) <= 200 else 0.5, text=_hovers(some, metric), hoverinfo="text", customdata=list(some.index),
-        )  # fmt: skip
+            x=style.small(some["order"]),
+            y=style.small(some["value"]),
+            mode="markers",
+            name=state,
+            marker=style.state_marker(state),
+            opacity=0.85 if len(data) <= 200 else 0.5,
+            text=_hovers(some, metric),
+            hoverinfo="text",
+            customdata=list(some.index),
+        )
     figure.update_xaxes(
-        title="trials, in the order in which they ended", range=[0, len(data) + 1], tickformat="d", dtick=1 if len(data) <= 12 else None
+        title="trials, in the order in which they ended",
+        range=[0, len(data) + 1],
+        tickformat="d",
+        dtick=1 if len(data) <= 12 else None,
     )
     figure.update_yaxes(**style.value_axis(metric, data["value"].to_numpy(dtype=float)))
     _rug(figure, thinned(data.drop(seen.index)), metric)
@@ -78,18 +99,34 @@ def _rug(figure: go.Figure, data: pd.DataFrame, metric: str) -> None:
     for state in data["state"].unique():
         some = data[data["state"] == state]
         figure.add_scatter(
-            x=style.small(some["order"]), y=[1.0] * len(some), yaxis="y2", mode="markers", name=f"{state}, no value",
-            marker=style.state_marker(state), text=_hovers(some, metric), hoverinfo="text", customdata=list(some.index),
-        )  # fmt: skip
+            x=style.small(some["order"]),
+            y=[1.0] * len(some),
+            yaxis="y2",
+            mode="markers",
+            name=f"{state}, no value",
+            marker=style.state_marker(state),
+            text=_hovers(some, metric),
+            hoverinfo="text",
+            customdata=list(some.index),
+        )
     if len(data):
-        hidden = {"overlaying": "y", "range": [-19, 1.6], "visible": False, "fixedrange": True, "type": "linear"}
+        hidden = {
+            "overlaying": "y",
+            "range": [-19, 1.6],
+            "visible": False,
+            "fixedrange": True,
+            "type": "linear",
+        }
         figure.update_layout(yaxis2=hidden)
 
 
 def _hovers(data: pd.DataFrame, metric: str) -> list[str]:
     return [
         style.escaped(
-            f"{label}: {state}, {metric} {formatting.number(value) or 'none'}, {formatting.number(hours, 3)} h after the start", 120
+            f"{label}: {state}, {metric} {formatting.number(value) or 'none'}, {formatting.number(hours, 3)} h after the start",
+            120,
         )
-        for label, state, value, hours in zip(data["label"], data["state"], data["value"], data["hours"], strict=True)
+        for label, state, value, hours in zip(
+            data["label"], data["state"], data["value"], data["hours"], strict=True
+        )
     ]

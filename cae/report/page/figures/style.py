@@ -28,7 +28,13 @@ STATES = {
 """Colour and symbol of every state, everywhere on the page: told apart without colour, and legible on white and on near-black."""
 
 ACCENT = "#2f7fc1"
-RAMP = ["rgb(45,108,214)", "rgb(38,140,176)", "rgb(84,165,122)", "rgb(199,163,64)", "rgb(186,170,150)"]
+RAMP = [
+    "rgb(45,108,214)",
+    "rgb(38,140,176)",
+    "rgb(84,165,122)",
+    "rgb(199,163,64)",
+    "rgb(186,170,150)",
+]
 MUTED = "#8a94a0"
 
 
@@ -46,10 +52,21 @@ def spans_decades(values: Floats) -> bool:
 def colours(positions: Floats) -> list[str]:
     """Colours of positions 0 (best) to 1. Blue to sand stays apart for colour-blind readers, and, unlike Cividis or Viridis, neither
     end vanishes on white or on near-black paper."""
-    return [str(colour) for colour in sample_colorscale(RAMP, [float(position) for position in positions])]
+    return [
+        str(colour)
+        for colour in sample_colorscale(RAMP, [float(position) for position in positions])
+    ]
 
 
-def layout(figure: go.Figure, *, height: int, panels: int = 1, columns: int = 1, min_width: int = 0, shared: bool = False) -> go.Figure:
+def layout(
+    figure: go.Figure,
+    *,
+    height: int,
+    panels: int = 1,
+    columns: int = 1,
+    min_width: int = 0,
+    shared: bool = False,
+) -> go.Figure:
     """Size and legend; `panels` axes pairs in a grid of `columns`. The page repeats `grid` with the columns that fit, or scrolls.
 
     `shared` panels have one y axis in common, named at the first of each row only.
@@ -61,12 +78,20 @@ def layout(figure: go.Figure, *, height: int, panels: int = 1, columns: int = 1,
         margin={"l": 64, "r": 20, "t": 8, "b": 48},
         hovermode="closest",
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "xanchor": "left"},
-        meta={"panels": panels, "columns": columns, "panel_height": height, "min_width": min_width, "shared": shared},
+        meta={
+            "panels": panels,
+            "columns": columns,
+            "panel_height": height,
+            "min_width": min_width,
+            "shared": shared,
+        },
     )
     return grid(figure, panels, columns, height) if panels > 1 else figure
 
 
-def grid(figure: go.Figure, panels: int, columns: int, panel_height: int, width: int = 1000) -> go.Figure:
+def grid(
+    figure: go.Figure, panels: int, columns: int, panel_height: int, width: int = 1000
+) -> go.Figure:
     """Places the axes pairs x, x2, x3 ... in rows of `columns`; page.js does the same arithmetic at the width it finds."""
     rows = -(-panels // columns)
     across, down = 64 / width, 64 / (rows * panel_height)
@@ -88,12 +113,20 @@ def value_axis(name: str, values: Floats) -> dict[str, Any]:
     title = {"text": escaped(name), "standoff": 10}
     finite = values[np.isfinite(values)]
     if not spans_decades(values):
-        alone = finite.size > 0 and np.ptp(finite) == 0 and finite[0] != 0  # plotly would show -1 to 1 round a small number
-        return {"title": title, "automargin": True} | ({"range": sorted((0.5 * finite[0], 1.5 * finite[0]))} if alone else {})
+        alone = (
+            finite.size > 0 and np.ptp(finite) == 0 and finite[0] != 0
+        )  # plotly would show -1 to 1 round a small number
+        return {"title": title, "automargin": True} | (
+            {"range": sorted((0.5 * finite[0], 1.5 * finite[0]))} if alone else {}
+        )
     low, high = np.log10(finite.min()), np.log10(finite.max())
     pad = 0.06 * (high - low)
     mantissas = (1, 2, 5) if high - low < 2.5 else (1,)
-    marks = [mantissa * 10.0**power for power in range(int(low) - 2, int(high) + 2) for mantissa in mantissas]
+    marks = [
+        mantissa * 10.0**power
+        for power in range(int(low) - 2, int(high) + 2)
+        for mantissa in mantissas
+    ]
     shown = [mark for mark in marks if low - pad <= np.log10(mark) <= high + pad]
     shown = shown[:: -(-len(shown) // 9)]
     scale = {
@@ -107,13 +140,24 @@ def value_axis(name: str, values: Floats) -> dict[str, Any]:
 
 def state_marker(state: str, size: int = 8) -> dict[str, Any]:
     colour, symbol = STATES.get(state, (MUTED, "hexagon-open"))
-    return {"color": colour, "symbol": symbol, "size": size, "line": {"width": 1.5 if symbol.endswith("open") else 0.5, "color": colour}}
+    return {
+        "color": colour,
+        "symbol": symbol,
+        "size": size,
+        "line": {"width": 1.5 if symbol.endswith("open") else 0.5, "color": colour},
+    }
 
 
 def whiskers(middle: Any, low: Any, high: Any) -> dict[str, Any]:
     """Error bars of an interval; none where it is not known."""
     middle, low, high = (np.asarray(side, dtype=np.float64) for side in (middle, low, high))
-    return {"type": "data", "symmetric": False, "array": small(high - middle), "arrayminus": small(middle - low), "thickness": 1.5}
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": small(high - middle),
+        "arrayminus": small(middle - low),
+        "thickness": 1.5,
+    }
 
 
 def small(values: Any) -> npt.NDArray[np.float32] | Floats:

@@ -28,10 +28,15 @@ def hardware_figure(data: tuple[Slots, list[str]]) -> go.Figure:
     minutes = not len(spans) or spans["end"].max() < 2
     for state in [state for state in style.STATES if (spans["state"] == state).any()]:
         some = spans[spans["state"] == state]
-        x = np.column_stack([some["begin"], some["end"], np.full(len(some), np.nan)]).ravel() * (60 if minutes else 1)
+        x = np.column_stack([some["begin"], some["end"], np.full(len(some), np.nan)]).ravel() * (
+            60 if minutes else 1
+        )
         y = np.column_stack([lanes - some["lane"]] * 2 + [np.full(len(some), np.nan)]).ravel()
         texts = [
-            style.escaped(f"{labels[row.trial]} {state}: {formatting.duration(3600 * (row.end - row.begin))}", 80)
+            style.escaped(
+                f"{labels[row.trial]} {state}: {formatting.duration(3600 * (row.end - row.begin))}",
+                80,
+            )
             for row in formatting.rows(some)
         ]
         figure.add_scatter(
@@ -52,7 +57,10 @@ def hardware_figure(data: tuple[Slots, list[str]]) -> go.Figure:
         )
     ticks = list(range(1, lanes + 1))[:: -(-lanes // 16)]
     figure.update_layout(
-        xaxis={"title": {"text": f"{'minutes' if minutes else 'hours'} of running"}, "rangemode": "tozero"},
+        xaxis={
+            "title": {"text": f"{'minutes' if minutes else 'hours'} of running"},
+            "rangemode": "tozero",
+        },
         yaxis={
             "title": {"text": "slot"},
             "tickvals": ticks,

@@ -52,9 +52,17 @@ def cell(value: Any, *, typed: bool = False) -> Cell:
     if value is None or value is pd.NA or value is pd.NaT:
         return Cell("", "", False)
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        text = formatting.parameter(value) if typed and not math.isnan(float(value)) else formatting.number(value)
+        text = (
+            formatting.parameter(value)
+            if typed and not math.isnan(float(value))
+            else formatting.number(value)
+        )
         finite = math.isfinite(float(value))
-        return Cell(text if finite else "" if math.isnan(float(value)) else text, _exact(value, text) if finite else "", True)
+        return Cell(
+            text if finite else "" if math.isnan(float(value)) else text,
+            _exact(value, text) if finite else "",
+            True,
+        )
     return Cell(formatting.short(str(value), 160), "", False)
 
 
@@ -65,21 +73,43 @@ def _exact(value: Any, text: str) -> str:
 
 
 def table(
-    caption: str, frame: pd.DataFrame, *, typed: Sequence[str] = (), names: dict[str, str] | None = None, keyed: bool = False
+    caption: str,
+    frame: pd.DataFrame,
+    *,
+    typed: Sequence[str] = (),
+    names: dict[str, str] | None = None,
+    keyed: bool = False,
 ) -> Table:
     """A frame as a table of the page. `names` gives some columns a heading of their own; the index of one that is `keyed` is that of
     the table of trials."""
-    columns = [[cell(value, typed=name in typed) for value in frame[name].tolist()] for name in frame]
+    columns = [
+        [cell(value, typed=name in typed) for value in frame[name].tolist()] for name in frame
+    ]
     headings = [(names or {}).get(str(name), str(name)) for name in frame]
-    constant = [len(frame) > 1 and len({(item.text, item.exact) for item in column}) == 1 for column in columns]
-    numeric = [any(item.number for item in column) and all(item.number or not item.text for item in column) for column in columns]
+    constant = [
+        len(frame) > 1 and len({(item.text, item.exact) for item in column}) == 1
+        for column in columns
+    ]
+    numeric = [
+        any(item.number for item in column) and all(item.number or not item.text for item in column)
+        for column in columns
+    ]
     keys = [int(index) for index in frame.index] if keyed else []
-    return Table(caption, headings, [list(row) for row in zip(*columns, strict=True)], constant, numeric, keys)
+    return Table(
+        caption,
+        headings,
+        [list(row) for row in zip(*columns, strict=True)],
+        constant,
+        numeric,
+        keys,
+    )
 
 
 def typed_columns(results: Results) -> list[str]:
     """Columns that hold what people typed (parameters of the configuration), and numbers that name something (a seed)."""
-    config = {name for run in results.runs for record in run.records.values() for name in record.config}
+    config = {
+        name for run in results.runs for record in run.records.values() for name in record.config
+    }
     return [*config, *results.axes, "trial", "seed"]
 
 

@@ -21,12 +21,18 @@ def progress(results: Results, _rows: list[dict[str, Any]]) -> Section:
     data = progress_data(results)
     best = data["best"].dropna()
     if not len(best):
-        return Section("progress", "Progress", f"No trial has a finite {results.metric} yet.", empty=True)
+        return Section(
+            "progress", "Progress", f"No trial has a finite {results.metric} yet.", empty=True
+        )
     change = best.ne(best.shift())
     last = data.loc[change[change].index[-1]]
     times, after = int(change.sum()), len(data) - int(last["order"])
     still = (
-        f"none of the {after} after it came closer" if after > 1 else "one more came after it" if after else "it was the last one to end"
+        f"none of the {after} after it came closer"
+        if after > 1
+        else "one more came after it"
+        if after
+        else "it was the last one to end"
     )
     verdict = f"The best {results.metric} was set {formatting.plural(times, 'time')} in {formatting.plural(len(data), 'trial')}, "
     verdict += f"last by {last['label']} ({formatting.number(last['value'])}); {still}."
@@ -40,8 +46,14 @@ def progress(results: Results, _rows: list[dict[str, Any]]) -> Section:
         how=f"Trials stand in the order of their last epoch. {len(data) - data['value'].notna().sum()} without a finite value are marked "
         "above the plot. A trial that runs or was stopped counts with its best epoch so far. Of more than 2,000 dots, "
         "an even sample is drawn.",
-        charts={"progress": f"Best {results.metric} so far, and every trial's, in the order in which the trials ended"},
-        data={"table": table("Every new best", steps, names={"order": "trials ended", "label": "trial"})},
+        charts={
+            "progress": f"Best {results.metric} so far, and every trial's, in the order in which the trials ended"
+        },
+        data={
+            "table": table(
+                "Every new best", steps, names={"order": "trials ended", "label": "trial"}
+            )
+        },
     )
 
 
@@ -49,7 +61,12 @@ def parallel(results: Results, _rows: list[dict[str, Any]]) -> Section:
     data = parallel_data(results)
     title = "Parallel coordinates"
     if len(data.axes) < 2 or data.trials["bin"].max() < 0:
-        return Section("parallel", title, "Nothing to draw: no parameter differs among trials with a value.", empty=True)
+        return Section(
+            "parallel",
+            title,
+            "Nothing to draw: no parameter differs among trials with a value.",
+            empty=True,
+        )
     top = results.ranked.head(max(1, len(results.ranked) // 10))
     shared = [
         f"{axis.name} {formatting.parameter(top[axis.name].iloc[0])}"
@@ -59,13 +76,24 @@ def parallel(results: Results, _rows: list[dict[str, Any]]) -> Section:
     agree = f"The best {len(top)} trials share {formatting.listed(shared)}." if shared else ""
     if len(top) > 1 and not shared:
         agree = f"The best {len(top)} trials share no single setting."
-    left = f"{data.left_out} trials, evenly spread over the ranking, are not drawn. " if data.left_out else ""
-    hidden = f"Not drawn for want of room: {formatting.listed(data.hidden)}. " if data.hidden else ""
+    left = (
+        f"{data.left_out} trials, evenly spread over the ranking, are not drawn. "
+        if data.left_out
+        else ""
+    )
+    hidden = (
+        f"Not drawn for want of room: {formatting.listed(data.hidden)}. " if data.hidden else ""
+    )
     count = len(data.trials)
     return Section(
         "parallel",
         title,
-        formatting.sentences([f"{formatting.plural(count, 'trial')} over {formatting.plural(len(data.axes) - 1, 'parameter')}.", agree]),
+        formatting.sentences(
+            [
+                f"{formatting.plural(count, 'trial')} over {formatting.plural(len(data.axes) - 1, 'parameter')}.",
+                agree,
+            ]
+        ),
         how=f"{left}{hidden}One line per trial; dark is {better(results)}, the darkest and widest lines are the best twelfth of the range. "
         "Parameters that are the same in all trials are left out; a trial that lacks a parameter passes through “none” below its axis. "
         "Trials without a value are in the legend, off at first.",
@@ -76,12 +104,23 @@ def parallel(results: Results, _rows: list[dict[str, Any]]) -> Section:
 def axes(results: Results, _rows: list[dict[str, Any]]) -> Section:
     data = axes_data(results)
     if not data.axes:
-        return Section("axes", "One parameter at a time", "No parameter differs among trials with a value.", empty=True)
+        return Section(
+            "axes",
+            "One parameter at a time",
+            "No parameter differs among trials with a value.",
+            empty=True,
+        )
     values = np.array(data.trials["value"], dtype=np.float64)
     frame = pd.concat([_settings(axis, values, results) for axis in data.axes])
-    constant = [name for name in results.axes if name in results.trials and not scales.differs(results.trials[name])]
+    constant = [
+        name
+        for name in results.axes
+        if name in results.trials and not scales.differs(results.trials[name])
+    ]
     same = f"Not shown, one value only: {formatting.listed(constant)}. " if constant else ""
-    hidden = f"Not shown for want of room: {formatting.listed(data.hidden)}. " if data.hidden else ""
+    hidden = (
+        f"Not shown for want of room: {formatting.listed(data.hidden)}. " if data.hidden else ""
+    )
     return Section(
         "axes",
         "One parameter at a time",
@@ -98,12 +137,17 @@ def axes(results: Results, _rows: list[dict[str, Any]]) -> Section:
 
 def _strongest(data: Axes, values: scales.Floats) -> str:
     """The parameter whose settings differ most surely, with the medians of its best and worst; or that none does beyond chance."""
-    tested = {axis.name: (chance(scales.groups(axis), values), scales.groups(axis)) for axis in data.axes}
+    tested = {
+        axis.name: (chance(scales.groups(axis), values), scales.groups(axis)) for axis in data.axes
+    }
     name = min(tested, key=lambda name: tested[name][0])
     p, settings = tested[name]
     p = min(1.0, p * len(tested))
     if not p < 0.05:
-        return _trend(data, values) or f"No parameter by itself separates these {formatting.plural(len(values), 'trial')} beyond chance."
+        return (
+            _trend(data, values)
+            or f"No parameter by itself separates these {formatting.plural(len(values), 'trial')} beyond chance."
+        )
     medians = pd.Series(values).groupby(settings).median().sort_values(ascending=data.mode == "min")
     first, last = medians.index[0], medians.index[-1]
     chance_text = "p\u00a0<\u00a00.0001" if p < 1e-4 else f"p\u00a0=\u00a0{p:.1g}"
@@ -118,7 +162,12 @@ def _trend(data: Axes, values: scales.Floats) -> str:
     (axis, *others), order = data.axes, np.argsort(data.axes[0].positions)
     steps = np.diff(values[order])
     single = len(np.unique(axis.positions)) == len(values) > 2
-    if others or axis.kind == "category" or not single or not (np.all(steps > 0) or np.all(steps < 0)):
+    if (
+        others
+        or axis.kind == "category"
+        or not single
+        or not (np.all(steps > 0) or np.all(steps < 0))
+    ):
         return ""
     settings = scales.groups(axis).to_numpy()[order]
     first, last = (f"{formatting.number(values[order][end])} at {settings[end]}" for end in (0, -1))
@@ -141,7 +190,13 @@ def _settings(axis: scales.Axis, values: scales.Floats, results: Results) -> pd.
     settings = scales.groups(axis)
     grouped = pd.Series(values).groupby(settings, sort=False)
     best = grouped.min() if results.mode == "min" else grouped.max()
-    rows = pd.DataFrame({"trials": grouped.size(), f"best {results.metric}": best, f"median {results.metric}": grouped.median()})
+    rows = pd.DataFrame(
+        {
+            "trials": grouped.size(),
+            f"best {results.metric}": best,
+            f"median {results.metric}": grouped.median(),
+        }
+    )
     places = pd.Series(axis.positions).groupby(settings).min()
     rows = rows.loc[places.sort_values().index].rename_axis("setting").reset_index()
     rows.insert(0, "parameter", axis.name)
@@ -153,11 +208,16 @@ def curves(results: Results, _rows: list[dict[str, Any]]) -> Section:
     title = "Learning curves"
     if not data.trials or not data.metrics:
         return Section("curves", title, "No epoch has been reported yet.", empty=True)
-    drawn = f"the best {TOP} of {data.trials} trials, before the band that holds 80 % of all" if data.trials > MOST_LINES else "every trial"
+    drawn = (
+        f"the best {TOP} of {data.trials} trials, before the band that holds 80 % of all"
+        if data.trials > MOST_LINES
+        else "every trial"
+    )
     return Section(
         "curves",
         title,
-        formatting.sentences([_still_falling(results), _overfit(results)]) or f"{formatting.plural(data.trials, 'trial')} reported epochs.",
+        formatting.sentences([_still_falling(results), _overfit(results)])
+        or f"{formatting.plural(data.trials, 'trial')} reported epochs.",
         how=f"Drawn: {drawn}. The blue line is the best trial; paler lines rank lower. A mark ends a curve that was stopped or failed; its "
         "reason is on hover. Values that are not finite leave gaps.",
         charts={"curves": f"{formatting.listed(data.metrics)} by epoch"},
@@ -169,9 +229,13 @@ def _still_falling(results: Results) -> str:
     finished = results.ranked[results.ranked["state"] == "finished"]
     if not len(finished):
         return ""
-    at_end = int((finished["best_epoch"].astype(float) == finished["epochs_done"].astype(float)).sum())
+    at_end = int(
+        (finished["best_epoch"].astype(float) == finished["epochs_done"].astype(float)).sum()
+    )
     if not at_end:
-        return f"No finished trial was still improving at its last epoch ({len(finished)} finished)."
+        return (
+            f"No finished trial was still improving at its last epoch ({len(finished)} finished)."
+        )
     return f"{at_end} of {formatting.plural(len(finished), 'finished trial')} had the best epoch last: more epochs would likely help."
 
 

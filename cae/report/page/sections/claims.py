@@ -14,7 +14,9 @@ def claims(results: Results, _rows: list[dict[str, Any]]) -> Section:
     rows = judging.judge(results)
     if not rows:
         return Section("claims", "Claims", "The sweep lists no claims to judge.", empty=True)
-    differs = next((row["differs"] for row in rows if row["differs"]), "") if not results.joined else ""
+    differs = (
+        next((row["differs"] for row in rows if row["differs"]), "") if not results.joined else ""
+    )
     return Section(
         "claims",
         "Claims",
@@ -29,9 +31,20 @@ def claims(results: Results, _rows: list[dict[str, Any]]) -> Section:
 
 
 def _table(results: Results, rows: list[dict[str, Any]]) -> Table:
-    columns = [*(["run"] if results.joined else []), "claim", "provenance", "test", "numbers", "seeds", "verdict", "why"]
+    columns = [
+        *(["run"] if results.joined else []),
+        "claim",
+        "provenance",
+        "test",
+        "numbers",
+        "seeds",
+        "verdict",
+        "why",
+    ]
     cells = [[Cell(text, "", False) for text in _texts(row, joined=results.joined)] for row in rows]
-    return Table("Claims and their verdicts", columns, cells, [False] * len(columns), [False] * len(columns))
+    return Table(
+        "Claims and their verdicts", columns, cells, [False] * len(columns), [False] * len(columns)
+    )
 
 
 def _texts(row: dict[str, Any], *, joined: bool) -> list[str]:
@@ -45,5 +58,7 @@ def _texts(row: dict[str, Any], *, joined: bool) -> list[str]:
         formatting.short(numbers, 300),
         str(row["seeds"] or ""),
         row["verdict"],
-        formatting.short(row["why"] if joined else row["why"].removesuffix(f" Under {row['differs']}."), 800),
+        formatting.short(
+            row["why"] if joined else row["why"].removesuffix(f" Under {row['differs']}."), 800
+        ),
     ]

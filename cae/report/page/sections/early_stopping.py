@@ -23,7 +23,9 @@ def stopping(results: Results, _rows: list[dict[str, Any]]) -> Section:
     trials = results.trials[results.trials["state"] == "stopped"]
     if not len(trials):
         spared = halving.audit_sentence(halving.audit(results), results.metric)
-        return Section("stopping", "Early stopping", formatting.sentences([short(results), spared]), empty=True)
+        return Section(
+            "stopping", "Early stopping", formatting.sentences([short(results), spared]), empty=True
+        )
     columns = ["run"] * results.joined + ["trial", "rung", "value", "cutoff", "reason"]
     frame = trials[columns].sort_values(["rung", "trial"], kind="stable")
     found = halving.halving(results)
@@ -33,7 +35,9 @@ def stopping(results: Results, _rows: list[dict[str, Any]]) -> Section:
     if found.survival:
         charts["survival"] = "Share of the trials that were not stopped, by epoch"
     if found.regret["regret"].any():
-        charts["regret"] = f"{results.metric} that keeping only the best few at an epoch would have lost"
+        charts["regret"] = (
+            f"{results.metric} that keeping only the best few at an epoch would have lost"
+        )
     return Section(
         "stopping",
         "Early stopping",
@@ -59,21 +63,37 @@ def answer(results: Results, found: halving.Halving) -> str:
     pairs = found.agreement.dropna(subset=["rho"])
     if len(pairs):
         first = pairs.sort_values(["a", "b"], ascending=[True, False], kind="stable").iloc[0]
-        trust = "early ranks are late ranks" if first["rho"] >= TRUSTED else "early ranks say little of late ones"
+        trust = (
+            "early ranks are late ranks"
+            if first["rho"] >= TRUSTED
+            else "early ranks say little of late ones"
+        )
         said.append(
             f"Ranks at epoch {first['a']:g} and at epoch {first['b']:g} correlate by {formatting.number(first['rho'], 2)} over the "
             f"{formatting.plural(int(first['n']), 'survivor')}: {trust}."
         )
     rungs = halving.declared(results)
-    at = found.regret[(found.regret["epoch"] == min(rungs, default=0)) & (found.regret["kept"] == 1)]
+    at = found.regret[
+        (found.regret["epoch"] == min(rungs, default=0)) & (found.regret["kept"] == 1)
+    ]
     if len(at):
         lost = float(at["regret"].iloc[0])
-        what = f"would have lost {formatting.number(lost, 3)} of {results.metric}" if lost else "would have lost nothing"
-        said.append(f"Keeping only the best at the first rung {what}, among the {found.complete} that ran to the end.")
+        what = (
+            f"would have lost {formatting.number(lost, 3)} of {results.metric}"
+            if lost
+            else "would have lost nothing"
+        )
+        said.append(
+            f"Keeping only the best at the first rung {what}, among the {found.complete} that ran to the end."
+        )
     if found.parted:
-        said.append(f"Who survives differs most surely with {found.parted[0]} (p\u00a0=\u00a0{found.parted[1]:.1g}).")
+        said.append(
+            f"Who survives differs most surely with {found.parted[0]} (p\u00a0=\u00a0{found.parted[1]:.1g})."
+        )
     if not found.audit:
-        said.append("No stopped trial was run on, so whether one would have won is not known; ASHA(audit=0.05) lets a share run on.")
+        said.append(
+            "No stopped trial was run on, so whether one would have won is not known; ASHA(audit=0.05) lets a share run on."
+        )
     return formatting.sentences(said)
 
 
@@ -90,13 +110,19 @@ def short(results: Results) -> str:
     if len(trials):
         return _verdict(results, trials)
     name = str((scheduler or {}).get("name", "")).upper()
-    return f"{name} has stopped no trial so far." if scheduler else "No early stopping: every trial runs all its epochs."
+    return (
+        f"{name} has stopped no trial so far."
+        if scheduler
+        else "No early stopping: every trial runs all its epochs."
+    )
 
 
 def _verdict(results: Results, trials: pd.DataFrame) -> str:
     rungs = Counter(int(rung) for rung in pd.to_numeric(trials["rung"], errors="coerce").dropna())
     where = formatting.listed([f"{count} at epoch {rung}" for rung, count in sorted(rungs.items())])
-    text = f"{formatting.plural(len(trials), 'trial')} of {len(results.trials):,} stopped early" + (f" ({where})" if where else "")
+    text = f"{formatting.plural(len(trials), 'trial')} of {len(results.trials):,} stopped early" + (
+        f" ({where})" if where else ""
+    )
     asked = pd.to_numeric(trials.get("epochs", pd.Series(dtype=float)), errors="coerce").sum()
     done = trials["epochs_done"].sum()
     if not (math.isfinite(asked) and asked > done):
@@ -107,17 +133,32 @@ def _verdict(results: Results, trials: pd.DataFrame) -> str:
 def rung_table(results: Results, trials: pd.DataFrame) -> Any:
     """Per rung: entered, stopped there, and the cutoffs that were applied."""
     met = pd.to_numeric(trials["rung"], errors="coerce").dropna().astype(int)
-    reached = results.epochs.groupby("epoch").size() if len(results.epochs) else pd.Series(dtype=int)
-    ended = results.trials.loc[results.trials["state"].isin(("failed", "diverged", "oom", "killed")), "epochs_done"].astype(float)
+    reached = (
+        results.epochs.groupby("epoch").size() if len(results.epochs) else pd.Series(dtype=int)
+    )
+    ended = results.trials.loc[
+        results.trials["state"].isin(("failed", "diverged", "oom", "killed")), "epochs_done"
+    ].astype(float)
     rows, rungs = [], sorted({*halving.declared(results), *met})
     for rung in rungs:
-        cutoffs = pd.to_numeric(trials.loc[met.index[met == rung], "cutoff"], errors="coerce").dropna()
+        cutoffs = pd.to_numeric(
+            trials.loc[met.index[met == rung], "cutoff"], errors="coerce"
+        ).dropna()
         entered, out = int(reached.get(rung, 0)), int((met == rung).sum())
         above = min((other for other in rungs if other > rung), default=math.inf)
         other = int((ended.between(rung, above, inclusive="left")).sum())
-        row = {"rung (epoch)": rung, "entered": entered, "stopped": out, "share stopped": formatting.percent(out, entered)}
+        row = {
+            "rung (epoch)": rung,
+            "entered": entered,
+            "stopped": out,
+            "share stopped": formatting.percent(out, entered),
+        }
         row |= {"ended otherwise": other, "went on": entered - out - other}
         rows.append(
-            {**row, "first cutoff": cutoffs.iloc[0] if len(cutoffs) else None, "last cutoff": cutoffs.iloc[-1] if len(cutoffs) else None}
+            {
+                **row,
+                "first cutoff": cutoffs.iloc[0] if len(cutoffs) else None,
+                "last cutoff": cutoffs.iloc[-1] if len(cutoffs) else None,
+            }
         )
     return table("Rungs", pd.DataFrame(rows)) if rows else None

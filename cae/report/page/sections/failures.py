@@ -23,14 +23,25 @@ def failures_section(results: Results, _rows: list[dict[str, Any]]) -> Section:
 def failures(results: Results) -> Section:
     trials = results.trials[results.trials["state"].isin(FAILED)]
     if not len(trials):
-        return Section("failures", "Failures", "No trial failed or diverged." if len(results.trials) else "Nothing has failed.", empty=True)
+        return Section(
+            "failures",
+            "Failures",
+            "No trial failed or diverged." if len(results.trials) else "Nothing has failed.",
+            empty=True,
+        )
     counts = trials["state"].value_counts()
-    said = formatting.listed([f"{counts[state]} {WORDS[state]}" for state in WORDS if state in counts])
+    said = formatting.listed(
+        [f"{counts[state]} {WORDS[state]}" for state in WORDS if state in counts]
+    )
     failed, killed = int(counts.drop("killed", errors="ignore").sum()), int(counts.get("killed", 0))
     verdict = (
-        f"{formatting.plural(failed, 'trial')} of {len(results.trials):,} failed: {said}." if failed else "No trial failed or diverged."
+        f"{formatting.plural(failed, 'trial')} of {len(results.trials):,} failed: {said}."
+        if failed
+        else "No trial failed or diverged."
     )
-    by_hand = f"{formatting.plural(killed, 'trial was', 'trials were')} killed by hand." if killed else ""
+    by_hand = (
+        f"{formatting.plural(killed, 'trial was', 'trials were')} killed by hand." if killed else ""
+    )
     return Section(
         "failures",
         "Failures",
@@ -46,18 +57,29 @@ def _groups(results: Results, trials: pd.DataFrame) -> list[dict[str, Any]]:
     found: dict[tuple[str, str], list[Any]] = {}
     for index, row in zip(trials.index, trials.to_dict("records"), strict=True):
         text = _said(row["error"]) or _said(row["reason"]) or "no reason was recorded"
-        found.setdefault((row["state"], re.sub(r"\d+(\.\d+)?", "#", str(text))), []).append((index, row, str(text)))
+        found.setdefault((row["state"], re.sub(r"\d+(\.\d+)?", "#", str(text))), []).append(
+            (index, row, str(text))
+        )
     groups = []
-    for (state, _), members in sorted(found.items(), key=lambda item: (FAILED.index(item[0][0]), -len(item[1]))):
+    for (state, _), members in sorted(
+        found.items(), key=lambda item: (FAILED.index(item[0][0]), -len(item[1]))
+    ):
         _, first, text = members[0]
         groups.append(
             {
                 "state": state,
                 "message": formatting.short(text, 300),
                 "count": len(members),
-                "epochs": _epochs([(results.labels[index], int(row["epochs_done"])) for index, row, _ in members[:MOST_NUMBERS]]),
+                "epochs": _epochs(
+                    [
+                        (results.labels[index], int(row["epochs_done"]))
+                        for index, row, _ in members[:MOST_NUMBERS]
+                    ]
+                ),
                 "more": max(0, len(members) - MOST_NUMBERS),
-                "traceback": str(results.record(first["run"], first["trial"]).end.get("error") or ""),
+                "traceback": str(
+                    results.record(first["run"], first["trial"]).end.get("error") or ""
+                ),
                 "first": results.labels[members[0][0]],
             }
         )

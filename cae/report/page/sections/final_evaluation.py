@@ -19,10 +19,21 @@ MOST_TRIALS = 12
 def baselines(results: Results, _rows: list[dict[str, Any]]) -> Section:
     """A network that does not beat the trivial answers has learnt nothing, however small its loss."""
     columns = [str(name) for name in results.ranked if str(name).startswith(BASELINE)]
-    ended = results.ranked.dropna(subset=[LOSS]) if LOSS in results.ranked else results.ranked.head(0)
-    ended = ended[(ended["state"] == "finished") & ended[columns].notna().any(axis=1)] if columns else ended.head(0)
+    ended = (
+        results.ranked.dropna(subset=[LOSS]) if LOSS in results.ranked else results.ranked.head(0)
+    )
+    ended = (
+        ended[(ended["state"] == "finished") & ended[columns].notna().any(axis=1)]
+        if columns
+        else ended.head(0)
+    )
     if not len(ended):
-        return Section("baselines", "Against trivial answers", "No trial has been measured against trivial answers.", empty=True)
+        return Section(
+            "baselines",
+            "Against trivial answers",
+            "No trial has been measured against trivial answers.",
+            empty=True,
+        )
     easiest = ended[columns].astype(float).min(axis=1)
     losses = ended[LOSS].astype(float)
     columns = [name for name in columns if ended[name].notna().any()]
@@ -45,15 +56,26 @@ def baselines(results: Results, _rows: list[dict[str, Any]]) -> Section:
         frame["floor"] = ended[FLOOR].astype(float)
     frame["verdict"] = ["beats them" if won else "does not" for won in beaten]
     how = "A trivial answer needs no network: its loss is measured on the same test images by the same formula. "
-    floor = "The floor is the loss of a perfect answer: the entropy of the targets. " if FLOOR in ended else ""
+    floor = (
+        "The floor is the loss of a perfect answer: the entropy of the targets. "
+        if FLOOR in ended
+        else ""
+    )
     left = len(results.trials) - len(ended)
-    out = f"{formatting.plural(left, 'trial')} left out: not finished, or only needed by others." if left else ""
+    out = (
+        f"{formatting.plural(left, 'trial')} left out: not finished, or only needed by others."
+        if left
+        else ""
+    )
     return Section(
         "baselines",
         "Against trivial answers",
         verdict,
         how=f"{how}{floor}{out}".strip(),
-        data={"id": "baselines", "tables": [table("Test losses beside those of trivial answers", frame)]},
+        data={
+            "id": "baselines",
+            "tables": [table("Test losses beside those of trivial answers", frame)],
+        },
     )
 
 
@@ -79,7 +101,12 @@ def findings(results: Results, _rows: list[dict[str, Any]]) -> Section:
             opened += count == 1
             shown.append(table(f"{results.labels[index]}: {name.replace('_', ' ')}", frame))
     if not shown:
-        return Section("findings", "What the test images show", "No task has made tables of its own.", empty=True)
+        return Section(
+            "findings",
+            "What the test images show",
+            "No task has made tables of its own.",
+            empty=True,
+        )
     cut = f" The first {MOST_TRIALS} are shown; the journal has all." if count > MOST_TRIALS else ""
     said = formatting.plural(count, "trial has", "trials have")
     return Section(

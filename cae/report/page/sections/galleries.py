@@ -24,7 +24,12 @@ MOST_IMAGES = 24
 
 def galleries(results: Results, _rows: list[dict[str, Any]]) -> Section:
     cards: list[dict[str, Any]] = []
-    needed = results.trials[[results.record(row["run"], row["trial"]).needed for row in results.trials.to_dict("records")]]
+    needed = results.trials[
+        [
+            results.record(row["run"], row["trial"]).needed
+            for row in results.trials.to_dict("records")
+        ]
+    ]
     trials = 0
     for index in [*results.ranked.index, *needed.index]:
         row = results.trials.loc[index]
@@ -37,7 +42,12 @@ def galleries(results: Results, _rows: list[dict[str, Any]]) -> Section:
                 if name != WORST or trials == 1
             ]
     if not cards:
-        return Section("galleries", "What the tasks picked out", "No task has picked out or made images of its own.", empty=True)
+        return Section(
+            "galleries",
+            "What the tasks picked out",
+            "No task has picked out or made images of its own.",
+            empty=True,
+        )
     cut = f"; the first {MOST_TRIALS} are shown" if trials > MOST_TRIALS else ""
     return Section(
         "galleries",
@@ -52,13 +62,26 @@ def galleries(results: Results, _rows: list[dict[str, Any]]) -> Section:
 def load(path: Path) -> list[tuple[str, list[dict[str, Any]]]]:
     """Each gallery's name, and its images as data URIs with captions; nothing where the file is damaged."""
     found = read_arrays(path, "names")
-    places = {str(name): (f"images_{place}", f"captions_{place}") for place, name in enumerate(found.get("names", []))}
+    places = {
+        str(name): (f"images_{place}", f"captions_{place}")
+        for place, name in enumerate(found.get("names", []))
+    }
     if not all(key in found for keys in places.values() for key in keys):
         return []
-    stored = [(name, found[images], [str(said) for said in found[captions]]) for name, (images, captions) in places.items()]
-    pictures = all(images.ndim == 4 and images.dtype == np.uint8 and images.shape[1] in (1, 3) for _, images, _ in stored)
+    stored = [
+        (name, found[images], [str(said) for said in found[captions]])
+        for name, (images, captions) in places.items()
+    ]
+    pictures = all(
+        images.ndim == 4 and images.dtype == np.uint8 and images.shape[1] in (1, 3)
+        for _, images, _ in stored
+    )
     whole = pictures and all(len(images) == len(said) for _, images, said in stored)
-    return [(name, _shown(images[:MOST_IMAGES], said)) for name, images, said in stored if len(images)] if whole else []
+    return (
+        [(name, _shown(images[:MOST_IMAGES], said)) for name, images, said in stored if len(images)]
+        if whole
+        else []
+    )
 
 
 def _shown(images: Pixels, captions: list[str]) -> list[dict[str, Any]]:
@@ -67,7 +90,9 @@ def _shown(images: Pixels, captions: list[str]) -> list[dict[str, Any]]:
     shown = []
     for pixels, said in zip(small, captions, strict=False):
         buffer = io.BytesIO()
-        Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(buffer, "PNG", optimize=True)
+        Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(
+            buffer, "PNG", optimize=True
+        )
         source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
         shown.append({"source": source, "caption": formatting.short(said, 60)})
     return shown

@@ -17,14 +17,24 @@ MOST_ROWS = 200
 def runs(results: Results, _rows: list[dict[str, Any]]) -> Section:
     title = "Runs compared"
     if not results.joined:
-        return Section("runs", title, "One run. cae-sweep report RUN RUN puts several beside one another.", empty=True)
+        return Section(
+            "runs",
+            title,
+            "One run. cae-sweep report RUN RUN puts several beside one another.",
+            empty=True,
+        )
     names = [run.name for run in results.runs]
     summary = pd.DataFrame([_summary(results, name) for name in names])
     wide = same_trials(results)
     verdict = formatting.sentences([_best(results, summary), _agreement(wide)])
     tables = [table("The runs", summary)]
     if len(wide):
-        tables.append(table(f"The same trials in several runs ({results.metric})", wide.head(MOST_ROWS).reset_index(drop=True)))
+        tables.append(
+            table(
+                f"The same trials in several runs ({results.metric})",
+                wide.head(MOST_ROWS).reset_index(drop=True),
+            )
+        )
     how = (
         "The same trial is one with the same hash: its whole configuration, its seed and the fingerprint of its images are equal. "
         f"Values are {results.metric} at the best epoch of trials that finished in both."
@@ -42,14 +52,23 @@ def _summary(results: Results, name: str) -> dict[str, Any]:
         "finished": int((mine["state"] == "finished").sum()),
         f"best {results.metric}": None if first is None else float(results.values[first]),
         "by": "" if first is None else f"trial {mine['trial'][first]}",
-        "training": formatting.duration(float(pd.to_numeric(mine["seconds"], errors="coerce").sum())),
+        "training": formatting.duration(
+            float(pd.to_numeric(mine["seconds"], errors="coerce").sum())
+        ),
     }
 
 
 def same_trials(results: Results) -> pd.DataFrame:
     """A row per hash that finished in at least two runs: trial (in the first), the value in each run, largest difference."""
     done = results.trials[(results.trials["state"] == "finished") & results.values.notna()]
-    frame = pd.DataFrame({"hash": done["hash"], "run": done["run"], "trial": done["trial"], "value": results.values[done.index]})
+    frame = pd.DataFrame(
+        {
+            "hash": done["hash"],
+            "run": done["run"],
+            "trial": done["trial"],
+            "value": results.values[done.index],
+        }
+    )
     wide = frame.pivot_table(index="hash", columns="run", values="value", sort=False)
     wide = wide[wide.notna().sum(axis=1) > 1]
     if not len(wide):
@@ -57,7 +76,9 @@ def same_trials(results: Results) -> pd.DataFrame:
     firsts = frame.drop_duplicates("hash").set_index("hash").loc[wide.index]
     found = wide.reindex(columns=[run.name for run in results.runs if run.name in wide])
     found.insert(0, "trial", [f"trial {row.trial} of {row.run}" for row in formatting.rows(firsts)])
-    return found.assign(difference=np.ptp(np.ma.masked_invalid(wide.to_numpy()), axis=1).filled(np.nan))
+    return found.assign(
+        difference=np.ptp(np.ma.masked_invalid(wide.to_numpy()), axis=1).filled(np.nan)
+    )
 
 
 def _best(results: Results, summary: pd.DataFrame) -> str:

@@ -21,8 +21,16 @@ NEAR = 0.05
 def tradeoff(results: Results, _rows: list[dict[str, Any]]) -> Section:
     data = tradeoff_data(results)
     if not data.costs:
-        return Section("tradeoff", TITLE, "Finished trials do not differ in size or time, so there is nothing to weigh.", empty=True)
-    frames = [rows.set_axis(["cost", results.metric, "trial"], axis=1).assign(of=COSTS[name]) for name, rows in data.fronts.items()]
+        return Section(
+            "tradeoff",
+            TITLE,
+            "Finished trials do not differ in size or time, so there is nothing to weigh.",
+            empty=True,
+        )
+    frames = [
+        rows.set_axis(["cost", results.metric, "trial"], axis=1).assign(of=COSTS[name])
+        for name, rows in data.fronts.items()
+    ]
     left = len(results.trials) - len(results.ranked)
     return Section(
         "tradeoff",
@@ -32,8 +40,12 @@ def tradeoff(results: Results, _rows: list[dict[str, Any]]) -> Section:
         "The smallest is looked for among configurations whose mean is within one standard error of the best one's (the "
         f"one-standard-error rule), or within {formatting.percent(NEAR, 1)} of it where each ran with one seed. Training seconds are the sum "
         f"over a trial's epochs. {formatting.plural(left, 'trial')} without a finite value left out.",
-        charts={"tradeoff": f"{results.metric} against {formatting.listed(COSTS[name] for name in data.costs)}"},
-        data={"table": table("The fronts", pd.concat(frames)[["of", "cost", results.metric, "trial"]])},
+        charts={
+            "tradeoff": f"{results.metric} against {formatting.listed(COSTS[name] for name in data.costs)}"
+        },
+        data={
+            "table": table("The fronts", pd.concat(frames)[["of", "cost", results.metric, "trial"]])
+        },
     )
 
 
@@ -45,13 +57,20 @@ def _smallest(results: Results) -> str:
     first, trials = ranked.iloc[0], results.trials
     spread = float(results.values[first["trials"]].sem()) if first["n"] > 1 else math.nan
     room = NEAR * abs(first["mean"]) if math.isnan(spread) else spread
-    within = f"within {formatting.percent(NEAR, 1)} of" if math.isnan(spread) else "within one standard error of"
+    within = (
+        f"within {formatting.percent(NEAR, 1)} of"
+        if math.isnan(spread)
+        else "within one standard error of"
+    )
     near = ranked[(ranked["mean"] - first["mean"]).abs() <= room]
     parameters = trials["parameters"].astype(float)
     sizes = [parameters[members[0]] for members in near["trials"]]
     if not all(math.isfinite(size) for size in sizes):
         return ""
-    least, size = min(range(len(sizes)), key=lambda place: sizes[place]), parameters[first["trials"][0]]
+    least, size = (
+        min(range(len(sizes)), key=lambda place: sizes[place]),
+        parameters[first["trials"][0]],
+    )
     one, at_best = near.iloc[least], f"{formatting.number(int(size))} parameters"
     if sizes[least] >= size:
         return f"No smaller network comes {within} the best ({first['label']}, {at_best})."

@@ -41,14 +41,31 @@ def images(results: Results, _rows: list[dict[str, Any]]) -> Section:
                 continue
             spent += len(strip["source"])
             label, value = results.labels[index], formatting.number(results.values[index])
-            settings = [f"{name}\u00a0{formatting.parameter(row[name])}" for name in names if not scales.missing(row[name])]
-            cards.append({**strip, "place": place, "key": int(index), "label": label, "value": value, "settings": settings})
+            settings = [
+                f"{name}\u00a0{formatting.parameter(row[name])}"
+                for name in names
+                if not scales.missing(row[name])
+            ]
+            cards.append(
+                {
+                    **strip,
+                    "place": place,
+                    "key": int(index),
+                    "label": label,
+                    "value": value,
+                    "settings": settings,
+                }
+            )
     if not cards:
-        return Section("images", "Reconstructions", "No trial has saved samples to show.", empty=True)
+        return Section(
+            "images", "Reconstructions", "No trial has saved samples to show.", empty=True
+        )
     best = sum(card["place"] == "best" for card in cards)
     low = f" and the worst {len(cards) - best} trials" if len(cards) > best else ""
     missing = (
-        f" {formatting.plural(without, 'trial')} without readable samples or beyond the page's budget of bytes left out." if without else ""
+        f" {formatting.plural(without, 'trial')} without readable samples or beyond the page's budget of bytes left out."
+        if without
+        else ""
     )
     return Section(
         "images",
@@ -103,12 +120,21 @@ def load(path: Path) -> tuple[Pixels, Pixels, Pixels] | None:
     if not (found := read_arrays(path, "input", "target", "output")):
         return None
     arrays = tuple(found[name][:SAMPLES] for name in ("input", "target", "output"))
-    whole = all(images.ndim == 4 and images.dtype == np.uint8 and images.size and images.shape[1] in (1, 3) for images in arrays)
-    return (arrays[0], arrays[1], arrays[2]) if whole and len({len(images) for images in arrays}) == 1 else None
+    whole = all(
+        images.ndim == 4 and images.dtype == np.uint8 and images.size and images.shape[1] in (1, 3)
+        for images in arrays
+    )
+    return (
+        (arrays[0], arrays[1], arrays[2])
+        if whole and len({len(images) for images in arrays}) == 1
+        else None
+    )
 
 
 def error(target: Pixels, output: Pixels) -> Pixels:
-    difference = np.abs(target.astype(np.float32) - output.astype(np.float32)).mean(axis=1, keepdims=True)
+    difference = np.abs(target.astype(np.float32) - output.astype(np.float32)).mean(
+        axis=1, keepdims=True
+    )
     return np.asarray(np.clip(GAIN * difference, 0, 255).round(), dtype=np.uint8)
 
 
@@ -116,7 +142,11 @@ def reduced(images: Pixels, factor: int) -> Pixels:
     """Mean over blocks of factor x factor pixels; edges that do not fill a block are repeated."""
     if factor == 1:
         return images
-    padded = np.pad(images, ((0, 0), (0, 0), (0, -images.shape[2] % factor), (0, -images.shape[3] % factor)), mode="edge")
+    padded = np.pad(
+        images,
+        ((0, 0), (0, 0), (0, -images.shape[2] % factor), (0, -images.shape[3] % factor)),
+        mode="edge",
+    )
     count, channels, height, width = padded.shape
     blocks = padded.reshape(count, channels, height // factor, factor, width // factor, factor)
     return np.asarray(blocks.mean(axis=(3, 5)).round(), dtype=np.uint8)
@@ -126,7 +156,10 @@ def compose(rows: list[Pixels], height: int, width: int) -> Image.Image:
     """Rows of images on one sheet, each cell height x width; smaller images are enlarged by a whole factor and centred."""
     colour = any(images.shape[1] == 3 for images in rows)
     columns = max(len(images) for images in rows)
-    sheet = np.zeros((len(rows) * (height + GAP) - GAP, columns * (width + GAP) - GAP, 4 if colour else 2), dtype=np.uint8)
+    sheet = np.zeros(
+        (len(rows) * (height + GAP) - GAP, columns * (width + GAP) - GAP, 4 if colour else 2),
+        dtype=np.uint8,
+    )
     for row, images in enumerate(rows):
         for column, pixels in enumerate(images):
             times = max(1, min(height // pixels.shape[1], width // pixels.shape[2]))

@@ -19,10 +19,16 @@ IDLE = ("around", "start-up", "between", "tail")
 def hardware(results: Results, _rows: list[dict[str, Any]]) -> Section:
     found, _ = hardware_data(results)
     if not len(found.spans) or math.isnan(found.busy):
-        return Section("hardware", "Use of the hardware", "No trial has held a slot yet.", empty=True)
+        return Section(
+            "hardware", "Use of the hardware", "No trial has held a slot yet.", empty=True
+        )
     frame = pd.DataFrame(
         [
-            (slots.KINDS[kind], formatting.duration(seconds), formatting.percent(seconds, found.total))
+            (
+                slots.KINDS[kind],
+                formatting.duration(seconds),
+                formatting.percent(seconds, found.total),
+            )
             for kind, seconds in found.seconds.items()
         ],
         columns=["slot time", "spent", "share"],
@@ -46,12 +52,24 @@ def _verdict(results: Results, found: slots.Slots) -> str:
     slot, wall = formatting.plural(found.slots, "slot"), formatting.duration(found.wall)
     text = f"{slot}{where} trained for {formatting.percent(found.busy, 1)} of {wall}{in_sessions}"
     most = max(IDLE, key=lambda kind: found.seconds[kind])
-    rest = f"; most of the rest ({formatting.percent(found.seconds[most], found.total)}) went {_said(most)}" if found.seconds[most] else ""
+    rest = (
+        f"; most of the rest ({formatting.percent(found.seconds[most], found.total)}) went {_said(most)}"
+        if found.seconds[most]
+        else ""
+    )
     ended = found.seconds["stopped"] + found.seconds["lost"]
-    early = f" {formatting.percent(ended, found.total)} went to trials that did not finish." if ended else ""
+    early = (
+        f" {formatting.percent(ended, found.total)} went to trials that did not finish."
+        if ended
+        else ""
+    )
     return f"{text}{rest}.{early}"
 
 
 def _said(kind: str) -> str:
     text = slots.KINDS[kind]
-    return text if kind in ("around", "start-up", "between") else "by at the end, with nothing left to begin"
+    return (
+        text
+        if kind in ("around", "start-up", "between")
+        else "by at the end, with nothing left to begin"
+    )

@@ -52,7 +52,9 @@ class Rungs:
         exempt: Collection[int] = (),
         audited: Collection[int] = (),
     ) -> None:
-        self.values: dict[int, list[float]] = {rung: [] for rung in rungs}  # each sorted, the worst first
+        self.values: dict[int, list[float]] = {
+            rung: [] for rung in rungs
+        }  # each sorted, the worst first
         self.judged: set[tuple[int, int]] = set()
         self.sign = 1.0 if mode == "max" else -1.0
         self.reduction_factor = reduction_factor
@@ -72,7 +74,11 @@ class Rungs:
         self.judged.add((trial, epoch))
         before = self.values[epoch]
         merit, seen = self.sign * value, len(before)
-        cutoff = _percentile(before, 1 - 1 / self.reduction_factor) if seen >= self.min_trials else -math.inf
+        cutoff = (
+            _percentile(before, 1 - 1 / self.reduction_factor)
+            if seen >= self.min_trials
+            else -math.inf
+        )
         insort(before, merit)
         stop = Stop(epoch, value, self.sign * cutoff, seen) if merit < cutoff else None
         if stop and trial in self.audited:
@@ -87,7 +93,11 @@ class Rungs:
         for event in events:
             if event["event"] == "epoch":
                 value = event["metrics"].get(metric)
-                stop = self.report(event["trial"], event["epoch"], value if isinstance(value, int | float) else math.nan)
+                stop = self.report(
+                    event["trial"],
+                    event["epoch"],
+                    value if isinstance(value, int | float) else math.nan,
+                )
                 if stop:
                     stops[event["trial"]] = stop
         return stops
@@ -101,12 +111,20 @@ def _percentile(ascending: list[float], share: float) -> float:
     return ascending[low] + (ascending[high] - ascending[low]) * (position - low)
 
 
-def rungs_of(scheduler: ASHA | None, rungs: list[int], mode: str, exempt: Collection[int] = (), audited: Collection[int] = ()) -> Rungs:
+def rungs_of(
+    scheduler: ASHA | None,
+    rungs: list[int],
+    mode: str,
+    exempt: Collection[int] = (),
+    audited: Collection[int] = (),
+) -> Rungs:
     """The rungs of a sweep; without a scheduler there are none, and nothing is stopped."""
     if not scheduler:
         return Rungs([], mode=mode, reduction_factor=2)
     factor, least = scheduler.reduction_factor, scheduler.min_trials
-    return Rungs(rungs, mode=mode, reduction_factor=factor, min_trials=least, exempt=exempt, audited=audited)
+    return Rungs(
+        rungs, mode=mode, reduction_factor=factor, min_trials=least, exempt=exempt, audited=audited
+    )
 
 
 class JournaledASHA(ASHAScheduler):
@@ -121,22 +139,30 @@ class JournaledASHA(ASHAScheduler):
         self.counter = itertools.count()
 
     def on_trial_add(self, tune_controller: TuneController, trial: RayTrial) -> None:
-        self.controller = tune_controller  # the one handle by which a single trial can be ended from outside
+        self.controller = (
+            tune_controller  # the one handle by which a single trial can be ended from outside
+        )
         self.turns[trial.trial_id] = next(self.counter)  # one that is taken up again comes last
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> RayTrial | None:
         """The first that waits. Ray's own looks through all trials of the sweep, those that have ended too, each time."""
-        waiting = [trial for trial in tune_controller.get_live_trials() if trial.status == RayTrial.PENDING]
+        waiting = [
+            trial for trial in tune_controller.get_live_trials() if trial.status == RayTrial.PENDING
+        ]
         return min(waiting, key=lambda trial: self.turns[trial.trial_id], default=None)
 
-    def on_trial_result(self, tune_controller: TuneController, trial: RayTrial, result: dict[str, Any]) -> str:  # noqa: ARG002
+    def on_trial_result(
+        self, tune_controller: TuneController, trial: RayTrial, result: dict[str, Any]
+    ) -> str:
         number = trial.config["number"]
         stop = self.rungs.report(number, result["epoch"], result[self.metric_name])
         if stop:
             self.stops[number] = stop
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
-    def on_trial_complete(self, tune_controller: TuneController, trial: RayTrial, result: dict[str, Any]) -> None:  # noqa: ARG002
+    def on_trial_complete(
+        self, tune_controller: TuneController, trial: RayTrial, result: dict[str, Any]
+    ) -> None:
         # a last epoch is not put before the scheduler; where others are judged at it, its value counts for them
         if "epoch" in result and self.metric_name in result:
             self.rungs.report(trial.config["number"], result["epoch"], result[self.metric_name])
