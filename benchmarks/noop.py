@@ -12,7 +12,7 @@ from cae.trial.training import Epoch
 class NoopWorker(Worker):
     """Everything is the real worker's but the training."""
 
-    def _train(self, needs: dict[str, Path]) -> Iterator[Epoch]:  # noqa: ARG002
+    def _train(self, dependencies: dict[str, Path]) -> Iterator[Epoch]:
         row = {
             "train_loss": 0.5,
             "val_loss": 1 / (1 + self.number),

@@ -57,11 +57,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--trials", type=int, nargs="*", default=[100, 1_000, 10_000])
-    parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=list(PARTS))
+    parser.add_argument("--parts", nargs="*", default=list(COMPONENTS), choices=list(COMPONENTS))
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:  # in a process of its own: what it takes in memory is its own too
-        print(json.dumps(PARTS[options.one](options.trials[0])))
+        print(json.dumps(COMPONENTS[options.one](options.trials[0])))
         return
     rows: list[Row] = []
     for part in options.parts:
@@ -81,7 +81,7 @@ def main() -> None:
             rows.append({"part": part, "trials": trials} | json.loads(done.stdout.splitlines()[-1]))
             print(rows[-1], flush=True)
     show("growth with the number of trials", rows)
-    if options.parts == list(PARTS):
+    if options.parts == list(COMPONENTS):
         print(
             save(
                 "scale",
@@ -303,7 +303,7 @@ def _peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-PARTS: dict[str, Callable[[int], Row]] = {
+COMPONENTS: dict[str, Callable[[int], Row]] = {
     "driver": driver,
     "results": results,
     "plan": plan,

@@ -88,8 +88,8 @@ def run_sweep(one_ray: Any) -> Callable[..., Any]:
     def run(
         path: Path,
         resources: Any = one_ray,
-        limits: Any = session.Limits(),
-        **options: Any,  # noqa: B008
+        limits: Any = session.Limits(),  # noqa: B008
+        **options: Any,
     ) -> Any:
         chosen: dict[str, Any] = {
             "out": Path("run"),

@@ -43,7 +43,7 @@ def test_runs_from_end_to_end_on_embedded_images(
     assert all(
         record.best(sweep["metric"], sweep["mode"])
         for record in records.values()
-        if not record.needed
+        if not record.is_dependency
     )
     html = page.build(run).read_text()
     assert read_sweep_file(path).title in html
@@ -89,7 +89,7 @@ def test_the_grid_of_report_000_is_whole_legal_and_holds_its_best_network() -> N
 
 def test_the_denoiser_of_report_004_has_7265_parameters_at_three_noises() -> None:
     judge, *trials = plan("mnist_denoise").trials
-    assert judge.needed
+    assert judge.is_dependency
     assert [trial.axes["task.noise_factor"] for trial in trials] == [0.5, 0.7, 0.9]
     assert {trial.sizes["parameters"] for trial in trials} == {7_265}
     assert {trial.trial.epochs for trial in trials} == {100}
@@ -170,8 +170,8 @@ def test_the_classifiers_of_report_002_plan_the_published_rows_their_encoders_an
         }
     assert len(published) == 15
     trials = plan("mnist_classifier").trials
-    assert sum(one.needed for one in trials) == 3
-    assert sum(not one.needed for one in trials) == 15 + 9 + 10 + 1
+    assert sum(one.is_dependency for one in trials) == 3
+    assert sum(not one.is_dependency for one in trials) == 15 + 9 + 10 + 1
 
 
 def test_the_inpainting_networks_of_report_001_have_the_parameters_of_its_code() -> None:

@@ -48,7 +48,7 @@ def show_plan(prepared: Prepared, resources: Resources, file: Path | None) -> No
     rows = []
     for planned, seconds in zip(plan.trials, costs.seconds_per_epoch, strict=True):
         state = (planned.record.state if planned.record else "new") + (
-            " (needed)" if planned.needed else ""
+            " (needed)" if planned.is_dependency else ""
         )
         point = [shown(planned.axes.get(axis, "")) for axis in axes]
         if merged:

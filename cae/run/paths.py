@@ -311,13 +311,13 @@ class Record:
     asked: bool = True
     """Whether the newest `run` asked for this trial: a space that was edited no longer asks for some."""
 
-    needs: dict[str, int] = field(default_factory=dict)
+    dependencies: dict[str, int] = field(default_factory=dict)
     """The trials that have to be finished before this one begins, by the parameter that names them."""
     audit: bool = False
     """Whether it was drawn to run on whatever the scheduler says."""
     spared: dict[str, Any] = field(default_factory=dict)
     """Why the scheduler would have stopped it."""
-    needed: bool = False
+    is_dependency: bool = False
     """Whether only other trials ask for this one: it is shown, and not ranked."""
     found: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False, compare=False)
     """What was found in the epochs, until they change: of ten thousand trials few change between two looks."""
@@ -331,7 +331,7 @@ class Record:
         """Epoch and value of the best finite value of `metric`; the earliest of equals. None where there is none,
         or where the trial's state keeps it out of the ranking, or where nobody asks for it any more: its settings may be
         other ones than those the sweep has now; or where only other trials need it."""
-        if not self.asked or self.needed or self.state not in RANKED_STATES:
+        if not self.asked or self.is_dependency or self.state not in RANKED_STATES:
             return None
         if (metric, mode) not in self.found:
             values = [
@@ -394,12 +394,15 @@ def apply(records: dict[int, Record], event: dict[str, Any]) -> None:
         record = Record(
             event["trial"], event["hash"], event["config"], event["axes"], event["sizes"]
         )
-        record.needs, record.needed = event.get("needs", {}), event.get("needed", False)
+        record.dependencies, record.is_dependency = (
+            event.get("needs", {}),
+            event.get("needed", False),
+        )
         record.audit = event.get("audit", False)
         if known and known.hash == record.hash:  # asked for by others only before, or now
-            known.needs, known.needed, known.audit, record = (
-                record.needs,
-                record.needed,
+            known.dependencies, known.is_dependency, known.audit, record = (
+                record.dependencies,
+                record.is_dependency,
                 record.audit,
                 known,
             )

@@ -16,23 +16,23 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from cae.errors import UserError
 
-MISTAKES: ContextVar[list[tuple[ValidationError, int]] | None] = ContextVar(
-    "MISTAKES", default=None
+COLLECTED_ERRORS: ContextVar[list[tuple[ValidationError, int]] | None] = ContextVar(
+    "COLLECTED_ERRORS", default=None
 )
 """While a sweep file is read: its parts' mistakes and their lines. A part that has some stands in without what is wrong, so that
 the file can be read to its end and all its mistakes told at once."""
 
 
-def note(error: ValidationError, line: int) -> int:
+def collect_error(error: ValidationError, line: int) -> int:
     """While a sweep file is read, keeps a mistake and its line for later, and returns how many there are; else raises it."""
-    noted = MISTAKES.get()
+    noted = COLLECTED_ERRORS.get()
     if noted is None:
         raise error
     noted.append((error, line))
     return len(noted)
 
 
-class Part(BaseModel):
+class Component(BaseModel):
     """A frozen part of a trial. Unknown parameters, wrong types and values out of range raise pydantic.ValidationError."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -43,7 +43,9 @@ class Part(BaseModel):
             try:
                 super().__init__(**given)
             except ValidationError as error:
-                note(error, sys._getframe(1).f_lineno)  # of the sweep file that is being read
+                collect_error(
+                    error, sys._getframe(1).f_lineno
+                )  # of the sweep file that is being read
                 wrong = {item["loc"][0] for item in error.errors() if item["loc"]}
                 super().__init__(
                     **{name: value for name, value in given.items() if name not in wrong}
@@ -51,7 +53,7 @@ class Part(BaseModel):
 
     name: ClassVar[str] = ""
     """How a sweep's `space`, the journal and the tables call this part."""
-    needs: ClassVar[tuple[str, ...]] = ()
+    dependency_names: ClassVar[tuple[str, ...]] = ()
     """Parameters that are trials of their own, which have to be finished before the trial of this part begins (see Need)."""
     registry: ClassVar[dict[str, type[Any]]]
     """The parts of this kind, by name."""
@@ -59,7 +61,7 @@ class Part(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
-        if Part in cls.__bases__:
+        if Component in cls.__bases__:
             cls.registry = {}
         elif not cls.__name__.startswith("_"):
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
@@ -73,11 +75,11 @@ class Part(BaseModel):
             cls.registry[cls.name] = cls
 
     @classmethod
-    def is_ours(cls) -> bool:
+    def is_builtin(cls) -> bool:
         """Whether this part comes with cae, rather than with a sweep file."""
         return cls.__module__.startswith("cae.")
 
-    def ignored(self) -> dict[str, str]:
+    def inactive_parameters(self) -> dict[str, str]:
         """Parameters that the other parameters of this part make idle, each with the reason. Setting one is an error:
         trials that differ only in an idle parameter would train alike."""
         return {}
@@ -88,12 +90,12 @@ class Part(BaseModel):
 
 
 def _whole_trial(value: Any) -> Any:
-    if isinstance(value, Part) or not isinstance(
+    if isinstance(value, Component) or not isinstance(
         value, BaseModel
     ):  # a trial is made of parts: its class is not known here
         raise ValueError("should be a Trial(...)")
     return value
 
 
-Need = Annotated[Any, AfterValidator(_whole_trial)]
+Dependency = Annotated[Any, AfterValidator(_whole_trial)]
 """The type of a parameter that is a Trial: that trial runs first, and its network is at hand to the one that needs it."""

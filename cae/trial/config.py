@@ -19,7 +19,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
 from cae.errors import UserError
-from cae.trial.component import Part
+from cae.trial.component import Component
 from cae.trial.datasets.base import Dataset
 from cae.trial.networks import Architecture, sizes
 from cae.trial.optimizers import Constant, Optimizer, Schedule
@@ -36,7 +36,7 @@ class Trial(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    PARTS: ClassVar[dict[str, type[Part]]] = {
+    COMPONENTS: ClassVar[dict[str, type[Component]]] = {
         "dataset": Dataset,
         "task": Task,
         "arch": Architecture,
@@ -63,7 +63,7 @@ class Trial(BaseModel):
             value = getattr(self, key)
             if key == "precision" and value == "float32":
                 continue  # unsaid, as it was before there was a choice: a trial's hash is over what is said
-            if key not in self.PARTS:
+            if key not in self.COMPONENTS:
                 flat[key] = value
                 continue
             flat[key] = value.name
@@ -78,7 +78,7 @@ class Trial(BaseModel):
     def override(self, changes: Mapping[str, Any]) -> Trial:
         """This trial with some dotted names set anew. Raises ConfigError with every mistake in `changes` at once."""
         flat, mistakes, unknown = self.flat(), [], set()
-        for kind, registry in ((key, part.registry) for key, part in self.PARTS.items()):
+        for kind, registry in ((key, part.registry) for key, part in self.COMPONENTS.items()):
             chosen = changes.get(kind, flat[kind])
             if not _is_known(chosen, registry):
                 mistakes.append(_unknown_part(kind, chosen, registry))
@@ -100,7 +100,7 @@ class Trial(BaseModel):
         for key, value in sorted(
             changes.items(), key=lambda change: change[0].count(".")
         ):  # a tuple before its elements
-            if key not in self.PARTS and key.partition(".")[0] not in unknown:
+            if key not in self.COMPONENTS and key.partition(".")[0] not in unknown:
                 try:
                     _assign(flat, known, key, value)
                 except ConfigError as error:
@@ -120,8 +120,8 @@ class Trial(BaseModel):
         """Mistakes: parameters set in `changes` that this trial's parts would ignore."""
         return [
             f"{kind}.{name} = {changes[key]!r} would be ignored: {reason}"
-            for kind in self.PARTS
-            for name, reason in getattr(self, kind).ignored().items()
+            for kind in self.COMPONENTS
+            for name, reason in getattr(self, kind).inactive_parameters().items()
             for key in changes
             if key == f"{kind}.{name}" or key.startswith(f"{kind}.{name}.")
         ]
@@ -131,8 +131,8 @@ class Trial(BaseModel):
         trial cannot be trained: shapes that do not fit, outputs that do not suit the loss."""
         try:
             source = self.dataset.image_shape
-            self.task.check(self.arch.output_range)
-            self.task.suits(self)
+            self.task.validate_output_range(self.arch.output_range)
+            self.task.validate_trial(self)
             found = sizes(self.arch, self.task.input_shape(source), self.task.output_shape(source))
         except ValueError as error:
             raise ConfigError([str(error)]) from None
@@ -144,13 +144,13 @@ class Trial(BaseModel):
 
     def code(self) -> str:
         """The source of the parts that a sweep file defines: another network is another trial, whatever its parameters."""
-        parts = (type(getattr(self, kind)) for kind in self.PARTS)
-        own = "".join(inspect.getsource(part) for part in parts if not part.is_ours())
-        return own + "".join(trial.code() for trial in self.needed().values())
+        parts = (type(getattr(self, kind)) for kind in self.COMPONENTS)
+        own = "".join(inspect.getsource(part) for part in parts if not part.is_builtin())
+        return own + "".join(trial.code() for trial in self.dependencies().values())
 
-    def needed(self) -> dict[str, Trial]:
+    def dependencies(self) -> dict[str, Trial]:
         """The trials that have to be finished before this one begins, by the task's parameter."""
-        found = {name: getattr(self.task, name) for name in self.task.needs}
+        found = {name: getattr(self.task, name) for name in self.task.dependency_names}
         return {name: trial for name, trial in found.items() if trial is not None}
 
     def metric_names(self) -> list[str]:
@@ -169,18 +169,18 @@ def from_flat(flat: Mapping[str, Any]) -> Trial:
     strangers = [
         key
         for key in flat
-        if key not in Trial.model_fields and key.partition(".")[0] not in Trial.PARTS
+        if key not in Trial.model_fields and key.partition(".")[0] not in Trial.COMPONENTS
     ]
     mistakes = [
         f"{key} is not a parameter of a trial; {_nearest(key, list(Trial.model_fields))}"
         for key in strangers
     ]
     for key in Trial.model_fields:
-        if key not in Trial.PARTS:
+        if key not in Trial.COMPONENTS:
             if key in flat:
                 fields[key] = flat[key]
             continue
-        registry = Trial.PARTS[key].registry
+        registry = Trial.COMPONENTS[key].registry
         if not _is_known(flat.get(key), registry):
             mistakes.append(_unknown_part(key, flat.get(key), registry))
             continue
@@ -192,7 +192,7 @@ def from_flat(flat: Mapping[str, Any]) -> Trial:
         }
         part = registry[flat[key]]
         try:
-            for need in part.needs:
+            for need in part.dependency_names:
                 if inner := _below(flat, f"{prefix}{need}"):
                     parameters = {
                         name: value
@@ -211,18 +211,18 @@ def from_flat(flat: Mapping[str, Any]) -> Trial:
         except ValidationError as error:
             mistakes += explain(error, "")
     else:  # the bare numbers are judged too, so that all mistakes are told at once
-        numbers = {key: value for key, value in fields.items() if key not in Trial.PARTS}
+        numbers = {key: value for key, value in fields.items() if key not in Trial.COMPONENTS}
         try:
             Trial.model_validate(numbers)
         except ValidationError as error:
-            mistakes += explain(error, "", skip=set(Trial.PARTS))
+            mistakes += explain(error, "", skip=set(Trial.COMPONENTS))
     raise ConfigError(mistakes)
 
 
 def known_names(flat: Mapping[str, Any]) -> list[str]:
     """Every dotted name that can be set, given which parts are chosen."""
     names = list(Trial.model_fields)
-    for kind, part in Trial.PARTS.items():
+    for kind, part in Trial.COMPONENTS.items():
         names += [f"{kind}.{name}" for name in part.registry[flat[kind]].model_fields]
     return names
 
@@ -241,14 +241,16 @@ def _nested(
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Changes of a trial itself, and those of each trial that it needs (`task.encoder.epochs`)."""
     task = Task.registry.get(str(flat.get("task")))
-    needs = [
-        f"task.{name}" for name in (task.needs if task else ()) if f"task.{name}.dataset" in flat
+    dependency_names = [
+        f"task.{name}"
+        for name in (task.dependency_names if task else ())
+        if f"task.{name}.dataset" in flat
     ]
-    nested = {need: inner for need in needs if (inner := _below(changes, need))}
+    nested = {need: inner for need in dependency_names if (inner := _below(changes, need))}
     own = {
         key: value
         for key, value in changes.items()
-        if not any(key.startswith(f"{need}.") for need in needs)
+        if not any(key.startswith(f"{need}.") for need in dependency_names)
     }
     return own, nested
 
@@ -258,7 +260,10 @@ def fingerprint_of(trial: Trial, images: Callable[[Dataset], str]) -> str:
     return " ".join(
         [
             images(trial.dataset),
-            *(fingerprint_of(needed, images) for needed in trial.needed().values()),
+            *(
+                fingerprint_of(dependencies, images)
+                for dependencies in trial.dependencies().values()
+            ),
         ]
     )
 
@@ -294,13 +299,13 @@ def _assign(flat: dict[str, Any], known: list[str], key: str, value: Any) -> Non
         flat[parent] = [*items[: int(element) - 1], value, *items[int(element) :]]
     else:
         kind = key.split(".")[0]
-        owner = f"{kind} = {flat[kind]!r}" if kind in Trial.PARTS else "a trial"
+        owner = f"{kind} = {flat[kind]!r}" if kind in Trial.COMPONENTS else "a trial"
         raise ConfigError([f"{key} is not a parameter of {owner}; {_nearest(key, known)}"])
 
 
 def _default(flat: Mapping[str, Any], dotted: str) -> Any:
     kind, _, name = dotted.partition(".")
-    return Trial.PARTS[kind].registry[flat[kind]].model_fields[name].default if name else None
+    return Trial.COMPONENTS[kind].registry[flat[kind]].model_fields[name].default if name else None
 
 
 def _nearest(wrong: str, valid: list[str]) -> str:
@@ -318,11 +323,11 @@ def _nearest(wrong: str, valid: list[str]) -> str:
     )
 
 
-def _is_known(chosen: Any, registry: Mapping[str, type[Part]]) -> bool:
+def _is_known(chosen: Any, registry: Mapping[str, type[Component]]) -> bool:
     return isinstance(chosen, str) and chosen in registry
 
 
-def _unknown_part(kind: str, chosen: Any, registry: Mapping[str, type[Part]]) -> str:
+def _unknown_part(kind: str, chosen: Any, registry: Mapping[str, type[Component]]) -> str:
     close = difflib.get_close_matches(str(chosen), registry, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{kind} = {chosen!r} is not known; {hint}there are {', '.join(sorted(registry))}"

@@ -49,7 +49,7 @@ def measure(network: nn.Module, pairs: Pairs, *, final: bool = False) -> dict[st
 
 
 def conclude(
-    network: nn.Module, task: Task, images: Resident, needed: Mapping[str, nn.Module]
+    network: nn.Module, task: Task, images: Resident, dependencies: Mapping[str, nn.Module]
 ) -> tuple[dict[str, float], dict[str, Table], dict[str, Gallery]]:
     """All that is measured once, on the test split, with the best weights: the metrics by name, without `test_`, the tables and
     the galleries.
@@ -72,7 +72,9 @@ def conclude(
         }
         if floor := task.floor(target):
             metrics["floor"] = floor
-        seen = Evaluation(network, given, target, output, labels, images.classes, train, needed)
+        seen = Evaluation(
+            network, given, target, output, labels, images.classes, train, dependencies
+        )
         more, tables = task.conclude(seen)
         galleries = task.galleries(seen)
     return metrics | more, tables, galleries

@@ -10,7 +10,7 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
-from cae.trial.component import Part
+from cae.trial.component import Component
 
 Fraction = Annotated[float, Ge(0), Lt(1)]
 Parameters = Iterable[torch.nn.Parameter]
@@ -33,7 +33,7 @@ def step(optimizer: torch.optim.Optimizer) -> None:
         inspect.unwrap(type(optimizer).step)(optimizer)
 
 
-class Optimizer(Part):
+class Optimizer(Component):
     """How weights follow gradients."""
 
     lr: PositiveFloat = 1e-3
@@ -86,7 +86,7 @@ class SGD(Optimizer):
     momentum: Fraction = 0.0
     nesterov: bool = False
 
-    def ignored(self) -> dict[str, str]:
+    def inactive_parameters(self) -> dict[str, str]:
         return {} if self.momentum else {"nesterov": "optimizer.momentum is 0"}
 
     def build(self, parameters: Parameters) -> torch.optim.Optimizer:
@@ -96,7 +96,7 @@ class SGD(Optimizer):
         )
 
 
-class Schedule(Part):
+class Schedule(Component):
     """How the learning rate changes from epoch to epoch."""
 
     def next_lr(self, initial_lr: float, val_losses: list[float]) -> float:
@@ -110,7 +110,7 @@ class Schedule(Part):
 class Constant(Schedule):
     """The learning rate stays."""
 
-    def next_lr(self, initial_lr: float, val_losses: list[float]) -> float:  # noqa: ARG002
+    def next_lr(self, initial_lr: float, val_losses: list[float]) -> float:
         return initial_lr
 
 

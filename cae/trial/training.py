@@ -51,7 +51,7 @@ def train(
     *,
     metric: str = "val_loss",
     mode: str = "min",
-    needs: Needs = MappingProxyType({}),
+    dependencies: Needs = MappingProxyType({}),
 ) -> Iterator[Epoch]:
     """Trains from the newest whole checkpoint in `folder` (or from nothing) to the last epoch.
 
@@ -60,10 +60,13 @@ def train(
     yielded and is the last one.
     """
     device, task = images.train.pixels.device, config.task
-    needed = {name: trained(trial, needs[name], device) for name, trial in config.needed().items()}
+    dependency_networks = {
+        name: trained(trial, dependencies[name], device)
+        for name, trial in config.dependencies().items()
+    }
     torch.manual_seed(derive(config.seed, 0, "weights"))
     network = build(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    task.start_from(network, needed)
+    task.start_from(network, dependency_networks)
     optimizer = config.optimizer.build(network.parameters())
     rows: list[dict[str, float]] = []
     saved = checkpoint.load_newest(folder)
@@ -81,7 +84,11 @@ def train(
     for epoch in range(1, done + 1):
         last = epoch == config.epochs or not finite(rows[epoch - 1])
         best_so_far = best_of(rows[:epoch], metric, mode)
-        ending = _conclude(config, network, images, folder, best_so_far, needed) if last else ()
+        ending = (
+            _conclude(config, network, images, folder, best_so_far, dependency_networks)
+            if last
+            else ()
+        )
         yield Epoch(epoch, rows[epoch - 1], best_so_far, *ending)._replace(restored=True)
         if last:
             return
@@ -149,7 +156,11 @@ def train(
             epoch,
             row,
             best_epoch,
-            *(_conclude(config, network, images, folder, best_epoch, needed) if last else ()),
+            *(
+                _conclude(config, network, images, folder, best_epoch, dependency_networks)
+                if last
+                else ()
+            ),
         )
         if last:
             return
@@ -161,7 +172,7 @@ def _conclude(
     images: Resident,
     folder: Path,
     best_epoch: int,
-    needed: Mapping[str, nn.Module],
+    dependency_networks: Mapping[str, nn.Module],
 ) -> tuple[dict[str, float], dict[str, Table]]:
     """test_* and the tables of the best epoch's weights; empty where no epoch was finite."""
     if not best_epoch:
@@ -172,7 +183,7 @@ def _conclude(
             f"{checkpoint.BEST} holds epoch {best.epoch}, and the best one is {best_epoch}"
         )
     network.load_state_dict(best.network)
-    metrics, tables, galleries = conclude(network, config.task, images, needed)
+    metrics, tables, galleries = conclude(network, config.task, images, dependency_networks)
     if galleries:
         checkpoint.save_galleries(folder, galleries)
     return {f"test_{name}": value for name, value in metrics.items()}, tables

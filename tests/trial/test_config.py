@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from cae.trial.component import Part
+from cae.trial.component import Component
 from cae.trial.config import ConfigError, Trial, from_flat, identity, known_names
 from cae.trial.datasets.base import Digits, Patches
 from cae.trial.networks import ConvAutoencoder
@@ -64,15 +64,15 @@ def mistakes(trial: Trial, changes: dict[str, Any]) -> list[str]:
     return told.value.messages
 
 
-def ours(registry: dict[str, type[Part]]) -> list[str]:
+def ours(registry: dict[str, type[Component]]) -> list[str]:
     """Without the parts that other tests, or a sweep file, have defined."""
     return [name for name, part in registry.items() if part.__module__.startswith("cae.")]
 
 
 def every_choice_of_parts(trial: Trial) -> Iterator[Trial]:
     needed: dict[str, dict[str, Any]] = {"image_folder": {"dataset.path": "somewhere"}}
-    for names in itertools.product(*(ours(part.registry) for part in Trial.PARTS.values())):
-        chosen = dict(zip(Trial.PARTS, names, strict=True))
+    for names in itertools.product(*(ours(part.registry) for part in Trial.COMPONENTS.values())):
+        chosen = dict(zip(Trial.COMPONENTS, names, strict=True))
         yield trial.override(chosen | needed.get(chosen["dataset"], {}))
 
 
@@ -83,7 +83,9 @@ def test_a_trial_comes_back_from_its_dotted_names_and_from_their_json(trial: Tri
     assert from_flat(json.loads(json.dumps(trial.flat()))) == trial
     assert (
         trial.override(
-            trial.flat() if not any(getattr(trial, kind).ignored() for kind in Trial.PARTS) else {}
+            trial.flat()
+            if not any(getattr(trial, kind).inactive_parameters() for kind in Trial.COMPONENTS)
+            else {}
         )
         == trial
     )
@@ -141,7 +143,7 @@ def test_another_part_comes_with_its_own_defaults_and_its_own_names(trial: Trial
     )
 
 
-MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
+COLLECTED_ERRORS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "misspelt": (
         {"arch.kernal_size": 3},
         ["arch.kernal_size is not a parameter", "did you mean arch.kernel_size"],
@@ -202,11 +204,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", MISTAKES)
+@pytest.mark.parametrize("kind", COLLECTED_ERRORS)
 def test_a_mistake_is_one_message_with_the_name_the_value_and_the_rule(
     kind: str, trial: Trial
 ) -> None:
-    changes, words = MISTAKES[kind]
+    changes, words = COLLECTED_ERRORS[kind]
     told = mistakes(trial, changes)
     assert len(told) == 1, told
     assert all(word in told[0] for word in words), told
@@ -248,7 +250,10 @@ def test_a_whole_configuration_with_a_name_that_nothing_has_is_refused(
 def test_a_whole_configuration_without_its_parts_is_refused() -> None:
     with pytest.raises(ConfigError) as told:
         from_flat({"epochs": 0})
-    assert [message.split(" ")[0] for message in told.value.messages] == [*Trial.PARTS, "epochs"]
+    assert [message.split(" ")[0] for message in told.value.messages] == [
+        *Trial.COMPONENTS,
+        "epochs",
+    ]
 
 
 def test_what_cannot_be_built_is_told_before_any_image_is_read(trial: Trial) -> None:

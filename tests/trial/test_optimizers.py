@@ -119,8 +119,8 @@ def test_the_first_epoch_has_the_optimizers_own_learning_rate(part: type[Schedul
 
 
 def test_nesterov_without_momentum_is_idle() -> None:
-    assert set(SGD(nesterov=True).ignored()) == {"nesterov"}
-    assert SGD(momentum=0.9).ignored() == {}
+    assert set(SGD(nesterov=True).inactive_parameters()) == {"nesterov"}
+    assert SGD(momentum=0.9).inactive_parameters() == {}
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ class Axis(NamedTuple):
 def varying(results: Results, trials: pd.DataFrame) -> list[str]:
     """Parameters that differ among these trials: the keys of the space, then other keys that joined runs differ in. Not the seed,
     and not among the trials that only others need: those differ in everything."""
-    needed = [record.needed for run in results.runs for record in run.records.values()]
+    needed = [record.is_dependency for run in results.runs for record in run.records.values()]
     trials = trials.drop(results.trials.index[needed], errors="ignore")
     config = dict.fromkeys(
         name for run in results.runs for record in run.records.values() for name in record.config

@@ -85,7 +85,7 @@ class Results:
         if self.metric not in self.trials:
             return pd.Series(np.nan, index=self.trials.index, dtype=float)
         values = pd.to_numeric(self.trials[self.metric], errors="coerce").astype(float)
-        needed = [record.needed for run in self.runs for record in run.records.values()]
+        needed = [record.is_dependency for run in self.runs for record in run.records.values()]
         return values.where(np.isfinite(values) & ~np.array(needed, dtype=bool))
 
     @functools.cached_property
@@ -93,7 +93,7 @@ class Results:
         """Whether the sweep itself asks for a trial, and not only another trial."""
         records = [record for run in self.runs for record in run.records.values()]
         return pd.Series(
-            [record.asked and not record.needed for record in records],
+            [record.asked and not record.is_dependency for record in records],
             index=self.trials.index,
             dtype=bool,
         )
@@ -282,10 +282,12 @@ def _row(run: str, record: Record, metric: str, mode: str) -> dict[str, dict[str
 
 def _needed_by(run: Run, record: Record) -> dict[str, dict[str, Any]]:
     """Which trials can begin only once this one is finished; a column where there are such."""
-    if not any(other.needs for other in run.records.values()):
+    if not any(other.dependencies for other in run.records.values()):
         return {"need": {}}
     others = [
-        str(other.number) for other in run.records.values() if record.number in other.needs.values()
+        str(other.number)
+        for other in run.records.values()
+        if record.number in other.dependencies.values()
     ]
     return {"need": {"needed_by": ", ".join(others) or None}}
 

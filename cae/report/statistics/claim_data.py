@@ -26,7 +26,9 @@ class View:
         self.results, self.run, self.left = results, run, dict[Any, str]()
         mine = results.trials[results.trials["run"] == run.name]
         asked = [
-            number for number, record in run.records.items() if record.asked and not record.needed
+            number
+            for number, record in run.records.items()
+            if record.asked and not record.is_dependency
         ]
         self.every = mine[mine["trial"].isin(asked)]
         self.usable = results.ranked[

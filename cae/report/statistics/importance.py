@@ -89,7 +89,7 @@ def at_first_rung(results: Results) -> Population | None:
     ]
     keys = pd.MultiIndex.from_frame(results.trials[["run", "trial"]])
     values = pd.Series(rows.reindex(keys).to_numpy(dtype=float), index=results.trials.index)
-    needed = [record.needed for run in results.runs for record in run.records.values()]
+    needed = [record.is_dependency for run in results.runs for record in run.records.values()]
     return _population(
         results,
         f"all trials at epoch {min(rungs)}",

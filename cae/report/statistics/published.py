@@ -47,7 +47,9 @@ def compare(results: tables.Results) -> list[dict[str, Any]]:
     for run in results.runs:
         trials = results.ranked[results.ranked["run"] == run.name]
         asked = [
-            number for number, record in run.records.items() if record.asked and not record.needed
+            number
+            for number, record in run.records.items()
+            if record.asked and not record.is_dependency
         ]
         every = results.trials[
             (results.trials["run"] == run.name) & results.trials["trial"].isin(asked)

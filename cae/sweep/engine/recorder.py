@@ -178,7 +178,7 @@ class Recorder(tune.Callback, Stopper):
             self.guard.waits(number)
             self.turns.again(number)
 
-    def on_step_end(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:  # noqa: ARG002
+    def on_step_end(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:
         if time.monotonic() - self.polled < POLL_SECONDS:
             return
         self.polled = time.monotonic()
@@ -215,7 +215,7 @@ class Recorder(tune.Callback, Stopper):
 
     # What we tell Tune.
 
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:

@@ -59,7 +59,7 @@ def run_plan(
     """
     journal = Journal(run)
     try:
-        needed = {planned.number for planned in plan.trials if planned.needed}
+        needed = {planned.number for planned in plan.trials if planned.is_dependency}
         rungs = rungs_of(plan.sweep.scheduler, plan.rungs, plan.sweep.mode, needed, audited(plan))
         decided = rungs.replay(run.events(epochs=rungs.values), plan.sweep.metric)
         scheduler = JournaledASHA(rungs, plan.sweep.metric, plan.sweep.mode)
@@ -83,7 +83,7 @@ def audited(plan: Plan) -> set[int]:
     """The trials that run on whatever the scheduler says."""
     scheduler = plan.sweep.scheduler
     judged = (
-        [planned for planned in plan.trials if not planned.needed]
+        [planned for planned in plan.trials if not planned.is_dependency]
         if scheduler and plan.rungs
         else []
     )
@@ -99,7 +99,7 @@ def _open(recorder: Recorder, resources: Resources, command: str) -> None:
         if (
             not known
             or known.hash != planned.hash
-            or known.needed != planned.needed
+            or known.is_dependency != planned.is_dependency
             or known.audit != audit
         ):
             said: dict[str, Any] = {
@@ -107,10 +107,10 @@ def _open(recorder: Recorder, resources: Resources, command: str) -> None:
                 "axes": planned.axes,
                 "sizes": planned.sizes,
             }
-            said |= {"needs": planned.needs} if planned.needs else {}
+            said |= {"needs": planned.dependencies} if planned.dependencies else {}
             said |= {
                 name: True
-                for name, holds in (("needed", planned.needed), ("audit", audit))
+                for name, holds in (("needed", planned.is_dependency), ("audit", audit))
                 if holds
             }
             recorder.write("trial", trial=planned.number, hash=planned.hash, **said)
@@ -195,7 +195,7 @@ def _ready(recorder: Recorder) -> list[PlannedTrial]:
     """What is left and has all that it needs. A trial whose need ended otherwise than finished can never run: it failed."""
     records = recorder.records
     for planned in recorder.plan.trials:  # those that others need come first
-        for name, number in planned.needs.items():
+        for name, number in planned.dependencies.items():
             state = records[number].state
             if (
                 records[planned.number].state not in FINAL_STATES
@@ -216,7 +216,7 @@ def _ready(recorder: Recorder) -> list[PlannedTrial]:
     return [
         planned
         for planned in left
-        if all(records[number].state == "finished" for number in planned.needs.values())
+        if all(records[number].state == "finished" for number in planned.dependencies.values())
     ]
 
 
@@ -233,13 +233,15 @@ def _fit(
         configs={planned.number: planned.trial.flat() for planned in remaining},
         done={planned.number: recorder.records[planned.number].done for planned in remaining},
         dataset_keys={planned.number: dataset_key(planned.trial.dataset) for planned in remaining},
-        needs={
-            planned.number: {name: run.place(need) for name, need in planned.needs.items()}
+        dependencies={
+            planned.number: {name: run.place(need) for name, need in planned.dependencies.items()}
             for planned in remaining
         },
         sweep_file=sweep_file,
         rules={
-            p.number: ("val_loss", "min") if p.needed else (plan.sweep.metric, plan.sweep.mode)
+            p.number: ("val_loss", "min")
+            if p.is_dependency
+            else (plan.sweep.metric, plan.sweep.mode)
             for p in remaining
         },
         metric=plan.sweep.metric,

@@ -44,7 +44,7 @@ class Job:
     done: dict[int, int]
     """Epochs that the journal already holds."""
     dataset_keys: dict[int, str]
-    needs: dict[int, dict[str, str]]
+    dependencies: dict[int, dict[str, str]]
     """Where the folders of the trials are that each one needs, by the task's parameter."""
     sweep_file: Path
     rules: dict[int, tuple[str, str]]
@@ -122,7 +122,7 @@ class Worker(tune.Trainable):
         home.pull(checkpoint.LAST, checkpoint.PREVIOUS, checkpoint.BEST, LOG)
         needed = {
             name: Home(place, checkpoint.LAST, write=False)
-            for name, place in self.job.needs[self.number].items()
+            for name, place in self.job.dependencies[self.number].items()
         }
         for one in needed.values():
             one.pull(checkpoint.BEST)
@@ -169,13 +169,15 @@ class Worker(tune.Trainable):
             result["end"] = _ending(epoch)
         return result
 
-    def _train(self, needs: dict[str, Path]) -> Iterator[Epoch]:
+    def _train(self, dependencies: dict[str, Path]) -> Iterator[Epoch]:
         print(
             f"{time.strftime('%F %T')} trial {self.number} on {socket.gethostname()}, {self.device_name}, process {os.getpid()}"
         )
         config = self._config()
         metric, mode = self.job.rules[self.number]
-        epochs = train(config, self._images(), self.folder, metric=metric, mode=mode, needs=needs)
+        epochs = train(
+            config, self._images(), self.folder, metric=metric, mode=mode, dependencies=dependencies
+        )
         done = self.job.done[self.number]
         for epoch in epochs:
             if (

@@ -27,7 +27,7 @@ from pydantic import (
     model_validator,
 )
 
-from cae.trial.component import note
+from cae.trial.component import collect_error
 from cae.trial.config import Trial
 
 
@@ -59,7 +59,7 @@ class Claim(BaseModel):
             try:
                 super().__init__(**given)
             except ValidationError as error:
-                count = note(
+                count = collect_error(
                     error, sys._getframe(1).f_lineno
                 )  # of the sweep file, which is read to its end for its other mistakes
                 blank = type(self).model_construct(id=f"mistake {count}", text="")
@@ -274,7 +274,7 @@ def mistakes(claims: Sequence[Claim], names: Iterable[str]) -> list[str]:
         *names,
         *(
             f"{kind}.{name}"
-            for kind, part in Trial.PARTS.items()
+            for kind, part in Trial.COMPONENTS.items()
             for one in part.registry.values()
             for name in one.model_fields
         ),

@@ -34,9 +34,9 @@ class PlannedTrial:
     axes: dict[str, Any]
     """The keys of the space, with this trial's values."""
     sizes: dict[str, Any]
-    needs: dict[str, int] = field(default_factory=dict)
+    dependencies: dict[str, int] = field(default_factory=dict)
     """The trials that have to be finished before this one begins, by the task's parameter."""
-    needed: bool = False
+    is_dependency: bool = False
     """Whether only other trials ask for this one."""
     record: Record | None = None
     """What the journal already knows of it."""
@@ -229,13 +229,13 @@ def _with_needed(
     asked: list[tuple[Trial, dict[str, Any]]],
 ) -> list[tuple[Trial, dict[str, Any], bool]]:
     """The trials asked for, and before them those that they need and nobody asks for, each once, with a mark."""
-    if not any(trial.needed() for trial, _ in asked):
+    if not any(trial.dependencies() for trial, _ in asked):
         return [(trial, axes, False) for trial, axes in asked]
     known = {json.dumps(trial.flat(), sort_keys=True) for trial, _ in asked}
     needed: list[tuple[Trial, dict[str, Any], bool]] = []
 
     def visit(trial: Trial) -> None:
-        for one in trial.needed().values():
+        for one in trial.dependencies().values():
             visit(one)
             if (key := json.dumps(one.flat(), sort_keys=True)) not in known:
                 known.add(key)
@@ -246,7 +246,7 @@ def _with_needed(
     also = {
         json.dumps(one.flat(), sort_keys=True)
         for trial, _ in asked
-        for one in trial.needed().values()
+        for one in trial.dependencies().values()
     }
     first = sorted(
         asked, key=lambda pair: json.dumps(pair[0].flat(), sort_keys=True) not in also
@@ -284,10 +284,10 @@ def _check(sweep: Sweep, asked: list[Trial], trials: list[Trial]) -> list[dict[s
 def _idle_in_all(base: Trial, trials: list[Trial]) -> list[str]:
     """Mistakes: what the sweep file sets in a part, and no trial with that part would heed."""
     mistakes = []
-    for kind in Trial.PARTS:
+    for kind in Trial.COMPONENTS:
         part = getattr(base, kind)
         alike = [
-            getattr(trial, kind).ignored()
+            getattr(trial, kind).inactive_parameters()
             for trial in trials
             if type(getattr(trial, kind)) is type(part)
         ]
@@ -325,7 +325,7 @@ def _number(
     left = {key: record for key, record in by_hash.items() if key not in asked}
     lengths = sorted({record.config["epochs"] for record in left.values()}, reverse=True)
     planned: list[PlannedTrial] = []
-    wanted = {repr(one) for _, trial, *_ in hashed for one in trial.needed().values()}
+    wanted = {repr(one) for _, trial, *_ in hashed for one in trial.dependencies().values()}
     numbers: dict[str, int] = {}
     next_number = max(records, default=0) + 1
     for key, (fingerprint, trial, axes, needed, sizes) in zip(keys, hashed, strict=True):
@@ -338,8 +338,10 @@ def _number(
             record = next((left.pop(one) for one in earlier if one in left), None)
         again = record is not None and record.state in retry
         number = record.number if record else next_number
-        needs = {name: numbers[repr(one)] for name, one in trial.needed().items()}
-        planned.append(PlannedTrial(number, key, trial, axes, sizes, needs, needed, record, again))
+        dependencies = {name: numbers[repr(one)] for name, one in trial.dependencies().items()}
+        planned.append(
+            PlannedTrial(number, key, trial, axes, sizes, dependencies, needed, record, again)
+        )
         if wanted:
             numbers[repr(trial)] = number
         next_number += record is None

@@ -24,7 +24,7 @@ from pydantic import (
 from cae.errors import UserError
 from cae.run.paths import PUBLISHED
 from cae.sweep.spec import claims as claims_
-from cae.trial.component import MISTAKES
+from cae.trial.component import COLLECTED_ERRORS
 from cae.trial.config import ConfigError, Trial, explain, from_flat
 
 Space = Mapping[str, Any]
@@ -148,7 +148,7 @@ def _smoke(base: Trial) -> dict[str, Any]:
     sizes = {"dataset.train_images": 128, "dataset.val_images": 64, "dataset.test_images": 64}
     needed = {
         f"task.{name}.{key}": value
-        for name, trial in base.needed().items()
+        for name, trial in base.dependencies().items()
         for key, value in _smoke(trial).items()
     }
     needed = {key: value for key, value in needed.items() if not key.endswith("max_trials")}
@@ -191,7 +191,7 @@ def read_sweep_file(path: Path) -> SweepFile:
             ]
         )
     noted: list[tuple[ValidationError, int]] = []
-    token = MISTAKES.set(noted)
+    token = COLLECTED_ERRORS.set(noted)
     failure, module = None, None
     try:
         module = define(path)
@@ -206,7 +206,7 @@ def read_sweep_file(path: Path) -> SweepFile:
             f"{path} cannot be run: line {_line(error, path)}: {type(error).__name__}: {error}"
         )
     finally:
-        MISTAKES.reset(token)
+        COLLECTED_ERRORS.reset(token)
     mistakes = list(
         dict.fromkeys(
             f"{path}: line {line}: {mistake}"
@@ -242,7 +242,7 @@ def read_sweep_file(path: Path) -> SweepFile:
 
 def _explain(error: ValidationError) -> list[str]:
     parts: list[type[BaseModel]] = [
-        part for kind in Trial.PARTS.values() for part in kind.registry.values()
+        part for kind in Trial.COMPONENTS.values() for part in kind.registry.values()
     ]
     parts += [Trial, Sweep, ASHA, *claims_.KINDS]
     names = {one.__name__: list(one.model_fields) for one in parts}
@@ -252,7 +252,7 @@ def _explain(error: ValidationError) -> list[str]:
 def from_config(flat: Mapping[str, Any], path: Path) -> Trial:
     """The trial of a flat configuration, whose parts may be the sweep file's own. Raises ConfigError."""
     if (
-        any(flat.get(kind) not in part.registry for kind, part in Trial.PARTS.items())
+        any(flat.get(kind) not in part.registry for kind, part in Trial.COMPONENTS.items())
         and path.is_file()
     ):
         define(path)

@@ -22,7 +22,7 @@ from annotated_types import Len
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from cae.errors import UserError
-from cae.trial.component import Part
+from cae.trial.component import Component
 from cae.trial.datasets import readers, splits
 from cae.trial.datasets.readers import DatasetDamaged, DatasetMissing, data_folders
 from cae.trial.datasets.splits import Images, Rule, Split
@@ -68,7 +68,7 @@ class Available:
     how: str
 
 
-class Dataset(Part):
+class Dataset(Component):
     """A data set and its split: cae/trial/datasets/splits.py says what each rule does, and how `split_seed` shuffles."""
 
     train_images: PositiveInt | None = None
@@ -109,7 +109,7 @@ class Dataset(Part):
     def _asked(self) -> splits.Asked:
         return splits.Asked(self.train_images, self.val_images, self.test_images)
 
-    def ignored(self) -> dict[str, str]:
+    def inactive_parameters(self) -> dict[str, str]:
         if self.split == "test_as_validation":
             return {
                 "test_images": "split = 'test_as_validation' makes the validation images (dataset.val_images) the test images too"
@@ -394,7 +394,7 @@ class Digits(_Embedded):
     def image_shape(self) -> tuple[int, int, int]:
         return 1, self.size, self.size
 
-    def read(self, folders: Sequence[Path]) -> Source:  # noqa: ARG002
+    def read(self, folders: Sequence[Path]) -> Source:
         return Source(readers.read_digits(self.size), None, self.class_names)
 
 
@@ -441,7 +441,7 @@ class Patches(_Embedded):
     def image_shape(self) -> tuple[int, int, int]:
         return 3, self.size, self.size
 
-    def load(self, folders: Sequence[Path]) -> Images:  # noqa: ARG002
+    def load(self, folders: Sequence[Path]) -> Images:
         from sklearn.datasets import load_sample_images
 
         photographs = load_sample_images().images

@@ -7,14 +7,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from cae.trial.component import Part
+from cae.trial.component import Component
 from cae.trial.networks.layers import Shape, x
 
 FEW = 10_000_000
 """Parameters of a network that is put through one image to know its shapes; a larger one's are found without its memory."""
 
 
-class Architecture(Part):
+class Architecture(Component):
     """A family of networks."""
 
     def build(self, input_shape: Shape, output_shape: Shape) -> nn.Module:

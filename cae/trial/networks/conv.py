@@ -86,7 +86,7 @@ class _ConvEncoder(Architecture):
             )
         return self
 
-    def ignored(self) -> dict[str, str]:
+    def inactive_parameters(self) -> dict[str, str]:
         idle = {}
         if self.activation != "leaky_relu":
             idle["negative_slope"] = (
@@ -264,8 +264,8 @@ class ConvAutoencoder(_ConvEncoder):
             )
         return self
 
-    def ignored(self) -> dict[str, str]:
-        idle = super().ignored()
+    def inactive_parameters(self) -> dict[str, str]:
+        idle = super().inactive_parameters()
         if not self.upsample_after:
             idle["upsampling"] = "arch.upsample_after names no layer to grow after"
         if not self._code:

@@ -31,7 +31,7 @@ class DenseAutoencoder(Architecture):
     init: Init = "glorot_uniform"
     """Of the weights: `glorot_uniform` with zero biases is Keras's default, `pytorch` is PyTorch's."""
 
-    def ignored(self) -> dict[str, str]:
+    def inactive_parameters(self) -> dict[str, str]:
         if self.activation == "leaky_relu":
             return {}
         return {

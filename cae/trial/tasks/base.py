@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 
-from cae.trial.component import Need, Part
+from cae.trial.component import Component, Dependency
 from cae.trial.losses import binary_cross_entropy
 from cae.trial.metrics import channel_argmax_error, gradient_energy, psnr, ssim
 
@@ -61,11 +61,11 @@ class Evaluation(NamedTuple):
     """Their names, by number; empty where the data set has none."""
     train: SplitPairs
     """The training pairs, on the device."""
-    needed: Mapping[str, nn.Module]
+    dependencies: Mapping[str, nn.Module]
     """The networks of the trials that this one needs, by the task's parameter."""
 
 
-class Task(Part):
+class Task(Component):
     """A task. The default one asks for an image of the input's shape and measures it as an image."""
 
     loss: Literal["mse", "l1", "bce"] = "mse"
@@ -115,22 +115,22 @@ class Task(Part):
         """Measures that are too dear for every epoch; taken once, with the best weights. A value per image (shape B)."""
         return {"ssim": ssim(output, target)}
 
-    def picture(self, given: Tensor, image: Tensor) -> Tensor:  # noqa: ARG002
+    def picture(self, given: Tensor, image: Tensor) -> Tensor:
         """What people look at of an output or a target: B x 1 or 3 x H x W, in [0, 1] once it is clipped."""
         return image
 
-    def terms(self, network: nn.Module) -> dict[str, Tensor]:  # noqa: ARG002
+    def terms(self, network: nn.Module) -> dict[str, Tensor]:
         """What the network adds to the loss of the batch it has just seen, by name, a value per image (shape B); measured too."""
         return {}
 
-    def stage(self, epoch: int, epochs: int) -> int:  # noqa: ARG002
+    def stage(self, epoch: int, epochs: int) -> int:
         """Which part of the training an epoch (from 1) belongs to, from 0. Each begins with a new optimizer."""
         return 0
 
     def prepare(self, network: nn.Module, stage: int) -> None:
         """Makes a network ready for an epoch of a stage, after it was put into training mode: freezes layers, say."""
 
-    def start_from(self, network: nn.Module, needed: Mapping[str, nn.Module]) -> None:
+    def start_from(self, network: nn.Module, dependencies: Mapping[str, nn.Module]) -> None:
         """Gives a new network what the trials that this one needs have learnt."""
 
     def baselines(self, train: SplitPairs, given: Tensor) -> dict[str, Tensor]:
@@ -174,10 +174,10 @@ class Task(Part):
         )
         return {"worst": (torch.cat(pictures, 2), times)}
 
-    def suits(self, trial: Any) -> None:
+    def validate_trial(self, trial: Any) -> None:
         """Raises ValueError where the rest of the trial does not suit this task: a trial that it needs is another kind, say."""
 
-    def check(self, output_range: tuple[float, float]) -> None:
+    def validate_output_range(self, output_range: tuple[float, float]) -> None:
         """Raises ValueError where the network's outputs do not suit the loss."""
         if self.loss == "bce" and not (output_range[0] >= 0 and output_range[1] <= 1):
             raise ValueError(
@@ -205,10 +205,10 @@ class Denoise(Task):
     """Standard deviation of the noise, in units of the pixel range."""
     redraw_noise: bool = False
     """Whether each epoch draws new noise for the training images."""
-    judge: Need | None = None
+    judge: Dependency | None = None
     """A trial that classifies clean images: at the end it says how many of the denoised test images it still recognises."""
     corrupts: ClassVar[bool] = True
-    needs: ClassVar[tuple[str, ...]] = ("judge",)
+    dependency_names: ClassVar[tuple[str, ...]] = ("judge",)
 
     @property
     def redraws(self) -> bool:
@@ -220,7 +220,7 @@ class Denoise(Task):
         noise = torch.randn(images.shape, generator=generator, device=images.device)
         return (images + self.noise_factor * noise).clamp_(0, 1), images
 
-    def suits(self, trial: Any) -> None:  # noqa: ARG002
+    def validate_trial(self, trial: Any) -> None:
         if self.judge and self.judge.task.name != "classify":
             raise ValueError(
                 f"task.judge has the task {self.judge.task.name!r}: a judge has to classify"
@@ -230,7 +230,7 @@ class Denoise(Task):
         """With a judge: the share of the test images that it recognises once denoised (of each class, too), as they were given,
         and clean."""
         metrics, tables = super().conclude(seen)
-        if judge := seen.needed.get("judge"):
+        if judge := seen.dependencies.get("judge"):
             said = {
                 name: recognise(judge, images)
                 for name, images in (

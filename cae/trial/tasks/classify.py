@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from cae.trial.component import Need
+from cae.trial.component import Dependency
 from cae.trial.tasks.base import Evaluation, Gallery, Shape, SplitPairs, Table, Task, confusions
 
 SHOWN = 16
@@ -28,16 +28,16 @@ class Classify(Task):
     """`mse`: mean over images and classes of (softmax - one-hot) squared: a wrong and certain answer costs 2 / classes.
     `cross_entropy`: mean over images, in nats."""
     classes: PositiveInt = 10
-    encoder: Need | None = None
+    encoder: Dependency | None = None
     """A trial whose encoder this one's begins as; its architecture has to have the same encoder."""
     frozen_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """The share of the epochs, rounded to whole ones, during which the encoder stays as it came."""
-    needs: ClassVar[tuple[str, ...]] = ("encoder",)
+    dependency_names: ClassVar[tuple[str, ...]] = ("encoder",)
 
-    def ignored(self) -> dict[str, str]:
+    def inactive_parameters(self) -> dict[str, str]:
         return {} if self.encoder else {"frozen_share": "there is no task.encoder to freeze"}
 
-    def output_shape(self, image_shape: Shape) -> Shape:  # noqa: ARG002
+    def output_shape(self, image_shape: Shape) -> Shape:
         return self.classes, 1, 1
 
     def pairs(
@@ -76,13 +76,13 @@ class Classify(Task):
         if self.encoder:
             network.get_submodule("encoder").requires_grad_(stage == 1).train(stage == 1)
 
-    def start_from(self, network: nn.Module, needed: Mapping[str, nn.Module]) -> None:
-        if "encoder" in needed:
+    def start_from(self, network: nn.Module, dependencies: Mapping[str, nn.Module]) -> None:
+        if "encoder" in dependencies:
             network.get_submodule("encoder").load_state_dict(
-                needed["encoder"].get_submodule("encoder").state_dict()
+                dependencies["encoder"].get_submodule("encoder").state_dict()
             )
 
-    def suits(self, trial: Any) -> None:
+    def validate_trial(self, trial: Any) -> None:
         if (known := len(trial.dataset.class_names)) > self.classes:
             raise ValueError(f"task.classes = {self.classes}: {trial.dataset.name} has {known}")
         if not self.encoder:
@@ -103,7 +103,7 @@ class Classify(Task):
                 "task.encoder: the encoder of its arch is not the one of this trial's arch: give both the same parameters"
             )
 
-    def check(self, output_range: tuple[float, float]) -> None:
+    def validate_output_range(self, output_range: tuple[float, float]) -> None:
         if output_range != (float("-inf"), float("inf")):
             raise ValueError(
                 "task = 'classify' needs logits: choose arch = 'classifier', whose outputs are not bounded"
@@ -114,7 +114,7 @@ class Classify(Task):
         logits = train.mean_target().clamp(min=1e-9).log()
         return {"frequencies": logits.expand(len(given), -1, -1, -1)}
 
-    def floor(self, target: Tensor) -> float:  # noqa: ARG002
+    def floor(self, target: Tensor) -> float:
         return 0.0
 
     def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:

@@ -10,7 +10,7 @@ from annotated_types import Len
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from cae.trial.component import Need
+from cae.trial.component import Dependency
 from cae.trial.tasks.base import Evaluation, Gallery, Table, Task, recognise
 
 ELBO_SAMPLES = 16
@@ -32,14 +32,14 @@ class Vae(Task):
     """
 
     loss: Literal["mse", "bce"] = "bce"
-    judge: Need | None = None
+    judge: Dependency | None = None
     """A trial that classifies real images: at the end it says which generated ones it recognises as the class trained on."""
     latent_scales: Annotated[tuple[PositiveFloat, ...], Len(1)] = (1.0, 2.0, 3.0, 4.0)
     """Latents are drawn where the largest of their coordinates lies between the scale before (0 first) and this one."""
     generated: PositiveInt = 1000
     """Images at each scale."""
     term_names: ClassVar[tuple[str, ...]] = ("kl",)
-    needs: ClassVar[tuple[str, ...]] = ("judge",)
+    dependency_names: ClassVar[tuple[str, ...]] = ("judge",)
 
     def pairs(
         self, images: Tensor, labels: Tensor, generator: torch.Generator
@@ -52,8 +52,8 @@ class Vae(Task):
     def terms(self, network: nn.Module) -> dict[str, Tensor]:
         return {"kl": cast(Any, network).kl()}
 
-    def suits(self, trial: Any) -> None:
-        if trial.arch.name != "variational_autoencoder" and trial.arch.is_ours():
+    def validate_trial(self, trial: Any) -> None:
+        if trial.arch.name != "variational_autoencoder" and trial.arch.is_builtin():
             raise ValueError(
                 f"task = 'vae' needs arch = 'variational_autoencoder', not {trial.arch.name!r}"
             )
@@ -85,7 +85,7 @@ class Vae(Task):
                 "vendi score": vendi(flat[:VENDI_IMAGES].cpu()),
                 "distance to nearest training image": nearest.mean().item(),
             }
-            if (judge := seen.needed.get("judge")) and len(trained_on) == 1:
+            if (judge := seen.dependencies.get("judge")) and len(trained_on) == 1:
                 row |= _judged(recognise(judge, images), int(trained_on), seen.classes)
             rows.append(row)
             tag = f"{scale:g}".replace(".", "_")
@@ -102,7 +102,7 @@ class Vae(Task):
     def galleries(self, seen: Evaluation) -> dict[str, Gallery]:
         """The first images that are generated at each scale; with a judge, what it says they are."""
         network: Any = seen.network
-        device, judge = next(seen.network.parameters()).device, seen.needed.get("judge")
+        device, judge = next(seen.network.parameters()).device, seen.dependencies.get("judge")
         found: dict[str, Gallery] = {}
         for scale, latents in zip(
             self.latent_scales, self._latents(_dimensions(network, seen)), strict=True

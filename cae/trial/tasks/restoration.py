@@ -82,12 +82,12 @@ class Colorize(Task):
         """The colour image; I and Q are merged with the given Y."""
         return image if self.target == "rgb" else yiq_to_rgb(torch.cat([given, image], 1))
 
-    def check(self, output_range: tuple[float, float]) -> None:
+    def validate_output_range(self, output_range: tuple[float, float]) -> None:
         if self.loss == "bce" and self.target == "iq":
             raise ValueError(
                 "task.loss = 'bce' needs targets in [0, 1], and task.target = 'iq' has negative ones: choose 'mse' or 'l1'"
             )
-        super().check(output_range)
+        super().validate_output_range(output_range)
 
     def baselines(self, train: SplitPairs, given: Tensor) -> dict[str, Tensor]:
         """`grey`: no colour. `mean_chroma`: the mean I and Q of all training pixels, everywhere. In RGB with the given Y, clipped."""

@@ -397,7 +397,7 @@ def test_a_trial_that_only_others_need_makes_no_parameter_vary(writer: Callable[
         config={"dataset": "digits", "epochs": 2, "seed": 0},
         axes={},
         sizes={},
-        needed=True,
+        is_dependency=True,
     )
     for number in (2, 3):
         run.trial(number, {"arch.kernel_size": number})

@@ -91,7 +91,7 @@ def planned(base: Trial, space: Any, **options: Any) -> Plan:
 
 def test_a_needed_trial_is_planned_once_and_first() -> None:
     plan = planned(TWO_STAGE, {"arch.fc_units": tune.grid_search([4, 8])})
-    assert [(one.number, one.needed, one.needs) for one in plan.trials] == [
+    assert [(one.number, one.is_dependency, one.dependencies) for one in plan.trials] == [
         (1, True, {}),
         (2, False, {"encoder": 1}),
         (3, False, {"encoder": 1}),
@@ -105,11 +105,12 @@ def test_what_the_space_changes_in_a_needed_trial_makes_it_another_one() -> None
         "arch.fc_units": tune.grid_search([4, 8]),
     }
     plan = planned(TWO_STAGE, space)
-    assert [one.needed for one in plan.trials] == [True, True, False, False, False, False]
+    assert [one.is_dependency for one in plan.trials] == [True, True, False, False, False, False]
     assert len({one.hash for one in plan.trials}) == 6
     needed = {one.number: one.trial.epochs for one in plan.trials[:2]}
     assert {
-        (one.axes["task.encoder.epochs"], needed[one.needs["encoder"]]) for one in plan.trials[2:]
+        (one.axes["task.encoder.epochs"], needed[one.dependencies["encoder"]])
+        for one in plan.trials[2:]
     } == {(1, 1), (2, 2)}
 
 
@@ -118,14 +119,16 @@ def test_a_trial_that_is_asked_for_and_needed_is_one_trial() -> None:
     space = [{"task": "classify", "task.encoder.seed": tune.grid_search([0])}]
     assert len(planned(judge, space).trials) == 2
     both = Sweep(base=ENCODER, space=[{}, {"task": "denoise"}])
-    assert not any(one.needed for one in make_plan(both, lambda dataset: dataset.load([])).trials)
+    assert not any(
+        one.is_dependency for one in make_plan(both, lambda dataset: dataset.load([])).trials
+    )
 
 
 def test_a_needed_trial_of_a_needed_trial_comes_before_both() -> None:
     judged = ENCODER.model_copy(update={"task": Denoise(judge=TWO_STAGE)})
     plan = planned(judged, {})
     assert [one.trial.task.name for one in plan.trials] == ["reconstruct", "classify", "denoise"]
-    assert [one.needs for one in plan.trials] == [{}, {"encoder": 1}, {"judge": 2}]
+    assert [one.dependencies for one in plan.trials] == [{}, {"encoder": 1}, {"judge": 2}]
 
 
 def test_a_flat_configuration_with_a_needed_trial_is_read_back_as_it_was() -> None:
@@ -176,7 +179,7 @@ def test_the_encoder_is_frozen_with_its_weights_in_the_first_stage_and_learns_in
     pretrained = checkpoint.load(tmp_path / "encoder" / checkpoint.BEST).network
     encoders = []
     for epoch in train(
-        TWO_STAGE, images, tmp_path / "two", needs={"encoder": tmp_path / "encoder"}
+        TWO_STAGE, images, tmp_path / "two", dependencies={"encoder": tmp_path / "encoder"}
     ):
         network = checkpoint.load(tmp_path / "two" / checkpoint.LAST).network
         encoders.append(
@@ -193,17 +196,17 @@ def test_the_encoder_is_frozen_with_its_weights_in_the_first_stage_and_learns_in
 def test_a_two_stage_trial_that_was_interrupted_ends_with_the_same_numbers(
     after: int, tmp_path: Path
 ) -> None:
-    images, needs = (
+    images, dependencies = (
         Resident.of(DIGITS.load([]), torch.device("cpu")),
         {"encoder": tmp_path / "encoder"},
     )
     list(train(ENCODER, images, tmp_path / "encoder"))
-    whole = list(train(TWO_STAGE, images, tmp_path / "whole", needs=needs))
-    going = train(TWO_STAGE, images, tmp_path / "cut", needs=needs)
+    whole = list(train(TWO_STAGE, images, tmp_path / "whole", dependencies=dependencies))
+    going = train(TWO_STAGE, images, tmp_path / "cut", dependencies=dependencies)
     for _ in range(after):
         next(going)
     going.close()  # type: ignore[attr-defined]
-    cut = list(train(TWO_STAGE, images, tmp_path / "cut", needs=needs))
+    cut = list(train(TWO_STAGE, images, tmp_path / "cut", dependencies=dependencies))
     assert [epoch.row["val_loss"] for epoch in cut] == [epoch.row["val_loss"] for epoch in whole]
     assert cut[-1].final == whole[-1].final
     assert cut[-1].tables == whole[-1].tables
@@ -224,7 +227,7 @@ def test_a_needed_trial_runs_first_once_whole_and_is_not_ranked(
 ) -> None:
     run = run_sweep(write())
     records = run.records()
-    assert [record.needed for record in records.values()] == [True, False, False]
+    assert [record.is_dependency for record in records.values()] == [True, False, False]
     assert (records[1].state, records[1].done, len(records[1].starts)) == ("finished", 2, 1)
     begun = [event["trial"] for event in run.events() if event["event"] == "start"]
     ended = [event["trial"] for event in run.events() if event["event"] == "end"]
@@ -249,7 +252,7 @@ def test_a_wider_space_trains_the_needed_trial_no_second_time(
     run_sweep(write(space='{"arch.fc_units": tune.grid_search([4])}'))
     run = run_sweep(write(space='{"arch.fc_units": tune.grid_search([4, 8])}'))
     records = run.records()
-    assert [(record.needed, len(record.starts)) for record in records.values()] == [
+    assert [(record.is_dependency, len(record.starts)) for record in records.values()] == [
         (True, 1),
         (False, 1),
         (False, 1),

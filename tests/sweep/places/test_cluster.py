@@ -186,20 +186,20 @@ class Client:
     def __init__(self) -> None:
         self.calls, self.asked = 0, 0
 
-    def get_job_status(self, name: str) -> Any:  # noqa: ARG002
+    def get_job_status(self, name: str) -> Any:
         from ray.job_submission import JobStatus
 
         self.asked += 1
         return JobStatus.RUNNING if self.asked < 3 else JobStatus.FAILED
 
-    async def tail_job_logs(self, name: str) -> Any:  # noqa: ARG002
+    async def tail_job_logs(self, name: str) -> Any:
         self.calls += 1
         yield "one\n"
         if self.calls == 1:
             raise ConnectionError("the link is cut")
         yield "two\n"
 
-    def get_job_info(self, name: str) -> Any:  # noqa: ARG002
+    def get_job_info(self, name: str) -> Any:
         class Info:
             driver_exit_code, message = 1, "it failed"
 

@@ -59,12 +59,13 @@ def test_a_grid_is_every_combination_in_the_order_of_the_file() -> None:
     plan = planned(
         {"arch.kernel_size": tune.grid_search([3, 5]), "optimizer.lr": tune.grid_search([0.1, 0.2])}
     )
-    assert sorted((one.trial.arch.kernel_size, one.trial.optimizer.lr) for one in plan.trials) == [
+    settings = [planned_trial.trial.flat() for planned_trial in plan.trials]
+    assert sorted((flat["arch.kernel_size"], flat["optimizer.lr"]) for flat in settings) == [
         (3, 0.1),
         (3, 0.2),
         (5, 0.1),
         (5, 0.2),
-    ]  # type: ignore[attr-defined]
+    ]
     assert [one.number for one in plan.trials] == [1, 2, 3, 4]
     assert plan.space_size == 4
 
@@ -259,8 +260,15 @@ def test_a_number_of_trials_that_is_none_is_refused(wrong: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "space", [None, "abc", {3: 4}, {"epochs": tune.grid_search(3)}, [{"epochs": 3}, 4]]
-)  # type: ignore[arg-type]
+    "space",
+    [
+        None,
+        "abc",
+        {3: 4},
+        {"epochs": tune.grid_search(3)},  # type: ignore[arg-type]
+        [{"epochs": 3}, 4],
+    ],
+)
 def test_a_space_that_is_none_is_refused(space: object) -> None:
     with pytest.raises(
         ValidationError, match=r"should be a dictionary of dotted names|takes a list of values"

@@ -142,7 +142,7 @@ def test_every_data_set_gives_what_it_says(name: str, home: Path) -> None:
     assert not dataset.class_names or images.class_names == dataset.class_names
     assert len({id(split) for split in (images.train, images.val, images.test)}) == 3
     assert set(home.rglob("*")) == before  # reading writes nothing
-    assert dataset.ignored() == {}
+    assert dataset.inactive_parameters() == {}
     assert dataset.__doc__
 
 
@@ -209,7 +209,7 @@ def test_rules_of_a_published_data_set(home: Path) -> None:
     assert doubled.val is doubled.test
     assert numbers(doubled.val) == list(range(TRAIN, TRAIN + TEST))
     assert sorted(numbers(doubled.train)) == list(range(TRAIN))
-    assert "test_images" in Mnist(split="test_as_validation").ignored()
+    assert "test_images" in Mnist(split="test_as_validation").inactive_parameters()
     assert Mnist(split="pooled", val_images=None).load([home]).val.labels.shape == (8,)  # a tenth
 
 
@@ -265,7 +265,7 @@ def test_a_data_set_of_ones_own_needs_two_methods(monkeypatch: pytest.MonkeyPatc
         def image_shape(self) -> tuple[int, int, int]:
             return 1, 28, 28
 
-        def read(self, folders: Sequence[Path]) -> Source:  # noqa: ARG002
+        def read(self, folders: Sequence[Path]) -> Source:
             return Source(numbered(50), None, tuple("0123456789"))
 
     images = Dataset.registry["spirals"](val_images=5).load([])

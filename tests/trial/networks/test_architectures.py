@@ -16,7 +16,7 @@ from torch import nn
 
 from cae.trial.networks import Architecture, ConvAutoencoder, Shape, sizes
 
-BUILT_IN = {name: part for name, part in Architecture.registry.items() if part.is_ours()}
+BUILT_IN = {name: part for name, part in Architecture.registry.items() if part.is_builtin()}
 """The table that the tests loop over: a new network that architectures.py imports is tested with no further line here, unless it
 gives something else than images."""
 OUTPUTS: dict[str, Shape] = {"classifier": (10, 1, 1)}
@@ -267,11 +267,11 @@ def test_an_idle_parameter_is_named_with_the_reason() -> None:
         "dropout_encoder",
         "dropout_decoder",
     }
-    assert set(ConvAutoencoder().ignored()) == {"negative_slope"} | unused
-    assert set(ConvAutoencoder(activation="leaky_relu").ignored()) == unused
+    assert set(ConvAutoencoder().inactive_parameters()) == {"negative_slope"} | unused
+    assert set(ConvAutoencoder(activation="leaky_relu").inactive_parameters()) == unused
     flat = ConvAutoencoder(activation="leaky_relu", pool_after=(), upsample_after=())
-    assert set(flat.ignored()) == {"pooling", "pool_size", "upsampling"} | unused
-    assert "pool_after" in flat.ignored()["pool_size"]
+    assert set(flat.inactive_parameters()) == {"pooling", "pool_size", "upsampling"} | unused
+    assert "pool_after" in flat.inactive_parameters()["pool_size"]
 
 
 @pytest.mark.parametrize(

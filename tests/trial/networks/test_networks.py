@@ -560,10 +560,12 @@ def test_what_one_option_makes_idle_is_named() -> None:
         "dropout": 0.5,
         "hidden_units": (4,),
     }
-    assert ConvAutoencoder(**busy).ignored() == {}
-    assert VariationalAutoencoder(**busy).ignored() == {}
-    assert Classifier(**busy).ignored() == {}
-    assert "decoder_hidden_units" not in VariationalAutoencoder(hidden_units=()).ignored()
+    assert ConvAutoencoder(**busy).inactive_parameters() == {}
+    assert VariationalAutoencoder(**busy).inactive_parameters() == {}
+    assert Classifier(**busy).inactive_parameters() == {}
+    assert (
+        "decoder_hidden_units" not in VariationalAutoencoder(hidden_units=()).inactive_parameters()
+    )
     nowhere = ConvAutoencoder(
         **busy
         | {
@@ -573,10 +575,10 @@ def test_what_one_option_makes_idle_is_named() -> None:
             "batch_norm_decoder": (),
         }
     )
-    assert set(nowhere.ignored()) == {"batch_norm", "dropout"}
-    assert ConvAutoencoder().ignored()["dropout_encoder"] == "arch.dropout is 0.0"
-    assert set(DenseAutoencoder().ignored()) == {"negative_slope"}
-    assert DenseAutoencoder(activation="leaky_relu").ignored() == {}
+    assert set(nowhere.inactive_parameters()) == {"batch_norm", "dropout"}
+    assert ConvAutoencoder().inactive_parameters()["dropout_encoder"] == "arch.dropout is 0.0"
+    assert set(DenseAutoencoder().inactive_parameters()) == {"negative_slope"}
+    assert DenseAutoencoder(activation="leaky_relu").inactive_parameters() == {}
 
 
 def test_the_fully_connected_baseline_of_report_001_answers_with_the_hole_alone() -> None:

@@ -454,9 +454,9 @@ def test_a_trial_that_cannot_be_is_refused_by_name_value_and_rule(
 
 def test_cross_entropy_of_colours_needs_a_sigmoid_and_chroma_takes_any_output() -> None:
     with pytest.raises(ValueError, match="output_activation"):
-        Colorize(loss="bce").check((-1, 1))
+        Colorize(loss="bce").validate_output_range((-1, 1))
     for output_range in ((0.0, 1.0), (-1.0, 1.0), (-math.inf, math.inf)):
-        Colorize(target="iq").check(output_range)
+        Colorize(target="iq").validate_output_range(output_range)
 
 
 @pytest.mark.parametrize(

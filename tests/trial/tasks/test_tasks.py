@@ -216,11 +216,11 @@ def test_the_channel_measure_is_for_colour_images_only() -> None:
 
 
 def test_cross_entropy_refuses_outputs_that_can_leave_its_range() -> None:
-    Reconstruct(loss="bce").check((0, 1))
-    Reconstruct(loss="mse").check((-1, 1))
+    Reconstruct(loss="bce").validate_output_range((0, 1))
+    Reconstruct(loss="mse").validate_output_range((-1, 1))
     for output_range in ((-1.0, 1.0), (-math.inf, math.inf)):
         with pytest.raises(ValueError, match=r"task\.loss = 'bce'.*arch\.output_activation"):
-            Denoise(loss="bce").check(output_range)
+            Denoise(loss="bce").validate_output_range(output_range)
 
 
 @pytest.mark.parametrize(

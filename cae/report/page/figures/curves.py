@@ -33,7 +33,7 @@ def curves_data(results: Results) -> Curves:
         (run.name, number)
         for run in results.runs
         for number, record in run.records.items()
-        if record.needed
+        if record.is_dependency
     ]
     epochs = epochs[
         ~pd.MultiIndex.from_frame(epochs[KEY]).isin(apart)

@@ -26,7 +26,7 @@ def galleries(results: Results, _rows: list[dict[str, Any]]) -> Section:
     cards: list[dict[str, Any]] = []
     needed = results.trials[
         [
-            results.record(row["run"], row["trial"]).needed
+            results.record(row["run"], row["trial"]).is_dependency
             for row in results.trials.to_dict("records")
         ]
     ]
