@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.measure import Row, read, save, show
+from cae.run.events import EpochFinished, SessionEnded, SessionStarted, TrialPlanned
 from cae.run.paths import RunDir
 
 TRIALS, GPUS = (100, 1_000, 10_000, 100_000, 1_000_000), (1, 10, 100, 1_000)
@@ -77,16 +78,17 @@ def checked(parts: Parts, run: RunDir, connected_s: float) -> Row:
     """A run of one session beside the model, which is told its trials, slots, epochs and their seconds. `connected_s`: from the
     command to the session's first line."""
     events = list(run.events())
-    sessions = [event for event in events if event["event"] == "session"]
-    if len(sessions) != 1 or events[-1].get("reason") != "complete":
+    sessions_ended = [event.reason for event in events if isinstance(event, SessionEnded)]
+    sessions = [event for event in events if isinstance(event, SessionStarted)]
+    if len(sessions) != 1 or sessions_ended[-1:] != ["complete"]:
         raise SystemExit(
             f"{run.path}: a run of one session that came to its end is asked for, not of {len(sessions)} sessions"
         )
-    seconds = [event["metrics"]["seconds"] for event in events if event["event"] == "epoch"]
-    trials = sum(event["event"] == "trial" for event in events)
-    measured = events[-1]["time"] - sessions[0]["time"] + connected_s
+    seconds = [event.metrics["seconds"] for event in events if isinstance(event, EpochFinished)]
+    trials = sum(isinstance(event, TrialPlanned) for event in events)
+    measured = events[-1].time - sessions[0].time + connected_s
     model, limit = wall(
-        parts, trials, sessions[0]["slots"], sum(seconds) / trials, len(seconds) // trials
+        parts, trials, (sessions[0].slots or 1), sum(seconds) / trials, len(seconds) // trials
     )
     return {
         "run": run.name,

@@ -46,9 +46,9 @@ def first_epoch(folder: Path) -> tuple[dict[str, float], RunDir]:
     )
     ended, found = time.time(), dict[str, float]()
     for event in run.events():
-        found.setdefault(event["event"], event["time"])
-        if event["event"] == "close":
-            found["close"] = event["time"]
+        found.setdefault(event.kind, event.time)
+        if event.kind == "close":
+            found["close"] = event.time
     names = {
         "session": "planned, and Ray is there",
         "start": "a worker is there",

@@ -25,3 +25,12 @@ def gather(*steps: Callable[[], Any]) -> list[Any]:
     if messages:
         raise UserError(messages)
     return results
+
+
+RESUME_HINT = (
+    "what is finished is in the checkpoints; fix the problem and run the same command to resume"
+)
+
+
+class RunError(UserError):
+    """Something is wrong with a run's folder."""

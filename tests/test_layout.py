@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import graphlib
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -154,27 +153,6 @@ def test_every_word_of_a_sweep_file_is_where_the_package_says() -> None:
         assert set(words) <= {
             node.name for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef)
         }
-
-
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_file_is_over_400_lines(path: Path) -> None:
-    assert lines(path) <= 400
-
-
-def test_the_median_file_is_under_150_lines() -> None:
-    assert statistics.median(lines(path) for path in FILES if lines(path)) < 150
-
-
-@pytest.mark.parametrize(
-    ("name", "limit"), [("cae/trial/training.py", 150), ("cae/cli/app.py", 250)]
-)
-def test_a_file_that_could_grow_for_ever_does_not(name: str, limit: int) -> None:
-    assert lines(ROOT / name) < limit
-
-
-@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
-def test_a_sweep_file_is_short(path: Path) -> None:
-    assert lines(path) < 120
 
 
 def test_there_are_sweep_files() -> None:

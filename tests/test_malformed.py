@@ -27,7 +27,8 @@ from cae import Adam, ConvAutoencoder, Digits, Reconstruct, Trial, load_model
 from cae.cli import tables as listing
 from cae.errors import UserError
 from cae.report.page import build as page
-from cae.run.paths import Journal, RunDir
+from cae.run.journal import Journal
+from cae.run.paths import RunDir
 from cae.sweep.spec.sweep_file import read_sweep_file
 from cae.trial import checkpoint
 from cae.trial.checkpoint import Checkpoint, DamagedCheckpoint

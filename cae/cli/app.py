@@ -118,7 +118,7 @@ def run(
             file=sys.stderr,
         )
         raise typer.Exit(1 if reason.startswith("given up") else 130)
-    raise typer.Exit(1 if now.counts.get("failed") or now.counts.get("oom") else 0)
+    raise typer.Exit(1 if any(state.is_failure for state in now.counts) else 0)
 
 
 @app.command(rich_help_panel="Sweeps")

@@ -6,7 +6,7 @@ import functools
 import time
 from collections import deque
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -15,7 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cae.run.paths import Record
+from cae.run.events import Event, TrialEnded
+from cae.run.records import Record
 from cae.run.status import Progress, axes_shown, duration, progress, shown
 
 if TYPE_CHECKING:
@@ -101,10 +102,10 @@ class LiveTable:
             self.live.__exit__(kind, error, trace)
             self.live = None
 
-    def __call__(self, event: dict[str, Any]) -> None:
+    def __call__(self, event: Event | None) -> None:
         if self.quiet:
             return
-        if event.get("event") == "end":
+        if isinstance(event, TrialEnded):
             self.told = time.monotonic()
             line = self._ended(event)
             self.ended.append(line)
@@ -121,7 +122,7 @@ class LiveTable:
         started = time.monotonic()
         if not self.now or len(self.records) < MANY or started > self.look_again:
             self.now = progress(
-                [record for record in self.records.values() if record.asked],
+                [record for record in self.records.values() if record.is_requested],
                 self.metric,
                 self.mode,
                 self.slots,
@@ -138,22 +139,22 @@ class LiveTable:
             else ""
         )
         left = f"; about {duration(now.seconds_left)} left" if now.seconds_left else ""
-        return f"{now.ended} of {now.asked} trials ended{best}{left}"
+        return f"{now.ended} of {now.requested} trials ended{best}{left}"
 
-    def _ended(self, event: dict[str, Any]) -> str:
-        record = self.records[event["trial"]]
+    def _ended(self, event: TrialEnded) -> str:
+        record = self.records[event.trial]
         found = record.best(self.metric, self.mode)
         best = f"{self.metric} {shown(found[1])} " if found else ""
-        state = event["state"]
-        reason = event["reason"].splitlines()[0]
+        state = event.state
+        reason = event.reason.splitlines()[0]
         return f"[{MARKS[state]}]{state:9}[/] trial {record.number:<4} {best}[dim]{escape(reason)}[/dim]"
 
     def _render(self) -> Group:
         now = self._progress()
         head = Table.grid(padding=(0, 2))
         counts = "  ".join(f"{count} {state}" for state, count in now.counts.items())
-        bar = ProgressBar(max(now.asked, 1), now.ended, width=24)
-        head.add_row(Text(self.title, style="bold"), bar, f"{now.ended}/{now.asked}", counts)
+        bar = ProgressBar(max(now.requested, 1), now.ended, width=24)
+        head.add_row(Text(self.title, style="bold"), bar, f"{now.ended}/{now.requested}", counts)
         left = (
             f"about {duration(now.seconds_left)} left"
             if now.seconds_left

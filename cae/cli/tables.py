@@ -13,7 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cae.run.paths import FINAL_STATES, RunDir, RunError, find_runs, write_whole
+from cae.errors import RunError
+from cae.files import write_whole
+from cae.run.locate import find_runs
+from cae.run.paths import RunDir
 from cae.run.ranking import ranking
 from cae.run.status import axes_shown, duration, progress, shown
 
@@ -133,25 +136,25 @@ def status(run: RunDir) -> dict[str, Any]:
     sweep = run.read_sweep()
     records = run.records()
     now = progress(
-        [record for record in records.values() if record.asked],
-        sweep["metric"],
-        sweep["mode"],
-        sweep.get("slots", 1),
+        [record for record in records.values() if record.is_requested],
+        sweep.metric,
+        sweep.mode,
+        sweep.slots,
     )
     best = dict(zip(("trial", "epoch", "value"), now.best, strict=True)) if now.best else None
     failures = {
-        record.number: record.end.get("reason", "")
+        record.number: record.reason
         for record in records.values()
         if record.state in ("failed", "oom")
     }
     return {
         "run": str(run),
-        "title": sweep["title"],
+        "title": sweep.title,
         "running": run.in_use(),
-        "trials": now.asked,
+        "trials": now.requested,
         "ended": now.ended,
         "states": now.counts,
-        "metric": sweep["metric"],
+        "metric": sweep.metric,
         "best": best,
         "seconds_left": now.seconds_left,
         "failures": failures,
@@ -189,7 +192,7 @@ def show_best(
 ) -> None:
     """Prints the best trials, and exports them where `out` is given (each into a folder of its own where they are several)."""
     sweep = run.read_sweep()
-    metric = metric or sweep["metric"]
+    metric = metric or sweep.metric
     ranked = ranking(run.records().values(), sweep, metric, mode)[:top]
     for one in ranked:
         number = one.record.number
@@ -206,7 +209,7 @@ def show_best(
         print(
             f"trial {number}: {metric} {one.value:.6g} at epoch {one.epoch} ({one.record.state}); {axes_shown(one.record.axes)}"
         )
-        known = one.record.epochs[one.epoch] | one.record.end.get("metrics", {})
+        known = one.record.epochs[one.epoch] | one.record.final_metrics
         print("  " + "  ".join(f"{name} {shown(value)}" for name, value in known.items()))
         if out:
             print(
@@ -279,8 +282,8 @@ def trial_log(run: RunDir, number: int) -> str:
     run.fetch("log.txt", number=number)
     record, log = records[number], run.trial(number) / "log.txt"
     parts = [log.read_text().rstrip() if log.exists() else "nothing was printed"]
-    parts.append(f"{record.state}: {record.end['reason']}" if record.end else record.state)
-    error = record.end.get("error", "")
+    parts.append(f"{record.state}: {record.reason}" if record.end else record.state)
+    error = record.error
     return "\n".join([*parts, *([error] if error and error.strip() not in parts[0] else [])])
 
 
@@ -297,7 +300,7 @@ def request_kill(run: RunDir, number: int) -> str:
     record = run.records().get(number)
     if not record:
         raise RunError(f"trial {number} is not in {run}")
-    if record.state in FINAL_STATES or not record.asked:
+    if record.state.is_final or not record.is_requested:
         raise RunError(f"trial {number} has ended already: {record.state}")
     run.request(run.kill_request(number).name)
     return f"trial {number} of {run} was asked to end"

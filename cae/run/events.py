@@ -1,227 +1,372 @@
-"""What the files of a run look like when they are whole: one that a disk or a hand has changed is known before it is used."""
+"""The events of a run's journal: one dataclass per kind, used by the writer and the reader.
+
+An event is one line of JSON: its kind as `event`, its time as `time` (seconds since the epoch, UTC),
+and its fields; optional fields that have their default value are left out. The writer refuses what the
+reader would not accept. Unknown kinds and fields come from a newer version: they are kept in the file
+and ignored. Standard library only.
+"""
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, get_type_hints
 
-FINAL_STATES = ("finished", "stopped", "diverged", "failed", "oom", "killed")
-"""States that `run` leaves alone unless asked to retry them."""
-
-
-PUBLISHED = (
-    "report",
-    "where",
-    "quantity",
-    "value",
-    "unit",
-    "definition",
-    "provenance",
-    "metric",
-    "trials",
-    "comment",
+from cae.run.json_values import (
+    MAX_COUNT,
+    is_count,
+    is_finite_number,
+    is_text_mapping,
+    to_json_value,
+    to_metrics,
 )
-"""Columns of a file of published numbers; `quantity` and `value` have to be there. README and cae/report say what each means."""
+from cae.run.trial_state import TrialState
 
 
-REAL = (int, float)
-
-NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_NAMES: dict[tuple[str, ...], tuple[str, ...]] = {}
-"""Names of metrics, each set of them once: half a million epochs would hold as many copies."""
+class InvalidEvent(ValueError):
+    """A field of an event has a value that the journal cannot hold."""
 
 
-def _count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+@dataclass(frozen=True)
+class Check:
+    """What a field's value has to be, as a predicate and in words."""
+
+    is_valid: Callable[[Any], bool]
+    rule: str
 
 
-def _number(value: Any) -> bool:
-    return (
-        isinstance(value, REAL) and not isinstance(value, bool) and abs(value) < 2**53
-    )  # NaN and infinity are none
+def _is_count_list(value: object) -> bool:
+    return isinstance(value, list) and all(map(is_count, value))
 
 
-def _table(value: Any) -> bool:
+def _is_count_mapping(value: object) -> bool:
+    return isinstance(value, dict) and all(map(is_count, value.values()))
+
+
+def _is_optional_count(value: object) -> bool:
+    return value is None or is_count(value)
+
+
+def _is_optional_number(value: object) -> bool:
+    return value is None or is_finite_number(value)
+
+
+def _is_time(value: object) -> bool:
+    return is_finite_number(value) and abs(value) < MAX_COUNT
+
+
+def _is_config(value: object) -> bool:
+    return isinstance(value, dict) and is_count(value.get("epochs")) and value["epochs"] > 0
+
+
+def _is_sizes(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    return all(is_finite_number(size) or isinstance(size, list) for size in value.values())
+
+
+def _is_rows(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(row, dict) and row for row in value)
 
 
-SHAPES: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("trial", "epoch", "best_epoch", "rung", "seen"), _count),
-    **dict.fromkeys(("time", "value", "cutoff"), _number),
-    "asked": lambda value: isinstance(value, list) and all(map(_count, value)),
-    "state": lambda value: value in FINAL_STATES,
-    "audit": lambda value: isinstance(value, bool),
-    "needed": lambda value: isinstance(value, bool),
-    "needs": lambda value: isinstance(value, dict) and all(map(_count, value.values())),
-    "config": lambda value: (
-        isinstance(value, dict) and _count(value.get("epochs")) and value["epochs"] > 0
-    ),
-    "sizes": lambda value: (
-        isinstance(value, dict)
-        and all(_number(size) or isinstance(size, list) for size in value.values())
-    ),
-    "tables": lambda value: isinstance(value, dict) and all(map(_table, value.values())),
-    **dict.fromkeys(("axes", "metrics"), lambda value: isinstance(value, dict)),
-    **dict.fromkeys(
-        ("hash", "reason", "error", "host", "device", "gpu_ids"),
-        lambda value: isinstance(value, str),
-    ),
-}
-"""What the fields of events look like, where they are there."""
-FIELDS = {
-    "session": ("asked",),
-    "trial": ("trial", "hash", "config", "axes", "sizes"),
-    "start": ("trial", "epoch"),
-    "epoch": ("trial", "epoch", "metrics"),
-    "end": ("trial", "state", "reason"),
-    "retry": ("trial", "epoch"),
-    "spared": ("trial", "reason", "rung"),
-    "alone": ("trial",),
-    "close": (),
-}
-"""What an event of each kind has to have; `time` too."""
-PLAIN_EPOCH = {"event", "time", *FIELDS["epoch"]}
+def _is_tables(value: object) -> bool:
+    return isinstance(value, dict) and all(map(_is_rows, value.values()))
 
 
-def _rows(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
-
-
-def _axes(value: Any) -> bool:
-    lists = ("values", "origins")
-    return isinstance(value, dict) and all(
-        isinstance(axis, dict)
-        and isinstance(axis.get("scale", ""), str)
-        and all(axis.get(name) is None or isinstance(axis[name], list) for name in lists)
-        and all(isinstance(pair, list) and len(pair) == 2 for pair in axis.get("origins") or [])
-        and all(axis.get(name) is None or _number(axis[name]) for name in ("low", "high"))
-        for axis in value.values()
-    )
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
-
-
-CLAIMS = {
-    **dict.fromkeys(("SmallestAt", "LargestAt"), ("metric", "axis", "value")),
-    **dict.fromkeys(("RisesWith", "FallsWith", "MoreImportantThan"), ("metric", "axis")),
-    **dict.fromkeys(("BetterThan", "NoDifference"), ("metric", "this", "that")),
-    **dict.fromkeys(("SmallestRows", "LargestRows"), ("table", "column", "rows")),
-    "CorrelatesWith": ("metric", "other", "sign"),
-    "Compares": ("left", "op", "right"),
-    "Threshold": ("metric", "op", "bound"),
-}
-"""What a claim of each kind has to have."""
-CLAIM: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(
-        ("metric", "axis", "other", "left", "right", "table", "column", "sign", "op"),
-        lambda value: isinstance(value, str),
-    ),
-    **dict.fromkeys(
-        ("this", "that", "where"), lambda value: value is None or isinstance(value, dict)
-    ),
-    **dict.fromkeys(
-        ("rows", "others"),
-        lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
-    ),
-    **dict.fromkeys(("bound", "margin"), _number),
-    "at_epoch": lambda value: value is None or _count(value),
-    "mode": lambda value: value in (None, "min", "max"),
-    "epochs": lambda value: (
-        value is None or (isinstance(value, list) and len(value) == 2 and all(map(_count, value)))
-    ),
-}
-
-
-def _claim(value: Any) -> bool:
-    """A kind that is not known here is one of another version, and is said to be so."""
-    needed = CLAIMS.get(value.get("kind"), ()) if isinstance(value.get("kind"), str) else ()
-    return all(name in value for name in needed) and all(
-        CLAIM[name](value[name]) for name in value if name in CLAIM
-    )
-
-
-SWEEP: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **dict.fromkeys(
-        (
-            "name",
-            "sweep",
-            "title",
-            "description",
-            "file",
-            "path",
-            "source",
-            "metric",
-            "budget",
-            "git_commit",
-            "device",
-            "command",
-            "host",
-        ),
-        (lambda value: isinstance(value, str), "text"),
-    ),
-    **dict.fromkeys(("seeds", "epochs", "slots", "trials", "space"), (_count, "a whole number")),
-    "mode": (lambda value: value in ("min", "max"), "min or max"),
-    "overrides": (
-        lambda value: isinstance(value, dict) and _rows(list(value.values())),
-        "a dictionary of dictionaries",
-    ),
-    "axes": (_axes, "a dictionary of axes"),
-    "base": (lambda value: isinstance(value, dict), "a dictionary"),
-    "scheduler": (
-        lambda value: isinstance(value, dict) and isinstance(value.get("rungs", []), list),
-        "a dictionary",
-    ),
-    "published": (
-        lambda value: _rows(value) and all(map(_texts, value)),
-        "a list of dictionaries of text",
-    ),
-    "claims": (lambda value: _rows(value) and all(map(_claim, value)), "a list of claims"),
-    "versions": (_texts, "a dictionary of text"),
-}
-"""What the parts of sweep.json look like, and how that is said."""
-
-
-def is_event(event: Any) -> bool:
-    """Whether it is an event as a journal has them."""
-    if (
-        isinstance(event, dict) and event.get("event") == "epoch" and event.keys() == PLAIN_EPOCH
-    ):  # nearly all are: no loop for them
-        return (
-            _count(event["trial"])
-            and _count(event["epoch"])
-            and _number(event["time"])
-            and isinstance(event["metrics"], dict)
-        )
-    if (
-        not isinstance(event, dict)
-        or not isinstance(kind := event.get("event"), str)
-        or kind not in FIELDS
-    ):
+def _is_final_state(value: object) -> bool:
+    try:
+        return TrialState(value).is_final  # type: ignore[arg-type]
+    except ValueError:
         return False
-    return all(name in event for name in ("time", *FIELDS[kind])) and all(
-        SHAPES[name](event[name]) for name in event if name in SHAPES
+
+
+Count = Annotated[int, Check(is_count, "a whole number from 0 to 2**53")]
+OptionalCount = Annotated[int | None, Check(_is_optional_count, "a whole number from 0 to 2**53")]
+OptionalNumber = Annotated[float | None, Check(_is_optional_number, "a finite number")]
+Text = Annotated[str, Check(lambda value: isinstance(value, str), "text")]
+Flag = Annotated[bool, Check(lambda value: isinstance(value, bool), "true or false")]
+CountList = Annotated[list[int], Check(_is_count_list, "a list of whole numbers from 0")]
+Dependencies = Annotated[
+    dict[str, int], Check(_is_count_mapping, "a dictionary of trial numbers by parameter")
+]
+Mapped = Annotated[dict[str, Any], Check(lambda value: isinstance(value, dict), "a dictionary")]
+Texts = Annotated[dict[str, str], Check(is_text_mapping, "a dictionary of text")]
+Config = Annotated[dict[str, Any], Check(_is_config, "a dictionary with `epochs` above 0")]
+Sizes = Annotated[dict[str, Any], Check(_is_sizes, "a dictionary of finite numbers and lists")]
+Tables = Annotated[
+    dict[str, list[dict[str, Any]]],
+    Check(_is_tables, "lists of rows by name, each row a dictionary with at least one column"),
+]
+FinalState = Annotated[TrialState, Check(_is_final_state, "a final state of a trial")]
+
+
+@dataclass(slots=True, kw_only=True)
+class Event:
+    """What every event has."""
+
+    kind: ClassVar[str] = ""
+    time: Annotated[float, Check(_is_time, "seconds since the epoch")] = 0.0
+    """Seconds since the epoch (UTC). The journal sets it when it appends the event."""
+
+
+@dataclass(slots=True, kw_only=True)
+class SessionStarted(Event):
+    """A `run` command began."""
+
+    kind: ClassVar[str] = "session"
+    trials: CountList
+    """The numbers of the trials that it requests."""
+    command: Text = ""
+    host: Text = ""
+    pid: OptionalCount = None
+    versions: Texts = field(default_factory=dict)
+    slots: OptionalCount = None
+    """How many trials run at the same time."""
+    cpus: OptionalNumber = None
+    gpus: OptionalNumber = None
+
+
+@dataclass(slots=True, kw_only=True)
+class TrialPlanned(Event):
+    """A trial was added to the run, or its configuration was extended."""
+
+    kind: ClassVar[str] = "trial"
+    trial: Count
+    hash: Text
+    config: Config
+    """The configuration by dotted name."""
+    axes: Mapped
+    """The values of the keys of the search space."""
+    sizes: Sizes
+    """Parameters, latent size and cost of the network."""
+    dependencies: Dependencies = field(default_factory=dict)
+    """Numbers of the trials that have to finish first, by the parameter that names them."""
+    is_dependency: Flag = False
+    """Whether the trial runs only because other trials depend on it."""
+    is_audit: Flag = False
+    """Whether the trial is exempt from early stopping, to measure what stopping costs."""
+
+
+@dataclass(slots=True, kw_only=True)
+class TrialStarted(Event):
+    """A worker started the trial or resumed it.
+
+    Host, device, worker and GPUs are part of the first epoch's event: only the worker knows them.
+    """
+
+    kind: ClassVar[str] = "start"
+    trial: Count
+    epoch: Count
+    """How many epochs were finished before."""
+    host: Text = ""
+    device: Text = ""
+    worker: OptionalCount = None
+    """Process id of the worker."""
+    gpu_ids: Text = ""
+    """Indices of the GPUs that Ray assigned, separated by commas."""
+
+
+@dataclass(slots=True, kw_only=True)
+class EpochFinished(Event):
+    """An epoch was trained and evaluated."""
+
+    kind: ClassVar[str] = "epoch"
+    trial: Count
+    epoch: Count
+    """Counted from 1."""
+    metrics: Mapped
+    """Metrics by name: train_loss, val_loss, lr, seconds, images_per_second, ..."""
+    host: Text = ""
+    """Host, device, worker and gpu_ids are set in the first epoch after a start."""
+    device: Text = ""
+    worker: OptionalCount = None
+    gpu_ids: Text = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class TrialEnded(Event):
+    """A trial reached a final state."""
+
+    kind: ClassVar[str] = "end"
+    trial: Count
+    state: FinalState
+    reason: Text
+    """A sentence."""
+    best_epoch: OptionalCount = None
+    metrics: Mapped = field(default_factory=dict)
+    """Metrics of the final evaluation, with the prefix `test_`."""
+    tables: Tables = field(default_factory=dict)
+    """Tables of the final evaluation by name."""
+    rung: OptionalCount = None
+    """The epoch at which the scheduler stopped the trial."""
+    value: OptionalNumber = None
+    """The metric at the rung."""
+    cutoff: OptionalNumber = None
+    """The value that the metric would have had to reach."""
+    seen: OptionalCount = None
+    """How many trials had reached the rung before."""
+    error: Text = ""
+    """The traceback."""
+
+
+@dataclass(slots=True, kw_only=True)
+class AuditStop(Event):
+    """The scheduler would have stopped an audit trial."""
+
+    kind: ClassVar[str] = "audit_stop"
+    trial: Count
+    reason: Text
+    rung: Count
+    value: OptionalNumber = None
+    cutoff: OptionalNumber = None
+    seen: OptionalCount = None
+
+
+@dataclass(slots=True, kw_only=True)
+class RetryAlone(Event):
+    """A trial ran out of memory while others were running; it is retried alone."""
+
+    kind: ClassVar[str] = "retry_alone"
+    trial: Count
+    reason: Text = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class TrialRetried(Event):
+    """A retry of a trial that had ended was requested."""
+
+    kind: ClassVar[str] = "retry"
+    trial: Count
+    epoch: Count
+    """How many finished epochs the trial keeps; 0: it restarts from the beginning."""
+
+
+@dataclass(slots=True, kw_only=True)
+class SessionEnded(Event):
+    """A `run` command ended in an orderly way."""
+
+    kind: ClassVar[str] = "close"
+    reason: Text = ""
+    """`complete`, or what interrupted it."""
+
+
+EVENTS: dict[str, type[Event]] = {
+    event.kind: event
+    for event in (
+        SessionStarted,
+        TrialPlanned,
+        TrialStarted,
+        EpochFinished,
+        TrialEnded,
+        AuditStop,
+        RetryAlone,
+        TrialRetried,
+        SessionEnded,
+    )
+}
+"""Event classes by the kind that the journal names."""
+
+_OLD_KINDS = {"spared": "audit_stop", "alone": "retry_alone"}
+_OLD_FIELDS = {
+    "asked": "trials",
+    "needs": "dependencies",
+    "needed": "is_dependency",
+    "audit": "is_audit",
+}
+"""Names in journals written before version 0.2."""
+
+_PLAIN_EPOCH = {"event", "time", "trial", "epoch", "metrics"}
+
+
+@dataclass(frozen=True)
+class _Schema:
+    checks: dict[str, Check]
+    required: tuple[str, ...]
+    defaults: dict[str, Any]
+
+
+def _schema(event: type[Event]) -> _Schema:
+    checks: dict[str, Check] = {}
+    for name, hint in get_type_hints(event, include_extras=True).items():
+        if name != "kind":
+            checks[name] = hint.__metadata__[0]
+    required: list[str] = []
+    defaults: dict[str, Any] = {}
+    for item in dataclasses.fields(event):
+        if item.default is not dataclasses.MISSING:
+            defaults[item.name] = item.default
+        elif item.default_factory is not dataclasses.MISSING:
+            defaults[item.name] = item.default_factory()
+        else:
+            required.append(item.name)
+    return _Schema(checks, tuple(required), defaults)
+
+
+_SCHEMAS = {event: _schema(event) for event in EVENTS.values()}
+
+
+def parse_event(line: Any) -> Event | None:
+    """The event that a decoded line of a journal holds.
+
+    None if it is no event: not a dictionary, of a kind of a newer version, or with a field that is
+    missing or has a wrong value.
+    """
+    if not isinstance(line, dict) or not _is_time(line.get("time")):
+        return None
+    if line.get("event") == "epoch" and line.keys() == _PLAIN_EPOCH:
+        return _parse_plain_epoch(line)
+    kind = line.get("event")
+    if not isinstance(kind, str):
+        return None
+    event_class = EVENTS.get(_OLD_KINDS.get(kind, kind))
+    if event_class is None:
+        return None
+    schema = _SCHEMAS[event_class]
+    fields: dict[str, Any] = {}
+    for written_name, value in line.items():
+        name = _OLD_FIELDS.get(str(written_name), str(written_name))
+        check = schema.checks.get(name)
+        if check is None:
+            continue
+        if not check.is_valid(value):
+            return None
+        fields[name] = value
+    if any(name not in fields for name in schema.required):
+        return None
+    event = event_class(**fields)
+    if isinstance(event, TrialEnded):
+        event.state = TrialState(event.state)
+    if isinstance(event, TrialEnded | EpochFinished):
+        event.metrics = to_metrics(event.metrics)
+    return event
+
+
+def _parse_plain_epoch(line: dict[str, Any]) -> EpochFinished | None:
+    """Nearly all events are epochs without further fields: no loop over the fields for them."""
+    metrics = line["metrics"]
+    if not is_count(line["trial"]) or not is_count(line["epoch"]) or not isinstance(metrics, dict):
+        return None
+    return EpochFinished(
+        time=line["time"], trial=line["trial"], epoch=line["epoch"], metrics=to_metrics(metrics)
     )
 
 
-def finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value
+def event_fields(event: Event) -> Mapping[str, object]:
+    """The line of the journal that holds an event, ready for the json module.
 
-
-def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Metrics as they were before they were written: "NaN" and its kin are floats again."""
-    if set(map(type, metrics.values())) <= {int, float}:
-        names = tuple(metrics)
-        return dict(zip(_NAMES.setdefault(names, names), metrics.values(), strict=True))
-    return {
-        name: value if isinstance(value, int | float) else NON_FINITE.get(str(value), math.nan)
-        for name, value in metrics.items()
-    }
+    Raises InvalidEvent for a value that a reader would not accept.
+    """
+    schema = _SCHEMAS[type(event)]
+    line: dict[str, object] = {"event": event.kind, "time": event.time}
+    for name, check in schema.checks.items():
+        try:
+            value = to_json_value(getattr(event, name))
+        except TypeError as error:
+            raise InvalidEvent(f"{event.kind}.{name}: {error}") from None
+        if name in schema.defaults and value == schema.defaults[name]:
+            continue
+        if not check.is_valid(value):
+            raise InvalidEvent(f"{event.kind}.{name} = {value!r}: should be {check.rule}")
+        line[name] = value
+    return line

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from cae.errors import UserError
-from cae.run.paths import Record, direction
+from cae.run.metric_direction import guess_direction
+from cae.run.records import Record
+from cae.run.sweep_json import SweepDescription
 
 
 @dataclass(frozen=True)
@@ -21,22 +22,20 @@ class Ranked:
 
 
 def ranking(
-    records: Iterable[Record], sweep: dict[str, Any], metric: str, mode: str | None
+    records: Iterable[Record], sweep: SweepDescription, metric: str, mode: str | None
 ) -> list[Ranked]:
     """The trials in their order by `metric`, the best first. Raises UserError for a metric that no trial has.
 
     The value is always the one of the epoch whose weights are kept: the best by the sweep's own metric.
     """
     records = list(records)
-    mode = mode or (sweep["mode"] if metric == sweep["metric"] else direction(metric) or "min")
+    mode = mode or (sweep.mode if metric == sweep.metric else guess_direction(metric) or "min")
     ranked, names = [], set()
     for record in records:
-        if not (best := record.best(sweep["metric"], sweep["mode"])):
+        if not (best := record.best(sweep.metric, sweep.mode)):
             continue
         known = record.epochs[best[0]] | {
-            name: value
-            for name, value in record.end.get("metrics", {}).items()
-            if isinstance(value, float)
+            name: value for name, value in record.final_metrics.items() if isinstance(value, float)
         }
         names |= set(known)
         if math.isfinite(known.get(metric, math.nan)):

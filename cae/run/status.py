@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from cae.run.paths import FINAL_STATES, STATES, Record
+from cae.run.records import Record
+from cae.run.trial_state import TrialState
 
 
 @dataclass(frozen=True)
 class Progress:
     """A run at one moment."""
 
-    counts: dict[str, int]
+    counts: dict[TrialState, int]
     """Trials by state; states that no trial has are left out."""
     best: tuple[int, int, float] | None
     """Trial, epoch and value of the best metric so far."""
@@ -24,12 +25,12 @@ class Progress:
     """None where nothing has been measured yet, or nothing is left."""
 
     @property
-    def asked(self) -> int:
+    def requested(self) -> int:
         return sum(count for state, count in self.counts.items() if state != "withdrawn")
 
     @property
     def ended(self) -> int:
-        return sum(self.counts.get(state, 0) for state in FINAL_STATES)
+        return sum(self.counts.get(state, 0) for state in TrialState if state.is_final)
 
 
 def progress(records: Iterable[Record], metric: str, mode: str, slots: int) -> Progress:
@@ -39,7 +40,7 @@ def progress(records: Iterable[Record], metric: str, mode: str, slots: int) -> P
     ranked = [(record.number, *found) for record in records if (found := record.best(metric, mode))]
     sign = 1 if mode == "min" else -1
     best = min(ranked, key=lambda row: (sign * row[2], row[0])) if ranked else None
-    counts = {state: counted[state] for state in STATES if counted[state]}
+    counts = {state: counted[state] for state in TrialState if counted[state]}
     return Progress(counts, best, _seconds_left(records, max(slots, 1)))
 
 

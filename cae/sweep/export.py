@@ -45,7 +45,7 @@ def export(
     except checkpoint.DamagedCheckpoint as error:
         raise UserError(f"trial {record.number}: {error}") from None
     sweep = run.read_sweep()
-    trial = from_config(record.config, Path(sweep.get("path", "")))
+    trial = from_config(record.config, Path(sweep.path))
     try:
         images = trial.dataset.load(data_folders)
     except ValueError as error:
@@ -60,7 +60,7 @@ def export(
         )
     device = torch.device(
         "cuda"
-        if torch.cuda.is_available() and record.starts[-1].get("device", "cpu") != "cpu"
+        if torch.cuda.is_available() and (record.starts[-1].device or "cpu") != "cpu"
         else "cpu"
     )
     network = build(trial).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -74,9 +74,9 @@ def export(
                 f"trial {record.number}: its weights give {name} {value!r}, but the journal says {written[name]!r}"
             )
     origin = {
-        key: sweep.get(key) for key in ("sweep", "budget", "git_commit", "versions", "device")
+        key: getattr(sweep, key) for key in ("sweep", "budget", "git_commit", "versions", "device")
     }
-    end = record.end.get("metrics", {})
+    end = record.final_metrics
     said = {
         "run": run.name,
         "trial": record.number,

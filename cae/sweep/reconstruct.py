@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cae.errors import UserError
-from cae.run.paths import write_whole
+from cae.files import write_whole
 from cae.sweep.spec.sweep_file import read_sweep_file
 from cae.trial.model import load_model, reconstruct
 

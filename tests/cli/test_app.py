@@ -23,7 +23,10 @@ from typer.testing import CliRunner, Result
 from cae.cli.app import app
 from cae.cli.options import mistakes_told
 from cae.files import write_whole
-from cae.run.paths import Journal, RunDir
+from cae.run.events import EpochFinished, SessionStarted, TrialEnded, TrialPlanned, TrialStarted
+from cae.run.journal import Journal
+from cae.run.paths import RunDir
+from cae.run.trial_state import TrialState
 from cae.sweep.spec.sweep_file import read_sweep_file
 from tests.undisturbed import undisturbed
 
@@ -371,7 +374,9 @@ def test_a_run_and_every_command_about_it_answer(sweep_file: Write) -> None:
 
 
 def epochs(run: RunDir) -> list[tuple[int, int]]:
-    return [(event["trial"], event["epoch"]) for event in run.events() if event["event"] == "epoch"]
+    return [
+        (event.trial, event.epoch) for event in run.events() if isinstance(event, EpochFinished)
+    ]
 
 
 def test_a_sweep_killed_outright_goes_on_and_ends_in_the_numbers_of_an_undisturbed_one(
@@ -418,16 +423,17 @@ def test_failed_trials_are_an_exit_code_of_1() -> None:
     run.sweep_json.write_text(
         json.dumps({"title": "t", "metric": "val_loss", "mode": "min", "sweep": "small"})
     )
-    journal = Journal(run)
-    journal.append("trial", trial=1, hash="a", config={"epochs": 2}, axes={}, sizes={})
-    journal.append("session", asked=[1])
-    journal.append("start", trial=1, epoch=0)
+    journal = Journal(run.journal)
+    journal.append(TrialPlanned(trial=1, hash="a", config={"epochs": 2}, axes={}, sizes={}))
+    journal.append(SessionStarted(trials=[1]))
+    journal.append(TrialStarted(trial=1, epoch=0))
     journal.append(
-        "end",
-        trial=1,
-        state="failed",
-        reason="RuntimeError: tired",
-        error="Traceback ...\nRuntimeError: tired",
+        TrialEnded(
+            trial=1,
+            state=TrialState.FAILED,
+            reason="RuntimeError: tired",
+            error="Traceback ...\nRuntimeError: tired",
+        )
     )
     journal.close()
     result = call("status", "small")

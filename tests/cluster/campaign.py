@@ -99,8 +99,8 @@ class Campaign:
             there = [
                 record
                 for record in running
-                if record.starts[-1].get("host") == training
-                and record.done < record.config["epochs"] / 2
+                if record.starts[-1].host == training
+                and record.last_epoch < record.config["epochs"] / 2
             ]
             return len(epochs(now)) >= share * self.whole and (bool(there) or not training)
 
@@ -111,7 +111,7 @@ class Campaign:
         found = losses(run, reference, stops=True)
         where = sorted(
             {
-                start["host"]
+                start.host
                 for record in run.records().values()
                 for start in record.starts
                 if "host" in start

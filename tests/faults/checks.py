@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from cae.run.paths import FINAL_STATES, Record, RunDir
+from cae.run.paths import RunDir
+from cae.run.records import Record
 from cae.trial import checkpoint
 from tests.faults.driver import epochs
 
@@ -80,7 +81,7 @@ def losses(run: RunDir, reference: RunDir, *, stops: bool) -> list[str]:
         return [*lost, f"trials {sorted(ours)} are not {sorted(theirs)}"]
     for number, record in ours.items():
         other = theirs[number]
-        if record.state not in FINAL_STATES:
+        if not record.state.is_final:
             lost.append(f"trial {number} is {record.state}")
         for epoch, trained in Counter(TRAINED.findall(log_of(run, number))).items():
             if trained > 1:

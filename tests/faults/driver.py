@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
+from cae.run.events import EpochFinished
 from cae.run.paths import RunDir
 
 COMMAND = Path(sys.executable).parent / "cae-sweep"
@@ -29,7 +30,9 @@ def until(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE
 
 def epochs(run: RunDir) -> list[tuple[int, int]]:
     """Every (trial, epoch) of the journal as it stands there, repetitions included."""
-    return [(event["trial"], event["epoch"]) for event in run.events() if event["event"] == "epoch"]
+    return [
+        (event.trial, event.epoch) for event in run.events() if isinstance(event, EpochFinished)
+    ]
 
 
 class Driver:
@@ -120,9 +123,9 @@ class Driver:
             if record.state == "running"
         }
         return {
-            number: start["worker"]
+            number: start.worker
             for number, start in last.items()
-            if "worker" in start and living([start["worker"]])
+            if "worker" in start and living([start.worker])
         }
 
 

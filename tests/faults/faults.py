@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cae.files import write_whole
+from cae.run.events import SessionEnded
 from cae.run.paths import RunDir
 from cae.trial import checkpoint
 from tests.conftest import SWEEP
@@ -44,11 +45,7 @@ def told(run: RunDir) -> str:
 
 def closed(run: RunDir) -> str:
     return next(
-        (
-            str(event["reason"])
-            for event in reversed(list(run.events()))
-            if event["event"] == "close"
-        ),
+        (event.reason for event in reversed(list(run.events())) if isinstance(event, SessionEnded)),
         "",
     )
 
@@ -165,7 +162,7 @@ def damaged_files_and_a_clock_that_jumps(folder: Path) -> Faults:
     number = next(
         number
         for number, record in run.records().items()
-        if record.state == "interrupted" and record.done > 2
+        if record.state == "interrupted" and record.last_epoch > 2
     )
     last = run.trial(number) / checkpoint.LAST
     damaged = bytearray(last.read_bytes())
@@ -214,7 +211,7 @@ def trials_that_go_wrong(folder: Path) -> Faults:
 
     def is_(kind: str, state: str, reason: str, starts: int = 1) -> list[str]:
         record = of[kind]
-        said, began = str(record.end.get("reason", "")), len(record.starts)
+        said, began = str(record.reason), len(record.starts)
         return lost + unless(
             record.state == state and reason in said and began == starts,
             f"{kind}: {record.state}, {said}, {began} starts",

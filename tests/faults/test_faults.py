@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from cae.run.events import SessionEnded
 from cae.run.paths import RunDir
 from cae.sweep.engine import recorder, session
 from cae.sweep.engine.limits import Guard
@@ -108,11 +109,11 @@ def test_workers_that_die_now_and_then_cost_a_trial_nothing_and_change_no_stop(
             record.state == "running"
             and "worker" in record.starts[-1]
             and number == 1
-            and record.done in (1, 3, 5)
+            and record.last_epoch in (1, 3, 5)
         ):
-            kill(record.starts[-1]["worker"])
+            kill(record.starts[-1].worker)
             witness.look(run, [number])
-            killed.append(record.done)
+            killed.append(record.last_epoch)
 
     monkeypatch.setattr(Guard, "sign", kill_its_worker)
     assert run_to_its_end(sweep, run) == "complete"
@@ -133,8 +134,8 @@ def test_sigterm_ends_a_sweep_gently(sweep_file: Write, run_sweep: Run) -> None:
     thread.start()
     run_sweep(troubled(sweep_file, ["slow"], epochs=1000))
     thread.join()
-    close = [event for event in run.events() if event["event"] == "close"]
-    assert [event["reason"] for event in close] == ["interrupted by SIGTERM"]
+    close = [event for event in run.events() if isinstance(event, SessionEnded)]
+    assert [event.reason for event in close] == ["interrupted by SIGTERM"]
     assert run.records()[1].state == "interrupted"
 
 

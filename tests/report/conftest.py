@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cae.run.paths import Journal, RunDir
+from cae.run.events import EVENTS
+from cae.run.journal import Journal
+from cae.run.paths import RunDir
 from tests.report.page import pages
 
 START = 1_767_225_600.0  # 2026-01-01 00:00:00 UTC
@@ -112,19 +114,19 @@ class Writer:
         path.mkdir(parents=True, exist_ok=True)
         self.run = RunDir(path)
         self.clock = START
-        monkeypatch.setattr("cae.run.paths.time.time", lambda: self.clock)
-        monkeypatch.setattr("cae.run.paths.os.fsync", lambda _file: None)
+        monkeypatch.setattr("cae.run.journal.time.time", lambda: self.clock)
+        monkeypatch.setattr("cae.run.journal.os.fsync", lambda _file: None)
         self.run.sweep_json.write_text(json.dumps({"name": path.name, **SWEEP, **sweep}))
-        self.journal = Journal(self.run)
+        self.journal = Journal(self.run.journal)
 
     def add(self, event: str, seconds: float = 0.0, **fields: Any) -> None:
         self.clock += seconds
-        self.journal.append(event, **fields)
+        self.journal.append(EVENTS[event](**fields))
 
     def session(self, asked: list[int]) -> None:
         self.add(
             "session",
-            asked=asked,
+            trials=asked,
             command="cae-sweep run",
             host="node-1",
             pid=1,

@@ -16,21 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cae.run.paths import (
-    FINAL_STATES,
-    RANKED_STATES,
-    STATES,
-    Journal,
-    Record,
-    RunDir,
-    RunError,
-    apply,
-    direction,
-    find_runs,
-    fold,
-    numbers,
-    write_whole,
-)
+from cae.errors import RunError
+from cae.files import write_whole
+from cae.run.journal import Journal
+from cae.run.json_values import to_metrics
+from cae.run.locate import find_runs
+from cae.run.paths import RunDir
+from cae.run.records import Record, apply_event, replay
 
 Event = dict[str, Any]
 
@@ -88,7 +80,7 @@ def end(state: str = "finished", number: int = 1) -> Event:
 
 
 def state_of(*events: Event, running: bool = False) -> str:
-    return fold(events, running=running)[1].state
+    return replay(events, running=running)[1].state
 
 
 # The journal
@@ -127,7 +119,7 @@ def test_what_is_appended_is_what_is_read(
     events = list(run.events())
     assert events == lines
     assert [event["said"] for event in events] == [readable(value) for value, _ in written]
-    assert [repr(sorted(numbers(event["metrics"]).items())) for event in events] == [
+    assert [repr(sorted(to_metrics(event["metrics"]).items())) for event in events] == [
         repr(sorted(row.items())) for _, row in written
     ]
     assert all(event["event"] == "epoch" and event["time"] > 1.7e9 for event in events)
@@ -213,7 +205,7 @@ def test_the_events_of_some_epochs_are_those_of_all_that_are_of_these(run: RunDi
 
 def test_the_best_epoch_is_found_anew_when_epochs_come_and_go() -> None:
     life = [session(1), trial(epochs=9), start(), epoch(1, loss=3.0), epoch(2, loss=1.0)]
-    records = fold(life, running=True)
+    records = replay(life, running=True)
     assert records[1].best("val_loss", "min") == (2, 1.0)
     assert records[1].mean("val_loss") == 2.0
     for event in (
@@ -221,7 +213,7 @@ def test_the_best_epoch_is_found_anew_when_epochs_come_and_go() -> None:
         start(epoch=1),
         epoch(2, loss=2.0),
     ):
-        apply(records, event)
+        apply_event(records, event)
     assert records[1].best("val_loss", "min") == (2, 2.0)
     assert records[1].mean("val_loss") == 2.5
     assert records[1].best("val_loss", "max") == (1, 3.0)
@@ -281,7 +273,7 @@ def test_any_beginning_of_a_journal_folds_to_an_earlier_state(
     events = list(run.events())
     assert events == LIFE[: len(events)]
     assert len(events) in (whole[:cut].count(b"\n"), whole[:cut].count(b"\n") + 1)
-    folded, later = fold(events, running=running), fold(map(dict, LIFE), running=running)
+    folded, later = replay(events, running=running), replay(map(dict, LIFE), running=running)
     for number, record in folded.items():
         assert record.state in STATES
         assert record.epochs.keys() <= later[number].epochs.keys()
@@ -372,7 +364,7 @@ def test_an_extension_keeps_the_number_the_epochs_and_takes_the_new_configuratio
         start(1, 2),
         epoch(3, 0.3),
     ]
-    record = fold(events, running=False)[1]
+    record = replay(events, running=False)[1]
     assert (record.hash, record.config) == ("h4", {"epochs": 4})
     assert [row["val_loss"] for row in record.epochs.values()] == [0.5, 0.4, 0.3]
     assert record.end == {}
@@ -391,7 +383,7 @@ def test_an_epoch_that_is_reported_again_counts_once_and_as_it_was_first() -> No
         epoch(2, 0.9, time=77.0),
         epoch(3, 0.3),
     ]
-    record = fold(events, running=False)[1]
+    record = replay(events, running=False)[1]
     assert {done: row["val_loss"] for done, row in record.epochs.items()} == {
         1: 0.5,
         2: 0.4,
@@ -415,7 +407,7 @@ def test_a_trial_that_begins_anew_has_only_the_epochs_of_its_new_life() -> None:
         start(),
         epoch(1, 0.7, time=77.0),
     ]
-    record = fold(events, running=False)[1]
+    record = replay(events, running=False)[1]
     assert {done: row["val_loss"] for done, row in record.epochs.items()} == {1: 0.7}
     assert record.epoch_times == {1: 77.0}
 
@@ -423,7 +415,7 @@ def test_a_trial_that_begins_anew_has_only_the_epochs_of_its_new_life() -> None:
 def test_a_start_knows_where_it_ran_from_its_first_epoch() -> None:
     one: Event = {"host": "a", "device": "cpu", "worker": 7}
     other: Event = {"host": "b", "device": "cuda", "worker": 8}
-    record = fold(
+    record = replay(
         [session(1), trial(), start(), epoch(1, **one), epoch(2), start(1, 2), epoch(3, **other)],
         running=False,
     )[1]
@@ -432,20 +424,20 @@ def test_a_start_knows_where_it_ran_from_its_first_epoch() -> None:
 
 def test_the_end_is_kept_until_the_trial_begins_again() -> None:
     events = [session(1), trial(), start(), end("failed")]
-    assert fold(events, running=False)[1].end["reason"] == "so it went"
-    assert fold([*events, start()], running=False)[1].end == {}
+    assert replay(events, running=False)[1].end["reason"] == "so it went"
+    assert replay([*events, start()], running=False)[1].end == {}
 
 
 def test_a_replay_leaves_its_events_as_they_are() -> None:
     events = [dict(event) for event in LIFE]
-    fold(events, running=False)
+    replay(events, running=False)
     assert events == LIFE
 
 
 def test_records_come_in_the_order_of_their_numbers_and_events_of_unknown_trials_are_passed_over() -> (
     None
 ):
-    records = fold(
+    records = replay(
         [session(1, 2, 3), epoch(1, number=9), end(number=9), start(9), *map(trial, (3, 1, 2))],
         running=False,
     )

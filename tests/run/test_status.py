@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cae.run.paths import Record
+from cae.run.records import Record
 from cae.run.status import progress
 
 
@@ -61,4 +61,4 @@ def test_the_best_is_the_best_epoch_of_any_trial_and_states_are_counted() -> Non
     )
     assert found.best == (1, 10, 1 / 11)
     assert found.counts == {"finished": 1, "failed": 1, "running": 1}
-    assert (found.asked, found.ended) == (3, 2)
+    assert (found.requested, found.ended) == (3, 2)

@@ -21,11 +21,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cae.errors import RunError
+from cae.files import write_whole
 from cae.report import formatting
-from cae.run.paths import RANKED_STATES, Record, RunDir, RunError, fold, numbers, write_whole
+from cae.run.events import Event, SessionStarted
+from cae.run.paths import RunDir
+from cae.run.records import Record, replay
+from cae.run.sweep_json import SweepDescription
 
 KEY = ["run", "trial"]
 """What identifies a trial: runs that are joined share trial numbers."""
+
+
+@dataclass
+class Session:
+    """One `run` command: the event that started it, and the time of its last event."""
+
+    start: SessionStarted
+    end_time: float
 
 
 @dataclass(frozen=True)
@@ -34,10 +47,9 @@ class Run:
 
     folder: RunDir
     name: str
-    sweep: dict[str, Any]
+    sweep: SweepDescription
     records: dict[int, Record]
-    sessions: list[dict[str, Any]]
-    """The events by which they began, each with `until`: the time of its last event."""
+    sessions: list[Session]
     running: bool
 
 
@@ -55,7 +67,7 @@ class Results:
     """The keys of the space, in the order of the sweep file: {"values": [...] | None, "scale": "linear" | "log" | "category"}."""
 
     @property
-    def sweep(self) -> dict[str, Any]:
+    def sweep(self) -> SweepDescription:
         return self.runs[0].sweep
 
     @property
@@ -93,7 +105,7 @@ class Results:
         """Whether the sweep itself asks for a trial, and not only another trial."""
         records = [record for run in self.runs for record in run.records.values()]
         return pd.Series(
-            [record.asked and not record.is_dependency for record in records],
+            [record.is_requested and not record.is_dependency for record in records],
             index=self.trials.index,
             dtype=bool,
         )
@@ -130,14 +142,9 @@ def read(folders: Iterable[RunDir]) -> Results:
     runs = [_read_run(folder, name) for folder, name in zip(folders, _names(folders), strict=True)]
     if not runs:
         raise RunError("there is no run to report on")
-    rules = {
-        (str(run.sweep.get("metric", "val_loss")), str(run.sweep.get("mode", "min")))
-        for run in runs
-    }
+    rules = {(str(run.sweep.metric), str(run.sweep.mode)) for run in runs}
     if len(rules) > 1:
-        named = ", ".join(
-            f"{run.name} by {run.sweep.get('metric')} ({run.sweep.get('mode')})" for run in runs
-        )
+        named = ", ".join(f"{run.name} by {run.sweep.metric} ({run.sweep.mode})" for run in runs)
         raise RunError(
             f"these runs rank their trials by different metrics and cannot be joined: {named}"
         )
@@ -173,18 +180,22 @@ def typed(value: Any) -> str:
 
 
 def _read_run(folder: RunDir, name: str) -> Run:
-    sweep, running, sessions = folder.read_sweep(), folder.in_use(), []
+    sweep = folder.read_sweep()
+    running = folder.in_use()
+    sessions: list[Session] = []
 
-    def watched() -> Iterator[dict[str, Any]]:
-        """The journal is read once: sessions are noted as they pass."""
+    def collect_sessions() -> Iterator[Event]:
+        """Collect the sessions while the journal is replayed, so that it is read once."""
         for event in folder.events():
-            if event["event"] == "session":
-                sessions.append(event)
+            if isinstance(event, SessionStarted):
+                sessions.append(Session(event, event.time))
             if sessions:
-                sessions[-1]["until"] = event["time"]
+                sessions[-1].end_time = event.time
             yield event
 
-    return Run(folder, name, sweep, fold(watched(), running=running), sessions, running)
+    return Run(
+        folder, name, sweep, replay(collect_sessions(), is_running=running), sessions, running
+    )
 
 
 def _names(folders: list[RunDir]) -> list[str]:
@@ -200,8 +211,8 @@ def _names(folders: list[RunDir]) -> list[str]:
 
 def _axes(run: Run) -> dict[str, dict[str, Any]]:
     """The space of sweep.json; for an old file without one, the keys that the trials themselves name."""
-    if run.sweep.get("axes"):
-        return dict(run.sweep["axes"])
+    if run.sweep.axes:
+        return dict(run.sweep.axes)
     return {name: {} for record in run.records.values() for name in record.axes}
 
 
@@ -246,7 +257,7 @@ def _row(run: str, record: Record, metric: str, mode: str) -> dict[str, dict[str
         for row in record.epochs.values()
         if math.isfinite(row.get("seconds", math.nan))
     ]
-    error = str(end.get("error") or "").strip()
+    error = record.error.strip()
     return {
         "what": {"run": run, "trial": record.number, "state": record.state},
         "axes": {name: cell(record.config.get(name, value)) for name, value in record.axes.items()},
@@ -260,20 +271,22 @@ def _row(run: str, record: Record, metric: str, mode: str) -> dict[str, dict[str
             "epochs_done": len(record.epochs),
             "seconds": sum(seconds) if seconds else None,
         },
-        "test": dict(numbers(end.get("metrics") or {})),
+        "test": dict(record.final_metrics),
         "last": {f"last_{name}": value for name, value in record.epochs.get(last or 0, {}).items()},
         "sizes": {name: cell(value) for name, value in record.sizes.items()},
         "config": {name: cell(value) for name, value in record.config.items()},
         "where": {
-            "started": utc([starts[0]["time"]])[0] if starts else None,
-            "ended": utc([end["time"]])[0] if end else None,
-            "host": starts[-1].get("host") if starts else None,
-            "device": starts[-1].get("device") if starts else None,
+            "started": utc([starts[0].time])[0] if starts else None,
+            "ended": utc([end.time])[0] if end else None,
+            "host": (starts[-1].host or None) if starts else None,
+            "device": (starts[-1].device or None) if starts else None,
             "attempts": len(starts),
         },
         "end": {
-            **numbers({name: end.get(name) for name in ("rung", "value", "cutoff")}),
-            "reason": end.get("reason"),
+            "rung": math.nan if end is None or end.rung is None else end.rung,
+            "value": math.nan if end is None or end.value is None else end.value,
+            "cutoff": math.nan if end is None or end.cutoff is None else end.cutoff,
+            "reason": None if end is None else end.reason,
             "error": error.splitlines()[-1].strip() if error else None,
             "hash": record.hash,
         },
@@ -297,8 +310,9 @@ def best_epoch(record: Record, metric: str, mode: str) -> int | None:
     best = record.best(metric, mode)
     if best:
         return best[0]
-    named = record.end.get("best_epoch") if record.state in RANKED_STATES and record.asked else None
-    return int(named) if named is not None else None
+    if record.end is None or not record.state.is_ranked or not record.is_requested:
+        return None
+    return record.end.best_epoch
 
 
 def _epochs(runs: list[Run]) -> pd.DataFrame:

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cae.errors import RunError
 from cae.report.data import tables
-from cae.run.paths import Record, RunDir, RunError, numbers
+from cae.run.paths import RunDir
+from cae.run.records import Record
 
 MARK = ".written-by-cae-sweep"
 """Stands in the folders that may be written anew."""
@@ -43,7 +45,7 @@ def tensorboard(results: tables.Results, folder: Path) -> str:
 
     for record in _records(results):
         writer = EventFileWriter(str(folder / f"trial-{record.number:04d}"))
-        began = record.starts[0]["time"] if record.starts else 0.0
+        began = record.starts[0].time if record.starts else 0.0
         known = {
             name: value if isinstance(value, bool | int | float) else str(value)
             for name, value in _settings(record).items()
@@ -60,7 +62,7 @@ def tensorboard(results: tables.Results, folder: Path) -> str:
                 Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()
             ]
             writer.add_event(Event(wall_time=when, step=step, summary=Summary(value=values)))
-        ended = record.end.get("time", began)
+        ended = record.end.time if record.end else began
         status = api_pb2.STATUS_SUCCESS if record.state == "finished" else api_pb2.STATUS_FAILURE
         said = plugin_data_pb2.HParamsPluginData(
             session_end_info=plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=ended)
@@ -91,7 +93,7 @@ def mlflow(results: tables.Results, folder: Path) -> str:
     }
     for record in _records(results):
         began = _milliseconds(
-            record.starts[0]["time"] if record.starts else record.end.get("time", 0)
+            record.starts[0].time if record.starts else record.end.time if record.end else 0
         )
         made = client.create_run(
             experiment, start_time=began, run_name=f"trial {record.number}"
@@ -102,7 +104,7 @@ def mlflow(results: tables.Results, folder: Path) -> str:
         tags = {
             "state": record.state,
             "hash": record.hash,
-            "reason": str(record.end.get("reason", ""))[:5000],
+            "reason": record.reason[:5000],
         }
         metrics = [
             Metric(_name(name), value, _milliseconds(when), step)
@@ -117,7 +119,7 @@ def mlflow(results: tables.Results, folder: Path) -> str:
         client.set_terminated(
             made,
             ends.get(record.state, "FAILED"),
-            _milliseconds(record.end.get("time", began / 1000)),
+            _milliseconds(record.end.time if record.end else began / 1000),
         )
     return f"mlflow ui --backend-store-uri {address}"
 
@@ -145,8 +147,8 @@ def _reports(record: Record) -> Iterator[tuple[int, float, dict[str, float]]]:
     rows = [
         (epoch, record.epoch_times[epoch], record.epochs[epoch]) for epoch in sorted(record.epochs)
     ]
-    if record.end.get("metrics"):
-        rows.append((record.done, record.end["time"], numbers(record.end["metrics"])))
+    if record.end and record.final_metrics:
+        rows.append((record.last_epoch, record.end.time, record.final_metrics))
     for epoch, when, row in rows:
         yield (
             epoch,

@@ -16,11 +16,12 @@ from typing import Any
 import pandas as pd
 
 from cae.errors import UserError
+from cae.files import write_whole
 from cae.report import formatting
 from cae.report.data import tables
 from cae.report.page.sections.final_evaluation import baselines
 from cae.report.statistics import claims, published
-from cae.run.paths import RunDir, write_whole
+from cae.run.paths import RunDir
 
 MARK = re.compile(r"^<!-- run (\{.*\}) -->$", re.MULTILINE)
 TITLE = "# What the reports say, and what came out"
@@ -128,10 +129,10 @@ def _section(results: tables.Results) -> tuple[dict[str, Any], str]:
         "run": run.name,
         "report": ", ".join(reports),
         "row": [
-            f"`{sweep.get('command', '')}`",
+            f"`{sweep.command}`",
             date,
-            str(sweep.get("git_commit") or "not known"),
-            str(sweep.get("device", "")),
+            str(sweep.git_commit or "not known"),
+            str(sweep.device),
             formatting.duration(seconds),
             _counted(compared, published.COMPARED),
             _counted(decided, claims.VERDICTS),
@@ -143,14 +144,12 @@ def _section(results: tables.Results) -> tuple[dict[str, Any], str]:
         ],
     }
     states = Counter(trials["state"])
-    versions = ", ".join(
-        f"{name} {version}" for name, version in (sweep.get("versions") or {}).items()
-    )
-    differs = published.differences(sweep.get("overrides") or {})
+    versions = ", ".join(f"{name} {version}" for name, version in (sweep.versions).items())
+    differs = published.differences(sweep.overrides)
     against = baselines(results, [])
     parts = [
-        f"## {run.name}: {_cell(str(sweep.get('title', '')))}",
-        f"```sh\n{sweep.get('command', '')}\n```",
+        f"## {run.name}: {_cell(str(sweep.title))}",
+        f"```sh\n{sweep.command}\n```",
         f"{date}, commit {mark['row'][2]}, {mark['row'][3]}, {versions}. {formatting.plural(len(trials), 'trial')}: "
         f"{formatting.listed(f'{count} {state}' for state, count in states.items())}; {mark['row'][4]} of training."
         + (f" **Not the report's settings**: {_cell(differs)}." if differs else ""),

@@ -17,6 +17,7 @@ import jinja2
 import plotly.graph_objects as go
 import plotly.io
 
+from cae.files import write_whole
 from cae.report import formatting
 from cae.report.data import tables
 from cae.report.page import linked_data as linked
@@ -24,7 +25,7 @@ from cae.report.page.figures import FIGURES, style
 from cae.report.page.sections import SECTIONS
 from cae.report.page.sections.base import Section
 from cae.report.statistics import claims, published
-from cae.run.paths import RunDir, write_whole
+from cae.run.paths import RunDir
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
 """The browser itself refuses every request: what the page needs is inside it."""
@@ -97,7 +98,7 @@ def render(results: tables.Results, sections: list[Section]) -> str:
     return environment.get_template("page.html").render(
         policy=POLICY,
         title=formatting.short(
-            str(results.sweep.get("title") or results.sweep.get("sweep") or results.runs[0].name),
+            str(results.sweep.title or results.sweep.sweep or results.runs[0].name),
             300,
         ),
         lead=_lead(results),
@@ -134,11 +135,10 @@ def safe_json(text: str) -> str:
 
 def _lead(results: tables.Results) -> str:
     """The first paragraph of the sweep file's description, unless it only repeats the title."""
-    paragraph = str(results.sweep.get("description") or "").strip().split("\n\n")[0]
+    paragraph = str(results.sweep.description or "").strip().split("\n\n")[0]
     return (
         ""
-        if results.joined
-        or paragraph.strip(" .") == str(results.sweep.get("title", "")).strip(" .")
+        if results.joined or paragraph.strip(" .") == str(results.sweep.title).strip(" .")
         else formatting.short(paragraph, 600)
     )
 

@@ -9,7 +9,7 @@ import shlex
 from typing import Any
 
 from cae.report.data.tables import Results, csv_text
-from cae.run.paths import Record
+from cae.run.records import Record
 
 
 def keys(results: Results) -> dict[str, Any]:

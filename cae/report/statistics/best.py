@@ -266,9 +266,7 @@ def _choice(results: Results, found: Contest) -> str:
 
 def command(results: Results) -> str:
     """The command that ran the sweep, with more seeds: what is finished stays."""
-    said = str(
-        results.sweep.get("command") or f"cae-sweep run {results.sweep.get('file', 'SWEEP')}"
-    )
+    said = str(results.sweep.command or f"cae-sweep run {results.sweep.file}")
     return (
         re.sub(r" --set seeds=\d+", "", formatting.short(said, 300))
         + f" --set seeds={more(results)}"
@@ -277,4 +275,4 @@ def command(results: Results) -> str:
 
 def more(results: Results) -> int:
     """Seeds that would tell: three at least."""
-    return max(3, int(results.sweep.get("seeds") or 1) + 2)
+    return max(3, int(results.sweep.seeds or 1) + 2)

@@ -28,7 +28,7 @@ class View:
         asked = [
             number
             for number, record in run.records.items()
-            if record.asked and not record.is_dependency
+            if record.is_requested and not record.is_dependency
         ]
         self.every = mine[mine["trial"].isin(asked)]
         self.usable = results.ranked[
@@ -99,7 +99,7 @@ class View:
 
     def _meets(self, index: Any, conditions: dict[str, Any]) -> bool:
         """Where this run has one value for all trials in the place of the report's, that one stands for it."""
-        changed = self.run.sweep.get("overrides") or {}
+        changed = self.run.sweep.overrides
         return all(
             same(self.setting(index, name), published.stand_in(name, wanted, changed))
             for name, wanted in conditions.items()
@@ -108,7 +108,7 @@ class View:
     def table(self, index: Any, name: str) -> list[dict[str, Any]]:
         """A table of a trial's task, a row per dict; empty where it made none of that name."""
         record = self.run.records[int(str(self.results.trials.at[index, "trial"]))]
-        return (record.end.get("tables") or {}).get(name) or []
+        return record.final_tables.get(name, [])
 
     def rest(self, index: Any, names: Iterable[str]) -> str:
         """All other settings of a trial but its seed: equal for trials that differ only in `names`."""

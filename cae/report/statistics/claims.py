@@ -58,11 +58,7 @@ class Found(NamedTuple):
 
 def judge(results: tables.Results) -> list[dict[str, Any]]:
     """Every claim of the runs with its verdict, the test and its numbers, the trials used (`n`, and `seeds` of each configuration)."""
-    return [
-        _row(View(results, run), claim)
-        for run in results.runs
-        for claim in run.sweep.get("claims") or []
-    ]
+    return [_row(View(results, run), claim) for run in results.runs for claim in run.sweep.claims]
 
 
 def sentence(rows: list[dict[str, Any]]) -> str:
@@ -92,7 +88,7 @@ def _row(view: View, claim: dict[str, Any]) -> dict[str, Any]:
             "not testable", said[0].upper() + said[1:] if begins_with_a_word else said, ""
         )
     tested = bool(found.used) and found.test != BARE
-    differs = published.differences(view.run.sweep.get("overrides") or {}) if tested else ""
+    differs = published.differences(view.run.sweep.overrides) if tested else ""
     left = formatting.listed(
         f"{count} {state}" for state, count in sorted(Counter(view.left.values()).items())
     )
@@ -531,7 +527,7 @@ def compares(view: View, claim: dict[str, Any]) -> Found:
 
 def threshold(view: View, claim: dict[str, Any]) -> Found:
     metric, bound, op = str(claim["metric"]), float(claim["bound"]), str(claim["op"])
-    if claim.get("as_published") and (changed := view.run.sweep.get("overrides")):
+    if claim.get("as_published") and (changed := view.run.sweep.overrides):
         raise Missing(
             f"the bound is the report's number, and not comparable: this run has {published.differences(changed)}"
         )

@@ -55,11 +55,7 @@ def halving(results: Results) -> Halving:
 
 
 def declared(results: Results) -> list[int]:
-    rungs = [
-        rung
-        for run in results.runs
-        for rung in (run.sweep.get("scheduler") or {}).get("rungs") or []
-    ]
+    rungs = [rung for run in results.runs for rung in run.sweep.rungs]
     return sorted({int(rung) for rung in rungs})
 
 
@@ -202,10 +198,10 @@ def audit(results: Results) -> dict[str, Any]:
     from scipy import stats
 
     records = [record for run in results.runs for record in run.records.values()]
-    planned = sum(record.audit for record in records)
+    planned = sum(record.is_audit for record in records)
     if not planned:
         return {}
-    spared = np.array([bool(record.spared) for record in records]) & (
+    spared = np.array([bool(record.audit_stop) for record in records]) & (
         results.trials["state"] == "finished"
     )
     found: dict[str, Any] = {

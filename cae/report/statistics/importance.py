@@ -77,11 +77,7 @@ def finished(results: Results) -> Population:
 
 
 def at_first_rung(results: Results) -> Population | None:
-    rungs = [
-        rung
-        for run in results.runs
-        for rung in (run.sweep.get("scheduler") or {}).get("rungs") or []
-    ]
+    rungs = [rung for run in results.runs for rung in run.sweep.rungs]
     if not rungs or results.metric not in results.epochs:
         return None
     rows = results.epochs[results.epochs["epoch"] == min(rungs)].set_index(["run", "trial"])[

@@ -23,7 +23,8 @@ import pandas as pd
 
 from cae.report import formatting
 from cae.report.data import tables
-from cae.run import paths as rundir
+from cae.run.metric_direction import guess_direction
+from cae.run.sweep_json import PUBLISHED, SweepDescription
 
 COMPARED = ("reproduced", "better", "worse", "differs", "not comparable", "not run")
 
@@ -49,18 +50,18 @@ def compare(results: tables.Results) -> list[dict[str, Any]]:
         asked = [
             number
             for number, record in run.records.items()
-            if record.asked and not record.is_dependency
+            if record.is_requested and not record.is_dependency
         ]
         every = results.trials[
             (results.trials["run"] == run.name) & results.trials["trial"].isin(asked)
         ]
         sizes = {name for record in run.records.values() for name in record.sizes}
-        for row in run.sweep.get("published") or []:
+        for row in run.sweep.published:
             size = row.get("metric") in sizes
             candidates = every if size else trials[trials["state"] == "finished"]
             if size:  # the best trial first, then those without a value
                 candidates = pd.concat([trials, every.drop(trials.index)])
-            row = dict.fromkeys(rundir.PUBLISHED, "") | row
+            row = dict.fromkeys(PUBLISHED, "") | row
             rows.append(
                 {"run": run.name, **row, **_judge(row, candidates, size, run.sweep, results)}
             )
@@ -97,7 +98,7 @@ def _judge(
     row: dict[str, Any],
     candidates: pd.DataFrame,
     size: bool,
-    sweep: dict[str, Any],
+    sweep: SweepDescription,
     results: tables.Results,
 ) -> dict[str, Any]:
     metric = str(row.get("metric") or "")
@@ -111,9 +112,7 @@ def _judge(
     }
     if not metric:
         return {**blank, "verdict": "context", "why": ""}
-    ours = measure(
-        candidates, metric, str(row.get("trials") or ""), results, sweep.get("overrides") or {}
-    )
+    ours = measure(candidates, metric, str(row.get("trials") or ""), results, sweep.overrides)
     if ours is None:
         return {
             **blank,
@@ -139,7 +138,7 @@ def _judge(
             "verdict": "not comparable",
             "why": f"“{formatting.short(str(row.get('value')))}” is not one number.",
         }
-    overrides = sweep.get("overrides") or {}
+    overrides = sweep.overrides
     if overrides and not size:
         return {
             **found,
@@ -176,7 +175,7 @@ def direction(metric: str, results: tables.Results) -> str | None:
     parts = metric.removeprefix("last_").split("_")
     if parts[1:] and parts[1:] == results.metric.split("_")[1:]:
         return results.mode
-    return rundir.direction(metric)
+    return guess_direction(metric)
 
 
 def measure(

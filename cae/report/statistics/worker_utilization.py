@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from cae.report.data.tables import Results
-from cae.run.paths import Record
+from cae.run.records import Record
 
 KINDS = {
     "finished": "training trials that finished or go on",
@@ -60,11 +60,9 @@ def slots(results: Results) -> Slots:
         ]
         first += len(run.records)
         for session in run.sessions:
-            begin, until, count = (
-                session["time"],
-                session.get("until", session["time"]),
-                max(int(session.get("slots") or 1), 1),
-            )
+            begin = session.start.time
+            until = session.end_time
+            count = session.start.slots or 1
             mine = sorted(
                 (span for span in spans if begin <= span["begin"] <= until),
                 key=lambda span: span["begin"],
@@ -93,12 +91,12 @@ def _held(record: Record, place: int) -> list[dict[str, Any]]:
     """From each start to the trial's end, or to its last epoch before it was taken up again."""
     spans = []
     for number, start in enumerate(record.starts):
-        begin = start["time"]
-        after = record.starts[number + 1]["time"] if number + 1 < len(record.starts) else math.inf
+        begin = start.time
+        after = record.starts[number + 1].time if number + 1 < len(record.starts) else math.inf
         epochs = [epoch for epoch, time in record.epoch_times.items() if begin <= time < after]
         end = max([record.epoch_times[epoch] for epoch in epochs], default=begin)
         if after == math.inf and record.end:
-            end = max(end, record.end["time"])
+            end = max(end, record.end.time)
         trained = sum(
             second
             for epoch in epochs

@@ -17,7 +17,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from cae.run.paths import RunDir, RunError, find_run
+from cae.errors import RunError
+from cae.run.locate import find_run
+from cae.run.paths import RunDir
 from cae.run.storage.bucket_run import BucketRun
 from cae.run.storage.store import Bucket, StorageError, is_url, open_store
 from cae.run.storage.trial_directory import LOG, Home

@@ -15,8 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from cae.errors import RunError
 from cae.files import write_whole
-from cae.run.paths import RunDir, RunError
+from cae.run.paths import RunDir
 from cae.run.storage.process import kernel, runs
 from cae.run.storage.store import FIRST_PATIENCE_S, PATIENCE_S, Bucket, StorageError, below
 
@@ -47,7 +48,7 @@ class BucketRun(RunDir):
     def __str__(self) -> str:
         return urlunsplit(urlsplit(self.bucket.url)._replace(query=""))
 
-    def place(self, number: int | None = None) -> str:
+    def location(self, number: int | None = None) -> str:
         return self.bucket.url if number is None else below(self.bucket.url, f"trials/{number:04d}")
 
     def in_use(self) -> bool:
@@ -112,13 +113,13 @@ class BucketRun(RunDir):
     def request(self, name: str) -> None:
         self.bucket.write(f"control/{name}", b"")
 
-    def drop(self, number: int, *names: str) -> None:
-        super().drop(number, *names)
+    def delete_trial_files(self, number: int, *names: str) -> None:
+        super().delete_trial_files(number, *names)
         for name in names:
             self.bucket.delete(f"trials/{number:04d}/{name}")
 
-    def forget(self, number: int) -> None:
-        super().forget(number)
+    def delete_trial(self, number: int) -> None:
+        super().delete_trial(number)
         for name in self.bucket.list(f"trials/{number:04d}"):
             self.bucket.delete(name)
 
@@ -196,7 +197,7 @@ class Carrier(threading.Thread):
             try:
                 self.tick()
             except StorageError as error:
-                self.owned.trouble = str(error)
+                self.owned.abort_reason = str(error)
                 return
 
     def tick(self) -> None:
@@ -240,7 +241,7 @@ class Carrier(threading.Thread):
     def finish(self) -> None:
         self.stopped.set()
         self.join()
-        if not self.owned.trouble:
+        if not self.owned.abort_reason:
             self.carry()
 
 

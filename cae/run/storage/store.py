@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from cae.run.paths import RunError
+from cae.errors import RunError
 
 PATIENCE_S = 600.0
 """A store that is down is waited for so long while a sweep runs."""

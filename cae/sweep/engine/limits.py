@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cae.run.paths import Record
+from cae.run.records import Record
 from cae.run.status import measured, predict, work
+from cae.run.trial_state import TrialState
 
 PATIENCE, LEAST_PATIENCE_S = 20, 600.0
 """An epoch may take so many times what is expected of it, and so many seconds at least."""
@@ -51,9 +52,9 @@ class Guard:
         """A trial stands in the queue, where it gives no sign of life."""
         self.heard.pop(number, None)
 
-    def ended(self, number: int, state: str, reason: str) -> None:
+    def ended(self, number: int, state: TrialState, reason: str) -> None:
         self.waits(number)
-        self.failed = [*self.failed, (number, reason)] if state in ("failed", "oom") else []
+        self.failed = [*self.failed, (number, reason)] if state.is_failure else []
 
     def hung(self, records: Mapping[int, Record]) -> list[tuple[int, str]]:
         """Trials that gave no sign for too long, each with the reason in words."""

@@ -8,7 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cae.run.paths import FINAL_STATES, PLACE, Journal, Record, RunDir, RunError, apply
+from cae.errors import RunError
+from cae.run.events import (
+    AuditStop,
+    EpochFinished,
+    Event,
+    InvalidEvent,
+    RetryAlone,
+    TrialEnded,
+    TrialStarted,
+)
+from cae.run.journal import Journal
+from cae.run.paths import RunDir
+from cae.run.records import Record, apply_event
+from cae.run.trial_state import TrialState
 from cae.sweep.engine.limits import Guard
 from cae.sweep.engine.retention import let_go
 from cae.sweep.engine.schedulers.asha import JournaledASHA, Stop
@@ -20,12 +33,14 @@ from ray import tune  # isort: skip
 from ray.tune.experiment import Trial as RayTrial  # isort: skip
 from ray.tune.stopper import Stopper  # isort: skip
 
+LOCATION = ("host", "device", "worker", "gpu_ids")
+"""What a worker reports about where it runs."""
 POLL_SECONDS, COUNT_SECONDS = 0.5, 5.0
 RESTARTS = 3
 """How often in a row a trial is taken up again after its worker's process died; one more finished epoch ends the row."""
 
-Watcher = Callable[[dict[str, Any]], None]
-"""Is shown every event as it is written, and an empty one from time to time."""
+Watcher = Callable[[Event | None], None]
+"""Called with each event after it is written, and with None from time to time."""
 
 
 class Recorder(tune.Callback, Stopper):
@@ -62,17 +77,22 @@ class Recorder(tune.Callback, Stopper):
         """Nothing: Tune pickles its callbacks for a restore of its own, and ours is the journal."""
         return {}
 
-    def write(self, event: str, **fields: Any) -> None:
+    def write(self, event: Event) -> None:
         try:
-            written = self.journal.append(event, **fields)
+            self.journal.append(event)
         except RunError as error:
             self.fatal = error  # Tune wraps what its callbacks raise
             raise
-        apply(self.records, written)
-        self.watch(written)
+        apply_event(self.records, event)
+        self.watch(event)
 
-    def end(self, number: int, state: str, reason: str, **fields: Any) -> None:
-        self.write("end", trial=number, state=state, reason=reason, **fields)
+    def end(self, number: int, state: TrialState, reason: str, **fields: Any) -> None:
+        try:
+            self.write(TrialEnded(trial=number, state=state, reason=reason, **fields))
+        except InvalidEvent as error:
+            state = TrialState.FAILED
+            reason = f"its results cannot be recorded: {error}"
+            self.write(TrialEnded(trial=number, state=state, reason=reason))
         self.guard.ended(number, state, reason)
         self.stopping = self.stopping or self.guard.trouble()  # before the next trial has its turn
         let_go(self.run, self.records, number, self.plan.sweep.metric, self.plan.sweep.mode)
@@ -80,20 +100,20 @@ class Recorder(tune.Callback, Stopper):
     def out_of_memory(self, number: int, reason: str, **fields: Any) -> None:
         """Once beside others is once; alone, or with nobody beside it, it is for good."""
         if number in self.alone or self.slots < 2:
-            self.end(number, "oom", reason, **fields)
+            self.end(number, TrialState.OUT_OF_MEMORY, reason, **fields)
         else:
             self.alone.add(number)
             self.guard.waits(number)
-            self.write("alone", trial=number, reason=reason)
+            self.write(RetryAlone(trial=number, reason=reason))
 
     def spared(self, number: int) -> None:
         """Writes down, once, that a trial of the audit would have been stopped."""
         stop = self.scheduler.rungs.spared.get(number)
-        if stop and not self.records[number].spared:
-            self.write("spared", trial=number, **self._said(stop))
+        if stop and not self.records[number].audit_stop:
+            self.write(AuditStop(trial=number, **self._said(stop)))
 
     def stopped(self, number: int, stop: Stop) -> None:
-        self.end(number, "stopped", **self._said(stop))
+        self.end(number, TrialState.STOPPED, **self._said(stop))
 
     def _said(self, stop: Stop) -> dict[str, Any]:
         """What the journal holds of a scheduler's decision."""
@@ -116,8 +136,8 @@ class Recorder(tune.Callback, Stopper):
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
     ) -> None:
         number = trial.config["number"]
-        if self.records[number].state not in FINAL_STATES:  # killed while its worker was on its way
-            self.write("start", trial=number, epoch=self.records[number].done)
+        if not self.records[number].state.is_final:  # killed while its worker was on its way
+            self.write(TrialStarted(trial=number, epoch=self.records[number].last_epoch))
             self.guard.sign(number)
 
     def on_trial_result(
@@ -130,16 +150,23 @@ class Recorder(tune.Callback, Stopper):
     ) -> None:
         number = trial.config["number"]
         record = self.records[number]
-        if record.state in FINAL_STATES:
+        if record.state.is_final:
             return
         self.guard.sign(number)
         if "row" in result and result["epoch"] not in record.epochs:
-            place = (
-                {key: result[key] for key in PLACE if key in result}
-                if "host" not in record.starts[-1]
-                else {}
-            )
-            self.write("epoch", trial=number, epoch=result["epoch"], metrics=result["row"], **place)
+            location: dict[str, Any] = {}
+            if not record.starts[-1].host:  # the worker reports where it runs with its first epoch
+                location = {name: result[name] for name in LOCATION if name in result}
+            try:
+                self.write(
+                    EpochFinished(
+                        trial=number, epoch=result["epoch"], metrics=result["row"], **location
+                    )
+                )
+            except InvalidEvent as error:
+                self.end(number, TrialState.FAILED, f"its metrics cannot be recorded: {error}")
+                self.ended_here.add(number)
+                return
             del self.deaths[number]
         self.spared(number)
         if stop := self.scheduler.stops.get(number):
@@ -148,7 +175,7 @@ class Recorder(tune.Callback, Stopper):
             self.stopping = f"given up: {result['halt']}"
         elif "end" in result:
             end = dict(result["end"])
-            state, reason = end.pop("state"), end.pop("reason")
+            state, reason = TrialState(end.pop("state")), end.pop("reason")
             if state == "oom":
                 self.out_of_memory(number, reason, **end)
             else:
@@ -158,7 +185,7 @@ class Recorder(tune.Callback, Stopper):
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
     ) -> None:
         number = trial.config["number"]
-        if self.records[number].state in FINAL_STATES:
+        if self.records[number].state.is_final:
             return
         error = (
             Path(trial.error_file).read_text()
@@ -173,7 +200,7 @@ class Recorder(tune.Callback, Stopper):
             reason = (
                 f"its worker was lost {self.deaths[number]} times in a row, without one more epoch"
             )
-            self.end(number, "failed", reason, error=error)
+            self.end(number, TrialState.FAILED, reason, error=error)
         else:
             self.guard.waits(number)
             self.turns.again(number)
@@ -182,7 +209,7 @@ class Recorder(tune.Callback, Stopper):
         if time.monotonic() - self.polled < POLL_SECONDS:
             return
         self.polled = time.monotonic()
-        self.watch({})
+        self.watch(None)
         if self.capacity and self.polled - self.counted > COUNT_SECONDS:
             self.counted = self.polled
             self.turns.slots = self.capacity()
@@ -190,17 +217,17 @@ class Recorder(tune.Callback, Stopper):
             self.stopping = "stopped by `cae-sweep stop`"
         for number in self.run.kill_requests():
             self.run.kill_request(number).unlink(missing_ok=True)
-            if number in self.records and self.records[number].state not in FINAL_STATES:
-                self.end(number, "killed", "killed by `cae-sweep kill`")
+            if number in self.records and not self.records[number].state.is_final:
+                self.end(number, TrialState.KILLED, "killed by `cae-sweep kill`")
                 self.ended_here.add(number)
         self.stopping = (
             self.stopping
             or self.guard.trouble()
-            or (self.run.trouble and f"given up: {self.run.trouble}")
+            or (self.run.abort_reason and f"given up: {self.run.abort_reason}")
         )
         hung = dict(self.guard.hung(self.records))
         for number, reason in hung.items():
-            self.end(number, "failed", reason)
+            self.end(number, TrialState.FAILED, reason)
             self.ended_here.add(number)
         if self.scheduler.controller and self.ended_here:
             for trial in trials:  # those of Tune; it makes the others when their turn comes

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cae.run.paths import Record, RunDir
+from cae.run.paths import RunDir
+from cae.run.records import Record
 from cae.sweep.spec.plan import Plan, PlannedTrial
 from cae.trial.checkpoint import BEST, LAST, PREVIOUS
 
@@ -33,7 +34,9 @@ def let_go(run: RunDir, records: Mapping[int, Record], number: int, metric: str,
     record, sign = records[number], 1 if mode == "min" else -1
     if record.state not in ("finished", "stopped"):
         return
-    run.drop(number, *((PREVIOUS,) if record.state == "finished" else (PREVIOUS, LAST)))
+    run.delete_trial_files(
+        number, *((PREVIOUS,) if record.state == "finished" else (PREVIOUS, LAST))
+    )
     if record.state == "stopped":
         found = (
             (one, one.best(metric, mode)) for one in records.values() if one.state == "stopped"
@@ -46,4 +49,4 @@ def let_go(run: RunDir, records: Mapping[int, Record], number: int, metric: str,
             *order[KEPT_STOPPED : KEPT_STOPPED + 1],
             *({number} & set(order[KEPT_STOPPED:])),
         }:  # those behind went before
-            run.drop(worse, BEST)
+            run.delete_trial_files(worse, BEST)

@@ -11,9 +11,20 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from cae.run.paths import FINAL_STATES, MEND, Journal, Record, RunDir, RunError
+from cae.errors import RESUME_HINT, RunError
+from cae.run.events import (
+    SessionEnded,
+    SessionStarted,
+    TrialEnded,
+    TrialPlanned,
+    TrialRetried,
+)
+from cae.run.journal import Journal
+from cae.run.paths import RunDir
+from cae.run.records import Record
+from cae.run.trial_state import TrialState
 from cae.sweep.engine.limits import DEFAULTS, FULL, Guard, Limits
 from cae.sweep.engine.ray_watchdog import end_ray, watched
 from cae.sweep.engine.recorder import Recorder, Watcher
@@ -57,7 +68,7 @@ def run_plan(
     Returns why it ended: `complete`, or the words for what interrupted it. Every finished epoch is in the journal or in its
     trial's checkpoint by then, and the same call goes on from there.
     """
-    journal = Journal(run)
+    journal = Journal(run.journal)
     try:
         needed = {planned.number for planned in plan.trials if planned.is_dependency}
         rungs = rungs_of(plan.sweep.scheduler, plan.rungs, plan.sweep.mode, needed, audited(plan))
@@ -68,12 +79,12 @@ def run_plan(
         for number in rungs.spared:
             recorder.spared(number)
         for number, stop in decided.items():  # decided before a crash, but not carried out
-            if records[number].state == "interrupted" and records[number].done == stop.rung:
+            if records[number].state == "interrupted" and records[number].last_epoch == stop.rung:
                 recorder.stopped(number, stop)
         with _signals(recorder), watched(functools.partial(_ray_is_lost, recorder)):
             _supervise(recorder, sweep_file, resources, demands)
         reason = recorder.stopping or "complete"
-        journal.append("close", reason=reason)
+        journal.append(SessionEnded(reason=reason))
         return reason
     finally:
         journal.close()
@@ -100,30 +111,41 @@ def _open(recorder: Recorder, resources: Resources, command: str) -> None:
             not known
             or known.hash != planned.hash
             or known.is_dependency != planned.is_dependency
-            or known.audit != audit
+            or known.is_audit != audit
         ):
-            said: dict[str, Any] = {
-                "config": planned.trial.flat(),
-                "axes": planned.axes,
-                "sizes": planned.sizes,
-            }
-            said |= {"needs": planned.dependencies} if planned.dependencies else {}
-            said |= {
-                name: True
-                for name, holds in (("needed", planned.is_dependency), ("audit", audit))
-                if holds
-            }
-            recorder.write("trial", trial=planned.number, hash=planned.hash, **said)
+            recorder.write(
+                TrialPlanned(
+                    trial=planned.number,
+                    hash=planned.hash,
+                    config=planned.trial.flat(),
+                    axes=planned.axes,
+                    sizes=planned.sizes,
+                    dependencies=planned.dependencies,
+                    is_dependency=planned.is_dependency,
+                    is_audit=audit,
+                )
+            )
             known = recorder.records[planned.number]
-        if planned.retry and known.state in FINAL_STATES:
-            anew = known.state == "diverged"  # it would diverge again from where it stands
-            recorder.write("retry", trial=known.number, epoch=0 if anew else known.done)
-            if anew:
-                run.forget(known.number)
-    cut = {"cpus": resources.cpus, "gpus": resources.gpus, "slots": resources.slots}
-    asked = [planned.number for planned in plan.trials]
-    place = {"host": socket.gethostname(), "pid": os.getpid(), "versions": versions()}
-    recorder.write("session", asked=asked, command=command, **place, **cut)
+        if planned.retry and known.state.is_final:
+            diverged = known.state == TrialState.DIVERGED
+            kept_epochs = known.last_epoch
+            if diverged:
+                kept_epochs = 0  # resumed from its checkpoint it would diverge again
+            recorder.write(TrialRetried(trial=known.number, epoch=kept_epochs))
+            if diverged:
+                run.delete_trial(known.number)
+    recorder.write(
+        SessionStarted(
+            trials=[planned.number for planned in plan.trials],
+            command=command,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            versions=versions(),
+            slots=resources.slots,
+            cpus=resources.cpus,
+            gpus=resources.gpus,
+        )
+    )
 
 
 def _supervise(
@@ -135,8 +157,8 @@ def _supervise(
     def progress() -> tuple[int, int, int]:
         records = recorder.records.values()
         return (
-            sum(record.done for record in records),
-            sum(record.state in FINAL_STATES for record in records),
+            sum(record.last_epoch for record in records),
+            sum(record.state.is_final for record in records),
             len(recorder.alone),
         )
 
@@ -157,7 +179,7 @@ def _supervise(
             if (
                 isinstance(error, OSError) and error.errno in FULL
             ):  # Tune keeps files of its own in the run's folder
-                raise RunError(f"{recorder.run.path}: {error.strerror}: {MEND}") from error
+                raise RunError(f"{recorder.run.path}: {error.strerror}: {RESUME_HINT}") from error
             if _is_out_of_memory(error):
                 for planned in batch:
                     if recorder.records[planned.number].state == "running":
@@ -169,11 +191,7 @@ def _supervise(
             if progress() == before:
                 raise
             why = f"Ray ended the sweep ({type(error).__name__}: {first_line(error)})"
-        left = [
-            planned
-            for planned in batch
-            if recorder.records[planned.number].state not in FINAL_STATES
-        ]
+        left = [planned for planned in batch if not recorder.records[planned.number].state.is_final]
         if recorder.stopping:
             return
         if all(planned.number in recorder.alone for planned in left):
@@ -198,20 +216,19 @@ def _ready(recorder: Recorder) -> list[PlannedTrial]:
         for name, number in planned.dependencies.items():
             state = records[number].state
             if (
-                records[planned.number].state not in FINAL_STATES
-                and state in FINAL_STATES
-                and state != "finished"
+                not records[planned.number].state.is_final
+                and state.is_final
+                and state != TrialState.FINISHED
             ):
                 recorder.write(
-                    "end",
-                    trial=planned.number,
-                    state="failed",
-                    reason=f"it needs trial {number} (task.{name}), which is {state}",
+                    TrialEnded(
+                        trial=planned.number,
+                        state=TrialState.FAILED,
+                        reason=f"dependency failed: trial {number} (task.{name}) {state}",
+                    )
                 )
     left = [
-        planned
-        for planned in recorder.plan.trials
-        if records[planned.number].state not in FINAL_STATES
+        planned for planned in recorder.plan.trials if not records[planned.number].state.is_final
     ]
     return [
         planned
@@ -229,12 +246,14 @@ def _fit(
 ) -> None:
     plan, run = recorder.plan, recorder.run
     job = Job(
-        places={planned.number: run.place(planned.number) for planned in remaining},
+        places={planned.number: run.location(planned.number) for planned in remaining},
         configs={planned.number: planned.trial.flat() for planned in remaining},
-        done={planned.number: recorder.records[planned.number].done for planned in remaining},
+        done={planned.number: recorder.records[planned.number].last_epoch for planned in remaining},
         dataset_keys={planned.number: dataset_key(planned.trial.dataset) for planned in remaining},
         dependencies={
-            planned.number: {name: run.place(need) for name, need in planned.dependencies.items()}
+            planned.number: {
+                name: run.location(need) for name, need in planned.dependencies.items()
+            }
             for planned in remaining
         },
         sweep_file=sweep_file,
@@ -337,7 +356,7 @@ def _signals(recorder: Recorder) -> Iterator[None]:
 def _ray_is_lost(recorder: Recorder, kind: str) -> None:
     """Without its own processes Ray may hang anywhere: this process ends here, and what is finished is in the run's folder."""
     reason = f"given up: Ray's {kind} on this machine ended"
-    recorder.journal.append("close", reason=reason)
+    recorder.journal.append(SessionEnded(reason=reason))
     print(
         f"\nerror: {reason}; what is finished is saved, and the same command goes on from here",
         file=sys.stderr,

@@ -12,10 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cae.errors import gather
-from cae.run.paths import Record, RunDir, RunError, write_whole
+from cae.errors import RunError, gather
+from cae.files import write_whole
+from cae.run.events import Event
+from cae.run.paths import RunDir
+from cae.run.records import Record
 from cae.run.status import Progress, progress
 from cae.run.storage import is_url, open_store, run_at
+from cae.run.sweep_json import SweepDescription
 from cae.sweep.engine.limits import DEFAULTS, LEAST_FREE, Limits
 from cae.sweep.engine.retention import disk, disk_of
 from cae.sweep.places.hosts import TOKEN, Demands, check_hosts, described, new_token
@@ -25,7 +29,7 @@ from cae.sweep.spec.sweep_file import SweepFile, read_sweep_file
 from cae.trial.config import ConfigError
 from cae.trial.datasets.base import Dataset, Images, data_folders
 
-Display = Callable[[dict[int, Record]], AbstractContextManager[Callable[[dict[str, Any]], None]]]
+Display = Callable[[dict[int, Record]], AbstractContextManager[Callable[[Event | None], None]]]
 """Opens a view of a running sweep, such as the live table, from its records: it is called with each event."""
 
 TRAINED_BY = ("command", "git_commit", "versions", "device", "slots")
@@ -96,12 +100,12 @@ def prepare(selection: Selection) -> Prepared:
         raise RunError(f"--out {run} is no folder")
     if run.sweep_json.exists():
         known = run.read_sweep()
-        if known.get("sweep") != file.name:
+        if known.sweep != file.name:
             raise RunError(
-                f"{run} holds a run of another sweep, {known.get('sweep')}: choose another --out"
+                f"{run} holds a run of another sweep, {known.sweep}: choose another --out"
             )
         rule = (file.sweep.metric, file.sweep.mode)
-        if (before := (known.get("metric"), known.get("mode"))) != rule:
+        if (before := (known.metric, known.mode)) != rule:
             raise RunError(
                 f"{run} ranks by {before[0]} ({before[1]}), and its weights are the best by that: choose another --out"
             )
@@ -131,7 +135,7 @@ def prepare(selection: Selection) -> Prepared:
     return Prepared(file, plan, run, selection, records, size)
 
 
-def _ignore(event: dict[str, Any]) -> None:
+def _ignore(event: Event | None) -> None:
     """Watches a sweep without showing anything."""
 
 
@@ -170,16 +174,17 @@ def execute(
                 sweep_file.name
             )  # in the folder that came along, where each worker begins
             demands = Demands(
-                run.place(), new_token(), versions(), plan.remaining[0].trial.flat(), sweep_file
+                run.location(), new_token(), versions(), plan.remaining[0].trial.flat(), sweep_file
             )
             resources = replace(resources, device=described(check_hosts(demands, resources)))
         said = _describe(prepared, resources, command)
         if complete := not plan.remaining and asked == {
-            record.number for record in records.values() if record.asked
+            record.number for record in records.values() if record.is_requested
         }:
-            known = run.read_sweep() if run.sweep_json.exists() else {}
-            said |= {name: known[name] for name in TRAINED_BY if name in known}
-        text = json.dumps(said, indent=2, default=str) + "\n"
+            if run.sweep_json.exists():
+                known = run.read_sweep()
+                said = replace(said, **{name: getattr(known, name) for name in TRAINED_BY})
+        text = said.to_json()
         if complete:
             write_whole(run.sweep_json, text)
             run.publish(run.sweep_json)
@@ -208,7 +213,7 @@ def execute(
 def room(prepared: Prepared, resources: Resources) -> None:
     """Raises RunError where the disk has no room for the trials to come; warns where it may come to that."""
     run, remaining = prepared.run, prepared.plan.remaining
-    if is_url(run.place()) or not remaining:
+    if is_url(run.location()) or not remaining:
         return
     free, largest = shutil.disk_usage(run.path).free, max(disk_of(planned) for planned in remaining)
     if free < LEAST_FREE + largest * resources.slots:
@@ -225,11 +230,11 @@ def room(prepared: Prepared, resources: Resources) -> None:
 def outcome(prepared: Prepared, resources: Resources) -> Progress:
     """How the trials that were asked for stand."""
     sweep = prepared.file.sweep
-    records = [record for record in prepared.run.records().values() if record.asked]
+    records = [record for record in prepared.run.records().values() if record.is_requested]
     return progress(records, sweep.metric, sweep.mode, resources.slots)
 
 
-def _describe(prepared: Prepared, resources: Resources, command: str) -> dict[str, Any]:
+def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDescription:
     """sweep.json: what the report, `status` and `best` have to know of the sweep."""
     file, plan, sweep = prepared.file, prepared.plan, prepared.file.sweep
     epochs = max(planned.trial.epochs for planned in plan.trials)
@@ -238,33 +243,33 @@ def _describe(prepared: Prepared, resources: Resources, command: str) -> dict[st
         if sweep.scheduler
         else None
     )
-    return {
-        "name": prepared.run.name,
-        "sweep": file.name,
-        "title": file.title,
-        "description": file.description,
-        "file": str(file.path),
-        "path": str(file.path.resolve()),
-        "source": file.source,
-        "metric": sweep.metric,
-        "mode": sweep.mode,
-        "budget": prepared.selection.budget,
-        "overrides": plan.overrides,
-        "axes": plan.axes,
-        "base": sweep.base.flat(),
-        "seeds": plan.sweep.seeds,
-        "epochs": epochs,
-        "scheduler": scheduler,
-        "trials": len(plan.trials),
-        "space": plan.space_size,
-        "published": file.published,
-        "claims": [claim.described() for claim in sweep.claims],
-        "versions": versions(),
-        "git_commit": git_commit(file.path.parent),
-        "device": device_name(resources),
-        "slots": resources.slots,
-        "command": command,
-    }
+    return SweepDescription(
+        name=prepared.run.name,
+        sweep=file.name,
+        title=file.title,
+        description=file.description,
+        file=str(file.path),
+        path=str(file.path.resolve()),
+        source=file.source,
+        metric=sweep.metric,
+        mode=sweep.mode,
+        budget=prepared.selection.budget,
+        overrides=plan.overrides,
+        axes=plan.axes,
+        base=sweep.base.flat(),
+        seeds=plan.sweep.seeds,
+        epochs=epochs,
+        scheduler=scheduler,
+        trials=len(plan.trials),
+        space=plan.space_size,
+        published=file.published,
+        claims=[claim.described() for claim in sweep.claims],
+        versions=versions(),
+        git_commit=git_commit(file.path.parent) or "",
+        device=device_name(resources),
+        slots=resources.slots,
+        command=command,
+    )
 
 
 def _size(run: RunDir) -> int:

@@ -10,8 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from cae.errors import gather
-from cae.run.paths import RunError
+from cae.errors import RunError, gather
 from cae.sweep.engine.session import Prepared, Selection, prepare
 from cae.sweep.places.local import (
     Resources,

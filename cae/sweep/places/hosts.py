@@ -12,8 +12,7 @@ from typing import Any
 
 import torch
 
-from cae.errors import UserError
-from cae.run.paths import RunError
+from cae.errors import RunError, UserError
 from cae.run.storage import StorageError, open_store
 from cae.sweep.places.devices import choose_device
 from cae.sweep.places.local import Resources, versions

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cae.errors import UserError
-from cae.run.paths import RunError
+from cae.errors import RunError, UserError
 from cae.run.storage import is_url
 from cae.sweep.places.cluster import PACKAGE, staged
 from cae.sweep.places.local import first_line

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from cae.run.paths import RunError
+from cae.errors import RunError
 from cae.trial.config import ConfigError
 
 # Read by Ray when it is imported: our journal and our table replace its loggers, its reporter and its snapshots.

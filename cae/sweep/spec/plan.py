@@ -14,7 +14,7 @@ import numpy as np
 from ray.tune.search.sample import Categorical, Domain, Float, Integer
 from ray.tune.search.variant_generator import generate_variants
 
-from cae.run.paths import FINAL_STATES, Record
+from cae.run.records import Record
 from cae.sweep.spec.sweep_file import Space, Sweep
 from cae.trial.config import ConfigError, Trial, fingerprint_of, identity
 from cae.trial.datasets.base import Dataset, Images
@@ -45,14 +45,12 @@ class PlannedTrial:
 
     @property
     def done_epochs(self) -> int:
-        return self.record.done if self.record else 0
+        return self.record.last_epoch if self.record else 0
 
     @property
     def finished(self) -> bool:
         ended = (
-            self.record is not None
-            and self.record.state in FINAL_STATES
-            and self.record.hash == self.hash
+            self.record is not None and self.record.state.is_final and self.record.hash == self.hash
         )
         return ended and not self.retry
 

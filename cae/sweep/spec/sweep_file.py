@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from cae.errors import UserError
-from cae.run.paths import PUBLISHED
+from cae.run.sweep_json import PUBLISHED
 from cae.sweep.spec import claims as claims_
 from cae.trial.component import COLLECTED_ERRORS
 from cae.trial.config import ConfigError, Trial, explain, from_flat

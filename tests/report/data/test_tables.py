@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cae.errors import RunError
 from cae.report.data import tables
-from cae.run.paths import RunDir, RunError
+from cae.run.paths import RunDir
 
 Make = Callable[[str], RunDir]
 Writer = Callable[..., Any]

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from cae.errors import RunError
 from cae.report.exporters import experiment_trackers as export
-from cae.run.paths import RunDir, RunError
+from cae.run.paths import RunDir
 
 Make = Callable[[str], RunDir]
 

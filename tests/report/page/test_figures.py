@@ -16,7 +16,8 @@ from cae.report.data import tables
 from cae.report.page.figures import FIGURES, curves, progress, style
 from cae.report.page.figures import parallel_coordinates as parallel
 from cae.report.page.figures import parameters as axes
-from cae.run.paths import FINAL_STATES, RunDir
+from cae.run.paths import RunDir
+from cae.run.trial_state import TrialState
 
 Make = Callable[[str], RunDir]
 Writer = Callable[..., Any]
@@ -48,7 +49,7 @@ def test_no_figure_passes_on_markup_of_the_user(name: str, results: Read) -> Non
 
 
 def test_every_state_has_a_symbol_and_colour_of_its_own() -> None:
-    assert {*FINAL_STATES, "running", "pending", "interrupted", "withdrawn"} == set(style.STATES)
+    assert set(TrialState) == set(style.STATES)
     assert len({symbol for _, symbol in style.STATES.values()}) >= len(style.STATES) - 2
     assert len(set(style.STATES.values())) >= len(style.STATES) - 1
 

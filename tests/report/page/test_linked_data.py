@@ -16,7 +16,8 @@ import pytest
 
 from cae.report.data import tables
 from cae.report.page import linked_data as linked
-from cae.run.paths import Record, RunDir
+from cae.run.paths import RunDir
+from cae.run.records import Record
 from tests.report.page.pages import column, drawn, needs_chromium, opened
 
 pytestmark = needs_chromium

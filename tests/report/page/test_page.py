@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from cae.errors import RunError
 from cae.report import formatting
 from cae.report.data import axis as scales
 from cae.report.data import tables
@@ -25,7 +26,7 @@ from cae.report.page.sections import SECTIONS, charts
 from cae.report.page.sections import best as ranking
 from cae.report.page.sections import early_stopping as stopping
 from cae.report.page.sections import reconstructions as images
-from cae.run.paths import RunDir, RunError
+from cae.run.paths import RunDir
 
 Make = Callable[[str], RunDir]
 Writer = Callable[..., Any]

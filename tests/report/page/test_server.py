@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from cae.errors import RunError
 from cae.report.page import server as watch
-from cae.run.paths import RunDir, RunError
+from cae.run.paths import RunDir
 from tests.report.page.pages import needs_chromium
 
 Writer = Callable[..., Any]

@@ -21,7 +21,10 @@ from typer.testing import CliRunner
 
 from cae.cli.app import app
 from cae.cli.tables import status
-from cae.run.paths import Journal, RunDir, RunError
+from cae.errors import RunError
+from cae.run.events import EpochFinished, TrialPlanned
+from cae.run.journal import Journal
+from cae.run.paths import RunDir
 from cae.run.storage import Bucket, BucketRun, Home, StorageError, find, run_at
 from cae.run.storage import bucket_run as run_module
 from cae.run.storage.store import below
@@ -72,7 +75,9 @@ def url(server: Server, request: pytest.FixtureRequest) -> str:
 
 
 def epochs(run: RunDir) -> list[tuple[int, int]]:
-    return [(event["trial"], event["epoch"]) for event in run.events() if event["event"] == "epoch"]
+    return [
+        (event.trial, event.epoch) for event in run.events() if isinstance(event, EpochFinished)
+    ]
 
 
 def another_host(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunDir:
@@ -186,10 +191,10 @@ def made(url: str) -> BucketRun:
 
 
 def write(run: RunDir, count: int) -> None:
-    journal = Journal(run)
+    journal = Journal(run.journal)
     for number in range(1, count + 1):
         journal.append(
-            "trial", trial=number, hash=f"{number:x}", config={"epochs": 2}, axes={}, sizes={}
+            TrialPlanned(trial=number, hash=f"{number:x}", config={"epochs": 2}, axes={}, sizes={})
         )
     journal.close()
 
@@ -221,10 +226,12 @@ def test_who_reads_a_run_on_the_same_machine_leaves_the_running_ones_journal_alo
     monkeypatch.setattr(run_module, "POLL_S", 0.01)
     run = made(url)
     with run.lock():
-        journal = Journal(run)
+        journal = Journal(run.journal)
         for number in range(1, 20):
             journal.append(
-                "trial", trial=number, hash=f"{number:x}", config={"epochs": 2}, axes={}, sizes={}
+                TrialPlanned(
+                    trial=number, hash=f"{number:x}", config={"epochs": 2}, axes={}, sizes={}
+                )
             )
             time.sleep(0.02)
             assert len(run_at(url).records()) <= number
@@ -272,9 +279,9 @@ def test_a_process_that_was_cut_off_writes_no_more_once_another_has_taken_over(
         monkeypatch.setattr(run_module, "LEASE_S", 0.0)
         write(run, 3)
         end = time.monotonic() + 10
-        while not run.trouble and time.monotonic() < end:
+        while not run.abort_reason and time.monotonic() < end:
             time.sleep(0.05)
-        assert "was taken over by elsewhere-2" in run.trouble
+        assert "was taken over by elsewhere-2" in run.abort_reason
 
 
 def test_what_is_renamed_here_is_copied_there_and_a_worker_that_was_replaced_writes_no_more(

@@ -24,6 +24,7 @@ from cae import (
 )
 from cae.report.data import tables
 from cae.report.page import build as page
+from cae.run.events import TrialEnded, TrialStarted
 from cae.run.paths import RunDir
 from cae.run.ranking import ranking
 from cae.sweep.spec.plan import Plan, make_plan
@@ -228,9 +229,9 @@ def test_a_needed_trial_runs_first_once_whole_and_is_not_ranked(
     run = run_sweep(write())
     records = run.records()
     assert [record.is_dependency for record in records.values()] == [True, False, False]
-    assert (records[1].state, records[1].done, len(records[1].starts)) == ("finished", 2, 1)
-    begun = [event["trial"] for event in run.events() if event["event"] == "start"]
-    ended = [event["trial"] for event in run.events() if event["event"] == "end"]
+    assert (records[1].state, records[1].last_epoch, len(records[1].starts)) == ("finished", 2, 1)
+    begun = [event.trial for event in run.events() if isinstance(event, TrialStarted)]
+    ended = [event.trial for event in run.events() if isinstance(event, TrialEnded)]
     assert begun[0] == ended[0] == 1
     assert {
         one.record.number
@@ -265,9 +266,9 @@ def test_what_needs_a_trial_that_diverged_fails_and_says_so(
     run = run_sweep(write(lr="1e38"))
     records = run.records()
     assert records[1].state == "diverged"
-    assert [
-        (record.state, record.end["reason"]) for number, record in records.items() if number > 1
-    ] == [("failed", "it needs trial 1 (task.encoder), which is diverged")] * 2
+    assert [(record.state, record.reason) for number, record in records.items() if number > 1] == [
+        ("failed", "it needs trial 1 (task.encoder), which is diverged")
+    ] * 2
 
 
 def test_asha_does_not_judge_a_needed_trial() -> None:

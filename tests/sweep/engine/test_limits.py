@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
-from cae.run.paths import Journal, Record, RunDir, RunError
+from cae.errors import RunError
+from cae.run.events import TrialStarted
+from cae.run.journal import Journal
+from cae.run.paths import RunDir
+from cae.run.records import Record
 from cae.sweep.engine import limits as guard
 from cae.sweep.engine import runner
 from cae.sweep.engine.limits import Guard, Limits
@@ -21,8 +25,8 @@ Write = Callable[..., Path]
 Run = Callable[..., RunDir]
 
 
-def kinds(run: RunDir, kind: str) -> list[dict[str, Any]]:
-    return [event for event in run.events() if event["event"] == kind]
+def kinds(run: RunDir, kind: str) -> list[Any]:
+    return [event for event in run.events() if event.kind == kind]
 
 
 def test_a_trial_that_hangs_is_given_up_and_the_others_finish(
@@ -38,9 +42,9 @@ def test_a_trial_that_hangs_is_given_up_and_the_others_finish(
         "finished",
         "finished",
     ]
-    assert records[1].end["reason"].startswith("hung: no epoch for ")
-    assert "4 s is the limit (--epoch-timeout)" in records[1].end["reason"]
-    assert records[1].done == 1, "what it had finished stands"
+    assert records[1].reason.startswith("hung: no epoch for ")
+    assert "4 s is the limit (--epoch-timeout)" in records[1].reason
+    assert records[1].last_epoch == 1, "what it had finished stands"
 
 
 def test_failures_one_after_another_end_the_sweep_with_the_reason(
@@ -52,9 +56,9 @@ def test_failures_one_after_another_end_the_sweep_with_the_reason(
     assert 2 <= states.count("failed") <= 4, "those that ran beside the last one may fail too"
     assert states.count("pending") + states.count("interrupted") == 5 - states.count("failed")
     (close,) = kinds(run, "close")
-    assert "trials failed one after another, the last was trial" in close["reason"]
-    assert close["reason"].startswith("given up: ")
-    assert "RuntimeError: the layer is tired" in close["reason"]
+    assert "trials failed one after another, the last was trial" in close.reason
+    assert close.reason.startswith("given up: ")
+    assert "RuntimeError: the layer is tired" in close.reason
     path.write_text(path.read_text().replace('startswith("broken")', 'startswith("never")'))
     run_sweep(path, retry=("failed",))
     assert {record.state for record in run.records().values()} == {"finished"}
@@ -66,9 +70,9 @@ def test_a_trial_that_is_out_of_memory_beside_others_is_tried_once_more_alone(
     run = run_sweep(troubled(sweep_file, ["hungry", "crowded", "none"]))
     records = run.records()
     assert [record.state for record in records.values()] == ["oom", "finished", "finished"]
-    assert sorted(event["trial"] for event in kinds(run, "alone")) == [1, 2]
+    assert sorted(event.trial for event in kinds(run, "retry_alone")) == [1, 2]
     assert len(records[1].starts) == 2
-    assert "a lot was asked for" in records[1].end["error"]
+    assert "a lot was asked for" in records[1].error
 
 
 def test_a_trial_that_runs_alone_is_out_of_memory_at_once(
@@ -88,12 +92,12 @@ def test_a_full_disk_ends_the_sweep_and_is_no_fault_of_the_trial(
     path = troubled(sweep_file, ["full"], epochs=4)
     run = run_sweep(path)
     assert run.records()[1].state == "interrupted"
-    assert kinds(run, "close")[0]["reason"].startswith("given up: ")
-    assert "No space left on device" in kinds(run, "close")[0]["reason"]
+    assert kinds(run, "close")[0].reason.startswith("given up: ")
+    assert "No space left on device" in kinds(run, "close")[0].reason
     (tmp_path / "flag").touch()
     run_sweep(path)
     assert run.records()[1].state == "finished"
-    assert [event["epoch"] for event in kinds(run, "epoch")] == [1, 2, 3, 4]
+    assert [event.epoch for event in kinds(run, "epoch")] == [1, 2, 3, 4]
 
 
 def test_a_sweep_ends_while_the_disk_still_has_room_to_say_so(
@@ -101,7 +105,7 @@ def test_a_sweep_ends_while_the_disk_still_has_room_to_say_so(
 ) -> None:
     monkeypatch.setattr(guard, "LEAST_FREE", 10**18)
     run = run_sweep(sweep_file("{'dataset.train_images': 800}", epochs=40))
-    assert "MB are free on the disk of" in kinds(run, "close")[0]["reason"]
+    assert "MB are free on the disk of" in kinds(run, "close")[0].reason
     assert run.records()[1].state in ("interrupted", "pending")
 
 
@@ -109,9 +113,9 @@ def test_a_journal_that_cannot_be_written_says_so_and_what_it_held_stays(tmp_pat
     run = RunDir(tmp_path / "run")
     run.path.mkdir()
     os.symlink("/dev/full", run.journal)
-    journal = Journal(run)
+    journal = Journal(run.journal)
     with pytest.raises(RunError, match="cannot be written"):
-        journal.append("start", trial=1)
+        journal.append(TrialStarted(trial=1, epoch=0))
     journal.close()
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from cae.errors import UserError
-from cae.run.paths import Record, RunDir
+from cae.run.paths import RunDir
 from cae.run.ranking import ranking
+from cae.run.records import Record
 from cae.sweep.engine.retention import KEPT_STOPPED, let_go
 from cae.sweep.export import export
 

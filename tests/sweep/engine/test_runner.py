@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from cae.cli.tables import request_kill, request_stop, status, trial_log
+from cae.run.events import EpochFinished
 from cae.run.paths import RunDir
 from cae.run.ranking import ranking
 from cae.sweep.export import export
@@ -30,7 +31,9 @@ def losses(run: RunDir, number: int) -> list[float]:
 
 
 def epochs(run: RunDir) -> list[tuple[int, int]]:
-    return [(event["trial"], event["epoch"]) for event in run.events() if event["event"] == "epoch"]
+    return [
+        (event.trial, event.epoch) for event in run.events() if isinstance(event, EpochFinished)
+    ]
 
 
 def test_a_sweep_trains_every_trial_once_whatever_is_asked_again_or_more(
@@ -44,9 +47,9 @@ def test_a_sweep_trains_every_trial_once_whatever_is_asked_again_or_more(
         assert {"train_loss", "val_loss", "val_psnr", "lr", "seconds", "images_per_second"} <= set(
             record.epochs[1]
         )
-        assert {"test_loss", "test_psnr", "test_ssim"} <= set(record.end["metrics"])
-        assert record.starts[-1]["host"]
-        assert record.starts[-1]["device"] == "cpu"
+        assert {"test_loss", "test_psnr", "test_ssim"} <= set(record.final_metrics)
+        assert record.starts[-1].host
+        assert record.starts[-1].device == "cpu"
         assert {path.name for path in run.trial(record.number).iterdir()} == {
             "best.safetensors",
             "last.safetensors",
@@ -73,7 +76,7 @@ def test_a_sweep_trains_every_trial_once_whatever_is_asked_again_or_more(
     assert sorted(epochs(run)[6:]) == [(3, 1), (3, 2), (3, 3)]
 
     run_sweep(sweep_file("{'optimizer.lr': tune.grid_search([1e-3])}", epochs=3))
-    assert {number: record.asked for number, record in run.records().items()} == {
+    assert {number: record.is_requested for number, record in run.records().items()} == {
         1: True,
         2: False,
         3: False,
@@ -95,13 +98,13 @@ def test_a_trial_that_fails_or_diverges_says_why_and_the_others_go_on(
     run = run_sweep(path)
     records = run.records()
     assert [record.state for record in records.values()] == ["finished", "failed", "diverged"]
-    assert records[2].end["reason"] == "RuntimeError: the layer is tired"
-    assert "in forward" in records[2].end["error"]
+    assert records[2].reason == "RuntimeError: the layer is tired"
+    assert "in forward" in records[2].error
     assert sorted(records[2].epochs) == [1]
     assert "the layer is tired" in trial_log(run, 2)
     assert sorted(records[3].epochs) == [1, 2]
     assert math.isnan(records[3].epochs[2]["train_loss"])
-    assert "epoch 2" in records[3].end["reason"]
+    assert "epoch 2" in records[3].reason
     stands = status(run)
     assert stands["failures"] == {2: "RuntimeError: the layer is tired"}
     assert stands["best"]["trial"] == 1
@@ -115,7 +118,7 @@ def test_a_trial_that_fails_or_diverges_says_why_and_the_others_go_on(
         )
     )
     run_sweep(path, retry=("failed", "diverged"), settings={"epochs": 5})
-    assert [(record.state, record.done) for record in run.records().values()] == [
+    assert [(record.state, record.last_epoch) for record in run.records().values()] == [
         ("finished", 5)
     ] * 3
     first_lives = [
@@ -152,7 +155,7 @@ def test_a_worker_that_dies_is_started_again_and_then_given_up(
     records = run.records()
     assert [record.state for record in records.values()] == ["failed", "finished"]
     assert len(records[1].starts) == 2
-    assert "died" in records[1].end["error"]
+    assert "died" in records[1].error
 
 
 def test_asha_stops_the_worse_trials_and_says_why(sweep_file: Write, run_sweep: Run) -> None:
@@ -172,7 +175,7 @@ def test_asha_stops_the_worse_trials_and_says_why(sweep_file: Write, run_sweep: 
                 == record.epochs[record.end["rung"]]["val_loss"]
                 > record.end["cutoff"]
             )
-            assert f"epoch {record.end['rung']}: val_loss" in record.end["reason"]
+            assert f"epoch {record.end['rung']}: val_loss" in record.reason
 
 
 def when(condition: Callable[[], bool], act: Callable[[], object]) -> threading.Thread:
@@ -201,7 +204,7 @@ def test_one_trial_is_killed_by_hand_and_stays_in_the_tables(
     thread.join()
     records = run.records()
     assert [record.state for record in records.values()] == ["killed", *["finished"] * 10, "killed"]
-    assert 1 <= records[1].done < 20
+    assert 1 <= records[1].last_epoch < 20
     assert records[12].starts == []  # Tune had not even made it
     assert not list(run.control.glob("*"))
 
@@ -244,11 +247,11 @@ def test_trials_are_spread_over_the_gpus_and_say_so_where_torch_sees_none(
     )
     starts = [record.starts[-1] for record in run.records().values()]
     assert {record.state for record in run.records().values()} == {"finished"}
-    assert {start["gpu_ids"] for start in starts} <= {"0", "1"}
+    assert {start.gpu_ids for start in starts} <= {"0", "1"}
     if share == 1:
-        assert sorted(start["gpu_ids"] for start in starts) == ["0", "1"]
+        assert sorted(start.gpu_ids for start in starts) == ["0", "1"]
     if not torch.cuda.is_available():  # what was asked for and is not there is said
-        assert {start["device"] for start in starts} == {
+        assert {start.device for start in starts} == {
             f"cpu ({share:g} GPU was asked for, but torch sees none)"
         }
 
@@ -263,8 +266,8 @@ def test_trials_of_the_audit_run_to_their_end_and_the_journal_says_which_would_h
     )
     records = run_sweep(path).records().values()
     assert {record.state for record in records} == {"finished"}
-    assert all(record.audit for record in records)
-    spared = [record.spared for record in records if record.spared]
+    assert all(record.is_audit for record in records)
+    spared = [record.audit_stop for record in records if record.audit_stop]
     assert spared
     assert all(
         "above the cutoff" in said["reason"] and said["value"] > said["cutoff"] for said in spared

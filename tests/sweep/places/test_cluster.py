@@ -15,7 +15,9 @@ import yaml
 from typer.testing import CliRunner
 
 from cae.cli.app import app
-from cae.run.paths import RunDir, RunError
+from cae.errors import RunError
+from cae.run.events import SessionEnded
+from cae.run.paths import RunDir
 from cae.sweep.places import cluster, hosts, jobs
 from cae.sweep.places.hosts import TOKEN, Demands, check_hosts, unfit
 from cae.sweep.places.local import Resources, versions
@@ -101,8 +103,8 @@ def test_a_worker_on_a_host_that_joined_late_and_is_unfit_ends_the_sweep_with_it
 
     monkeypatch.setattr("cae.sweep.engine.session.check_hosts", passed)
     run = run_sweep(sweep_file(), resources=ONE_HOST)
-    (close,) = [event for event in run.events() if event["event"] == "close"]
-    assert close["reason"].startswith(f"given up: host {os.uname().nodename} does not see")
+    (close,) = [event for event in run.events() if isinstance(event, SessionEnded)]
+    assert close.reason.startswith(f"given up: host {os.uname().nodename} does not see")
     assert run.records()[1].state in ("interrupted", "pending")
 
 

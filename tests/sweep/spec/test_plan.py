@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from ray import tune
 
 from cae import ASHA, Adam, ConvAutoencoder, Denoise, Digits, Reconstruct, Sweep, Trial
-from cae.run.paths import Record
+from cae.run.records import Record
 from cae.sweep.spec.plan import Plan, make_plan
 from cae.trial.config import ConfigError
 from cae.trial.datasets.base import Dataset, Images

@@ -21,7 +21,7 @@ def progress_data(results: Results) -> pd.DataFrame:
     """
     last = {
         (run.name, record.number): max(
-            [start["time"] for start in record.starts] + list(record.epoch_times.values())
+            [start.time for start in record.starts] + list(record.epoch_times.values())
         )
         for run in results.runs
         for record in run.records.values()

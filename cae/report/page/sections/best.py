@@ -99,7 +99,7 @@ def _joined(results: Results) -> str:
     """Trials of runs with other settings stand in one ranking: the reader must know."""
     if not results.joined:
         return ""
-    bases = [run.sweep.get("base") or {} for run in results.runs]
+    bases = [run.sweep.base for run in results.runs]
     names = dict.fromkeys(name for base in bases for name in base)
     unequal = [name for name in names if len({str(base.get(name)) for base in bases}) > 1]
     text = f"{len(results.runs)} runs are joined: {formatting.listed([run.name for run in results.runs])}."
@@ -111,10 +111,10 @@ def _joined(results: Results) -> str:
 
 
 def _budget(results: Results) -> str:
-    overrides = results.sweep.get("overrides") or {}
+    overrides = results.sweep.overrides
     if not overrides or results.joined:
         return ""
-    budget = results.sweep.get("budget") or "this"
+    budget = results.sweep.budget or "this"
     return f"Budget {budget}: {published.differences(overrides)}. Numbers are not those of the full sweep."
 
 
@@ -238,7 +238,7 @@ def published_numbers(results: Results, rows: list[dict[str, Any]]) -> Section:
             "The sweep lists no published numbers to compare with.",
             empty=True,
         )
-    overrides = results.sweep.get("overrides") or {}
+    overrides = results.sweep.overrides
     return Section(
         "published",
         "Published numbers",

@@ -106,7 +106,7 @@ def _how_audited(found: dict[str, Any]) -> str:
 def short(results: Results) -> str:
     """What was stopped, without what follows from it."""
     trials = results.trials[results.trials["state"] == "stopped"]
-    scheduler = results.sweep.get("scheduler")
+    scheduler = results.sweep.scheduler
     if len(trials):
         return _verdict(results, trials)
     name = str((scheduler or {}).get("name", "")).upper()

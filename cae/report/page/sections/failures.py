@@ -77,9 +77,7 @@ def _groups(results: Results, trials: pd.DataFrame) -> list[dict[str, Any]]:
                     ]
                 ),
                 "more": max(0, len(members) - MOST_NUMBERS),
-                "traceback": str(
-                    results.record(first["run"], first["trial"]).end.get("error") or ""
-                ),
+                "traceback": results.record(first["run"], first["trial"]).error,
                 "first": results.labels[members[0][0]],
             }
         )

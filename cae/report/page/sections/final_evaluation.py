@@ -92,7 +92,7 @@ def findings(results: Results, _rows: list[dict[str, Any]]) -> Section:
     needed = [index for index in results.trials.index if index not in results.ranked.index]
     for index in [*results.ranked.index, *needed]:
         row = results.trials.loc[index]
-        found = results.record(row["run"], row["trial"]).end.get("tables") or {}
+        found = results.record(row["run"], row["trial"]).final_tables
         count += bool(found)
         if count > MOST_TRIALS:
             continue

@@ -80,37 +80,35 @@ def _run(results: Results, run: Any) -> dict[str, Any]:
     )
     facts = {
         "run": run.name,
-        "sweep file": sweep.get("file"),
-        "command": sweep.get("command"),
-        "git commit": sweep.get("git_commit"),
+        "sweep file": sweep.file,
+        "command": sweep.command,
+        "git commit": sweep.git_commit,
         "ranked by": f"{results.metric} ({results.mode})",
-        "scheduler": _scheduler(sweep.get("scheduler")),
+        "scheduler": _scheduler(sweep.scheduler),
         "trials": formatting.plural(len(mine), "trial")
-        + (f" of a space of {formatting.number(sweep['space'])}" if sweep.get("space") else ""),
-        "seeds": sweep.get("seeds"),
-        "budget": sweep.get("budget"),
-        "started by": sweep.get("host"),
-        "device": sweep.get("device"),
+        + (f" of a space of {formatting.number(sweep.space)}" if sweep.space else ""),
+        "seeds": sweep.seeds,
+        "budget": sweep.budget,
+        "started by": sweep.host,
+        "device": sweep.device,
         "trained on": "; ".join(
             f"{host}, {device} ({formatting.plural(int(count), 'trial')})"
             for (host, device), count in dict(places).items()
         ),
         "sessions": len(run.sessions) or None,
-        "versions": ", ".join(
-            f"{name} {version}" for name, version in (sweep.get("versions") or {}).items()
-        ),
+        "versions": ", ".join(f"{name} {version}" for name, version in (sweep.versions).items()),
     }
-    overrides = sweep.get("overrides") or {}
+    overrides = sweep.overrides
     return {
         "facts": [
             (name, str(value)) for name, value in facts.items() if value not in (None, "", [], {})
         ],
-        "description": str(sweep.get("description") or "").strip(),
+        "description": str(sweep.description or "").strip(),
         "overrides": [
             (name, typed(change.get("full")), typed(change.get("here")))
             for name, change in overrides.items()
         ],
-        "base": [(name, typed(value)) for name, value in (sweep.get("base") or {}).items()],
+        "base": [(name, typed(value)) for name, value in (sweep.base).items()],
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from bisect import insort
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
+from cae.run.events import EpochFinished, Event
 from cae.sweep.spec.sweep_file import ASHA
 
 
@@ -86,20 +87,16 @@ class Rungs:
             return None
         return stop
 
-    def replay(self, events: Iterable[Mapping[str, Any]], metric: str) -> dict[int, Stop]:
+    def replay(self, events: Iterable[Event], metric: str) -> dict[int, Stop]:
         """Enters all epochs of a journal in their order, as they came the first time. Returns the stops, by trial: one
         whose trial the journal does not say has ended was decided, and the process died before it could be carried out."""
         stops = {}
         for event in events:
-            if event["event"] == "epoch":
-                value = event["metrics"].get(metric)
-                stop = self.report(
-                    event["trial"],
-                    event["epoch"],
-                    value if isinstance(value, int | float) else math.nan,
-                )
+            if isinstance(event, EpochFinished):
+                value = event.metrics.get(metric, math.nan)
+                stop = self.report(event.trial, event.epoch, value)
                 if stop:
-                    stops[event["trial"]] = stop
+                    stops[event.trial] = stop
         return stops
 
 

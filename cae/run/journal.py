@@ -1,0 +1,78 @@
+"""The journal of a run: an append-only file with one event per line. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from cae.errors import RESUME_HINT, RunError
+from cae.run.events import Event, SessionEnded, TrialEnded, event_fields, parse_event
+
+
+class Journal:
+    """Appends events to a journal. Hold the run's lock while one is open."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("ab+")
+        self._file.seek(0, os.SEEK_END)
+        if self._file.tell():
+            self._file.seek(-1, os.SEEK_END)
+            if self._file.read(1) != b"\n":
+                # The process before this one died while it wrote: end its line, to keep ours whole.
+                self._file.write(b"\n")
+
+    def append(self, event: Event) -> None:
+        """Write an event and set its time.
+
+        Raises InvalidEvent for an event that a reader would not accept, and RunError if the file
+        cannot be written.
+        """
+        event.time = round(time.time(), 3)
+        line = json.dumps(event_fields(event), allow_nan=False, separators=(",", ":"))
+        try:
+            self._file.write(line.encode() + b"\n")
+            self._file.flush()
+            if isinstance(event, TrialEnded | SessionEnded):
+                os.fsync(self._file.fileno())  # a finished trial survives a power cut
+        except OSError as error:
+            message = f"{self._file.name} cannot be written ({error.strerror}): {RESUME_HINT}"
+            raise RunError(message) from error
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk, which `append` has reported
+            self._file.close()
+
+
+def read_events(path: Path, *, epochs: Collection[int] | None = None) -> Iterator[Event]:
+    """The events of a journal in their order; none if the file does not exist.
+
+    A torn line (the process died while writing it) and a line that is no valid event are skipped.
+
+    Args:
+        path: The journal.
+        epochs: Only events of these epochs; most lines then need not be decoded.
+    """
+    if not path.exists():
+        return
+    numbers = [b"%d" % epoch for epoch in epochs or (0,)]
+    names_epoch = re.compile(rb'"epoch"\s*:\s*(?:%s)\b' % b"|".join(numbers))
+    decode = json.JSONDecoder().raw_decode
+    with path.open("rb") as lines:
+        for line in lines:
+            if epochs is not None and not names_epoch.search(line):
+                continue
+            try:
+                text = line.decode().strip()
+                fields, end = decode(text)
+            except (ValueError, RecursionError):
+                continue
+            if end != len(text):
+                continue
+            event = parse_event(fields)
+            if event is not None:
+                yield event

@@ -1,0 +1,58 @@
+"""The lock of a run's folder: one process at a time runs a sweep. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from cae.errors import RunError
+
+RETRY_SECONDS = 0.2
+"""`status` holds the lock for a moment while it tries it."""
+
+
+@contextlib.contextmanager
+def hold_lock(path: Path) -> Iterator[None]:
+    """Hold the lock for this process; it ends with the process, however that ends.
+
+    Raises RunError if another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        if not _try_lock(file):
+            time.sleep(RETRY_SECONDS)
+            if not _try_lock(file):
+                fix = f"stop it with `cae-sweep stop {path.parent}`, or choose another --out"
+                raise RunError(f"{path.parent} is in use by {_owner(file)}: {fix}")
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock now."""
+    try:
+        with path.open("r") as file:
+            return not _try_lock(file, fcntl.LOCK_SH)
+    except OSError:
+        return False
+
+
+def _try_lock(file: IO[str], kind: int = fcntl.LOCK_EX) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _owner(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read().strip() or "another process"

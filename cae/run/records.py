@@ -1,0 +1,257 @@
+"""What the journal records about each trial, and how events are replayed. Standard library only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from cae.run.events import (
+    AuditStop,
+    EpochFinished,
+    Event,
+    SessionEnded,
+    SessionStarted,
+    TrialEnded,
+    TrialPlanned,
+    TrialRetried,
+    TrialStarted,
+)
+from cae.run.trial_state import TrialState
+
+
+class BestEpoch(NamedTuple):
+    """An epoch, counted from 1, and the value of a metric in it."""
+
+    epoch: int
+    value: float
+
+
+@dataclass
+class Record:
+    """What the journal records about one trial."""
+
+    number: int
+    hash: str
+    config: dict[str, Any]
+    axes: dict[str, Any]
+    sizes: dict[str, Any]
+    state: TrialState = TrialState.PENDING
+    epochs: dict[int, dict[str, float]] = field(default_factory=dict)
+    """Metrics by epoch, counted from 1. The first report of an epoch counts; repeated ones are ignored."""
+    epoch_times: dict[int, float] = field(default_factory=dict)
+    """When each epoch was reported, in seconds since the epoch (UTC)."""
+    starts: list[TrialStarted] = field(default_factory=list)
+    end: TrialEnded | None = None
+    is_requested: bool = True
+    """Whether the newest `run` requests this trial: an edited search space may no longer contain it."""
+    dependencies: dict[str, int] = field(default_factory=dict)
+    """Numbers of the trials that have to finish first, by the parameter that names them."""
+    is_dependency: bool = False
+    """Whether the trial runs only because other trials depend on it: it is listed, and not ranked."""
+    is_audit: bool = False
+    """Whether the trial is exempt from early stopping."""
+    audit_stop: AuditStop | None = None
+    """Why the scheduler would have stopped an audit trial."""
+    _best: dict[tuple[str, str], BestEpoch | None] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    """Best epochs by metric and mode, until the epochs change: of ten thousand trials few change at a time."""
+    _means: dict[str, float | None] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def reason(self) -> str:
+        """Why the trial ended; empty if it has not."""
+        if self.end is None:
+            return ""
+        return self.end.reason
+
+    @property
+    def error(self) -> str:
+        """The traceback that ended the trial; empty if there is none."""
+        if self.end is None:
+            return ""
+        return self.end.error
+
+    @property
+    def final_metrics(self) -> dict[str, float]:
+        """Metrics of the final evaluation; empty if there was none."""
+        if self.end is None:
+            return {}
+        return self.end.metrics
+
+    @property
+    def final_tables(self) -> dict[str, list[dict[str, Any]]]:
+        """Tables of the final evaluation, by name; empty if there was none."""
+        if self.end is None:
+            return {}
+        return self.end.tables
+
+    @property
+    def last_epoch(self) -> int:
+        """The last finished epoch; 0 if there is none."""
+        return max(self.epochs, default=0)
+
+    def best(self, metric: str, mode: str) -> BestEpoch | None:
+        """The epoch with the best finite value of `metric`; the earliest of equal ones.
+
+        None if no epoch has a finite value, if the trial's state keeps it out of the ranking, if only
+        other trials depend on it, or if it is not requested any more: its settings may differ from
+        those of the current sweep.
+        """
+        if not self.is_requested or self.is_dependency or not self.state.is_ranked:
+            return None
+        key = (metric, mode)
+        if key not in self._best:
+            self._best[key] = self._find_best(metric, mode)
+        return self._best[key]
+
+    def _find_best(self, metric: str, mode: str) -> BestEpoch | None:
+        best: BestEpoch | None = None
+        for epoch in sorted(self.epochs):
+            value = self.epochs[epoch].get(metric, math.nan)
+            if not math.isfinite(value):
+                continue
+            if (
+                best is None
+                or (mode == "min" and value < best.value)
+                or (mode != "min" and value > best.value)
+            ):
+                best = BestEpoch(epoch, value)
+        return best
+
+    def mean(self, metric: str) -> float | None:
+        """Mean of a metric over all epochs in which it is finite; None if there are none."""
+        if metric not in self._means:
+            values = [row.get(metric, math.nan) for row in self.epochs.values()]
+            finite_values = [value for value in values if math.isfinite(value)]
+            mean = None
+            if finite_values:
+                mean = sum(finite_values) / len(finite_values)
+            self._means[metric] = mean
+        return self._means[metric]
+
+    def forget_statistics(self) -> None:
+        """Drop what was computed from the epochs, after they changed."""
+        self._best.clear()
+        self._means.clear()
+
+
+def replay(events: Iterable[Event], *, is_running: bool) -> dict[int, Record]:
+    """The records of all trials, by number, from the events of a journal.
+
+    Args:
+        events: The events in their order.
+        is_running: Whether the writer of the journal is alive: a trial that started and did not end
+            is `running` then, and `interrupted` otherwise.
+    """
+    records: dict[int, Record] = {}
+    for event in events:
+        apply_event(records, event)
+    for record in records.values():
+        if record.state == TrialState.RUNNING and not is_running:
+            record.state = TrialState.INTERRUPTED
+        if record.state in (TrialState.PENDING, TrialState.INTERRUPTED) and not record.is_requested:
+            record.state = TrialState.WITHDRAWN
+    return dict(sorted(records.items()))
+
+
+def apply_event(records: dict[int, Record], event: Event) -> None:
+    """Update the records with the next event."""
+    match event:
+        case EpochFinished():  # of 50 events 49 are epochs
+            if event.trial in records:
+                _apply_epoch(records[event.trial], event)
+        case SessionStarted():
+            requested = set(event.trials)
+            for record in records.values():
+                record.is_requested = record.number in requested
+            _leave_running_trials(records)
+        case SessionEnded():
+            _leave_running_trials(records)
+        case TrialPlanned():
+            _apply_plan(records, event)
+        case TrialStarted():
+            if event.trial in records:
+                _apply_start(records[event.trial], event)
+        case TrialEnded():
+            if event.trial in records:
+                record = records[event.trial]
+                record.state = event.state
+                record.end = event
+        case AuditStop():
+            if event.trial in records:
+                records[event.trial].audit_stop = event
+        case TrialRetried():
+            if event.trial in records:
+                _apply_retry(records[event.trial], event)
+
+
+def _leave_running_trials(records: dict[int, Record]) -> None:
+    """The trials that the previous process had started are interrupted: its session ended."""
+    for record in records.values():
+        if record.state in (TrialState.RUNNING, TrialState.WITHDRAWN):
+            if record.starts:
+                record.state = TrialState.INTERRUPTED
+            else:
+                record.state = TrialState.PENDING
+
+
+def _apply_epoch(record: Record, event: EpochFinished) -> None:
+    if event.epoch not in record.epochs:
+        record.epochs[event.epoch] = event.metrics
+        record.epoch_times[event.epoch] = event.time
+        record.forget_statistics()
+    if event.host and record.starts:
+        start = record.starts[-1]
+        start.host = event.host
+        start.device = event.device
+        start.worker = event.worker
+        start.gpu_ids = event.gpu_ids
+
+
+def _apply_plan(records: dict[int, Record], event: TrialPlanned) -> None:
+    known = records.get(event.trial)
+    if known is not None and known.hash == event.hash:
+        known.dependencies = event.dependencies
+        known.is_dependency = event.is_dependency
+        known.is_audit = event.is_audit
+        return
+    record = Record(
+        number=event.trial,
+        hash=event.hash,
+        config=event.config,
+        axes=event.axes,
+        sizes=event.sizes,
+        dependencies=event.dependencies,
+        is_dependency=event.is_dependency,
+        is_audit=event.is_audit,
+    )
+    if known is not None:  # the same trial, extended to more epochs
+        record.epochs = known.epochs
+        record.epoch_times = known.epoch_times
+        record.starts = known.starts
+        record.audit_stop = known.audit_stop
+        if known.state == TrialState.FINISHED:
+            record.state = TrialState.INTERRUPTED
+        else:
+            record.state = known.state
+            record.end = known.end
+    records[record.number] = record
+
+
+def _apply_start(record: Record, event: TrialStarted) -> None:
+    record.state = TrialState.RUNNING
+    record.end = None
+    record.starts.append(event)
+
+
+def _apply_retry(record: Record, event: TrialRetried) -> None:
+    record.state = TrialState.INTERRUPTED
+    record.end = None
+    record.forget_statistics()
+    for epoch in list(record.epochs):
+        if epoch > event.epoch:
+            del record.epochs[epoch]
+            del record.epoch_times[epoch]

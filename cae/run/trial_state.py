@@ -1,0 +1,73 @@
+"""The states of a trial: the only list of them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class TrialState(StrEnum):
+    """The state of a trial, in the order in which states are listed to users."""
+
+    FINISHED = "finished"
+    """All epochs are trained."""
+    STOPPED = "stopped"
+    """The scheduler stopped it early."""
+    DIVERGED = "diverged"
+    """A loss became infinite or NaN."""
+    FAILED = "failed"
+    """An error ended it."""
+    OUT_OF_MEMORY = "oom"
+    KILLED = "killed"
+    """A user ended it with `cae-sweep kill`."""
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    """It was started, and the process that ran the sweep ended before it did."""
+    PENDING = "pending"
+    """It was never started."""
+    WITHDRAWN = "withdrawn"
+    """It never ended, and the newest `run` does not request it."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether `run` leaves the trial alone unless a retry is requested."""
+        return self in _FINAL
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether the trial may be the best one: it has a usable checkpoint of its best epoch."""
+        return self in _RANKED
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the trial ended because of an error or of memory (exit code 1)."""
+        return self in _FAILURES
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether `run --retry` accepts the state."""
+        return self in _RETRYABLE
+
+
+_FINAL = frozenset(
+    {
+        TrialState.FINISHED,
+        TrialState.STOPPED,
+        TrialState.DIVERGED,
+        TrialState.FAILED,
+        TrialState.OUT_OF_MEMORY,
+        TrialState.KILLED,
+    }
+)
+_RANKED = frozenset(
+    {
+        TrialState.FINISHED,
+        TrialState.STOPPED,
+        TrialState.RUNNING,
+        TrialState.INTERRUPTED,
+        TrialState.KILLED,
+    }
+)
+_FAILURES = frozenset({TrialState.FAILED, TrialState.OUT_OF_MEMORY})
+_RETRYABLE = frozenset(
+    {TrialState.FAILED, TrialState.OUT_OF_MEMORY, TrialState.DIVERGED, TrialState.KILLED}
+)
