@@ -1,4 +1,7 @@
-"""The command line: parse, call, print. Heavy imports stay inside the commands, so that `--help` answers at once."""
+"""The commands: parse, call, print.
+
+Heavy imports are inside the commands, so that `--help` needs none of them.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,21 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cae.cli.data import data_app
+from cae.cli.errors import (
+    INTERRUPTED,
+    USAGE_ERROR,
+    exit_immediately_on_signals,
+    report_errors,
+)
 from cae.cli.options import (
-    IMAGES,
-    RESULTS,
-    WHERE,
+    IMAGES_PANEL,
+    RESULTS_PANEL,
+    SWEEPS_PANEL,
     Address,
     Budget,
     CpusPerTrial,
@@ -25,28 +34,39 @@ from cae.cli.options import (
     GpusPerTrial,
     MaxFailures,
     MaxTrials,
-    OneRun,
     Out,
+    Quiet,
+    RequiredRun,
     Retry,
     RunArgument,
     Set,
     SweepArgument,
-    ended_at_once,
-    mistakes_told,
+    TrialArgument,
+    Yes,
 )
 from cae.errors import UserError, gather
 
+if TYPE_CHECKING:
+    from cae.run.paths import RunDir
+    from cae.run.status import Progress
+
+CONFIRM_TRIALS = 100
+"""`run` asks for confirmation before it starts more trials than this."""
+
 app = typer.Typer(
-    help="Hyperparameter sweeps of convolutional autoencoders: a sweep file goes in, a page that answers comes out.",
-    epilog="Begin with: cae-sweep run sweeps/quickstart.py. The same command again goes on where the last one ended.",
+    help=(
+        "Hyperparameter sweeps of PyTorch convolutional autoencoders: run a sweep file, "
+        "read the report."
+    ),
+    epilog="Start with: cae-sweep run sweeps/quickstart.py. The same command resumes a sweep.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(data_app, name="data", rich_help_panel="Images")
+app.add_typer(data_app, name="data", rich_help_panel=IMAGES_PANEL)
 
 
-@app.command(rich_help_panel="Sweeps")
+@app.command(rich_help_panel=SWEEPS_PANEL)
 def run(
     sweep: SweepArgument,
     out: Out = None,
@@ -61,17 +81,12 @@ def run(
     epoch_timeout: EpochTimeout = None,
     max_failures: MaxFailures = 10,
     address: Address = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", help="No table; only the last lines.", rich_help_panel=WHERE)
-    ] = False,
-    yes: Annotated[
-        bool,
-        typer.Option("--yes", "-y", help="Do not ask before a large sweep.", rich_help_panel=WHERE),
-    ] = False,
+    quiet: Quiet = False,
+    yes: Yes = False,
 ) -> None:
-    """Run a sweep, or go on with it: what is finished is never trained again. Ctrl-C once saves and stops."""
-    with mistakes_told():
-        with ended_at_once():
+    """Run a sweep or resume it: finished epochs are never trained again. Ctrl-C saves and stops."""
+    with report_errors():
+        with exit_immediately_on_signals():
             from rich.console import Console
 
             from cae.cli import live_table
@@ -84,11 +99,8 @@ def run(
             session.select, sweep, out, budget, set_, max_trials, data_dir, retry
         )
         with cluster.begun(address, sweep, selected, shares) as (resources, prepared):
-            ask = len(prepared.plan.remaining) > 100 and not yes and sys.stdin.isatty()
-            if ask and not typer.confirm(
-                f"{len(prepared.plan.remaining)} trials are to be trained (see `cae-sweep plan`). Start?"
-            ):
-                raise typer.Exit(2)
+            if not yes:
+                _confirm(len(prepared.plan.remaining))
             command = shlex.join(["cae-sweep", *sys.argv[1:]])
             limits = session.Limits(epoch_timeout, max_failures)
             display = live_table.display(
@@ -97,31 +109,45 @@ def run(
             reason = session.execute(
                 prepared, resources, command=command, display=display, limits=limits
             )
-        from cae.report.page import (
-            build as page,
-        )  # only now: pandas and plotly would be in the way of the first trial
+        # Imported only now: pandas and plotly would delay the first trial.
+        from cae.report.page import build
 
-        built = page.build_all([prepared.run])
-        now = session.outcome(prepared, resources)
-    print(
-        ", ".join(f"{count} {state}" for state, count in now.counts.items())
-        + ("" if reason == "complete" else f" ({reason})")
-    )
-    if now.best:
-        print(
-            f"best: trial {now.best[0]}, epoch {now.best[1]}, {prepared.file.sweep.metric} {now.best[2]:.6g}"
-        )
-    print(f"report: {built}")
+        page = build.build_all([prepared.run])
+        progress = session.outcome(prepared, resources)
+    _print_outcome(progress, prepared.file.sweep.metric, reason, page)
+    raise typer.Exit(_exit_code(progress, reason))
+
+
+def _confirm(trials: int) -> None:
+    if trials > CONFIRM_TRIALS and sys.stdin.isatty():
+        question = f"{trials} trials will be trained (see `cae-sweep plan`). Start?"
+        if not typer.confirm(question):
+            raise typer.Exit(USAGE_ERROR)
+
+
+def _print_outcome(progress: Progress, metric: str, reason: str, page: Path) -> None:
+    counts = ", ".join(f"{count} {state}" for state, count in progress.counts.items())
     if reason != "complete":
-        print(
-            "the same command goes on from here; with --retry failed, trials that failed run again",
-            file=sys.stderr,
-        )
-        raise typer.Exit(1 if reason.startswith("given up") else 130)
-    raise typer.Exit(1 if any(state.is_failure for state in now.counts) else 0)
+        counts += f" ({reason})"
+    print(counts)
+    if progress.best:
+        trial, epoch, value = progress.best
+        print(f"best: trial {trial}, epoch {epoch}, {metric} {value:.6g}")
+    print(f"report: {page}")
+    if reason != "complete":
+        hint = "run the same command to resume; add --retry failed to re-run failed trials"
+        print(hint, file=sys.stderr)
 
 
-@app.command(rich_help_panel="Sweeps")
+def _exit_code(progress: Progress, reason: str) -> int:
+    if reason == "complete":
+        return int(any(state.is_failure for state in progress.counts))
+    if reason.startswith("given up"):
+        return 1
+    return INTERRUPTED
+
+
+@app.command(rich_help_panel=SWEEPS_PANEL)
 def plan(
     sweep: SweepArgument,
     out: Out = None,
@@ -134,11 +160,11 @@ def plan(
     cpus_per_trial: CpusPerTrial = 1,
     data_dir: DataDir = None,
     csv: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the list to a file.")
+        Path | None, typer.Option(metavar="FILE", help="Write the list of trials to a CSV file.")
     ] = None,
 ) -> None:
-    """List the trials of a sweep: parameters, what is done already, rungs, time and disk. Trains nothing, writes no run."""
-    with mistakes_told():
+    """List the trials of a sweep with their parameters, state, time and disk. Trains nothing."""
+    with report_errors():
         from cae.cli import tables
         from cae.sweep.engine import session
         from cae.sweep.places.local import local_resources
@@ -149,155 +175,172 @@ def plan(
                 session.select(sweep, out, budget, set_, max_trials, data_dir, retry)
             ),
         )
-        tables.show_plan(prepared, resources, csv)
+        tables.print_plan(prepared, resources, csv)
 
 
-@app.command(rich_help_panel=RESULTS)
-def status(
-    run: RunArgument = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
-    """How a run stands: trials by state, the best so far, time left. Exit code 1 when trials have failed."""
-    with mistakes_told():
+@app.command(rich_help_panel=SWEEPS_PANEL)
+def stop(run: RunArgument = None) -> None:
+    """Stop a running sweep; everything is saved, and `run` resumes it."""
+    with report_errors():
         from cae.cli import tables
 
-        stands = tables.status(_run(run))
-    print(json.dumps(stands, indent=2) if as_json else tables.status_text(stands))
-    raise typer.Exit(1 if stands["states"].get("failed") or stands["states"].get("oom") else 0)
+        print(tables.request_stop(_find_run(run)))
 
 
-@app.command(rich_help_panel=RESULTS)
+@app.command(rich_help_panel=SWEEPS_PANEL)
+def kill(run: RequiredRun, trial: TrialArgument) -> None:
+    """End one trial of a running sweep; it stays in all tables with the state `killed`."""
+    with report_errors():
+        from cae.cli import tables
+
+        print(tables.request_kill(_find_run(run), trial))
+
+
+@app.command(rich_help_panel=RESULTS_PANEL)
+def status(
+    run: RunArgument = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show trials by state, the best one and the time left. Exit code 1 if trials failed."""
+    with report_errors():
+        from cae.cli import tables
+
+        now = tables.status(_find_run(run))
+    if as_json:
+        print(json.dumps(now, indent=2))
+    else:
+        print(tables.status_text(now))
+    has_failures = any(state.is_failure for state in now["states"])
+    raise typer.Exit(int(has_failures))
+
+
+@app.command(rich_help_panel=RESULTS_PANEL)
 def best(
     run: RunArgument = None,
-    metric: Annotated[str, typer.Option(help="What counts. Default: the sweep's own.")] = "",
+    metric: Annotated[
+        str, typer.Option(help="Metric to rank by. Default: the metric of the sweep.")
+    ] = "",
     mode: Annotated[
-        str | None, typer.Option(metavar="min|max", help="Default: what suits the metric.")
+        str | None,
+        typer.Option(metavar="min|max", help="Default: the direction of the metric."),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
+    top: Annotated[int, typer.Option(min=1, help="Number of trials.")] = 1,
     out: Annotated[
         Path | None,
         typer.Option("-o", metavar="DIR", help="Export weights, configuration and metrics."),
     ] = None,
     quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print only the path of each model (or checkpoint).")
+        bool, typer.Option("--quiet", help="Print only the path of each model or checkpoint.")
     ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Show the best trials; with -o, export their weights, re-evaluated before they are written."""
-    with mistakes_told():
+    """Show the best trials; with -o, re-evaluate and export their weights."""
+    with report_errors():
         from cae.cli import tables
 
         if mode not in (None, "min", "max"):
             raise UserError(f"--mode {mode}: should be min or max")
-        tables.show_best(_run(run), metric, mode, top, out, data_dir, quiet=quiet)
+        tables.print_best(_find_run(run), metric, mode, top, out, data_dir, quiet=quiet)
 
 
-@app.command(rich_help_panel=RESULTS)
+@app.command(rich_help_panel=RESULTS_PANEL)
 def report(
     runs: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN]...", help="One or several.")
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="One run or several.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", metavar="DIR", help="For several. Default: runs/joined.")
-    ] = None,
-    text: Annotated[
         Path | None,
-        typer.Option("--markdown", metavar="FILE", help="Only this: published beside ours."),
+        typer.Option("-o", metavar="DIR", help="Folder for several runs. Default: runs/joined."),
     ] = None,
-    follow: Annotated[
-        bool, typer.Option("--watch", help="Serve the page to this machine, and follow the run.")
+    markdown: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write only published numbers and claims beside ours, as Markdown."
+        ),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Serve the page on this machine and follow the run.")
     ] = False,
 ) -> None:
-    """Build trials.csv, epochs.csv and report.html from the journal; also while the sweep runs."""
-    with mistakes_told():
-        from cae.report.exporters import markdown
-        from cae.report.page import build as page
-        from cae.report.page import server as watch
+    """Write trials.csv, epochs.csv and report.html; also while the sweep is running."""
+    with report_errors():
+        from cae.report.exporters import markdown as markdown_exporter
+        from cae.report.page import build, server
 
-        found = [_run(place) for place in (runs or (None,))]
-        if follow:
-            watch.serve(found, out)
-        built = markdown.write(found, text) if text else page.build_all(found, out)
-    print(f"report: {built}")
+        folders = [_find_run(None)]
+        if runs:
+            folders = [_find_run(run) for run in runs]
+        if watch:
+            server.serve(folders, out)
+        if markdown:
+            written = markdown_exporter.write(folders, markdown)
+        else:
+            written = build.build_all(folders, out)
+    print(f"report: {written}")
 
 
-@app.command(rich_help_panel=RESULTS)
+@app.command(rich_help_panel=RESULTS_PANEL)
 def export(
     run: RunArgument = None,
     to: Annotated[
-        Literal["tensorboard", "mlflow"], typer.Option(help="Whose files.")
+        Literal["tensorboard", "mlflow"], typer.Option(help="Format of the files.")
     ] = "tensorboard",
     out: Annotated[
-        Path | None, typer.Option("-o", metavar="DIR", help="Default: a folder in the run's.")
+        Path | None,
+        typer.Option("-o", metavar="DIR", help="Default: a subfolder of the run's folder."),
     ] = None,
 ) -> None:
-    """Write a run as TensorBoard's event files or MLflow's tracking folder, for `tensorboard` and `mlflow ui`."""
-    with mistakes_told():
-        from cae.report.exporters import experiment_trackers as exports
+    """Write a run as TensorBoard event files or as an MLflow tracking folder."""
+    with report_errors():
+        from cae.report.exporters import experiment_trackers
 
-        print(exports.write(_run(run), to, out))
+        print(experiment_trackers.write(_find_run(run), to, out))
 
 
-@app.command("list", rich_help_panel=RESULTS)
+@app.command("list", rich_help_panel=RESULTS_PANEL)
 def list_() -> None:
-    """The runs under runs/ and the sweeps under sweeps/."""
-    with mistakes_told():
+    """List the runs under runs/ and the sweeps under sweeps/."""
+    with report_errors():
         from cae.cli import tables
 
-        tables.show_all(Path("runs"), Path("sweeps"))
+        tables.print_runs_and_sweeps(Path("runs"), Path("sweeps"))
 
 
-@app.command(rich_help_panel=RESULTS)
-def logs(run: OneRun, trial: Annotated[int, typer.Argument(metavar="TRIAL")]) -> None:
-    """A trial's output, why it ended, and its traceback."""
-    with mistakes_told():
+@app.command(rich_help_panel=RESULTS_PANEL)
+def logs(run: RequiredRun, trial: TrialArgument) -> None:
+    """Print the output of a trial, why it ended, and its traceback."""
+    with report_errors():
         from cae.cli import tables
 
-        print(tables.trial_log(_run(run), trial))
+        print(tables.trial_log(_find_run(run), trial))
 
 
-@app.command(rich_help_panel="Sweeps")
-def stop(run: RunArgument = None) -> None:
-    """End a running sweep gently: everything is saved, and the same `run` goes on with it."""
-    with mistakes_told():
-        from cae.cli import tables
-
-        print(tables.request_stop(_run(run)))
-
-
-@app.command(rich_help_panel="Sweeps")
-def kill(run: OneRun, trial: Annotated[int, typer.Argument(metavar="TRIAL")]) -> None:
-    """End one trial of a running sweep; it stays in all tables, as `killed`."""
-    with mistakes_told():
-        from cae.cli import tables
-
-        print(tables.request_kill(_run(run), trial))
-
-
-@app.command(rich_help_panel=IMAGES)
+@app.command(rich_help_panel=IMAGES_PANEL)
 def reconstruct(
-    model: Annotated[Path, typer.Argument(help="A folder that `best -o` wrote.")],
+    model: Annotated[Path, typer.Argument(help="Folder that `best -o` wrote.")],
     images: Annotated[
-        list[Path], typer.Argument(help="Pictures of any size; each is fitted to the network.")
+        list[Path],
+        typer.Argument(help="Images of any size; each is resized and cropped for the network."),
     ],
-    out: Annotated[Path, typer.Option("-o", metavar="FILE", help="The picture to write.")] = Path(
+    out: Annotated[Path, typer.Option("-o", metavar="FILE", help="Image file to write.")] = Path(
         "reconstructed.png"
     ),
     corrupt: Annotated[
-        bool, typer.Option("--corrupt", help="First corrupt them as in training (noise, say).")
+        bool, typer.Option("--corrupt", help="Corrupt the images as in training (noise, ...).")
     ] = False,
     sweep: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The sweep file that defines its parts.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Sweep file that defines components of the model."),
     ] = None,
 ) -> None:
-    """Put your own images through an exported model; writes input beside output."""
-    with mistakes_told():
-        from cae.sweep import reconstruct as pictures
+    """Apply an exported model to your own images; writes inputs beside outputs."""
+    with report_errors():
+        from cae.sweep.reconstruct import reconstruct_files
 
-        print(pictures.reconstruct_files(model, images, out, corrupt=corrupt, sweep=sweep))
+        print(reconstruct_files(model, images, out, corrupt=corrupt, sweep=sweep))
 
 
-def _run(place: str | None) -> Any:
+def _find_run(location: str | None) -> RunDir:
     from cae.run import storage
 
-    return storage.find(place, Path("runs"))
+    return storage.find(location, Path("runs"))

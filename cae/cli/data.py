@@ -1,4 +1,4 @@
-"""`cae-sweep data`: the images."""
+"""`cae-sweep data`: list, download and import data sets."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from cae.cli.options import DataDir, mistakes_told
+from cae.cli.errors import report_errors
+from cae.cli.options import DataDir
 
-data_app = typer.Typer(
-    help="The images: what is there, where, and how to get what is not.", no_args_is_help=True
-)
+data_app = typer.Typer(help="List, download and import data sets.", no_args_is_help=True)
 
 
 @data_app.command("list")
 def data_list(data_dir: DataDir = None) -> None:
-    """Which data sets are here, where, and how many images they hold."""
-    with mistakes_told():
+    """List the data sets: where they are, how many images they have, how to get missing ones."""
+    with report_errors():
         from cae.cli import tables
 
-        tables.show_data(data_dir)
+        tables.print_datasets(data_dir)
 
 
 @data_app.command("fetch")
@@ -28,30 +27,32 @@ def data_fetch(
     name: Annotated[str, typer.Argument(help="mnist, fashion_mnist or cifar10.")],
     data_dir: DataDir = None,
 ) -> None:
-    """Download a data set by torchvision."""
-    with mistakes_told():
+    """Download a data set with torchvision."""
+    with report_errors():
         from cae.trial.datasets import base as datasets
 
-        print(
-            f"{name}: {datasets.fetch(name, datasets.data_folders(data_dir)[0]) or 'nothing to fetch, it comes with scikit-learn'}"
-        )
+        folder = datasets.fetch(name, datasets.data_folders(data_dir)[0])
+        if folder:
+            print(f"{name}: {folder}")
+        else:
+            print(f"{name}: nothing to download, it comes with scikit-learn")
 
 
 @data_app.command("import")
 def data_import(
-    source: Annotated[
-        Path, typer.Argument(help="A folder of pictures; its subfolders are the classes.")
-    ],
-    name: Annotated[str, typer.Argument(help="What ImageFolder(path=NAME) shall find it by.")],
-    size: Annotated[int, typer.Option(min=1, help="Pixels a side.")] = 64,
+    source: Annotated[Path, typer.Argument(help="Folder of images; its subfolders are classes.")],
+    name: Annotated[str, typer.Argument(help="Name for ImageFolder(path=NAME).")],
+    size: Annotated[int, typer.Option(min=1, help="Width and height in pixels.")] = 64,
     colour: Annotated[bool, typer.Option("--colour/--grey", help="3 channels or 1.")] = True,
     data_dir: DataDir = None,
 ) -> None:
-    """Bring in a folder of pictures: read, fitted and stored once."""
-    with mistakes_told():
+    """Import a folder of images: read, resize and store them once."""
+    with report_errors():
         from cae.trial.datasets import base as datasets
 
-        channels: Literal[1, 3] = 3 if colour else 1
-        print(
-            f"{name}: {datasets.import_folder(source, name, datasets.data_folders(data_dir)[0], size, channels)}"
-        )
+        channels: Literal[1, 3] = 1
+        if colour:
+            channels = 3
+        folder = datasets.data_folders(data_dir)[0]
+        path = datasets.import_folder(source, name, folder, size, channels)
+        print(f"{name}: {path}")

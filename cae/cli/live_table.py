@@ -1,4 +1,4 @@
-"""The live table in the terminal; lines where there is no terminal."""
+"""The live table in a terminal; single lines where the output is not a terminal."""
 
 from __future__ import annotations
 
@@ -18,29 +18,34 @@ from rich.text import Text
 from cae.run.events import Event, TrialEnded
 from cae.run.records import Record
 from cae.run.status import Progress, axes_shown, duration, progress, shown
+from cae.run.trial_state import TrialState
 
 if TYPE_CHECKING:
     from cae.sweep.engine.session import Display, Prepared
     from cae.sweep.places.local import Resources
 
-RUNNING_SHOWN, ENDED_SHOWN = 12, 8
+MAX_RUNNING_ROWS = 12
+MAX_ENDED_LINES = 8
+REFRESHES_PER_SECOND = 4
 LINE_SECONDS = 30
-"""Without a terminal, a line at least so often."""
-MANY, SHARE = 500, 50
-MARKS = {
-    "finished": "green",
-    "stopped": "yellow",
-    "diverged": "magenta",
-    "failed": "red",
-    "oom": "red",
-    "killed": "red",
+"""Without a terminal, a summary is printed at least this often."""
+MANY_TRIALS = 500
+MAX_TIME_SHARE = 1 / 50
+"""With MANY_TRIALS, computing the progress may take this share of the time."""
+STATE_COLOURS = {
+    TrialState.FINISHED: "green",
+    TrialState.STOPPED: "yellow",
+    TrialState.DIVERGED: "magenta",
+    TrialState.FAILED: "red",
+    TrialState.OUT_OF_MEMORY: "red",
+    TrialState.KILLED: "red",
 }
 
 
 def display(
     prepared: Prepared, resources: Resources, *, console: Console, quiet: bool = False
 ) -> Display:
-    """Opens the live table of a prepared sweep."""
+    """A function that opens the live table of a prepared sweep from its records."""
     sweep = prepared.file.sweep
     return functools.partial(
         LiveTable,
@@ -54,7 +59,11 @@ def display(
 
 
 class LiveTable:
-    """Shows a run's events as they come. Use it as a context; call it with each event, once it is in the records."""
+    """Shows a running sweep.
+
+    A context manager; call it with each event after the event was applied to the records, and with
+    None from time to time.
+    """
 
     def __init__(
         self,
@@ -67,29 +76,29 @@ class LiveTable:
         console: Console,
         quiet: bool,
     ) -> None:
-        self.title, self.records, self.metric, self.mode, self.slots = (
-            title,
-            records,
-            metric,
-            mode,
-            slots,
-        )
-        self.console, self.quiet = console, quiet
-        self.ended: deque[str] = deque(maxlen=ENDED_SHOWN)
-        self.started = self.told = time.monotonic()
-        self.live: Live | None = None
-        self.now: Progress | None = None
-        self.look_again = 0.0
+        self._title = title
+        self._records = records
+        self._metric = metric
+        self._mode = mode
+        self._slots = slots
+        self._console = console
+        self._quiet = quiet
+        self._ended_lines: deque[str] = deque(maxlen=MAX_ENDED_LINES)
+        self._started = time.monotonic()
+        self._last_line = self._started
+        self._live: Live | None = None
+        self._progress: Progress | None = None
+        self._next_progress = 0.0
 
     def __enter__(self) -> Self:
-        if not self.quiet and self.console.is_terminal:
-            self.live = Live(
-                console=self.console,
-                refresh_per_second=4,
+        if not self._quiet and self._console.is_terminal:
+            self._live = Live(
+                console=self._console,
+                refresh_per_second=REFRESHES_PER_SECOND,
                 get_renderable=self._render,
                 transient=True,
             )
-            self.live.__enter__()
+            self._live.__enter__()
         return self
 
     def __exit__(
@@ -98,93 +107,104 @@ class LiveTable:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.live:
-            self.live.__exit__(kind, error, trace)
-            self.live = None
+        if self._live:
+            self._live.__exit__(kind, error, trace)
+            self._live = None
 
     def __call__(self, event: Event | None) -> None:
-        if self.quiet:
+        if self._quiet:
             return
+        now = time.monotonic()
         if isinstance(event, TrialEnded):
-            self.told = time.monotonic()
-            line = self._ended(event)
-            self.ended.append(line)
-            if not self.live:
-                self.console.print(
-                    Text.from_markup(f"{line}  [dim]{self._summary()}[/dim]"), soft_wrap=True
-                )
-        elif not self.live and time.monotonic() - self.told > LINE_SECONDS:
-            self.told = time.monotonic()
-            self.console.print(self._summary(), soft_wrap=True, highlight=False)
+            self._last_line = now
+            line = self._ended_line(event)
+            self._ended_lines.append(line)
+            if not self._live:
+                text = Text.from_markup(f"{line}  [dim]{self._summary()}[/dim]")
+                self._console.print(text, soft_wrap=True)
+        elif not self._live and now - self._last_line > LINE_SECONDS:
+            self._last_line = now
+            self._console.print(self._summary(), soft_wrap=True, highlight=False)
 
-    def _progress(self) -> Progress:
-        """How all stands. Of MANY trials it is found anew only as often as takes 1/SHARE of the time, and not for each event."""
+    def _current_progress(self) -> Progress:
+        """The progress. With many trials it is computed so often that it takes MAX_TIME_SHARE of
+        the time, not for each event."""
         started = time.monotonic()
-        if not self.now or len(self.records) < MANY or started > self.look_again:
-            self.now = progress(
-                [record for record in self.records.values() if record.is_requested],
-                self.metric,
-                self.mode,
-                self.slots,
-            )
+        is_due = len(self._records) < MANY_TRIALS or started > self._next_progress
+        if self._progress is None or is_due:
+            records = [record for record in self._records.values() if record.is_requested]
+            self._progress = progress(records, self._metric, self._mode, self._slots)
             ended = time.monotonic()
-            self.look_again = ended + SHARE * (ended - started)
-        return self.now
+            self._next_progress = ended + (ended - started) / MAX_TIME_SHARE
+        return self._progress
 
     def _summary(self) -> str:
-        now = self._progress()
-        best = (
-            f"; best {self.metric} {shown(now.best[2])} (trial {now.best[0]}, epoch {now.best[1]})"
-            if now.best
-            else ""
-        )
-        left = f"; about {duration(now.seconds_left)} left" if now.seconds_left else ""
-        return f"{now.ended} of {now.requested} trials ended{best}{left}"
+        now = self._current_progress()
+        parts = [f"{now.ended} of {now.requested} trials ended"]
+        if now.best:
+            parts.append(self._best_text(now))
+        if now.seconds_left:
+            parts.append(f"about {duration(now.seconds_left)} left")
+        return "; ".join(parts)
 
-    def _ended(self, event: TrialEnded) -> str:
-        record = self.records[event.trial]
-        found = record.best(self.metric, self.mode)
-        best = f"{self.metric} {shown(found[1])} " if found else ""
-        state = event.state
+    def _best_text(self, now: Progress) -> str:
+        if not now.best:
+            return "no epoch yet"
+        trial, epoch, value = now.best
+        return f"best {self._metric} {shown(value)} (trial {trial}, epoch {epoch})"
+
+    def _ended_line(self, event: TrialEnded) -> str:
+        best = self._records[event.trial].best(self._metric, self._mode)
+        value = ""
+        if best:
+            value = f"{self._metric} {shown(best.value)} "
+        state = f"[{STATE_COLOURS[event.state]}]{event.state:9}[/]"
         reason = event.reason.splitlines()[0]
-        return f"[{MARKS[state]}]{state:9}[/] trial {record.number:<4} {best}[dim]{escape(reason)}[/dim]"
+        return f"{state} trial {event.trial:<4} {value}[dim]{escape(reason)}[/dim]"
 
     def _render(self) -> Group:
-        now = self._progress()
-        head = Table.grid(padding=(0, 2))
+        ended = Text.from_markup("\n".join(self._ended_lines), overflow="ellipsis")
+        ended.no_wrap = True
+        return Group(self._header(), self._running_table(), ended)
+
+    def _header(self) -> Table:
+        now = self._current_progress()
+        header = Table.grid(padding=(0, 2))
         counts = "  ".join(f"{count} {state}" for state, count in now.counts.items())
         bar = ProgressBar(max(now.requested, 1), now.ended, width=24)
-        head.add_row(Text(self.title, style="bold"), bar, f"{now.ended}/{now.requested}", counts)
-        left = (
-            f"about {duration(now.seconds_left)} left"
-            if now.seconds_left
-            else "time left: after the first epoch"
-        )
-        best = (
-            f"best {self.metric} {shown(now.best[2])} (trial {now.best[0]}, epoch {now.best[1]})"
-            if now.best
-            else "no epoch yet"
-        )
-        spent = duration(time.monotonic() - self.started)
-        head.add_row(
-            Text(best, style="bold green" if now.best else ""), "", "", f"{spent} so far, {left}"
-        )
+        title = Text(self._title, style="bold")
+        header.add_row(title, bar, f"{now.ended}/{now.requested}", counts)
+        left = "time left: after the first epoch"
+        if now.seconds_left:
+            left = f"about {duration(now.seconds_left)} left"
+        elapsed = duration(time.monotonic() - self._started)
+        style = ""
+        if now.best:
+            style = "bold green"
+        best = Text(self._best_text(now), style=style)
+        header.add_row(best, "", "", f"{elapsed} elapsed, {left}")
+        return header
+
+    def _running_table(self) -> Table:
         table = Table(box=None, header_style="dim", padding=(0, 2))
-        for column in ("trial", "epoch", self.metric, "best", "images/s", "configuration"):
-            table.add_column(
-                column,
-                justify="left" if column == "configuration" else "right",
-                no_wrap=True,
-                overflow="ellipsis",
-            )
-        running = [record for record in self.records.values() if record.state == "running"]
-        for record in running[:RUNNING_SHOWN]:
-            last = record.epochs[max(record.epochs)] if record.epochs else {}
-            found = record.best(self.metric, self.mode)
-            speed = f"{last.get('images_per_second', 0):.0f}" if last else ""
-            cells = (shown(last.get(self.metric, "")), shown(found[1]) if found else "", speed)
-            epoch = f"{max(record.epochs, default=0)}/{record.config['epochs']}"
-            table.add_row(str(record.number), epoch, *cells, escape(axes_shown(record.axes)))
-        ended = Text.from_markup("\n".join(self.ended), overflow="ellipsis")
-        ended.no_wrap = True
-        return Group(head, table, ended)
+        for column in ("trial", "epoch", self._metric, "best", "images/s"):
+            table.add_column(column, justify="right", no_wrap=True, overflow="ellipsis")
+        table.add_column("configuration", justify="left", no_wrap=True, overflow="ellipsis")
+        records = list(self._records.values())
+        running = [record for record in records if record.state == TrialState.RUNNING]
+        for record in running[:MAX_RUNNING_ROWS]:
+            table.add_row(*self._running_cells(record), escape(axes_shown(record.axes)))
+        return table
+
+    def _running_cells(self, record: Record) -> tuple[str, str, str, str, str]:
+        last = record.epochs.get(record.last_epoch, {})
+        value = shown(last.get(self._metric, ""))
+        speed = ""
+        if last:
+            speed = f"{last.get('images_per_second', 0):.0f}"
+        best = record.best(self._metric, self._mode)
+        best_value = ""
+        if best:
+            best_value = shown(best.value)
+        epoch = f"{record.last_epoch}/{record.config['epochs']}"
+        return str(record.number), epoch, value, best_value, speed

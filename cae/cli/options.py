@@ -1,129 +1,153 @@
-"""What several commands share: their options, with what `--help` says of each, and how a mistake is told."""
+"""Arguments and options that several commands share, with their help texts."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import os
-import signal
-import sys
-import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cae.errors import UserError
+SELECTION_PANEL = "Which trials"
+EXECUTION_PANEL = "Where and how"
+SWEEPS_PANEL = "Sweeps"
+RESULTS_PANEL = "Results"
+IMAGES_PANEL = "Images"
 
-ADDRESS_HELP = (
-    "A running Ray cluster: auto or HOST:PORT from one of its hosts; http://HOST:8265 submits the sweep to it and follows "
-    "(Ctrl-C leaves it running; the same command follows again). Default: this machine alone."
-)
-WHICH, WHERE, RESULTS, IMAGES = "Which trials", "Where and how", "Results", "Images"
+_RUN_HELP = "Folder of the run, its name under runs/, or s3://BUCKET/PATH."
 
-_which, _where = (
-    functools.partial(typer.Option, rich_help_panel=panel) for panel in (WHICH, WHERE)
-)
-
-RUN_HELP = "Its folder, its name under runs/, or s3://BUCKET/PATH."
 RunArgument = Annotated[
-    str | None, typer.Argument(metavar="[RUN]", help=f"{RUN_HELP} Default: the newest.")
+    str | None, typer.Argument(metavar="[RUN]", help=f"{_RUN_HELP} Default: the newest run.")
 ]
-OneRun = Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP)]
+RequiredRun = Annotated[str, typer.Argument(metavar="RUN", help=_RUN_HELP)]
+TrialArgument = Annotated[int, typer.Argument(metavar="TRIAL", help="Number of the trial.")]
 SweepArgument = Annotated[Path, typer.Argument(help="A sweep file, such as sweeps/quickstart.py.")]
+
 Budget = Annotated[
-    str, _which(help="One of the sweep's budgets: full (the report's own), cpu, smoke, ...")
+    str,
+    typer.Option(
+        help="Named settings of the sweep file: full (as published), cpu, smoke, ...",
+        rich_help_panel=SELECTION_PANEL,
+    ),
 ]
-SetOption = _which(
-    "--set",
-    metavar="KEY=VALUE",
-    help="Overrides the sweep file; repeatable: epochs=3, optimizer.lr=1e-4.",
-)
-Set = Annotated[list[str] | None, SetOption]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a parameter of the sweep file; may be repeated: --set epochs=3.",
+        rich_help_panel=SELECTION_PANEL,
+    ),
+]
 MaxTrials = Annotated[
     int | None,
-    _which(min=1, help="A sample of the space. It is seeded: 48 begin with the same 24."),
+    typer.Option(
+        min=1,
+        metavar="N",
+        help=(
+            "Run only N points of the search space, sampled with a fixed seed "
+            "(a larger N extends a smaller one). Default: all."
+        ),
+        rich_help_panel=SELECTION_PANEL,
+    ),
 ]
 Retry = Annotated[
     str,
-    _which(metavar="STATES", help="Trials that ended so run again: failed,oom,diverged,killed."),
+    typer.Option(
+        metavar="STATES",
+        help="Re-run trials that ended in these states: failed,oom,diverged,killed.",
+        rich_help_panel=SELECTION_PANEL,
+    ),
 ]
 Out = Annotated[
     str | None,
-    _where(
+    typer.Option(
         "--out",
         metavar="DIR",
-        help="The run's folder, or s3://BUCKET/PATH. Default: runs/NAME or runs/NAME-BUDGET.",
+        help="Folder of the run, or s3://BUCKET/PATH. Default: runs/NAME or runs/NAME-BUDGET.",
+        rich_help_panel=EXECUTION_PANEL,
     ),
 ]
-Address = Annotated[str | None, _where(metavar="ADDR", help=ADDRESS_HELP)]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDR",
+        help=(
+            "Ray cluster to use: auto or HOST:PORT on one of its hosts; http://HOST:8265 submits "
+            "the sweep as a job and follows its output (Ctrl-C detaches, the same command "
+            "attaches again). Default: this machine."
+        ),
+        rich_help_panel=EXECUTION_PANEL,
+    ),
+]
 DataDir = Annotated[
     Path | None,
-    _where(metavar="DIR", help="Where the images are; else $CAE_DATA, else the user's cache."),
+    typer.Option(
+        metavar="DIR",
+        help="Folder of the data sets. Default: $CAE_DATA, else the user's cache folder.",
+        rich_help_panel=EXECUTION_PANEL,
+    ),
 ]
 Gpus = Annotated[
-    int | None, _where(min=0, metavar="N", help="GPUs to use. Default: all that torch sees.")
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Number of GPUs to use. Default: all that PyTorch finds.",
+        rich_help_panel=EXECUTION_PANEL,
+    ),
 ]
 GpusPerTrial = Annotated[
     float | None,
-    _where(min=0, metavar="F", help="0.5: two trials share a GPU. Default: 1, if any."),
+    typer.Option(
+        min=0,
+        metavar="F",
+        help="GPUs per trial; 0.5: two trials share a GPU. Default: 1 if there are GPUs.",
+        rich_help_panel=EXECUTION_PANEL,
+    ),
 ]
 CpusPerTrial = Annotated[
-    float, _where(min=0.1, metavar="N", help="CPU cores, and training threads, of each trial.")
+    float,
+    typer.Option(
+        min=0.1,
+        metavar="N",
+        help="CPU cores, and training threads, per trial.",
+        rich_help_panel=EXECUTION_PANEL,
+    ),
 ]
-
 EpochTimeout = Annotated[
     float | None,
-    _where(
-        min=0, metavar="S", help="An epoch of more seconds hangs. Default: 20 times the expected."
+    typer.Option(
+        min=0,
+        metavar="SECONDS",
+        help=(
+            "Treat a trial as hung if one epoch takes longer than this. Default: 20x the estimate."
+        ),
+        rich_help_panel=EXECUTION_PANEL,
     ),
 ]
 MaxFailures = Annotated[
-    int, _where(min=0, metavar="N", help="Give up after N failures one after another; 0: never.")
+    int,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Stop the sweep after N consecutive failed trials; 0: never.",
+        rich_help_panel=EXECUTION_PANEL,
+    ),
 ]
-
-
-@contextlib.contextmanager
-def mistakes_told() -> Iterator[None]:
-    """What a user can mend is one line per mistake and exit code 2."""
-    try:
-        yield
-    except UserError as error:
-        for message in error.messages:
-            print(f"error: {message}", file=sys.stderr)
-        raise typer.Exit(2) from None
-    except OSError as error:  # a path that cannot be written, a disk that is full
-        print(
-            f"error: {error.filename or _place(error)}: {error.strerror or error}", file=sys.stderr
-        )
-        raise typer.Exit(2) from None
-    except (
-        KeyboardInterrupt,
-        SystemExit,
-    ):  # the latter is what Ray makes of SIGTERM while it starts
-        raise typer.Exit(130) from None
-
-
-@contextlib.contextmanager
-def ended_at_once() -> Iterator[None]:
-    """While modules are imported, Ctrl-C and SIGTERM end the process where it stands: an exception may be swallowed there, and
-    leave half a module behind. Afterwards both interrupt it."""
-    kinds = (signal.SIGINT, signal.SIGTERM)
-    for kind in kinds:
-        signal.signal(kind, lambda *_: os._exit(130))
-    yield
-    for kind in kinds:
-        signal.signal(kind, signal.default_int_handler)
-
-
-def _place(error: OSError) -> str:
-    """Where in this package an error arose that names no file: whoever mends it has to begin somewhere."""
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if "/cae/" in frame.filename
-    ]
-    return (
-        f"the system, at {Path(frames[-1].filename).name}:{frames[-1].lineno}"
-        if frames
-        else "the system"
-    )
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        help="Print only the final lines, no live table.",
+        rich_help_panel=EXECUTION_PANEL,
+    ),
+]
+Yes = Annotated[
+    bool,
+    typer.Option(
+        "--yes",
+        "-y",
+        help="Do not ask for confirmation before a large sweep.",
+        rich_help_panel=EXECUTION_PANEL,
+    ),
+]

@@ -1,4 +1,4 @@
-"""What the commands print: plans, runs, rankings, logs."""
+"""What the commands print: plans, status, rankings, lists, logs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import csv
 import io
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,122 +18,178 @@ from cae.errors import RunError
 from cae.files import write_whole
 from cae.run.locate import find_runs
 from cae.run.paths import RunDir
-from cae.run.ranking import ranking
+from cae.run.ranking import Ranked, ranking
 from cae.run.status import axes_shown, duration, progress, shown
 
-if TYPE_CHECKING:  # torch comes with them, and `status` has to be quick
+if TYPE_CHECKING:  # these import torch, and `status` has to be quick
     from cae.sweep.engine.session import Prepared
     from cae.sweep.places.local import Resources
+    from cae.sweep.spec.cost import Cost
+    from cae.sweep.spec.plan import Plan, PlannedTrial
 
 PIPE_WIDTH = 160
-"""Of a table that goes to no terminal: wide enough that nothing is cut."""
-MOST_COLUMNS = 7
-"""Axes beyond these share one column."""
+"""Columns of a table that is not printed to a terminal: wide enough that nothing is cut."""
+MAX_AXIS_COLUMNS = 7
+"""If the search space has more axes, they share one column."""
 
 
-def show_plan(prepared: Prepared, resources: Resources, file: Path | None) -> None:
-    """Prints a plan; `file` takes the list as CSV."""
-    from cae.sweep.engine.retention import disk
+# `cae-sweep plan`
+
+
+def print_plan(prepared: Prepared, resources: Resources, csv_file: Path | None) -> None:
+    """Print the trials of a plan and what they cost; write them to `csv_file` if it is given."""
     from cae.sweep.spec.cost import estimate
 
-    plan = prepared.plan
-    console = Console() if Console().is_terminal else Console(width=PIPE_WIDTH)
-    costs = estimate(plan, resources)
-    axes = list(plan.axes)
-    merged = len(axes) > MOST_COLUMNS
-    batch_norm = any("total_parameters" in planned.sizes for planned in plan.trials)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPE_WIDTH)
+    cost = estimate(prepared.plan, resources)
+    console.print(_plan_table(prepared.plan, cost))
+    _print_plan_summary(console, prepared, resources, cost)
+    if csv_file:
+        _write_plan_csv(prepared.plan, cost, csv_file)
+        console.print(f"written: {escape(str(csv_file))}")
+
+
+@dataclass(frozen=True)
+class _Column:
+    name: str
+    cells: list[str]
+    justify: str = "right"
+
+
+def _plan_table(plan: Plan, cost: Cost) -> Table:
+    trials = plan.trials
+    columns = [
+        _Column("trial", [str(trial.number) for trial in trials]),
+        _Column("state", [_planned_state(trial) for trial in trials]),
+        *_axis_columns(plan),
+        _Column("parameters", [f"{trial.sizes['parameters']:,}" for trial in trials]),
+    ]
+    if any("total_parameters" in trial.sizes for trial in trials):
+        columns.append(_Column("with running\nstatistics", list(map(_total_parameters, trials))))
+    columns += [
+        _Column("latent\nsize", [shown(trial.sizes.get("latent_values", "")) for trial in trials]),
+        _Column("MFLOP", [shown(trial.sizes["megaflops"]) for trial in trials]),
+        _Column("epochs", [str(trial.trial.epochs) for trial in trials]),
+        _Column("s/epoch", [f"{seconds:.2g}" for seconds in cost.seconds_per_epoch]),
+    ]
     table = Table(box=None, header_style="bold", padding=(0, 2))
-    names = (
-        ["settings"] if merged else [axis.split(".", 1)[-1].replace("_", "_\n") for axis in axes]
-    )
-    counted = ["parameters", *(["with running\nstatistics"] if batch_norm else [])]
-    for column in ("trial", "state", *names, *counted, "code", "MFLOP", "epochs", "s/epoch"):
-        table.add_column(escape(column), justify="left" if column == "settings" else "right")
-    rows = []
-    for planned, seconds in zip(plan.trials, costs.seconds_per_epoch, strict=True):
-        state = (planned.record.state if planned.record else "new") + (
-            " (needed)" if planned.is_dependency else ""
-        )
-        point = [shown(planned.axes.get(axis, "")) for axis in axes]
-        if merged:
-            settings = (
-                f"{axis.split('.', 1)[-1]} {shown(value) or 'none'}"
-                for axis, value in planned.axes.items()
-            )
-            point = [", ".join(settings) or "the base itself"]
-        sizes = planned.sizes
-        total = [f"{sizes.get('total_parameters', sizes['parameters']):,}"] if batch_norm else []
-        cells = [
-            f"{sizes['parameters']:,}",
-            *total,
-            shown(sizes.get("latent_values", "")),
-            shown(sizes["megaflops"]),
-            str(planned.trial.epochs),
-        ]
-        table.add_row(str(planned.number), state, *map(escape, point), *cells, f"{seconds:.2g}")
-        row = {
-            "trial": planned.number,
-            "hash": planned.hash,
-            "state": state,
-            "seconds_per_epoch": round(seconds, 3),
-        }
-        rows.append(row | planned.trial.flat() | planned.axes | sizes)
-    console.print(table)
+    for column in columns:
+        if column.justify == "left":
+            table.add_column(escape(column.name), justify="left")
+        else:
+            table.add_column(escape(column.name), justify="right")
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*map(escape, cells))
+    return table
+
+
+def _total_parameters(trial: PlannedTrial) -> str:
+    """Parameters and the running statistics of batch normalization."""
+    return f"{trial.sizes.get('total_parameters', trial.sizes['parameters']):,}"
+
+
+def _axis_columns(plan: Plan) -> list[_Column]:
+    axes = list(plan.axes)
+    if len(axes) > MAX_AXIS_COLUMNS:
+        return [_Column("settings", [_settings(trial) for trial in plan.trials], justify="left")]
+    columns: list[_Column] = []
+    for axis in axes:
+        name = axis.split(".", 1)[-1].replace("_", "_\n")
+        columns.append(_Column(name, [shown(trial.axes.get(axis, "")) for trial in plan.trials]))
+    return columns
+
+
+def _settings(trial: PlannedTrial) -> str:
+    parts: list[str] = []
+    for axis, value in trial.axes.items():
+        parts.append(f"{axis.split('.', 1)[-1]} {shown(value) or 'none'}")
+    return ", ".join(parts) or "the base trial"
+
+
+def _planned_state(trial: PlannedTrial) -> str:
+    state = "new"
+    if trial.record is not None:
+        state = str(trial.record.state)
+    if trial.is_dependency:
+        state += " (dependency)"
+    return state
+
+
+def _print_plan_summary(
+    console: Console, prepared: Prepared, resources: Resources, cost: Cost
+) -> None:
+    from cae.sweep.engine.retention import disk
+
+    plan = prepared.plan
+    sample = ""
+    if plan.space_size != len(plan.trials):
+        sample = f" of {plan.space_size:,} points of the search space"
     done = len(plan.trials) - len(plan.remaining)
-    sample = (
-        f" of {plan.space_size:,} points of the space"
-        if plan.space_size != len(plan.trials)
-        else ""
-    )
     counts = (
         f"{len(plan.trials)} trials{sample}, {done} done, {plan.duplicates} duplicates left out"
     )
     console.print(f"\n[bold]{escape(prepared.file.title)}[/]: {counts}")
     if plan.overrides:
-        told = ", ".join(
-            f"{key} {shown(change['here'])} (full: {shown(change['full'])})"
-            for key, change in plan.overrides.items()
-        )
-        console.print(f"budget {prepared.selection.budget}: {escape(told)}", highlight=False)
+        changes: list[str] = []
+        for key, change in plan.overrides.items():
+            changes.append(f"{key} {shown(change['here'])} (full: {shown(change['full'])})")
+        budget = f"budget {prepared.selection.budget}: {escape(', '.join(changes))}"
+        console.print(budget, highlight=False)
     if plan.sweep.scheduler and plan.rungs:
-        share = f"about 1 in {plan.sweep.scheduler.reduction_factor:g} goes on"
-        console.print(
-            f"early stopping: judged at epochs {', '.join(map(str, plan.rungs))}; {share}"
-        )
+        rungs = ", ".join(map(str, plan.rungs))
+        factor = plan.sweep.scheduler.reduction_factor
+        console.print(f"early stopping: at epochs {rungs}; about 1 of {factor:g} trials continues")
+    without_stopping = ""
+    if plan.rungs:
+        without_stopping = f" ({duration(cost.seconds_without_stopping)} without early stopping)"
     console.print(
-        f"time: about {duration(costs.seconds)} on {resources.slots} at a time"
-        + (
-            f" ({duration(costs.seconds_without_stopping)} without early stopping)"
-            if plan.rungs
-            else ""
-        )
-        + f", from {costs.probed} networks timed here for a moment; expect a factor of two either way"
+        f"time: about {duration(cost.seconds)} with {resources.slots} trials at a time"
+        f"{without_stopping}, estimated from {cost.probed} networks timed on this machine; "
+        "expect up to a factor of two"
     )
-    needed = disk(plan, resources.slots)
-    free = shutil.disk_usage(_existing(prepared.run.path)).free
+    needed_mb = disk(plan, resources.slots) / 1e6
+    free_gb = shutil.disk_usage(_existing_parent(prepared.run.path)).free / 1e9
     console.print(
-        f"disk: up to {needed / 1e6:,.0f} MB in {escape(str(prepared.run))} ({free / 1e9:,.0f} GB free)",
+        f"disk: up to {needed_mb:,.0f} MB in {escape(str(prepared.run))} ({free_gb:,.0f} GB free)",
         highlight=False,
     )
-    if file:
-        columns = list(dict.fromkeys(key for row in rows for key in row))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns)
-        writer.writeheader()
-        writer.writerows(
-            {key: shown(value) if isinstance(value, list) else value for key, value in row.items()}
-            for row in rows
-        )
-        write_whole(file, text.getvalue())
-        console.print(f"written: {escape(str(file))}")
 
 
-def _existing(path: Path) -> Path:
-    return path if path.exists() else _existing(path.resolve().parent)
+def _write_plan_csv(plan: Plan, cost: Cost, file: Path) -> None:
+    rows: list[dict[str, Any]] = []
+    for trial, seconds in zip(plan.trials, cost.seconds_per_epoch, strict=True):
+        row: dict[str, Any] = {
+            "trial": trial.number,
+            "hash": trial.hash,
+            "state": _planned_state(trial),
+            "seconds_per_epoch": round(seconds, 3),
+        }
+        row |= trial.trial.flat() | trial.axes | trial.sizes
+        for key, value in row.items():
+            if isinstance(value, list):
+                row[key] = shown(value)
+        rows.append(row)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(file, text.getvalue())
+
+
+def _existing_parent(path: Path) -> Path:
+    if path.exists():
+        return path
+    return _existing_parent(path.resolve().parent)
+
+
+# `cae-sweep status`
 
 
 def status(run: RunDir) -> dict[str, Any]:
-    """How a run stands, as plain values."""
+    """The status of a run, as plain values."""
     sweep = run.read_sweep()
     records = run.records()
     now = progress(
@@ -143,9 +200,7 @@ def status(run: RunDir) -> dict[str, Any]:
     )
     best = dict(zip(("trial", "epoch", "value"), now.best, strict=True)) if now.best else None
     failures = {
-        record.number: record.reason
-        for record in records.values()
-        if record.state in ("failed", "oom")
+        record.number: record.reason for record in records.values() if record.state.is_failure
     }
     return {
         "run": str(run),
@@ -161,26 +216,34 @@ def status(run: RunDir) -> dict[str, Any]:
     }
 
 
-def status_text(stands: dict[str, Any]) -> str:
+def status_text(status: dict[str, Any]) -> str:
+    """The status of a run in words."""
+    running = "not running"
+    if status["running"]:
+        running = "running"
+    counts = ", ".join(f"{count} {state}" for state, count in status["states"].items())
     lines = [
-        f"{stands['title']} ({stands['run']}), {'running' if stands['running'] else 'not running'}"
+        f"{status['title']} ({status['run']}), {running}",
+        f"{status['ended']} of {status['trials']} trials ended: {counts}",
     ]
-    counts = ", ".join(f"{count} {state}" for state, count in stands["states"].items())
-    lines.append(f"{stands['ended']} of {stands['trials']} trials ended: {counts}")
-    if best := stands["best"]:
-        lines.append(
-            f"best {stands['metric']}: {shown(best['value'])} (trial {best['trial']}, epoch {best['epoch']})"
-        )
-    if stands["seconds_left"]:
-        lines.append(
-            f"about {duration(stands['seconds_left'])} left"
-            + ("" if stands["running"] else ", once it runs again")
-        )
-    lines += [f"trial {number} failed: {reason}" for number, reason in stands["failures"].items()]
+    best = status["best"]
+    if best:
+        location = f"trial {best['trial']}, epoch {best['epoch']}"
+        lines.append(f"best {status['metric']}: {shown(best['value'])} ({location})")
+    if status["seconds_left"]:
+        left = f"about {duration(status['seconds_left'])} left"
+        if not status["running"]:
+            left += " once it is resumed"
+        lines.append(left)
+    for number, reason in status["failures"].items():
+        lines.append(f"trial {number} failed: {reason}")
     return "\n".join(lines)
 
 
-def show_best(
+# `cae-sweep best`
+
+
+def print_best(
     run: RunDir,
     metric: str,
     mode: str | None,
@@ -190,117 +253,155 @@ def show_best(
     *,
     quiet: bool,
 ) -> None:
-    """Prints the best trials, and exports them where `out` is given (each into a folder of its own where they are several)."""
+    """Print the best trials and export them to `out` if it is given.
+
+    Several trials are exported to subfolders named by their numbers.
+    """
     sweep = run.read_sweep()
     metric = metric or sweep.metric
-    ranked = ranking(run.records().values(), sweep, metric, mode)[:top]
-    for one in ranked:
-        number = one.record.number
-        place = run.trial(number) / "best.safetensors"
-        if out:
-            from cae.sweep.export import export
-            from cae.trial.datasets.base import data_folders
-
-            place = out if top == 1 else out / f"{number:04d}"
-            epoch, again = export(run, one, place, data_folders(data_dir))
-        if quiet:
-            print(place)
-            continue
-        print(
-            f"trial {number}: {metric} {one.value:.6g} at epoch {one.epoch} ({one.record.state}); {axes_shown(one.record.axes)}"
-        )
-        known = one.record.epochs[one.epoch] | one.record.final_metrics
-        print("  " + "  ".join(f"{name} {shown(value)}" for name, value in known.items()))
-        if out:
-            print(
-                f"  exported to {place} (epoch {epoch}); its weights give again "
-                + ", ".join(f"{name} {value:.8g}" for name, value in again.items())
-            )
+    best_trials = ranking(run.records().values(), sweep, metric, mode)[:top]
+    for trial in best_trials:
+        if out is None:
+            location = run.trial(trial.record.number) / "best.safetensors"
+            note = f"weights: {location} (export them with -o DIR)"
         else:
-            print(f"  weights: {place} (export them with -o DIR)")
+            location = out
+            if top > 1:
+                location = out / f"{trial.record.number:04d}"
+            note = _export(run, trial, location, data_dir)
+        if quiet:
+            print(location)
+            continue
+        summary = f"{metric} {trial.value:.6g} at epoch {trial.epoch} ({trial.record.state})"
+        print(f"trial {trial.record.number}: {summary}; {axes_shown(trial.record.axes)}")
+        metrics = trial.record.epochs[trial.epoch] | trial.record.final_metrics
+        print("  " + "  ".join(f"{name} {shown(value)}" for name, value in metrics.items()))
+        print(f"  {note}")
 
 
-def show_all(runs_root: Path, sweeps_root: Path) -> None:
-    """Prints the runs, newest last, and the sweep files with the first line of what they say."""
+def _export(run: RunDir, trial: Ranked, folder: Path, data_dir: Path | None) -> str:
+    from cae.sweep.export import export
+    from cae.trial.datasets.base import data_folders
+
+    epoch, reevaluated = export(run, trial, folder, data_folders(data_dir))
+    values = ", ".join(f"{name} {value:.8g}" for name, value in reevaluated.items())
+    return f"exported to {folder} (epoch {epoch}); re-evaluated: {values}"
+
+
+# `cae-sweep list`, `cae-sweep data list`
+
+
+def print_runs_and_sweeps(runs_root: Path, sweeps_root: Path) -> None:
+    """Print the runs, the newest last, and the sweep files with the first line of each."""
     console = Console()
-    table = Table(
-        "run", "sweep", "trials", "states", "best", box=None, header_style="bold", padding=(0, 2)
-    )
-    for run in find_runs(runs_root):
+    runs = _runs_table(runs_root)
+    if runs.row_count:
+        console.print(runs)
+    else:
+        console.print(f"no runs under {runs_root}/ yet")
+    console.print()
+    sweeps = _sweeps_table(sweeps_root)
+    if sweeps.row_count:
+        console.print(sweeps)
+    else:
+        console.print(f"no sweeps under {sweeps_root}/")
+
+
+def _runs_table(root: Path) -> Table:
+    columns = ("run", "sweep", "trials", "states", "best")
+    table = Table(*columns, box=None, header_style="bold", padding=(0, 2))
+    for run in find_runs(root):
         try:
-            stands = status(run)
+            now = status(run)
         except RunError as error:
             table.add_row(escape(run.name), escape(str(error)))
             continue
-        best = (
-            f"{stands['metric']} {shown(stands['best']['value'])} (trial {stands['best']['trial']})"
-            if stands["best"]
-            else ""
-        )
-        states = ", ".join(f"{count} {state}" for state, count in stands["states"].items())
-        table.add_row(
-            escape(run.name), escape(stands["title"]), str(stands["trials"]), states, best
-        )
-    console.print(table if table.row_count else f"no runs under {runs_root}/ yet")
-    table = Table("sweep", "what it asks", box=None, header_style="bold", padding=(0, 2))
-    for path in sorted(sweeps_root.glob("*.py")):
-        try:
-            description = (ast.get_docstring(ast.parse(path.read_text())) or "").splitlines()
-        except (SyntaxError, ValueError) as error:
-            description = [f"cannot be read: {error}"]
-        table.add_row(escape(str(path)), escape(description[0] if description else ""))
-    console.print()
-    console.print(table if table.row_count else f"no sweeps under {sweeps_root}/")
+        best = ""
+        if now["best"]:
+            value = shown(now["best"]["value"])
+            best = f"{now['metric']} {value} (trial {now['best']['trial']})"
+        states = ", ".join(f"{count} {state}" for state, count in now["states"].items())
+        table.add_row(escape(run.name), escape(now["title"]), str(now["trials"]), states, best)
+    return table
 
 
-def show_data(data_dir: Path | None) -> None:
-    """Prints every data set: where it is, or how to get it."""
+def _sweeps_table(root: Path) -> Table:
+    table = Table("sweep", "description", box=None, header_style="bold", padding=(0, 2))
+    for path in sorted(root.glob("*.py")):
+        table.add_row(escape(str(path)), escape(_first_docstring_line(path)))
+    return table
+
+
+def _first_docstring_line(path: Path) -> str:
+    try:
+        docstring = ast.get_docstring(ast.parse(path.read_text()))
+    except (SyntaxError, ValueError) as error:
+        return f"cannot be read: {error}"
+    if not docstring:
+        return ""
+    return docstring.splitlines()[0]
+
+
+def print_datasets(data_dir: Path | None) -> None:
+    """Print every data set: where it is, or how to get it."""
     from cae.trial.datasets.base import available, data_folders
 
     folders = data_folders(data_dir)
     console = Console()
-    table = Table(
-        "data set", "images", "shape", "where", box=None, header_style="bold", padding=(0, 2)
-    )
-    for one in available(folders):
-        images = f"{one.images:,}" if one.images else ""
-        where = str(one.folder) if one.folder else one.how
-        table.add_row(
-            escape(one.name), images, "x".join(map(str, one.image_shape or ())), escape(where)
-        )
+    columns = ("data set", "images", "shape", "location")
+    table = Table(*columns, box=None, header_style="bold", padding=(0, 2))
+    for dataset in available(folders):
+        images = ""
+        if dataset.images:
+            images = f"{dataset.images:,}"
+        shape = "x".join(map(str, dataset.image_shape or ()))
+        location = str(dataset.folder or dataset.how)
+        table.add_row(escape(dataset.name), images, shape, escape(location))
     console.print(table)
-    console.print(f"looked in {', '.join(map(str, folders))}", highlight=False, soft_wrap=True)
+    searched = ", ".join(map(str, folders))
+    console.print(f"searched: {searched}", highlight=False, soft_wrap=True)
+
+
+# `cae-sweep logs`, `stop`, `kill`
 
 
 def trial_log(run: RunDir, number: int) -> str:
-    """A trial's log, why it ended, and its traceback."""
+    """The output of a trial, why it ended, and its traceback."""
     records = run.records()
     if number not in records:
-        raise RunError(
-            f"trial {number} is not in {run}: it has {min(records, default=0)} to {max(records, default=0)}"
-        )
+        trials = f"it has trials {min(records, default=0)} to {max(records, default=0)}"
+        raise RunError(f"trial {number} is not in {run}: {trials}")
     run.fetch("log.txt", number=number)
-    record, log = records[number], run.trial(number) / "log.txt"
-    parts = [log.read_text().rstrip() if log.exists() else "nothing was printed"]
-    parts.append(f"{record.state}: {record.reason}" if record.end else record.state)
-    error = record.error
-    return "\n".join([*parts, *([error] if error and error.strip() not in parts[0] else [])])
+    record = records[number]
+    log_file = run.trial(number) / "log.txt"
+    log = "nothing was printed"
+    if log_file.exists():
+        log = log_file.read_text().rstrip()
+    end = str(record.state)
+    if record.reason:
+        end = f"{record.state}: {record.reason}"
+    parts = [log, end]
+    if record.error.strip() not in log:
+        parts.append(record.error)
+    return "\n".join(parts)
 
 
 def request_stop(run: RunDir) -> str:
+    """Ask the process that runs a sweep to stop it."""
     if not run.in_use():
         raise RunError(f"{run} is not running: there is nothing to stop")
     run.request("stop")
-    return f"{run} was asked to stop; the same `cae-sweep run` goes on with it"
+    return f"{run}: stop requested; run the same `cae-sweep run` command to resume"
 
 
 def request_kill(run: RunDir, number: int) -> str:
+    """Ask the process that runs a sweep to end one trial."""
     if not run.in_use():
         raise RunError(f"{run} is not running: there is nothing to kill")
     record = run.records().get(number)
-    if not record:
+    if record is None:
         raise RunError(f"trial {number} is not in {run}")
     if record.state.is_final or not record.is_requested:
         raise RunError(f"trial {number} has ended already: {record.state}")
     run.request(run.kill_request(number).name)
-    return f"trial {number} of {run} was asked to end"
+    return f"{run}: kill of trial {number} requested"

@@ -1,0 +1,64 @@
+"""How commands end when something goes wrong: one line per error, and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+from cae.errors import UserError
+
+USAGE_ERROR = 2
+"""Exit code: the command or the sweep file is wrong, or a file cannot be used."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C or SIGTERM."""
+
+
+@contextlib.contextmanager
+def report_errors() -> Iterator[None]:
+    """Print errors that a user can fix, one line each, and exit with code 2.
+
+    Ctrl-C and SIGTERM exit with code 130.
+    """
+    try:
+        yield
+    except UserError as error:
+        for message in error.messages:
+            print(f"error: {message}", file=sys.stderr)
+        raise typer.Exit(USAGE_ERROR) from None
+    except OSError as error:  # a path that cannot be written, a full disk
+        location = error.filename or _code_location(error)
+        print(f"error: {location}: {error.strerror or error}", file=sys.stderr)
+        raise typer.Exit(USAGE_ERROR) from None
+    except (KeyboardInterrupt, SystemExit):  # Ray turns SIGTERM into SystemExit while it starts
+        raise typer.Exit(INTERRUPTED) from None
+
+
+@contextlib.contextmanager
+def exit_immediately_on_signals() -> Iterator[None]:
+    """End the process at Ctrl-C or SIGTERM while modules are imported.
+
+    An exception may be swallowed during an import and leave half a module behind. Afterwards both
+    signals raise KeyboardInterrupt.
+    """
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for kind in signals:
+        signal.signal(kind, lambda *_: os._exit(INTERRUPTED))
+    yield
+    for kind in signals:
+        signal.signal(kind, signal.default_int_handler)
+
+
+def _code_location(error: OSError) -> str:
+    """Where in this package an error without a file name was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own_frames = [frame for frame in frames if "/cae/" in frame.filename]
+    if not own_frames:
+        return "the system"
+    return f"the system, at {Path(own_frames[-1].filename).name}:{own_frames[-1].lineno}"
