@@ -1,22 +1,22 @@
-# Each target sets itself up on a machine that has Python 3.11 or newer, make and a C library: .venv is made once.
+# Each target creates .venv on first use. Needs Python 3.11 or newer and make.
 PYTHON ?= python3
 BIN := .venv/bin
 
 .PHONY: demo test faults cluster check format clean
 
-demo: .venv/installed  ## 18 real trials on embedded digits, about a minute; ends with the best trial and the page's path
+demo: .venv/installed  ## train 18 small autoencoders on embedded digits (about a minute) and build the report
 	$(BIN)/cae-sweep run sweeps/quickstart.py
 
-test: .venv/installed-dev  ## everything, with a real Ray and (where there is one) a real Chromium
+test: .venv/installed-dev  ## run all tests, with a real Ray and, if installed, a real Chromium
 	$(BIN)/python -m pytest
 
-faults: .venv/installed-dev  ## a hundred random SIGKILLs and every other fault; SEED=7 KILLS=300 choose; about half an hour
+faults: .venv/installed-dev  ## fault campaign: 100 random SIGKILLs and other faults (SEED=7 KILLS=300), about half an hour
 	$(BIN)/python -m tests.faults.campaign $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))
 
-cluster: .venv/installed-dev  ## hosts of a real cluster that fail, links that are cut, a bucket that is down; about 15 minutes, needs root
+cluster: .venv/installed-dev  ## cluster campaign: failing hosts, cut links, a bucket that is down, about 15 minutes; needs root
 	$(BIN)/python -m tests.cluster.campaign
 
-check: .venv/installed-dev  ## lint, format and strict types
+check: .venv/installed-dev  ## check lint, format and strict types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
