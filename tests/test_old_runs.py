@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from tests.conftest import ROOT
-from tests.storage.test_buckets import Server
+from tests.run.storage.test_buckets import Server
 
 OLD_RUNS = Path(__file__).parent / "fixtures" / "runs_261f11c"
 IN_FOLDERS = ("finished", "interrupted", "dependencies")
@@ -45,7 +45,7 @@ def invoke(*words: str) -> str:
     """What a command prints. It may end with 1, which `status` does where trials have failed."""
     from typer.testing import CliRunner
 
-    from cae.cli import app
+    from cae.cli.app import app
 
     result = CliRunner().invoke(app, list(words))
     assert result.exit_code in (0, 1), result.output
@@ -55,8 +55,8 @@ def invoke(*words: str) -> str:
 
 def write_tables(folder: Path) -> None:
     """Derives trials.csv and epochs.csv anew, as `report` does, without the page."""
-    from cae.report import tables
-    from cae.rundir import RunDir
+    from cae.report.data import tables
+    from cae.run.paths import RunDir
 
     run = RunDir(folder)
     tables.write(tables.read([run]), run)
@@ -75,7 +75,7 @@ def first_epoch(config: dict[str, Any], folder: Path) -> dict[str, float]:
 
 
 def budgets_of(sweep_name: str) -> list[str]:
-    from cae.sweep.spec import read_sweep_file
+    from cae.sweep.spec.sweep_file import read_sweep_file
 
     sweep = read_sweep_file(ROOT / "sweeps" / f"{sweep_name}.py").sweep
     return sorted({"full", "smoke", *sweep.budgets})
@@ -83,9 +83,9 @@ def budgets_of(sweep_name: str) -> list[str]:
 
 def hashes_of(sweep_name: str, budget: str) -> list[list[Any]]:
     """[hash, parameters] of every trial that a shipped sweep plans."""
-    from cae.sweep.plan import make_plan
-    from cae.sweep.spec import read_sweep_file
-    from cae.trial.datasets import Dataset, Images, Split
+    from cae.sweep.spec.plan import make_plan
+    from cae.sweep.spec.sweep_file import read_sweep_file
+    from cae.trial.datasets.base import Dataset, Images, Split
 
     empty = Split(np.zeros((1, 1, 1, 1), np.uint8), np.zeros(1, np.int64))
 
@@ -103,7 +103,7 @@ def build_no_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plans without counting parameters."""
     from cae.trial.config import Trial
 
-    monkeypatch.setattr(Trial, "sizes", lambda self: {"parameters": None})  # noqa: ARG005
+    monkeypatch.setattr(Trial, "sizes", lambda self: {"parameters": None})
 
 
 # Helpers

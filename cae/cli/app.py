@@ -267,9 +267,10 @@ def report(
         from cae.report.exporters import markdown as markdown_exporter
         from cae.report.page import build, server
 
-        folders = [_find_run(None)]
         if runs:
             folders = [_find_run(run) for run in runs]
+        else:
+            folders = [_find_run(None)]
         if watch:
             server.serve(folders, out)
         if markdown:
