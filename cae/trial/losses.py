@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cae.trial import torch_compat
+
 LEAST_LOG = -100.0
 """As in torch.nn.functional.binary_cross_entropy: an output of exactly 0 or 1 costs this much, not infinity."""
 
@@ -21,10 +23,7 @@ class _BinaryCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         output, target = ctx.saved_tensors
-        mean = 1  # of torch's three reductions
-        return torch.ops.aten.binary_cross_entropy_backward(
-            gradients[0], output, target, None, mean
-        ), None
+        return torch_compat.binary_cross_entropy_backward(gradients[0], output, target), None
 
 
 def binary_cross_entropy(output: Tensor, target: Tensor) -> Tensor:
