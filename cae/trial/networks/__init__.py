@@ -1,7 +1,10 @@
-"""Networks: one class per family, whose fields are its parameters and whose `build` makes the torch module.
+"""Networks: one architecture per file.
 
-Shapes are C x H x W without the batch. A network maps B x C x H x W, pixels in [0, 1], to B x C' x H x W. A classifier
-maps them to B x classes x 1 x 1. Importing this module registers all families.
+The fields of an architecture are its parameters; its `build` returns the PyTorch module.
+
+Shapes are C x H x W without the batch. A network maps B x C x H x W, pixels in [0, 1], to B x C' x
+H' x W'; a classifier to B x classes x 1 x 1. Importing this package registers all architectures: a
+new one is one new file and one import here.
 """
 
 from __future__ import annotations
@@ -10,11 +13,11 @@ from cae.trial.networks.base import Architecture, sizes
 from cae.trial.networks.classifier import Classifier
 from cae.trial.networks.conv import ConvAutoencoder
 from cae.trial.networks.dense import DenseAutoencoder
-from cae.trial.networks.layers import OUTPUT_ACTIVATIONS, Autoencoder, Shape, Size
+from cae.trial.networks.geometry import Shape, Size
+from cae.trial.networks.layers import Autoencoder
 from cae.trial.networks.variational import VariationalAutoencoder
 
 __all__ = [
-    "OUTPUT_ACTIVATIONS",
     "Architecture",
     "Autoencoder",
     "Classifier",

@@ -1,80 +1,121 @@
-"""What a network is to the rest of cae: a kind of part whose `build` makes the torch module, and what such a module costs."""
+"""The base class of all architectures, and the size of a network."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from cae.trial.component import Component
-from cae.trial.networks.layers import Shape, x
+from cae.trial.networks.geometry import Shape, format_size
 
-FEW = 10_000_000
-"""Parameters of a network that is put through one image to know its shapes; a larger one's are found without its memory."""
+MAX_REAL_PARAMETERS = 10_000_000
+"""Up to this number of parameters, shapes are found by a forward pass of one image with weights of
+zero. Larger networks are passed symbolically, which needs no memory for the weights, but a slow
+import."""
 
 
 class Architecture(Component):
-    """A family of networks."""
+    """A kind of component: a family of networks."""
 
+    @abstractmethod
     def build(self, input_shape: Shape, output_shape: Shape) -> nn.Module:
-        """The network, its weights drawn from torch's global generator. Raises ValueError where the shapes do not fit,
-        naming the layer and the parameters."""
-        raise NotImplementedError
+        """Return a new network that maps B x `input_shape` to B x `output_shape`.
+
+        Shapes are C x H x W.
+
+        The weights are drawn from PyTorch's global random number generator. Raises ValueError if
+        the shapes do not fit; the message names the layer and the parameters.
+        """
 
     @property
     def output_range(self) -> tuple[float, float]:
-        """Between which values the network's outputs lie."""
+        """The smallest and the largest value that the network's outputs can have."""
         return (float("-inf"), float("inf"))
 
 
-def sizes(architecture: Architecture, input_shape: Shape, output_shape: Shape) -> dict[str, Any]:
-    """What a network costs, without its weights being made: `parameters` (count of what is trained), `megaflops` (of one
-    image forward through its convolution and linear layers; a product and its sum count two), and, where it has an encoder,
-    `latent_shape` (C, H, W) and `latent_values`.
+class _OperationCounter:
+    """Counts the floating-point operations of the convolutional and linear layers of a network.
 
-    With batch normalisation also `total_parameters`: Keras's "Total params", which counts the running means and variances
-    besides, so four numbers per channel rather than two. That is what the reports published.
-
-    Raises ValueError where the shapes do not fit, the shape of the output among them.
+    The counter of PyTorch does the same, but takes 2 s to import.
     """
-    flops = 0
 
-    def count(layer: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal flops  # counted here: torch's own counter takes 2 s to import, and a plan is to be quick
-        applied = given[0].numel() if isinstance(layer, nn.ConvTranspose2d) else output.numel()
-        flops += 2 * applied * cast(Tensor, layer.weight)[0].numel()
+    def __init__(self) -> None:
+        self.operations = 0
 
-    with torch.device("meta"):
-        network = architecture.build(input_shape, output_shape).eval()
+    def attach(self, network: nn.Module) -> None:
+        """Count each forward pass from now on."""
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-                layer.register_forward_hook(count)
+                layer.register_forward_hook(self._count)
+
+    def _count(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        # Each value of the output, or of the input of a transposed convolution, is multiplied with
+        # one slice of the weights.
+        values = output.numel()
+        if isinstance(layer, nn.ConvTranspose2d):
+            values = inputs[0].numel()
+        weights_per_value = cast(Tensor, layer.weight)[0].numel()
+        self.operations += 2 * values * weights_per_value
+
+
+def sizes(architecture: Architecture, input_shape: Shape, output_shape: Shape) -> dict[str, Any]:
+    """Return the size of a network, without drawing its weights.
+
+    - `parameters`: number of trained parameters.
+    - `megaflops`: millions of floating-point operations of the forward pass of one image through
+      the convolutional and linear layers; a multiplication with its addition counts as two.
+    - `total_parameters`, with batch normalization only: parameters plus running means and
+      variances. This is the "Total params" of Keras, four numbers per normalized channel instead of
+      two.
+    - `latent_shape` and `latent_values`, if the network has an encoder: shape and number of values
+      of the latent code.
+
+    Raises ValueError if the shapes do not fit, the shape of the output included.
+    """
+    counter = _OperationCounter()
+    with torch.device("meta"):
+        network = architecture.build(input_shape, output_shape).eval()
+        counter.attach(network)
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    if parameters < FEW:
-        _materialise(network)
-    image = torch.zeros(1, *input_shape, device="cpu" if parameters < FEW else "meta")
+    device = "meta"
+    if parameters < MAX_REAL_PARAMETERS:
+        device = "cpu"
+        _fill_with_zeros(network)
+    image = torch.zeros(1, *input_shape, device=device)
     with torch.inference_mode():
-        given = tuple(network(image).shape[1:])
-    if given != tuple(output_shape):
-        raise ValueError(f"{architecture.name} gives {x(given)} for a target of {x(output_shape)}")
-    found: dict[str, Any] = {
+        built_shape = tuple(network(image).shape[1:])
+    if built_shape != tuple(output_shape):
+        raise ValueError(
+            f"arch = {architecture.name!r}: its output is {format_size(built_shape)}, "
+            f"but the target is {format_size(output_shape)}"
+        )
+    result: dict[str, Any] = {
         "parameters": parameters,
-        "megaflops": round(flops / 1e6, 3),
+        "megaflops": round(counter.operations / 1e6, 3),
     }
-    if running := sum(buffer.numel() for buffer in network.buffers() if buffer.is_floating_point()):
-        found["total_parameters"] = found["parameters"] + running
-    if isinstance(encoder := getattr(network, "encoder", None), nn.Module):
+    running = sum(buffer.numel() for buffer in network.buffers() if buffer.is_floating_point())
+    if running:
+        result["total_parameters"] = parameters + running
+    encoder = getattr(network, "encoder", None)
+    if isinstance(encoder, nn.Module):
         with torch.inference_mode():
-            latent = encoder(image).shape[1:]
-        found |= {"latent_shape": list(latent), "latent_values": latent.numel()}
-    return found
+            latent_shape = encoder(image).shape[1:]
+        result["latent_shape"] = list(latent_shape)
+        result["latent_values"] = latent_shape.numel()
+    return result
 
 
-def _materialise(network: nn.Module) -> None:
-    """Gives all tensors of a network values (zeros): to find shapes without them, torch would import its symbolic mathematics."""
+def _fill_with_zeros(network: nn.Module) -> None:
+    """Replace all tensors of a network on the meta device by zeros on the CPU.
+
+    A forward pass on the meta device gives the same shapes, but PyTorch then imports its symbolic
+    mathematics (1 s).
+    """
     for module in network.modules():
-        for name, parameter in [*module.named_parameters(recurse=False)]:
+        for name, parameter in list(module.named_parameters(recurse=False)):
             setattr(module, name, nn.Parameter(torch.zeros(parameter.shape), requires_grad=False))
-        for name, buffer in [*module.named_buffers(recurse=False)]:
+        for name, buffer in list(module.named_buffers(recurse=False)):
             setattr(module, name, torch.zeros(buffer.shape, dtype=buffer.dtype))

@@ -1,19 +1,18 @@
-"""Networks that name the class of an image."""
+"""Networks that classify images."""
 
 from __future__ import annotations
 
-import math
-
 from pydantic import PositiveInt
 from torch import Tensor, nn
+from typing_extensions import override
 
-from cae.trial.networks import layers as of
-from cae.trial.networks.conv import _ConvEncoder
-from cae.trial.networks.layers import Shape
+from cae.trial.networks.conv_encoder import ConvEncoder
+from cae.trial.networks.geometry import Shape, format_size
+from cae.trial.networks.layers import initialize
 
 
-class Classifying(nn.Module):
-    """An encoder, as an autoencoder's, and a head that names the class."""
+class ClassifierNetwork(nn.Module):
+    """An encoder like that of an autoencoder, and a head that outputs a logit per class."""
 
     def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
         super().__init__()
@@ -21,37 +20,36 @@ class Classifying(nn.Module):
         self.head = head
 
     def forward(self, images: Tensor) -> Tensor:
-        """B x classes x 1 x 1: logits, to which nothing has been applied."""
+        """Return the logits (without softmax), B x classes x 1 x 1, of images B x C x H x W."""
         logits: Tensor = self.head(self.encoder(images))
         return logits
 
 
-class Classifier(_ConvEncoder):
-    """The encoder of a ConvAutoencoder of equal parameters, its weights under the same names, then two fully connected layers.
+class Classifier(ConvEncoder):
+    """The encoder of a ConvAutoencoder, followed by two fully connected layers.
 
-    It answers with the logits of the classes, a task's targets being of shape classes x 1 x 1.
+    The encoder's weights have the same names as in the autoencoder. The output are logits, classes
+    x 1 x 1.
     """
 
     fc_units: PositiveInt = 32
-    """Width of the fully connected layer, with an activation, between the flattened code and the one that gives the classes."""
+    """Units of the fully connected layer, with an activation, between the encoder and the layer
+    with the logits; at least 1."""
 
-    def build(self, input_shape: Shape, output_shape: Shape) -> Classifying:
+    @override
+    def build(self, input_shape: Shape, output_shape: Shape) -> ClassifierNetwork:
         classes, *size = output_shape
         if size != [1, 1]:
             raise ValueError(
-                f"classifier gives one value per class: it cannot give an image of {of.x(size)}; choose another task"
+                f"arch = 'classifier': outputs one value per class, not a {format_size(size)} "
+                "image; choose task = 'classify' or another architecture"
             )
-        encoded = self._encoder(input_shape)
-        values = (
-            self.hidden_units[-1]
-            if self.hidden_units
-            else encoded.channels * math.prod(encoded.sizes[-1])
-        )
+        encoder = self._build_encoder(input_shape)
         head = nn.Sequential(
             nn.Flatten(),
-            of.initialised(nn.Linear(values, self.fc_units), self.init),
+            initialize(nn.Linear(encoder.values, self.fc_units), self.init),
             self._activation(),
-            of.initialised(nn.Linear(self.fc_units, classes), self.init),
+            initialize(nn.Linear(self.fc_units, classes), self.init),
             nn.Unflatten(1, output_shape),
         )
-        return Classifying(encoded.layers, head)
+        return ClassifierNetwork(encoder.layers, head)

@@ -1,4 +1,4 @@
-"""The network of a trial: a new one, or the one it has trained."""
+"""The network of a trial: a new one, or the trained one from its checkpoint."""
 
 from __future__ import annotations
 
@@ -11,14 +11,32 @@ from cae.trial import checkpoint
 from cae.trial.config import Trial
 
 
-def build(config: Trial) -> nn.Module:
-    """The trial's network, its weights drawn from torch's global generator."""
-    shape = config.dataset.image_shape
-    return config.arch.build(config.task.input_shape(shape), config.task.output_shape(shape))
+def build(trial: Trial) -> nn.Module:
+    """Return a new network of the trial, on the CPU.
+
+    The weights are drawn from PyTorch's global random number generator.
+    """
+    image_shape = trial.dataset.image_shape
+    input_shape = trial.task.input_shape(image_shape)
+    return trial.arch.build(input_shape, trial.task.output_shape(image_shape))
 
 
-def trained(config: Trial, folder: Path, device: torch.device) -> nn.Module:
-    """The network of a finished trial, at its best epoch: frozen, in evaluation mode."""
-    network = build(config)
+def load_trained(trial: Trial, folder: Path, device: torch.device) -> nn.Module:
+    """Return the trained network of a finished trial, frozen and in evaluation mode.
+
+    It has the weights of the best epoch.
+
+    Raises FileNotFoundError or DamagedCheckpoint if `folder` does not contain an undamaged
+    checkpoint.
+    """
+    network = build(trial)
     network.load_state_dict(checkpoint.load(folder / checkpoint.BEST).network)
-    return network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload, no-any-return]
+    return to_device(network, device).eval().requires_grad_(False)
+
+
+def to_device(network: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network to a device, in the memory layout channels last; return the same network.
+
+    See batches.floats for the layout.
+    """
+    return network.to(device).to(memory_format=torch.channels_last)

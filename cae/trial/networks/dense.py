@@ -1,4 +1,4 @@
-"""Fully connected networks."""
+"""Fully connected autoencoders."""
 
 from __future__ import annotations
 
@@ -8,54 +8,72 @@ from typing import Annotated, Literal
 from annotated_types import Len
 from pydantic import PositiveFloat, PositiveInt
 from torch import nn
+from typing_extensions import override
 
-from cae.trial.networks import layers as of
 from cae.trial.networks.base import Architecture
-from cae.trial.networks.layers import OUTPUT_ACTIVATIONS, Autoencoder, Init, Mirrored, Shape
+from cae.trial.networks.geometry import Shape
+from cae.trial.networks.layers import OUTPUT_ACTIVATIONS, Autoencoder, activation, initialize
+from cae.trial.networks.parameter_types import Initialization, MirroredUnits
 
 
 class DenseAutoencoder(Architecture):
-    """Fully connected layers from the flattened image to the code and on to the flattened output, each with an activation.
+    """Fully connected layers from the image to the latent code and from it to the output.
 
-    The output may have another size than the input: a half from the other half, a hole from what is around it.
+    The output may have another size than the input, such as one half of an image that is predicted
+    from the other half.
     """
 
     hidden_units: Annotated[tuple[PositiveInt, ...], Len(1)] = (128, 64, 32)
-    """Width of each encoder layer; the last one's output is the code."""
-    decoder_hidden_units: Mirrored = "mirrored"
-    """Width of each decoder layer before the output layer; `mirrored`: those of the encoder before the code, backwards."""
+    """Units of each encoder layer, at least one layer. The output of the last one is the latent
+    code."""
+    decoder_hidden_units: MirroredUnits = "mirrored"
+    """Units of each decoder layer before the output layer. `mirrored`: those of the encoder before
+    the latent code, in reverse order."""
     activation: Literal["relu", "leaky_relu", "sigmoid"] = "relu"
+    """Activation after each layer but the output layer, which has `output_activation`."""
     negative_slope: PositiveFloat = 0.01
-    """Of leaky_relu."""
+    """Slope of leaky_relu for negative values; above 0. PyTorch's default."""
     output_activation: Literal["sigmoid", "tanh", "linear"] = "sigmoid"
-    init: Init = "glorot_uniform"
-    """Of the weights: `glorot_uniform` with zero biases is Keras's default, `pytorch` is PyTorch's."""
+    """Activation of the output, and so its range: `sigmoid` [0, 1], `tanh` [-1, 1], `linear`
+    unbounded."""
+    init: Initialization = "glorot_uniform"
+    """Initial weights. `glorot_uniform`: uniform, scaled by the number of inputs and outputs
+    (Glorot & Bengio 2010), with biases of 0, Keras's default. `pytorch`: the default of PyTorch's
+    layers."""
 
+    @override
     def inactive_parameters(self) -> dict[str, str]:
         if self.activation == "leaky_relu":
             return {}
-        return {
-            "negative_slope": f"arch.activation is {self.activation!r}, and only 'leaky_relu' has a slope"
-        }
+        reason = f"arch.activation is {self.activation!r}, and only 'leaky_relu' has a slope"
+        return {"negative_slope": reason}
 
     @property
+    @override
     def output_range(self) -> tuple[float, float]:
-        return OUTPUT_ACTIVATIONS[self.output_activation][1]
+        return OUTPUT_ACTIVATIONS[self.output_activation].range
 
+    @override
     def build(self, input_shape: Shape, output_shape: Shape) -> Autoencoder:
-        encoder, decoder = nn.Sequential(nn.Flatten()), nn.Sequential()
-        back = (
-            self.hidden_units[-2::-1]
-            if isinstance(self.decoder_hidden_units, str)
-            else self.decoder_hidden_units
-        )
-        width = math.prod(input_shape)
-        for layers, widths in ((encoder, self.hidden_units), (decoder, back)):
-            for units in widths:
-                layers.append(of.initialised(nn.Linear(width, units), self.init))
-                layers.append(of.activation(self.activation, self.negative_slope))
-                width = units
-        decoder.append(of.initialised(nn.Linear(width, math.prod(output_shape)), self.init))
-        decoder.append(OUTPUT_ACTIVATIONS[self.output_activation][0]())
+        decoder_units = self.decoder_hidden_units
+        if isinstance(decoder_units, str):
+            decoder_units = self.hidden_units[-2::-1]
+        encoder = nn.Sequential(nn.Flatten())
+        width = self._add_layers(encoder, math.prod(input_shape), self.hidden_units)
+        decoder = nn.Sequential()
+        width = self._add_layers(decoder, width, decoder_units)
+        decoder.append(initialize(nn.Linear(width, math.prod(output_shape)), self.init))
+        decoder.append(OUTPUT_ACTIVATIONS[self.output_activation].layer())
         decoder.append(nn.Unflatten(1, output_shape))
         return Autoencoder(encoder, decoder)
+
+    def _add_layers(self, layers: nn.Sequential, inputs: int, units: tuple[int, ...]) -> int:
+        """Add a fully connected layer with an activation for each of `units`.
+
+        `inputs`: number of values of the input.
+        """
+        for outputs in units:
+            layers.append(initialize(nn.Linear(inputs, outputs), self.init))
+            layers.append(activation(self.activation, self.negative_slope))
+            inputs = outputs
+        return inputs

@@ -1,118 +1,152 @@
-"""Variational autoencoders."""
+"""Variational autoencoders (Kingma & Welling 2014, "Auto-Encoding Variational Bayes")."""
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from annotated_types import Len
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
+from typing_extensions import override
 
-from cae.trial.networks import layers as of
 from cae.trial.networks.conv import ConvAutoencoder
-from cae.trial.networks.layers import Autoencoder, Mirrored, Shape
+from cae.trial.networks.geometry import Shape
+from cae.trial.networks.layers import Autoencoder, initialize
+from cae.trial.networks.parameter_types import MirroredUnits
 
 
 class GaussianEncoder(nn.Module):
-    """Gives the mean of the code, as any encoder gives its code; `both` gives the mean and the logarithm of the variance."""
+    """Maps images to normal distributions of the latent code.
+
+    As a module it returns their means, like any encoder its latent codes.
+    """
 
     def __init__(self, trunk: nn.Module, mean: nn.Module, log_var: nn.Module) -> None:
         super().__init__()
-        self.trunk, self.mean, self.log_var = trunk, mean, log_var
+        self.trunk = trunk
+        self.mean = mean
+        self.log_var = log_var
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.both(images)[0]
+        """Return the means, B x latent values."""
+        mean, _ = self.distribution(images)
+        return mean
 
-    def both(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        found = self.trunk(images)
-        return self.mean(found), self.log_var(found)
+    def distribution(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the means and the logarithms of the variances, each B x latent values."""
+        features = self.trunk(images)
+        return self.mean(features), self.log_var(features)
 
 
-class Variational(Autoencoder):
-    """Codes are drawn in training; in evaluation mode they are the means, so that the same image always gives the same answer."""
+class VariationalNetwork(Autoencoder):
+    """An autoencoder that draws its latent codes at random in training.
+
+    In evaluation mode they are the means, so that results are repeatable.
+    """
 
     encoder: GaussianEncoder
 
     def __init__(self, encoder: GaussianEncoder, decoder: nn.Module) -> None:
         super().__init__(encoder, decoder)
-        self._last: tuple[Tensor, Tensor] | None = None
+        self._last_distribution: tuple[Tensor, Tensor] | None = None
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """The reconstructions alone, as of any other network."""
-        mean, log_var = self._last = self.encode(images)
-        return self.decode(
-            mean + (log_var / 2).exp() * torch.randn_like(mean) if self.training else mean
-        )
+        """Return the reconstructions; `kl` belongs to the same batch afterwards."""
+        mean, log_var = self.encode(images)
+        self._last_distribution = (mean, log_var)
+        latent = mean
+        if self.training:
+            latent = mean + (log_var / 2).exp() * torch.randn_like(mean)
+        return self.decode(latent)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and logarithm of the variance of each image's code, B x latent values."""
-        return self.encoder.both(images)
+        """Return means and logarithms of the variances of the latent codes.
 
-    def decode(self, code: Tensor) -> Tensor:
-        """The images of B codes."""
-        images: Tensor = self.decoder(code)
+        Each is B x latent values.
+        """
+        return self.encoder.distribution(images)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Return the images of latent codes, B x latent values."""
+        images: Tensor = self.decoder(latent)
         return images
 
     def kl(self) -> Tensor:
-        """Kullback-Leibler divergence from the standard normal prior, in nats, of each image (B) of the last batch forward.
+        """Return the KL divergence from the standard normal prior, in nats, for the last batch (B).
 
-        It is asked for afterwards, rather than given with the images, so that a loss that compares images works for every
-        network, and only what knows of this term adds it. It is a sum over the code: beside a loss that is a mean over
-        pixels, it has to be divided by their number.
+        It is the sum over the latent values: beside a loss that is a mean over pixels, it has to be
+        divided by their number. It is not returned by `forward`, so that all losses and metrics of
+        images work for this network too. Raises RuntimeError before the first batch.
         """
-        if self._last is None:
-            raise RuntimeError("no images have gone through the network yet")
-        mean, log_var = self._last
+        if self._last_distribution is None:
+            raise RuntimeError("no batch has been passed through the network yet")
+        mean, log_var = self._last_distribution
         return (mean.square() + log_var.exp() - 1 - log_var).sum(1) / 2
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Copies are made without the last batch, whose graph cannot be copied."""
-        return self.__dict__ | {"_last": None}
+    def __getstate__(self) -> dict[str, object]:
+        """Return the state without the last batch: copy.deepcopy cannot copy its graph."""
+        return self.__dict__ | {"_last_distribution": None}
 
 
 class VariationalAutoencoder(ConvAutoencoder):
-    """A ConvAutoencoder whose encoder gives a normal distribution for each image, from which the code is drawn in training.
+    """A ConvAutoencoder whose encoder outputs a normal distribution.
 
-    The defaults are the network of Keras's `vae` example for 28 x 28 images: convolutions of 32 and 64 channels in steps of 2
-    and 16 units, then mean and log-variance of 2 values; 3,136 units and transposed convolutions of 64, 32 and 1 channels. It
-    has 134,165 parameters: 69,076 in the encoder and 65,089 in the decoder.
+    The latent code is drawn from it in training.
+
+    The defaults are the network of the Keras example "Variational AutoEncoder" for 28 x 28 images:
+    convolutions with 32 and 64 channels and stride 2, 16 units, then mean and log-variance of 2
+    values; 3,136 units and transposed convolutions with 64, 32 and 1 channels. It has 134,165
+    parameters: 69,076 in the encoder and 65,089 in the decoder.
     """
 
     encoder_filters: Annotated[tuple[PositiveInt, ...], Len(1)] = (32, 64)
+    """Output channels of each encoder convolution, at least one. The default is that of the Keras
+    example."""
     decoder_filters: tuple[PositiveInt, ...] = (64, 32)
+    """Output channels of each decoder convolution before the output convolution, whose channels are
+    the target's."""
     pool_after: tuple[PositiveInt, ...] = (1, 2)
+    """Encoder convolutions, counted from 1, after which the image is downsampled by `pool_size`;
+    increasing."""
     upsample_after: tuple[NonNegativeInt, ...] = (0, 1)
+    """Decoder convolutions, counted from 1, after which the image is upsampled; 0: before the first
+    one. Increasing, as many as `pool_after`."""
     pooling: Literal["max", "average", "stride"] = "stride"
+    """How the image is downsampled: maximum or average of `pool_size` x `pool_size` pixels, or
+    `stride`: the step of the convolution itself is multiplied by `pool_size`."""
     upsampling: Literal["nearest", "transposed"] = "transposed"
+    """How the image is upsampled. `nearest`: pixels are repeated before the next convolution.
+    `transposed`: the next convolution is a transposed one with the stride of the matching encoder
+    stage, cropped to the size."""
     hidden_units: tuple[PositiveInt, ...] = (16,)
-    """Widths of the fully connected layers between the convolutions and the code's mean and log-variance, each with an activation."""
-    decoder_hidden_units: Mirrored = ()
-    """Widths of the fully connected layers between the code and the one that gives the flat image to the decoder's convolutions;
-    `mirrored`: those of `hidden_units`, backwards."""
+    """Units of the fully connected layers between the convolutions and the layers with mean and
+    log-variance, each with an activation. Empty: no such layers."""
+    decoder_hidden_units: MirroredUnits = ()
+    """Units of the fully connected layers between the latent code and the layer whose output is the
+    image for the decoder's convolutions. `mirrored`: the `hidden_units`, in reverse order."""
     latent_dim: PositiveInt = 2
-    """Values of the code."""
+    """Number of values of the latent code; at least 1."""
 
     @property
-    def _code(self) -> int:
+    @override
+    def _latent_units(self) -> int:
         return self.latent_dim
 
-    def _mirrored(self) -> tuple[int, ...]:
+    @override
+    def _mirrored_units(self) -> tuple[int, ...]:
         return self.hidden_units[::-1]
 
-    def build(self, input_shape: Shape, output_shape: Shape) -> Variational:
-        self._check_size(input_shape, output_shape)
-        encoded = self._encoder(input_shape)
-        encoded.layers.append(self._activation() if self.hidden_units else nn.Flatten())
-        width = (
-            self.hidden_units[-1]
-            if self.hidden_units
-            else encoded.channels * math.prod(encoded.sizes[-1])
-        )
-        mean, log_var = (
-            of.initialised(nn.Linear(width, self.latent_dim), self.init) for _ in range(2)
-        )
-        return Variational(
-            GaussianEncoder(encoded.layers, mean, log_var), self._decoder(encoded, output_shape)
-        )
+    @override
+    def build(self, input_shape: Shape, output_shape: Shape) -> VariationalNetwork:
+        self._validate_sizes(input_shape, output_shape)
+        encoder = self._build_encoder(input_shape)
+        if self.hidden_units:
+            encoder.layers.append(self._activation())
+        else:
+            encoder.layers.append(nn.Flatten())
+        mean = initialize(nn.Linear(encoder.values, self.latent_dim), self.init)
+        log_var = initialize(nn.Linear(encoder.values, self.latent_dim), self.init)
+        gaussian = GaussianEncoder(encoder.layers, mean, log_var)
+        return VariationalNetwork(gaussian, self._build_decoder(encoder, output_shape))
