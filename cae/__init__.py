@@ -41,15 +41,8 @@ if TYPE_CHECKING:
     from cae.trial.networks.conv import ConvAutoencoder
     from cae.trial.networks.dense import DenseAutoencoder
     from cae.trial.networks.variational import VariationalAutoencoder
-    from cae.trial.optimizers import (
-        SGD,
-        Adam,
-        Constant,
-        Optimizer,
-        ReduceOnPlateau,
-        RMSprop,
-        Schedule,
-    )
+    from cae.trial.optimizers import SGD, Adam, Optimizer, RMSprop
+    from cae.trial.schedules import Constant, ReduceOnPlateau, Schedule
     from cae.trial.tasks.base import Denoise, Reconstruct, Task
     from cae.trial.tasks.classify import Classify
     from cae.trial.tasks.generate import Vae
@@ -89,15 +82,8 @@ _HOMES = {
     "cae.trial.networks.dense": ("DenseAutoencoder",),
     "cae.trial.tasks.generate": ("Vae",),
     "cae.trial.model": ("load_model",),
-    "cae.trial.optimizers": (
-        "SGD",
-        "Adam",
-        "Constant",
-        "Optimizer",
-        "RMSprop",
-        "ReduceOnPlateau",
-        "Schedule",
-    ),
+    "cae.trial.optimizers": ("SGD", "Adam", "Optimizer", "RMSprop"),
+    "cae.trial.schedules": ("Constant", "ReduceOnPlateau", "Schedule"),
     "cae.trial.tasks.restoration": ("Colorize", "Complete", "Inpaint"),
     "cae.trial.tasks.base": ("Denoise", "Reconstruct", "Task"),
     "cae.trial.networks.variational": ("VariationalAutoencoder",),

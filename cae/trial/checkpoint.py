@@ -1,13 +1,14 @@
-"""Checkpoints: one safetensors file each, weights and optimizer as tensors, all else as JSON in the file's own header.
+"""Checkpoints: one safetensors file each, with tensors, and all else as JSON in its header.
 
-One file, so that weights and what is said of them cannot part; written aside and renamed, so that it is whole or absent;
-with a digest, so that a damaged one is known for what it is. Nothing is ever loaded by unpickling.
+One file, so that weights and metadata cannot be separated; written to a temporary name and renamed,
+so that it is complete or absent; with a digest, so that damage is detected. Nothing is ever
+unpickled. The files of a trial:
 
-    last.safetensors      the newest epoch: weights, optimizer, every epoch's metrics
-    previous.safetensors  the epoch before it, should the newest be damaged
-    best.safetensors      the best epoch's weights alone
-    samples.npz           fixed samples of the validation images: input, target and the best epoch's output, uint8
-    galleries.npz         images that the task picked out of the test images, or made, with captions; of some tasks only
+    last.safetensors      the newest epoch: weights, optimizer state, the metrics of all epochs
+    previous.safetensors  the epoch before it, in case the newest file is damaged
+    best.safetensors      the best epoch: weights and metrics only
+    samples.npz           the first validation images: input, target, best epoch's output, as uint8
+    galleries.npz         images that the task selected or generated at the end, with captions
 """
 
 from __future__ import annotations
@@ -26,68 +27,69 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from cae.files import write_whole
 
-BEST, LAST, PREVIOUS, SAMPLES = (
-    "best.safetensors",
-    "last.safetensors",
-    "previous.safetensors",
-    "samples.npz",
-)
+BEST = "best.safetensors"
+LAST = "last.safetensors"
+PREVIOUS = "previous.safetensors"
+SAMPLES = "samples.npz"
 GALLERIES = "galleries.npz"
 HEADER = "cae"
-"""Key of our JSON in a safetensors header."""
+"""Key of this package's JSON in the header of a safetensors file."""
 
 
 class DamagedCheckpoint(Exception):
-    """A file that is not a whole checkpoint of ours, and why."""
+    """A file is not a complete checkpoint of this package; the message gives path and reason."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network's state after an epoch, and how it came there."""
+    """The state of a trial after an epoch."""
 
     network: dict[str, Tensor]
+    """The network's state_dict."""
     epoch: int
     config: dict[str, Any]
     """The trial's flat configuration."""
     rows: list[dict[str, float]] = field(default_factory=list)
-    """Metrics of the epochs 1 to `epoch` (a best checkpoint: of its own epoch only)."""
+    """The metrics of epochs 1 to `epoch`; in the best epoch's checkpoint, of that epoch only."""
     optimizer: dict[str, Tensor] = field(default_factory=dict)
+    """See `optimizer_tensors`; empty in the best epoch's checkpoint."""
 
     def save(self, path: Path) -> None:
-        """Writes the file, whole or not at all."""
-        tensors = {f"network.{name}": tensor.contiguous() for name, tensor in self.network.items()}
-        tensors |= {
-            f"optimizer.{name}": tensor.contiguous() for name, tensor in self.optimizer.items()
-        }
-        said = {"epoch": self.epoch, "config": self.config, "rows": self.rows}
-        write_whole(
-            path,
-            safetensors.torch.save(
-                tensors, {HEADER: json.dumps(said | {"digest": _digest(tensors, said)})}
-            ),
-        )
+        """Write the complete file, or none."""
+        tensors = {}
+        for name, tensor in self.network.items():
+            tensors[f"network.{name}"] = tensor.contiguous()
+        for name, tensor in self.optimizer.items():
+            tensors[f"optimizer.{name}"] = tensor.contiguous()
+        header = {"epoch": self.epoch, "config": self.config, "rows": self.rows}
+        header["digest"] = _digest(tensors, header)
+        write_whole(path, safetensors.torch.save(tensors, {HEADER: json.dumps(header)}))
 
 
 def load(path: Path) -> Checkpoint:
-    """Reads a checkpoint onto the CPU. Raises FileNotFoundError, or DamagedCheckpoint with the reason."""
+    """Read a checkpoint to the CPU.
+
+    Raises FileNotFoundError, or DamagedCheckpoint with the reason.
+    """
     if not path.exists():
         raise FileNotFoundError(path)
     try:
-        with safetensors.safe_open(path, "pt") as file:
-            said = json.loads((file.metadata() or {})[HEADER])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dictionary
-        digest = said.pop("digest")
-        if digest != _digest(tensors, said):
-            raise DamagedCheckpoint(f"{path}: its content is not what was written")
-        split: dict[str, dict[str, Tensor]] = {"network": {}, "optimizer": {}}
-        for name, tensor in tensors.items():
-            part, _, rest = name.partition(".")
-            split[part][rest] = tensor
-        return Checkpoint(**said | split)
+        header, tensors = _read(path)
+        digest = header.pop("digest")
+        if digest != _digest(tensors, header):
+            raise DamagedCheckpoint(f"{path}: its content differs from what was written")
+        network: dict[str, Tensor] = {}
+        optimizer: dict[str, Tensor] = {}
+        states = {"network": network, "optimizer": optimizer}
+        for full_name, tensor in tensors.items():
+            owner, _, name = full_name.partition(".")
+            states[owner][name] = tensor
+        return Checkpoint(**header, network=network, optimizer=optimizer)
     except (
         safetensors.SafetensorError,
         KeyError,
@@ -97,19 +99,31 @@ def load(path: Path) -> Checkpoint:
         OSError,
     ) as error:
         raise DamagedCheckpoint(
-            f"{path} is not a whole checkpoint of cae-sweep: {error}"
+            f"{path} is not a complete checkpoint of cae-sweep: {error}"
         ) from error
 
 
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The JSON of the header and the tensors by name."""
+    with safetensors.safe_open(path, "pt") as file:
+        header = json.loads((file.metadata() or {})[HEADER])
+        names = file.keys()
+        tensors = {name: file.get_tensor(name) for name in names}
+    return header, tensors
+
+
 def save_last(folder: Path, checkpoint: Checkpoint) -> None:
-    """The newest epoch's checkpoint; the one before it is kept as `previous`."""
-    with contextlib.suppress(FileNotFoundError):  # the first epoch has none before it
+    """Write the newest epoch's checkpoint and keep the one before it as `previous`."""
+    with contextlib.suppress(FileNotFoundError):  # the first epoch has no predecessor
         os.replace(folder / LAST, folder / PREVIOUS)
     checkpoint.save(folder / LAST)
 
 
 def load_newest(folder: Path) -> Checkpoint | None:
-    """The newest whole checkpoint to go on from, or None. A damaged one is set aside (`.damaged`), lest it become `previous`."""
+    """Return the newest undamaged checkpoint, or None.
+
+    A damaged file is renamed (`.damaged`), so that it does not become `previous`.
+    """
     for name in (LAST, PREVIOUS):
         try:
             return load(folder / name)
@@ -120,83 +134,102 @@ def load_newest(folder: Path) -> Checkpoint | None:
     return None
 
 
-def holds_best(folder: Path, epoch: int, done: int) -> bool:
-    """Whether the best weights are whole and those of `epoch`, the best of `done`; or of a later epoch, whose own checkpoint was
-    not written any more: it will be trained again, and comes out the same. 0: there is no best one yet."""
+def holds_best(folder: Path, best_epoch: int, epochs: int) -> bool:
+    """Return whether the best epoch's checkpoint is undamaged and belongs to `best_epoch`.
+
+    `best_epoch`: the best of the first `epochs`; 0 means that there is none yet.
+
+    It may also belong to the next epoch, if the process died before it wrote `last`: that epoch is
+    trained again, with the same result.
+    """
+    if best_epoch == 0:
+        return True
     try:
-        return not epoch or load(folder / BEST).epoch in (epoch, done + 1)
+        epoch = load(folder / BEST).epoch
     except (FileNotFoundError, DamagedCheckpoint):
         return False
+    return epoch in (best_epoch, epochs + 1)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state as named tensors: `PARAMETER.NAME`."""
-    state = optimizer.state_dict()["state"]
-    named = (
-        (f"{index}.{name}", value)
-        for index, entries in state.items()
-        for name, value in entries.items()
-    )
-    return {name: torch.as_tensor(value) for name, value in named if value is not None}
+    """Return the optimizer's state as tensors, named `PARAMETER_NUMBER.NAME`."""
+    tensors = {}
+    for index, entries in optimizer.state_dict()["state"].items():
+        for name, value in entries.items():
+            if value is not None:
+                tensors[f"{index}.{name}"] = torch.as_tensor(value)
+    return tensors
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Puts back what `optimizer_tensors` took; the optimizer has to be built over the same parameters."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    """Restore what `optimizer_tensors` returned to an optimizer of the same parameters."""
+    parameters = []
+    for group in optimizer.param_groups:
+        parameters += group["params"]
     state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        index, _, entry = name.partition(".")
-        like = parameters[int(index)]
-        if (
-            tensor.shape == like.shape
-        ):  # in the parameter's own memory layout: a fused step walks both side by side
-            tensor = torch.empty_like(like, requires_grad=False).copy_(tensor)
-        state.setdefault(int(index), {})[entry] = tensor
+    for full_name, tensor in tensors.items():
+        index, _, name = full_name.partition(".")
+        parameter = parameters[int(index)]
+        if tensor.shape == parameter.shape:
+            # In the memory layout of the parameter: a fused step reads both in the same order.
+            tensor = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
+        state.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 
-def save_samples(folder: Path, given: Tensor, target: Tensor, output: Tensor, epoch: int) -> None:
-    """The fixed samples, floats in [0, 1], as uint8 N x C x H x W."""
-    pixels = {"input": _bytes(given), "target": _bytes(target), "output": _bytes(output)}
-    _save(folder / SAMPLES, epoch=np.int64(epoch), **pixels)
+def save_samples(
+    folder: Path, inputs: Tensor, targets: Tensor, outputs: Tensor, epoch: int
+) -> None:
+    """Write the samples, N x C x H x W in [0, 1], as uint8."""
+    _save_arrays(
+        folder / SAMPLES,
+        {
+            "epoch": np.int64(epoch),
+            "input": _to_uint8(inputs),
+            "target": _to_uint8(targets),
+            "output": _to_uint8(outputs),
+        },
+    )
 
 
 def save_galleries(folder: Path, galleries: Mapping[str, tuple[Tensor, list[str]]]) -> None:
-    """Images that a task picked out: `names`; of the first one `images_0`, uint8 N x C x H x W, and `captions_0`, and so on."""
-    arrays = {
-        f"images_{place}": _bytes(images) for place, (images, _) in enumerate(galleries.values())
-    }
-    captions = {
-        f"captions_{place}": np.array(said, dtype=str)
-        for place, (_, said) in enumerate(galleries.values())
-    }
-    _save(folder / GALLERIES, names=np.array(list(galleries), dtype=str), **arrays, **captions)
+    """Write galleries, images N x C x H x W in [0, 1] with their captions, by name.
+
+    The file contains `names`; `images_0` (uint8) and `captions_0` of the first gallery, and so on.
+    """
+    images_by_key = {}
+    captions_by_key = {}
+    for index, (images, captions) in enumerate(galleries.values()):
+        images_by_key[f"images_{index}"] = _to_uint8(images)
+        captions_by_key[f"captions_{index}"] = np.array(captions, dtype=str)
+    names = np.array(list(galleries), dtype=str)
+    _save_arrays(folder / GALLERIES, {"names": names, **images_by_key, **captions_by_key})
 
 
-def _bytes(images: Tensor) -> Any:
-    """uint8 of floats in [0, 1]."""
+def _to_uint8(images: Tensor) -> NDArray[np.uint8]:
     return (images.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
 
-def _save(path: Path, **arrays: Any) -> None:
+def _save_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     write_whole(path, buffer.getvalue())
 
 
 def weights(network: nn.Module) -> dict[str, Tensor]:
-    """A copy of the network's weights on the CPU."""
+    """Return a copy of the network's state_dict on the CPU."""
     return {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in network.state_dict().items()
     }
 
 
-def _digest(tensors: dict[str, Tensor], said: dict[str, Any]) -> str:
-    digest = hashlib.blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=16)
+def _digest(tensors: dict[str, Tensor], header: Mapping[str, object]) -> str:
+    """A hash of all tensors and of the header, which must not yet contain the digest."""
+    digest = hashlib.blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=16)
     for name in sorted(tensors):
-        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
-        digest.update(
-            tensors[name].detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
-        )
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        content = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+        digest.update(content.numpy().data)
     return digest.hexdigest()

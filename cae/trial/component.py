@@ -1,12 +1,17 @@
-"""What all parts of a trial share: a part is its parameters, validated when it is built, and the work they do.
+"""Components: the exchangeable parts of a trial.
 
-A kind of part (Dataset, Task, Architecture, Optimizer, Schedule) is a direct subclass of Part. A part is a subclass of
-a kind; defining it registers it under its kind by its snake_case name (ConvAutoencoder: `conv_autoencoder`), so a class
-in a user's sweep file is as good as one of ours.
+A component is one class whose fields are its validated parameters.
+
+A kind of component (Dataset, Task, Architecture, Optimizer, Schedule) is a direct subclass of
+Component; a component is a subclass of a kind. Defining it registers it under its kind by its name
+in snake_case (ConvAutoencoder: `conv_autoencoder`), so that a class in a user's sweep file is used
+like a built-in one. Not registered are abstract classes and classes whose name begins with an
+underscore.
 """
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from contextvars import ContextVar
@@ -19,83 +24,115 @@ from cae.errors import UserError
 COLLECTED_ERRORS: ContextVar[list[tuple[ValidationError, int]] | None] = ContextVar(
     "COLLECTED_ERRORS", default=None
 )
-"""While a sweep file is read: its parts' mistakes and their lines. A part that has some stands in without what is wrong, so that
-the file can be read to its end and all its mistakes told at once."""
+"""The errors of the components of the sweep file that is being read, each with its line; None if no
+file is being read.
+
+A component with an invalid parameter is created without that parameter, so that the whole file can
+be read and all errors are reported together.
+"""
 
 
 def collect_error(error: ValidationError, line: int) -> int:
-    """While a sweep file is read, keeps a mistake and its line for later, and returns how many there are; else raises it."""
-    noted = COLLECTED_ERRORS.get()
-    if noted is None:
+    """Collect an error of a sweep file and its line; return the number of collected errors.
+
+    Raises `error` if no sweep file is being read.
+    """
+    collected = COLLECTED_ERRORS.get()
+    if collected is None:
         raise error
-    noted.append((error, line))
-    return len(noted)
+    collected.append((error, line))
+    return len(collected)
 
 
 class Component(BaseModel):
-    """A frozen part of a trial. Unknown parameters, wrong types and values out of range raise pydantic.ValidationError."""
+    """A part of a trial with its parameters. It cannot be changed once it is created.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    Unknown parameters, wrong types and values out of range raise pydantic.ValidationError. The
+    docstring below a field is the description of the parameter in the documentation
+    (`model_fields[name].description`).
+    """
 
-    if not TYPE_CHECKING:  # type checkers are to see the fields
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
 
-        def __init__(self, **given: Any) -> None:
+    if not TYPE_CHECKING:  # type checkers derive a signature with the fields
+
+        def __init__(self, **parameters: object) -> None:
             try:
-                super().__init__(**given)
+                super().__init__(**parameters)
             except ValidationError as error:
-                collect_error(
-                    error, sys._getframe(1).f_lineno
-                )  # of the sweep file that is being read
-                wrong = {item["loc"][0] for item in error.errors() if item["loc"]}
-                super().__init__(
-                    **{name: value for name, value in given.items() if name not in wrong}
-                )
+                caller = sys._getframe(1)  # in the sweep file that is being read
+                collect_error(error, caller.f_lineno)
+                invalid = {item["loc"][0] for item in error.errors() if item["loc"]}
+                valid = {name: value for name, value in parameters.items() if name not in invalid}
+                super().__init__(**valid)
 
     name: ClassVar[str] = ""
-    """How a sweep's `space`, the journal and the tables call this part."""
+    """The component's name in search spaces, journals and tables."""
     dependency_names: ClassVar[tuple[str, ...]] = ()
-    """Parameters that are trials of their own, which have to be finished before the trial of this part begins (see Need)."""
+    """Parameters that are trials, which have to finish before the trial of this component starts
+    (see Dependency)."""
     registry: ClassVar[dict[str, type[Any]]]
-    """The parts of this kind, by name."""
+    """All components of this kind, by name."""
 
     @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
+        """Register the component, or give a new kind of component its registry.
+
+        Raises UserError if the name belongs to a built-in component: defining a class again, as in
+        a sweep file that is read twice, replaces the earlier class, but built-in components cannot
+        be replaced.
+        """
         super().__pydantic_init_subclass__(**kwargs)
         if Component in cls.__bases__:
             cls.registry = {}
-        elif not cls.__name__.startswith("_"):
-            cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
-            known = cls.registry.get(
-                cls.name, cls
-            )  # a sweep file may be run again; one of ours may not be replaced
-            if known.__module__.startswith("cae.") and known.__module__ != cls.__module__:
-                raise UserError(
-                    f"class {cls.__name__}: cae has a part of this name already; choose another name"
-                )
-            cls.registry[cls.name] = cls
+            return
+        if cls.__name__.startswith("_") or inspect.isabstract(cls):
+            return
+        cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        registered = cls.registry.get(cls.name)
+        if (
+            registered is not None
+            and registered.is_builtin()
+            and registered.__module__ != cls.__module__
+        ):
+            raise UserError(
+                f"class {cls.__name__}: {cls.name!r} is the name of a built-in component; "
+                "choose another name"
+            )
+        cls.registry[cls.name] = cls
 
     @classmethod
     def is_builtin(cls) -> bool:
-        """Whether this part comes with cae, rather than with a sweep file."""
+        """Return whether this component belongs to this package, not to a sweep file."""
         return cls.__module__.startswith("cae.")
 
     def inactive_parameters(self) -> dict[str, str]:
-        """Parameters that the other parameters of this part make idle, each with the reason. Setting one is an error:
-        trials that differ only in an idle parameter would train alike."""
+        """Return the parameters without an effect, each with the reason in the other parameters.
+
+        Setting one of them is an error: trials that differ only in an inactive parameter would give
+        the same results.
+        """
         return {}
 
     def parameters(self) -> dict[str, Any]:
-        """The parameters by name, in the order of their declaration."""
+        """Return the parameters by name, in the order of their declaration."""
         return {name: getattr(self, name) for name in type(self).model_fields}
 
 
-def _whole_trial(value: Any) -> Any:
-    if isinstance(value, Component) or not isinstance(
-        value, BaseModel
-    ):  # a trial is made of parts: its class is not known here
+def _validate_is_trial(value: object) -> object:
+    # This module cannot import Trial, which consists of components; any other model is accepted in
+    # its place.
+    if isinstance(value, Component) or not isinstance(value, BaseModel):
         raise ValueError("should be a Trial(...)")
     return value
 
 
-Dependency = Annotated[Any, AfterValidator(_whole_trial)]
-"""The type of a parameter that is a Trial: that trial runs first, and its network is at hand to the one that needs it."""
+Dependency = Annotated[Any, AfterValidator(_validate_is_trial)]
+"""Type of a parameter that is a Trial: that trial is trained first, and its trained network is
+passed to the task."""

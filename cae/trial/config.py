@@ -1,18 +1,20 @@
-"""One trial's whole configuration, and its dotted names. The only code that turns dictionaries into configurations.
+"""The configuration of one trial, and its flat form: a dictionary with dotted names.
 
-    dataset, dataset.train_images, task.noise_factor, arch.kernel_size, arch.encoder_filters.2, ..., batch_size, epochs, seed
+    dataset, dataset.train_images, task.noise_factor, arch.kernel_size, arch.encoder_filters.2,
+    ..., batch_size, epochs, seed
 
-A bare name of a part (`arch`) chooses the part; a dotted one sets a parameter of it; a number at the end sets one element
-of a tuple, counted from 1 as papers count their layers.
+The name of a kind of component alone (`arch`) selects the component; a dotted name sets a parameter
+of it; a number at the end sets one element of a tuple, counted from 1. No other module turns
+dictionaries into configurations.
 """
 
 from __future__ import annotations
 
-import difflib
+import contextlib
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -21,20 +23,30 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, Validat
 from cae.errors import UserError
 from cae.trial.component import Component
 from cae.trial.datasets.base import Dataset
+from cae.trial.messages import explain, nearest, unknown_component
 from cae.trial.networks import Architecture, sizes
-from cae.trial.optimizers import Constant, Optimizer, Schedule
-from cae.trial.tasks import classify as classification  # noqa: F401  tasks are known once they are defined
+from cae.trial.optimizers import Optimizer
+from cae.trial.schedules import Constant, Schedule
+from cae.trial.tasks import classify  # noqa: F401  registers its tasks
 from cae.trial.tasks.base import Task
+
+FlatConfig = dict[str, Any]
+"""A configuration by dotted name; every value can be written as JSON (tuples are lists)."""
 
 
 class ConfigError(UserError):
-    """What is wrong with a configuration: one message per mistake, each with name, value, rule and nearest valid choice."""
+    """Errors of a configuration, one message each: name, value, rule and nearest valid choice."""
 
 
 class Trial(BaseModel):
-    """One trial: which images, what is asked of the network, which network, how it is trained."""
+    """The complete configuration of one trial.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    It cannot be changed; `override` returns another one.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )
 
     COMPONENTS: ClassVar[dict[str, type[Component]]] = {
         "dataset": Dataset,
@@ -43,324 +55,349 @@ class Trial(BaseModel):
         "optimizer": Optimizer,
         "schedule": Schedule,
     }
+    """The fields that are components, each with its kind."""
 
     dataset: Dataset
+    """The images: which data set, how many of its images, and how they are split."""
     task: Task
+    """The inputs and targets that are made from the images, the loss and the metrics."""
     arch: Architecture
+    """The architecture of the network."""
     optimizer: Optimizer
+    """The rule by which gradients change the weights, with the learning rate of the first epoch."""
     schedule: Schedule = Constant()
+    """How the learning rate changes from epoch to epoch."""
     batch_size: PositiveInt = 32
+    """Images per training step; at least 1. The last batch of an epoch may be smaller. 32 is
+    Keras's default."""
     epochs: PositiveInt = 10
+    """Number of passes over the training images; at least 1."""
     seed: NonNegativeInt = 0
+    """Seed of the trial's random numbers, at least 0: initial weights, order of the images,
+    dropout, noise of the training images. The random numbers of validation and test are the same
+    for all seeds."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the network's products in training; weights, losses and all that is measured are float32. Hardware that has bfloat16 may
-    take half the time with it; its numbers are others, so it is another trial."""
+    """Data type of the network's forward pass in training. Weights, losses, validation and test are
+    always float32. With `bfloat16` (mixed precision), hardware that supports it may need half the
+    time; the results differ."""
 
-    def flat(self) -> dict[str, Any]:
-        """Every parameter under its dotted name; each value fits JSON (tuples become lists)."""
-        flat: dict[str, Any] = {}
+    def flat(self) -> FlatConfig:
+        """Return every parameter by its dotted name.
+
+        Each value can be written as JSON: tuples become lists. The default precision is left out:
+        it was added after the first runs, whose trials keep their hashes.
+        """
+        flat: FlatConfig = {}
         for key in type(self).model_fields:
             value = getattr(self, key)
-            if key == "precision" and value == "float32":
-                continue  # unsaid, as it was before there was a choice: a trial's hash is over what is said
-            if key not in self.COMPONENTS:
+            if key in self.COMPONENTS:
+                _add_component(flat, key, value)
+            elif key != "precision" or value != "float32":
                 flat[key] = value
-                continue
-            flat[key] = value.name
-            for name in type(value).model_fields:
-                item = getattr(value, name)
-                if isinstance(item, Trial):
-                    flat.update({f"{key}.{name}.{below}": it for below, it in item.flat().items()})
-                else:
-                    flat[f"{key}.{name}"] = _plain(item)
         return flat
 
-    def override(self, changes: Mapping[str, Any]) -> Trial:
-        """This trial with some dotted names set anew. Raises ConfigError with every mistake in `changes` at once."""
-        flat, mistakes, unknown = self.flat(), [], set()
-        for kind, registry in ((key, part.registry) for key, part in self.COMPONENTS.items()):
-            chosen = changes.get(kind, flat[kind])
-            if not _is_known(chosen, registry):
-                mistakes.append(_unknown_part(kind, chosen, registry))
-                unknown.add(kind)
-            elif (
-                chosen != flat[kind]
-            ):  # another part: its own defaults replace the parameters of the one before
-                flat = {key: value for key, value in flat.items() if not key.startswith(f"{kind}.")}
-                flat[kind] = chosen
-        changes, nested = _nested(flat, changes)
-        for need, inner in nested.items():
-            try:
-                anew = from_flat(_below(flat, need)).override(inner).flat()
-                flat = {key: value for key, value in flat.items() if not key.startswith(f"{need}.")}
-                flat |= {f"{need}.{key}": value for key, value in anew.items()}
-            except ConfigError as error:
-                mistakes += [f"{need}: {message}" for message in error.messages]
-        known = known_names(flat)
-        for key, value in sorted(
-            changes.items(), key=lambda change: change[0].count(".")
-        ):  # a tuple before its elements
-            if key not in self.COMPONENTS and key.partition(".")[0] not in unknown:
-                try:
-                    _assign(flat, known, key, value)
-                except ConfigError as error:
-                    mistakes += error.messages
+    def override(self, changes: Mapping[str, object]) -> Trial:
+        """Return this trial with the parameters in `changes`, by dotted name.
+
+        Another component replaces all parameters of the earlier one by its own defaults. Raises
+        ConfigError with all errors in `changes`, the parameters among them that would have no
+        effect.
+        """
+        flat = self.flat()
+        unknown_components = _select_components(flat, changes)
+        errors = list(unknown_components.values())
+        changes, dependency_changes = _split_changes(flat, changes)
+        for name, inner_changes in dependency_changes.items():
+            with _collect(errors):
+                _override_dependency(flat, name, inner_changes)
+        names = known_names(flat)
+        # A tuple is set before its elements, whatever the order of the changes.
+        for key in sorted(changes, key=lambda key: key.count(".")):
+            if key not in self.COMPONENTS and key.partition(".")[0] not in unknown_components:
+                with _collect(errors):
+                    _set_parameter(flat, names, key, changes[key])
         trial = None
-        try:
+        with _collect(errors):
             trial = from_flat(flat)
-        except ConfigError as error:
-            mistakes += error.messages
-        if trial and not mistakes:
-            mistakes = trial._idle(changes)
-        if mistakes or not trial:
-            raise ConfigError(mistakes)
+        if trial is not None and not errors:
+            errors = trial._inactive_parameter_errors(changes)
+        if trial is None or errors:
+            raise ConfigError(errors)
         return trial
 
-    def _idle(self, changes: Mapping[str, Any]) -> list[str]:
-        """Mistakes: parameters set in `changes` that this trial's parts would ignore."""
-        return [
-            f"{kind}.{name} = {changes[key]!r} would be ignored: {reason}"
-            for kind in self.COMPONENTS
-            for name, reason in getattr(self, kind).inactive_parameters().items()
-            for key in changes
-            if key == f"{kind}.{name}" or key.startswith(f"{kind}.{name}.")
-        ]
+    def _inactive_parameter_errors(self, changes: Mapping[str, object]) -> list[str]:
+        """Messages about the parameters in `changes` that have no effect in this trial."""
+        errors = []
+        for kind in self.COMPONENTS:
+            for name, reason in getattr(self, kind).inactive_parameters().items():
+                parameter = f"{kind}.{name}"
+                elements = f"{parameter}."
+                errors += [
+                    f"{key} = {value!r} would be ignored: {reason}"
+                    for key, value in changes.items()
+                    if key == parameter or key.startswith(elements)
+                ]
+        return errors
 
     def sizes(self) -> dict[str, Any]:
-        """What the network costs (see architectures.sizes), before any image is read. Raises ConfigError where this
-        trial cannot be trained: shapes that do not fit, outputs that do not suit the loss."""
+        """Return the size of the network (see networks.base.sizes); no image is read.
+
+        Raises ConfigError if this trial cannot be trained: shapes that do not fit, or outputs that
+        the loss does not accept.
+        """
+        image_shape = self.dataset.image_shape
         try:
-            source = self.dataset.image_shape
             self.task.validate_output_range(self.arch.output_range)
             self.task.validate_trial(self)
-            found = sizes(self.arch, self.task.input_shape(source), self.task.output_shape(source))
+            input_shape = self.task.input_shape(image_shape)
+            return sizes(self.arch, input_shape, self.task.output_shape(image_shape))
         except ValueError as error:
             raise ConfigError([str(error)]) from None
-        except Exception as error:  # the code of a user's own part
+        except Exception as error:  # from the code of a user's component
             raise ConfigError(
                 [f"arch = {self.arch.name!r} cannot be built: {type(error).__name__}: {error}"]
             ) from error
-        return found
 
     def code(self) -> str:
-        """The source of the parts that a sweep file defines: another network is another trial, whatever its parameters."""
-        parts = (type(getattr(self, kind)) for kind in self.COMPONENTS)
-        own = "".join(inspect.getsource(part) for part in parts if not part.is_builtin())
-        return own + "".join(trial.code() for trial in self.dependencies().values())
+        """Return the source code of the components that a sweep file defines.
+
+        It is a part of the trial's identity.
+        """
+        sources = []
+        for kind in self.COMPONENTS:
+            component = type(getattr(self, kind))
+            if not component.is_builtin():
+                sources.append(inspect.getsource(component))
+        sources += [dependency.code() for dependency in self.dependencies().values()]
+        return "".join(sources)
 
     def dependencies(self) -> dict[str, Trial]:
-        """The trials that have to be finished before this one begins, by the task's parameter."""
-        found = {name: getattr(self.task, name) for name in self.task.dependency_names}
-        return {name: trial for name, trial in found.items() if trial is not None}
+        """Return the trials that have to finish before this one starts, by the task's parameter."""
+        trials = {name: getattr(self.task, name) for name in self.task.dependency_names}
+        return {name: trial for name, trial in trials.items() if trial is not None}
 
     def metric_names(self) -> list[str]:
-        """What every epoch of this trial reports."""
+        """Return the names of the metrics of every epoch of this trial."""
         image = torch.zeros(1, *self.task.output_shape(self.dataset.image_shape))
-        measured = [
-            f"val_{name}"
-            for name in ("loss", *self.task.term_names, *self.task.metrics(image, image))
-        ]
-        return ["train_loss", *measured, "lr", "seconds", "images_per_second"]
+        names = ["loss", *self.task.term_names, *self.task.metrics(image, image)]
+        validation = [f"val_{name}" for name in names]
+        return ["train_loss", *validation, "lr", "seconds", "images_per_second"]
 
 
-def from_flat(flat: Mapping[str, Any]) -> Trial:
-    """The trial whose `flat()` this is; parameters left out take their defaults. Raises ConfigError."""
+def _add_component(flat: FlatConfig, kind: str, component: Component) -> None:
+    """Add the component's name and its parameters to `flat`, under their dotted names."""
+    flat[kind] = component.name
+    for name in type(component).model_fields:
+        value = getattr(component, name)
+        if isinstance(value, Trial):
+            for inner_name, inner_value in value.flat().items():
+                flat[f"{kind}.{name}.{inner_name}"] = inner_value
+        else:
+            flat[f"{kind}.{name}"] = _to_lists(value)
+
+
+def from_flat(flat: Mapping[str, object]) -> Trial:
+    """Return the trial whose `flat()` this is; missing parameters take their defaults.
+
+    Raises ConfigError with all errors.
+    """
+    errors = []
+    for key in flat:
+        if key not in Trial.model_fields and key.partition(".")[0] not in Trial.COMPONENTS:
+            hint = nearest(key, list(Trial.model_fields))
+            errors.append(f"{key} is not a parameter of a trial; {hint}")
     fields: dict[str, Any] = {}
-    strangers = [
-        key
-        for key in flat
-        if key not in Trial.model_fields and key.partition(".")[0] not in Trial.COMPONENTS
-    ]
-    mistakes = [
-        f"{key} is not a parameter of a trial; {_nearest(key, list(Trial.model_fields))}"
-        for key in strangers
-    ]
     for key in Trial.model_fields:
-        if key not in Trial.COMPONENTS:
-            if key in flat:
-                fields[key] = flat[key]
-            continue
-        registry = Trial.COMPONENTS[key].registry
-        if not _is_known(flat.get(key), registry):
-            mistakes.append(_unknown_part(key, flat.get(key), registry))
-            continue
-        prefix = f"{key}."
-        parameters = {
-            name.removeprefix(prefix): _tuples(value)
-            for name, value in flat.items()
-            if name.startswith(prefix)
-        }
-        part = registry[flat[key]]
-        try:
-            for need in part.dependency_names:
-                if inner := _below(flat, f"{prefix}{need}"):
-                    parameters = {
-                        name: value
-                        for name, value in parameters.items()
-                        if not name.startswith(f"{need}.")
-                    }
-                    parameters[need] = from_flat(inner)
-            fields[key] = part(**parameters)
-        except ValidationError as error:
-            mistakes += explain(error, prefix)
-        except ConfigError as error:
-            mistakes += [f"{prefix}{need}: {message}" for message in error.messages]
-    if not mistakes:
+        if key in Trial.COMPONENTS:
+            try:
+                fields[key] = _build_component(key, flat)
+            except ConfigError as error:
+                errors += error.messages
+        elif key in flat:
+            fields[key] = flat[key]
+    if not errors:
         try:
             return Trial(**fields)
         except ValidationError as error:
-            mistakes += explain(error, "")
-    else:  # the bare numbers are judged too, so that all mistakes are told at once
-        numbers = {key: value for key, value in fields.items() if key not in Trial.COMPONENTS}
+            raise ConfigError(explain(error, "")) from None
+    # The other parameters are validated too, so that all errors are reported together.
+    others = {key: value for key, value in fields.items() if key not in Trial.COMPONENTS}
+    try:
+        Trial.model_validate(others)
+    except ValidationError as error:
+        errors += explain(error, "", skip=Trial.COMPONENTS)
+    raise ConfigError(errors)
+
+
+def _build_component(kind: str, flat: Mapping[str, object]) -> Component:
+    """The component of a kind with its parameters. Raises ConfigError."""
+    registry = Trial.COMPONENTS[kind].registry
+    selected = flat.get(kind)
+    if not isinstance(selected, str) or selected not in registry:
+        raise ConfigError(unknown_component(kind, selected, registry))
+    component: type[Component] = registry[selected]
+    parameters = {name: _to_tuples(value) for name, value in _below(flat, kind).items()}
+    for name in component.dependency_names:
+        inner = _below(flat, f"{kind}.{name}")
+        if not inner:
+            continue
+        for key in inner:
+            del parameters[f"{name}.{key}"]
         try:
-            Trial.model_validate(numbers)
-        except ValidationError as error:
-            mistakes += explain(error, "", skip=set(Trial.COMPONENTS))
-    raise ConfigError(mistakes)
+            parameters[name] = from_flat(inner)
+        except ConfigError as error:
+            raise ConfigError([f"{kind}.{name}: {text}" for text in error.messages]) from None
+    try:
+        return component(**parameters)
+    except ValidationError as error:
+        raise ConfigError(explain(error, f"{kind}.")) from None
 
 
-def known_names(flat: Mapping[str, Any]) -> list[str]:
-    """Every dotted name that can be set, given which parts are chosen."""
+def known_names(flat: FlatConfig) -> list[str]:
+    """Return every dotted name that can be set in a configuration with the components of `flat`."""
     names = list(Trial.model_fields)
-    for kind, part in Trial.COMPONENTS.items():
-        names += [f"{kind}.{name}" for name in part.registry[flat[kind]].model_fields]
+    for kind, base in Trial.COMPONENTS.items():
+        component = base.registry[flat[kind]]
+        names += [f"{kind}.{name}" for name in component.model_fields]
     return names
 
 
-def _below(flat: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The flat configuration that stands under a dotted name."""
-    return {
-        key.removeprefix(f"{name}."): value
-        for key, value in flat.items()
-        if key.startswith(f"{name}.")
-    }
-
-
-def _nested(
-    flat: Mapping[str, Any], changes: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Changes of a trial itself, and those of each trial that it needs (`task.encoder.epochs`)."""
-    task = Task.registry.get(str(flat.get("task")))
-    dependency_names = [
-        f"task.{name}"
-        for name in (task.dependency_names if task else ())
-        if f"task.{name}.dataset" in flat
-    ]
-    nested = {need: inner for need in dependency_names if (inner := _below(changes, need))}
-    own = {
-        key: value
-        for key, value in changes.items()
-        if not any(key.startswith(f"{need}.") for need in dependency_names)
-    }
-    return own, nested
-
-
 def fingerprint_of(trial: Trial, images: Callable[[Dataset], str]) -> str:
-    """What a trial's images are, and those of the trials that it needs: a part of its identity. `images`: one data set's fingerprint."""
-    return " ".join(
-        [
-            images(trial.dataset),
-            *(
-                fingerprint_of(dependencies, images)
-                for dependencies in trial.dependencies().values()
-            ),
-        ]
-    )
+    """Return the fingerprint of the images of a trial and of its dependencies.
+
+    It is a part of the trial's identity.
+
+    `images` returns the fingerprint of one data set.
+    """
+    fingerprints = [images(trial.dataset)]
+    dependencies = trial.dependencies().values()
+    fingerprints += [fingerprint_of(dependency, images) for dependency in dependencies]
+    return " ".join(fingerprints)
 
 
-def identity(flat: Mapping[str, Any], fingerprint: str, code: str = "") -> str:
-    """The hash that is a trial's identity: 12 hexadecimal digits over its whole configuration, its images, and its own `code`."""
-    canonical = json.dumps(
-        [fingerprint, dict(flat), *filter(None, [code])], sort_keys=True, separators=(",", ":")
-    )
+def identity(flat: Mapping[str, object], fingerprint: str, code: str = "") -> str:
+    """Return the hash that identifies a trial: 12 hexadecimal digits.
+
+    It is computed from the flat configuration, the fingerprint of the images and the source code of
+    the user's components.
+    """
+    content: list[object] = [fingerprint, dict(flat)]
+    if code:
+        content.append(code)
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-def _plain(value: Any) -> Any:
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+@contextlib.contextmanager
+def _collect(errors: list[str]) -> Iterator[None]:
+    """Append the messages of a ConfigError to `errors` instead of raising it."""
+    try:
+        yield
+    except ConfigError as error:
+        errors += error.messages
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
+def _select_components(flat: FlatConfig, changes: Mapping[str, object]) -> dict[str, str]:
+    """Set the components that `changes` selects, without parameters.
+
+    Returns a message for each kind whose selected component is unknown.
+    """
+    unknown = {}
+    for kind, base in Trial.COMPONENTS.items():
+        selected = changes.get(kind, flat[kind])
+        if not isinstance(selected, str) or selected not in base.registry:
+            unknown[kind] = unknown_component(kind, selected, base.registry)
+        elif selected != flat[kind]:
+            _delete_below(flat, kind)
+            flat[kind] = selected
+    return unknown
 
 
-def _assign(flat: dict[str, Any], known: list[str], key: str, value: Any) -> None:
-    parent, _, element = key.rpartition(".")
-    if key in known:
-        flat[key] = _plain(_tuples(value))
-    elif element.isdecimal() and parent in known:
-        items = flat.get(parent, _default(flat, parent))
-        if not isinstance(items, list | tuple) or not 1 <= int(element) <= len(items):
-            raise ConfigError(
-                [
-                    f"{key} is not there: {parent} is {_plain(items)!r}, and its elements count from 1"
-                ]
-            )
-        flat[parent] = [*items[: int(element) - 1], value, *items[int(element) :]]
-    else:
+def _split_changes(
+    flat: FlatConfig, changes: Mapping[str, object]
+) -> tuple[dict[str, object], dict[str, dict[str, object]]]:
+    """Separate the changes of the trial itself from those of its dependencies.
+
+    Returns the former, and the latter (`task.encoder.epochs`) by the dotted name of the dependency.
+    """
+    own_changes = dict(changes)
+    dependency_changes = {}
+    task = Task.registry.get(str(flat["task"]))
+    names = task.dependency_names if task else ()
+    for name in names:
+        dependency = f"task.{name}"
+        inner_changes = _below(changes, dependency)
+        if inner_changes and f"{dependency}.dataset" in flat:
+            dependency_changes[dependency] = inner_changes
+            _delete_below(own_changes, dependency)
+    return own_changes, dependency_changes
+
+
+def _override_dependency(flat: FlatConfig, name: str, changes: Mapping[str, object]) -> None:
+    """Override a trial that is a parameter; `name`: its dotted name. Raises ConfigError."""
+    try:
+        changed = from_flat(_below(flat, name)).override(changes).flat()
+    except ConfigError as error:
+        raise ConfigError([f"{name}: {text}" for text in error.messages]) from None
+    _delete_below(flat, name)
+    for key, value in changed.items():
+        flat[f"{name}.{key}"] = value
+
+
+def _set_parameter(flat: FlatConfig, names: list[str], key: str, value: object) -> None:
+    """Set a parameter, or an element of one. Raises ConfigError.
+
+    `names`: the names that can be set.
+    """
+    if key in names:
+        flat[key] = _to_lists(_to_tuples(value))
+        return
+    parameter, _, element = key.rpartition(".")
+    if not element.isdecimal() or parameter not in names:
         kind = key.split(".")[0]
-        owner = f"{kind} = {flat[kind]!r}" if kind in Trial.COMPONENTS else "a trial"
-        raise ConfigError([f"{key} is not a parameter of {owner}; {_nearest(key, known)}"])
+        owner = "a trial"
+        if kind in Trial.COMPONENTS:
+            owner = f"{kind} = {flat[kind]!r}"
+        raise ConfigError([f"{key} is not a parameter of {owner}; {nearest(key, names)}"])
+    position = int(element)
+    items = flat.get(parameter, _default(flat, parameter))
+    if not isinstance(items, list | tuple) or not 1 <= position <= len(items):
+        value_text = f"{parameter} is {_to_lists(items)!r}"
+        raise ConfigError([f"{key} does not exist: {value_text}; elements are counted from 1"])
+    flat[parameter] = [*items[: position - 1], value, *items[position:]]
 
 
-def _default(flat: Mapping[str, Any], dotted: str) -> Any:
-    kind, _, name = dotted.partition(".")
-    return Trial.COMPONENTS[kind].registry[flat[kind]].model_fields[name].default if name else None
+def _default(flat: FlatConfig, name: str) -> object:
+    """The default of a component's parameter; None for other parameters."""
+    kind, _, parameter = name.partition(".")
+    if not parameter:
+        return None
+    return Trial.COMPONENTS[kind].registry[flat[kind]].model_fields[parameter].default
 
 
-def _nearest(wrong: str, valid: list[str]) -> str:
-    alike = (
-        [name for name in valid if "." in name] if "." in wrong else valid
-    )  # arch.zzz is not to be told of arch
-    close = difflib.get_close_matches(wrong, alike, n=1)
-    if not close:  # a bare name whose part was forgotten: kernel_size for arch.kernel_size
-        close = [name for name in valid if name.rpartition(".")[2] == wrong.rpartition(".")[2]]
-    same_part = [name for name in valid if name.startswith(wrong.split(".")[0] + ".")]
-    return (
-        f"did you mean {' or '.join(close)}?"
-        if close
-        else f"there are {', '.join(same_part or valid)}"
-    )
+def _below(flat: Mapping[str, object], name: str) -> dict[str, object]:
+    """The part of a flat configuration below a dotted name, without that prefix."""
+    prefix = f"{name}."
+    return {
+        key.removeprefix(prefix): value for key, value in flat.items() if key.startswith(prefix)
+    }
 
 
-def _is_known(chosen: Any, registry: Mapping[str, type[Component]]) -> bool:
-    return isinstance(chosen, str) and chosen in registry
+def _delete_below(flat: FlatConfig, name: str) -> None:
+    """Delete the part of a flat configuration whose names begin with `name` and a dot."""
+    for key in [key for key in flat if key.startswith(f"{name}.")]:
+        del flat[key]
 
 
-def _unknown_part(kind: str, chosen: Any, registry: Mapping[str, type[Component]]) -> str:
-    close = difflib.get_close_matches(str(chosen), registry, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{kind} = {chosen!r} is not known; {hint}there are {', '.join(sorted(registry))}"
+def _to_lists(value: object) -> object:
+    """The value with tuples as lists, at all levels."""
+    if isinstance(value, tuple):
+        return [_to_lists(item) for item in value]
+    return value
 
 
-def explain(
-    error: ValidationError, prefix: str, skip: Collection[str] = (), valid: Collection[str] = ()
-) -> list[str]:
-    """What pydantic found wrong, a message per mistake: name (behind `prefix`), value, rule, and the nearest of `valid`."""
-    messages = []
-    for item in error.errors():
-        name, *inner = (str(step) for step in item["loc"]) if item["loc"] else ("",)
-        if name in skip:
-            continue
-        if not name:  # a rule over several parameters of the part: its own words name them
-            messages.append(item["msg"].removeprefix("Value error, "))
-        elif item["type"] == "extra_forbidden":
-            messages.append(
-                f"{prefix}{name} is not a parameter here"
-                + (f"; {_nearest(name, list(valid))}" if valid else "")
-            )
-        else:
-            position = f" (element {int(inner[0]) + 1})" if inner and inner[0].isdigit() else ""
-            rule = item["msg"].replace("Input should be", "should be").removeprefix("Value error, ")
-            messages.append(f"{prefix}{name}{position} = {item['input']!r}: {rule}{_closest(item)}")
-    return list(dict.fromkeys(messages))
-
-
-def _closest(item: Any) -> str:
-    if item["type"] != "literal_error":
-        return ""
-    choices = [
-        choice.strip("' ") for choice in item["ctx"]["expected"].replace(" or ", ", ").split(",")
-    ]
-    close = difflib.get_close_matches(str(item["input"]), choices, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+def _to_tuples(value: object) -> object:
+    """The value with lists as tuples, at all levels."""
+    if isinstance(value, list | tuple):
+        return tuple(_to_tuples(item) for item in value)
+    return value

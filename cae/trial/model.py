@@ -1,4 +1,4 @@
-"""An exported model: a folder with `model.safetensors` (the weights alone) and `model.json` (all that is known of them)."""
+"""Exported models: a folder with the weights and a description in JSON."""
 
 from __future__ import annotations
 
@@ -19,50 +19,61 @@ from cae.files import write_whole
 from cae.trial.config import ConfigError, Trial, from_flat
 from cae.trial.networks.create import build
 
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
-HOW_TO_LOAD = "import cae; model = cae.load_model(FOLDER); output = model.network(images)  # B x C x H x W floats in [0, 1]"
+WEIGHTS = "model.safetensors"
+DESCRIPTION = "model.json"
+HOW_TO_LOAD = (
+    "import cae; model = cae.load_model(FOLDER); output = model.network(images)  "
+    "# B x C x H x W floats in [0, 1]"
+)
+MAX_REASON_CHARACTERS = 300
+"""Longest reason in an error message: those of PyTorch list every tensor of the network."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network, ready to be used."""
+    """A trained network that was exported."""
 
     network: nn.Module
-    """In evaluation mode, on the CPU."""
+    """On the CPU, in evaluation mode."""
     trial: Trial
+    """The configuration with which it was trained."""
     description: dict[str, Any]
-    """What `model.json` says: config, metrics of the epoch, where it comes from."""
+    """The content of `model.json`: configuration, metrics of the epoch, provenance."""
 
 
 def save_model(
-    folder: Path, network: Mapping[str, Tensor], trial: Trial, said: Mapping[str, Any]
+    folder: Path, network: Mapping[str, Tensor], trial: Trial, description: Mapping[str, object]
 ) -> None:
-    """Writes both files, each whole or not at all; the description last, so that a folder with one is a whole model."""
-    description = {"format": 1, "load": HOW_TO_LOAD, "config": trial.flat(), **said}
+    """Write a model; `network`: the state_dict, `description`: further entries of `model.json`.
+
+    Each file is written completely or not at all, `model.json` last: a folder that contains it is a
+    complete model.
+    """
+    content = {"format": 1, "load": HOW_TO_LOAD, "config": trial.flat(), **description}
     write_whole(folder / WEIGHTS, safetensors.torch.save(dict(network), {"format": "pt"}))
-    write_whole(folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
+    write_whole(folder / DESCRIPTION, json.dumps(content, indent=2) + "\n")
 
 
 def load_model(folder: str | os.PathLike[str]) -> Model:
-    """Reads what `cae-sweep best -o` wrote. Nothing is unpickled and no code of the folder is run.
+    """Read a model that `cae-sweep best -o FOLDER` wrote.
 
-    A model whose architecture a sweep file defined needs that file imported before. Raises UserError where the folder holds
-    no whole model.
+    Nothing is unpickled, and no code from the folder is executed.
+
+    If a sweep file defines the model's architecture, that file has to be imported before. Raises
+    UserError if the folder does not contain a complete model.
     """
-    place = Path(folder)
+    path = Path(folder)
     try:
-        description = json.loads((place / DESCRIPTION).read_text())
+        description = json.loads((path / DESCRIPTION).read_text())
         trial = from_flat(description["config"])
         network = build(trial)
-        network.load_state_dict(safetensors.torch.load_file(place / WEIGHTS))
+        network.load_state_dict(safetensors.torch.load_file(path / WEIGHTS))
     except FileNotFoundError as error:
-        raise UserError(
-            f"{place} is not an exported model: it has no {Path(error.filename or WEIGHTS).name}"
-        ) from None
+        missing = Path(error.filename or WEIGHTS).name
+        raise UserError(f"{path} is not an exported model: {missing} is missing") from None
     except ConfigError as error:
-        raise UserError(
-            [f"{place / DESCRIPTION}: {message}" for message in error.messages]
-        ) from None
+        messages = [f"{path / DESCRIPTION}: {message}" for message in error.messages]
+        raise UserError(messages) from None
     except (
         safetensors.SafetensorError,
         ValueError,
@@ -72,26 +83,25 @@ def load_model(folder: str | os.PathLike[str]) -> Model:
         RuntimeError,
         OSError,
     ) as error:
-        raise UserError(
-            f"{place} is not a whole model: {' '.join(str(error).split())[:300]}"
-        ) from None
+        reason = " ".join(str(error).split())[:MAX_REASON_CHARACTERS]
+        raise UserError(f"{path} is not a complete model: {reason}") from None
     return Model(network.eval(), trial, description)
 
 
 def reconstruct(model: Model, images: Tensor, *, corrupt: bool = False) -> tuple[Tensor, Tensor]:
-    """What the network is given for these images, and what it gives back; B x C x H x W floats in [0, 1].
+    """Return the network's inputs and outputs for images, all B x C x H x W.
 
-    `corrupt` puts the images through the task's own corruption first (noise, say), as in training; without it they are
-    taken for what they are.
+    Images and inputs are in [0, 1].
+
+    With `corrupt`, a task that corrupts its inputs (with noise, for example) corrupts the images as
+    in training, with a fixed seed; without it, the images are used as inputs unchanged. Other tasks
+    always make their inputs from the images.
     """
-    generator, labels = (
-        torch.Generator().manual_seed(0),
-        torch.zeros(len(images), dtype=torch.int64),
-    )
-    given = (
-        model.trial.task.pairs(images, labels, generator)[0]
-        if corrupt or not model.trial.task.corrupts
-        else images
-    )
+    task = model.trial.task
+    inputs = images
+    if corrupt or not task.corrupts:
+        generator = torch.Generator().manual_seed(0)
+        labels = torch.zeros(len(images), dtype=torch.int64)
+        inputs, _ = task.pairs(images, labels, generator)
     with torch.inference_mode():
-        return given, model.network(given)
+        return inputs, model.network(inputs)

@@ -1,12 +1,17 @@
-"""The training loop of one trial, top to bottom: `train` yields once per epoch and can be left and taken up anywhere."""
+"""The training loop of one trial.
+
+`train` yields once per epoch. It can be interrupted at any time, and resumes after the last epoch
+that it yielded.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -16,174 +21,216 @@ from cae.trial.batches import Pairs, Resident, derive, generator
 from cae.trial.checkpoint import Checkpoint, weights
 from cae.trial.config import Trial
 from cae.trial.evaluation import best_of, conclude, finite, measure, pairs_of
-from cae.trial.networks.create import build, trained
-from cae.trial.optimizers import step
+from cae.trial.networks.create import build, load_trained, to_device
+from cae.trial.steps import build_optimizer, train_on_all
 from cae.trial.tasks.base import Table
 
 SAMPLES = 8
-"""How many validation images every trial shows in its samples: the first ones, the same for all."""
+"""Number of validation images in the samples of every trial: the first ones, the same for all
+trials."""
+
+DependencyFolders = Mapping[str, Path]
+"""The folders of the trials that a trial depends on, by the task's parameter."""
 
 
-class Epoch(NamedTuple):
-    """What `train` yields: epochs 1, 2, ... as they are done; with the last one, what was measured at the end."""
+@dataclass(frozen=True)
+class Epoch:
+    """The result of an epoch; with the last one, the results of the trial."""
 
     epoch: int
+    """Number of the epoch, from 1."""
     row: dict[str, float]
-    """Metrics: train_loss (running mean over the epoch's batches), val_*, lr, seconds, images_per_second (training)."""
+    """Metrics: train_loss (running mean over the epoch's batches), val_*, lr, seconds (of training
+    and validation), images_per_second (of training)."""
     best_epoch: int
-    """The best one so far; 0 where none was finite."""
+    """The best epoch so far; 0 if the metric was not finite in any."""
     final: dict[str, float] | None = None
-    """test_* with the best epoch's weights; with the last epoch only."""
-    tables: Mapping[str, Table] = MappingProxyType({})
-    """What the task found at the end beyond numbers; with the last epoch only."""
+    """Metrics test_* with the weights of the best epoch; only with the last epoch, and empty if
+    there is no best one."""
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    """The task's tables about the test split; only with the last epoch."""
     restored: bool = False
-    """Whether it was trained before, and comes from the checkpoint."""
-
-
-Needs = Mapping[str, Path]
-"""The folders of the trials that a trial needs, by the task's parameter."""
+    """Whether the epoch comes from a checkpoint and was not trained again."""
 
 
 def train(
-    config: Trial,
+    trial: Trial,
     images: Resident,
     folder: Path,
     *,
     metric: str = "val_loss",
     mode: str = "min",
-    dependencies: Needs = MappingProxyType({}),
-) -> Iterator[Epoch]:
-    """Trains from the newest whole checkpoint in `folder` (or from nothing) to the last epoch.
+    dependencies: DependencyFolders = MappingProxyType({}),
+) -> Generator[Epoch, None, None]:
+    """Train a trial to its last epoch, starting with the newest undamaged checkpoint in `folder`.
 
-    Yields every epoch from 1, those of the checkpoint without training them again. Writes the checkpoints, and the samples
-    whenever `metric` is better (by `mode`, min or max) than in all epochs before. An epoch whose losses are not finite is
-    yielded and is the last one.
+    Yields every epoch from 1; epochs of the checkpoint are not trained again. Writes the
+    checkpoints of each epoch, and the samples of each epoch whose `metric` is better (`mode`: min
+    or max) than in all epochs before. An epoch with a loss that is not finite is the last one.
     """
-    device, task = images.train.pixels.device, config.task
-    dependency_networks = {
-        name: trained(trial, dependencies[name], device)
-        for name, trial in config.dependencies().items()
-    }
-    torch.manual_seed(derive(config.seed, 0, "weights"))
-    network = build(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    task.start_from(network, dependency_networks)
-    optimizer = config.optimizer.build(network.parameters())
-    rows: list[dict[str, float]] = []
+    state = _start(trial, images, dependencies)
+    _restore(state, folder, metric, mode)
+    restored_epochs = len(state.rows)
+    for epoch in range(1, trial.epochs + 1):
+        restored = epoch <= restored_epochs
+        if not restored:
+            state.rows.append(_train_epoch(state, epoch))
+        rows = state.rows[:epoch]
+        best_epoch = best_of(rows, metric, mode)
+        if not restored:
+            _save(state, folder, epoch, is_best=best_epoch == epoch)
+        if epoch == trial.epochs or not finite(rows[-1]):
+            final, tables = _evaluate_best(state, folder, best_epoch)
+            yield Epoch(epoch, rows[-1], best_epoch, final, tables, restored)
+            return
+        yield Epoch(epoch, rows[-1], best_epoch, restored=restored)
+
+
+@dataclass
+class _State:
+    """What changes while a trial is trained, and what it is trained with."""
+
+    trial: Trial
+    images: Resident
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    dependency_networks: Mapping[str, nn.Module]
+    rows: list[dict[str, float]] = field(default_factory=list)
+    """Metrics of the epochs so far."""
+
+    @property
+    def device(self) -> torch.device:
+        return self.images.train.pixels.device
+
+    @cached_property
+    def val_pairs(self) -> Pairs:
+        return pairs_of(self.trial.task, self.images.val, "val")
+
+    @cached_property
+    def fixed_train_pairs(self) -> Pairs | None:
+        """The training pairs, if the task corrupts its inputs once for all epochs; else None."""
+        if self.trial.task.redraws or not self.trial.task.corrupts:
+            return None
+        return self.train_pairs(0)
+
+    def train_pairs(self, epoch: int) -> Pairs:
+        return Pairs(self.trial.task, self.images.train, self.trial.seed, epoch, "train")
+
+
+def _start(trial: Trial, images: Resident, dependencies: DependencyFolders) -> _State:
+    """A new network with its optimizer, and the networks of the dependencies."""
+    device = images.train.pixels.device
+    dependency_networks = {}
+    for name, dependency in trial.dependencies().items():
+        dependency_networks[name] = load_trained(dependency, dependencies[name], device)
+    torch.manual_seed(derive(trial.seed, 0, "weights"))
+    network = to_device(build(trial), device)
+    trial.task.start_from(network, dependency_networks)
+    optimizer = build_optimizer(trial.optimizer, network)
+    return _State(trial, images, network, optimizer, dependency_networks)
+
+
+def _restore(state: _State, folder: Path, metric: str, mode: str) -> None:
+    """Continue from the newest checkpoint, if there is one.
+
+    If the weights of its best epoch are lost, the trial starts again: the same seed gives the same
+    weights and metrics.
+    """
     saved = checkpoint.load_newest(folder)
-    if saved and not checkpoint.holds_best(
-        folder, best_of(saved.rows, metric, mode), len(saved.rows)
-    ):
-        saved = (
-            None  # only training gives its best weights again: the same ones, and the same numbers
-        )
-    if saved:
-        network.load_state_dict(saved.network)
-        checkpoint.restore_optimizer(optimizer, saved.optimizer)
-        rows = saved.rows
-    done, best_epoch = len(rows), best_of(rows, metric, mode)
-    for epoch in range(1, done + 1):
-        last = epoch == config.epochs or not finite(rows[epoch - 1])
-        best_so_far = best_of(rows[:epoch], metric, mode)
-        ending = (
-            _conclude(config, network, images, folder, best_so_far, dependency_networks)
-            if last
-            else ()
-        )
-        yield Epoch(epoch, rows[epoch - 1], best_so_far, *ending)._replace(restored=True)
-        if last:
-            return
-
-    val_pairs = pairs_of(task, images.val, "val")
-    train_pairs = Pairs(task, images.train, config.seed, 0, "train")
-    mixed = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
-    for epoch in range(done + 1, config.epochs + 1):
-        started = time.perf_counter()
-        if (
-            task.redraws or not task.corrupts
-        ):  # what is drawn per batch is drawn from the epoch's own generator
-            train_pairs = Pairs(task, images.train, config.seed, epoch, "train")
-        lr = config.schedule.next_lr(config.optimizer.lr, [row["val_loss"] for row in rows])
-        if (stage := task.stage(epoch, config.epochs)) != task.stage(
-            epoch - 1, config.epochs
-        ) and epoch > 1:
-            optimizer = config.optimizer.build(network.parameters())
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        torch.manual_seed(derive(config.seed, epoch, "layers"))
-        order = torch.randperm(
-            len(images.train.pixels), generator=generator(config.seed, epoch, "order", "cpu")
-        ).to(device)
-        network.train()
-        task.prepare(network, stage)
-        total = torch.zeros(
-            (), device=device
-        )  # summed on the device: reading it in each step would wait for the step
-        for chosen in order.split(config.batch_size):
-            given, target = train_pairs.batch(chosen)
-            with mixed:
-                output = network(given)
-            loss = task.criterion(output.float(), target)
-            for term in task.terms(network).values():
-                loss = loss + term.float().mean()
-            optimizer.zero_grad()
-            loss.backward()
-            step(optimizer)
-            total += loss.detach() * len(chosen)
-        row = {"train_loss": total.item() / len(order)}
-        stepped = time.perf_counter()
-        row |= {f"val_{name}": value for name, value in measure(network, val_pairs).items()}
-        row |= {
-            "lr": lr,
-            "seconds": time.perf_counter() - started,
-            "images_per_second": len(order) / (stepped - started),
-        }
-        rows.append(row)
-        if (new_best := best_of(rows, metric, mode)) != best_epoch:
-            best_epoch = new_best
-            Checkpoint(weights(network), epoch, config.flat(), [row]).save(folder / checkpoint.BEST)
-            given, target = val_pairs.batch(
-                torch.arange(min(SAMPLES, len(images.val.pixels)), device=device)
-            )
-            with torch.inference_mode():
-                pictures = [task.picture(given, image) for image in (target, network(given))]
-            checkpoint.save_samples(folder, given, pictures[0], pictures[1], epoch)
-        state = checkpoint.optimizer_tensors(optimizer)
-        checkpoint.save_last(
-            folder, Checkpoint(weights(network), epoch, config.flat(), rows, state)
-        )
-        last = epoch == config.epochs or not finite(row)
-        yield Epoch(
-            epoch,
-            row,
-            best_epoch,
-            *(
-                _conclude(config, network, images, folder, best_epoch, dependency_networks)
-                if last
-                else ()
-            ),
-        )
-        if last:
-            return
+    if saved is None:
+        return
+    best_epoch = best_of(saved.rows, metric, mode)
+    if not checkpoint.holds_best(folder, best_epoch, len(saved.rows)):
+        return
+    state.network.load_state_dict(saved.network)
+    checkpoint.restore_optimizer(state.optimizer, saved.optimizer)
+    state.rows = saved.rows
 
 
-def _conclude(
-    config: Trial,
-    network: nn.Module,
-    images: Resident,
-    folder: Path,
-    best_epoch: int,
-    dependency_networks: Mapping[str, nn.Module],
+def _train_epoch(state: _State, epoch: int) -> dict[str, float]:
+    """Train one epoch and validate; return its metrics."""
+    trial = state.trial
+    # What is made once per trial is not part of an epoch's time.
+    val_pairs = state.val_pairs
+    pairs = state.fixed_train_pairs
+    started = time.perf_counter()
+    if pairs is None:
+        pairs = state.train_pairs(epoch)
+    lr = _prepare_optimizer(state, epoch)
+    torch.manual_seed(derive(trial.seed, epoch, "layers"))
+    count = len(pairs.pixels)
+    order_generator = generator(trial.seed, epoch, "order", "cpu")
+    order = torch.randperm(count, generator=order_generator).to(state.device)
+    state.network.train()
+    trial.task.prepare(state.network, trial.task.stage(epoch, trial.epochs))
+    is_mixed = trial.precision == "bfloat16"
+    precision = torch.autocast(state.device.type, torch.bfloat16, enabled=is_mixed)
+    train_loss = train_on_all(
+        state.network, state.optimizer, pairs, order, trial.batch_size, precision
+    )
+    trained = time.perf_counter()
+    row = {"train_loss": train_loss}
+    for name, value in measure(state.network, val_pairs).items():
+        row[f"val_{name}"] = value
+    row["lr"] = lr
+    row["seconds"] = time.perf_counter() - started
+    row["images_per_second"] = count / (trained - started)
+    return row
+
+
+def _prepare_optimizer(state: _State, epoch: int) -> float:
+    """Set the learning rate of an epoch and return it.
+
+    A new stage of the task starts with a new optimizer.
+    """
+    trial = state.trial
+    val_losses = [row["val_loss"] for row in state.rows]
+    lr = trial.schedule.next_lr(trial.optimizer.lr, val_losses)
+    stage = trial.task.stage(epoch, trial.epochs)
+    if epoch > 1 and stage != trial.task.stage(epoch - 1, trial.epochs):
+        state.optimizer = build_optimizer(trial.optimizer, state.network)
+    for group in state.optimizer.param_groups:
+        group["lr"] = lr
+    return lr
+
+
+def _save(state: _State, folder: Path, epoch: int, *, is_best: bool) -> None:
+    """Write the checkpoints of an epoch, and the samples if it is the best one so far."""
+    config = state.trial.flat()
+    network = weights(state.network)
+    if is_best:
+        Checkpoint(network, epoch, config, state.rows[-1:]).save(folder / checkpoint.BEST)
+        _save_samples(state, folder, epoch)
+    optimizer = checkpoint.optimizer_tensors(state.optimizer)
+    checkpoint.save_last(folder, Checkpoint(network, epoch, config, state.rows, optimizer))
+
+
+def _save_samples(state: _State, folder: Path, epoch: int) -> None:
+    """Write the first validation images: input, target and output, as the task displays them."""
+    task = state.trial.task
+    count = min(SAMPLES, len(state.images.val.pixels))
+    inputs, targets = state.val_pairs.batch(torch.arange(count, device=state.device))
+    with torch.inference_mode():
+        target_images = task.picture(inputs, targets)
+        output_images = task.picture(inputs, state.network(inputs))
+    checkpoint.save_samples(folder, inputs, target_images, output_images, epoch)
+
+
+def _evaluate_best(
+    state: _State, folder: Path, best_epoch: int
 ) -> tuple[dict[str, float], dict[str, Table]]:
-    """test_* and the tables of the best epoch's weights; empty where no epoch was finite."""
-    if not best_epoch:
+    """The metrics test_* and the tables of the best epoch's weights; empty if there is none."""
+    if best_epoch == 0:
         return {}, {}
     best = checkpoint.load(folder / checkpoint.BEST)
     if best.epoch != best_epoch:
         raise RuntimeError(
-            f"{checkpoint.BEST} holds epoch {best.epoch}, and the best one is {best_epoch}"
+            f"{checkpoint.BEST} contains epoch {best.epoch}, but the best epoch is {best_epoch}"
         )
-    network.load_state_dict(best.network)
-    metrics, tables, galleries = conclude(network, config.task, images, dependency_networks)
+    state.network.load_state_dict(best.network)
+    metrics, tables, galleries = conclude(
+        state.network, state.trial.task, state.images, state.dependency_networks
+    )
     if galleries:
         checkpoint.save_galleries(folder, galleries)
     return {f"test_{name}": value for name, value in metrics.items()}, tables

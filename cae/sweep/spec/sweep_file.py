@@ -25,7 +25,8 @@ from cae.errors import UserError
 from cae.run.sweep_json import PUBLISHED
 from cae.sweep.spec import claims as claims_
 from cae.trial.component import COLLECTED_ERRORS
-from cae.trial.config import ConfigError, Trial, explain, from_flat
+from cae.trial.config import ConfigError, Trial, from_flat
+from cae.trial.messages import explain
 
 Space = Mapping[str, Any]
 
