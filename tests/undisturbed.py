@@ -1,4 +1,4 @@
-"""What a trial's numbers are when nothing disturbs it: trained here, in this process, without Ray."""
+"""The results of a trial that nothing interrupts: trained in this process, without Ray."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from cae.trial.training import train
 
 
 def undisturbed(run: RunDir, number: int) -> list[float]:
-    """val_loss of every epoch, on one thread, as a trial of one CPU has it."""
+    """Train a trial of a run again, on one thread; return val_loss of every epoch."""
     trial = from_flat(run.records()[number].config)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with tempfile.TemporaryDirectory() as folder:
             images = Resident.of(trial.dataset.load([]), torch.device("cpu"))
-            return [epoch.row["val_loss"] for epoch in train(trial, images, Path(folder))]
+            epochs = train(trial, images, Path(folder))
+            return [epoch.row["val_loss"] for epoch in epochs]
     finally:
         torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""Small and real: a few dozen handwritten digits, and a network that learns them in milliseconds."""
+"""A small trial, whose network learns a few dozen handwritten digits in milliseconds."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from cae.trial.tasks.base import Reconstruct
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> None:
-    """Sums of floats depend on how many threads share them, in the last bit."""
+def _one_thread_per_module() -> None:
+    """Use one thread in fixtures too: the last bit of a sum depends on the number of threads."""
     torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
-def _still_one_thread() -> None:
-    """Whatever the tests of other rooms did in this process meanwhile."""
+def _one_thread() -> None:
+    """Use one thread, whatever other tests in this process have set."""
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def trial() -> Trial:
-    """The trial that tests vary. 70 images in batches of 32: the last batch is a smaller one."""
+    """The trial that tests vary. The last of its batches (70 images, 32 each) is smaller."""
     return Trial(
         dataset=Digits(train_images=70, val_images=24, test_images=20),
         task=Reconstruct(),

@@ -1,4 +1,4 @@
-"""A trial's configuration: dotted names there and back, mistakes in words and all at once, an identity."""
+"""A trial's configuration: its flat form and back, all errors together, and its identity."""
 
 from __future__ import annotations
 
@@ -17,204 +17,223 @@ from cae.trial.component import Component
 from cae.trial.config import ConfigError, Trial, from_flat, identity, known_names
 from cae.trial.datasets.base import Digits, Patches
 from cae.trial.networks import ConvAutoencoder
-from cae.trial.optimizers import SGD, Adam, Constant, ReduceOnPlateau, RMSprop
+from cae.trial.optimizers import SGD, Adam, RMSprop
+from cae.trial.schedules import Constant, ReduceOnPlateau
 from cae.trial.tasks.base import Denoise, Reconstruct
 
 fractions = st.floats(0, 0.99)
 rates = st.floats(1e-8, 10)
 filters = st.lists(st.integers(1, 64), min_size=3, max_size=3).map(tuple)
 
+datasets = st.one_of(
+    st.builds(
+        Digits,
+        size=st.integers(1, 64),
+        train_images=st.none() | st.integers(1, 900),
+        split_seed=st.integers(0, 2**32 - 1),
+    ),
+    st.builds(Patches, size=st.integers(1, 64)),
+)
+tasks = st.one_of(
+    st.builds(Reconstruct), st.builds(Denoise, noise_factor=rates, redraw_noise=st.booleans())
+)
+optimizers = st.one_of(
+    st.builds(Adam, lr=rates, beta1=fractions),
+    st.builds(RMSprop, lr=rates),
+    st.builds(SGD, lr=rates, momentum=fractions),
+)
+schedules = st.one_of(st.builds(Constant), st.builds(ReduceOnPlateau, factor=st.floats(0.01, 0.99)))
 trials = st.builds(
     Trial,
-    dataset=st.one_of(
-        st.builds(
-            Digits,
-            size=st.integers(1, 64),
-            train_images=st.none() | st.integers(1, 900),
-            split_seed=st.integers(0, 2**32 - 1),
-        ),
-        st.builds(Patches, size=st.integers(1, 64)),
-    ),
-    task=st.one_of(
-        st.builds(Reconstruct), st.builds(Denoise, noise_factor=rates, redraw_noise=st.booleans())
-    ),
+    dataset=datasets,
+    task=tasks,
     arch=st.builds(
         ConvAutoencoder,
         encoder_filters=filters,
         kernel_size=st.integers(1, 9),
         padding=st.sampled_from(["same", "valid"]),
     ),
-    optimizer=st.one_of(
-        st.builds(Adam, lr=rates, beta1=fractions),
-        st.builds(RMSprop, lr=rates),
-        st.builds(SGD, lr=rates, momentum=fractions),
-    ),
-    schedule=st.one_of(
-        st.builds(Constant), st.builds(ReduceOnPlateau, factor=st.floats(0.01, 0.99))
-    ),
+    optimizer=optimizers,
+    schedule=schedules,
     batch_size=st.integers(1, 4096),
     epochs=st.integers(1, 999),
     seed=st.integers(0, 2**63),
 )
 
 
-def mistakes(trial: Trial, changes: dict[str, Any]) -> list[str]:
-    with pytest.raises(ConfigError) as told:
+def errors_of(trial: Trial, changes: dict[str, Any]) -> list[str]:
+    """The messages about invalid changes of a trial."""
+    with pytest.raises(ConfigError) as caught:
         trial.override(changes)
-    return told.value.messages
+    return caught.value.messages
 
 
-def ours(registry: dict[str, type[Component]]) -> list[str]:
-    """Without the parts that other tests, or a sweep file, have defined."""
-    return [name for name, part in registry.items() if part.__module__.startswith("cae.")]
+def builtin_names(registry: dict[str, type[Component]]) -> list[str]:
+    """The registered components without those that other tests define."""
+    return [name for name, component in registry.items() if component.is_builtin()]
 
 
-def every_choice_of_parts(trial: Trial) -> Iterator[Trial]:
-    needed: dict[str, dict[str, Any]] = {"image_folder": {"dataset.path": "somewhere"}}
-    for names in itertools.product(*(ours(part.registry) for part in Trial.COMPONENTS.values())):
-        chosen = dict(zip(Trial.COMPONENTS, names, strict=True))
-        yield trial.override(chosen | needed.get(chosen["dataset"], {}))
+def all_combinations(trial: Trial) -> Iterator[Trial]:
+    """The trial with every combination of built-in components."""
+    names = [builtin_names(base.registry) for base in Trial.COMPONENTS.values()]
+    for combination in itertools.product(*names):
+        changes = dict(zip(Trial.COMPONENTS, combination, strict=True))
+        if changes["dataset"] == "image_folder":
+            changes["dataset.path"] = "somewhere"
+        yield trial.override(changes)
 
 
 @settings(deadline=None, max_examples=100)
 @given(trials)
-def test_a_trial_comes_back_from_its_dotted_names_and_from_their_json(trial: Trial) -> None:
+def test_a_trial_is_restored_from_its_flat_form_and_from_json(trial: Trial) -> None:
     assert from_flat(trial.flat()) == trial
     assert from_flat(json.loads(json.dumps(trial.flat()))) == trial
-    assert (
-        trial.override(
-            trial.flat()
-            if not any(getattr(trial, kind).inactive_parameters() for kind in Trial.COMPONENTS)
-            else {}
-        )
-        == trial
-    )
 
 
-def test_every_dotted_name_is_in_the_flat_configuration_and_may_be_set(trial: Trial) -> None:
-    assert sorted(known_names(trial.flat())) == sorted(
-        {*trial.flat(), "precision"}
-    )  # its default is unsaid
+@settings(deadline=None, max_examples=100)
+@given(trials)
+def test_overriding_a_trial_with_its_own_values_changes_nothing(trial: Trial) -> None:
+    changes = trial.flat()
+    for kind in Trial.COMPONENTS:
+        for name in getattr(trial, kind).inactive_parameters():
+            del changes[f"{kind}.{name}"]
+    assert trial.override(changes) == trial
 
 
-def test_parameters_left_out_take_their_defaults() -> None:
-    few = {
+def test_the_flat_form_contains_every_name_that_can_be_set(trial: Trial) -> None:
+    default_precision_is_left_out = {"precision"}
+    assert set(known_names(trial.flat())) == set(trial.flat()) | default_precision_is_left_out
+
+
+def test_missing_parameters_take_their_defaults() -> None:
+    components = {
         "dataset": "digits",
         "task": "reconstruct",
         "arch": "conv_autoencoder",
         "optimizer": "adam",
         "schedule": "constant",
     }
-    assert from_flat(few) == Trial(
+    assert from_flat(components) == Trial(
         dataset=Digits(), task=Reconstruct(), arch=ConvAutoencoder(), optimizer=Adam()
     )
-    assert from_flat(few | {"arch.kernel_size": 5}).arch == ConvAutoencoder(kernel_size=5)
+    changed = from_flat(components | {"arch.kernel_size": 5})
+    assert changed.arch == ConvAutoencoder(kernel_size=5)
 
 
-def test_a_trial_does_not_change(trial: Trial) -> None:
+def test_a_trial_cannot_be_changed(trial: Trial) -> None:
     before = trial.flat()
     assert trial.override({"epochs": 9}).epochs == 9
     assert trial.flat() == before
+    frozen: Any = trial
     with pytest.raises(ValidationError, match="frozen"):
-        trial.epochs = 9  # type: ignore[misc]
+        frozen.epochs = 9
 
 
-def test_an_element_of_a_tuple_is_set_by_its_number_from_one(trial: Trial) -> None:
-    assert trial.override({"arch.encoder_filters.1": 9, "arch.encoder_filters.2": 7}).flat()[
-        "arch.encoder_filters"
-    ] == [9, 7]
+def test_elements_of_tuples_are_counted_from_1(trial: Trial) -> None:
+    changed = trial.override({"arch.encoder_filters.1": 9, "arch.encoder_filters.2": 7})
+    assert changed.flat()["arch.encoder_filters"] == [9, 7]
 
 
-def test_an_element_is_set_in_the_whole_that_is_set_beside_it_whichever_comes_first(
-    trial: Trial,
-) -> None:
+def test_a_tuple_is_set_before_its_elements_in_any_order(trial: Trial) -> None:
     changes = {"arch.encoder_filters": [3, 5], "arch.encoder_filters.2": 9}
     for order in (changes, dict(reversed(changes.items()))):
         assert trial.override(order).flat()["arch.encoder_filters"] == [3, 9]
 
 
-def test_another_part_comes_with_its_own_defaults_and_its_own_names(trial: Trial) -> None:
+def test_another_component_has_its_own_defaults(trial: Trial) -> None:
     changed = trial.override(
         {"optimizer.momentum": 0.5, "optimizer": "sgd", "optimizer.nesterov": True}
     )
     assert changed.optimizer == SGD(momentum=0.5, nesterov=True)
-    assert trial.override({"optimizer": "adam"}).optimizer == trial.optimizer, (
-        "the part that is there keeps its parameters"
-    )
 
 
-COLLECTED_ERRORS: dict[str, tuple[dict[str, Any], list[str]]] = {
-    "misspelt": (
+def test_the_same_component_keeps_its_parameters(trial: Trial) -> None:
+    assert trial.override({"optimizer": "adam"}).optimizer == trial.optimizer
+
+
+INVALID_CHANGES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "misspelt name": (
         {"arch.kernal_size": 3},
         ["arch.kernal_size is not a parameter", "did you mean arch.kernel_size"],
     ),
-    "without its part": (
+    "name without its component": (
         {"kernel_size": 3},
         ["kernel_size is not a parameter", "did you mean arch.kernel_size?"],
     ),
-    "of a misspelt part": ({"achr.kernel_size": 3}, ["achr.kernel_size", "arch.kernel_size"]),
-    "like nothing": ({"arch.zzz": 3}, ["arch.zzz", "there are arch.encoder_filters", "arch.init"]),
-    "of another part": (
+    "misspelt kind": ({"achr.kernel_size": 3}, ["achr.kernel_size", "arch.kernel_size"]),
+    "name that resembles no other": (
+        {"arch.zzz": 3},
+        ["arch.zzz", "available: arch.encoder_filters", "arch.init"],
+    ),
+    "name of another component": (
         {"optimizer.momentum": 0.9},
         ["optimizer.momentum is not a parameter of optimizer = 'adam'"],
     ),
-    "unknown part": (
+    "unknown component": (
         {"arch": "conv_autoencodr"},
         ["arch = 'conv_autoencodr'", "did you mean 'conv_autoencoder'?"],
     ),
-    "part that is a list": (
+    "component that is a list": (
         {"arch": ["conv_autoencoder"]},
         ["arch = ['conv_autoencoder'] is not known"],
     ),
-    "wrong type": ({"batch_size": "32"}, ["batch_size = '32'", "integer"]),
-    "float for a whole number": ({"epochs": 2.0}, ["epochs = 2.0", "integer"]),
-    "yes for a number": ({"seed": True}, ["seed = True", "integer"]),
-    "wrong type in a part": ({"arch.kernel_size": "3"}, ["arch.kernel_size = '3'", "integer"]),
-    "out of range": ({"epochs": 0}, ["epochs = 0", "greater than 0"]),
-    "out of range in a part": ({"optimizer.lr": -0.1}, ["optimizer.lr = -0.1", "greater than 0"]),
-    "not a number": ({"optimizer.lr": float("nan")}, ["optimizer.lr = nan", "finite"]),
-    "not a choice": ({"arch.padding": "smae"}, ["arch.padding = 'smae'", "did you mean 'same'?"]),
-    "element beyond": (
+    "text for an integer": ({"batch_size": "32"}, ["batch_size = '32'", "integer"]),
+    "float for an integer": ({"epochs": 2.0}, ["epochs = 2.0", "integer"]),
+    "boolean for an integer": ({"seed": True}, ["seed = True", "integer"]),
+    "text for a kernel": ({"arch.kernel_size": "3"}, ["arch.kernel_size = '3'", "integer"]),
+    "too small": ({"epochs": 0}, ["epochs = 0", "greater than 0"]),
+    "too small in a component": (
+        {"optimizer.lr": -0.1},
+        ["optimizer.lr = -0.1", "greater than 0"],
+    ),
+    "NaN": ({"optimizer.lr": float("nan")}, ["optimizer.lr = nan", "finite"]),
+    "unknown choice": ({"arch.padding": "smae"}, ["arch.padding = 'smae'", "did you mean 'same'?"]),
+    "element beyond the last": (
         {"arch.encoder_filters.3": 8},
-        ["arch.encoder_filters.3 is not there", "[4, 6]", "count from 1"],
+        ["arch.encoder_filters.3 does not exist", "[4, 6]", "counted from 1"],
     ),
     "element 0": (
         {"arch.encoder_filters.0": 8},
-        ["arch.encoder_filters.0 is not there", "count from 1"],
+        ["arch.encoder_filters.0 does not exist", "counted from 1"],
     ),
-    "element by no digit": ({"arch.encoder_filters.²": 8}, ["arch.encoder_filters.² is not"]),
-    "element of a number": ({"batch_size.1": 8}, ["batch_size.1 is not there", "batch_size is 32"]),
-    "wrong element": (
+    "element that is no decimal number": (
+        {"arch.encoder_filters.²": 8},
+        ["arch.encoder_filters.² is not"],
+    ),
+    "element of a number": (
+        {"batch_size.1": 8},
+        ["batch_size.1 does not exist", "batch_size is 32"],
+    ),
+    "invalid element": (
         {"arch.encoder_filters.2": 0},
         ["arch.encoder_filters (element 2) = 0", "greater than 0"],
     ),
-    "idle": (
+    "inactive": (
         {"arch.negative_slope": 0.2},
         ["arch.negative_slope = 0.2 would be ignored", "arch.activation is 'relu'"],
     ),
-    "idle for another": (
+    "inactive in a new component": (
         {"optimizer": "sgd", "optimizer.nesterov": True},
         ["optimizer.nesterov", "would be ignored", "momentum is 0"],
     ),
-    "rule over several": (
+    "rule about two parameters": (
         {"arch.pool_after": [1, 2]},
         ["arch.upsample_after = [1]", "arch.pool_after = [1, 2]"],
     ),
     "too many images": ({"dataset.train_images": 1797}, ["dataset.train_images = 1797", "1753"]),
 }
+"""Invalid changes, each with parts of its message."""
 
 
-@pytest.mark.parametrize("kind", COLLECTED_ERRORS)
-def test_a_mistake_is_one_message_with_the_name_the_value_and_the_rule(
-    kind: str, trial: Trial
-) -> None:
-    changes, words = COLLECTED_ERRORS[kind]
-    told = mistakes(trial, changes)
-    assert len(told) == 1, told
-    assert all(word in told[0] for word in words), told
+@pytest.mark.parametrize("kind", INVALID_CHANGES)
+def test_an_error_is_one_message_with_name_value_and_rule(kind: str, trial: Trial) -> None:
+    changes, parts = INVALID_CHANGES[kind]
+    (message,) = errors_of(trial, changes)
+    for part in parts:
+        assert part in message
 
 
-def test_several_mistakes_are_told_at_once(trial: Trial) -> None:
+def test_all_errors_are_reported_together(trial: Trial) -> None:
     changes = {
         "arch.kernal_size": 3,
         "arch.padding": "smae",
@@ -223,40 +242,36 @@ def test_several_mistakes_are_told_at_once(trial: Trial) -> None:
         "epochs": 0,
         "seed": "x",
     }
-    told = mistakes(trial, changes)
-    assert len(told) == len(changes)
-    assert all(any(key in message for message in told) for key in changes), told
+    messages = errors_of(trial, changes)
+    assert len(messages) == len(changes)
+    for key in changes:
+        assert any(key in message for message in messages)
 
 
-def test_an_unknown_part_does_not_hide_the_other_mistakes(trial: Trial) -> None:
-    told = mistakes(
+def test_an_unknown_component_does_not_hide_other_errors(trial: Trial) -> None:
+    messages = errors_of(
         trial,
         {"arch": "conv_autoencodr", "arch.kernel_size": 3, "batchsize": 8, "optimizer.lr": -1.0},
     )
-    assert len(told) == 3, told  # whether kernel_size is one, nobody can tell
-    assert [
-        any(key in message for message in told) for key in ("arch = ", "batchsize", "optimizer.lr")
-    ] == [True] * 3
+    assert len(messages) == 3  # whether kernel_size is valid depends on the component
+    for key in ("arch = ", "batchsize", "optimizer.lr"):
+        assert any(key in message for message in messages)
 
 
 @pytest.mark.parametrize("extra", ["batchsize", "arch.kernal_size", "arhc.kernel_size"])
-def test_a_whole_configuration_with_a_name_that_nothing_has_is_refused(
-    extra: str, trial: Trial
-) -> None:
+def test_an_unknown_name_in_a_flat_configuration_is_an_error(extra: str, trial: Trial) -> None:
     with pytest.raises(ConfigError, match=extra):
         from_flat(trial.flat() | {extra: 3})
 
 
-def test_a_whole_configuration_without_its_parts_is_refused() -> None:
-    with pytest.raises(ConfigError) as told:
+def test_a_flat_configuration_without_components_is_an_error() -> None:
+    with pytest.raises(ConfigError) as caught:
         from_flat({"epochs": 0})
-    assert [message.split(" ")[0] for message in told.value.messages] == [
-        *Trial.COMPONENTS,
-        "epochs",
-    ]
+    names = [message.split(" ")[0] for message in caught.value.messages]
+    assert names == [*Trial.COMPONENTS, "epochs"]
 
 
-def test_what_cannot_be_built_is_told_before_any_image_is_read(trial: Trial) -> None:
+def test_networks_that_cannot_be_built_are_errors_before_images_are_read(trial: Trial) -> None:
     with pytest.raises(ConfigError, match=r"arch\.kernel_size = 9"):
         trial.override({"arch.kernel_size": 9, "arch.padding": "valid"}).sizes()
     with pytest.raises(ConfigError, match=r"arch\.output_activation"):
@@ -264,39 +279,42 @@ def test_what_cannot_be_built_is_told_before_any_image_is_read(trial: Trial) -> 
     assert trial.sizes()["latent_shape"] == [6, 4, 4]
 
 
-def test_every_parameter_and_the_images_belong_to_the_identity(trial: Trial) -> None:
+def test_the_identity_depends_on_every_parameter_and_on_the_images(trial: Trial) -> None:
     flat = trial.flat()
-    seen = {identity(flat, "fingerprint"), identity(flat, "another")}
-    seen |= {identity(flat | {key: f"not {value}"}, "fingerprint") for key, value in flat.items()}
-    seen.add(identity(trial.override({"seed": 1}).flat(), "fingerprint"))
-    assert len(seen) == len(flat) + 3
-    assert all(len(found) == 12 and int(found, 16) >= 0 for found in seen)
+    identities = [identity(flat, "fingerprint"), identity(flat, "another")]
+    for key, value in flat.items():
+        identities.append(identity(flat | {key: f"not {value}"}, "fingerprint"))
+    identities.append(identity(trial.override({"seed": 1}).flat(), "fingerprint"))
+    assert len(set(identities)) == len(identities)
+    for value in identities:
+        assert len(value) == 12
+        assert int(value, 16) >= 0
 
 
-def test_the_order_of_names_and_the_way_a_tuple_is_written_do_not_belong_to_the_identity(
-    trial: Trial,
-) -> None:
+def test_the_identity_depends_on_the_code_of_user_components(trial: Trial) -> None:
+    flat = trial.flat()
+    assert identity(flat, "f", "class A: pass") != identity(flat, "f", "class B: pass")
+    assert identity(flat, "f", "") == identity(flat, "f")
+
+
+def test_the_identity_does_not_depend_on_notation(trial: Trial) -> None:
     flat = trial.flat()
     assert identity(dict(reversed(flat.items())), "f") == identity(flat, "f")
     assert identity(flat | {"arch.encoder_filters": (4, 6)}, "f") == identity(flat, "f")
-    assert identity(trial.override({"optimizer.lr": 1}).flat(), "f") == identity(
-        trial.override({"optimizer.lr": 1.0}).flat(), "f"
-    )
+    integer_rate = trial.override({"optimizer.lr": 1}).flat()
+    float_rate = trial.override({"optimizer.lr": 1.0}).flat()
+    assert identity(integer_rate, "f") == identity(float_rate, "f")
 
 
-def test_names_of_configuration_and_of_metrics_never_collide(trial: Trial) -> None:
-    for chosen in every_choice_of_parts(trial):
-        image = torch.zeros(1, *chosen.task.output_shape(chosen.dataset.image_shape))
-        last = {
-            f"test_{name}"
-            for name in (
-                "loss",
-                *chosen.task.metrics(image, image),
-                *chosen.task.final_metrics(image, image),
-            )
-        }
-        names = set(chosen.metric_names())
-        assert len(names) == len(chosen.metric_names())
-        assert not (names | last) & set(known_names(chosen.flat()))
-        assert not any("." in name for name in names | last)
-        assert not names & last
+def test_names_of_parameters_and_metrics_never_collide(trial: Trial) -> None:
+    for combination in all_combinations(trial):
+        task = combination.task
+        image = torch.zeros(1, *task.output_shape(combination.dataset.image_shape))
+        test_metrics = {"test_loss"}
+        for name in (*task.metrics(image, image), *task.final_metrics(image, image)):
+            test_metrics.add(f"test_{name}")
+        epoch_metrics = set(combination.metric_names())
+        assert len(epoch_metrics) == len(combination.metric_names())
+        assert not (epoch_metrics | test_metrics) & set(known_names(combination.flat()))
+        assert not any("." in name for name in epoch_metrics | test_metrics)
+        assert not epoch_metrics & test_metrics

@@ -1,4 +1,4 @@
-"""An exported model: a folder that comes back as a network, or says in words why it does not."""
+"""Exported models: saved and loaded; folders without a complete model are user errors."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from cae.trial.config import Trial
 from cae.trial.model import DESCRIPTION, WEIGHTS, load_model, reconstruct, save_model
 from cae.trial.networks.create import build
 
+INCOMPLETE = "not a complete model"
+
 
 @pytest.fixture
 def folder(trial: Trial, tmp_path: Path) -> Path:
@@ -32,9 +34,7 @@ def folder(trial: Trial, tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-def test_a_model_comes_back_with_its_weights_its_trial_and_what_is_known_of_it(
-    folder: Path, trial: Trial
-) -> None:
+def test_a_model_is_loaded_with_weights_trial_and_description(folder: Path, trial: Trial) -> None:
     model = load_model(folder)
     torch.manual_seed(0)
     network = build(trial)
@@ -48,111 +48,131 @@ def test_a_model_comes_back_with_its_weights_its_trial_and_what_is_known_of_it(
     assert load_model(str(folder)).trial == trial
 
 
-def test_another_export_to_the_same_folder_replaces_the_model(folder: Path, trial: Trial) -> None:
+def test_a_second_export_replaces_the_model(folder: Path, trial: Trial) -> None:
     other = trial.override({"arch.encoder_filters": [2, 2]})
     save_model(folder, weights(build(other)), other, {})
     assert load_model(folder).trial == other
 
 
-def test_an_export_that_fails_leaves_the_model_that_was_there(folder: Path, trial: Trial) -> None:
+def test_a_failed_export_leaves_the_earlier_model(folder: Path, trial: Trial) -> None:
     with pytest.raises(TypeError):
         save_model(folder, weights(build(trial)), trial, {"metrics": object()})
     assert load_model(folder).description["epoch"] == 3
     assert len(list(folder.iterdir())) == 2
 
 
-def described(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], object]:
+def with_description(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
+    """A function that changes the description of the model in a folder."""
+
     def write(folder: Path) -> None:
-        said = json.loads((folder / DESCRIPTION).read_text())
-        (folder / DESCRIPTION).write_text(json.dumps(change(said)))
+        description = json.loads((folder / DESCRIPTION).read_text())
+        (folder / DESCRIPTION).write_text(json.dumps(change(description)))
 
     return write
 
 
-def set_in_config(**changes: Any) -> Callable[[Path], object]:
-    return described(
-        lambda said: (
-            said
-            | {
-                "config": said["config"]
-                | {key.replace("__", "."): value for key, value in changes.items()}
-            }
-        )
+def with_config(changes: dict[str, Any]) -> Callable[[Path], object]:
+    """A function that changes the configuration of the model in a folder."""
+    return with_description(
+        lambda description: description | {"config": description["config"] | changes}
     )
 
 
 def remove_all(folder: Path) -> None:
-    for path in [*folder.iterdir(), folder]:
-        path.rmdir() if path.is_dir() else path.unlink()
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+
+
+def truncate_weights(folder: Path) -> None:
+    os.truncate(folder / WEIGHTS, (folder / WEIGHTS).stat().st_size - 4)
 
 
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no folder": (remove_all, DESCRIPTION),
     "no description": (lambda folder: (folder / DESCRIPTION).unlink(), DESCRIPTION),
     "no weights": (lambda folder: (folder / WEIGHTS).unlink(), WEIGHTS),
-    "torn description": (lambda folder: os.truncate(folder / DESCRIPTION, 50), "not a whole model"),
+    "truncated description": (lambda folder: os.truncate(folder / DESCRIPTION, 50), INCOMPLETE),
     "binary description": (
         lambda folder: (folder / DESCRIPTION).write_bytes(b"\xff\xfe\x00"),
-        "not a whole model",
+        INCOMPLETE,
     ),
-    "description of another program": (described(lambda _: {"model_type": "bert"}), "config"),
-    "description that is a list": (described(lambda _: [1, 2]), "not a whole model"),
+    "description of another program": (
+        with_description(lambda _: {"model_type": "bert"}),
+        "config",
+    ),
+    "description that is a list": (with_description(lambda _: [1, 2]), INCOMPLETE),
     "configuration that is a list": (
-        described(lambda said: said | {"config": ["arch"]}),
-        "not a whole model",
+        with_description(lambda description: description | {"config": ["arch"]}),
+        INCOMPLETE,
     ),
-    "no configuration": (described(lambda said: said | {"config": None}), "not a whole model"),
+    "no configuration": (
+        with_description(lambda description: description | {"config": None}),
+        INCOMPLETE,
+    ),
     "unknown architecture": (
-        set_in_config(arch="transformer"),
+        with_config({"arch": "transformer"}),
         "arch = 'transformer' is not known",
     ),
-    "unknown parameter": (set_in_config(arch__heads=8), "arch.heads"),
-    "parameter out of range": (set_in_config(arch__kernel_size=0), "arch.kernel_size = 0"),
+    "unknown parameter": (with_config({"arch.heads": 8}), "arch.heads"),
+    "parameter out of range": (with_config({"arch.kernel_size": 0}), "arch.kernel_size = 0"),
     "network that does not fit": (
-        set_in_config(arch__kernel_size=9, arch__padding="valid"),
+        with_config({"arch.kernel_size": 9, "arch.padding": "valid"}),
         "arch.kernel_size = 9",
     ),
-    "weights of another network": (set_in_config(arch__encoder_filters=[4, 7]), "size mismatch"),
-    "torn weights": (
-        lambda folder: os.truncate(folder / WEIGHTS, (folder / WEIGHTS).stat().st_size - 4),
-        "not a whole model",
-    ),
-    "empty weights": (lambda folder: (folder / WEIGHTS).write_bytes(b""), "not a whole model"),
+    "weights of another network": (with_config({"arch.encoder_filters": [4, 7]}), "size mismatch"),
+    "truncated weights": (truncate_weights, INCOMPLETE),
+    "empty weights": (lambda folder: (folder / WEIGHTS).write_bytes(b""), INCOMPLETE),
     "pickled weights": (
         lambda folder: torch.save({"weight": torch.zeros(1)}, folder / WEIGHTS),
-        "not a whole model",
+        INCOMPLETE,
     ),
     "foreign weights": (
         lambda folder: safetensors.torch.save_file({"w": torch.zeros(1)}, folder / WEIGHTS),
-        "not a whole model",
+        INCOMPLETE,
     ),
 }
+"""Ways to damage a model, each with a part of the error message."""
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_folder_that_is_no_whole_model_is_told_in_words(kind: str, folder: Path) -> None:
-    breaks, words = BROKEN[kind]
-    breaks(folder)
-    with pytest.raises(UserError, match=words) as told:
+def test_a_folder_without_a_complete_model_is_a_user_error(kind: str, folder: Path) -> None:
+    damage, expected = BROKEN[kind]
+    damage(folder)
+    with pytest.raises(UserError, match=expected) as caught:
         load_model(folder)
-    assert str(folder) in str(told.value)
-    assert all(len(message) < 600 and "\n" not in message for message in told.value.messages)
+    assert str(folder) in str(caught.value)
+    for message in caught.value.messages:
+        assert len(message) < 600
+        assert "\n" not in message
 
 
-def test_a_file_in_the_folders_place_is_told_in_words(folder: Path) -> None:
+def test_a_file_instead_of_a_folder_is_a_user_error(folder: Path) -> None:
     with pytest.raises(UserError, match="model"):
         load_model(folder / WEIGHTS)
 
 
-def test_own_images_are_taken_for_what_they_are_unless_corruption_is_asked_for(
-    trial: Trial, tmp_path: Path
+@pytest.fixture
+def noisy_trial(trial: Trial) -> Trial:
+    return trial.override({"task": "denoise", "task.noise_factor": 0.4})
+
+
+def test_images_are_used_unchanged_by_default(noisy_trial: Trial, tmp_path: Path) -> None:
+    save_model(tmp_path, weights(build(noisy_trial)), noisy_trial, {})
+    model = load_model(tmp_path)
+    images = torch.rand(2, 1, 8, 8)
+    inputs, outputs = reconstruct(model, images)
+    assert torch.equal(inputs, images)
+    assert torch.equal(outputs, model.network(images))
+
+
+def test_images_are_corrupted_on_request_the_same_way_each_time(
+    noisy_trial: Trial, tmp_path: Path
 ) -> None:
-    denoiser = trial.override({"task": "denoise", "task.noise_factor": 0.4})
-    save_model(tmp_path, weights(build(denoiser)), denoiser, {})
-    model, images = load_model(tmp_path), torch.rand(2, 1, 8, 8)
-    given, output = reconstruct(model, images)
-    assert torch.equal(given, images)
-    assert torch.equal(output, model.network(images))
-    noisy, again = (reconstruct(model, images, corrupt=True)[0] for _ in range(2))
-    assert not torch.equal(noisy, images)
-    assert torch.equal(noisy, again)
+    save_model(tmp_path, weights(build(noisy_trial)), noisy_trial, {})
+    model = load_model(tmp_path)
+    images = torch.rand(2, 1, 8, 8)
+    first, _ = reconstruct(model, images, corrupt=True)
+    second, _ = reconstruct(model, images, corrupt=True)
+    assert not torch.equal(first, images)
+    assert torch.equal(first, second)

@@ -1,7 +1,8 @@
-"""Mixed precision is a trial of its own; a step never waits for the device."""
+"""Mixed precision is a parameter of the trial; training steps never wait for the device."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,46 +15,59 @@ from cae.trial.batches import Resident
 from cae.trial.config import Trial, from_flat, identity
 from cae.trial.training import train
 
+READING_OPERATORS = (
+    torch.ops.aten._local_scalar_dense.default,
+    torch.ops.aten.nonzero.default,
+)
+"""Operators that read the value of a tensor."""
 
-def test_the_default_is_unsaid_so_that_trials_keep_their_hashes(trial: Trial) -> None:
+
+def test_the_default_is_left_out_of_the_flat_form(trial: Trial) -> None:
+    """The hashes of trials are those from before the parameter existed."""
     assert "precision" not in trial.flat()
     assert trial.override({"precision": "float32"}).flat() == trial.flat()
+
+
+def test_mixed_precision_is_a_part_of_the_identity(trial: Trial) -> None:
     mixed = trial.override({"precision": "bfloat16"})
     assert from_flat(mixed.flat()) == mixed
     assert identity(mixed.flat(), "images") != identity(trial.flat(), "images")
 
 
-def test_bfloat16_trains_other_numbers_with_the_same_kind_of_weights(
+def test_mixed_precision_gives_similar_losses_and_float32_weights(
     trial: Trial, images: Resident, tmp_path: Path
 ) -> None:
     losses = {}
     for precision in ("float32", "bfloat16"):
-        epochs = list(train(trial.override({"precision": precision}), images, tmp_path / precision))
+        folder = tmp_path / precision
+        epochs = train(trial.override({"precision": precision}), images, folder)
         losses[precision] = [epoch.row["val_loss"] for epoch in epochs]
         assert losses[precision][-1] < losses[precision][0]
-        assert {
-            tensor.dtype
-            for tensor in checkpoint.load(tmp_path / precision / checkpoint.BEST).network.values()
-        } == {torch.float32}
+        network = checkpoint.load(folder / checkpoint.BEST).network
+        assert {tensor.dtype for tensor in network.values()} == {torch.float32}
     assert losses["bfloat16"] != losses["float32"]
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.1)
 
 
-class Reads(TorchDispatchMode):
-    """Counts how often a tensor's value is asked for: on a GPU, each time everything before it has to end."""
+class ReadCounter(TorchDispatchMode):
+    """Counts how often the value of a tensor is read: a GPU has to finish all earlier work then."""
 
     count = 0
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += func in (
-            torch.ops.aten._local_scalar_dense.default,
-            torch.ops.aten.nonzero.default,
-        )
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., object],
+        types: Sequence[type],
+        args: Sequence[object] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        if func in READING_OPERATORS:
+            self.count += 1
         return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "changes",
     [
         {},
         {"task": "denoise", "task.redraw_noise": True},
@@ -63,18 +77,16 @@ class Reads(TorchDispatchMode):
     ids=str,
 )
 def test_no_step_waits_for_the_device(
-    trial: Trial, images: Resident, tmp_path: Path, settings: dict[str, Any]
+    trial: Trial, images: Resident, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    """An epoch asks for as many values however many steps it has."""
-    counts = []
+    """An epoch reads the same number of values for any number of steps."""
+    reads = []
+    new_counter: Callable[[], ReadCounter] = ReadCounter
     for batch_size in (35, 7):
-        epochs = train(
-            trial.override({**settings, "batch_size": batch_size}),
-            images,
-            tmp_path / str(batch_size),
-        )
+        varied = trial.override({**changes, "batch_size": batch_size})
+        epochs = train(varied, images, tmp_path / str(batch_size))
         next(epochs)
-        with Reads() as reads:  # type: ignore[no-untyped-call]
+        with new_counter() as counter:
             next(epochs)
-        counts.append(reads.count)
-    assert counts[0] == counts[1] > 0
+        reads.append(counter.count)
+    assert reads[0] == reads[1] > 0
