@@ -1,16 +1,20 @@
-"""Images per second of a training step: ours, the bare loop, the idiomatic script; five networks of the reports.
+"""Images per second of a training step: this package, the bare loop and the usual script.
 
     python -m benchmarks.step                  # results/step.csv
     python -m benchmarks.step --rounds 3 --clock wall --networks '000 best'
 
-ours        cae.trial.training.train, its own images_per_second: batches gathered, corrupted and cast, folded convolutions
-bare        the same network unfolded (Upsample, Conv2d), channels last, one batch that is there already; forward, backward, step
-idiomatic   the tutorial's script: torchvision data set, ToTensor, DataLoader with 2 workers, default layout, loss.item()
+ours        cae.trial.training.train, its own images_per_second: batches are gathered, corrupted
+            and converted; convolutions are merged with the upsampling before them
+bare        the same network with separate Upsample and Conv2d layers, channels last, one batch that
+            is made in advance; forward pass, backward pass, step
+kept        bare, in a process that keeps the memory that a step frees, as ours does
+            (cae/sweep/engine/worker_memory.py)
+idiomatic   the script of the tutorials: torchvision data set, ToTensor, DataLoader with 2 workers,
+            default memory layout, loss.item()
 
-Each is a process of its own, as it would be used: ours keeps the memory that a step frees (cae/sweep/engine/worker_memory.py), and `kept` is
-the bare loop with that too. All train on one thread. The clock is the processor's, of the thread and of the script's two workers: what
-an image costs on the one core that a trial has, whatever else the machine does meanwhile. `--clock wall` has the workers on cores of
-their own, where there are.
+Each runs in a process of its own, on one thread. The clock is the processor's time of the thread
+and of the script's two workers: what an image costs on the one core of a trial, whatever else the
+machine does. With `--clock wall`, the workers have cores of their own, if there are any.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,7 +40,7 @@ from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
 from benchmarks.measure import Row, interleaved, repeated, save, show, spread
-from benchmarks.networks import NETWORKS, plain, trial_of
+from benchmarks.networks import NETWORKS, trial_of, unmerged
 from cae.sweep.engine.worker_memory import keep_freed
 from cae.trial import training
 from cae.trial.batches import Pairs, Resident
@@ -50,116 +54,132 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": F.mse_loss,
     "bce": F.binary_cross_entropy,
 }
-SETS = {
+TORCHVISION_DATASETS = {
     "mnist": datasets.MNIST,
     "fashion_mnist": datasets.FashionMNIST,
     "cifar10": datasets.CIFAR10,
 }
+NOISE = 0.5
+"""Standard deviation of the noise in the script's denoising task: the default of Denoise."""
+ASSUMED_OPERATIONS_PER_SECOND = 2e10
+"""From which the number of images is derived that fill a round."""
+MIN_BATCHES = 4
+TRAINING_OPERATIONS = 3e6
+"""Operations of a training step per megaflop of the forward pass: the backward pass takes two."""
 
 
-def processor() -> float:
-    """Seconds of the processor that this process, and those that it has waited for, have had."""
-    return time.process_time() + sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+def processor_time() -> float:
+    """Return the processor's seconds of this process and of the processes it has waited for."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + (children.ru_utime + children.ru_stime)
 
 
-CLOCKS: dict[str, Clock] = {"processor": processor, "wall": time.perf_counter}
+CLOCKS: dict[str, Clock] = {"processor": processor_time, "wall": time.perf_counter}
 
 
-class Asked(NamedTuple):
-    """What a contender is given."""
+class Workload(NamedTuple):
+    """What a contender trains."""
 
     trial: Trial
     images: Images
     clock: Clock
     seconds: float
-    """Of one turn, about."""
+    """Approximate duration of one round."""
     folder: Path
 
 
-def ours(asked: Asked) -> Callable[[], float]:
-    """An epoch of the real loop, from a fresh trial that goes on for ever; its own images_per_second, by the clock."""
-    endless = asked.trial.override({"epochs": 100_000})
-    epochs = train(endless, Resident.of(asked.images, torch.device("cpu")), asked.folder)
+def ours(workload: Workload) -> Callable[[], float]:
+    """An epoch of the training loop of this package per call; returns its images_per_second."""
+    endless = workload.trial.override({"epochs": 100_000})
+    images = Resident.of(workload.images, torch.device("cpu"))
+    epochs = train(endless, images, workload.folder)
 
     def epoch() -> float:
-        with mock.patch.object(training, "time", SimpleNamespace(perf_counter=asked.clock)):
+        clock = SimpleNamespace(perf_counter=workload.clock)
+        with mock.patch.object(training, "time", clock):
             return next(epochs).row["images_per_second"]
 
     epoch()
     return epoch
 
 
-def bare(asked: Asked) -> Callable[[], float]:
-    trial = asked.trial
-    pairs = Pairs(trial.task, Resident.of(asked.images, torch.device("cpu")).train, 0, 0, "train")
-    given, target = pairs.batch(torch.arange(trial.batch_size))
-    network = plain(build(trial)).to(memory_format=torch.channels_last)
-    optimizer, criterion = trial.optimizer.build(network.parameters()), LOSSES[trial.task.loss]
+def bare(workload: Workload) -> Callable[[], float]:
+    """Steps with the same batch, as many as fill a round."""
+    trial = workload.trial
+    images = Resident.of(workload.images, torch.device("cpu"))
+    pairs = Pairs(trial.task, images.train, 0, 0, "train")
+    inputs, targets = pairs.batch(torch.arange(trial.batch_size))
+    network = unmerged(build(trial)).to(memory_format=torch.channels_last)
+    optimizer = trial.optimizer.build(network.parameters())
+    criterion = LOSSES[trial.task.loss]
 
     def step() -> None:
-        loss = criterion(network(given), target)
+        loss = criterion(network(inputs), targets)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
-    timed = repeated(step, asked.seconds, asked.clock)
-    return lambda: trial.batch_size / timed()
+    seconds_per_step = repeated(step, workload.seconds, workload.clock)
+    return lambda: trial.batch_size / seconds_per_step()
 
 
-def idiomatic(asked: Asked) -> Callable[[], float]:
-    trial, clock = asked.trial, asked.clock
-    network = plain(build(trial))
-    kind = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}[trial.optimizer.name]
-    optimizer, criterion = (
-        kind(network.parameters(), lr=trial.optimizer.lr),
-        LOSSES[trial.task.loss],
-    )
+def idiomatic(workload: Workload) -> Callable[[], float]:
+    """An epoch of the usual script per call."""
+    trial = workload.trial
+    clock = workload.clock
+    network = unmerged(build(trial))
+    optimizers = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}
+    optimizer = optimizers[trial.optimizer.name](network.parameters(), lr=trial.optimizer.lr)
+    criterion = LOSSES[trial.task.loss]
     loader = DataLoader(
-        _torchvision(trial, asked.images),
+        _torchvision_dataset(trial, workload.images),
         batch_size=trial.batch_size,
         shuffle=True,
         num_workers=2,
-        multiprocessing_context="fork",  # as in a script of its own on Linux; this process was spawned, and would spawn too
+        # As in a script on Linux. This process was spawned, and would spawn the workers too.
+        multiprocessing_context="fork",
     )
 
     def epoch() -> float:
-        started, running, seen = clock(), 0.0, 0
+        started = clock()
+        running_loss = 0.0
+        count = 0
         for batch, _ in loader:
-            given, target = _pair(trial.task.name, batch)
+            inputs, targets = _pair(trial.task.name, batch)
             optimizer.zero_grad()
-            loss = criterion(network(given), target)
+            loss = criterion(network(inputs), targets)
             loss.backward()
             optimizer.step()
-            running += loss.item() * len(batch)
-            seen += len(batch)
-        return seen / (clock() - started)
+            running_loss += loss.item() * len(batch)
+            count += len(batch)
+        return count / (clock() - started)
 
     epoch()
     return epoch
 
 
-def _torchvision(trial: Trial, images: Images) -> torch.utils.data.Dataset[tuple[Tensor, int]]:
-    """torchvision's own class, with the images that the others train on."""
-    kind = SETS[trial.dataset.name]
-    made: Any = kind.__new__(kind)
+def _torchvision_dataset(
+    trial: Trial, images: Images
+) -> torch.utils.data.Dataset[tuple[Tensor, int]]:
+    """The class of torchvision with the images on which the others train."""
+    kind = TORCHVISION_DATASETS[trial.dataset.name]
+    dataset: Any = kind.__new__(kind)
     pixels = images.train.pixels
-    made.data = (
-        torch.from_numpy(pixels[:, 0].copy())
-        if pixels.shape[1] == 1
-        else pixels.transpose(0, 2, 3, 1).copy()
-    )
-    made.targets, made.transform, made.target_transform = (
-        images.train.labels.tolist(),
-        transforms.ToTensor(),
-        None,
-    )
-    found: torch.utils.data.Dataset[tuple[Tensor, int]] = made
-    return found
+    if pixels.shape[1] == 1:
+        dataset.data = torch.from_numpy(pixels[:, 0].copy())
+    else:
+        dataset.data = pixels.transpose(0, 2, 3, 1).copy()
+    dataset.targets = images.train.labels.tolist()
+    dataset.transform = transforms.ToTensor()
+    dataset.target_transform = None
+    result: torch.utils.data.Dataset[tuple[Tensor, int]] = dataset
+    return result
 
 
 def _pair(task: str, batch: Tensor) -> tuple[Tensor, Tensor]:
+    """The inputs and targets that the usual script makes from a batch of images."""
     if task == "denoise":
-        return (batch + 0.5 * torch.randn_like(batch)).clamp(0, 1), batch
+        return (batch + NOISE * torch.randn_like(batch)).clamp(0, 1), batch
     if task == "complete":
         half = batch.shape[3] // 2
         return batch[..., :half], batch[..., half:]
@@ -167,101 +187,126 @@ def _pair(task: str, batch: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def matrix_rate() -> float:
-    """Floating-point operations per second of a product of two 1024 x 1024 matrices."""
-    left = torch.randn(1024, 1024)
-    seconds = repeated(lambda: left @ left, 0.5, time.process_time)
+    """Return the floating-point operations per second of a product of 1024 x 1024 matrices."""
+    matrix = torch.randn(1024, 1024)
+    seconds = repeated(lambda: matrix @ matrix, 0.5, time.process_time)
     return 2 * 1024**3 / min(seconds() for _ in range(5))
 
 
-KINDS = {"ours": ours, "bare": bare, "kept": bare, "idiomatic": idiomatic}
+CONTENDERS = {"ours": ours, "bare": bare, "kept": bare, "idiomatic": idiomatic}
+KEEP_MEMORY = ("ours", "kept")
 
 
-class Apart:
-    """A contender in a process of its own, which waits between its turns."""
+class ContenderProcess:
+    """A contender in a process of its own, which waits between the rounds."""
 
-    def __init__(self, *asked: Any) -> None:
+    def __init__(self, contender: str, network: str, images: int, seconds: float, clock: str):
         context = multiprocessing.get_context("spawn")
-        self.pipe, other = context.Pipe()
-        self.process = context.Process(target=_serve, args=(other, *asked))
+        self.pipe, other_end = context.Pipe()
+        arguments = (other_end, contender, network, images, seconds, clock)
+        self.process = context.Process(target=_serve, args=arguments)
         self.process.start()
-        other.close()
+        other_end.close()
         self.pipe.recv()
 
     def __call__(self) -> float:
+        """Run a round; return its images per second."""
         self.pipe.send(None)
-        found: float = self.pipe.recv()
-        return found
+        images_per_second: float = self.pipe.recv()
+        return images_per_second
 
     def end(self) -> None:
         self.pipe.close()
         self.process.join()
 
 
-def _serve(pipe: Connection, kind: str, name: str, count: int, seconds: float, clock: str) -> None:
+def _serve(
+    pipe: Connection, contender: str, network: str, images: int, seconds: float, clock: str
+) -> None:
+    """Run a round for each message, until the other end of the pipe is closed."""
     torch.set_num_threads(1)
-    if kind in ("ours", "kept"):
+    if contender in KEEP_MEMORY:
         keep_freed()
-    trial = trial_of(
-        name, dataset__train_images=count, dataset__val_images=trial_of(name).batch_size
-    )
+    batch = trial_of(network).batch_size
+    trial = trial_of(network, {"dataset.train_images": images, "dataset.val_images": batch})
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(EOFError):
-        run = KINDS[kind](
-            Asked(
-                trial, trial.dataset.load(data_folders(None)), CLOCKS[clock], seconds, Path(folder)
-            )
-        )
+        loaded = trial.dataset.load(data_folders(None))
+        workload = Workload(trial, loaded, CLOCKS[clock], seconds, Path(folder))
+        run = CONTENDERS[contender](workload)
         pipe.send(None)
         while True:
             pipe.recv()
             pipe.send(run())
 
 
-def measured(name: str, rounds: int, seconds: float, rate: float, clock: str) -> Row:
-    sizes, batch = trial_of(name).sizes(), trial_of(name).batch_size
-    count = batch * max(4, round(seconds * 2e10 / (3e6 * sizes["megaflops"]) / batch))
-    contenders = {kind: Apart(kind, name, count, seconds, clock) for kind in KINDS}
-    found = interleaved(contenders, rounds)
+def measure(network: str, rounds: int, seconds: float, rate: float, clock: str) -> Row:
+    """Return a row of the results; `rate`: operations per second of a matrix product."""
+    trial = trial_of(network)
+    sizes = trial.sizes()
+    operations = TRAINING_OPERATIONS * sizes["megaflops"]
+    batches = seconds * ASSUMED_OPERATIONS_PER_SECOND / operations / trial.batch_size
+    images = trial.batch_size * max(MIN_BATCHES, round(batches))
+    contenders = {
+        name: ContenderProcess(name, network, images, seconds, clock) for name in CONTENDERS
+    }
+    rates = interleaved(contenders, rounds)
     for contender in contenders.values():
         contender.end()
-    middle = {kind: statistics.median(values) for kind, values in found.items()}
-    row: Row = {"network": name, "parameters": sizes["parameters"], "batch": batch, "images": count}
-    row |= {f"{kind}_images_per_s": value for kind, value in middle.items()}
-    for other in list(KINDS)[1:]:
-        row[f"over_{other}"] = middle["ours"] / middle[other]
-        row[f"rounds_over_{other}"] = spread(
-            [a / b for a, b in zip(found["ours"], found[other], strict=True)]
-        )
-    return row | {"share_of_matrix_rate": 3e6 * sizes["megaflops"] * middle["ours"] / rate}
-
-
-def chosen(names: list[str]) -> Iterator[str]:
-    return (name for name in NETWORKS if not names or name in names)
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    row: Row = {
+        "network": network,
+        "parameters": sizes["parameters"],
+        "batch": trial.batch_size,
+        "images": images,
+    }
+    for name, median in medians.items():
+        row[f"{name}_images_per_s"] = median
+    for other in CONTENDERS:
+        if other == "ours":
+            continue
+        ratios = [a / b for a, b in zip(rates["ours"], rates[other], strict=True)]
+        row[f"over_{other}"] = medians["ours"] / medians[other]
+        row[f"rounds_over_{other}"] = spread(ratios)
+    row["share_of_matrix_rate"] = operations * medians["ours"] / rate
+    return row
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=9, help="rounds of each contender")
     parser.add_argument(
-        "--seconds", type=float, default=2.0, help="of each contender in each round, about"
+        "--seconds", type=float, default=2.0, help="approximate duration of a contender's round"
     )
     parser.add_argument("--clock", default="processor", choices=list(CLOCKS))
     parser.add_argument(
-        "--networks", nargs="*", default=[], metavar="NAME", help=f"of {', '.join(NETWORKS)}"
+        "--networks",
+        nargs="*",
+        default=list(NETWORKS),
+        metavar="NAME",
+        help=f"networks to measure, without saving the results: {', '.join(NETWORKS)}",
     )
     options = parser.parse_args()
     torch.set_num_threads(1)
     rate = matrix_rate()
     rows = [
-        measured(name, options.rounds, options.seconds, rate, options.clock)
-        for name in chosen(options.networks)
+        measure(network, options.rounds, options.seconds, rate, options.clock)
+        for network in NETWORKS
+        if network in options.networks
     ]
     brief = [{name: value for name, value in row.items() if "rounds" not in name} for row in rows]
     show(f"training on one thread; a matrix product: {rate / 1e9:.0f} GFLOP/s", brief)
-    note = f"clock: {options.clock}; share_of_matrix_rate: 3 x the plain forward pass, of {rate / 1e9:.1f} GFLOP/s (a 1024 x 1024 product)"
-    if not options.networks:
-        print(save("step" if options.clock == "processor" else f"step_{options.clock}", rows, note))
+    if len(rows) < len(NETWORKS):
+        return
+    file = "step"
+    if options.clock != "processor":
+        file = f"step_{options.clock}"
+    note = (
+        f"clock: {options.clock}; share_of_matrix_rate: 3 x the plain forward pass, "
+        f"of {rate / 1e9:.1f} GFLOP/s (a 1024 x 1024 product)"
+    )
+    print(save(file, rows, note))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
-"""One layer after an upsampling, forward and backward on one thread: plain, as a transposed convolution, as four phases.
+"""Processor time of one layer after an upsampling, forward and backward on one thread.
 
-python -m benchmarks.upsampling            # results/upsampling.csv: what the rule in cae/trial/networks/upsampling.py is taken from
+    python -m benchmarks.upsampling            # results/upsampling.csv
+
+Compared are the separate layers, the transposed convolution and the four phases. The rule in
+cae/trial/networks/upsampling.py is derived from the results.
 """
 
 from __future__ import annotations
@@ -9,16 +12,18 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.measure import interleaved, repeated, save, show
-from cae.trial.networks.upsampling import faster, phases, transposed
+from cae.trial.networks.upsampling import faster_form, phases, transposed
 
-SIZES, BATCHES = (7, 8, 14, 16), (32, 128)
+KERNELS = (3, 5, 7)
+SIZES = (7, 8, 14, 16)
+BATCHES = (32, 128)
 CHANNELS = [
     (16, 1),
     (32, 1),
@@ -42,88 +47,89 @@ CHANNELS = [
     (64, 64),
     (128, 64),
 ]
-MOST_FLOPS = 4e10
+"""Channels of the input and of the output."""
+MAX_OPERATIONS = 4e10
+"""Layers with more floating-point operations are left out."""
+ROUNDS = 5
+SECONDS_PER_ROUND = 0.03
+
+Form = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
-def plain(images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return F.conv2d(
-        F.interpolate(images, scale_factor=2), weight, bias, padding=weight.shape[2] // 2
-    )
+def separate(images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Upsampling and convolution, one after the other."""
+    large = F.interpolate(images, scale_factor=2)
+    return F.conv2d(large, weight, bias, padding=weight.shape[2] // 2)
 
 
-FORMS: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
-    "plain": plain,
-    "transposed": transposed,
-    "phases": phases,
-}
+FORMS: dict[str, Form] = {"plain": separate, "transposed": transposed, "phases": phases}
+"""The forms by their name in the CSV file."""
 
 
-def measure(
-    batch: int, inputs: int, outputs: int, size: int, kernel: int, rounds: int
-) -> dict[str, float]:
-    """Milliseconds of each form, of the processor: medians of interleaved rounds."""
-    images = (
-        torch.randn(batch, inputs, size, size)
-        .contiguous(memory_format=torch.channels_last)
-        .requires_grad_()
-    )
-    weight = (
-        torch.randn(outputs, inputs, kernel, kernel)
-        .contiguous(memory_format=torch.channels_last)
-        .requires_grad_()
-    )
-    bias = torch.randn(outputs).requires_grad_()
-    upstream = torch.randn(batch, outputs, 2 * size, 2 * size).contiguous(
-        memory_format=torch.channels_last
-    )
+class Layer(NamedTuple):
+    """A layer that is measured."""
 
-    def step(form: Callable[[Tensor, Tensor, Tensor | None], Tensor]) -> Callable[[], float]:
-        return repeated(
-            lambda: torch.autograd.grad(
-                torch.relu(form(images, weight, bias)), (images, weight, bias), upstream
-            ),
-            0.03,
-            time.process_time,
-        )
+    kernel: int
+    size: int
+    """Height and width of the small image, in pixels."""
+    inputs: int
+    outputs: int
+    batch: int
 
-    found = interleaved({name: step(form) for name, form in FORMS.items()}, rounds)
-    return {name: 1000 * statistics.median(times) for name, times in found.items()}
+    @property
+    def operations(self) -> int:
+        """Floating-point operations of the separate layers, forward and backward, about."""
+        weights = self.inputs * self.outputs * self.kernel**2
+        return 36 * weights * self.size**2 * self.batch
+
+
+def measure(layer: Layer) -> dict[str, float]:
+    """Return the milliseconds of the processor for each form: medians of interleaved rounds."""
+    images = random_channels_last(layer.batch, layer.inputs, layer.size, layer.size)
+    weight = random_channels_last(layer.outputs, layer.inputs, layer.kernel, layer.kernel)
+    bias = torch.randn(layer.outputs)
+    upstream = random_channels_last(layer.batch, layer.outputs, 2 * layer.size, 2 * layer.size)
+    variables = (images.requires_grad_(), weight.requires_grad_(), bias.requires_grad_())
+
+    def step_of(form: Form) -> Callable[[], float]:
+        def step() -> object:
+            output = torch.relu(form(images, weight, bias))
+            return torch.autograd.grad(output, variables, upstream)
+
+        return repeated(step, SECONDS_PER_ROUND, time.process_time)
+
+    seconds = interleaved({name: step_of(form) for name, form in FORMS.items()}, ROUNDS)
+    return {name: 1000 * statistics.median(times) for name, times in seconds.items()}
+
+
+def random_channels_last(*shape: int) -> Tensor:
+    return torch.randn(*shape).contiguous(memory_format=torch.channels_last)
 
 
 def main() -> None:
     torch.set_num_threads(1)
     rows = []
     for kernel, size, (inputs, outputs), batch in itertools.product(
-        (3, 5, 7), SIZES, CHANNELS, BATCHES
+        KERNELS, SIZES, CHANNELS, BATCHES
     ):
-        if 36 * inputs * outputs * size**2 * kernel**2 * batch > MOST_FLOPS:
+        layer = Layer(kernel, size, inputs, outputs, batch)
+        if layer.operations > MAX_OPERATIONS:
             continue
-        ms = measure(batch, inputs, outputs, size, kernel, rounds=5)
-        chosen = faster(outputs)
-        row: dict[str, Any] = {
-            "kernel": kernel,
-            "size": size,
-            "inputs": inputs,
-            "outputs": outputs,
-            "batch": batch,
-        }
-        row |= {f"{name}_ms": value for name, value in ms.items()}
-        rows.append(
-            row
-            | {
-                "chosen": chosen,
-                "speedup": ms["plain"] / ms[chosen],
-                "best": ms["plain"] / min(ms.values()),
-            }
-        )
+        milliseconds = measure(layer)
+        chosen = faster_form(outputs)
+        row: dict[str, Any] = layer._asdict()
+        for name, value in milliseconds.items():
+            row[f"{name}_ms"] = value
+        row["chosen"] = str(chosen)
+        row["speedup"] = milliseconds["plain"] / milliseconds[chosen]
+        row["best"] = milliseconds["plain"] / min(milliseconds.values())
+        rows.append(row)
     show("processor time of a layer, forward and backward", rows)
-    print(
-        save(
-            "upsampling",
-            rows,
-            "processor time of one thread; speedup: of the form that the rule chooses over the plain one",
-        )
+    note = (
+        "processor time of one thread; speedup: of the form that the rule chooses over the plain "
+        "one; best: of the fastest form"
     )
+    print(save("upsampling", rows, note))
 
 
 if __name__ == "__main__":
