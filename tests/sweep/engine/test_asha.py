@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ray.tune.schedulers.async_hyperband import _Bracket
 
 from cae import ASHA
-from cae.sweep.engine.schedulers.asha import Rungs, _percentile
+from cae.sweep.schedulers.asha import Rungs, _percentile
 
 values = st.floats(0, 1, allow_nan=False, width=32)
 

@@ -272,7 +272,7 @@ def test_what_needs_a_trial_that_diverged_fails_and_says_so(
 
 
 def test_asha_does_not_judge_a_needed_trial() -> None:
-    from cae.sweep.engine.schedulers.asha import rungs_of
+    from cae.sweep.schedulers.asha import rungs_of
 
     rungs = rungs_of(ASHA(grace_epochs=1, min_trials=1), [1], "min", {7})
     assert rungs.report(1, 1, 0.1) is None
