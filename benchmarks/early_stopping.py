@@ -26,7 +26,7 @@ import torch
 from benchmarks.measure import RESULTS, Row, save, show
 from cae.sweep.engine import session
 from cae.sweep.schedulers.asha import rungs_of
-from cae.sweep.spec.sweep_file import ASHA
+from cae.sweep.schedulers.asha import ASHA
 from cae.trial.batches import Resident
 from cae.trial.config import Trial, from_flat
 from cae.trial.datasets.base import data_folders

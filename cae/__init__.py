@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         SmallestRows,
         Threshold,
     )
-    from cae.sweep.spec.sweep_file import Sweep
+    from cae.sweep.spec.sweep import Sweep
     from cae.trial.config import Trial
     from cae.trial.datasets.base import (
         Cifar10,
@@ -73,7 +73,7 @@ _HOMES = {
         "Threshold",
     ),
     "cae.sweep.schedulers.asha": ("ASHA",),
-    "cae.sweep.spec.sweep_file": ("Sweep",),
+    "cae.sweep.spec.sweep": ("Sweep",),
     "cae.trial.networks.base": ("Architecture",),
     "cae.trial.tasks.classify": ("Classify",),
     "cae.trial.networks.classifier": ("Classifier",),

@@ -84,7 +84,7 @@ def test_an_impossible_shape_names_layer_and_parameters(sweep_file: Write) -> No
 def test_an_unknown_metric_lists_the_metrics(sweep_file: Write) -> None:
     errors = error_of("run", sweep_file(more="metric='val_lost'"))
     assert (
-        "metric = 'val_lost' is not one that these trials report: there are train_loss, val_loss, val_psnr"
+        "metric = 'val_lost' is not a metric of these trials: they report train_loss, val_loss, val_psnr"
         in errors
     )
 
@@ -107,7 +107,7 @@ def test_a_file_without_a_sweep_shows_how_one_ends(tmp_path: Path) -> None:
     (tmp_path / "none.py").write_text("swep = 1\n")
     assert (
         error_of("run", "none.py")
-        == "error: none.py defines no `sweep`: a sweep file ends in `sweep = Sweep(base=Trial(...), space={...})`\n"
+        == "error: none.py defines no `sweep`: a sweep file ends with `sweep = Sweep(base=Trial(...), space={...})`\n"
     )
 
 
@@ -119,7 +119,7 @@ def test_a_missing_sweep_file_lists_the_files_beside_it(sweep_file: Write) -> No
 def test_an_exception_in_a_sweep_file_names_the_line(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("import cae\n\ncae.Sweeep()\n")
     assert (
-        "error: broken.py cannot be run: line 3: AttributeError: module 'cae' has no 'Sweeep'"
+        "error: broken.py cannot be executed: line 3: AttributeError: module 'cae' has no 'Sweeep'"
         in error_of("run", "broken.py")
     )
 
@@ -203,7 +203,7 @@ def test_a_user_component_cannot_replace_a_built_in_one(sweep_file: Write) -> No
 
 def test_a_file_that_is_not_python_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("# hello")
-    assert "README.md is no Python file" in error_of("plan", "README.md")
+    assert "README.md is not a Python file" in error_of("plan", "README.md")
 
 
 def test_published_numbers_without_required_columns_are_an_error(sweep_file: Write) -> None:

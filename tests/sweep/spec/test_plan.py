@@ -181,7 +181,7 @@ def test_an_origin_of_a_value_or_a_parameter_that_is_not_there_is_refused() -> N
     assert told == "origins: arch.kernel_size has no value 3 in the space: 5, 7"
     with pytest.raises(
         ValidationError,
-        match=r"origins: arch\.kernal_size is no parameter; did you mean arch\.kernel_size",
+        match=r"origins: arch\.kernal_size is not a parameter; did you mean arch\.kernel_size",
     ):
         Sweep(base=BASE, space=kernels, origins={"arch.kernal_size": {"stated": [5]}})
 
@@ -210,7 +210,7 @@ def test_a_metric_that_no_trial_reports_is_refused_with_those_that_are() -> None
 
 def test_a_budget_that_is_not_there_is_refused_with_those_that_are() -> None:
     assert mistakes({}, budget="cpus") == [
-        "--budget cpus is not one of this sweep's: there are full, smoke"
+        "--budget cpus: this sweep has the budgets full, smoke"
     ]
 
 
