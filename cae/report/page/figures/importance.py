@@ -139,7 +139,10 @@ def draw_marginals(data: MarginalsData) -> go.Figure:
 
 def _marginals_axis(data: MarginalsData) -> dict[str, object]:
     """Return the y axis of all panels, with room for all intervals."""
-    axis: dict[str, object] = {"title": {"text": style.escaped(data.metric)}}
+    axis: dict[str, object] = {
+        "title": {"text": style.escaped(data.metric), "standoff": 10},
+        "automargin": True,
+    }
     ends = [panel.means[["mean", "low", "high"]].to_numpy(dtype=float) for panel in data.panels]
     if not ends:
         return axis

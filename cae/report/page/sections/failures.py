@@ -126,7 +126,8 @@ def _make_group(
         epoch = int(epochs_done[index])
         number = results.labels[index].removeprefix("trial ")
         numbers_by_epoch.setdefault(epoch, []).append(number)
-    run, trial = results.trials.loc[members[0], ["run", "trial"]]
+    run = results.trials["run"][members[0]]
+    trial = results.trials["trial"][members[0]]
     return FailureGroup(
         state=state,
         message=formatting.short(message, 300),

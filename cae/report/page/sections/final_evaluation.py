@@ -45,7 +45,8 @@ def final_evaluation_section(results: Results) -> SectionContent:
 
 def _tables(results: Results, index: int) -> list[Table]:
     """Return the tables of one trial."""
-    run, trial = results.trials.loc[index, ["run", "trial"]]
+    run = results.trials["run"][index]
+    trial = results.trials["trial"][index]
     tables = []
     for name, rows in results.record(run, trial).final_tables.items():
         frame = pd.DataFrame(rows).map(cell)

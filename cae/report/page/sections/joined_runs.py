@@ -31,7 +31,8 @@ class RunSummary:
 def joined_runs_section(results: Results) -> SectionContent:
     if not results.joined:
         return SectionContent(
-            verdict="One run. `cae-sweep report RUN RUN` compares several runs.", is_empty=True
+            verdict="One run. The command cae-sweep report RUN RUN compares several runs.",
+            is_empty=True,
         )
     summaries = [summarize(results, run.name) for run in results.runs]
     frame = pd.DataFrame([asdict(summary) for summary in summaries])

@@ -15,8 +15,17 @@ from cae.report.page.figures.worker_utilization import (
 )
 from cae.report.page.section import SectionContent, section
 from cae.report.page.table import make_table
-from cae.report.statistics.worker_utilization import KINDS, Slots, slots
+from cae.report.statistics.worker_utilization import Slots, slots
 
+DESCRIPTIONS = {
+    "finished": "training of trials that finished or are running",
+    "stopped": "training of trials that were stopped early",
+    "lost": "training of trials that failed, diverged or were killed",
+    "around": "overhead around the epochs: workers, checkpoints, final evaluation",
+    "start-up": "waiting for the first trial",
+    "between": "waiting between trials",
+    "tail": "waiting at the end, without remaining trials",
+}
 IDLE_KINDS = ("around", "start-up", "between", "tail")
 
 
@@ -36,7 +45,11 @@ def worker_utilization_section(results: Results) -> SectionContent:
     for kind, seconds in utilization.seconds.items():
         share = formatting.percent(seconds, utilization.total)
         rows.append(
-            {"slot time": KINDS[kind], "duration": formatting.duration(seconds), "share": share}
+            {
+                "slot time": DESCRIPTIONS[kind],
+                "duration": formatting.duration(seconds),
+                "share": share,
+            }
         )
     return SectionContent(
         verdict=_verdict(results, utilization),
@@ -63,7 +76,7 @@ def _verdict(results: Results, utilization: Slots) -> str:
     largest = max(IDLE_KINDS, key=lambda kind: utilization.seconds[kind])
     if utilization.seconds[largest]:
         share = formatting.percent(utilization.seconds[largest], utilization.total)
-        sentence += f"; the largest other part ({share}) is time {KINDS[largest]}"
+        sentence += f"; the largest other part ({share}) is {DESCRIPTIONS[largest]}"
     unfinished = utilization.seconds["stopped"] + utilization.seconds["lost"]
     if not unfinished:
         return f"{sentence}."
