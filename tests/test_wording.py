@@ -67,7 +67,7 @@ def excluded_phrases(text: str) -> list[str]:
 
 
 def messages(source: str) -> Iterator[str]:
-    """Yield the string literals of a module that are sentences: not docstrings, not single words."""
+    """Yield the string literals of a module with several words that are not docstrings."""
     tree = ast.parse(source)
     documentation = set()
     for node in ast.walk(tree):
@@ -77,8 +77,9 @@ def messages(source: str) -> Iterator[str]:
                 if isinstance(statement, ast.Expr):
                     documentation.add(id(statement.value))
     for node in ast.walk(tree):
-        is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
-        if is_text and id(node) not in documentation and " " in node.value.strip():
+        if not isinstance(node, ast.Constant) or id(node) in documentation:
+            continue
+        if isinstance(node.value, str) and " " in node.value.strip():
             yield node.value
 
 

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 from PIL import Image
 
 from cae.report.data import tables
 from cae.report.page import build
-from cae.report.page.images import reduce
+from cae.report.page.images import Pixels, reduce
 from cae.report.page.section import SectionContent
 from cae.report.page.sections import all_sections, reconstructions
 from cae.report.page.sections.baselines import compare_with_baselines
@@ -34,16 +33,19 @@ from tests.report.page.planted_runs import Writer, configurations_with_seeds, gr
 Content = TypeVar("Content", bound=SectionContent)
 
 
-def content_of(
-    id: str, results: tables.Results, content_type: type[Content] = SectionContent
-) -> Content:
+def content_of(id: str, results: tables.Results) -> SectionContent:
     """Compute the content of a section."""
     for section in all_sections():
         if section.id == id:
-            content = section.build(results)
-            assert isinstance(content, content_type)
-            return content
+            return section.build(results)
     raise KeyError(id)
+
+
+def content_as(content_type: type[Content], id: str, results: tables.Results) -> Content:
+    """Compute the content of a section that adds fields."""
+    content = content_of(id, results)
+    assert isinstance(content, content_type)
+    return content
 
 
 # Summary and best
@@ -51,25 +53,25 @@ def content_of(
 
 def test_the_summary_counts_every_trial_once(shape: str, read_results: ReadResults) -> None:
     results = read_results(shape)
-    content = content_of("summary", results, SummaryContent)
+    content = content_as(SummaryContent, "summary", results)
     assert content.trials == len(results.trials) == sum(content.states.values())
 
 
 def test_the_summary_refers_to_sections(shape: str, read_results: ReadResults) -> None:
     ids = {section.id for section in all_sections()}
-    assert set(content_of("summary", read_results(shape), SummaryContent).answers) <= ids
+    assert set(content_as(SummaryContent, "summary", read_results(shape)).answers) <= ids
 
 
 def test_the_export_command_has_the_name_of_the_run_and_no_path(read_results: ReadResults) -> None:
-    content = content_of("best", read_results("thirty"), BestContent)
+    content = content_as(BestContent, "best", read_results("thirty"))
     assert content.export_command == "cae-sweep best thirty --metric val_loss --mode min -o best"
 
 
 def test_configurations_are_shown_if_they_have_several_seeds(writer: Writer) -> None:
     one_seed = configurations_with_seeds(writer, [0.01, 0.02], 1, 0.0)
-    assert content_of("best", one_seed, BestContent).configurations is None
+    assert content_as(BestContent, "best", one_seed).configurations is None
     seeds = configurations_with_seeds(lambda **sweep: writer("seeds", **sweep), [0.01, 0.02], 3, 0)
-    table = content_of("best", seeds, BestContent).configurations
+    table = content_as(BestContent, "best", seeds).configurations
     assert table is not None
     assert len(table.rows) == 2
 
@@ -165,7 +167,7 @@ def test_importance_at_the_first_rung_includes_stopped_trials(writer: Writer) ->
 
 def test_rungs_count_trials_that_entered_and_were_stopped(read_results: ReadResults) -> None:
     results = read_results("thirty")
-    rungs = content_of("early_stopping", results, EarlyStoppingContent).rungs
+    rungs = content_as(EarlyStoppingContent, "early_stopping", results).rungs
     assert rungs is not None
     stopped = results.trials[results.trials["state"] == TrialState.STOPPED]
     for row in rungs.rows:
@@ -186,7 +188,7 @@ def test_the_smallest_network_close_to_the_best_is_named(writer: Writer) -> None
 
 
 def test_errors_that_differ_in_numbers_are_one_group(read_results: ReadResults) -> None:
-    content = content_of("failures", read_results("all_failed"), FailuresContent)
+    content = content_as(FailuresContent, "failures", read_results("all_failed"))
     (group,) = content.groups
     assert (group.state, group.count) == (TrialState.FAILED, 3)
     assert group.message == "RuntimeError: shape mismatch at layer 1"
@@ -198,7 +200,7 @@ def test_errors_that_differ_in_numbers_are_one_group(read_results: ReadResults) 
 def test_every_failed_trial_is_in_a_group(shape: str, read_results: ReadResults) -> None:
     results = read_results(shape)
     states = [TrialState.FAILED, TrialState.OUT_OF_MEMORY, TrialState.DIVERGED, TrialState.KILLED]
-    content = content_of("failures", results, FailuresContent)
+    content = content_as(FailuresContent, "failures", results)
     count = int(results.trials["state"].isin(states).sum())
     assert sum(group.count for group in content.groups) == count
 
@@ -212,13 +214,13 @@ def test_a_network_that_does_not_beat_the_baselines_is_named(writer: Writer) -> 
     assert comparison is not None
     assert comparison.is_better.tolist() == [True, False]
     assert list(comparison.baselines) == ["mean image"]
-    warning = content_of("summary", results, SummaryContent).answers["baselines"]
+    warning = content_as(SummaryContent, "summary", results).answers["baselines"]
     assert "1 trial of 2 does not beat a baseline (trial 2)" in warning
 
 
 def test_the_summary_does_not_mention_baselines_that_all_networks_beat(writer: Writer) -> None:
     results = _with_baselines(writer, test_losses=[0.1, 0.15], mean_image_loss=0.2)
-    assert "baselines" not in content_of("summary", results, SummaryContent).answers
+    assert "baselines" not in content_as(SummaryContent, "summary", results).answers
     assert content_of("baselines", results).verdict.startswith("Every finished trial beats")
 
 
@@ -288,8 +290,8 @@ def test_a_single_run_is_not_compared(read_results: ReadResults) -> None:
 # Images
 
 
-def save_samples(path: Path, **arrays: npt.NDArray[Any]) -> Path:
-    np.savez(path, **arrays, epoch=np.array(1))
+def save_samples(path: Path, input: Pixels, target: Pixels, output: Pixels) -> Path:
+    np.savez(path, input=input, target=target, output=output, epoch=np.array(1))
     return path
 
 

@@ -1,4 +1,4 @@
-"""One selection for the whole page, in a real Chromium: charts, table, address, file and clipboard."""
+"""One selection for charts, table, address, file and clipboard, in a real Chromium."""
 
 from __future__ import annotations
 
