@@ -25,7 +25,7 @@ import torch
 
 from benchmarks.measure import RESULTS, Row, save, show
 from cae.sweep.engine import session
-from cae.sweep.engine.schedulers.asha import rungs_of
+from cae.sweep.schedulers.asha import rungs_of
 from cae.sweep.spec.sweep_file import ASHA
 from cae.trial.batches import Resident
 from cae.trial.config import Trial, from_flat

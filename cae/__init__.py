@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cae.sweep.schedulers.asha import ASHA
     from cae.sweep.spec.claims import (
         BetterThan,
         Compares,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
         SmallestRows,
         Threshold,
     )
-    from cae.sweep.spec.sweep_file import ASHA, Sweep
+    from cae.sweep.spec.sweep_file import Sweep
     from cae.trial.config import Trial
     from cae.trial.datasets.base import (
         Cifar10,
@@ -71,7 +72,8 @@ _HOMES = {
         "SmallestRows",
         "Threshold",
     ),
-    "cae.sweep.spec.sweep_file": ("ASHA", "Sweep"),
+    "cae.sweep.schedulers.asha": ("ASHA",),
+    "cae.sweep.spec.sweep_file": ("Sweep",),
     "cae.trial.networks.base": ("Architecture",),
     "cae.trial.tasks.classify": ("Classify",),
     "cae.trial.networks.classifier": ("Classifier",),

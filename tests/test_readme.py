@@ -1,4 +1,4 @@
-"""What the README says can be done, can be done: each of its commands is run here, as it stands."""
+"""Every command and link of the README works."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shlex
 import shutil
 import struct
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,25 +27,23 @@ COMMANDS = [
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what a user has after cloning: the sweeps and the picture."""
-    place = tmp_path_factory.mktemp("clone")
-    for folder in ("sweeps", "docs"):
-        shutil.copytree(ROOT / folder, place / folder)
-    return place
-
-
-def cae_commands() -> Iterator[str]:
-    return (command for command in COMMANDS if command.startswith("cae-sweep"))
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sweeps and images that a user has after cloning."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("sweeps", "docs"):
+        shutil.copytree(ROOT / name, folder / name)
+    return folder
 
 
 @pytest.mark.usefixtures("one_ray")
-def test_every_command_of_the_first_page_runs_in_its_order(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch
+def test_every_command_runs_in_the_order_of_the_readme(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(workplace)
+    monkeypatch.chdir(clone)
     ran = []
-    for command in cae_commands():
+    for command in COMMANDS:
+        if not command.startswith("cae-sweep"):
+            continue
         result = CliRunner().invoke(app, shlex.split(command)[1:])
         assert result.exit_code == 0, f"{command}\n{result.output}\n{result.exception!r}"
         ran.append(command.split()[1])
@@ -73,33 +70,33 @@ def test_every_command_of_the_first_page_runs_in_its_order(
 
 @pytest.fixture(scope="module")
 def blank_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MNIST, FashionMNIST and CIFAR-10 in their publishers' sizes and layouts, every pixel 0; the files are sparse."""
-    place = tmp_path_factory.mktemp("data")
-    (place / "cifar-10-batches-bin").mkdir()
-    for folder in ("MNIST/raw", "FashionMNIST/raw"):
-        (place / folder).mkdir(parents=True)
+    """MNIST, FashionMNIST and CIFAR-10 as their publishers lay them out, every pixel 0 (sparse files)."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "cifar-10-batches-bin").mkdir()
+    for data_set in ("MNIST/raw", "FashionMNIST/raw"):
+        (folder / data_set).mkdir(parents=True)
         for name, count in (("train", 60_000), ("t10k", 10_000)):
             for kind, header in (
                 ("images-idx3", (0x803, count, 28, 28)),
                 ("labels-idx1", (0x801, count)),
             ):
-                with (place / folder / f"{name}-{kind}-ubyte").open("wb") as file:
+                with (folder / data_set / f"{name}-{kind}-ubyte").open("wb") as file:
                     file.write(struct.pack(f">{len(header)}i", *header))
                     file.truncate(4 * len(header) + count * (784 if len(header) == 4 else 1))
     for name in [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]:
-        with (place / f"cifar-10-batches-bin/{name}.bin").open("wb") as file:
+        with (folder / f"cifar-10-batches-bin/{name}.bin").open("wb") as file:
             file.truncate(30_730_000)
-    return place
+    return folder
 
 
 @pytest.mark.parametrize(
     "command", re.findall(r"^\| `cae-sweep run ([^`]+)`", README, re.MULTILINE)
 )
-def test_every_command_of_the_table_of_results_is_one_that_plans(
-    command: str, workplace: Path, blank_images: Path, monkeypatch: pytest.MonkeyPatch
+def test_every_command_of_the_results_table_can_be_planned(
+    command: str, clone: Path, blank_images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With `plan` in the place of `run`, on blank images: the real ones take minutes."""
-    monkeypatch.chdir(workplace)
+    """`plan` instead of `run`, on blank images: training takes minutes."""
+    monkeypatch.chdir(clone)
     result = CliRunner().invoke(
         app, ["plan", *shlex.split(command), "--data-dir", str(blank_images)]
     )
@@ -111,23 +108,23 @@ def test_every_command_of_the_table_of_results_is_one_that_plans(
     "command",
     re.findall(r"`cae-sweep run ([^`]+)` \|", (ROOT / "docs" / "reproduction.md").read_text()),
 )
-def test_every_command_of_the_reproduction_is_one_of_a_sweep_and_its_budgets(command: str) -> None:
+def test_every_command_of_the_reproduction_names_a_sweep_and_a_budget(command: str) -> None:
     path, *options = shlex.split(command)
     budget = options[options.index("--budget") + 1] if "--budget" in options else "full"
     assert read_sweep_file(ROOT / path).sweep.budget(budget) is not None
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("make")])
-def test_every_make_target_is_there(command: str) -> None:
+def test_every_make_target_exists(command: str) -> None:
     subprocess.run([*shlex.split(command), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
 
 
-def test_ci_runs_exactly_the_readmes_test_command() -> None:
+def test_ci_runs_the_test_command_of_the_readme() -> None:
     assert "make test" in COMMANDS
     assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "make test"
 
 
-def test_the_readmes_own_sweep_file_plans(tmp_path: Path) -> None:
+def test_the_sweep_file_of_the_readme_can_be_planned(tmp_path: Path) -> None:
     (source,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     path = tmp_path / "mine.py"
     path.write_text(source)
@@ -136,10 +133,14 @@ def test_the_readmes_own_sweep_file_plans(tmp_path: Path) -> None:
     assert plan.rungs == [1, 3]
 
 
-def test_every_link_of_the_readme_leads_somewhere() -> None:
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+def test_every_link_of_the_documents_exists() -> None:
+    broken: list[str] = []
+    for document in sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md")]):
+        for link in re.findall(r"\]\(([^)]+)\)", document.read_text()):
+            target = link.partition("#")[0]
+            if not link.startswith("http") and not (document.parent / target).exists():
+                broken.append(f"{document.name}: {link}")
+    assert broken == []
 
 
 def test_the_readme_fits_in_120_lines() -> None:

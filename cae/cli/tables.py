@@ -23,7 +23,7 @@ from cae.run.status import axes_shown, duration, progress, shown
 
 if TYPE_CHECKING:  # these import torch, and `status` has to be quick
     from cae.sweep.engine.session import Prepared
-    from cae.sweep.places.local import Resources
+    from cae.sweep.places.base import Resources
     from cae.sweep.spec.cost import Cost
     from cae.sweep.spec.plan import Plan, PlannedTrial
 
@@ -120,7 +120,7 @@ def _planned_state(trial: PlannedTrial) -> str:
 def _print_plan_summary(
     console: Console, prepared: Prepared, resources: Resources, cost: Cost
 ) -> None:
-    from cae.sweep.engine.retention import disk
+    from cae.sweep.engine.retention import plan_bytes
 
     plan = prepared.plan
     sample = ""
@@ -139,8 +139,8 @@ def _print_plan_summary(
         console.print(budget, highlight=False)
     if plan.sweep.scheduler and plan.rungs:
         rungs = ", ".join(map(str, plan.rungs))
-        factor = plan.sweep.scheduler.reduction_factor
-        console.print(f"early stopping: at epochs {rungs}; about 1 of {factor:g} trials continues")
+        summary = plan.sweep.scheduler.summary()
+        console.print(f"early stopping: at epochs {rungs}; {summary}")
     without_stopping = ""
     if plan.rungs:
         without_stopping = f" ({duration(cost.seconds_without_stopping)} without early stopping)"
@@ -149,7 +149,7 @@ def _print_plan_summary(
         f"{without_stopping}, estimated from {cost.probed} networks timed on this machine; "
         "expect up to a factor of two"
     )
-    needed_mb = disk(plan, resources.slots) / 1e6
+    needed_mb = plan_bytes(plan, resources.slots) / 1e6
     free_gb = shutil.disk_usage(_existing_parent(prepared.run.path)).free / 1e9
     console.print(
         f"disk: up to {needed_mb:,.0f} MB in {escape(str(prepared.run))} ({free_gb:,.0f} GB free)",

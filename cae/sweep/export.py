@@ -10,7 +10,7 @@ import torch
 from cae.errors import UserError
 from cae.run.paths import RunDir
 from cae.run.ranking import Ranked
-from cae.sweep.engine.retention import KEPT_STOPPED
+from cae.sweep.engine.retention import KEPT_STOPPED_TRIALS
 from cae.sweep.spec.sweep_file import from_config
 from cae.trial import checkpoint
 from cae.trial.batches import Resident
@@ -37,7 +37,7 @@ def export(
         saved = checkpoint.load(run.trial(record.number) / checkpoint.BEST)
     except FileNotFoundError as error:
         why = (
-            f"; of stopped trials, the best {KEPT_STOPPED} keep their weights"
+            f"; of stopped trials, the best {KEPT_STOPPED_TRIALS} keep their weights"
             if record.state == "stopped"
             else ""
         )

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: mistakes in one message each, and what every command tells of a real run."""
+"""The command line: errors before anything runs, and every command on a real run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from cae.cli.app import app
-from cae.cli.options import mistakes_told
+from cae.cli.errors import report_errors
 from cae.files import write_whole
 from cae.run.events import EpochFinished, SessionStarted, TrialEnded, TrialPlanned, TrialStarted
 from cae.run.journal import Journal
@@ -35,14 +35,14 @@ Run = Callable[..., RunDir]
 COMMAND = Path(sys.executable).parent / "cae-sweep"
 
 
-def call(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def refused(*words: object) -> str:
-    """The words of a mistake, once it is known that it was told as one and that nothing was written."""
+def error_of(*arguments: object) -> str:
+    """The error messages of a command that exits with code 2 and writes nothing."""
     before = sorted(Path.cwd().rglob("*"))
-    result = call(*words)
+    result = call(*arguments)
     assert result.exit_code == 2, result.output
     after = [path for path in Path.cwd().rglob("*") if "__pycache__" not in path.parts]
     assert sorted(after) == [path for path in before if "__pycache__" not in path.parts]
@@ -52,100 +52,103 @@ def refused(*words: object) -> str:
     return result.stderr
 
 
-def test_a_key_that_no_part_has_is_told_with_the_nearest(sweep_file: Write) -> None:
-    told = refused("run", sweep_file("{'arch.kernal_size': tune.grid_search([3, 5])}"))
+def test_an_unknown_parameter_names_the_nearest_one(sweep_file: Write) -> None:
+    errors = error_of("run", sweep_file("{'arch.kernal_size': tune.grid_search([3, 5])}"))
     assert (
-        told
+        errors
         == "error: arch.kernal_size is not a parameter of arch = 'conv_autoencoder'; did you mean arch.kernel_size?\n"
     )
 
 
-def test_a_key_that_the_architecture_would_ignore_is_told_with_the_reason(
+def test_an_inactive_parameter_is_an_error_with_the_reason(
     sweep_file: Write,
 ) -> None:
-    assert "arch.negative_slope = 0.2 would be ignored: arch.activation is 'relu'" in refused(
+    assert "arch.negative_slope = 0.2 would be ignored: arch.activation is 'relu'" in error_of(
         "run", sweep_file("{'arch.negative_slope': 0.2}")
     )
 
 
-def test_a_wrong_type_is_told_with_value_and_rule(sweep_file: Write) -> None:
-    said = refused("run", sweep_file(), "--set", "arch.kernel_size=three")
-    assert "arch.kernel_size = 'three': should be an integer, or two: (height, width)" in said
+def test_a_wrong_type_is_an_error_with_value_and_rule(sweep_file: Write) -> None:
+    errors = error_of("run", sweep_file(), "--set", "arch.kernel_size=three")
+    assert "arch.kernel_size = 'three': should be an integer, or two: (height, width)" in errors
 
 
-def test_an_impossible_shape_is_told_with_layer_and_parameters(sweep_file: Write) -> None:
-    told = refused("run", sweep_file("{'arch.kernel_size': 11, 'arch.padding': 'valid'}"))
+def test_an_impossible_shape_names_layer_and_parameters(sweep_file: Write) -> None:
+    errors = error_of("run", sweep_file("{'arch.kernel_size': 11, 'arch.padding': 'valid'}"))
     assert (
         "a 11x11 kernel without padding does not fit the 8x8 image at encoder layer 1 (arch.kernel_size = 11"
-        in told
+        in errors
     )
 
 
-def test_an_unknown_metric_is_told_with_those_there_are(sweep_file: Write) -> None:
-    told = refused("run", sweep_file(more="metric='val_lost'"))
+def test_an_unknown_metric_lists_the_metrics(sweep_file: Write) -> None:
+    errors = error_of("run", sweep_file(more="metric='val_lost'"))
     assert (
         "metric = 'val_lost' is not one that these trials report: there are train_loss, val_loss, val_psnr"
-        in told
+        in errors
     )
 
 
-def test_a_data_set_that_is_not_there_is_told_with_what_to_put_where(sweep_file: Write) -> None:
-    told = refused("run", sweep_file("{'dataset': 'mnist'}", name="mnist"), "--data-dir", "nowhere")
-    for words in (
+def test_a_missing_data_set_names_files_folder_and_command(sweep_file: Write) -> None:
+    errors = error_of(
+        "run", sweep_file("{'dataset': 'mnist'}", name="mnist"), "--data-dir", "nowhere"
+    )
+    for text in (
         "mnist",
         "train-images-idx3-ubyte",
         "cae-sweep data fetch mnist",
         "--data-dir",
         "nowhere",
     ):
-        assert words in told
+        assert text in errors
 
 
-def test_a_file_with_no_sweep_is_told_with_how_one_ends(tmp_path: Path) -> None:
+def test_a_file_without_a_sweep_shows_how_one_ends(tmp_path: Path) -> None:
     (tmp_path / "none.py").write_text("swep = 1\n")
     assert (
-        refused("run", "none.py")
+        error_of("run", "none.py")
         == "error: none.py defines no `sweep`: a sweep file ends in `sweep = Sweep(base=Trial(...), space={...})`\n"
     )
 
 
-def test_a_file_that_is_not_there_is_told_with_those_beside_it(sweep_file: Write) -> None:
+def test_a_missing_sweep_file_lists_the_files_beside_it(sweep_file: Write) -> None:
     path = sweep_file()
-    assert "small.py" in refused("run", path.with_name("smal.py"))
+    assert "small.py" in error_of("run", path.with_name("smal.py"))
 
 
-def test_a_file_that_fails_is_told_with_its_line(tmp_path: Path) -> None:
+def test_an_exception_in_a_sweep_file_names_the_line(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("import cae\n\ncae.Sweeep()\n")
     assert (
         "error: broken.py cannot be run: line 3: AttributeError: module 'cae' has no 'Sweeep'"
-        in refused("run", "broken.py")
+        in error_of("run", "broken.py")
     )
 
 
-def test_a_part_built_wrongly_is_told_with_its_line_and_the_nearest_name(sweep_file: Write) -> None:
+def test_an_invalid_component_names_the_line_and_the_nearest_parameter(sweep_file: Write) -> None:
     path = sweep_file()
     path.write_text(path.read_text().replace("pool_after=(1,)", "pool_aftr=(1,), padding='sam'"))
-    told = refused("run", path)
+    errors = error_of("run", path)
     assert (
         f"error: {path}: line 11: ConvAutoencoder.pool_aftr is not a parameter here; did you mean pool_after?"
-        in told
+        in errors
     )
     assert (
-        "ConvAutoencoder.padding = 'sam': should be 'same' or 'valid'; did you mean 'same'?" in told
+        "ConvAutoencoder.padding = 'sam': should be 'same' or 'valid'; did you mean 'same'?"
+        in errors
     )
 
 
-def test_a_parameter_of_the_base_that_no_trial_heeds_is_told(sweep_file: Write) -> None:
+def test_an_inactive_parameter_of_the_base_trial_is_an_error(sweep_file: Write) -> None:
     path = sweep_file("{'arch.kernel_size': tune.grid_search([3, 5])}")
     path.write_text(
         path.read_text().replace("pool_after=(1,)", "pool_after=(1,), negative_slope=0.3")
     )
-    assert "arch.negative_slope = 0.3 would be ignored: arch.activation is 'relu'" in refused(
+    assert "arch.negative_slope = 0.3 would be ignored: arch.activation is 'relu'" in error_of(
         "run", path
     )
 
 
-def test_mistakes_of_several_parts_the_space_and_the_command_are_told_at_once(
+def test_errors_of_components_space_and_command_are_reported_together(
     sweep_file: Write,
 ) -> None:
     path = sweep_file("{'arch.kernl': 3}")
@@ -156,11 +159,11 @@ def test_mistakes_of_several_parts_the_space_and_the_command_are_told_at_once(
         .replace("lr=1e-3", "lr=-1")
     )
     path.write_text(text)
-    told = refused("run", path, "--gpus", 99, "--retry", "lost")
-    for words in ("--gpus 99", "--retry lost"):
-        assert words in told
-    told = refused("run", path)
-    for words in (
+    errors = error_of("run", path, "--gpus", 99, "--retry", "lost")
+    for text in ("--gpus 99", "--retry lost"):
+        assert text in errors
+    errors = error_of("run", path)
+    for text in (
         "Digits.size = 'big'",
         "Reconstruct.loss = 'mze'",
         "did you mean 'mse'?",
@@ -168,7 +171,7 @@ def test_mistakes_of_several_parts_the_space_and_the_command_are_told_at_once(
         "arch.kernl",
         "kernel_size",
     ):
-        assert words in told
+        assert text in errors
 
 
 OWN = """
@@ -183,44 +186,44 @@ class Own(Architecture):
 """
 
 
-def test_a_network_of_ones_own_that_does_not_fit_is_told_in_words(sweep_file: Write) -> None:
+def test_a_user_network_that_does_not_fit_is_an_error(sweep_file: Write) -> None:
     path = sweep_file("{'arch': 'own', 'arch.features': 10}")
     path.write_text(OWN + path.read_text())
-    assert "error: arch = 'own' cannot be built: RuntimeError:" in refused("run", path)
+    assert "error: arch = 'own' cannot be built: RuntimeError:" in error_of("run", path)
 
 
-def test_a_part_may_not_take_the_name_of_one_of_ours(sweep_file: Write) -> None:
+def test_a_user_component_cannot_replace_a_built_in_one(sweep_file: Write) -> None:
     path = sweep_file()
     path.write_text(
         OWN.replace("class Own(Architecture)", "class ConvAutoencoder(Architecture)")
         + path.read_text()
     )
-    assert "class ConvAutoencoder: cae has a part of this name already" in refused("run", path)
+    assert "class ConvAutoencoder: cae has a part of this name already" in error_of("run", path)
 
 
-def test_a_file_that_is_no_python_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_python_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("# hello")
-    assert "README.md is no Python file" in refused("plan", "README.md")
+    assert "README.md is no Python file" in error_of("plan", "README.md")
 
 
-def test_published_numbers_without_their_columns_are_told(sweep_file: Write) -> None:
+def test_published_numbers_without_required_columns_are_an_error(sweep_file: Write) -> None:
     Path("numbers.csv").write_text("quantity,metric\nloss,val_loss\n")
-    assert "numbers.csv has no column value" in refused(
+    assert "numbers.csv has no column value" in error_of(
         "run", sweep_file(more="published='numbers.csv'")
     )
 
 
-def test_another_metric_on_a_run_is_refused_for_its_weights_are_the_best_by_the_first(
+def test_a_run_cannot_change_its_metric(
     sweep_file: Write,
 ) -> None:
     Path("run").mkdir()
     Path("run/sweep.json").write_text('{"sweep": "small", "metric": "val_loss", "mode": "min"}')
-    assert "run ranks by val_loss (min)" in refused(
+    assert "run ranks by val_loss (min)" in error_of(
         "run", sweep_file(more="metric='val_psnr', mode='max'"), "--out", "run"
     )
 
 
-def test_a_title_is_the_sweeps_own_or_the_first_line_or_the_name(sweep_file: Write) -> None:
+def test_the_title_is_declared_or_the_first_line_or_the_file_name(sweep_file: Write) -> None:
     path = sweep_file(more="title='Mine'")
     assert read_sweep_file(path).title == "Mine"
     path.write_text(path.read_text().replace('"""A sweep of digits: what the tests run."""', ""))
@@ -229,45 +232,47 @@ def test_a_title_is_the_sweeps_own_or_the_first_line_or_the_name(sweep_file: Wri
     assert read_sweep_file(path).title == "small"
 
 
-def test_more_gpus_than_there_are_is_told_with_how_many(sweep_file: Write) -> None:
+def test_too_many_gpus_names_the_number_available(sweep_file: Write) -> None:
     there = torch.cuda.device_count()
-    assert f"--gpus {there + 4}: this machine has {there} that torch can use" in refused(
+    assert f"--gpus {there + 4}: this machine has {there} that torch can use" in error_of(
         "run", sweep_file(), "--gpus", there + 4
     )
 
 
-def test_a_run_in_use_by_another_process_is_told_with_that_process(sweep_file: Write) -> None:
+def test_a_run_in_use_names_the_other_process(sweep_file: Write) -> None:
     holder = "import sys, time; from cae.run.paths import RunDir\nwith RunDir('held').lock(): print('held', flush=True); time.sleep(60)"
     with subprocess.Popen(
         [sys.executable, "-c", holder], stdout=subprocess.PIPE, text=True
     ) as other:
         assert other.stdout
         assert other.stdout.readline() == "held\n"
-        told = refused("run", sweep_file(), "--out", "held")
+        errors = error_of("run", sweep_file(), "--out", "held")
         other.kill()
-    assert f"held is in use by process {other.pid}" in told
+    assert f"held is in use by process {other.pid}" in errors
 
 
-def test_several_mistakes_of_one_file_are_told_at_once(sweep_file: Write) -> None:
-    told = refused(
+def test_several_errors_of_one_file_are_reported_together(sweep_file: Write) -> None:
+    errors = error_of(
         "run",
         sweep_file(
             "{'arch.kernal_size': 3, 'optimizer.lr': 'fast', 'epochs': 0, 'task.loss': 'mze'}"
         ),
     )
-    assert len(told.splitlines()) == 4
+    assert len(errors.splitlines()) == 4
     for name in ("arch.kernal_size", "optimizer.lr = 'fast'", "epochs = 0", "did you mean 'mse'?"):
-        assert name in told
+        assert name in errors
 
 
-def test_a_folder_that_holds_another_sweeps_run_is_refused(sweep_file: Write) -> None:
+def test_a_folder_with_a_run_of_another_sweep_is_error_of(sweep_file: Write) -> None:
     Path("run").mkdir()
     Path("run/sweep.json").write_text('{"sweep": "other"}')
-    assert "run holds a run of another sweep, other" in refused("run", sweep_file(), "--out", "run")
+    assert "run holds a run of another sweep, other" in error_of(
+        "run", sweep_file(), "--out", "run"
+    )
 
 
 @pytest.mark.parametrize(
-    "words",
+    "command",
     [
         ["status"],
         ["best"],
@@ -278,12 +283,12 @@ def test_a_folder_that_holds_another_sweeps_run_is_refused(sweep_file: Write) ->
         ["kill", "nothing", "1"],
     ],
 )
-def test_a_run_that_is_not_there_is_told(words: list[str]) -> None:
-    assert "run" in refused(*words)
+def test_a_missing_run_is_an_error(command: list[str]) -> None:
+    assert "run" in error_of(*command)
 
 
-def test_help_of_every_command_says_what_it_does() -> None:
-    for words in (
+def test_every_command_has_a_help_text() -> None:
+    for command in (
         [],
         ["run"],
         ["plan"],
@@ -298,12 +303,12 @@ def test_help_of_every_command_says_what_it_does() -> None:
         ["data"],
         ["data", "fetch"],
     ):
-        result = call(*words, "--help")
+        result = call(*command, "--help")
         assert result.exit_code == 0
         assert len(result.output) > 200
 
 
-def test_plan_lists_trials_with_parameters_time_and_disk_and_writes_no_run(
+def test_plan_lists_trials_and_writes_no_run(
     sweep_file: Write,
 ) -> None:
     path = sweep_file(
@@ -311,8 +316,14 @@ def test_plan_lists_trials_with_parameters_time_and_disk_and_writes_no_run(
     )
     result = call("plan", path, "--csv", "plan.csv")
     assert result.exit_code == 0, result.output
-    for words in ("2 trials", "judged at epochs 1, 3", "time: about", "disk: up to", "parameters"):
-        assert words in result.output
+    for text in (
+        "2 trials",
+        "early stopping: at epochs 1, 3",
+        "time: about",
+        "disk: up to",
+        "parameters",
+    ):
+        assert text in result.output
     assert [line.split(",")[0] for line in Path("plan.csv").read_text().splitlines()] == [
         "trial",
         "1",
@@ -322,7 +333,7 @@ def test_plan_lists_trials_with_parameters_time_and_disk_and_writes_no_run(
 
 
 @pytest.mark.usefixtures("one_ray")
-def test_a_run_and_every_command_about_it_answer(sweep_file: Write) -> None:
+def test_all_commands_work_on_a_finished_run(sweep_file: Write) -> None:
     result = call("run", sweep_file("{'optimizer.lr': tune.grid_search([1e-3, 1e-2])}", epochs=3))
     assert result.exit_code == 0, result.output
     states, best, page = result.stdout.splitlines()
@@ -331,17 +342,17 @@ def test_a_run_and_every_command_about_it_answer(sweep_file: Write) -> None:
     assert page == "report: runs/small/report.html"
     finished = RunDir("runs/small")
 
-    stands = json.loads(call("status", "small", "--json").stdout)
-    assert stands["states"] == {"finished": 2}
-    assert stands["best"]["trial"] == 2
+    status = json.loads(call("status", "small", "--json").stdout)
+    assert status["states"] == {"finished": 2}
+    assert status["best"]["trial"] == 2
     assert "2 of 2 trials ended: 2 finished" in call("status").output
     assert call("best", "--quiet").output == "runs/small/trials/0002/best.safetensors\n"
     assert call("best", "--metric", "test_ssim", "--top", "2").output.count("test_ssim") == 4
-    assert "no trial has it; there are" in refused("best", "--metric", "val_ssimm")
+    assert "no trial has it; there are" in error_of("best", "--metric", "val_ssimm")
     assert "small" in call("list").output
     assert "epoch 3: train_loss=" in call("logs", "small", 1).output
-    assert "is not running" in refused("stop", "small")
-    assert "is not running" in refused("kill", "small", 1)
+    assert "is not running" in error_of("stop", "small")
+    assert "is not running" in error_of("kill", "small", 1)
     assert "report: runs/small/report.html" in call("report", "small").output
     assert {path.name for path in finished.path.glob("*.*")} >= {
         "trials.csv",
@@ -352,16 +363,18 @@ def test_a_run_and_every_command_about_it_answer(sweep_file: Write) -> None:
 
     exported = call("best", "small", "--metric", "val_loss", "-o", "model")
     assert exported.exit_code == 0, exported.output
-    said = json.loads(Path("model/model.json").read_text())
-    written = finished.records()[2].epochs[said["epoch"]]
-    assert said["re_evaluated"]["val_loss"] == pytest.approx(written["val_loss"], abs=1e-6)
-    assert "is there already" in refused("best", "small", "-o", "model")
+    exported_model = json.loads(Path("model/model.json").read_text())
+    written = finished.records()[2].epochs[exported_model["epoch"]]
+    assert exported_model["re_evaluated"]["val_loss"] == pytest.approx(
+        written["val_loss"], abs=1e-6
+    )
+    assert "is there already" in error_of("best", "small", "-o", "model")
 
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 30, 3), np.uint8)).save(
         "picture.png"
     )
-    assert "not there" in refused("reconstruct", "model", "absent.png")
-    assert "cannot be read as a picture" in refused("reconstruct", "model", "model/model.json")
+    assert "not there" in error_of("reconstruct", "model", "absent.png")
+    assert "cannot be read as a picture" in error_of("reconstruct", "model", "model/model.json")
     made = call("reconstruct", "model", "picture.png", "-o", "out.png")
     assert made.exit_code == 0, made.output
     with Image.open("out.png") as picture:
@@ -370,7 +383,7 @@ def test_a_run_and_every_command_about_it_answer(sweep_file: Write) -> None:
     weights = bytearray(Path("runs/small/trials/0002/best.safetensors").read_bytes())
     weights[-4:] = b"\x00\x00\x80\x3f"
     Path("runs/small/trials/0002/best.safetensors").write_bytes(weights)
-    assert "its content is not what was written" in refused("best", "small", "-o", "other")
+    assert "its content is not what was written" in error_of("best", "small", "-o", "other")
 
 
 def epochs(run: RunDir) -> list[tuple[int, int]]:
@@ -379,7 +392,7 @@ def epochs(run: RunDir) -> list[tuple[int, int]]:
     ]
 
 
-def test_a_sweep_killed_outright_goes_on_and_ends_in_the_numbers_of_an_undisturbed_one(
+def test_a_killed_sweep_resumes_with_the_numbers_of_an_undisturbed_one(
     sweep_file: Write, run_sweep: Run
 ) -> None:
     path = sweep_file(
@@ -402,7 +415,9 @@ def test_a_sweep_killed_outright_goes_on_and_ends_in_the_numbers_of_an_undisturb
     assert not killed.in_use()
     assert "interrupted" in {record.state for record in killed.records().values()}
     with killed.journal.open("ab") as journal:
-        journal.write(b'{"event":"epoch","trial":1,"ep')  # as if it had died within a line
+        journal.write(
+            b'{"event":"epoch","trial":1,"ep'
+        )  # as if the process had died while it wrote a line
     run_sweep(path, out=Path("killed"))
     assert sorted(epochs(killed)) == [
         (trial, epoch) for trial in (1, 2, 3) for epoch in range(1, 13)
@@ -414,10 +429,10 @@ def test_a_sweep_killed_outright_goes_on_and_ends_in_the_numbers_of_an_undisturb
         log = (killed.trial(number) / "log.txt").read_text()
         assert [log.count(f"epoch {epoch}: ") for epoch in range(1, 13)] == [
             1
-        ] * 12  # none was trained twice
+        ] * 12  # no epoch was trained twice
 
 
-def test_failed_trials_are_an_exit_code_of_1() -> None:
+def test_failed_trials_give_exit_code_1() -> None:
     run = RunDir("runs/small")
     run.path.mkdir(parents=True)
     run.sweep_json.write_text(
@@ -442,21 +457,21 @@ def test_failed_trials_are_an_exit_code_of_1() -> None:
     assert "Traceback" in call("logs", "small", 1).output
 
 
-def test_images_are_listed_with_where_they_are_or_how_to_get_them() -> None:
+def test_data_list_shows_locations_and_commands() -> None:
     output = " ".join(call("data", "list", "--data-dir", "nowhere").output.split())
     assert "mnist" in output
     assert "cae-sweep data fetch mnist" in output
     assert "1,797" in output
 
 
-def test_an_error_of_the_system_that_names_no_file_is_told_with_its_place(
+def test_a_system_error_without_file_names_the_line_of_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fails(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", fails)
-    with pytest.raises(typer.Exit) as left, mistakes_told():
+    with pytest.raises(typer.Exit) as left, report_errors():
         write_whole(tmp_path / "file", "content")
     assert left.value.exit_code == 2
     assert re.fullmatch(

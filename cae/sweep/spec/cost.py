@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from cae.run.status import line
-from cae.sweep.places.local import Resources
+from cae.sweep.places.base import Resources
 from cae.sweep.spec.plan import Plan, PlannedTrial
 from cae.trial.networks.create import build
 
@@ -72,13 +72,10 @@ def _estimate(plan: Plan, resources: Resources) -> Cost:
 
 
 def _expected_epochs(plan: Plan, epochs: int) -> float:
-    """Epochs that a trial comes to on average, when at each rung one in `reduction_factor` goes on."""
-    expected, alive, before = 0.0, 1.0, 0
-    for rung in [rung for rung in plan.rungs if rung < epochs]:
-        expected += alive * (rung - before)
-        before = rung
-        alive /= plan.sweep.scheduler.reduction_factor if plan.sweep.scheduler else 1
-    return expected + alive * (epochs - before)
+    """How many of its epochs a trial trains on average, with early stopping."""
+    if plan.sweep.scheduler is None:
+        return float(epochs)
+    return plan.sweep.scheduler.expected_epochs(epochs, plan.rungs)
 
 
 def images_of_an_epoch(planned: PlannedTrial) -> float:

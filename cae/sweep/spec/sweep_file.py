@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from annotated_types import Ge, Gt, Le
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -23,42 +21,13 @@ from pydantic import (
 
 from cae.errors import UserError
 from cae.run.sweep_json import PUBLISHED
+from cae.sweep.schedulers.asha import ASHA
+from cae.sweep.schedulers.base import Scheduler
 from cae.sweep.spec import claims as claims_
 from cae.trial.component import COLLECTED_ERRORS
 from cae.trial.config import ConfigError, Trial, explain, from_flat
 
 Space = Mapping[str, Any]
-
-
-class ASHA(BaseModel):
-    """Asynchronous successive halving (Li et al. 2020), the stopping kind, as Ray Tune runs it.
-
-    A trial that comes to a rung (epochs `grace_epochs`, times `reduction_factor`, times it again, ...) goes on if it is
-    among the best 1 / `reduction_factor` of those that came there before; else it is stopped for good. Until
-    `min_trials` have come to a rung, it stops none: the first few would otherwise be judged by one or two.
-    A share `audit` of the trials, drawn by their hashes, is judged and runs on all the same: what they come to says whether
-    stopping ends something good. From then on they do not count at the rungs above.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    grace_epochs: PositiveInt = 1
-    reduction_factor: Annotated[float, Gt(1)] = 3
-    min_trials: PositiveInt = 3
-    audit: Annotated[float, Ge(0), Le(1)] = 0.0
-
-    def rungs(self, epochs: int) -> list[int]:
-        """The epochs at which trials of at most `epochs` epochs are judged. At the last epoch there is nothing to stop."""
-        rungs, rung = [], float(self.grace_epochs)
-        while rung < epochs:
-            rungs.append(round(rung))
-            rung *= self.reduction_factor
-        return sorted(set(rungs))
-
-    def audits(self, hash_: str) -> bool:
-        """Whether a trial is of the audit: drawn by its own hash, so that resuming draws the same ones."""
-        draw = hashlib.blake2b(f"audit {hash_}".encode(), digest_size=8).digest()
-        return int.from_bytes(draw, "big") < self.audit * 2**64
 
 
 class Sweep(BaseModel):
@@ -76,7 +45,7 @@ class Sweep(BaseModel):
     """How often each random dimension is drawn (tune.choice and its kin); a grid alone needs one."""
     metric: str = "val_loss"
     mode: Literal["min", "max"] = "min"
-    scheduler: ASHA | None = None
+    scheduler: Scheduler | None = None
     """None: every trial runs to its last epoch."""
     seeds: PositiveInt = 1
     """Each configuration runs with the seeds base.seed, base.seed + 1, ..."""
