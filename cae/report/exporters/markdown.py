@@ -337,7 +337,8 @@ def _claims_table(rows: list[dict[str, Any]]) -> str:
 
 def _table(columns: list[str], rows: list[list[str]]) -> str:
     lines = [columns, ["---"] * len(columns)]
-    lines += [[_cell(text) for text in row] for row in rows]
+    for row in rows:
+        lines.append([_cell(text) for text in row])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,21 @@ from cae.report.statistics.importance import Surrogate, believed, marginal, surr
 
 MAX_BARS = 12
 MAX_PANELS = 6
-POPULATION_STYLES = [(style.ACCENT, "circle"), (style.SECOND_ACCENT, "diamond")]
+
+
+class PopulationStyle(NamedTuple):
+    """How the importances of one population of trials are drawn."""
+
+    color: str
+    symbol: str
+    offset: float
+    """Distance to the middle of the row, if there are two populations."""
+
+
+POPULATION_STYLES = [
+    PopulationStyle(style.ACCENT, "circle", 0.14),
+    PopulationStyle(style.SECOND_ACCENT, "diamond", -0.14),
+]
 
 
 @dataclass(frozen=True)
@@ -40,11 +54,9 @@ def draw_importance(data: ImportanceData) -> go.Figure:
         parameters += analysis.importance["parameter"].tolist()
     parameters = list(dict.fromkeys(parameters))[:MAX_BARS]
     count = len(parameters)
-    offsets = [0.0]
-    if len(analyses) > 1:
-        offsets = [0.14, -0.14]
-    for analysis, looks, offset in zip(analyses, POPULATION_STYLES, offsets, strict=False):
-        color, symbol = looks
+    for analysis, (color, symbol, offset) in zip(analyses, POPULATION_STYLES, strict=False):
+        if len(analyses) == 1:
+            offset = 0.0
         rows = analysis.importance[analysis.importance["parameter"].isin(parameters)]
         heights = [count - parameters.index(name) + offset for name in rows["parameter"]]
         error_bars = style.error_bars(rows["mean"], rows["low"], rows["high"])
