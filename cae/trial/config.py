@@ -23,8 +23,7 @@ from cae.trial.component import Component
 from cae.trial.datasets.base import Dataset
 from cae.trial.networks import Architecture, sizes
 from cae.trial.optimizers import Constant, Optimizer, Schedule
-from cae.trial.tasks import classify as classification  # noqa: F401  tasks are known once they are defined
-from cae.trial.tasks.base import Task
+from cae.trial.tasks import Task
 
 
 class ConfigError(UserError):

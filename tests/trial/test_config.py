@@ -18,7 +18,7 @@ from cae.trial.config import ConfigError, Trial, from_flat, identity, known_name
 from cae.trial.datasets.base import Digits, Patches
 from cae.trial.networks import ConvAutoencoder
 from cae.trial.optimizers import SGD, Adam, Constant, ReduceOnPlateau, RMSprop
-from cae.trial.tasks.base import Denoise, Reconstruct
+from cae.trial.tasks import Denoise, Reconstruct
 
 fractions = st.floats(0, 0.99)
 rates = st.floats(1e-8, 10)
