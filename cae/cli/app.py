@@ -353,4 +353,4 @@ def reconstruct(
 def _find_run(location: str | None) -> RunDir:
     from cae.run import storage
 
-    return storage.find(location, Path("runs"))
+    return storage.locate_run(location, Path("runs"))

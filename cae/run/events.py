@@ -1,15 +1,15 @@
 """The events of a run's journal: one dataclass per kind, used by the writer and the reader.
 
-An event is one line of JSON: its kind as `event`, its time as `time` (seconds since the epoch, UTC),
-and its fields; optional fields that have their default value are left out. The writer refuses what the
-reader would not accept. Unknown kinds and fields come from a newer version: they are kept in the file
-and ignored. Standard library only.
+An event is one line of JSON: its kind as `event`, its time as `time` (seconds since the epoch,
+UTC), and its fields; optional fields that have their default value are left out. The writer refuses
+what the reader would not accept. Unknown kinds and fields come from a newer version: they stay in
+the file and are ignored. Standard library only.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, TypeGuard
+from typing import Annotated, ClassVar
 
 from cae.run.fields import (
     NUMBER,
@@ -40,7 +40,7 @@ class InvalidEvent(ValueError):
     """A field of an event has a value that the journal cannot hold: `KIND.FIELD = VALUE: ...`."""
 
 
-def _is_time(value: object) -> TypeGuard[float]:
+def _is_time(value: object) -> bool:
     return is_finite_number(value) and -MAX_COUNT < value < MAX_COUNT
 
 
@@ -250,7 +250,7 @@ _OLD_FIELDS = {
 """Names in journals written before version 0.2."""
 
 _PLAIN_EPOCH_SIZE = 5
-"""An epoch without optional fields has event, time, trial, epoch and metrics, and all are required."""
+"""Number of required fields of an epoch: event, time, trial, epoch and metrics."""
 
 
 def parse_event(line: object) -> Event | None:
@@ -270,7 +270,8 @@ def parse_event(line: object) -> Event | None:
     if event_class is None or "time" not in line:
         return None
     values: JsonObject = {}
-    for name, value in line.items():
+    for written_name, value in line.items():
+        name = str(written_name)
         values[_OLD_FIELDS.get(name, name)] = value
     try:
         event = parse_record(event_class, values)
@@ -286,8 +287,7 @@ def parse_event(line: object) -> Event | None:
 def _parse_plain_epoch(line: JsonObject) -> EpochFinished | None:
     """Nearly all events are epochs without optional fields: they are parsed without a loop.
 
-    The exact types are compared instead of calling `is_count`, because half a million calls take
-    as long as the rest of this function.
+    The checks are written out instead of called, because calls would take as long as the rest.
     """
     time = line.get("time")
     trial = line.get("trial")
@@ -295,7 +295,9 @@ def _parse_plain_epoch(line: JsonObject) -> EpochFinished | None:
     metrics = line.get("metrics")
     if type(trial) is not int or type(epoch) is not int or type(metrics) is not dict:
         return None
-    if not (0 <= trial < MAX_COUNT and 0 <= epoch < MAX_COUNT and _is_time(time)):
+    if type(time) is not float and type(time) is not int:
+        return None
+    if not (0 <= trial < MAX_COUNT and 0 <= epoch < MAX_COUNT and -MAX_COUNT < time < MAX_COUNT):
         return None
     return EpochFinished(time=time, trial=trial, epoch=epoch, metrics=to_metrics(metrics))
 

@@ -175,7 +175,7 @@ def schema_of(record_class: type[Dataclass]) -> Schema:
 
 
 def object_of(record_class: type[Dataclass], rule: str) -> Check:
-    """A check of a JSON object with the fields of a dataclass; null means that a field is absent."""
+    """A check of a JSON object that holds the fields of a dataclass; null counts as absent."""
     schema = schema_of(record_class)
 
     def has_required_fields(value: object) -> bool:

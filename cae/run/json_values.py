@@ -20,8 +20,8 @@ MAX_COUNT = 2**53
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _ONLY_FLOATS = {float}
 _METRIC_TEMPLATES: dict[tuple[str, ...], dict[str, float]] = {}
-"""A dictionary with zeros for each tuple of metric names. Its copies share the strings of the names:
-without it, half a million epochs would hold as many copies of them."""
+"""A dictionary with zeros for each tuple of metric names. Its copies share the names' strings:
+half a million epochs would otherwise hold as many copies of them."""
 
 
 def is_text(value: object) -> TypeGuard[str]:

@@ -1,4 +1,4 @@
-"""Published numbers that a sweep is compared with: their CSV file, and a row of it. Standard library only."""
+"""Published numbers that a sweep is compared with, and their CSV file. Standard library only."""
 
 from __future__ import annotations
 

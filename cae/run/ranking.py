@@ -1,4 +1,7 @@
-"""The ranking of a run's trials. Imports neither ray nor torch: `best --quiet` has to respond quickly."""
+"""The ranking of a run's trials.
+
+Imports neither ray nor torch: `best --quiet` has to respond quickly.
+"""
 
 from __future__ import annotations
 

@@ -98,9 +98,9 @@ class Record:
     def best(self, metric: str, mode: str) -> BestEpoch | None:
         """The epoch with the best finite value of `metric`; the earliest of equal ones.
 
-        None if no epoch has a finite value, if the trial's state keeps it out of the ranking, if only
-        other trials depend on it, or if it is not requested any more: its settings may differ from
-        those of the current sweep.
+        None if no epoch has a finite value, if trials in this state are not ranked, if the trial
+        runs only because others depend on it, or if the newest `run` does not request it: its
+        settings may differ from those of the current sweep.
         """
         if not self.is_requested or self.is_dependency or not self.state.is_ranked:
             return None

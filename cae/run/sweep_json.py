@@ -67,7 +67,7 @@ class AxisDescription:
     scale: Text = ""
     """"linear", "log" or "category"; empty: unknown."""
     origins: ProvenancePairs = field(default_factory=list)
-    """Each value with its provenance ("stated", "repo" or "inferred"), if the sweep file declares it."""
+    """Each value with its provenance: "stated", "repo" or "inferred"; empty: not declared."""
 
 
 @dataclass(frozen=True, kw_only=True)
