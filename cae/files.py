@@ -1,4 +1,4 @@
-"""Atomic writes of files, and reading many objects without garbage collection. Standard library only."""
+"""Atomic writes of files, and pausing garbage collection. Standard library only."""
 
 from __future__ import annotations
 

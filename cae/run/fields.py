@@ -15,7 +15,6 @@ apply the same checks. Standard library only.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -82,8 +81,14 @@ class Item(NamedTuple):
 
 def optional(check: Check) -> Check:
     """A check that accepts None, too."""
+
+    def items(value: object) -> Iterable[Item]:
+        if value is None or check.items is None:
+            return ()
+        return check.items(value)
+
     return Check(
-        f"{check.rule}, or null", lambda value: value is None or check.is_valid(value), None
+        f"{check.rule}, or null", lambda value: value is None or check.predicate(value), items
     )
 
 
@@ -152,9 +157,17 @@ class Schema:
     defaults: JsonObject
 
 
-@functools.cache
+_SCHEMAS: dict[type[Dataclass], Schema] = {}
+
+
 def schema_of(record_class: type[Dataclass]) -> Schema:
     """The schema of a dataclass."""
+    if record_class not in _SCHEMAS:
+        _SCHEMAS[record_class] = _build_schema(record_class)
+    return _SCHEMAS[record_class]
+
+
+def _build_schema(record_class: type[Dataclass]) -> Schema:
     checks: dict[str, Check] = {}
     for name, hint in get_type_hints(record_class, include_extras=True).items():
         for annotation in getattr(hint, "__metadata__", ()):

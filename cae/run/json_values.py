@@ -61,11 +61,13 @@ def is_metric(value: object) -> bool:
 
 
 def to_json_value(value: object) -> object:
-    """Convert to what the json module writes: numpy's numbers to Python's, tuples to lists.
+    """Convert to the types of JSON: numpy's numbers to Python's, tuples to lists, enums to text.
 
     Raises TypeError for a value that JSON cannot represent.
     """
-    if value is None or isinstance(value, str | bool | int):
+    if isinstance(value, str):
+        return str(value)
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, numbers.Integral):
         return int(value)

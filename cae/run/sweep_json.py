@@ -6,7 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from cae.errors import RunError
 from cae.run.fields import (
@@ -27,7 +27,6 @@ from cae.run.fields import (
     object_of,
     optional,
     parse_fields,
-    parse_record,
     present_fields,
 )
 from cae.run.json_values import JsonObject, is_count
@@ -49,8 +48,18 @@ def _is_mode(value: object) -> bool:
 
 
 Mode = Annotated[Literal["min", "max"], Check('"min" or "max"', _is_mode)]
-ProvenancePairs = Annotated[
-    list[tuple[Any, str]],
+
+
+class ValueProvenance(NamedTuple):
+    """Where a value of an axis comes from."""
+
+    value: Any
+    provenance: str
+    """"stated" in the publication, found in its "repo", or "inferred"."""
+
+
+ValueProvenances = Annotated[
+    list[ValueProvenance],
     list_of(Check("a pair of a value and its provenance", _is_provenance_pair), "a list of pairs"),
 ]
 
@@ -66,8 +75,15 @@ class AxisDescription:
     high: OptionalNumber = None
     scale: Text = ""
     """"linear", "log" or "category"; empty: unknown."""
-    origins: ProvenancePairs = field(default_factory=list)
-    """Each value with its provenance: "stated", "repo" or "inferred"; empty: not declared."""
+    origins: ValueProvenances = field(default_factory=list)
+    """The provenance of each value; empty: not declared."""
+
+    @classmethod
+    def from_json(cls, axis: JsonObject) -> AxisDescription:
+        """The axis that an entry of `SweepDescription.axes` describes."""
+        fields = parse_fields(cls, present_fields(axis))
+        pairs = fields.pop("origins", [])
+        return cls(**fields, origins=[ValueProvenance(*pair) for pair in pairs])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,10 +225,7 @@ class SweepDescription:
 
     def axis_descriptions(self) -> dict[str, AxisDescription]:
         """The axes of the search space by key, in the order of the sweep file."""
-        return {
-            key: parse_record(AxisDescription, present_fields(axis))
-            for key, axis in self.axes.items()
-        }
+        return {key: AxisDescription.from_json(axis) for key, axis in self.axes.items()}
 
     def published_rows(self) -> list[PublishedRow]:
         """The published numbers, in the order of their file."""

@@ -270,9 +270,8 @@ class BucketSync(threading.Thread):
         for name in self._bucket_run.bucket.list("lock"):
             if name != self._bucket_run.lock_name:
                 other = name.rpartition("/")[2]
-                raise StorageError(
-                    f"{self._bucket_run} was taken over by {other} while this process could not reach it"
-                )
+                cause = "while this process could not reach it"
+                raise StorageError(f"{self._bucket_run} was taken over by {other} {cause}")
 
     def _download_requests(self) -> None:
         for name in self._bucket_run.bucket.list("control"):

@@ -94,7 +94,7 @@ class Bucket:
         self._retry(write_object)
 
     def copy(self, source: str, target: str) -> None:
-        """Copy an object inside the store. Raises FileNotFoundError if it does not exist."""
+        """Copy an object inside the store. It has to exist."""
         self._retry(lambda: self._fs.copy_file(f"{self.root}/{source}", f"{self.root}/{target}"))
 
     def delete(self, name: str) -> None:
