@@ -27,14 +27,10 @@ from cae.run.storage.bucket_run import BucketRun
 from cae.run.storage.store import Bucket, StorageError, is_url, open_store
 from cae.run.storage.trial_directory import LOG, TrialDirectory
 
-Home = TrialDirectory
-"""The old name, until the worker uses the new one."""
-
 __all__ = [
     "LOG",
     "Bucket",
     "BucketRun",
-    "Home",
     "StorageError",
     "TrialDirectory",
     "is_url",
