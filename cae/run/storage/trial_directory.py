@@ -136,6 +136,7 @@ def _lock(log: Path) -> IO[bytes]:
             return file
         except BlockingIOError:
             if time.monotonic() > deadline:
+                file.close()
                 message = (
                     f"{log.parent} has been locked by another worker for {RETRY_SECONDS:.0f} s"
                 )
