@@ -42,8 +42,8 @@ class Check:
     rule: str
     predicate: Callable[[object], bool]
     """Whether a value satisfies the rule; its items are checked separately."""
-    items: Callable[[Any], Iterable[Item]] | None = None
-    """The items of a container, each with its own check."""
+    get_items: Callable[[Any], Iterable[Item]] | None = None
+    """Returns the items of a container, each with its own check."""
     reader_predicate: Callable[[object], bool] | None = None
     """What a reader accepts, if that is more than what a writer may write."""
 
@@ -51,9 +51,9 @@ class Check:
         """Whether a writer may write the value."""
         if not self.predicate(value):
             return False
-        if self.items is None:
+        if self.get_items is None:
             return True
-        return all(item.check.is_valid(item.value) for item in self.items(value))
+        return all(item.check.is_valid(item.value) for item in self.get_items(value))
 
     def is_readable(self, value: object) -> bool:
         """Whether a reader accepts the value."""
@@ -63,8 +63,8 @@ class Check:
 
     def violation(self, name: str, value: object) -> str:
         """What is wrong with an invalid value, naming the item of a container that is invalid."""
-        if self.items is not None and self.predicate(value):
-            for item in self.items(value):
+        if self.get_items is not None and self.predicate(value):
+            for item in self.get_items(value):
                 if not item.check.is_valid(item.value):
                     return item.check.violation(f"{name}{item.suffix}", item.value)
         return f"{name} = {reprlib.repr(value)}: should be {self.rule}"
@@ -82,34 +82,34 @@ class Item(NamedTuple):
 def optional(check: Check) -> Check:
     """A check that accepts None, too."""
 
-    def items(value: object) -> Iterable[Item]:
-        if value is None or check.items is None:
+    def get_items(value: object) -> Iterable[Item]:
+        if value is None or check.get_items is None:
             return ()
-        return check.items(value)
+        return check.get_items(value)
 
     return Check(
-        f"{check.rule}, or null", lambda value: value is None or check.predicate(value), items
+        f"{check.rule}, or null", lambda value: value is None or check.predicate(value), get_items
     )
 
 
 def list_of(check: Check, rule: str) -> Check:
     """A check of a list whose items satisfy `check`."""
 
-    def items(values: list[object]) -> Iterator[Item]:
+    def get_items(values: list[object]) -> Iterator[Item]:
         for index, value in enumerate(values):
             yield Item(f"[{index}]", value, check)
 
-    return Check(rule, lambda value: isinstance(value, list), items)
+    return Check(rule, lambda value: isinstance(value, list), get_items)
 
 
 def mapping_of(check: Check, rule: str) -> Check:
     """A check of a dictionary whose values satisfy `check`."""
 
-    def items(values: dict[str, object]) -> Iterator[Item]:
+    def get_items(values: dict[str, object]) -> Iterator[Item]:
         for key, value in values.items():
             yield Item(f".{key}", value, check)
 
-    return Check(rule, is_object, items)
+    return Check(rule, is_object, get_items)
 
 
 def is_object(value: object) -> bool:
@@ -136,7 +136,7 @@ OptionalList = Annotated[
 ]
 _METRICS = mapping_of(METRIC, "a dictionary of numbers")
 Metrics = Annotated[dict[str, float], dataclasses.replace(_METRICS, reader_predicate=is_object)]
-"""Metrics by name. A reader takes a value that is not a number for NaN (see `to_metrics`)."""
+"""Metrics by name. A reader converts values that are not numbers to NaN (see `to_metrics`)."""
 
 
 class Dataclass(Protocol):
@@ -196,12 +196,12 @@ def object_of(record_class: type[Dataclass], rule: str) -> Check:
             value.get(name) is not None for name in schema.required
         )
 
-    def items(values: JsonObject) -> Iterator[Item]:
+    def get_items(values: JsonObject) -> Iterator[Item]:
         for name, check in schema.checks.items():
             if values.get(name) is not None:
                 yield Item(f".{name}", values[name], check)
 
-    return Check(rule, has_required_fields, items)
+    return Check(rule, has_required_fields, get_items)
 
 
 def parse_record(record_class: type[Record], values: Mapping[str, object]) -> Record:

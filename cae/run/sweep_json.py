@@ -33,6 +33,7 @@ from cae.run.json_values import JsonObject, is_count
 from cae.run.published_rows import PUBLISHED_COLUMNS, PublishedRow
 
 PUBLISHED = PUBLISHED_COLUMNS
+"""The columns of published numbers."""
 
 
 def _is_provenance_pair(value: object) -> bool:
@@ -97,9 +98,15 @@ class SchedulerDescription:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimDescription:
-    """A claim. Which fields it has depends on its kind: see REQUIRED_CLAIM_FIELDS."""
+    """The fields of claims that are checked.
+
+    Which of them a claim has depends on its kind (see REQUIRED_CLAIM_FIELDS).
+    """
 
     kind: Text = ""
+    id: Text = ""
+    text: Text = ""
+    provenance: Text = ""
     metric: Text = ""
     axis: Text = ""
     other: Text = ""
