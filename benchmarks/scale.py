@@ -210,13 +210,13 @@ def resume(trials: int) -> Row:
 
 
 def status(trials: int) -> Row:
-    from cae.cli import tables as listing
+    from cae.run.status import run_status
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         written(place, trials)
         started, spent = time.perf_counter(), time.process_time()
-        listing.status(RunDir(place / "run"))
+        run_status(RunDir(place / "run"))
         return {**_times(started, spent), "peak_mb": _peak_mb(), "journal_mb": _journal_mb(place)}
 
 

@@ -210,14 +210,14 @@ def status(
     """Show trials by state, the best one and the time left. Exit code 1 if trials failed."""
     with report_errors():
         from cae.cli import tables
+        from cae.run.status import run_status
 
-        now = tables.status(_find_run(run))
+        status = run_status(_find_run(run))
     if as_json:
-        print(json.dumps(now, indent=2))
+        print(json.dumps(status.to_json(), indent=2))
     else:
-        print(tables.status_text(now))
-    has_failures = any(state.is_failure for state in now["states"])
-    raise typer.Exit(int(has_failures))
+        print(tables.status_text(status))
+    raise typer.Exit(int(status.has_failures))
 
 
 @app.command(rich_help_panel=RESULTS_PANEL)
@@ -353,4 +353,4 @@ def reconstruct(
 def _find_run(location: str | None) -> RunDir:
     from cae.run import storage
 
-    return storage.find(location, Path("runs"))
+    return storage.locate_run(location, Path("runs"))

@@ -15,8 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cae.run.events import Event, TrialEnded
+from cae.run.formatting import axes_shown, duration, shown
 from cae.run.records import Record
-from cae.run.status import Progress, axes_shown, duration, progress, shown
+from cae.run.status import Progress, progress
 from cae.run.trial_state import TrialState
 
 if TYPE_CHECKING:

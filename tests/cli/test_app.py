@@ -348,7 +348,8 @@ def test_all_commands_work_on_a_finished_run(sweep_file: Write) -> None:
     assert "2 of 2 trials ended: 2 finished" in call("status").output
     assert call("best", "--quiet").output == "runs/small/trials/0002/best.safetensors\n"
     assert call("best", "--metric", "test_ssim", "--top", "2").output.count("test_ssim") == 4
-    assert "no trial has it; there are" in error_of("best", "--metric", "val_ssimm")
+    message = error_of("best", "--metric", "val_ssimm")
+    assert "no trial has a finite value of it; metrics:" in message
     assert "small" in call("list").output
     assert "epoch 3: train_loss=" in call("logs", "small", 1).output
     assert "is not running" in error_of("stop", "small")

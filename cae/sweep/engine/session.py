@@ -311,6 +311,9 @@ def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDe
 
 
 def _write_sweep_json(run: RunDir, description: SweepDescription) -> None:
+    """Write sweep.json; fields of a newer version stay in it."""
+    if run.sweep_json.exists():
+        description = replace(description, unknown_fields=run.read_sweep().unknown_fields)
     write_whole(run.sweep_json, description.to_json())
     run.publish(run.sweep_json)
 

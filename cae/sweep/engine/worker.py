@@ -21,7 +21,7 @@ from ray import tune
 from typing_extensions import override
 
 from cae.run.events import EpochFinished, TrialEnded
-from cae.run.storage import LOG, Home, StorageError
+from cae.run.storage import LOG, StorageError, TrialDirectory
 from cae.run.trial_state import TrialState
 from cae.sweep.engine.limits import DISK_FULL_ERRORS
 from cae.sweep.engine.worker_memory import (
@@ -54,7 +54,7 @@ class Worker(tune.Trainable):
         self.device, self.device_name = choose_device(inputs.gpus_per_trial)
         self.resident_key = ""
         self.resident_images: Resident | None = None
-        self.directories: list[Home] = []
+        self.directories: list[TrialDirectory] = []
         self.unmet_requirement = ""
         if inputs.requirements is not None:  # this host may have joined after all were checked
             self.unmet_requirement = unmet_requirement(inputs.requirements)
@@ -110,11 +110,11 @@ class Worker(tune.Trainable):
 
     def _open_trial(self) -> None:
         """Open the trial's folder, with the files that exist, and the folders of its dependencies."""
-        own = Home(self.trial.location, checkpoint.LAST)
+        own = TrialDirectory(self.trial.location, checkpoint.LAST)
         own.pull(checkpoint.LAST, checkpoint.PREVIOUS, checkpoint.BEST, LOG)
-        dependencies: dict[str, Home] = {}
+        dependencies: dict[str, TrialDirectory] = {}
         for name, location in self.trial.dependency_locations.items():
-            directory = Home(location, checkpoint.LAST, write=False)
+            directory = TrialDirectory(location, checkpoint.LAST, write=False)
             directory.pull(checkpoint.BEST)
             dependencies[name] = directory
         self.directories = [own, *dependencies.values()]
