@@ -37,7 +37,7 @@ from torchvision import datasets, transforms
 
 from benchmarks.measure import Row, interleaved, repeated, save, show, spread
 from benchmarks.networks import NETWORKS, plain, trial_of
-from cae.sweep.engine.worker_memory import keep_freed
+from cae.sweep.engine.worker_memory import keep_freed_memory
 from cae.trial import training
 from cae.trial.batches import Pairs, Resident
 from cae.trial.config import Trial
@@ -200,7 +200,7 @@ class Apart:
 def _serve(pipe: Connection, kind: str, name: str, count: int, seconds: float, clock: str) -> None:
     torch.set_num_threads(1)
     if kind in ("ours", "kept"):
-        keep_freed()
+        keep_freed_memory()
     trial = trial_of(
         name, dataset__train_images=count, dataset__val_images=trial_of(name).batch_size
     )

@@ -18,3 +18,10 @@ class FixedPlace(LocalPlace):
     @override
     def resources(self) -> Resources:
         return self._resources
+
+
+class TwoSlots(FixedPlace):
+    """This machine with two CPU slots."""
+
+    def __init__(self) -> None:
+        super().__init__(Resources(cpus=2, gpus=0, cpus_per_trial=1, gpus_per_trial=0))

@@ -140,7 +140,7 @@ def test_the_report_loads_neither_torch_nor_ray() -> None:
 
 
 def test_every_public_name_can_be_imported() -> None:
-    names = [name for name in cae.__all__ if not name.startswith("__")]
+    names = [name for name in dir(cae) if not name.startswith("__")]
     assert len(names) > 40
     for name in names:
         assert getattr(cae, name).__name__ == name

@@ -103,7 +103,11 @@ def build_no_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plans without counting parameters."""
     from cae.trial.config import Trial
 
-    monkeypatch.setattr(Trial, "sizes", lambda self: {"parameters": None})
+    def no_sizes(trial: Trial) -> dict[str, None]:
+        del trial
+        return {"parameters": None}
+
+    monkeypatch.setattr(Trial, "sizes", no_sizes)
 
 
 # Helpers

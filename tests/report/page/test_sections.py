@@ -382,13 +382,14 @@ def test_galleries_of_tasks_are_shown_and_damaged_ones_left_out(writer: Writer) 
 
 
 def test_the_summary_agrees_with_status(make_run: Callable[[str], Any]) -> None:
-    from cae.cli import tables as listing
+    from cae.run.status import run_status
 
     run = make_run("thirty")
     build.build(run)
-    status = listing.status(run)
+    progress = run_status(run).progress
     verdicts = json.loads(run.verdicts_json.read_text())["sections"]
     states = tables.read([run]).trials["state"].value_counts().to_dict()
-    assert status["states"] == states
-    assert verdicts["summary"].startswith(f"Best is trial {status['best']['trial']}: val_loss")
-    assert not math.isnan(status["best"]["value"])
+    assert progress.counts == states
+    assert progress.best is not None
+    assert verdicts["summary"].startswith(f"Best is trial {progress.best.trial}: val_loss")
+    assert not math.isnan(progress.best.value)

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from cae.cli.tables import request_kill, request_stop, status, trial_log
+from cae.cli.tables import request_kill, request_stop, trial_log
 from cae.run.events import EpochFinished
 from cae.run.paths import RunDir
 from cae.run.ranking import ranking
+from cae.run.status import run_status
 from cae.run.trial_state import TrialState
 from cae.sweep.export import export
 from cae.sweep.places.base import Resources
@@ -80,8 +81,9 @@ def test_every_trial_is_trained_once_also_when_the_sweep_is_repeated_or_extended
         2: False,
         3: False,
     }
-    best = status(run)["best"]
-    assert best["trial"] == 1  # the others were better and are not requested any more
+    best = run_status(run).progress.best
+    assert best is not None
+    assert best.trial == 1  # the others were better and are not requested any more
 
     run_sweep(
         sweep_file("{'optimizer.lr': tune.grid_search([1e-3])}", epochs=5)
@@ -104,9 +106,10 @@ def test_failed_and_diverged_trials_have_reasons_and_can_be_retried(
     assert sorted(records[3].epochs) == [1, 2]
     assert math.isnan(records[3].epochs[2]["train_loss"])
     assert "epoch 2" in records[3].reason
-    now = status(run)
-    assert now["failures"] == {2: "RuntimeError: the layer is tired"}
-    assert now["best"]["trial"] == 1
+    status = run_status(run)
+    assert status.failures == {2: "RuntimeError: the layer is tired"}
+    assert status.progress.best is not None
+    assert status.progress.best.trial == 1
 
     path.write_text(
         path.read_text().replace('"raise" and self.calls > 5', '"raise" and self.calls > 500')
