@@ -25,8 +25,8 @@ import torch
 
 from benchmarks.measure import RESULTS, Row, save, show
 from cae.sweep.engine import session
-from cae.sweep.engine.schedulers.asha import rungs_of
-from cae.sweep.spec.sweep_file import ASHA
+from cae.sweep.schedulers.asha import ASHA
+from cae.sweep.schedulers.base import Judge, NeverStop
 from cae.trial.batches import Resident
 from cae.trial.config import Trial, from_flat
 from cae.trial.datasets.base import data_folders
@@ -62,7 +62,9 @@ class Outcome(NamedTuple):
 
 def replay(curves: list[Curve], scheduler: ASHA | None, metric: str = "val_loss") -> Outcome:
     """The sweep on known curves, in their order, SLOTS trials at a time."""
-    rungs = rungs_of(scheduler, scheduler.rungs(max(map(len, curves))) if scheduler else [], "min")
+    judge: Judge = NeverStop()
+    if scheduler is not None:
+        judge = scheduler.create_judge(max(map(len, curves)), metric, "min")
     best = min(range(len(curves)), key=lambda number: min(row[metric] for row in curves[number]))
     goal = min(row[metric] for row in curves[best]) * WITHIN
     waiting = iter(range(len(curves)))
@@ -82,7 +84,7 @@ def replay(curves: list[Curve], scheduler: ASHA | None, metric: str = "val_loss"
         value = curves[number][epoch - 1][metric]
         if reached is None and value <= goal:
             reached = epochs, now
-        stop = rungs.report(number, epoch, value)
+        stop = judge.report(number, epoch, value)
         last = epoch == len(curves[number])
         if last or stop:
             kept_best = kept_best or (last and number == best)

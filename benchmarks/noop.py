@@ -1,4 +1,4 @@
-"""A worker whose trials cost nothing: what is left is what a sweep costs by itself."""
+"""A worker that does not train: what remains is the cost of the sweep itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cae.trial.training import Epoch
 
 
 class NoopWorker(Worker):
-    """Everything is the real worker's but the training."""
+    """The real worker without the training."""
 
     def _train(self, dependencies: dict[str, Path]) -> Iterator[Epoch]:
         row = {
@@ -21,6 +21,9 @@ class NoopWorker(Worker):
             "seconds": 1e-3,
             "images_per_second": 1e4,
         }
-        epochs = self.job.configs[self.number]["epochs"]
+        epochs = self.trial.config["epochs"]
         for epoch in range(1, epochs + 1):
-            yield Epoch(epoch, row, epoch, {"test_loss": 0.5} if epoch == epochs else None)
+            final = None
+            if epoch == epochs:
+                final = {"test_loss": 0.5}
+            yield Epoch(epoch, row, epoch, final)

@@ -27,6 +27,7 @@ from unittest import mock
 
 from benchmarks.measure import Row, save, show
 from cae.run.paths import RunDir
+from cae.run.trial_state import TrialState
 
 EPOCHS = 50
 SWEEP = '''"""Trials of no work."""
@@ -122,14 +123,13 @@ def _noop_run(trials: int, epochs: int) -> tuple[list[float], float, Row]:
 
     from cae.cli import live_table
     from cae.sweep.engine import session
-    from cae.sweep.places.local import Resources
+    from tests.places import TwoSlots
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         prepared = session.prepare(
             session.select(sweep_file(place, epochs), place / "run", "full", None, trials, None, "")
         )
-        resources = Resources(cpus=2, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
         with (
             mock.patch.dict(os.environ, {"PYTHONPATH": os.getcwd()}),
             mock.patch("cae.sweep.engine.runner.Worker", _noop_worker()),
@@ -139,13 +139,13 @@ def _noop_run(trials: int, epochs: int) -> tuple[list[float], float, Row]:
                 console = Console(
                     file=nowhere, force_terminal=True
                 )  # with the live table, as people run it
-                shown = live_table.display(prepared, resources, console=console)
-                reason = session.execute(prepared, resources, command="scale", display=shown)
+                shown = live_table.display(prepared, console=console)
+                reason = session.execute(prepared, TwoSlots(), command="scale", display=shown)
             seconds, cpu_s = time.perf_counter() - started, time.process_time() - spent
         ended = [
-            record.end["time"]
+            record.end.time
             for record in RunDir(place / "run").records().values()
-            if record.state == "finished"
+            if record.end is not None and record.state == TrialState.FINISHED
         ]
         if reason != "complete" or len(ended) != trials:
             raise RuntimeError(f"{reason}: {len(ended)} of {trials} trials finished")
@@ -186,19 +186,19 @@ def plan(trials: int) -> Row:
 def resume(trials: int) -> Row:
     """Until the runner would hand the trials that are left to Ray: plan, fold, replay of the rungs, the session's first lines."""
     from cae.sweep.engine import runner, session
-    from cae.sweep.places.local import Resources
+    from cae.sweep.places import local
+    from tests.places import TwoSlots
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         path = written(place, trials)
-        with mock.patch.object(runner, "_supervise"), mock.patch.object(session, "local_ray"):
+        with mock.patch.object(runner, "_train_all"), mock.patch.object(local, "local_ray"):
             started, spent = time.perf_counter(), time.process_time()
             prepared = session.prepare(
                 session.select(path, place / "run", "full", None, trials, None, "")
             )
             planned = time.perf_counter()
-            resources = Resources(cpus=2, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
-            session.execute(prepared, resources, command="scale")
+            session.execute(prepared, TwoSlots(), command="scale")
         times, left = _times(started, spent), len(prepared.plan.remaining)
         return {
             **times,
@@ -210,13 +210,13 @@ def resume(trials: int) -> Row:
 
 
 def status(trials: int) -> Row:
-    from cae.cli import tables as listing
+    from cae.run.status import run_status
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         written(place, trials)
         started, spent = time.perf_counter(), time.process_time()
-        listing.status(RunDir(place / "run"))
+        run_status(RunDir(place / "run"))
         return {**_times(started, spent), "peak_mb": _peak_mb(), "journal_mb": _journal_mb(place)}
 
 
@@ -240,13 +240,13 @@ def report(trials: int) -> Row:
 def written(folder: Path, trials: int) -> Path:
     """A run as it stands when its process was killed near the end: losses like real ones, 1 in 20 trials still to be trained."""
     from cae.sweep.engine import runner, session
-    from cae.sweep.places.local import Resources
+    from cae.sweep.places import local
+    from tests.places import TwoSlots
 
     path = sweep_file(folder, EPOCHS, "ASHA(grace_epochs=50)")
     prepared = session.prepare(session.select(path, folder / "run", "full", None, trials, None, ""))
-    resources = Resources(cpus=2, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
-    with mock.patch.object(runner, "_supervise"), mock.patch.object(session, "local_ray"):
-        session.execute(prepared, resources, command="scale")  # sweep.json, and who asks for what
+    with mock.patch.object(runner, "_train_all"), mock.patch.object(local, "local_ray"):
+        session.execute(prepared, TwoSlots(), command="scale")  # sweep.json, and who asks for what
     draw, now = random.Random(0), time.time()
     names = prepared.plan.trials[0].trial.metric_names()
     with (folder / "run" / "journal.jsonl").open("a") as journal:

@@ -41,7 +41,7 @@ from torchvision import datasets, transforms
 
 from benchmarks.measure import Row, interleaved, repeated, save, show, spread
 from benchmarks.networks import NETWORKS, trial_of, unmerged
-from cae.sweep.engine.worker_memory import keep_freed
+from cae.sweep.engine.worker_memory import keep_freed_memory
 from cae.trial import training
 from cae.trial.batches import Pairs, Resident
 from cae.trial.config import Trial
@@ -226,7 +226,7 @@ def _serve(
     """Run a round for each message, until the other end of the pipe is closed."""
     torch.set_num_threads(1)
     if contender in KEEP_MEMORY:
-        keep_freed()
+        keep_freed_memory()
     batch = trial_of(network).batch_size
     trial = trial_of(network, {"dataset.train_images": images, "dataset.val_images": batch})
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(EOFError):

@@ -1,148 +1,23 @@
-"""cae-sweep: hyperparameter sweeps of convolutional autoencoders. These are the words of a sweep file.
+"""cae-sweep: hyperparameter sweeps of PyTorch convolutional autoencoders on Ray Tune.
 
-Each is imported when it is first used: `cae-sweep --help` needs none of them, and torch and ray take seconds to import.
+The names of a sweep file are listed in __init__.pyi. Each is imported when it is first used: torch and
+ray take seconds to import, and `cae-sweep --help` needs neither.
 """
 
-from __future__ import annotations
+from typing import Any
 
-import importlib
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-if TYPE_CHECKING:
-    from cae.sweep.spec.claims import (
-        BetterThan,
-        Compares,
-        CorrelatesWith,
-        FallsWith,
-        LargestAt,
-        LargestRows,
-        MoreImportantThan,
-        NoDifference,
-        NotTestable,
-        RisesWith,
-        SmallestAt,
-        SmallestRows,
-        Threshold,
-    )
-    from cae.sweep.spec.sweep_file import ASHA, Sweep
-    from cae.trial.config import Trial
-    from cae.trial.datasets.base import (
-        Cifar10,
-        Dataset,
-        Digits,
-        FashionMnist,
-        ImageFolder,
-        Mnist,
-        Patches,
-    )
-    from cae.trial.model import load_model
-    from cae.trial.networks.base import Architecture
-    from cae.trial.networks.classifier import Classifier
-    from cae.trial.networks.conv import ConvAutoencoder
-    from cae.trial.networks.dense import DenseAutoencoder
-    from cae.trial.networks.variational import VariationalAutoencoder
-    from cae.trial.optimizers import SGD, Adam, Optimizer, RMSprop
-    from cae.trial.schedules import Constant, ReduceOnPlateau, Schedule
-    from cae.trial.tasks.base import Denoise, Reconstruct, Task
-    from cae.trial.tasks.classify import Classify
-    from cae.trial.tasks.generate import Vae
-    from cae.trial.tasks.restoration import Colorize, Complete, Inpaint
-
-_HOMES = {
-    "cae.sweep.spec.claims": (
-        "BetterThan",
-        "Compares",
-        "CorrelatesWith",
-        "FallsWith",
-        "LargestAt",
-        "LargestRows",
-        "MoreImportantThan",
-        "NoDifference",
-        "NotTestable",
-        "RisesWith",
-        "SmallestAt",
-        "SmallestRows",
-        "Threshold",
-    ),
-    "cae.sweep.spec.sweep_file": ("ASHA", "Sweep"),
-    "cae.trial.networks.base": ("Architecture",),
-    "cae.trial.tasks.classify": ("Classify",),
-    "cae.trial.networks.classifier": ("Classifier",),
-    "cae.trial.config": ("Trial",),
-    "cae.trial.networks.conv": ("ConvAutoencoder",),
-    "cae.trial.datasets.base": (
-        "Cifar10",
-        "Dataset",
-        "Digits",
-        "FashionMnist",
-        "ImageFolder",
-        "Mnist",
-        "Patches",
-    ),
-    "cae.trial.networks.dense": ("DenseAutoencoder",),
-    "cae.trial.tasks.generate": ("Vae",),
-    "cae.trial.model": ("load_model",),
-    "cae.trial.optimizers": ("SGD", "Adam", "Optimizer", "RMSprop"),
-    "cae.trial.schedules": ("Constant", "ReduceOnPlateau", "Schedule"),
-    "cae.trial.tasks.restoration": ("Colorize", "Complete", "Inpaint"),
-    "cae.trial.tasks.base": ("Denoise", "Reconstruct", "Task"),
-    "cae.trial.networks.variational": ("VariationalAutoencoder",),
-}
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
-
-__all__ = [
-    "ASHA",
-    "SGD",
-    "Adam",
-    "Architecture",
-    "BetterThan",
-    "Cifar10",
-    "Classifier",
-    "Classify",
-    "Colorize",
-    "Compares",
-    "Complete",
-    "Constant",
-    "ConvAutoencoder",
-    "CorrelatesWith",
-    "Dataset",
-    "Denoise",
-    "DenseAutoencoder",
-    "Digits",
-    "FallsWith",
-    "FashionMnist",
-    "ImageFolder",
-    "Inpaint",
-    "LargestAt",
-    "LargestRows",
-    "Mnist",
-    "MoreImportantThan",
-    "NoDifference",
-    "NotTestable",
-    "Optimizer",
-    "Patches",
-    "RMSprop",
-    "Reconstruct",
-    "ReduceOnPlateau",
-    "RisesWith",
-    "Schedule",
-    "SmallestAt",
-    "SmallestRows",
-    "Sweep",
-    "Task",
-    "Threshold",
-    "Trial",
-    "Vae",
-    "VariationalAutoencoder",
-    "load_model",
-]
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'cae' has no {name!r}; it has {', '.join(sorted(_HOME))}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    if name in __all__ or name.startswith("__"):
+        return _load(name)
+    import difflib
 
-
-def __dir__() -> list[str]:
-    return sorted(_HOME)
+    nearest = difflib.get_close_matches(name, __all__, n=1)
+    hint = ""
+    if nearest:
+        hint = f"; did you mean {nearest[0]!r}?"
+    raise AttributeError(f"module 'cae' has no {name!r}{hint}")

@@ -1,22 +1,41 @@
-"""What a user can mend. Standard library only."""
+"""Errors that a user can fix. Standard library only."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+RESUME_HINT = (
+    "what is finished is in the checkpoints; fix the problem and run the same command to resume"
+)
+"""What a user can do after a sweep ended because of an error."""
+
 
 class UserError(Exception):
-    """Something that the user did or has, told so that it can be mended: one message per mistake."""
+    """One or several errors that the user can fix, with one message each.
+
+    A message has the form `NAME = VALUE: what is wrong; what is allowed; nearest valid choice`.
+    """
 
     def __init__(self, messages: str | list[str]) -> None:
-        self.messages = [messages] if isinstance(messages, str) else messages
+        if isinstance(messages, str):
+            self.messages = [messages]
+        else:
+            self.messages = messages
         super().__init__("\n".join(self.messages))
 
 
+class RunError(UserError):
+    """The files of a run are missing, damaged, in use or cannot be written."""
+
+
 def gather(*steps: Callable[[], Any]) -> list[Any]:
-    """What each step returns. Raises UserError with the messages of all that fail, so that one mistake does not hide another."""
-    results, messages = [], []
+    """Call each step and return the results.
+
+    Raises UserError with the messages of all steps that fail, so that users see all errors at once.
+    """
+    results: list[Any] = []
+    messages: list[str] = []
     for step in steps:
         try:
             results.append(step())
@@ -25,12 +44,3 @@ def gather(*steps: Callable[[], Any]) -> list[Any]:
     if messages:
         raise UserError(messages)
     return results
-
-
-RESUME_HINT = (
-    "what is finished is in the checkpoints; fix the problem and run the same command to resume"
-)
-
-
-class RunError(UserError):
-    """Something is wrong with a run's folder."""

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and reading much of them at once. Standard library only."""
+"""Atomic writes of files, and pausing garbage collection. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,23 +10,31 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes a file so that a reader sees the old one or the new one, never a part."""
+    """Write a file atomically: a reader sees the old or the new content, never a part of it.
+
+    Missing parent folders are created.
+    """
+    if isinstance(content, str):
+        content = content.encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        aside.write_bytes(content.encode() if isinstance(content, str) else content)
-        aside.replace(path)
+        temporary.write_bytes(content)
+        temporary.replace(path)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def uncollected() -> Iterator[None]:
-    """No search for garbage meanwhile: where millions of objects are made to stay, it looks through all of them again and again."""
-    enabled = gc.isenabled()
+def pause_garbage_collection() -> Iterator[None]:
+    """Turn Python's cyclic garbage collector off for a while.
+
+    While millions of objects that stay are created, the collector would scan them again and again.
+    """
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if enabled:
+        if was_enabled:
             gc.enable()

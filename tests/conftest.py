@@ -1,4 +1,4 @@
-"""What all tests share: one Ray for the whole session, and sweeps of embedded images that take seconds."""
+"""What all tests share: one Ray for the session, and sweeps of embedded images that take seconds."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ SWEEP = '''"""A sweep of digits: what the tests run."""
 
 from ray import tune
 
-from cae import ASHA, SGD, Adam, ConvAutoencoder, Denoise, Digits, Reconstruct, ReduceOnPlateau, Sweep, Trial
+from cae import ASHA, SGD, Adam, ConvAutoencoder, Denoise, Digits, Reconstruct
+from cae import ReduceOnPlateau, Sweep, Trial
 
 sweep = Sweep(
     base=Trial(
         dataset=Digits(size=8, train_images=96, val_images=32, test_images=32),
         task=Reconstruct(),
-        arch=ConvAutoencoder(encoder_filters=(4, 2), decoder_filters=(4,), pool_after=(1,), upsample_after=(0,)),
+        arch=ConvAutoencoder(
+            encoder_filters=(4, 2), decoder_filters=(4,), pool_after=(1,), upsample_after=(0,)
+        ),
         optimizer=Adam(lr=1e-3),
         batch_size=32,
         epochs={epochs},
@@ -34,7 +37,7 @@ sweep = Sweep(
 
 @pytest.fixture
 def sweep_file(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a sweep file: `sweep_file("{'optimizer.lr': tune.grid_search([1e-3, 1e-2])}", epochs=3, more="seeds=2")`."""
+    """Write a sweep file: `sweep_file("{'optimizer.lr': ...}", epochs=3, more="seeds=2")`."""
 
     def write(space: str = "{}", *, epochs: int = 2, more: str = "", name: str = "small") -> Path:
         path = tmp_path / f"{name}.py"
@@ -46,17 +49,18 @@ def sweep_file(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of the two processes that run the tests, one has nearly all that need Ray, and the other the sweeps: they take as long."""
+    """Two test processes: one runs the shipped sweeps, the other everything else with Ray."""
     for item in items:
         if "one_ray" in getattr(item, "fixturenames", ()):
-            item.add_marker(
-                pytest.mark.xdist_group("sweeps" if item.path.name == "test_sweeps.py" else "ray")
-            )
+            group = "ray"
+            if item.path.name == "test_sweeps.py":
+                group = "sweeps"
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(autouse=True)
-def _workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test has a folder of its own to run in, and no data set of the machine."""
+def _working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test runs in a folder of its own and sees no data set of the machine."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("CAE_DATA", raising=False)
@@ -64,42 +68,45 @@ def _workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def one_ray() -> Iterator[Any]:
-    """The Ray that all tests in this process share: starting one takes longer than most tests."""
-    os.environ["RAY_AUTH_MODE"] = (
-        "disabled"  # no token in the home folder of whoever runs the tests
-    )
-    os.environ |= {
-        "AWS_ACCESS_KEY_ID": "tests",
-        "AWS_SECRET_ACCESS_KEY": "tests",
-    }  # of a server that takes any: workers inherit them
-    from cae.sweep.places.local import Resources, local_ray
+    """The Ray of this process, with two slots: starting one takes longer than most tests.
 
-    with local_ray(
-        Resources(cpus=2, gpus=2, cpus_per_trial=1, gpus_per_trial=0)
-    ):  # logical GPUs: Ray only counts them
-        yield Resources(cpus=2, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
+    Its two logical GPUs are only counted.
+    """
+    os.environ["RAY_AUTH_MODE"] = "disabled"  # no token in the home folder of the developer
+    # Workers inherit the credentials; the test server accepts any.
+    os.environ |= {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests"}
+    from cae.sweep.places.base import Resources
+    from cae.sweep.places.local import local_ray
+
+    with local_ray(Resources(cpus=2, gpus=2, cpus_per_trial=1, gpus_per_trial=0)):
+        yield Resources(cpus=2, gpus=0, cpus_per_trial=1, gpus_per_trial=0, device="cpu")
 
 
 @pytest.fixture
 def run_sweep(one_ray: Any) -> Callable[..., Any]:
-    """Runs a sweep file in the shared Ray; returns its RunDir. Keywords are those of session.Selection."""
-    from cae.sweep.engine import session
+    """Run a sweep file in the shared Ray and return its RunDir.
 
-    def run(
-        path: Path,
-        resources: Any = one_ray,
-        limits: Any = session.Limits(),  # noqa: B008
-        **options: Any,
-    ) -> Any:
-        chosen: dict[str, Any] = {
+    `options` are the fields of session.Selection.
+    """
+    from cae.sweep.engine import session
+    from cae.sweep.engine.limits import DEFAULT_LIMITS
+    from tests.places import FixedPlace
+
+    def run(path: Path, resources: Any = one_ray, limits: Any = None, **options: Any) -> Any:
+        selection: dict[str, Any] = {
             "out": Path("run"),
             "budget": "full",
             "settings": {},
             "max_trials": None,
             "data_dir": None,
-        } | options
-        prepared = session.prepare(session.Selection(sweep=path, **chosen))
-        session.execute(prepared, resources, command="a test", limits=limits)
+        }
+        prepared = session.prepare(session.Selection(sweep=path, **(selection | options)))
+        session.execute(
+            prepared,
+            FixedPlace(resources),
+            command="a test",
+            limits=limits or DEFAULT_LIMITS,
+        )
         return prepared.run
 
     return run

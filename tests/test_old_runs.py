@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from tests.conftest import ROOT
-from tests.run.storage.test_buckets import Server
+from tests.run.storage.s3_server import S3Server
 
 OLD_RUNS = Path(__file__).parent / "fixtures" / "runs_261f11c"
 IN_FOLDERS = ("finished", "interrupted", "dependencies")
@@ -103,7 +103,11 @@ def build_no_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plans without counting parameters."""
     from cae.trial.config import Trial
 
-    monkeypatch.setattr(Trial, "sizes", lambda self: {"parameters": None})
+    def no_sizes(trial: Trial) -> dict[str, None]:
+        del trial
+        return {"parameters": None}
+
+    monkeypatch.setattr(Trial, "sizes", no_sizes)
 
 
 # Helpers
@@ -295,14 +299,14 @@ def test_an_old_run_ends_as_if_it_had_not_been_interrupted(name: str, run_sweep:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    one = Server()
+def server() -> Iterator[S3Server]:
+    one = S3Server()
     yield one
-    one.down()
+    one.stop()
 
 
 @pytest.fixture
-def endpoint(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
+def endpoint(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     """A server with the old run in its bucket, and nothing of what another test did to it."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tests")

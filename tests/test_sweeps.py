@@ -41,7 +41,7 @@ def test_runs_from_end_to_end_on_embedded_images(
     assert {record.state for record in records.values()} <= {"finished", "stopped"}
     sweep = run.read_sweep()
     assert all(
-        record.best(sweep["metric"], sweep["mode"])
+        record.best(sweep.metric, sweep.mode)
         for record in records.values()
         if not record.is_dependency
     )

@@ -5,7 +5,6 @@ Heavy imports are inside the commands, so that `--help` needs none of them.
 
 from __future__ import annotations
 
-import functools
 import json
 import shlex
 import sys
@@ -91,29 +90,34 @@ def run(
 
             from cae.cli import live_table
             from cae.sweep.engine import session
-            from cae.sweep.places import cluster, jobs
-        if address and address.startswith(("http://", "https://")):
-            raise typer.Exit(jobs.submit(address, sweep, out, sys.argv[1:]))
-        shares = (gpus, gpus_per_trial, cpus_per_trial)
-        selected = functools.partial(
-            session.select, sweep, out, budget, set_, max_trials, data_dir, retry
+            from cae.sweep.engine.limits import Limits
+            from cae.sweep.places.base import ResourceOptions
+            from cae.sweep.places.choose import choose_place
+        options = ResourceOptions(gpus, gpus_per_trial, cpus_per_trial)
+        place = choose_place(address, options)
+        exit_code = place.delegate(sweep, out, sys.argv[1:])
+        if exit_code is not None:
+            raise typer.Exit(exit_code)
+        _, prepared = gather(
+            place.check_options,
+            lambda: session.prepare(
+                session.select(sweep, out, budget, set_, max_trials, data_dir, retry)
+            ),
         )
-        with cluster.begun(address, sweep, selected, shares) as (resources, prepared):
-            if not yes:
-                _confirm(len(prepared.plan.remaining))
-            command = shlex.join(["cae-sweep", *sys.argv[1:]])
-            limits = session.Limits(epoch_timeout, max_failures)
-            display = live_table.display(
-                prepared, resources, console=Console(stderr=True), quiet=quiet
-            )
-            reason = session.execute(
-                prepared, resources, command=command, display=display, limits=limits
-            )
+        if not yes:
+            _confirm(len(prepared.plan.remaining))
+        reason = session.execute(
+            prepared,
+            place,
+            command=shlex.join(["cae-sweep", *sys.argv[1:]]),
+            display=live_table.display(prepared, console=Console(stderr=True), quiet=quiet),
+            limits=Limits(epoch_timeout, max_failures),
+        )
         # Imported only now: pandas and plotly would delay the first trial.
         from cae.report.page import build
 
         page = build.build_all([prepared.run])
-        progress = session.outcome(prepared, resources)
+        progress = session.outcome(prepared.run)
     _print_outcome(progress, prepared.file.sweep.metric, reason, page)
     raise typer.Exit(_exit_code(progress, reason))
 
@@ -167,10 +171,12 @@ def plan(
     with report_errors():
         from cae.cli import tables
         from cae.sweep.engine import session
-        from cae.sweep.places.local import local_resources
+        from cae.sweep.places.base import ResourceOptions
+        from cae.sweep.places.local import LocalPlace
 
+        place = LocalPlace(ResourceOptions(gpus, gpus_per_trial, cpus_per_trial))
         resources, prepared = gather(
-            lambda: local_resources(gpus, gpus_per_trial, cpus_per_trial),
+            place.resources,
             lambda: session.prepare(
                 session.select(sweep, out, budget, set_, max_trials, data_dir, retry)
             ),
@@ -204,14 +210,14 @@ def status(
     """Show trials by state, the best one and the time left. Exit code 1 if trials failed."""
     with report_errors():
         from cae.cli import tables
+        from cae.run.status import run_status
 
-        now = tables.status(_find_run(run))
+        status = run_status(_find_run(run))
     if as_json:
-        print(json.dumps(now, indent=2))
+        print(json.dumps(status.to_json(), indent=2))
     else:
-        print(tables.status_text(now))
-    has_failures = any(state.is_failure for state in now["states"])
-    raise typer.Exit(int(has_failures))
+        print(tables.status_text(status))
+    raise typer.Exit(int(status.has_failures))
 
 
 @app.command(rich_help_panel=RESULTS_PANEL)
@@ -293,9 +299,12 @@ def export(
 ) -> None:
     """Write a run as TensorBoard event files or as an MLflow tracking folder."""
     with report_errors():
-        from cae.report.exporters import experiment_trackers
+        from cae.report.exporters import mlflow, tensorboard
 
-        print(experiment_trackers.write(_find_run(run), to, out))
+        if to == "mlflow":
+            print(mlflow.write(_find_run(run), out))
+        else:
+            print(tensorboard.write(_find_run(run), out))
 
 
 @app.command("list", rich_help_panel=RESULTS_PANEL)
@@ -344,4 +353,4 @@ def reconstruct(
 def _find_run(location: str | None) -> RunDir:
     from cae.run import storage
 
-    return storage.find(location, Path("runs"))
+    return storage.locate_run(location, Path("runs"))

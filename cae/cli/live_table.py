@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections import deque
 from types import TracebackType
@@ -16,13 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from cae.run.events import Event, TrialEnded
+from cae.run.formatting import axes_shown, duration, shown
 from cae.run.records import Record
-from cae.run.status import Progress, axes_shown, duration, progress, shown
+from cae.run.status import Progress, progress
 from cae.run.trial_state import TrialState
 
 if TYPE_CHECKING:
     from cae.sweep.engine.session import Display, Prepared
-    from cae.sweep.places.local import Resources
 
 MAX_RUNNING_ROWS = 12
 MAX_ENDED_LINES = 8
@@ -42,20 +41,22 @@ STATE_COLOURS = {
 }
 
 
-def display(
-    prepared: Prepared, resources: Resources, *, console: Console, quiet: bool = False
-) -> Display:
-    """A function that opens the live table of a prepared sweep from its records."""
+def display(prepared: Prepared, *, console: Console, quiet: bool = False) -> Display:
+    """A function that opens the live table of a sweep from its records and number of slots."""
     sweep = prepared.file.sweep
-    return functools.partial(
-        LiveTable,
-        prepared.file.title,
-        metric=sweep.metric,
-        mode=sweep.mode,
-        slots=resources.slots,
-        console=console,
-        quiet=quiet,
-    )
+
+    def open_table(records: dict[int, Record], slots: int) -> LiveTable:
+        return LiveTable(
+            prepared.file.title,
+            records,
+            metric=sweep.metric,
+            mode=sweep.mode,
+            slots=slots,
+            console=console,
+            quiet=quiet,
+        )
+
+    return open_table
 
 
 class LiveTable:

@@ -16,14 +16,15 @@ from rich.table import Table
 
 from cae.errors import RunError
 from cae.files import write_whole
+from cae.run.formatting import axes_shown, duration, shown
 from cae.run.locate import find_runs
 from cae.run.paths import RunDir
 from cae.run.ranking import Ranked, ranking
-from cae.run.status import axes_shown, duration, progress, shown
+from cae.run.status import Progress, RunStatus, run_status
 
 if TYPE_CHECKING:  # these import torch, and `status` has to be quick
     from cae.sweep.engine.session import Prepared
-    from cae.sweep.places.local import Resources
+    from cae.sweep.places.base import Resources
     from cae.sweep.spec.cost import Cost
     from cae.sweep.spec.plan import Plan, PlannedTrial
 
@@ -120,7 +121,7 @@ def _planned_state(trial: PlannedTrial) -> str:
 def _print_plan_summary(
     console: Console, prepared: Prepared, resources: Resources, cost: Cost
 ) -> None:
-    from cae.sweep.engine.retention import disk
+    from cae.sweep.engine.retention import plan_bytes
 
     plan = prepared.plan
     sample = ""
@@ -139,8 +140,8 @@ def _print_plan_summary(
         console.print(budget, highlight=False)
     if plan.sweep.scheduler and plan.rungs:
         rungs = ", ".join(map(str, plan.rungs))
-        factor = plan.sweep.scheduler.reduction_factor
-        console.print(f"early stopping: at epochs {rungs}; about 1 of {factor:g} trials continues")
+        summary = plan.sweep.scheduler.summary()
+        console.print(f"early stopping: at epochs {rungs}; {summary}")
     without_stopping = ""
     if plan.rungs:
         without_stopping = f" ({duration(cost.seconds_without_stopping)} without early stopping)"
@@ -149,7 +150,7 @@ def _print_plan_summary(
         f"{without_stopping}, estimated from {cost.probed} networks timed on this machine; "
         "expect up to a factor of two"
     )
-    needed_mb = disk(plan, resources.slots) / 1e6
+    needed_mb = plan_bytes(plan, resources.slots) / 1e6
     free_gb = shutil.disk_usage(_existing_parent(prepared.run.path)).free / 1e9
     console.print(
         f"disk: up to {needed_mb:,.0f} MB in {escape(str(prepared.run))} ({free_gb:,.0f} GB free)",
@@ -188,56 +189,31 @@ def _existing_parent(path: Path) -> Path:
 # `cae-sweep status`
 
 
-def status(run: RunDir) -> dict[str, Any]:
-    """The status of a run, as plain values."""
-    sweep = run.read_sweep()
-    records = run.records()
-    now = progress(
-        [record for record in records.values() if record.is_requested],
-        sweep.metric,
-        sweep.mode,
-        sweep.slots,
-    )
-    best = dict(zip(("trial", "epoch", "value"), now.best, strict=True)) if now.best else None
-    failures = {
-        record.number: record.reason for record in records.values() if record.state.is_failure
-    }
-    return {
-        "run": str(run),
-        "title": sweep.title,
-        "running": run.in_use(),
-        "trials": now.requested,
-        "ended": now.ended,
-        "states": now.counts,
-        "metric": sweep.metric,
-        "best": best,
-        "seconds_left": now.seconds_left,
-        "failures": failures,
-    }
-
-
-def status_text(status: dict[str, Any]) -> str:
+def status_text(status: RunStatus) -> str:
     """The status of a run in words."""
+    progress = status.progress
     running = "not running"
-    if status["running"]:
+    if status.is_running:
         running = "running"
-    counts = ", ".join(f"{count} {state}" for state, count in status["states"].items())
     lines = [
-        f"{status['title']} ({status['run']}), {running}",
-        f"{status['ended']} of {status['trials']} trials ended: {counts}",
+        f"{status.title} ({status.run}), {running}",
+        f"{progress.ended} of {progress.requested} trials ended: {_state_counts(progress)}",
     ]
-    best = status["best"]
-    if best:
-        location = f"trial {best['trial']}, epoch {best['epoch']}"
-        lines.append(f"best {status['metric']}: {shown(best['value'])} ({location})")
-    if status["seconds_left"]:
-        left = f"about {duration(status['seconds_left'])} left"
-        if not status["running"]:
+    if progress.best:
+        location = f"trial {progress.best.trial}, epoch {progress.best.epoch}"
+        lines.append(f"best {status.metric}: {shown(progress.best.value)} ({location})")
+    if progress.seconds_left:
+        left = f"about {duration(progress.seconds_left)} left"
+        if not status.is_running:
             left += " once it is resumed"
         lines.append(left)
-    for number, reason in status["failures"].items():
+    for number, reason in status.failures.items():
         lines.append(f"trial {number} failed: {reason}")
     return "\n".join(lines)
+
+
+def _state_counts(progress: Progress) -> str:
+    return ", ".join(f"{count} {state}" for state, count in progress.counts.items())
 
 
 # `cae-sweep best`
@@ -312,16 +288,22 @@ def _runs_table(root: Path) -> Table:
     table = Table(*columns, box=None, header_style="bold", padding=(0, 2))
     for run in find_runs(root):
         try:
-            now = status(run)
+            status = run_status(run)
         except RunError as error:
             table.add_row(escape(run.name), escape(str(error)))
             continue
+        progress = status.progress
         best = ""
-        if now["best"]:
-            value = shown(now["best"]["value"])
-            best = f"{now['metric']} {value} (trial {now['best']['trial']})"
-        states = ", ".join(f"{count} {state}" for state, count in now["states"].items())
-        table.add_row(escape(run.name), escape(now["title"]), str(now["trials"]), states, best)
+        if progress.best:
+            value = shown(progress.best.value)
+            best = f"{status.metric} {value} (trial {progress.best.trial})"
+        table.add_row(
+            escape(run.name),
+            escape(status.title),
+            str(progress.requested),
+            _state_counts(progress),
+            best,
+        )
     return table
 
 

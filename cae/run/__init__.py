@@ -1,0 +1,1 @@
+"""The files of a run: paths, journal, records, status and ranking. Neither torch nor ray."""

@@ -1,104 +1,77 @@
 """The events of a run's journal: one dataclass per kind, used by the writer and the reader.
 
-An event is one line of JSON: its kind as `event`, its time as `time` (seconds since the epoch, UTC),
-and its fields; optional fields that have their default value are left out. The writer refuses what the
-reader would not accept. Unknown kinds and fields come from a newer version: they are kept in the file
-and ignored. Standard library only.
+An event is one line of JSON: its kind as `event`, its time as `time` (seconds since the epoch,
+UTC), and its fields; optional fields that have their default value are left out. The writer refuses
+what the reader would not accept. Unknown kinds and fields come from a newer version: they stay in
+the file and are ignored. Standard library only.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, get_type_hints
+from typing import Annotated, ClassVar
 
-from cae.run.json_values import (
-    MAX_COUNT,
-    is_count,
-    is_finite_number,
-    is_text_mapping,
-    to_json_value,
-    to_metrics,
+from cae.run.fields import (
+    NUMBER,
+    Check,
+    Count,
+    Counts,
+    CountsByName,
+    Flag,
+    InvalidField,
+    Metrics,
+    Object,
+    OptionalCount,
+    OptionalNumber,
+    Text,
+    TextsByName,
+    list_of,
+    mapping_of,
+    parse_record,
+    to_json_fields,
 )
+from cae.run.json_values import MAX_COUNT, JsonObject, is_count, is_finite_number, to_metrics
 from cae.run.trial_state import TrialState
+
+_FINAL_STATES = [state for state in TrialState if state.is_final]
 
 
 class InvalidEvent(ValueError):
-    """A field of an event has a value that the journal cannot hold."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """What a field's value has to be, as a predicate and in words."""
-
-    is_valid: Callable[[Any], bool]
-    rule: str
-
-
-def _is_count_list(value: object) -> bool:
-    return isinstance(value, list) and all(map(is_count, value))
-
-
-def _is_count_mapping(value: object) -> bool:
-    return isinstance(value, dict) and all(map(is_count, value.values()))
-
-
-def _is_optional_count(value: object) -> bool:
-    return value is None or is_count(value)
-
-
-def _is_optional_number(value: object) -> bool:
-    return value is None or is_finite_number(value)
+    """A field of an event has a value that the journal cannot hold: `KIND.FIELD = VALUE: ...`."""
 
 
 def _is_time(value: object) -> bool:
-    return is_finite_number(value) and abs(value) < MAX_COUNT
+    return is_finite_number(value) and -MAX_COUNT < value < MAX_COUNT
 
 
 def _is_config(value: object) -> bool:
     return isinstance(value, dict) and is_count(value.get("epochs")) and value["epochs"] > 0
 
 
-def _is_sizes(value: object) -> bool:
-    if not isinstance(value, dict):
-        return False
-    return all(is_finite_number(size) or isinstance(size, list) for size in value.values())
+def _is_size(value: object) -> bool:
+    return isinstance(value, list) or NUMBER.is_valid(value)
 
 
-def _is_rows(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(row, dict) and row for row in value)
-
-
-def _is_tables(value: object) -> bool:
-    return isinstance(value, dict) and all(map(_is_rows, value.values()))
+def _is_row(value: object) -> bool:
+    return isinstance(value, dict) and len(value) > 0
 
 
 def _is_final_state(value: object) -> bool:
-    try:
-        return TrialState(value).is_final  # type: ignore[arg-type]
-    except ValueError:
-        return False
+    return isinstance(value, str) and value in _FINAL_STATES
 
 
-Count = Annotated[int, Check(is_count, "a whole number from 0 to 2**53")]
-OptionalCount = Annotated[int | None, Check(_is_optional_count, "a whole number from 0 to 2**53")]
-OptionalNumber = Annotated[float | None, Check(_is_optional_number, "a finite number")]
-Text = Annotated[str, Check(lambda value: isinstance(value, str), "text")]
-Flag = Annotated[bool, Check(lambda value: isinstance(value, bool), "true or false")]
-CountList = Annotated[list[int], Check(_is_count_list, "a list of whole numbers from 0")]
-Dependencies = Annotated[
-    dict[str, int], Check(_is_count_mapping, "a dictionary of trial numbers by parameter")
+_TABLE = list_of(Check("a row with at least one column", _is_row), "a list of rows")
+
+Time = Annotated[float, Check("seconds since the epoch", _is_time)]
+Config = Annotated[JsonObject, Check("a dictionary with `epochs` above 0", _is_config)]
+Sizes = Annotated[
+    JsonObject, mapping_of(Check("a finite number or a list", _is_size), "a dictionary of sizes")
 ]
-Mapped = Annotated[dict[str, Any], Check(lambda value: isinstance(value, dict), "a dictionary")]
-Texts = Annotated[dict[str, str], Check(is_text_mapping, "a dictionary of text")]
-Config = Annotated[dict[str, Any], Check(_is_config, "a dictionary with `epochs` above 0")]
-Sizes = Annotated[dict[str, Any], Check(_is_sizes, "a dictionary of finite numbers and lists")]
-Tables = Annotated[
-    dict[str, list[dict[str, Any]]],
-    Check(_is_tables, "lists of rows by name, each row a dictionary with at least one column"),
+Tables = Annotated[dict[str, list[JsonObject]], mapping_of(_TABLE, "a dictionary of tables")]
+FinalState = Annotated[
+    TrialState,
+    Check(f"one of {', '.join(_FINAL_STATES)}", _is_final_state),
 ]
-FinalState = Annotated[TrialState, Check(_is_final_state, "a final state of a trial")]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,7 +79,7 @@ class Event:
     """What every event has."""
 
     kind: ClassVar[str] = ""
-    time: Annotated[float, Check(_is_time, "seconds since the epoch")] = 0.0
+    time: Time = 0.0
     """Seconds since the epoch (UTC). The journal sets it when it appends the event."""
 
 
@@ -115,12 +88,12 @@ class SessionStarted(Event):
     """A `run` command began."""
 
     kind: ClassVar[str] = "session"
-    trials: CountList
+    trials: Counts
     """The numbers of the trials that it requests."""
     command: Text = ""
     host: Text = ""
     pid: OptionalCount = None
-    versions: Texts = field(default_factory=dict)
+    versions: TextsByName = field(default_factory=dict)
     slots: OptionalCount = None
     """How many trials run at the same time."""
     cpus: OptionalNumber = None
@@ -136,11 +109,11 @@ class TrialPlanned(Event):
     hash: Text
     config: Config
     """The configuration by dotted name."""
-    axes: Mapped
+    axes: Object
     """The values of the keys of the search space."""
     sizes: Sizes
     """Parameters, latent size and cost of the network."""
-    dependencies: Dependencies = field(default_factory=dict)
+    dependencies: CountsByName = field(default_factory=dict)
     """Numbers of the trials that have to finish first, by the parameter that names them."""
     is_dependency: Flag = False
     """Whether the trial runs only because other trials depend on it."""
@@ -175,7 +148,7 @@ class EpochFinished(Event):
     trial: Count
     epoch: Count
     """Counted from 1."""
-    metrics: Mapped
+    metrics: Metrics
     """Metrics by name: train_loss, val_loss, lr, seconds, images_per_second, ..."""
     host: Text = ""
     """Host, device, worker and gpu_ids are set in the first epoch after a start."""
@@ -194,7 +167,7 @@ class TrialEnded(Event):
     reason: Text
     """A sentence."""
     best_epoch: OptionalCount = None
-    metrics: Mapped = field(default_factory=dict)
+    metrics: Metrics = field(default_factory=dict)
     """Metrics of the final evaluation, with the prefix `test_`."""
     tables: Tables = field(default_factory=dict)
     """Tables of the final evaluation by name."""
@@ -276,65 +249,34 @@ _OLD_FIELDS = {
 }
 """Names in journals written before version 0.2."""
 
-_PLAIN_EPOCH = {"event", "time", "trial", "epoch", "metrics"}
+_PLAIN_EPOCH_SIZE = 5
+"""Number of required fields of an epoch: event, time, trial, epoch and metrics."""
 
 
-@dataclass(frozen=True)
-class _Schema:
-    checks: dict[str, Check]
-    required: tuple[str, ...]
-    defaults: dict[str, Any]
-
-
-def _schema(event: type[Event]) -> _Schema:
-    checks: dict[str, Check] = {}
-    for name, hint in get_type_hints(event, include_extras=True).items():
-        if name != "kind":
-            checks[name] = hint.__metadata__[0]
-    required: list[str] = []
-    defaults: dict[str, Any] = {}
-    for item in dataclasses.fields(event):
-        if item.default is not dataclasses.MISSING:
-            defaults[item.name] = item.default
-        elif item.default_factory is not dataclasses.MISSING:
-            defaults[item.name] = item.default_factory()
-        else:
-            required.append(item.name)
-    return _Schema(checks, tuple(required), defaults)
-
-
-_SCHEMAS = {event: _schema(event) for event in EVENTS.values()}
-
-
-def parse_event(line: Any) -> Event | None:
+def parse_event(line: object) -> Event | None:
     """The event that a decoded line of a journal holds.
 
     None if it is no event: not a dictionary, of a kind of a newer version, or with a field that is
     missing or has a wrong value.
     """
-    if not isinstance(line, dict) or not _is_time(line.get("time")):
+    if not isinstance(line, dict):
         return None
-    if line.get("event") == "epoch" and line.keys() == _PLAIN_EPOCH:
-        return _parse_plain_epoch(line)
     kind = line.get("event")
+    if kind == "epoch" and len(line) == _PLAIN_EPOCH_SIZE:
+        return _parse_plain_epoch(line)
     if not isinstance(kind, str):
         return None
     event_class = EVENTS.get(_OLD_KINDS.get(kind, kind))
-    if event_class is None:
+    if event_class is None or "time" not in line:
         return None
-    schema = _SCHEMAS[event_class]
-    fields: dict[str, Any] = {}
+    values: JsonObject = {}
     for written_name, value in line.items():
-        name = _OLD_FIELDS.get(str(written_name), str(written_name))
-        check = schema.checks.get(name)
-        if check is None:
-            continue
-        if not check.is_valid(value):
-            return None
-        fields[name] = value
-    if any(name not in fields for name in schema.required):
+        name = str(written_name)
+        values[_OLD_FIELDS.get(name, name)] = value
+    try:
+        event = parse_record(event_class, values)
+    except InvalidField:
         return None
-    event = event_class(**fields)
     if isinstance(event, TrialEnded):
         event.state = TrialState(event.state)
     if isinstance(event, TrialEnded | EpochFinished):
@@ -342,31 +284,31 @@ def parse_event(line: Any) -> Event | None:
     return event
 
 
-def _parse_plain_epoch(line: dict[str, Any]) -> EpochFinished | None:
-    """Nearly all events are epochs without further fields: no loop over the fields for them."""
-    metrics = line["metrics"]
-    if not is_count(line["trial"]) or not is_count(line["epoch"]) or not isinstance(metrics, dict):
+def _parse_plain_epoch(line: JsonObject) -> EpochFinished | None:
+    """Nearly all events are epochs without optional fields: they are parsed without a loop.
+
+    The checks are written out instead of called, because calls would take as long as the rest.
+    """
+    time = line.get("time")
+    trial = line.get("trial")
+    epoch = line.get("epoch")
+    metrics = line.get("metrics")
+    if type(trial) is not int or type(epoch) is not int or type(metrics) is not dict:
         return None
-    return EpochFinished(
-        time=line["time"], trial=line["trial"], epoch=line["epoch"], metrics=to_metrics(metrics)
-    )
+    if type(time) is not float and type(time) is not int:
+        return None
+    if not (0 <= trial < MAX_COUNT and 0 <= epoch < MAX_COUNT and -MAX_COUNT < time < MAX_COUNT):
+        return None
+    return EpochFinished(time=time, trial=trial, epoch=epoch, metrics=to_metrics(metrics))
 
 
-def event_fields(event: Event) -> Mapping[str, object]:
+def event_fields(event: Event) -> JsonObject:
     """The line of the journal that holds an event, ready for the json module.
 
     Raises InvalidEvent for a value that a reader would not accept.
     """
-    schema = _SCHEMAS[type(event)]
-    line: dict[str, object] = {"event": event.kind, "time": event.time}
-    for name, check in schema.checks.items():
-        try:
-            value = to_json_value(getattr(event, name))
-        except TypeError as error:
-            raise InvalidEvent(f"{event.kind}.{name}: {error}") from None
-        if name in schema.defaults and value == schema.defaults[name]:
-            continue
-        if not check.is_valid(value):
-            raise InvalidEvent(f"{event.kind}.{name} = {value!r}: should be {check.rule}")
-        line[name] = value
-    return line
+    try:
+        fields = to_json_fields(event)
+    except InvalidField as error:
+        raise InvalidEvent(f"{event.kind}.{error}") from None
+    return {"event": event.kind, "time": event.time, **fields}

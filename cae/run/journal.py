@@ -59,12 +59,11 @@ def read_events(path: Path, *, epochs: Collection[int] | None = None) -> Iterato
     """
     if not path.exists():
         return
-    numbers = [b"%d" % epoch for epoch in epochs or (0,)]
-    names_epoch = re.compile(rb'"epoch"\s*:\s*(?:%s)\b' % b"|".join(numbers))
     decode = json.JSONDecoder().raw_decode
+    has_epoch = _epoch_pattern(epochs or ()).search
     with path.open("rb") as lines:
         for line in lines:
-            if epochs is not None and not names_epoch.search(line):
+            if epochs is not None and not has_epoch(line):
                 continue
             try:
                 text = line.decode().strip()
@@ -76,3 +75,11 @@ def read_events(path: Path, *, epochs: Collection[int] | None = None) -> Iterato
             event = parse_event(fields)
             if event is not None:
                 yield event
+
+
+def _epoch_pattern(epochs: Collection[int]) -> re.Pattern[bytes]:
+    """Matches lines that name one of the epochs; no line if there are none."""
+    if not epochs:
+        return re.compile(rb"(?!)")
+    numbers = b"|".join(b"%d" % epoch for epoch in epochs)
+    return re.compile(rb'"epoch"\s*:\s*(?:%s)\b' % numbers)

@@ -1,4 +1,4 @@
-"""JSON with the numbers that it cannot represent, and checks of values read from JSON files.
+"""Values of JSON files: predicates for them, and numbers that JSON cannot represent.
 
 A number that JSON cannot represent is written as the string "NaN", "Infinity" or "-Infinity" and
 read back as a float. Standard library only.
@@ -9,14 +9,29 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Mapping
-from typing import TypeGuard
+from typing import Any, TypeAlias, TypeGuard
+
+JsonObject: TypeAlias = dict[str, Any]
+"""A dictionary whose values the json module can write."""
 
 MAX_COUNT = 2**53
-"""Larger integers are not exact as floats."""
+"""Counts are smaller: larger integers are not exact as floats."""
 
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_METRIC_NAMES: dict[tuple[str, ...], tuple[str, ...]] = {}
-"""Each tuple of metric names once: half a million epochs would hold as many copies of the names."""
+_ONLY_FLOATS = {float}
+_METRIC_TEMPLATES: dict[tuple[str, ...], dict[str, float]] = {}
+"""A dictionary with zeros for each tuple of metric names. Its copies share the names' strings:
+half a million epochs would otherwise hold as many copies of them."""
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether `value` is a string."""
+    return isinstance(value, str)
+
+
+def is_flag(value: object) -> TypeGuard[bool]:
+    """Whether `value` is true or false."""
+    return isinstance(value, bool)
 
 
 def is_count(value: object) -> TypeGuard[int]:
@@ -34,27 +49,26 @@ def is_finite_number(value: object) -> TypeGuard[float]:
         return False
 
 
-def is_text_mapping(value: object) -> bool:
-    """Whether `value` is a dictionary with text as values."""
-    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+def is_metric(value: object) -> bool:
+    """Whether `value` is a metric as it is written: a finite number or the name of another one."""
+    if isinstance(value, str):
+        return value in _NON_FINITE
+    return isinstance(value, bool) or is_finite_number(value)
 
 
 def to_json_value(value: object) -> object:
-    """Convert to what the json module writes: numpy's numbers to Python's, tuples to lists.
+    """Convert to the types of JSON: numpy's numbers to Python's, tuples to lists, enums to text.
 
     Raises TypeError for a value that JSON cannot represent.
     """
-    if value is None or isinstance(value, str | bool | int):
+    if isinstance(value, str):
+        return str(value)
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, numbers.Integral):
         return int(value)
     if isinstance(value, numbers.Real):
-        number = float(value)
-        if math.isnan(number):
-            return "NaN"
-        if math.isinf(number):
-            return "Infinity" if number > 0 else "-Infinity"
-        return number
+        return _to_json_number(float(value))
     if isinstance(value, Mapping):
         return {str(key): to_json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -62,16 +76,34 @@ def to_json_value(value: object) -> object:
     raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
 
 
-def to_metrics(values: Mapping[str, object]) -> dict[str, float]:
-    """Read metrics back: "NaN", "Infinity" and "-Infinity" become floats, other text NaN."""
-    if set(map(type, values.values())) <= {int, float}:
+def _to_json_number(number: float) -> float | str:
+    if math.isfinite(number):
+        return number
+    if math.isnan(number):
+        return "NaN"
+    if number > 0:
+        return "Infinity"
+    return "-Infinity"
+
+
+def to_metrics(values: Mapping[str, Any]) -> dict[str, float]:
+    """Read metrics back: "NaN", "Infinity" and "-Infinity" become floats.
+
+    Every other value that is not a number in the range of floats becomes NaN.
+    """
+    if set(map(type, values.values())) == _ONLY_FLOATS:  # as nearly always: no loop over the values
         names = tuple(values)
-        shared_names = _METRIC_NAMES.setdefault(names, names)
-        return dict(zip(shared_names, values.values(), strict=True))  # type: ignore[arg-type]
-    metrics: dict[str, float] = {}
-    for name, value in values.items():
-        if isinstance(value, int | float):
-            metrics[name] = value
-        else:
-            metrics[name] = _NON_FINITE.get(str(value), math.nan)
-    return metrics
+        template = _METRIC_TEMPLATES.get(names)
+        if template is None:
+            template = dict.fromkeys(names, 0.0)
+            _METRIC_TEMPLATES[names] = template
+        metrics = template.copy()
+        metrics.update(values)
+        return metrics
+    return {name: _to_metric(value) for name, value in values.items()}
+
+
+def _to_metric(value: object) -> float:
+    if isinstance(value, float | bool) or is_finite_number(value):
+        return value
+    return _NON_FINITE.get(str(value), math.nan)

@@ -14,7 +14,7 @@ from typing import IO
 from cae.errors import RunError
 
 RETRY_SECONDS = 0.2
-"""`status` holds the lock for a moment while it tries it."""
+"""Pause before the second attempt: `status` takes the lock for a moment to test it."""
 
 
 @contextlib.contextmanager

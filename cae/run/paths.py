@@ -3,7 +3,8 @@
 sweep.json        what was requested: the resolved sweep, versions, git commit, device, command
 journal.jsonl     what happened: one event per line (see cae/run/events.py), appended and flushed
                   per event, one writer at a time
-trials.csv  epochs.csv  verdicts.json  report.html      derived from the two above, at any time
+trials.csv  epochs.csv  verdicts.json  report.html
+                  computed from the two files above, at any time
 trials/0007/      best.safetensors  last.safetensors  previous.safetensors  samples.npz
                   galleries.npz  log.txt
 control/          requests to the process that runs the sweep: `stop`, `kill-0007`
@@ -17,7 +18,7 @@ from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from cae.files import uncollected, write_whole
+from cae.files import pause_garbage_collection, write_whole
 from cae.run.events import Event
 from cae.run.journal import read_events
 from cae.run.lock import hold_lock, is_locked
@@ -106,7 +107,7 @@ class RunDir:
 
     def records(self) -> dict[int, Record]:
         """What the journal records about each trial, by number."""
-        with uncollected():
+        with pause_garbage_collection():
             return replay(self.events(), is_running=self.in_use())
 
     def lock(self) -> AbstractContextManager[None]:

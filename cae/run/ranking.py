@@ -1,4 +1,7 @@
-"""Which trials of a run are the best. No ray, no torch: `best --quiet` has to be quick."""
+"""The ranking of a run's trials.
+
+Imports neither ray nor torch: `best --quiet` has to respond quickly.
+"""
 
 from __future__ import annotations
 
@@ -14,38 +17,63 @@ from cae.run.sweep_json import SweepDescription
 
 @dataclass(frozen=True)
 class Ranked:
-    """A trial in a ranking: its value of the asked metric at its best epoch, which is the one whose weights are kept."""
+    """A trial of a ranking."""
 
     record: Record
     epoch: int
+    """The best epoch by the sweep's own metric: its weights are in the checkpoint."""
     value: float
+    """The metric of the ranking in that epoch."""
 
 
 def ranking(
     records: Iterable[Record], sweep: SweepDescription, metric: str, mode: str | None
 ) -> list[Ranked]:
-    """The trials in their order by `metric`, the best first. Raises UserError for a metric that no trial has.
+    """Rank trials by a metric, the best one first; equal ones by number.
 
-    The value is always the one of the epoch whose weights are kept: the best by the sweep's own metric.
+    A trial's value is that of its best epoch by the sweep's own metric, whose weights are in the
+    checkpoint, or that of the final evaluation.
+
+    Args:
+        records: The trials.
+        sweep: The sweep that they belong to.
+        metric: A metric of an epoch or of the final evaluation.
+        mode: "min" or "max"; None: the direction of the metric.
+
+    Raises UserError if no trial has a finite value of the metric.
     """
-    records = list(records)
-    mode = mode or (sweep.mode if metric == sweep.metric else guess_direction(metric) or "min")
-    ranked, names = [], set()
+    if mode is None:
+        mode = _direction(sweep, metric)
+    ranked: list[Ranked] = []
+    metric_names: set[str] = set()
     for record in records:
-        if not (best := record.best(sweep.metric, sweep.mode)):
+        best = record.best(sweep.metric, sweep.mode)
+        if best is None:
             continue
-        known = record.epochs[best[0]] | {
-            name: value for name, value in record.final_metrics.items() if isinstance(value, float)
-        }
-        names |= set(known)
-        if math.isfinite(known.get(metric, math.nan)):
-            ranked.append(Ranked(record, best[0], known[metric]))
+        metrics = record.epochs[best.epoch] | _final_metrics(record)
+        metric_names |= set(metrics)
+        value = metrics.get(metric, math.nan)
+        if math.isfinite(value):
+            ranked.append(Ranked(record, best.epoch, value))
     if not ranked:
-        there = (
-            f"no trial has it; there are {', '.join(sorted(names))}"
-            if names
-            else "no trial has finished an epoch"
-        )
-        raise UserError(f"--metric {metric}: {there}")
-    sign = 1 if mode == "min" else -1
-    return sorted(ranked, key=lambda one: (sign * one.value, one.record.number))
+        raise UserError(f"--metric {metric}: {_why_nothing_is_ranked(metric_names)}")
+    sign = 1
+    if mode == "max":
+        sign = -1
+    return sorted(ranked, key=lambda trial: (sign * trial.value, trial.record.number))
+
+
+def _direction(sweep: SweepDescription, metric: str) -> str:
+    if metric == sweep.metric:
+        return sweep.mode
+    return guess_direction(metric) or "min"
+
+
+def _final_metrics(record: Record) -> dict[str, float]:
+    return {name: value for name, value in record.final_metrics.items() if isinstance(value, float)}
+
+
+def _why_nothing_is_ranked(metric_names: set[str]) -> str:
+    if not metric_names:
+        return "no trial has finished an epoch"
+    return f"no trial has a finite value of it; metrics: {', '.join(sorted(metric_names))}"

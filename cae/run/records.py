@@ -1,11 +1,11 @@
-"""What the journal records about each trial, and how events are replayed. Standard library only."""
+"""Records of trials, computed by replaying the events of a journal. Standard library only."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from cae.run.events import (
     AuditStop,
@@ -18,6 +18,7 @@ from cae.run.events import (
     TrialRetried,
     TrialStarted,
 )
+from cae.run.json_values import JsonObject
 from cae.run.trial_state import TrialState
 
 
@@ -34,22 +35,22 @@ class Record:
 
     number: int
     hash: str
-    config: dict[str, Any]
-    axes: dict[str, Any]
-    sizes: dict[str, Any]
+    config: JsonObject
+    axes: JsonObject
+    sizes: JsonObject
     state: TrialState = TrialState.PENDING
     epochs: dict[int, dict[str, float]] = field(default_factory=dict)
-    """Metrics by epoch, counted from 1. The first report of an epoch counts; repeated ones are ignored."""
+    """Metrics by epoch, counted from 1. Only the first report of an epoch counts."""
     epoch_times: dict[int, float] = field(default_factory=dict)
     """When each epoch was reported, in seconds since the epoch (UTC)."""
     starts: list[TrialStarted] = field(default_factory=list)
     end: TrialEnded | None = None
     is_requested: bool = True
-    """Whether the newest `run` requests this trial: an edited search space may no longer contain it."""
+    """Whether the newest `run` requests this trial: the search space may have been edited."""
     dependencies: dict[str, int] = field(default_factory=dict)
     """Numbers of the trials that have to finish first, by the parameter that names them."""
     is_dependency: bool = False
-    """Whether the trial runs only because other trials depend on it: it is listed, and not ranked."""
+    """Whether the trial runs only because other trials depend on it; it is not ranked then."""
     is_audit: bool = False
     """Whether the trial is exempt from early stopping."""
     audit_stop: AuditStop | None = None
@@ -57,7 +58,8 @@ class Record:
     _best: dict[tuple[str, str], BestEpoch | None] = field(
         default_factory=dict, repr=False, compare=False
     )
-    """Best epochs by metric and mode, until the epochs change: of ten thousand trials few change at a time."""
+    """Best epochs by metric and mode, until the epochs change. `status` and the live table compute
+    them again and again, and of ten thousand trials few change between two calls."""
     _means: dict[str, float | None] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -82,7 +84,7 @@ class Record:
         return self.end.metrics
 
     @property
-    def final_tables(self) -> dict[str, list[dict[str, Any]]]:
+    def final_tables(self) -> dict[str, list[JsonObject]]:
         """Tables of the final evaluation, by name; empty if there was none."""
         if self.end is None:
             return {}
@@ -96,9 +98,9 @@ class Record:
     def best(self, metric: str, mode: str) -> BestEpoch | None:
         """The epoch with the best finite value of `metric`; the earliest of equal ones.
 
-        None if no epoch has a finite value, if the trial's state keeps it out of the ranking, if only
-        other trials depend on it, or if it is not requested any more: its settings may differ from
-        those of the current sweep.
+        None if no epoch has a finite value, if trials in this state are not ranked, if the trial
+        runs only because others depend on it, or if the newest `run` does not request it: its
+        settings may differ from those of the current sweep.
         """
         if not self.is_requested or self.is_dependency or not self.state.is_ranked:
             return None
@@ -113,11 +115,11 @@ class Record:
             value = self.epochs[epoch].get(metric, math.nan)
             if not math.isfinite(value):
                 continue
-            if (
-                best is None
-                or (mode == "min" and value < best.value)
-                or (mode != "min" and value > best.value)
-            ):
+            if mode == "min":
+                is_better = best is None or value < best.value
+            else:
+                is_better = best is None or value > best.value
+            if is_better:
                 best = BestEpoch(epoch, value)
         return best
 
@@ -134,8 +136,9 @@ class Record:
 
     def forget_statistics(self) -> None:
         """Drop what was computed from the epochs, after they changed."""
-        self._best.clear()
-        self._means.clear()
+        if self._best or self._means:
+            self._best.clear()
+            self._means.clear()
 
 
 def replay(events: Iterable[Event], *, is_running: bool) -> dict[int, Record]:
@@ -152,7 +155,8 @@ def replay(events: Iterable[Event], *, is_running: bool) -> dict[int, Record]:
     for record in records.values():
         if record.state == TrialState.RUNNING and not is_running:
             record.state = TrialState.INTERRUPTED
-        if record.state in (TrialState.PENDING, TrialState.INTERRUPTED) and not record.is_requested:
+        is_waiting = record.state.is_remaining and record.state != TrialState.RUNNING
+        if is_waiting and not record.is_requested:
             record.state = TrialState.WITHDRAWN
     return dict(sorted(records.items()))
 
@@ -160,16 +164,16 @@ def replay(events: Iterable[Event], *, is_running: bool) -> dict[int, Record]:
 def apply_event(records: dict[int, Record], event: Event) -> None:
     """Update the records with the next event."""
     match event:
-        case EpochFinished():  # of 50 events 49 are epochs
+        case EpochFinished():  # the most frequent event comes first
             if event.trial in records:
                 _apply_epoch(records[event.trial], event)
         case SessionStarted():
             requested = set(event.trials)
             for record in records.values():
                 record.is_requested = record.number in requested
-            _leave_running_trials(records)
+            _interrupt_running_trials(records)
         case SessionEnded():
-            _leave_running_trials(records)
+            _interrupt_running_trials(records)
         case TrialPlanned():
             _apply_plan(records, event)
         case TrialStarted():
@@ -188,10 +192,10 @@ def apply_event(records: dict[int, Record], event: Event) -> None:
                 _apply_retry(records[event.trial], event)
 
 
-def _leave_running_trials(records: dict[int, Record]) -> None:
-    """The trials that the previous process had started are interrupted: its session ended."""
+def _interrupt_running_trials(records: dict[int, Record]) -> None:
+    """The session in which the running trials were started has ended."""
     for record in records.values():
-        if record.state in (TrialState.RUNNING, TrialState.WITHDRAWN):
+        if record.state == TrialState.RUNNING or record.state == TrialState.WITHDRAWN:
             if record.starts:
                 record.state = TrialState.INTERRUPTED
             else:
@@ -244,7 +248,7 @@ def _apply_plan(records: dict[int, Record], event: TrialPlanned) -> None:
 def _apply_start(record: Record, event: TrialStarted) -> None:
     record.state = TrialState.RUNNING
     record.end = None
-    record.starts.append(event)
+    record.starts.append(replace(event))  # a copy, because the first epoch sets where it ran
 
 
 def _apply_retry(record: Record, event: TrialRetried) -> None:

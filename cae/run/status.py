@@ -1,122 +1,214 @@
-"""How far a run has come and how long it will take, from its records alone. No ray, no torch: `status` has to be quick."""
+"""Progress of a run and an estimate of the time left, as numbers, from its records.
+
+Imports neither ray nor torch: `status` has to respond quickly.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
+from cae.run.json_values import JsonObject
+from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
+
+VALIDATION_IMAGES_PER_TRAIN_IMAGE = 3
+"""So many validation images cost as much as one training image, which needs a backward pass too."""
+
+
+class BestTrial(NamedTuple):
+    """A trial, an epoch of it (counted from 1) and the value of a metric in that epoch."""
+
+    trial: int
+    epoch: int
+    value: float
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A run at one moment."""
+    """The progress of a run at one moment."""
 
     counts: dict[TrialState, int]
-    """Trials by state; states that no trial has are left out."""
-    best: tuple[int, int, float] | None
-    """Trial, epoch and value of the best metric so far."""
+    """Number of trials by state; states that no trial has are left out."""
+    best: BestTrial | None
+    """The best value of the metric so far; None if no ranked trial has one."""
     seconds_left: float | None
-    """None where nothing has been measured yet, or nothing is left."""
+    """None if no epoch has been measured yet or nothing is left."""
 
     @property
     def requested(self) -> int:
-        return sum(count for state, count in self.counts.items() if state != "withdrawn")
+        """Number of trials that are not withdrawn."""
+        return sum(self.counts.values()) - self.counts.get(TrialState.WITHDRAWN, 0)
 
     @property
     def ended(self) -> int:
-        return sum(self.counts.get(state, 0) for state in TrialState if state.is_final)
+        """Number of trials in a final state."""
+        return sum(count for state, count in self.counts.items() if state.is_final)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStatus:
+    """What `cae-sweep status` reports about a run."""
+
+    run: str
+    """Location of the run: a path or a URI."""
+    title: str
+    """Title of the sweep."""
+    is_running: bool
+    """Whether a process runs the sweep now."""
+    metric: str
+    """The metric by which trials are ranked."""
+    progress: Progress
+    """Progress of the trials that the newest `run` requests."""
+    failures: dict[int, str]
+    """Why trials failed, by their numbers."""
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether a requested trial failed (exit code 1)."""
+        return any(state.is_failure for state in self.progress.counts)
+
+    def to_json(self) -> JsonObject:
+        """The values of `cae-sweep status --json`."""
+        best = None
+        if self.progress.best is not None:
+            best = self.progress.best._asdict()
+        return {
+            "run": self.run,
+            "title": self.title,
+            "running": self.is_running,
+            "trials": self.progress.requested,
+            "ended": self.progress.ended,
+            "states": self.progress.counts,
+            "metric": self.metric,
+            "best": best,
+            "seconds_left": self.progress.seconds_left,
+            "failures": self.failures,
+        }
+
+
+def run_status(run: RunDir) -> RunStatus:
+    """The status of a run. Raises RunError if it has no readable sweep.json."""
+    sweep = run.read_sweep()
+    records = run.records().values()
+    requested = [record for record in records if record.is_requested]
+    failures = {record.number: record.reason for record in records if record.state.is_failure}
+    return RunStatus(
+        run=str(run),
+        title=sweep.title,
+        is_running=run.in_use(),
+        metric=sweep.metric,
+        progress=progress(requested, sweep.metric, sweep.mode, sweep.slots),
+        failures=failures,
+    )
 
 
 def progress(records: Iterable[Record], metric: str, mode: str, slots: int) -> Progress:
-    """`slots`: how many trials run at a time."""
+    """The progress of trials.
+
+    Args:
+        records: The trials.
+        metric: The metric by which they are ranked.
+        mode: "min" or "max".
+        slots: Number of trials that run at the same time.
+    """
     records = list(records)
-    counted = Counter(record.state for record in records)
-    ranked = [(record.number, *found) for record in records if (found := record.best(metric, mode))]
-    sign = 1 if mode == "min" else -1
-    best = min(ranked, key=lambda row: (sign * row[2], row[0])) if ranked else None
-    counts = {state: counted[state] for state in TrialState if counted[state]}
-    return Progress(counts, best, _seconds_left(records, max(slots, 1)))
+    counts_by_state = Counter(record.state for record in records)
+    # In the order in which states are listed to users.
+    counts = {state: counts_by_state[state] for state in TrialState if counts_by_state[state]}
+    return Progress(
+        counts=counts,
+        best=_best_trial(records, metric, mode),
+        seconds_left=_seconds_left(records, max(slots, 1)),
+    )
+
+
+def _best_trial(records: list[Record], metric: str, mode: str) -> BestTrial | None:
+    """The best value of all trials; of equal values that of the trial with the lowest number."""
+    ranked: list[BestTrial] = []
+    for record in records:
+        best = record.best(metric, mode)
+        if best is not None:
+            ranked.append(BestTrial(record.number, best.epoch, best.value))
+    sign = 1
+    if mode == "max":
+        sign = -1
+    return min(ranked, key=lambda best: (sign * best.value, best.trial), default=None)
 
 
 def _seconds_left(records: list[Record], slots: int) -> float | None:
-    """Epochs left, each as long as a network of its size takes, over the slots. Of the trials that have not begun, as
-    many epochs are expected as those that have ended came to: early stopping ends most of them before their last."""
+    """Estimate the time until all remaining trials have ended.
+
+    Each epoch takes as long as epochs of networks of its size took. A pending trial is expected to
+    run for the mean share of its epochs that ended trials ran for: early stopping ends most trials
+    before their last epoch.
+    """
     times = measured(records)
-    left = [record for record in records if record.state in ("running", "pending", "interrupted")]
-    if not times or not left:
+    remaining = [record for record in records if record.state.is_remaining]
+    if not times or not remaining:
         return None
     seconds_of = line(times)
-    ended = [
-        len(record.epochs) / record.config["epochs"]
-        for record in records
-        if record.state in ("finished", "stopped")
-    ]
-    share = float(np.mean(ended)) if ended else 1.0
-    seconds = []
-    for record in left:
-        epochs = record.config["epochs"]
-        expected = max(
-            epochs * share if record.state == "pending" else epochs, len(record.epochs) + 1
-        )
-        seconds.append(max(expected - len(record.epochs), 0) * seconds_of(work(record)))
-    return float(max(sum(seconds) / slots, *seconds))  # one trial does not train in two slots
+    share = _mean_share_of_epochs(records)
+    seconds: list[float] = []
+    for record in remaining:
+        expected_epochs: float = record.config["epochs"]
+        if record.state == TrialState.PENDING:
+            expected_epochs *= share
+        done = len(record.epochs)
+        epochs_left = max(expected_epochs, done + 1) - done
+        seconds.append(epochs_left * seconds_of(work(record)))
+    # At least as long as the longest trial: one trial does not run in two slots.
+    return float(max(sum(seconds) / slots, *seconds))
+
+
+def _mean_share_of_epochs(records: list[Record]) -> float:
+    """The mean share of its epochs after which a trial finished or was stopped; 1 if none did."""
+    ended = [record for record in records if record.state.is_successful]
+    if not ended:
+        return 1.0
+    shares = [len(record.epochs) / record.config["epochs"] for record in ended]
+    return float(np.mean(shares))
 
 
 def measured(records: Iterable[Record]) -> list[tuple[float, float]]:
-    """The work of an epoch, and the seconds it took in the mean, of each trial that has some."""
-    found = ((record, record.mean("seconds")) for record in records)
-    return [(work(record), seconds) for record, seconds in found if seconds is not None]
+    """The work of an epoch and its mean seconds, for each trial with a measured epoch."""
+    times: list[tuple[float, float]] = []
+    for record in records:
+        seconds = record.mean("seconds")
+        if seconds is not None:
+            times.append((work(record), seconds))
+    return times
 
 
 def work(record: Record) -> float:
-    """Of an epoch: proportional to its floating-point operations, of which a validation image costs a third."""
-    flops, train, val = (
-        record.sizes.get(name, default)
-        for name, default in (("megaflops", 1), ("train_images", 1), ("val_images", 0))
-    )
-    return float(flops) * (float(train) + float(val) / 3)
+    """The work of an epoch, proportional to its floating-point operations."""
+    megaflops = float(record.sizes.get("megaflops", 1))
+    train_images = float(record.sizes.get("train_images", 1))
+    val_images = float(record.sizes.get("val_images", 0))
+    return megaflops * (train_images + val_images / VALIDATION_IMAGES_PER_TRAIN_IMAGE)
 
 
 def predict(measured: list[tuple[float, float]], work: float) -> float:
-    """Seconds for some work, from measured (work, seconds)."""
+    """Estimated seconds of an epoch with this work, from pairs of work and seconds."""
     return line(measured)(work)
 
 
 def line(measured: list[tuple[float, float]]) -> Callable[[float], float]:
-    """Seconds by work: a line through what was measured, never below half of the quickest."""
+    """Fit seconds as a function of work to pairs of work and seconds.
+
+    A line by least squares, at least half of the smallest measured time. With fewer than three
+    different values of work: proportional to work.
+    """
     works, seconds = np.array(measured).T
-    least, mean, mean_work = float(seconds.min()), float(seconds.mean()), float(works.mean())
+    min_seconds = float(seconds.min())
+    mean_seconds = float(seconds.mean())
+    mean_work = float(works.mean())
     if len(set(works)) < 3:
-        return lambda work: mean * (work / mean_work if mean_work else 1)
-    slope, start = map(float, np.polyfit(works, seconds, 1))
-    return lambda work: max(start + slope * work, least / 2)
-
-
-def duration(seconds: float | None) -> str:
-    """`42 s`, `3 min 20 s`, `2 h 05 min`."""
-    if seconds is None:
-        return "unknown"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def shown(value: Any) -> str:
-    """A value as people read it: four significant digits, tuples as 16-32-64."""
-    if isinstance(value, list | tuple):
-        return "-".join(map(shown, value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def axes_shown(axes: Mapping[str, Any]) -> str:
-    """A trial's point in the space, short: `kernel_size=3 padding=same`."""
-    return " ".join(f"{key.split('.', 1)[-1]}={shown(value)}" for key, value in axes.items())
+        return lambda work: mean_seconds * (work / mean_work if mean_work else 1)
+    slope, intercept = map(float, np.polyfit(works, seconds, 1))
+    return lambda work: max(intercept + slope * work, min_seconds / 2)

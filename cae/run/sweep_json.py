@@ -1,177 +1,227 @@
-"""sweep.json: the resolved sweep of a run, and what its parts have to look like. Standard library only."""
+"""sweep.json: the resolved sweep of a run. Standard library only."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, NamedTuple
 
 from cae.errors import RunError
-from cae.run.json_values import is_count, is_finite_number
-
-PUBLISHED = (
-    "report",
-    "where",
-    "quantity",
-    "value",
-    "unit",
-    "definition",
-    "provenance",
-    "metric",
-    "trials",
-    "comment",
+from cae.run.fields import (
+    TEXT,
+    Check,
+    Count,
+    Counts,
+    InvalidField,
+    Object,
+    OptionalCount,
+    OptionalList,
+    OptionalNumber,
+    Text,
+    TextsByName,
+    is_object,
+    list_of,
+    mapping_of,
+    object_of,
+    optional,
+    parse_fields,
+    present_fields,
 )
-"""Columns of a file of published numbers; `quantity` and `value` have to be there. README and cae/report say what each means."""
+from cae.run.json_values import JsonObject, is_count
+from cae.run.published_rows import PUBLISHED_COLUMNS, PublishedRow
+
+PUBLISHED = PUBLISHED_COLUMNS
+"""The columns of published numbers."""
 
 
-def _rows(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+def _is_provenance_pair(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2
 
 
-def _axes(value: Any) -> bool:
-    lists = ("values", "origins")
-    return isinstance(value, dict) and all(
-        isinstance(axis, dict)
-        and isinstance(axis.get("scale", ""), str)
-        and all(axis.get(name) is None or isinstance(axis[name], list) for name in lists)
-        and all(isinstance(pair, list) and len(pair) == 2 for pair in axis.get("origins") or [])
-        and all(axis.get(name) is None or is_finite_number(axis[name]) for name in ("low", "high"))
-        for axis in value.values()
-    )
+def _is_epoch_range(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(is_count, value))
 
 
-def _texts(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+def _is_mode(value: object) -> bool:
+    return value in ("min", "max")
 
 
-CLAIMS = {
-    **dict.fromkeys(("SmallestAt", "LargestAt"), ("metric", "axis", "value")),
-    **dict.fromkeys(("RisesWith", "FallsWith", "MoreImportantThan"), ("metric", "axis")),
-    **dict.fromkeys(("BetterThan", "NoDifference"), ("metric", "this", "that")),
-    **dict.fromkeys(("SmallestRows", "LargestRows"), ("table", "column", "rows")),
+Mode = Annotated[Literal["min", "max"], Check('"min" or "max"', _is_mode)]
+
+
+class ValueProvenance(NamedTuple):
+    """Where a value of an axis comes from."""
+
+    value: Any
+    provenance: str
+    """"stated" in the publication, found in its "repo", or "inferred"."""
+
+
+ValueProvenances = Annotated[
+    list[ValueProvenance],
+    list_of(Check("a pair of a value and its provenance", _is_provenance_pair), "a list of pairs"),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AxisDescription:
+    """A key of the search space."""
+
+    values: OptionalList = None
+    """All values in the order of the sweep file; None for an interval."""
+    low: OptionalNumber = None
+    """Lower end of an interval."""
+    high: OptionalNumber = None
+    scale: Text = ""
+    """"linear", "log" or "category"; empty: unknown."""
+    origins: ValueProvenances = field(default_factory=list)
+    """The provenance of each value; empty: not declared."""
+
+    @classmethod
+    def from_json(cls, axis: JsonObject) -> AxisDescription:
+        """The axis that an entry of `SweepDescription.axes` describes."""
+        fields = parse_fields(cls, present_fields(axis))
+        pairs = fields.pop("origins", [])
+        return cls(**fields, origins=[ValueProvenance(*pair) for pair in pairs])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulerDescription:
+    """The scheduler of a sweep; its parameters are further fields."""
+
+    name: Text = ""
+    rungs: Counts = field(default_factory=list)
+    """The epochs at which trials are judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimDescription:
+    """The fields of claims that are checked.
+
+    Which of them a claim has depends on its kind (see REQUIRED_CLAIM_FIELDS).
+    """
+
+    kind: Text = ""
+    id: Text = ""
+    text: Text = ""
+    provenance: Text = ""
+    metric: Text = ""
+    axis: Text = ""
+    other: Text = ""
+    left: Text = ""
+    right: Text = ""
+    table: Text = ""
+    column: Text = ""
+    sign: Text = ""
+    op: Text = ""
+    this: Object = field(default_factory=dict)
+    that: Object = field(default_factory=dict)
+    where: Object = field(default_factory=dict)
+    rows: Annotated[list[str], list_of(TEXT, "a list of text")] = field(default_factory=list)
+    others: Annotated[list[str], list_of(TEXT, "a list of text")] = field(default_factory=list)
+    bound: OptionalNumber = None
+    margin: OptionalNumber = None
+    at_epoch: OptionalCount = None
+    mode: Mode = "min"
+    epochs: Annotated[
+        tuple[int, int] | None, optional(Check("a pair of epochs", _is_epoch_range))
+    ] = None
+
+
+REQUIRED_CLAIM_FIELDS = {
+    "SmallestAt": ("metric", "axis", "value"),
+    "LargestAt": ("metric", "axis", "value"),
+    "RisesWith": ("metric", "axis"),
+    "FallsWith": ("metric", "axis"),
+    "MoreImportantThan": ("metric", "axis"),
+    "BetterThan": ("metric", "this", "that"),
+    "NoDifference": ("metric", "this", "that"),
+    "SmallestRows": ("table", "column", "rows"),
+    "LargestRows": ("table", "column", "rows"),
     "CorrelatesWith": ("metric", "other", "sign"),
     "Compares": ("left", "op", "right"),
     "Threshold": ("metric", "op", "bound"),
 }
-"""What a claim of each kind has to have."""
-CLAIM: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(
-        ("metric", "axis", "other", "left", "right", "table", "column", "sign", "op"),
-        lambda value: isinstance(value, str),
-    ),
-    **dict.fromkeys(
-        ("this", "that", "where"), lambda value: value is None or isinstance(value, dict)
-    ),
-    **dict.fromkeys(
-        ("rows", "others"),
-        lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
-    ),
-    **dict.fromkeys(("bound", "margin"), is_finite_number),
-    "at_epoch": lambda value: value is None or is_count(value),
-    "mode": lambda value: value in (None, "min", "max"),
-    "epochs": lambda value: (
-        value is None or (isinstance(value, list) and len(value) == 2 and all(map(is_count, value)))
-    ),
-}
+"""Fields that a claim of each kind must have. Claims of other kinds come from another version."""
 
 
-def _claim(value: Any) -> bool:
-    """A kind that is not known here is one of another version, and is said to be so."""
-    needed = CLAIMS.get(value.get("kind"), ()) if isinstance(value.get("kind"), str) else ()
-    return all(name in value for name in needed) and all(
-        CLAIM[name](value[name]) for name in value if name in CLAIM
-    )
+def _has_claim_fields(claim: object) -> bool:
+    if not isinstance(claim, dict):
+        return False
+    required = REQUIRED_CLAIM_FIELDS.get(str(claim.get("kind")), ())
+    return all(claim.get(name) is not None for name in required)
 
 
-SWEEP: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **dict.fromkeys(
-        (
-            "name",
-            "sweep",
-            "title",
-            "description",
-            "file",
-            "path",
-            "source",
-            "metric",
-            "budget",
-            "git_commit",
-            "device",
-            "command",
-            "host",
-        ),
-        (lambda value: isinstance(value, str), "text"),
-    ),
-    **dict.fromkeys(("seeds", "epochs", "slots", "trials", "space"), (is_count, "a whole number")),
-    "mode": (lambda value: value in ("min", "max"), "min or max"),
-    "overrides": (
-        lambda value: isinstance(value, dict) and _rows(list(value.values())),
-        "a dictionary of dictionaries",
-    ),
-    "axes": (_axes, "a dictionary of axes"),
-    "base": (lambda value: isinstance(value, dict), "a dictionary"),
-    "scheduler": (
-        lambda value: isinstance(value, dict) and isinstance(value.get("rungs", []), list),
-        "a dictionary",
-    ),
-    "published": (
-        lambda value: _rows(value) and all(map(_texts, value)),
-        "a list of dictionaries of text",
-    ),
-    "claims": (lambda value: _rows(value) and all(map(_claim, value)), "a list of claims"),
-    "versions": (_texts, "a dictionary of text"),
-}
-"""What the parts of sweep.json look like, and how that is said."""
+CLAIM = dataclasses.replace(
+    object_of(ClaimDescription, "a claim with all fields of its kind"), predicate=_has_claim_fields
+)
+AXIS = object_of(AxisDescription, "an axis of the search space")
+SCHEDULER = object_of(SchedulerDescription, "a scheduler")
+OVERRIDE = Check('a dictionary with "full" and "here"', is_object)
+PUBLISHED_ROW = mapping_of(TEXT, "a dictionary of text")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepDescription:
     """The resolved sweep of a run, as sweep.json holds it."""
 
-    name: str = ""
+    name: Text = ""
     """Name of the run."""
-    sweep: str = ""
+    sweep: Text = ""
     """Name of the sweep file without its suffix."""
-    title: str = ""
-    description: str = ""
+    title: Text = ""
+    description: Text = ""
     """Docstring of the sweep file."""
-    file: str = ""
+    file: Text = ""
     """The sweep file as the command named it."""
-    path: str = ""
+    path: Text = ""
     """Absolute path of the sweep file."""
-    source: str = ""
-    metric: str = "val_loss"
+    source: Text = ""
+    """Content of the sweep file."""
+    metric: Text = "val_loss"
     """The metric by which trials are ranked."""
-    mode: str = "min"
-    """"min" or "max"."""
-    budget: str = ""
-    overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
+    mode: Mode = "min"
+    """Whether a smaller ("min") or a larger ("max") value of the metric is better."""
+    budget: Text = ""
+    overrides: Annotated[
+        dict[str, JsonObject], mapping_of(OVERRIDE, "a dictionary of overrides")
+    ] = field(default_factory=dict)
     """Settings that differ from the sweep's own: {key: {"full": ..., "here": ...}}."""
-    axes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Keys of the search space, with their values and scale."""
-    base: dict[str, Any] = field(default_factory=dict)
+    axes: Annotated[dict[str, JsonObject], mapping_of(AXIS, "a dictionary of axes")] = field(
+        default_factory=dict
+    )
+    """Keys of the search space; `axis_descriptions` returns them as dataclasses."""
+    base: Object = field(default_factory=dict)
     """The base trial by dotted name."""
-    seeds: int = 1
-    epochs: int | None = None
-    scheduler: dict[str, Any] | None = None
+    seeds: Count = 1
+    """Number of seeds of each configuration."""
+    epochs: OptionalCount = None
+    """Epochs of the longest trial."""
+    scheduler: Annotated[JsonObject | None, optional(SCHEDULER)] = None
     """Name, parameters and rungs of the scheduler; None: no early stopping."""
-    trials: int | None = None
-    """How many trials the newest `run` requested."""
-    space: int | None = None
-    """How many points the search space has."""
-    published: list[dict[str, str]] = field(default_factory=list)
-    """Published numbers, one row each."""
-    claims: list[dict[str, Any]] = field(default_factory=list)
-    versions: dict[str, str] = field(default_factory=dict)
-    git_commit: str = ""
-    device: str = ""
-    slots: int = 1
-    """How many trials ran at the same time."""
-    command: str = ""
-    host: str = ""
+    trials: OptionalCount = None
+    """Number of trials that the newest `run` requested."""
+    space: OptionalCount = None
+    """Number of points of the search space."""
+    published: Annotated[
+        list[dict[str, str]], list_of(PUBLISHED_ROW, "a list of published numbers")
+    ] = field(default_factory=list)
+    """Published numbers; `published_rows` returns them as dataclasses."""
+    claims: Annotated[list[JsonObject], list_of(CLAIM, "a list of claims")] = field(
+        default_factory=list
+    )
+    versions: TextsByName = field(default_factory=dict)
+    """Versions of Python and of the libraries."""
+    git_commit: Text = ""
+    device: Text = ""
+    slots: Count = 1
+    """Number of trials that ran at the same time."""
+    command: Text = ""
+    host: Text = ""
+    unknown_fields: JsonObject = field(default_factory=dict)
+    """Fields of a newer version: they are written back unchanged."""
 
     @property
     def rungs(self) -> list[int]:
@@ -180,28 +230,47 @@ class SweepDescription:
             return []
         return list(self.scheduler.get("rungs") or [])
 
+    def axis_descriptions(self) -> dict[str, AxisDescription]:
+        """The axes of the search space by key, in the order of the sweep file."""
+        return {key: AxisDescription.from_json(axis) for key, axis in self.axes.items()}
+
+    def published_rows(self) -> list[PublishedRow]:
+        """The published numbers, in the order of their file."""
+        return [PublishedRow.from_columns(columns) for columns in self.published]
+
     def to_json(self) -> str:
-        """The text of sweep.json."""
-        return json.dumps(dataclasses.asdict(self), indent=2, default=str) + "\n"
+        """The text of sweep.json.
+
+        Raises RunError for a value that a reader would not accept.
+        """
+        values = dataclasses.asdict(self)
+        unknown_fields = values.pop("unknown_fields")
+        text = json.dumps(unknown_fields | values, indent=2, default=str) + "\n"
+        try:
+            parse_fields(SweepDescription, present_fields(json.loads(text)))
+        except InvalidField as error:
+            raise RunError(f"sweep.json cannot be written: {error}") from None
+        return text
 
 
 def read_sweep_json(path: Path) -> SweepDescription:
     """The resolved sweep of a run. Raises RunError if it is missing or damaged.
 
     Missing and unknown names come from another version: missing ones have their default value,
-    unknown ones are ignored.
+    unknown ones are kept in `unknown_fields`.
     """
     try:
-        sweep = json.loads(path.read_text())
+        values = json.loads(path.read_text())
     except FileNotFoundError:
         raise RunError(f"{path.parent} is not a run: it has no {path.name}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read: {error}") from None
-    if not isinstance(sweep, dict):
+    if not isinstance(values, dict):
         raise RunError(f"{path} cannot be read: it should hold one JSON object")
-    for name, (is_valid, rule) in SWEEP.items():
-        if sweep.get(name) is not None and not is_valid(sweep[name]):
-            raise RunError(f"{path} cannot be read: {name} should be {rule}")
-    names = {item.name for item in dataclasses.fields(SweepDescription)}
-    values = {name: value for name, value in sweep.items() if name in names and value is not None}
-    return SweepDescription(**values)
+    try:
+        fields = parse_fields(SweepDescription, present_fields(values))
+    except InvalidField as error:
+        raise RunError(f"{path} cannot be read: {error}") from None
+    known = {item.name for item in dataclasses.fields(SweepDescription)}
+    unknown_fields = {name: value for name, value in values.items() if name not in known}
+    return SweepDescription(**fields, unknown_fields=unknown_fields)

@@ -1,4 +1,4 @@
-"""The states of a trial: the only list of them."""
+"""The states of a trial. Standard library only."""
 
 from __future__ import annotations
 
@@ -17,20 +17,32 @@ class TrialState(StrEnum):
     FAILED = "failed"
     """An error ended it."""
     OUT_OF_MEMORY = "oom"
+    """The memory of the host or of its GPU did not suffice."""
     KILLED = "killed"
     """A user ended it with `cae-sweep kill`."""
     RUNNING = "running"
+    """A worker trains it."""
     INTERRUPTED = "interrupted"
     """It was started, and the process that ran the sweep ended before it did."""
     PENDING = "pending"
     """It was never started."""
     WITHDRAWN = "withdrawn"
-    """It never ended, and the newest `run` does not request it."""
+    """It did not reach a final state, and the newest `run` does not request it."""
 
     @property
     def is_final(self) -> bool:
         """Whether `run` leaves the trial alone unless a retry is requested."""
         return self in _FINAL
+
+    @property
+    def is_successful(self) -> bool:
+        """Whether the trial ended as planned: after all epochs, or early by the scheduler."""
+        return self in _SUCCESSFUL
+
+    @property
+    def is_remaining(self) -> bool:
+        """Whether epochs of the trial remain to be trained by the newest `run`."""
+        return self in _REMAINING
 
     @property
     def is_ranked(self) -> bool:
@@ -39,7 +51,7 @@ class TrialState(StrEnum):
 
     @property
     def is_failure(self) -> bool:
-        """Whether the trial ended because of an error or of memory (exit code 1)."""
+        """Whether the trial ended because of an error or for lack of memory (exit code 1)."""
         return self in _FAILURES
 
     @property
@@ -58,6 +70,8 @@ _FINAL = frozenset(
         TrialState.KILLED,
     }
 )
+_SUCCESSFUL = frozenset({TrialState.FINISHED, TrialState.STOPPED})
+_REMAINING = frozenset({TrialState.RUNNING, TrialState.INTERRUPTED, TrialState.PENDING})
 _RANKED = frozenset(
     {
         TrialState.FINISHED,

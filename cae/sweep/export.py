@@ -1,8 +1,8 @@
-"""How the best trial of a run becomes an exported model."""
+"""Exporting a trial's best weights as a model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -10,84 +10,116 @@ import torch
 from cae.errors import UserError
 from cae.run.paths import RunDir
 from cae.run.ranking import Ranked
-from cae.sweep.engine.retention import KEPT_STOPPED
+from cae.run.records import Record
+from cae.run.trial_state import TrialState
+from cae.sweep.engine.retention import KEPT_STOPPED_TRIALS
 from cae.sweep.spec.sweep_file import from_config
 from cae.trial import checkpoint
 from cae.trial.batches import Resident
-from cae.trial.config import fingerprint_of, identity
-from cae.trial.datasets.base import Dataset
+from cae.trial.checkpoint import Checkpoint
+from cae.trial.config import Trial, fingerprint_of, identity
+from cae.trial.datasets.base import Dataset, Images
 from cae.trial.evaluation import measure, pairs_of
 from cae.trial.model import save_model
-from cae.trial.networks.create import build
+from cae.trial.networks.create import build, to_device
 
 TOLERANCE = 1e-6
-"""How far a re-evaluated metric may be from the journal's, absolutely for values below 1 and relatively above."""
+"""Largest difference of a re-evaluated metric: absolute for values below 1, relative above."""
 
 
 def export(
     run: RunDir, ranked: Ranked, folder: Path, data_folders: Sequence[Path]
 ) -> tuple[int, dict[str, float]]:
-    """Writes a trial's best weights as a model, once they have given the journal's own numbers again on the validation
-    images. Returns their epoch and those numbers. Raises UserError, and writes nothing, where they do not or cannot be had."""
+    """Write the best weights of a trial as a model, after they were evaluated again.
+
+    Returns their epoch and the re-evaluated metrics on the validation images. Raises UserError, and
+    writes nothing, if those differ from the journal, or if weights or images are missing.
+    """
     record = ranked.record
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"-o {folder} is there already: choose a folder that is new or empty")
-    run.fetch(checkpoint.BEST, number=record.number)
-    try:
-        saved = checkpoint.load(run.trial(record.number) / checkpoint.BEST)
-    except FileNotFoundError as error:
-        why = (
-            f"; of stopped trials, the best {KEPT_STOPPED} keep their weights"
-            if record.state == "stopped"
-            else ""
-        )
-        raise UserError(f"trial {record.number}: {error} is gone{why}") from None
-    except checkpoint.DamagedCheckpoint as error:
-        raise UserError(f"trial {record.number}: {error}") from None
+        raise UserError(f"-o {folder} exists already: choose a new or an empty folder")
+    saved = _load_weights(run, record)
     sweep = run.read_sweep()
     trial = from_config(record.config, Path(sweep.path))
+    images = _load_images(record, trial, data_folders)
+    reevaluated = _evaluate(record, trial, saved, images)
+    journal_metrics = record.epochs.get(saved.epoch) or saved.rows[-1]
+    _check_metrics(record, reevaluated, journal_metrics)
+    origin = {
+        "sweep": sweep.sweep,
+        "budget": sweep.budget,
+        "git_commit": sweep.git_commit,
+        "versions": sweep.versions,
+        "device": sweep.device,
+    }
+    description = {
+        "run": run.name,
+        "trial": record.number,
+        "hash": record.hash,
+        "epoch": saved.epoch,
+        "metrics": journal_metrics | record.final_metrics,
+        "sizes": record.sizes,
+        "re_evaluated": reevaluated,
+        "origin": origin,
+    }
+    save_model(folder, saved.network, trial, description)
+    return saved.epoch, reevaluated
+
+
+def _load_weights(run: RunDir, record: Record) -> Checkpoint:
+    run.fetch(checkpoint.BEST, number=record.number)
+    try:
+        return checkpoint.load(run.trial(record.number) / checkpoint.BEST)
+    except FileNotFoundError as error:
+        reason = ""
+        if record.state == TrialState.STOPPED:
+            reason = f"; of stopped trials, the best {KEPT_STOPPED_TRIALS} keep their weights"
+        raise UserError(f"trial {record.number}: {error} does not exist{reason}") from None
+    except checkpoint.DamagedCheckpoint as error:
+        raise UserError(f"trial {record.number}: {error}") from None
+
+
+def _load_images(record: Record, trial: Trial, data_folders: Sequence[Path]) -> Images:
+    """The trial's images. Raises UserError if they are not those that it was trained on."""
     try:
         images = trial.dataset.load(data_folders)
     except ValueError as error:
         raise UserError(str(error)) from None
 
-    def known(dataset: Dataset) -> str:
-        return (images if dataset == trial.dataset else dataset.load(data_folders)).fingerprint
+    def fingerprint(dataset: Dataset) -> str:
+        if dataset == trial.dataset:
+            return images.fingerprint
+        return dataset.load(data_folders).fingerprint
 
-    if identity(record.config, fingerprint_of(trial, known), trial.code()) != record.hash:
+    trial_hash = identity(record.config, fingerprint_of(trial, fingerprint), trial.code())
+    if trial_hash != record.hash:
         raise UserError(
-            f"the images of {trial.dataset.name} are not the ones that trial {record.number} was trained on"
+            f"the images of {trial.dataset.name} differ from those that trial {record.number} was "
+            "trained on"
         )
-    device = torch.device(
-        "cuda"
-        if torch.cuda.is_available() and (record.starts[-1].device or "cpu") != "cpu"
-        else "cpu"
-    )
-    network = build(trial).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return images
+
+
+def _evaluate(record: Record, trial: Trial, saved: Checkpoint, images: Images) -> dict[str, float]:
+    """Metrics on the validation images, on the kind of device that trained the trial."""
+    device = torch.device("cpu")
+    trained_on_gpu = record.starts[-1].device not in ("", "cpu")
+    if trained_on_gpu and torch.cuda.is_available():
+        device = torch.device("cuda")
+    network = to_device(build(trial), device)
     network.load_state_dict(saved.network)
-    measured = measure(network, pairs_of(trial.task, Resident.of(images, device).val, "val"))
-    again = {f"val_{name}": value for name, value in measured.items()}
-    written = record.epochs.get(saved.epoch) or saved.rows[-1]
-    for name, value in again.items():
-        if not abs(value - written[name]) <= TOLERANCE * max(1.0, abs(written[name])):
+    pairs = pairs_of(trial.task, Resident.of(images, device).val, "val")
+    metrics = measure(network, pairs)
+    return {f"val_{name}": value for name, value in metrics.items()}
+
+
+def _check_metrics(
+    record: Record, reevaluated: Mapping[str, float], journal_metrics: Mapping[str, float]
+) -> None:
+    for name, value in reevaluated.items():
+        expected = journal_metrics[name]
+        if not abs(value - expected) <= TOLERANCE * max(1.0, abs(expected)):
             raise UserError(
-                f"trial {record.number}: its weights give {name} {value!r}, but the journal says {written[name]!r}"
+                f"trial {record.number}: its weights give {name} {value!r}, "
+                f"but the journal contains {expected!r}"
             )
-    origin = {
-        key: getattr(sweep, key) for key in ("sweep", "budget", "git_commit", "versions", "device")
-    }
-    end = record.final_metrics
-    said = {
-        "run": run.name,
-        "trial": record.number,
-        "hash": record.hash,
-        "epoch": saved.epoch,
-        "metrics": written | end,
-    }
-    save_model(
-        folder,
-        saved.network,
-        trial,
-        said | {"sizes": record.sizes, "re_evaluated": again, "origin": origin},
-    )
-    return saved.epoch, again

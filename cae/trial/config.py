@@ -27,8 +27,7 @@ from cae.trial.messages import explain, nearest, unknown_component
 from cae.trial.networks import Architecture, sizes
 from cae.trial.optimizers import Optimizer
 from cae.trial.schedules import Constant, Schedule
-from cae.trial.tasks import classify  # noqa: F401  registers its tasks
-from cae.trial.tasks.base import Task
+from cae.trial.tasks import Task
 
 FlatConfig = dict[str, Any]
 """A configuration by dotted name; every value can be written as JSON (tuples are lists)."""

@@ -1,4 +1,4 @@
-"""What a network is worth on a split it was not trained on."""
+"""Evaluating a network on a split that it was not trained on."""
 
 from __future__ import annotations
 
@@ -13,83 +13,106 @@ from cae.trial.batches import Held, Pairs, Resident
 from cae.trial.tasks.base import Evaluation, Gallery, Table, Task
 
 SHARED_SEED = 0
-"""What is random in validation and test (noise) is the same for all trials, whatever their seeds: they compare."""
+"""Randomness in validation and test (noise) is the same for all trials, whatever their seeds."""
 
 
 def pairs_of(task: Task, held: Held, split: str) -> Pairs:
-    """The pairs of an evaluation split (`val` or `test`), the same in every epoch and every trial."""
+    """The pairs of a split (`val` or `test`), the same in every epoch and every trial."""
     return Pairs(task, held, SHARED_SEED, 0, split)
 
 
 def measure(network: nn.Module, pairs: Pairs, *, final: bool = False) -> dict[str, float]:
-    """`loss` and the task's metrics, means over the split; `final` adds those that are too dear for every epoch.
+    """`loss` and the task's metrics, means over the split.
 
-    The same numbers, for the same weights on the same kind of device, whenever it is called.
+    The same weights give the same numbers on the same kind of device. `final` adds the metrics that are
+    too expensive for every epoch.
     """
     network.eval()
-    task, device, count = pairs.task, pairs.pixels.device, len(pairs.pixels)
+    task = pairs.task
+    device = pairs.pixels.device
+    count = len(pairs.pixels)
     sums: dict[str, Tensor] = defaultdict(
         lambda: torch.zeros((), dtype=torch.float64, device=device)
     )
     with torch.inference_mode():
-        for given, target, _ in pairs.whole():
-            output = network(given)
+        for inputs, target, _ in pairs.whole():
+            output = network(inputs)
             terms = task.terms(network)
-            sums["loss"] += task.criterion(output, target).double() * len(target) + sum(
-                term.double().sum() for term in terms.values()
-            )
-            measured = (
-                terms
-                | task.metrics(output, target)
-                | (task.final_metrics(output, target) if final else {})
-            )
-            for name, values in measured.items():
+            loss = task.criterion(output, target).double() * len(target)
+            sums["loss"] += loss + sum(term.double().sum() for term in terms.values())
+            metrics = terms | task.metrics(output, target)
+            if final:
+                metrics |= task.final_metrics(output, target)
+            for name, values in metrics.items():
                 sums[name] += values.double().sum()
-    return {name: value.item() / count for name, value in sums.items()}
+    return {name: total.item() / count for name, total in sums.items()}
 
 
 def conclude(
     network: nn.Module, task: Task, images: Resident, dependencies: Mapping[str, nn.Module]
 ) -> tuple[dict[str, float], dict[str, Table], dict[str, Gallery]]:
-    """All that is measured once, on the test split, with the best weights: the metrics by name, without `test_`, the tables and
-    the galleries.
+    """The final evaluation on the test split: metrics without `test_`, tables and galleries by name.
 
-    `baseline_NAME` is the loss of a rule that learns next to nothing, `floor` that of a perfect answer where it is not 0.
+    `baseline_NAME` is the loss of a baseline, `floor` that of a perfect answer if it is not 0.
     """
     test = pairs_of(task, images.test, "test")
     metrics = measure(network, test, final=True)
     with torch.inference_mode():
-        parts = [
-            (given.cpu(), target.cpu(), network(given).cpu(), labels.cpu())
-            for given, target, labels in test.whole()
-        ]
-        given, target, output, labels = (torch.cat(part) for part in zip(*parts, strict=True))
-        train = pairs_of(task, images.train, "train")
-        rules = task.baselines(train, given)
-        metrics |= {
-            f"baseline_{name}": task.criterion(answer.cpu(), target).item()
-            for name, answer in rules.items()
-        }
-        if floor := task.floor(target):
+        evaluation = _evaluate(network, task, images, test, dependencies)
+        for name, answer in task.baselines(evaluation.train, evaluation.given).items():
+            loss = task.criterion(answer.cpu(), evaluation.target)
+            metrics[f"baseline_{name}"] = loss.item()
+        floor = task.floor(evaluation.target)
+        if floor:
             metrics["floor"] = floor
-        seen = Evaluation(
-            network, given, target, output, labels, images.classes, train, dependencies
-        )
-        more, tables = task.conclude(seen)
-        galleries = task.galleries(seen)
-    return metrics | more, tables, galleries
+        task_metrics, tables = task.conclude(evaluation)
+        galleries = task.galleries(evaluation)
+    return metrics | task_metrics, tables, galleries
+
+
+def _evaluate(
+    network: nn.Module,
+    task: Task,
+    images: Resident,
+    test: Pairs,
+    dependencies: Mapping[str, nn.Module],
+) -> Evaluation:
+    """Inputs, targets, outputs and labels of the whole test split, on the CPU."""
+    inputs: list[Tensor] = []
+    targets: list[Tensor] = []
+    outputs: list[Tensor] = []
+    labels: list[Tensor] = []
+    for batch_inputs, batch_targets, batch_labels in test.whole():
+        inputs.append(batch_inputs.cpu())
+        targets.append(batch_targets.cpu())
+        outputs.append(network(batch_inputs).cpu())
+        labels.append(batch_labels.cpu())
+    return Evaluation(
+        network=network,
+        given=torch.cat(inputs),
+        target=torch.cat(targets),
+        output=torch.cat(outputs),
+        labels=torch.cat(labels),
+        classes=images.classes,
+        train=pairs_of(task, images.train, "train"),
+        dependencies=dependencies,
+    )
 
 
 def best_of(rows: list[dict[str, float]], metric: str, mode: str) -> int:
-    """The epoch, from 1, of the best finite value; 0 where there is none."""
-    sign = 1 if mode == "min" else -1
-    values = [
-        (sign * row[metric], epoch)
-        for epoch, row in enumerate(rows, 1)
-        if math.isfinite(row[metric])
-    ]
-    return min(values)[1] if values else 0
+    """The epoch, from 1, of the best finite value, the earliest of equal ones; 0 if there is none."""
+    sign = 1
+    if mode != "min":
+        sign = -1
+    values: list[tuple[float, int]] = []
+    for epoch, row in enumerate(rows, 1):
+        if math.isfinite(row[metric]):
+            values.append((sign * row[metric], epoch))
+    if not values:
+        return 0
+    return min(values)[1]
 
 
 def finite(row: dict[str, float]) -> bool:
+    """Whether both losses of an epoch are finite."""
     return math.isfinite(row["train_loss"]) and math.isfinite(row["val_loss"])

@@ -1,4 +1,4 @@
-"""Binary cross-entropy, in the time that its arithmetic takes."""
+"""Binary cross-entropy with a faster forward pass than PyTorch's."""
 
 from __future__ import annotations
 
@@ -9,28 +9,32 @@ from torch import Tensor
 
 from cae.trial import torch_compat
 
-LEAST_LOG = -100.0
-"""As in torch.nn.functional.binary_cross_entropy: an output of exactly 0 or 1 costs this much, not infinity."""
+MIN_LOG = -100.0
+"""As in torch.nn.functional.binary_cross_entropy: the logarithm of an output of exactly 0 or 1."""
 
 
 class _BinaryCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, output: Tensor, target: Tensor) -> Tensor:
         ctx.save_for_backward(output, target)
-        light, dark = output.log().clamp_(min=LEAST_LOG), (-output).log1p_().clamp_(min=LEAST_LOG)
-        return -torch.lerp(dark, light, target).mean()
+        log_output = output.log().clamp_(min=MIN_LOG)
+        log_complement = (-output).log1p_().clamp_(min=MIN_LOG)
+        return -torch.lerp(log_complement, log_output, target).mean()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         output, target = ctx.saved_tensors
-        return torch_compat.binary_cross_entropy_backward(gradients[0], output, target), None
+        gradient = torch_compat.binary_cross_entropy_backward(gradients[0], output, target)
+        return gradient, None
 
 
 def binary_cross_entropy(output: Tensor, target: Tensor) -> Tensor:
-    """-(t log o + (1 - t) log (1 - o)), mean over everything. `output`, `target`: equal shapes, in [0, 1]. Differentiable in `output`.
+    """-(t log o + (1 - t) log (1 - o)), mean over everything; differentiable in `output`.
 
-    The values and the gradients of torch.nn.functional.binary_cross_entropy, whose own forward pass takes its logarithms one at a
-    time: 1 ms of a step of 20. And where that refuses an output that is NaN (on a GPU it takes the process with it), the loss is NaN.
+    `output` and `target` have equal shapes, with values in [0, 1]. Values and gradients are those of
+    torch.nn.functional.binary_cross_entropy, whose forward pass takes its logarithms one at a time: 1 ms
+    of a step of 20 ms. For an output that is NaN the loss is NaN; PyTorch raises an error (on a GPU it
+    ends the process).
     """
     loss: Tensor = _BinaryCrossEntropy.apply(output, target)
     return loss

@@ -1,60 +1,179 @@
-"""Measures of images, a value per image. Both arguments: B x C x H x W, pixels in [0, 1]. Returns: B."""
+"""Metrics: their declarations, and measures of images.
+
+Measures take outputs and targets, B x C x H x W with pixels in [0, 1], and return a value per image
+(shape B).
+"""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+SSIM_WINDOW = 11
+SSIM_SIGMA = 1.5
+SSIM_K1 = 0.01
+SSIM_K2 = 0.03
+
+SPLITS = ("train_", "val_", "test_")
+"""Prefixes of metrics that name a split."""
+
+
+class Direction(StrEnum):
+    """Which values of a metric are better."""
+
+    MINIMIZE = "min"
+    MAXIMIZE = "max"
+    NONE = "none"
+    """Neither: the metric describes something."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The declaration of a metric. `name` has no split (`psnr`, not `val_psnr`)."""
+
+    name: str
+    direction: Direction
+    unit: str
+    low: float
+    """Smallest possible value."""
+    high: float
+    """Largest possible value."""
+    meaning: str
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Smallest and largest possible value."""
+        return self.low, self.high
+
+
+def error_metric(name: str, unit: str, meaning: str) -> Metric:
+    """A metric from 0, of which less is better."""
+    return Metric(name, Direction.MINIMIZE, unit, 0.0, math.inf, meaning)
+
+
+def share_metric(name: str, direction: Direction, meaning: str) -> Metric:
+    """A metric between 0 and 1."""
+    return Metric(name, direction, "share", 0.0, 1.0, meaning)
+
+
+def description(
+    name: str, unit: str, meaning: str, low: float = -math.inf, high: float = math.inf
+) -> Metric:
+    """A metric of which neither small nor large values are better."""
+    return Metric(name, Direction.NONE, unit, low, high, meaning)
+
+
+PSNR = Metric(
+    "psnr", Direction.MAXIMIZE, "dB", -math.inf, 100.0, "Peak signal-to-noise ratio, peak 1."
+)
+SSIM = Metric("ssim", Direction.MAXIMIZE, "", -1.0, 1.0, "Structural similarity, range 1.")
+MSE = error_metric("mse", "squared pixel value", "Mean squared error.")
+CHANNEL_ARGMAX_ERROR = share_metric(
+    "channel_argmax_error",
+    Direction.MINIMIZE,
+    "Share of pixels whose brightest channel differs from the target's.",
+)
+GRADIENT_ENERGY = description(
+    "gradient_energy", "ratio", "Gradient energy of outputs over targets; below 1: blurred.", 0.0
+)
+
+TRIAL_METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        description("lr", "", "Learning rate of the epoch.", 0.0),
+        error_metric("seconds", "s", "Training and validation of the epoch."),
+        Metric(
+            "images_per_second",
+            Direction.MAXIMIZE,
+            "1/s",
+            0.0,
+            math.inf,
+            "Training images per second.",
+        ),
+    )
+}
+"""Metrics that every trial reports, without a split."""
+
+
+def find_metric(name: str, declared: Mapping[str, Metric]) -> Metric | None:
+    """The declaration of a metric as it is reported: `val_psnr`, `last_val_psnr`, `lr`.
+
+    None if the metric is not declared.
+    """
+    name = name.removeprefix("last_")
+    if name in TRIAL_METRICS:
+        return TRIAL_METRICS[name]
+    for split in SPLITS:
+        if name.startswith(split):
+            return declared.get(name.removeprefix(split))
+    return None
+
 
 def psnr(output: Tensor, target: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in dB: -10 log10(mean squared error of the image), peak 1. At most 100 dB."""
+    """Peak signal-to-noise ratio in dB: -10 log10(mean squared error), peak 1; at most 100 dB."""
     return -10 * (output - target).square().flatten(1).mean(1).clamp(min=1e-10).log10()
 
 
-def channel_argmax_error(output: Tensor, target: Tensor) -> Tensor:
-    """Share of pixels whose brightest channel is another one than the target's; in [0, 1].
+def mse(error: Tensor) -> Tensor:
+    """Mean square of each image. `error`: output minus target."""
+    return error.square().flatten(1).mean(1)
 
-    This is 1 - the `accuracy` that Keras reports for 3-channel targets (categorical accuracy over the last axis): it says
-    little about an image, and stands here because it was published.
+
+def channel_argmax_error(output: Tensor, target: Tensor) -> Tensor:
+    """Share of pixels whose brightest channel differs from the target's; in [0, 1].
+
+    It is 1 minus the `accuracy` that Keras reports for 3-channel targets (categorical accuracy over the
+    last axis). It describes an image poorly, and is here because it was published.
     """
     return (output.argmax(1) != target.argmax(1)).float().flatten(1).mean(1)
 
 
 def ssim(output: Tensor, target: Tensor) -> Tensor:
-    """Structural similarity (Wang et al. 2004): Gaussian window of 11 pixels, sigma 1.5, K1 0.01, K2 0.03, range 1; mean
-    over channels and over the positions where the whole window lies inside. At most 1.
+    """Structural similarity (Wang et al. 2004); at most 1.
 
-    Images smaller than 11 pixels are measured with the largest odd window that fits. Written here because the
-    libraries that have it take seconds and 300 MB to import, in every worker; a test holds it against one of them.
+    Gaussian window of 11 pixels, sigma 1.5, K1 0.01, K2 0.03, range 1; mean over channels and over the
+    positions where the whole window is inside. Images smaller than 11 pixels use the largest odd window
+    that fits. Own code because the libraries that have it take seconds and 300 MB to import, in every
+    worker; a test compares it with one of them.
     """
-    window = min(11, *(side - 1 + side % 2 for side in target.shape[-2:]))
+    rows, columns = target.shape[-2:]
+    window = min(SSIM_WINDOW, rows - 1 + rows % 2, columns - 1 + columns % 2)
     offsets = torch.arange(window, dtype=output.dtype, device=output.device) - window // 2
-    line = torch.exp(-(offsets**2) / (2 * 1.5**2))
-    line = line / line.sum()
+    weights = torch.exp(-(offsets**2) / (2 * SSIM_SIGMA**2))
+    weights = weights / weights.sum()
     channels = target.shape[1]
+    vertical = weights.view(1, 1, -1, 1).expand(channels, 1, -1, 1)
+    horizontal = weights.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
 
     def blur(images: Tensor) -> Tensor:
-        rows = F.conv2d(images, line.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
-        return F.conv2d(rows, line.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
+        return F.conv2d(F.conv2d(images, vertical, groups=channels), horizontal, groups=channels)
 
-    mean_o, mean_t = blur(output), blur(target)
-    var_o, var_t = blur(output**2) - mean_o**2, blur(target**2) - mean_t**2
-    covariance = blur(output * target) - mean_o * mean_t
-    c1, c2 = 0.01**2, 0.03**2
+    output_mean = blur(output)
+    target_mean = blur(target)
+    output_variance = blur(output**2) - output_mean**2
+    target_variance = blur(target**2) - target_mean**2
+    covariance = blur(output * target) - output_mean * target_mean
+    c1 = SSIM_K1**2
+    c2 = SSIM_K2**2
     similarity = (
-        (2 * mean_o * mean_t + c1)
+        (2 * output_mean * target_mean + c1)
         * (2 * covariance + c2)
-        / ((mean_o**2 + mean_t**2 + c1) * (var_o + var_t + c2))
+        / ((output_mean**2 + target_mean**2 + c1) * (output_variance + target_variance + c2))
     )
     return similarity.flatten(1).mean(1)
 
 
 def gradient_energy(images: Tensor) -> Tensor:
-    """How sharp images are (B x C x H x W, returns B): the sum of the squared differences between neighbours in a row and in a
-    column, per value. A blurred image has less than the image it was made from."""
-    squared = [
-        difference.square().flatten(1).sum(1)
-        for difference in (images.diff(dim=-1), images.diff(dim=-2))
-    ]
-    return (squared[0] + squared[1]) / images[0].numel()
+    """How sharp images are: the sum of squared differences between neighbours, per value.
+
+    Neighbours in a row and in a column. A blurred image has less than its original.
+    """
+    horizontal = images.diff(dim=-1).square().flatten(1).sum(1)
+    vertical = images.diff(dim=-2).square().flatten(1).sum(1)
+    return (horizontal + vertical) / images[0].numel()

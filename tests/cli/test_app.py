@@ -84,7 +84,7 @@ def test_an_impossible_shape_names_layer_and_parameters(sweep_file: Write) -> No
 def test_an_unknown_metric_lists_the_metrics(sweep_file: Write) -> None:
     errors = error_of("run", sweep_file(more="metric='val_lost'"))
     assert (
-        "metric = 'val_lost' is not one that these trials report: there are train_loss, val_loss, val_psnr"
+        "metric = 'val_lost' is not a metric of these trials: they report train_loss, val_loss, val_psnr"
         in errors
     )
 
@@ -107,7 +107,7 @@ def test_a_file_without_a_sweep_shows_how_one_ends(tmp_path: Path) -> None:
     (tmp_path / "none.py").write_text("swep = 1\n")
     assert (
         error_of("run", "none.py")
-        == "error: none.py defines no `sweep`: a sweep file ends in `sweep = Sweep(base=Trial(...), space={...})`\n"
+        == "error: none.py defines no `sweep`: a sweep file ends with `sweep = Sweep(base=Trial(...), space={...})`\n"
     )
 
 
@@ -119,7 +119,7 @@ def test_a_missing_sweep_file_lists_the_files_beside_it(sweep_file: Write) -> No
 def test_an_exception_in_a_sweep_file_names_the_line(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("import cae\n\ncae.Sweeep()\n")
     assert (
-        "error: broken.py cannot be run: line 3: AttributeError: module 'cae' has no 'Sweeep'"
+        "error: broken.py cannot be executed: line 3: AttributeError: module 'cae' has no 'Sweeep'"
         in error_of("run", "broken.py")
     )
 
@@ -203,7 +203,7 @@ def test_a_user_component_cannot_replace_a_built_in_one(sweep_file: Write) -> No
 
 def test_a_file_that_is_not_python_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("# hello")
-    assert "README.md is no Python file" in error_of("plan", "README.md")
+    assert "README.md is not a Python file" in error_of("plan", "README.md")
 
 
 def test_published_numbers_without_required_columns_are_an_error(sweep_file: Write) -> None:
@@ -348,7 +348,8 @@ def test_all_commands_work_on_a_finished_run(sweep_file: Write) -> None:
     assert "2 of 2 trials ended: 2 finished" in call("status").output
     assert call("best", "--quiet").output == "runs/small/trials/0002/best.safetensors\n"
     assert call("best", "--metric", "test_ssim", "--top", "2").output.count("test_ssim") == 4
-    assert "no trial has it; there are" in error_of("best", "--metric", "val_ssimm")
+    message = error_of("best", "--metric", "val_ssimm")
+    assert "no trial has a finite value of it; metrics:" in message
     assert "small" in call("list").output
     assert "epoch 3: train_loss=" in call("logs", "small", 1).output
     assert "is not running" in error_of("stop", "small")
@@ -373,8 +374,8 @@ def test_all_commands_work_on_a_finished_run(sweep_file: Write) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 30, 3), np.uint8)).save(
         "picture.png"
     )
-    assert "not there" in error_of("reconstruct", "model", "absent.png")
-    assert "cannot be read as a picture" in error_of("reconstruct", "model", "model/model.json")
+    assert "does not exist" in error_of("reconstruct", "model", "absent.png")
+    assert "cannot be read as an image" in error_of("reconstruct", "model", "model/model.json")
     made = call("reconstruct", "model", "picture.png", "-o", "out.png")
     assert made.exit_code == 0, made.output
     with Image.open("out.png") as picture:

@@ -1,9 +1,9 @@
-"""The fault campaign: real sweeps under random SIGKILLs and every other fault that is planned for; nothing may be lost.
+"""The fault campaign: real sweeps under random SIGKILLs and other faults; nothing may be lost.
 
     python -m tests.faults.campaign [--seed N] [--kills N] [--work DIR]        (or `make faults`)
 
-Prints its seed, a line for every fault as it happens, and a table; exit code 1 if anything was lost or is otherwise than
-without the faults.
+Prints its seed, a line for every fault as it happens, and a table. Exit code 1 if anything was lost
+or differs from the same sweep without faults.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from cae.run.paths import RunDir
-from tests.faults import faults
+from cae.run.trial_state import TrialState
+from tests.faults import scenarios
 from tests.faults.checks import Witness, losses
-from tests.faults.driver import Driver, epochs, kill
+from tests.faults.driver import Driver, journal_epochs, kill_process
 
 SWEEP = '''"""Small autoencoders of digits, for the fault campaign."""
 
@@ -35,7 +36,9 @@ sweep = Sweep(
     base=Trial(
         dataset=Digits(size=16, train_images=640, val_images=128, test_images=64),
         task=Denoise(),
-        arch=ConvAutoencoder(encoder_filters=(32, 16), decoder_filters=(32,), pool_after=(1,), upsample_after=(0,)),
+        arch=ConvAutoencoder(
+            encoder_filters=(32, 16), decoder_filters=(32,), pool_after=(1,), upsample_after=(0,)
+        ),
         optimizer=Adam(lr=1e-3),
         batch_size=32,
         epochs=8,
@@ -48,206 +51,244 @@ sweep = Sweep(
     SCHEDULER
 )
 '''
-KINDS = {"worker": 14, "worker that writes a checkpoint": 7, "driver": 2, "driver that starts": 1}
-"""What is killed, and how often of 24 times. A driver takes long to come back: its death is the rarer one."""
+WORKER = "worker"
+WRITING_WORKER = "worker that writes a checkpoint"
+DRIVER = "driver"
+STARTING_DRIVER = "driver that starts"
+KILLS = {WORKER: 14, WRITING_WORKER: 7, DRIVER: 2, STARTING_DRIVER: 1}
+"""What is killed, and how often of 24 times. Drivers less often: they take long to start again."""
+RUN_SECONDS = 3600.0
+WRITE_SECONDS = 30.0
 
 
 class Campaign:
+    """Kills processes at random, runs the scenarios, and collects what was lost."""
+
     def __init__(self, seed: int, work: Path) -> None:
-        self.random, self.work, self.begun = random.Random(seed), work, time.monotonic()
-        self.count: Counter[str] = Counter()
-        """Random kills, by kind."""
-        self.halves = 0
+        self._random = random.Random(seed)
+        self.work = work
+        self._started = time.monotonic()
+        self._kill_counts: Counter[str] = Counter()
+        """Random kills by kind."""
+        self._partial_files = 0
         """Files that a kill left half written."""
         self.lost: defaultdict[str, list[str]] = defaultdict(list)
+        """What was lost, in words, by fault."""
 
-    def say(self, text: str) -> None:
-        print(f"{time.monotonic() - self.begun:7.1f} s  {text}", flush=True)
+    @property
+    def kills(self) -> int:
+        """Number of random kills so far."""
+        return self._kill_counts.total()
 
-    def record(self, kind: str, lost: list[str]) -> None:
-        """What one or several faults of a kind have cost."""
-        self.lost[kind] += lost
+    def report(self, text: str) -> None:
+        """Print a line with the time since the start."""
+        print(f"{time.monotonic() - self._started:7.1f} s  {text}", flush=True)
+
+    def record(self, fault: str, lost: list[str]) -> None:
+        """Add what a fault has cost."""
+        self.lost[fault] += lost
         for line in lost:
-            self.say(f"LOST  {kind}: {line}")
+            self.report(f"LOST  {fault}: {line}")
 
-    # Random kills.
+    # Random kills
 
-    def sweep(self, name: str, scheduler: str) -> Path:
+    def write_sweep(self, name: str, scheduler: str) -> Path:
+        """Write the sweep file."""
         path = self.work / f"{name}.py"
         path.write_text(SWEEP.replace("SCHEDULER", scheduler))
         return path
 
-    def reference(self, sweep: Path) -> RunDir:
-        """The same sweep, one trial at a time and undisturbed."""
+    def run_reference(self, sweep: Path) -> RunDir:
+        """Run the sweep undisturbed, one trial at a time."""
         run = RunDir(self.work / f"{sweep.stem}-reference")
-        code = Driver(sweep, run).wait(3600)
-        records = run.records().values()
-        states = dict(Counter(record.state for record in records))
-        self.say(
-            f"reference {sweep.stem}: exit code {code}, {len(records)} trials, {len(epochs(run))} epochs, {states}"
-        )
+        code = Driver(sweep, run).wait(RUN_SECONDS)
+        self.report(f"reference {sweep.stem}: exit code {code}, {_summary(run)}")
         if code:
-            raise RuntimeError(f"the reference did not come to its end: see {self.work}")
+            raise RuntimeError(f"the reference did not finish: see {self.work}")
         return run
 
-    def disturbed(self, sweep: Path, reference: RunDir, kills: int, *, slots: int) -> None:
-        """The sweep with up to so many kills, by the same command again and again until it is complete."""
+    def run_disturbed(self, sweep: Path, reference: RunDir, kills: int, *, slots: int) -> None:
+        """Run the sweep with up to `kills` kills, by the same command until it is complete."""
         run = RunDir(self.work / f"{sweep.stem}-{self.kills}-kills-before")
-        witness, most = Witness(), self.kills + kills
+        witness = Witness()
+        max_kills = self.kills + kills
         driver = Driver(sweep, run, cores=slots)
-        while driver.alive and self.kills < most:
-            (kind,) = self.random.choices(list(KINDS), list(KINDS.values()))
-            dead = self.strike(kind, driver)
-            if dead:
-                witness.look(run, dead)
-            if (
-                driver.process.poll() == -signal.SIGKILL
-            ):  # otherwise it lives, or has come to its end
+        while driver.is_alive and self.kills < max_kills:
+            (kind,) = self._random.choices(list(KILLS), list(KILLS.values()))
+            trials = self.kill(kind, driver)
+            if trials:
+                witness.look(run, trials)
+            if driver.process.poll() == -signal.SIGKILL:
                 driver = Driver(sweep, run, cores=slots)
-        code = driver.wait(3600)
-        lost = (
-            losses(run, reference, stops=slots == 1)
-            + witness.losses(run)
-            + ([f"exit code {code}"] if code else [])
-        )
+        code = driver.wait(RUN_SECONDS)
+        lost = losses(run, reference, same_stops=slots == 1) + witness.losses(run)
+        if code:
+            lost.append(f"exit code {code}")
         self.record(f"SIGKILLs with {slots} at a time", lost)
-        states = dict(Counter(record.state for record in run.records().values()))
-        self.say(f"{run.name}: complete, {states}, {len(epochs(run))} epochs, {len(lost)} losses")
+        self.report(f"{run.name}: complete, {_summary(run)}, {len(lost)} losses")
 
-    @property
-    def kills(self) -> int:
-        return sum(self.count.values())
-
-    def strike(self, kind: str, driver: Driver) -> list[int]:
-        """Kills once; the trials that have no worker now. Nothing is hit where there is nothing left to hit."""
-        run = driver.run
-        if kind == "driver that starts":
-            time.sleep(
-                self.random.uniform(0, 15)
-            )  # anywhere: in imports, while Ray starts, before the first epoch
+    def kill(self, kind: str, driver: Driver) -> list[int]:
+        """Kill a process. Returns the trials that have no worker now; empty if none was killed."""
+        if kind == STARTING_DRIVER:
+            # Anywhere: during imports, while Ray starts, before the first epoch.
+            time.sleep(self._random.uniform(0, 15))
         else:
-            driver.came_to(1)  # deaths without progress in a row would, rightly, give a trial up
-            time.sleep(self.random.uniform(0, 1.5))
-        if kind.startswith("driver"):
-            pids = [driver.process.pid]
-            if not driver.alive:
+            driver.wait_for_epochs(1)  # repeated deaths without progress would end a trial
+            time.sleep(self._random.uniform(0, 1.5))
+        if kind in (DRIVER, STARTING_DRIVER):
+            pid = driver.process.pid
+            trials = self._kill_driver(driver)
+        else:
+            workers = driver.worker_pids()
+            if not workers:
                 return []
-            driver.kill()
-            hit = [
-                number for number, record in run.records().items() if record.state == "interrupted"
-            ]
-        elif not (workers := driver.workers()):
+            number = self._random.choice(sorted(workers))
+            pid = workers[number]
+            trials = self._kill_worker(kind, driver.run, number, pid)
+        if not trials:
             return []
-        else:
-            number = self.random.choice(sorted(workers))
-            pids, hit = [workers[number]], [number]
-            if kind != "worker" and not self.in_write(run, number, pids[0]):
-                return []
-            if not kill(pids[0]):
-                return []
-        self.count[kind] += 1
-        halves = len(
-            [path for number in hit for path in run.trial(number).glob(".*.safetensors.*")]
+        self._kill_counts[kind] += 1
+        partial_files = 0
+        for number in trials:
+            partial_files += len(list(driver.run.trial(number).glob(".*.safetensors.*")))
+        self._partial_files += partial_files
+        self.report(
+            f"kill {self.kills:3}  {kind} (process {pid}; trials {trials}; {partial_files} partial "
+            f"files); {len(journal_epochs(driver.run))} epochs in the journal"
         )
-        left = f", {halves} file{'s' if halves > 1 else ''} half written" if halves else ""
-        self.say(
-            f"kill {self.kills:3}  {kind} (process {pids[0]}; trials {hit}{left}); {len(epochs(run))} epochs in the journal"
-        )
-        self.halves += halves
-        return hit
+        return trials
 
-    def scripted(self, scenario: faults.Scenario) -> None:
-        """One fault, or several in one run, by a script of their own."""
+    def _kill_driver(self, driver: Driver) -> list[int]:
+        if not driver.is_alive:
+            return []
+        driver.kill()
+        records = driver.run.records()
+        return [
+            number for number, record in records.items() if record.state == TrialState.INTERRUPTED
+        ]
+
+    def _kill_worker(self, kind: str, run: RunDir, number: int, pid: int) -> list[int]:
+        if kind == WRITING_WORKER and not _wait_for_write(run, number, pid):
+            return []
+        if not kill_process(pid):
+            return []
+        return [number]
+
+    # Scenarios
+
+    def run_scenario(self, scenario: scenarios.Scenario) -> None:
+        """Run one scenario in a folder of its own."""
         name = scenario.__name__.replace("_", " ")
-        self.say(name)
+        self.report(name)
         folder = self.work / scenario.__name__
         folder.mkdir()
         try:
-            found = scenario(folder)
-        except (TimeoutError, OSError, subprocess.SubprocessError) as error:
-            found = {name: [f"{type(error).__name__}: {error}"]}
-        for kind, lost in found.items():
-            self.say(f"  {kind}: {len(lost)} losses")
-            self.record(kind, lost)
+            lost_by_fault = scenario(folder)
+        except (TimeoutError, OSError, ValueError, subprocess.SubprocessError) as error:
+            lost_by_fault = {name: [f"{type(error).__name__}: {error}"]}
+        for fault, lost in lost_by_fault.items():
+            self.report(f"  {fault}: {len(lost)} losses")
+            self.record(fault, lost)
 
-    def table(self) -> None:
-        rows = [*self.count.items(), ("  of these in the write of a file", self.halves)]
-        rows = [
-            (f"SIGKILL: {kind}" if kind[0] != " " else kind, count) for kind, count in rows if count
-        ]
+    def print_table(self) -> None:
+        """Print how often each fault happened and what it cost."""
+        kill_losses = 0
+        for fault, lost in self.lost.items():
+            if fault.startswith("SIGKILLs with"):
+                kill_losses += len(lost)
         print(f"\n{'fault':60}  times  lost")
-        lost = sum(len(found) for kind, found in self.lost.items() if kind.startswith("SIGKILL"))
-        for kind, count in rows:
-            print(f"{kind:60}  {count:5}  {lost}")
-        for kind, found in self.lost.items():
-            if not kind.startswith("SIGKILL"):
-                print(f"{kind:60}  {1:5}  {len(found)}")
-        minutes = (time.monotonic() - self.begun) / 60
+        for kind, count in self._kill_counts.items():
+            print(f"{'SIGKILL: ' + kind:60}  {count:5}  {kill_losses}")
+        if self._partial_files:
+            print(f"{'  of these while a file was written':60}  {self._partial_files:5}")
+        for fault, lost in self.lost.items():
+            if not fault.startswith("SIGKILLs with"):
+                print(f"{fault:60}  {1:5}  {len(lost)}")
+        minutes = (time.monotonic() - self._started) / 60
+        total = sum(len(lost) for lost in self.lost.values())
         print(
-            f"{self.kills} random kills, {len(self.lost)} checks, {sum(map(len, self.lost.values()))} losses, {minutes:.0f} min"
+            f"{self.kills} random kills, {len(self.lost)} checks, {total} losses, {minutes:.0f} min"
         )
 
-    def in_write(self, run: RunDir, number: int, pid: int) -> bool:
-        """Waits until a worker writes a checkpoint: there is a file aside then, which bears its process."""
-        end = time.monotonic() + 30
-        while time.monotonic() < end:
-            if any(run.trial(number).glob(f".*.safetensors.{pid}")):
-                return True
-        return False
+
+def _summary(run: RunDir) -> str:
+    states = Counter(str(record.state) for record in run.records().values())
+    return f"{dict(states)}, {len(journal_epochs(run))} epochs"
 
 
-def main() -> int:
+def _wait_for_write(run: RunDir, number: int, pid: int) -> bool:
+    """Wait until a worker writes a checkpoint: a temporary file with its process id exists then."""
+    deadline = time.monotonic() + WRITE_SECONDS
+    while time.monotonic() < deadline:
+        if any(run.trial(number).glob(f".*.safetensors.{pid}")):
+            return True
+    return False
+
+
+def parse_options() -> argparse.Namespace:
+    """The options of the command line."""
     parser = argparse.ArgumentParser(
-        description="The fault campaign: nothing finished is ever lost."
+        description="The fault campaign: nothing that is finished is ever lost."
     )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=random.SystemRandom().randrange(10**6),
-        help="default: a new one each time",
-    )
+    parser.add_argument("--seed", type=int, help="Default: a new one each time.")
     parser.add_argument(
         "--kills",
         type=int,
         default=100,
-        help="random SIGKILLs, at least; 0: only the scripted faults",
+        help="Minimum number of random SIGKILLs; 0: only the scenarios. Default: 100.",
     )
     parser.add_argument(
-        "--work", type=Path, help="where the runs go, and stay; default: a temporary folder"
+        "--work", type=Path, help="Folder for the runs, which is kept. Default: a temporary folder."
     )
     parser.add_argument(
         "--slots",
         type=int,
         choices=(1, 2),
-        help="random kills with so many trials at a time; default: with 1 and with 2",
+        help="Trials at a time during the random kills. Default: first 1, then 2.",
     )
-    parser.add_argument("--only", default="", help="scripted faults whose name holds this")
+    parser.add_argument("--only", default="", help="Run scenarios whose name contains this text.")
     options = parser.parse_args()
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a shell that starts this in the background has it ignored, by all below too
+    if options.seed is None:
+        options.seed = random.SystemRandom().randrange(10**6)
+    return options
+
+
+def kill_at_random(campaign: Campaign, kills: int, slots: list[int]) -> None:
+    """Run the sweeps with random kills until there were enough of them."""
+    names = {1: "asha", 2: "plain"}
+    schedulers = {1: "scheduler=ASHA(grace_epochs=1, reduction_factor=2, min_trials=2),", 2: ""}
+    sweeps: dict[int, Path] = {}
+    references: dict[int, RunDir] = {}
+    for count in slots:
+        sweeps[count] = campaign.write_sweep(names[count], schedulers[count])
+        references[count] = campaign.run_reference(sweeps[count])
+    kills_per_run = -(-kills // len(slots))
+    for count in itertools.cycle(slots):
+        if campaign.kills >= kills:
+            break
+        share = min(kills_per_run, kills - campaign.kills)
+        campaign.run_disturbed(sweeps[count], references[count], share, slots=count)
+
+
+def main() -> int:
+    options = parse_options()
+    # A shell that starts this in the background ignores SIGINT, for all processes started here too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     print(f"seed {options.seed}, {options.kills} kills", flush=True)
     work = options.work or Path(tempfile.mkdtemp(prefix="cae-faults-"))
     campaign = Campaign(options.seed, work.resolve())
     campaign.work.mkdir(parents=True, exist_ok=True)
-    for scenario in faults.SCENARIOS:
+    for scenario in scenarios.SCENARIOS:
         if options.only in scenario.__name__:
-            campaign.scripted(scenario)
-    sweeps = {
-        1: ("asha", "scheduler=ASHA(grace_epochs=1, reduction_factor=2, min_trials=2),"),
-        2: ("plain", ""),
-    }
-    chosen = [options.slots] if options.slots else sorted(sweeps)
-    files = {slots: campaign.sweep(*sweeps[slots]) for slots in chosen}
-    references = {slots: campaign.reference(files[slots]) for slots in chosen if options.kills}
-    for slots in itertools.cycle(chosen):
-        if campaign.kills >= options.kills:
-            break
-        share = min(-(-options.kills // len(chosen)), options.kills - campaign.kills)
-        campaign.disturbed(files[slots], references[slots], share, slots=slots)
-    campaign.table()
+            campaign.run_scenario(scenario)
+    slots = [1, 2]
+    if options.slots:
+        slots = [options.slots]
+    if options.kills:
+        kill_at_random(campaign, options.kills, slots)
+    campaign.print_table()
     if any(campaign.lost.values()):
-        print(f"the runs stay in {campaign.work}")
+        print(f"the runs are in {campaign.work}")
         return 1
     if not options.work:
         shutil.rmtree(campaign.work)

@@ -1,4 +1,4 @@
-"""What must hold after any faults: nothing that was finished is lost, trained again, or another number than without them."""
+"""What must hold after any fault: no finished epoch is lost or trained again, no number differs."""
 
 from __future__ import annotations
 
@@ -6,125 +6,156 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from cae.run.paths import RunDir
 from cae.run.records import Record
+from cae.run.trial_state import TrialState
 from cae.trial import checkpoint
-from tests.faults.driver import epochs
+from tests.faults.driver import journal_epochs
 
-CLOCKS = ("seconds", "images_per_second")
-"""Metrics that tell of the machine and not of the trial."""
-TRAINED = re.compile(r"^\S+ \S+ epoch (\d+): ", re.MULTILINE)
-"""A line of a trial's log about an epoch that was trained by its writer, and not taken `, from the checkpoint`."""
+TIME_METRICS = ("seconds", "images_per_second")
+"""Metrics of the machine and not of the trial."""
+TRAINED_EPOCH = re.compile(r"^\S+ \S+ epoch (\d+): ", re.MULTILINE)
+"""A line of a trial's log about an epoch that was trained, and not read from a checkpoint."""
+COMPARED_FIELDS = ("reason", "rung", "value", "cutoff", "seen", "best_epoch", "metrics")
+"""Fields of a trial's end that have to be equal to those of an undisturbed run."""
 
 
-def finished_epochs(folder: Path) -> int:
-    """The epochs in a trial's newest whole checkpoint; touches nothing."""
-    found = [0]
+def checkpointed_epochs(folder: Path) -> int:
+    """The number of epochs in a trial's newest undamaged checkpoint. Changes no file."""
+    epochs = 0
     for name in (checkpoint.LAST, checkpoint.PREVIOUS):
         try:
-            found.append(checkpoint.load(folder / name).epoch)
+            epochs = max(epochs, checkpoint.load(folder / name).epoch)
         except (FileNotFoundError, checkpoint.DamagedCheckpoint):
             continue
-    return max(found)
+    return epochs
 
 
 def log_of(run: RunDir, number: int) -> str:
+    """The log of a trial; empty if there is none."""
     path = run.trial(number) / "log.txt"
-    return path.read_text() if path.exists() else ""
+    if not path.exists():
+        return ""
+    return path.read_text()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A trial at a moment when it had no worker."""
+
+    number: int
+    epochs: int
+    """Epochs in its checkpoint."""
+    log_length: int
+    """Characters in its log."""
 
 
 @dataclass
 class Witness:
-    """What each trial had finished at a moment when none of its workers lived: none of that may be trained after it.
+    """What trials had finished when none of their workers was alive.
 
-    Its log alone does not prove that. `train` renames an epoch's checkpoint into place, then the worker logs the epoch: whoever is
-    killed between the two has finished an epoch that no line tells of. So what is in the checkpoint counts, and where the log ended.
+    None of it may be trained again. The log alone does not prove that: `train` renames the
+    checkpoint of an epoch to its final name, and then the worker logs the epoch. A worker that is
+    killed in between has finished an epoch that is not in the log. So the checkpoint counts, and
+    where the log ended.
     """
 
-    seen: list[tuple[int, int, int]] = field(default_factory=list)
-    """Trial, epochs finished, characters of its log."""
+    snapshots: list[Snapshot] = field(default_factory=list)
 
     def look(self, run: RunDir, numbers: list[int]) -> None:
-        self.seen += [
-            (number, finished_epochs(run.trial(number)), len(log_of(run, number)))
-            for number in numbers
-        ]
+        """Note the present state of trials."""
+        for number in numbers:
+            epochs = checkpointed_epochs(run.trial(number))
+            self.snapshots.append(Snapshot(number, epochs, len(log_of(run, number))))
 
     def losses(self, run: RunDir) -> list[str]:
-        again = []
-        for number, finished, length in self.seen:
-            trained = [int(epoch) for epoch in TRAINED.findall(log_of(run, number)[length:])]
-            again += [
-                f"trial {number}: epoch {epoch} was finished and trained again"
-                for epoch in trained
-                if epoch <= finished
-            ]
-        return again
+        """Epochs that were finished and trained again, in words."""
+        losses: list[str] = []
+        for snapshot in self.snapshots:
+            later_log = log_of(run, snapshot.number)[snapshot.log_length :]
+            for epoch in map(int, TRAINED_EPOCH.findall(later_log)):
+                if epoch <= snapshot.epochs:
+                    trial = f"trial {snapshot.number}"
+                    losses.append(f"{trial}: epoch {epoch} was finished and trained again")
+        return losses
 
 
-def losses(run: RunDir, reference: RunDir, *, stops: bool) -> list[str]:
-    """All that a run lost or has otherwise than its undisturbed reference, in words; none is what is wanted.
+def losses(run: RunDir, reference: RunDir, *, same_stops: bool) -> list[str]:
+    """What a run lost or has otherwise than an undisturbed run of the same sweep, in words.
 
-    `stops`: whether the trials came one at a time, so that ASHA must have stopped the same ones, each for the same reason.
+    Args:
+        run: The run.
+        reference: The undisturbed run.
+        same_stops: Whether the trials ran one at a time, so that ASHA has to stop the same trials
+            for the same reasons.
     """
-    lost = [
-        f"trial {trial}: epoch {epoch} stands {count} times"
-        for (trial, epoch), count in Counter(epochs(run)).items()
-        if count > 1
-    ]
-    ours, theirs = run.records(), reference.records()
-    if ours.keys() != theirs.keys():
-        return [*lost, f"trials {sorted(ours)} are not {sorted(theirs)}"]
-    for number, record in ours.items():
-        other = theirs[number]
-        if not record.state.is_final:
-            lost.append(f"trial {number} is {record.state}")
-        for epoch, trained in Counter(TRAINED.findall(log_of(run, number))).items():
-            if trained > 1:
-                lost.append(f"trial {number}: epoch {epoch} was trained {trained} times")
-        both = sorted(record.epochs.keys() & other.epochs.keys())
-        differ = [
-            epoch
-            for epoch in both
-            if _numbers(record.epochs[epoch]) != _numbers(other.epochs[epoch])
-        ]
-        lost += [f"trial {number}: epoch {epoch} has other numbers" for epoch in differ]
-        if stops or record.state == other.state == "finished":
-            lost += _endings(record, other)
-            lost += _weights(run.trial(number), reference.trial(number), number)
-    return lost
+    losses: list[str] = []
+    for (trial, epoch), count in Counter(journal_epochs(run)).items():
+        if count > 1:
+            losses.append(f"trial {trial}: epoch {epoch} is in the journal {count} times")
+    records = run.records()
+    expected = reference.records()
+    if records.keys() != expected.keys():
+        return [*losses, f"trials {sorted(records)} instead of {sorted(expected)}"]
+    for number, record in records.items():
+        losses += _epoch_losses(run, record, expected[number])
+        both_finished = record.state == expected[number].state == TrialState.FINISHED
+        if same_stops or both_finished:
+            losses += _end_losses(record, expected[number])
+            losses += _weight_losses(run.trial(number), reference.trial(number), number)
+    return losses
 
 
-def _numbers(row: dict[str, float]) -> dict[str, float]:
-    return {name: value for name, value in row.items() if name not in CLOCKS}
+def _epoch_losses(run: RunDir, record: Record, expected: Record) -> list[str]:
+    losses: list[str] = []
+    if not record.state.is_final:
+        losses.append(f"trial {record.number} is {record.state}")
+    trained = Counter(TRAINED_EPOCH.findall(log_of(run, record.number)))
+    for epoch, count in trained.items():
+        if count > 1:
+            losses.append(f"trial {record.number}: epoch {epoch} was trained {count} times")
+    for epoch in sorted(record.epochs.keys() & expected.epochs.keys()):
+        if _without_times(record.epochs[epoch]) != _without_times(expected.epochs[epoch]):
+            losses.append(f"trial {record.number}: epoch {epoch} has other numbers")
+    return losses
 
 
-def _endings(record: Record, other: Record) -> list[str]:
-    def said(one: Record) -> dict[str, Any]:
-        names = ("state", "reason", "rung", "value", "cutoff", "seen", "best_epoch", "metrics")
-        return {"epochs": sorted(one.epochs)} | {name: one.end.get(name) for name in names}
-
-    ours, theirs = said(record), said(other)
-    return [
-        f"trial {record.number}: {name} is {ours[name]}, and was {theirs[name]}"
-        for name in ours
-        if ours[name] != theirs[name]
-    ]
+def _without_times(row: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in row.items() if name not in TIME_METRICS}
 
 
-def _weights(folder: Path, other: Path, number: int) -> list[str]:
-    """The best epoch's weights, where they are kept: of the stopped trials, the best few."""
-    ours, theirs = (path / checkpoint.BEST for path in (folder, other))
-    if ours.exists() != theirs.exists():
+def _end_losses(record: Record, expected: Record) -> list[str]:
+    losses: list[str] = []
+    actual_end = _end_values(record)
+    for name, value in _end_values(expected).items():
+        if actual_end[name] != value:
+            losses.append(f"trial {record.number}: {name} is {actual_end[name]} instead of {value}")
+    return losses
+
+
+def _end_values(record: Record) -> dict[str, object]:
+    values: dict[str, object] = {"epochs": sorted(record.epochs), "state": record.state}
+    for name in COMPARED_FIELDS:
+        values[name] = getattr(record.end, name, None)
+    return values
+
+
+def _weight_losses(folder: Path, reference: Path, number: int) -> list[str]:
+    """Compare the weights of the best epoch, if they are kept: of stopped trials only a few are."""
+    path = folder / checkpoint.BEST
+    reference_path = reference / checkpoint.BEST
+    if path.exists() != reference_path.exists():
         return [f"trial {number}: only one of the two runs has its best weights"]
-    if not ours.exists():
+    if not path.exists():
         return []
-    one, two = checkpoint.load(ours), checkpoint.load(theirs)
-    same = one.epoch == two.epoch and all(
-        torch.equal(tensor, two.network[name]) for name, tensor in one.network.items()
+    actual = checkpoint.load(path)
+    expected = checkpoint.load(reference_path)
+    same_weights = all(
+        torch.equal(tensor, expected.network[name]) for name, tensor in actual.network.items()
     )
-    return [] if same else [f"trial {number}: its best weights are other ones"]
+    if actual.epoch != expected.epoch or not same_weights:
+        return [f"trial {number}: its best weights are different"]
+    return []

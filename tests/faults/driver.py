@@ -1,4 +1,4 @@
-"""A real `cae-sweep run` in a process of its own, and the ways to end it and what it has started."""
+"""A real `cae-sweep run` in a process of its own, and how tests end it and its workers."""
 
 from __future__ import annotations
 
@@ -14,29 +14,36 @@ from typing import Self
 
 from cae.run.events import EpochFinished
 from cae.run.paths import RunDir
+from cae.run.trial_state import TrialState
 
 COMMAND = Path(sys.executable).parent / "cae-sweep"
-PATIENCE_S = 300.0
-"""How long anything may take that has to come; a shared machine may be slow."""
+TIMEOUT_SECONDS = 300.0
+"""For everything that has to happen: a shared machine may be slow."""
 
 
-def until(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
-    end = time.monotonic() + patience_s
+def wait_until(
+    condition: Callable[[], bool], what: str, timeout_seconds: float = TIMEOUT_SECONDS
+) -> None:
+    """Wait for a condition. Raises TimeoutError, naming `what`, if it does not become true."""
+    deadline = time.monotonic() + timeout_seconds
     while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"{what}: not within {patience_s:.0f} s")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {timeout_seconds:.0f} s")
         time.sleep(0.05)
 
 
-def epochs(run: RunDir) -> list[tuple[int, int]]:
-    """Every (trial, epoch) of the journal as it stands there, repetitions included."""
+def journal_epochs(run: RunDir) -> list[tuple[int, int]]:
+    """Trial and epoch of every epoch in the journal, including repeated ones."""
     return [
         (event.trial, event.epoch) for event in run.events() if isinstance(event, EpochFinished)
     ]
 
 
 class Driver:
-    """`cae-sweep run SWEEP --out RUN` on the first `cores` of this machine, which are its slots too."""
+    """The process of `cae-sweep run SWEEP --out RUN` on the first `cores` CPU cores.
+
+    Their number is also the number of slots. The output is appended to a log beside the run.
+    """
 
     def __init__(
         self,
@@ -48,136 +55,165 @@ class Driver:
     ) -> None:
         self.run = run
         run.path.parent.mkdir(parents=True, exist_ok=True)
-        self.log = run.path.parent / f"{run.name}.log"
-        self.said_before = self.log.stat().st_size if self.log.exists() else 0
+        self._log = run.path.parent / f"{run.name}.log"
+        self._log_start = 0
+        if self._log.exists():
+            self._log_start = self._log.stat().st_size
+        # No token is written to the home folder of the developer.
+        variables = os.environ | {"RAY_AUTH_MODE": "disabled"} | dict(environment or {})
         all_cores = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, sorted(all_cores)[:cores])  # what it inherits
+        os.sched_setaffinity(0, sorted(all_cores)[:cores])  # the child inherits it
         try:
-            with self.log.open("ab") as log:
+            with self._log.open("ab") as log:
                 self.process = subprocess.Popen(
                     [COMMAND, "run", sweep, "--out", run.path, "--quiet", *options],
-                    env=os.environ
-                    | {"RAY_AUTH_MODE": "disabled"}
-                    | dict(environment or {}),  # no token in anybody's home folder
+                    env=variables,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
                 )
         finally:
             os.sched_setaffinity(0, all_cores)
-        self.known: set[int] = {self.process.pid}
+        self._started_pids: set[int] = {self.process.pid}
+        """The driver, its workers and what starts workers, as far as `watch` has seen them."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.alive:
+        if self.is_alive:
             self.kill()
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
+        """Whether the process has not ended."""
         return self.process.poll() is None
 
+    @property
+    def output(self) -> str:
+        """What this command has printed."""
+        return self._log.read_bytes()[self._log_start :].decode()
+
     def signal(self, number: int) -> None:
+        """Send a signal to the driver alone."""
         self.process.send_signal(number)
 
-    def wait(self, patience_s: float = PATIENCE_S) -> int:
-        """Its exit code, once it and all that could write to the run's folder are gone."""
+    def wait(self, timeout_seconds: float = TIMEOUT_SECONDS) -> int:
+        """Wait until the driver and all workers have ended; returns the exit code."""
         self.watch()
-        end = time.monotonic() + patience_s
-        while self.alive and time.monotonic() < end:
+        deadline = time.monotonic() + timeout_seconds
+        while self.is_alive and time.monotonic() < deadline:
             self.watch()
             time.sleep(0.2)
-        code = self.process.wait(max(end - time.monotonic(), 0.1))
-        until(lambda: not living(self.known), "its workers end")
+        code = self.process.wait(max(deadline - time.monotonic(), 0.1))
+        wait_until(lambda: not alive_pids(self._started_pids), "the workers end")
         return code
 
     def watch(self) -> None:
-        """Notes the workers that it has started, and who starts them: once it is dead, nothing tells them from others."""
-        self.known |= {pid for pid in descendants(self.process.pid) if trains(pid)}
+        """Note the workers: after the driver's death they can no longer be told from others."""
+        for pid in descendants(self.process.pid):
+            if is_worker(pid):
+                self._started_pids.add(pid)
 
     def kill(self) -> None:
-        """SIGKILL to the driver alone; Ray's own processes have to notice."""
+        """Send SIGKILL to the driver alone, and wait until Ray's processes have noticed."""
         self.watch()
         self.signal(signal.SIGKILL)
         self.wait()
 
-    def child(self, name: str) -> int:
-        """The process of Ray that is called so: `raylet`, `gcs_server`."""
-        until(lambda: any(name in executable(pid) for pid in descendants(self.process.pid)), name)
-        return next(pid for pid in descendants(self.process.pid) if name in executable(pid))
+    def ray_process(self, name: str) -> int:
+        """The process id of a process of Ray: `raylet`, `gcs_server`."""
 
-    def came_to(self, count: int) -> None:
-        """Waits until the journal holds so many epochs more than now."""
-        before = len(epochs(self.run))
-        until(
-            lambda: not self.alive or len(epochs(self.run)) >= before + count,
-            f"{count} epochs more",
+        def pids() -> list[int]:
+            return [pid for pid in descendants(self.process.pid) if name in executable(pid)]
+
+        wait_until(lambda: bool(pids()), name)
+        return pids()[0]
+
+    def wait_for_epochs(self, count: int) -> None:
+        """Wait until the journal has `count` more epochs than now, or the driver has ended."""
+        target = len(journal_epochs(self.run)) + count
+        wait_until(
+            lambda: not self.is_alive or len(journal_epochs(self.run)) >= target,
+            f"{count} more epochs",
         )
 
-    def workers(self) -> dict[int, int]:
-        """The processes that train now, by their trials; of those that have finished an epoch since they began it."""
-        last = {
-            number: record.starts[-1]
-            for number, record in self.run.records().items()
-            if record.state == "running"
-        }
-        return {
-            number: start.worker
-            for number, start in last.items()
-            if "worker" in start and living([start.worker])
-        }
+    def worker_pids(self) -> dict[int, int]:
+        """The living workers of trials that have finished an epoch since their start, by trial."""
+        pids: dict[int, int] = {}
+        for number, record in self.run.records().items():
+            if record.state != TrialState.RUNNING:
+                continue
+            pid = record.starts[-1].worker
+            if pid is not None and alive_pids([pid]):
+                pids[number] = pid
+        return pids
 
 
-def kill(pid: int) -> bool:
-    """SIGKILL, and waits until it is dead; whether it was alive."""
+def kill_process(pid: int) -> bool:
+    """Send SIGKILL and wait until the process is dead. Returns whether it was alive."""
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return False
-    until(lambda: not living([pid]), f"process {pid} ends")
+    wait_until(lambda: not alive_pids([pid]), f"process {pid} ends")
     return True
 
 
-def status(pid: int) -> list[str]:
-    """Of /proc/PID/stat, what comes after the name: state, parent, ...; [] where there is no such process."""
+def process_status(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat after the name: state, parent, ...; [] without a process."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return []
 
 
-def living(pids: Iterable[int]) -> list[int]:
-    return [pid for pid in pids if (found := status(pid)) and found[0] not in "ZX"]
+def alive_pids(pids: Iterable[int]) -> list[int]:
+    """The processes that exist and are not zombies."""
+    alive: list[int] = []
+    for pid in pids:
+        status = process_status(pid)
+        if status and status[0] not in "ZX":
+            alive.append(pid)
+    return alive
 
 
-def words(pid: int) -> list[str]:
-    """Of a process's command line."""
+def command_line(pid: int) -> list[str]:
+    """The arguments of a process; [""] without a process."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     return [""]
 
 
 def executable(pid: int) -> str:
-    return words(pid)[0].rpartition("/")[2]
+    """The name of a process's executable."""
+    return command_line(pid)[0].rpartition("/")[2]
 
 
-def trains(pid: int) -> bool:
-    """Whether a process of Ray is a worker, will be one, or starts them; the others (its agents) take their time to end."""
+def is_worker(pid: int) -> bool:
+    """Whether a process is a worker of Ray, becomes one or starts them.
+
+    Ray's agents are not: they take their time to end.
+    """
     name = executable(pid)
-    worker = name.startswith("ray::") and not name.endswith("Agent")
-    return (
-        worker or name == "raylet" or any(word.endswith("default_worker.py") for word in words(pid))
-    )
+    if name == "raylet":
+        return True
+    if name.startswith("ray::"):
+        return not name.endswith("Agent")
+    return any(argument.endswith("default_worker.py") for argument in command_line(pid))
 
 
 def descendants(pid: int) -> list[int]:
-    """All processes below this one."""
-    parents = {
-        int(path.name): status(int(path.name))
-        for path in Path("/proc").iterdir()
-        if path.name.isdecimal()
-    }
-    found, layer = [], [pid]
-    while layer := [child for child, said in parents.items() if said and int(said[1]) in layer]:
-        found += layer
-    return found
+    """All processes that a process started, directly or indirectly."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").iterdir():
+        if path.name.isdecimal():
+            status = process_status(int(path.name))
+            if status:
+                children.setdefault(int(status[1]), []).append(int(path.name))
+    pids: list[int] = []
+    waiting = [pid]
+    while waiting:
+        started = children.get(waiting.pop(), [])
+        pids += started
+        waiting += started
+    return pids

@@ -1,4 +1,7 @@
-"""The short, deterministic part of the fault campaign: deaths at chosen moments of one small sweep with ASHA, and what checks them."""
+"""The short, deterministic part of the fault campaign, and tests of its checks.
+
+Processes die at chosen moments of a small sweep with ASHA.
+"""
 
 from __future__ import annotations
 
@@ -9,199 +12,253 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cae.run.events import SessionEnded
+from cae.run.events import EpochFinished, Event, SessionEnded, TrialEnded
 from cae.run.paths import RunDir
+from cae.run.trial_state import TrialState
 from cae.sweep.engine import recorder, session
-from cae.sweep.engine.limits import Guard
-from cae.sweep.places.local import Resources
+from cae.sweep.engine.limits import LimitMonitor
+from cae.sweep.places.base import Resources
 from cae.trial import checkpoint
 from tests.conftest import SWEEP
 from tests.faults.checks import Witness, losses
-from tests.faults.driver import Driver, epochs, kill, until
-from tests.faults.faults import ended
-from tests.sweep.engine.failing_trials import troubled
+from tests.faults.driver import Driver, journal_epochs, kill_process, wait_until
+from tests.faults.scenarios import RESUME, check_exit
+from tests.places import FixedPlace
+from tests.sweep.engine.failing_trials import failing_sweep
 
-Write = Callable[..., Path]
-Run = Callable[..., RunDir]
-pytestmark = pytest.mark.timeout(
-    600
-)  # workers that die have to be started again, which takes long on a machine that is busy
-ONE_SLOT = Resources(cpus=1, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
+WriteSweep = Callable[..., Path]
+RunSweep = Callable[..., RunDir]
+pytestmark = pytest.mark.timeout(600)  # new workers take long to start on a busy machine
+ONE_SLOT = Resources(cpus=1, gpus=0, cpus_per_trial=1, gpus_per_trial=0, device="cpu")
 SPACE = "{'optimizer.lr': tune.grid_search([1e-2, 9e-3, 8e-3, 1e-5, 2e-5, 3e-5])}"
 SCHEDULER = "scheduler=ASHA(grace_epochs=1, reduction_factor=2, min_trials=2)"
 
 
-def run_to_its_end(sweep: Path, run: RunDir) -> str:
-    prepared = session.prepare(session.Selection(sweep, run.path, "full", {}, None, None))
-    return session.execute(prepared, ONE_SLOT, command="a test")
+def run_to_the_end(sweep: Path, run: RunDir) -> str:
+    selection = session.Selection(sweep, run.path, "full", {}, None, None)
+    return session.execute(session.prepare(selection), FixedPlace(ONE_SLOT), command="a test")
 
 
-MOMENTS: dict[str, Callable[[str, dict[str, Any]], bool]] = {
-    "a checkpoint is written, its epoch is not in the journal": lambda event, said: (
-        event == "epoch" and said["epoch"] == 2
-    ),
-    "a stop is decided, and not in the journal": lambda event, said: (
-        event == "end" and said["state"] == "stopped"
-    ),
-    "a trial has ended, and that is not in the journal": lambda event, said: (
-        event == "end" and said["state"] == "finished"
+def is_second_epoch(event: Event) -> bool:
+    return isinstance(event, EpochFinished) and event.epoch == 2
+
+
+def is_end(event: Event, state: TrialState) -> bool:
+    return isinstance(event, TrialEnded) and event.state == state
+
+
+MOMENTS: dict[str, Callable[[Event], bool]] = {
+    "a checkpoint is written, and its epoch is not in the journal": is_second_epoch,
+    "a stop is decided, and not in the journal": lambda event: is_end(event, TrialState.STOPPED),
+    "a trial has ended, and its end is not in the journal": lambda event: is_end(
+        event, TrialState.FINISHED
     ),
 }
+"""Moments before an event is written."""
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A sweep that ran without faults."""
+
+    sweep: Path
+    run: RunDir
+    snapshots: Path
+    """A folder with the run's folder as it was at each of MOMENTS."""
+
+    def trial_in(self, state: TrialState) -> int:
+        """The first trial in a state."""
+        records = self.run.records()
+        return next(number for number, record in records.items() if record.state == state)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(one_ray: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:  # noqa: ARG001
-    """The sweep file; its run, which nothing disturbed; and the run's folder as it was at each of MOMENTS."""
+def undisturbed(one_ray: Any, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    assert one_ray, "the sweep uses the Ray of this process"
     folder = tmp_path_factory.mktemp("undisturbed")
-    sweep, run = folder / "small.py", RunDir(folder / "run")
+    sweep = folder / "small.py"
+    run = RunDir(folder / "run")
     sweep.write_text(SWEEP.format(space=SPACE, epochs=6, more=SCHEDULER))
-    write, times = recorder.Recorder.write, Counter[str]()
+    write = recorder.Recorder.write
+    counts: Counter[str] = Counter()
 
-    def snapshot(self: recorder.Recorder, event: str, **fields: Any) -> None:
-        for name, is_it in MOMENTS.items():
-            times[name] += is_it(event, fields)
-            if (
-                times[name] == 2 and not (folder / name).exists()
-            ):  # by then there are rungs to be rebuilt, and trials are left
+    def copy_run_and_write(self: recorder.Recorder, event: Event) -> None:
+        for name, is_moment in MOMENTS.items():
+            if is_moment(event):
+                counts[name] += 1
+            # At the second time there are rungs to restore, and trials remain.
+            if counts[name] == 2 and not (folder / name).exists():
                 shutil.copytree(run.path, folder / name)
-        write(self, event, **fields)
+        write(self, event)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recorder.Recorder, "write", snapshot)
-        assert run_to_its_end(sweep, run) == "complete"
-    assert {record.state for record in run.records().values()} == {"finished", "stopped"}
-    return sweep, run, folder
+        patch.setattr(recorder.Recorder, "write", copy_run_and_write)
+        assert run_to_the_end(sweep, run) == session.COMPLETE
+    states = {record.state for record in run.records().values()}
+    assert states == {TrialState.FINISHED, TrialState.STOPPED}
+    return Undisturbed(sweep, run, folder)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_driver_that_dies_at_the_worst_moment_loses_nothing(
-    undisturbed: Any, moment: str
+    undisturbed: Undisturbed, moment: str
 ) -> None:
-    sweep, reference, folder = undisturbed
-    run, witness = RunDir(folder / moment), Witness()
+    run = RunDir(undisturbed.snapshots / moment)
+    witness = Witness()
     with run.journal.open("ab") as journal:
         journal.write(b'{"event":"epoch","trial":1,"ep')
     witness.look(run, list(run.records()))
-    assert run.records() != reference.records()
-    assert run_to_its_end(sweep, run) == "complete"
-    assert losses(run, reference, stops=True) + witness.losses(run) == []
+    assert run.records() != undisturbed.run.records()
+    assert run_to_the_end(undisturbed.sweep, run) == session.COMPLETE
+    assert losses(run, undisturbed.run, same_stops=True) + witness.losses(run) == []
 
 
-def test_workers_that_die_now_and_then_cost_a_trial_nothing_and_change_no_stop(
-    undisturbed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_deaths_of_workers_cost_no_epoch_and_change_no_stop(
+    undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep, reference, _ = undisturbed
-    run, witness, killed = RunDir(tmp_path / "run"), Witness(), list[int]()
-    monkeypatch.setattr(recorder, "RESTARTS", 1)
-    sign = Guard.sign
+    """Two deaths with an epoch between them, where two in a row would end the trial, and one after
+    the last epoch was reported, so that the next trial is assigned to a dead worker."""
+    run = RunDir(tmp_path / "run")
+    witness = Witness()
+    killed_after: list[int] = []
+    monkeypatch.setattr(recorder, "MAX_RESTARTS", 1)
+    heartbeat = LimitMonitor.heartbeat
 
-    def kill_its_worker(guard: Guard, number: int) -> None:
-        """Twice with progress between, while two deaths in a row would be too many; and once when its last epoch has just
-        been told, so that the next trial is given a worker that is dead."""
-        sign(guard, number)
+    def kill_worker(monitor: LimitMonitor, number: int) -> None:
+        heartbeat(monitor, number)
         record = run.records()[number]
-        if (
-            record.state == "running"
-            and "worker" in record.starts[-1]
-            and number == 1
-            and record.last_epoch in (1, 3, 5)
-        ):
-            kill(record.starts[-1].worker)
+        if number != 1 or record.state != TrialState.RUNNING:
+            return
+        worker = record.starts[-1].worker
+        if worker is not None and record.last_epoch in (1, 3, 5):
+            kill_process(worker)
             witness.look(run, [number])
-            killed.append(record.last_epoch)
+            killed_after.append(record.last_epoch)
 
-    monkeypatch.setattr(Guard, "sign", kill_its_worker)
-    assert run_to_its_end(sweep, run) == "complete"
-    assert killed == [1, 3, 5]
-    assert losses(run, reference, stops=True) + witness.losses(run) == []
+    monkeypatch.setattr(LimitMonitor, "heartbeat", kill_worker)
+    assert run_to_the_end(undisturbed.sweep, run) == session.COMPLETE
+    assert killed_after == [1, 3, 5]
+    assert losses(run, undisturbed.run, same_stops=True) + witness.losses(run) == []
 
 
-def test_sigterm_ends_a_sweep_gently(sweep_file: Write, run_sweep: Run) -> None:
+def test_sigterm_ends_a_sweep_in_an_orderly_way(
+    sweep_file: WriteSweep, run_sweep: RunSweep
+) -> None:
     if threading.current_thread() is not threading.main_thread():
-        pytest.skip("signals are heard in the main thread only")
+        pytest.skip("signals reach only the main thread")
     run = RunDir("run")
 
     def terminate() -> None:
-        until(lambda: len(epochs(run)) >= 2, "two epochs")
+        wait_until(lambda: len(journal_epochs(run)) >= 2, "two epochs")
         os.kill(os.getpid(), signal.SIGTERM)
 
     thread = threading.Thread(target=terminate)
     thread.start()
-    run_sweep(troubled(sweep_file, ["slow"], epochs=1000))
+    run_sweep(failing_sweep(sweep_file, ["slow"], epochs=1000))
     thread.join()
-    close = [event for event in run.events() if isinstance(event, SessionEnded)]
-    assert [event.reason for event in close] == ["interrupted by SIGTERM"]
-    assert run.records()[1].state == "interrupted"
+    reasons = [event.reason for event in run.events() if isinstance(event, SessionEnded)]
+    assert reasons == ["interrupted by SIGTERM"]
+    assert run.records()[1].state == TrialState.INTERRUPTED
 
 
-def test_a_raylet_that_is_killed_ends_the_sweep_in_a_sentence(
-    sweep_file: Write, tmp_path: Path
+def test_a_killed_raylet_ends_the_sweep_with_a_message(
+    sweep_file: WriteSweep, tmp_path: Path
 ) -> None:
     run = RunDir(tmp_path / "run")
-    with Driver(troubled(sweep_file, ["slow"], epochs=1000), run) as driver:
-        until(lambda: len(epochs(run)) >= 2, "two epochs")
-        kill(driver.child("raylet"))
-        assert (
-            ended(
-                driver,
-                1,
-                "Ray's raylet on this machine ended; what is finished is saved, and the same command goes on",
-            )
-            == []
-        )
-    assert run.records()[1].state == "interrupted"
-    assert json.loads(run.journal.read_text().splitlines()[-1])["event"] == "close"
+    with Driver(failing_sweep(sweep_file, ["slow"], epochs=1000), run) as driver:
+        wait_until(lambda: len(journal_epochs(run)) >= 2, "two epochs")
+        kill_process(driver.ray_process("raylet"))
+        message = f"Ray's raylet on this machine ended; what is finished is saved, {RESUME}"
+        assert check_exit(driver, 1, message) == []
+    assert run.records()[1].state == TrialState.INTERRUPTED
+    assert json.loads(run.journal.read_text().splitlines()[-1])["event"] == SessionEnded.kind
 
 
-def test_the_checks_find_what_is_lost(undisturbed: Any, tmp_path: Path) -> None:
-    _, reference, _ = undisturbed
-    (number,) = [
-        number for number, record in reference.records().items() if record.state == "finished"
-    ][:1]
+# Tests of the checks
 
-    def damaged(*changes: Callable[[RunDir], object]) -> list[str]:
-        run = RunDir(tmp_path / "copy")
-        shutil.rmtree(run.path, ignore_errors=True)
-        shutil.copytree(reference.path, run.path)
-        for change in changes:
-            change(run)
-        return losses(run, reference, stops=True)
 
-    def rewritten(old: str, new: str) -> Callable[[RunDir], object]:
-        return lambda run: run.journal.write_text(run.journal.read_text().replace(old, new))
+@pytest.fixture
+def copied_run(undisturbed: Undisturbed, tmp_path: Path) -> RunDir:
+    """A copy of the undisturbed run, for tests that damage it."""
+    return RunDir(shutil.copytree(undisturbed.run.path, tmp_path / "copy"))
 
-    first = next(
-        line for line in reference.journal.read_text().splitlines() if '"event":"epoch"' in line
-    )
-    loss = json.dumps(json.loads(first)["metrics"]["val_loss"])
-    trained = f"2026-01-01 00:00:00 epoch 1: val_loss={loss}\n"
 
-    def log(run: RunDir, line: str) -> None:
-        with (run.trial(number) / "log.txt").open("a") as file:
-            file.write(line)
+def replace_in_journal(run: RunDir, old: str, new: str) -> None:
+    text = run.journal.read_text()
+    assert old in text
+    run.journal.write_text(text.replace(old, new))
 
-    assert damaged() == []
-    assert damaged(rewritten(first, f"{first}\n{first}")) == [
-        f"trial {json.loads(first)['trial']}: epoch 1 stands 2 times"
+
+def first_epoch_line(run: RunDir) -> str:
+    lines = run.journal.read_text().splitlines()
+    return next(line for line in lines if '"event":"epoch"' in line)
+
+
+def append_to_log(run: RunDir, number: int, text: str) -> None:
+    with (run.trial(number) / "log.txt").open("a") as log:
+        log.write(f"2026-01-01 00:00:00 {text}: val_loss=0.5\n")
+
+
+def test_the_checks_accept_an_undamaged_run(undisturbed: Undisturbed, copied_run: RunDir) -> None:
+    assert losses(copied_run, undisturbed.run, same_stops=True) == []
+
+
+def test_the_checks_find_a_repeated_epoch(undisturbed: Undisturbed, copied_run: RunDir) -> None:
+    line = first_epoch_line(copied_run)
+    replace_in_journal(copied_run, line, f"{line}\n{line}")
+    trial = json.loads(line)["trial"]
+    assert losses(copied_run, undisturbed.run, same_stops=True) == [
+        f"trial {trial}: epoch 1 is in the journal 2 times"
     ]
-    assert "has other numbers" in damaged(rewritten(loss, "0.5"))[0]
-    assert "is interrupted" in damaged(rewritten('"state":"finished"', '"state":"unknown"'))[0]
-    assert "cutoff is" in " ".join(damaged(rewritten('"cutoff":0.', '"cutoff":1.')))
-    assert damaged(lambda run: log(run, trained)) == [
-        f"trial {number}: epoch 1 was trained 2 times"
-    ]
-    assert damaged(lambda run: log(run, trained.replace(" 1:", " 1, from the checkpoint:"))) == []
-    assert damaged(lambda run: (run.trial(number) / checkpoint.BEST).unlink()) == [
+
+
+def test_the_checks_find_another_number(undisturbed: Undisturbed, copied_run: RunDir) -> None:
+    line = first_epoch_line(copied_run)
+    loss = json.dumps(json.loads(line)["metrics"]["val_loss"])
+    replace_in_journal(copied_run, line, line.replace(loss, "0.5"))
+    lost = losses(copied_run, undisturbed.run, same_stops=True)
+    assert lost == [f"trial {json.loads(line)['trial']}: epoch 1 has other numbers"]
+
+
+def test_the_checks_find_a_missing_end(undisturbed: Undisturbed, copied_run: RunDir) -> None:
+    replace_in_journal(copied_run, '"state":"finished"', '"state":"unknown"')
+    number = undisturbed.trial_in(TrialState.FINISHED)
+    lost = losses(copied_run, undisturbed.run, same_stops=True)
+    assert f"trial {number} is interrupted" in lost
+
+
+def test_the_checks_find_another_cutoff(undisturbed: Undisturbed, copied_run: RunDir) -> None:
+    replace_in_journal(copied_run, '"cutoff":0.', '"cutoff":1.')
+    lost = losses(copied_run, undisturbed.run, same_stops=True)
+    assert any("cutoff is 1." in loss for loss in lost)
+
+
+def test_the_checks_find_missing_weights(undisturbed: Undisturbed, copied_run: RunDir) -> None:
+    number = undisturbed.trial_in(TrialState.FINISHED)
+    (copied_run.trial(number) / checkpoint.BEST).unlink()
+    assert losses(copied_run, undisturbed.run, same_stops=True) == [
         f"trial {number}: only one of the two runs has its best weights"
     ]
+
+
+def test_the_checks_find_an_epoch_that_was_trained_again(
+    undisturbed: Undisturbed, copied_run: RunDir
+) -> None:
+    number = undisturbed.trial_in(TrialState.FINISHED)
     witness = Witness()
-    witness.look(reference, [number])
-    copy = RunDir(tmp_path / "copy")
-    damaged(lambda run: log(run, trained))
-    assert witness.losses(copy) == [f"trial {number}: epoch 1 was finished and trained again"]
-    assert witness.losses(reference) == []
+    witness.look(copied_run, [number])
+    append_to_log(copied_run, number, "epoch 1, from the checkpoint")
+    assert losses(copied_run, undisturbed.run, same_stops=True) == []
+    assert witness.losses(copied_run) == []
+    append_to_log(copied_run, number, "epoch 1")
+    assert losses(copied_run, undisturbed.run, same_stops=True) == [
+        f"trial {number}: epoch 1 was trained 2 times"
+    ]
+    assert witness.losses(copied_run) == [f"trial {number}: epoch 1 was finished and trained again"]
+    assert witness.losses(undisturbed.run) == []

@@ -10,7 +10,7 @@ from cae.trial.config import Trial
 from cae.trial.datasets.base import Digits
 from cae.trial.networks import ConvAutoencoder
 from cae.trial.optimizers import Adam
-from cae.trial.tasks.base import Reconstruct
+from cae.trial.tasks import Reconstruct
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -17,10 +17,10 @@ from cae.trial.config import Trial
 from cae.trial.networks import Architecture, ConvAutoencoder, Shape
 from cae.trial.optimizers import Adam, Optimizer
 
-for name in cae.__all__:
+for name in dir(cae):
     getattr(cae, name)  # registers every component of the package
 
-UNDESCRIBED_KINDS = {"dataset", "task"}
+UNDESCRIBED_KINDS = {"dataset"}
 """Kinds of components of which some parameters do not have a description yet."""
 
 

@@ -19,7 +19,7 @@ from cae.trial.datasets.base import Digits, Patches
 from cae.trial.networks import ConvAutoencoder
 from cae.trial.optimizers import SGD, Adam, RMSprop
 from cae.trial.schedules import Constant, ReduceOnPlateau
-from cae.trial.tasks.base import Denoise, Reconstruct
+from cae.trial.tasks import Denoise, Reconstruct
 
 fractions = st.floats(0, 0.99)
 rates = st.floats(1e-8, 10)

@@ -1,4 +1,4 @@
-"""A run in a bucket: its local copy, who may run it, and what is carried while it runs."""
+"""A run in a bucket: its local copy, its lock, and the thread that uploads its journal."""
 
 from __future__ import annotations
 
@@ -15,235 +15,296 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from typing_extensions import override
+
 from cae.errors import RunError
 from cae.files import write_whole
 from cae.run.paths import RunDir
-from cae.run.storage.process import kernel, runs
-from cae.run.storage.store import FIRST_PATIENCE_S, PATIENCE_S, Bucket, StorageError, below
+from cae.run.storage.process import is_alive, pid_namespace
+from cae.run.storage.store import (
+    FIRST_RETRY_SECONDS,
+    RETRY_SECONDS,
+    Bucket,
+    StorageError,
+    join_location,
+)
 
-BEAT_S, LEASE_S = 5.0, 30.0
-"""A process that runs a sweep says so every BEAT_S; one that has not for LEASE_S is dead. Ages are told by the store's own clock."""
-POLL_S = 0.5
-PIECE_BYTES = 256_000
-"""A piece of the journal is written anew with each event until it is so large: a few milliseconds' worth."""
-AT_ONCE = 16
-"""Objects fetched at a time."""
+HEARTBEAT_SECONDS = 5.0
+"""A process that runs a sweep writes its lock object this often."""
+LEASE_SECONDS = 30.0
+"""A process whose lock object is older than this, by the store's clock, counts as dead."""
+POLL_SECONDS = 0.5
+"""Pause between two looks at the journal for new lines to upload."""
+JOURNAL_PART_BYTES = 256_000
+"""A part of the journal is written again with each upload until it is this large: milliseconds."""
+PARALLEL_DOWNLOADS = 16
+JOURNAL_PARTS = ".pieces"
+"""Folder of the local copy with the parts of the journal."""
 
 
 class BucketRun(RunDir):
-    """A run in a bucket. Its `path` is a local copy, brought up to date when it is built, or when its lock is taken: then it is
-    another one, of the process that runs the sweep alone. Whoever reads the run on the same machine must not replace its journal."""
+    """A run in a bucket.
+
+    Its `path` is a local copy, which the constructor downloads. While the lock is held, `path` is
+    another copy, which only the process that runs the sweep uses: processes on the same machine
+    that read the run must not replace the journal to which it appends.
+    """
 
     def __init__(self, url: str) -> None:
-        self.bucket = Bucket(url, FIRST_PATIENCE_S)
+        self.bucket = Bucket(url, FIRST_RETRY_SECONDS)
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         name = self.bucket.root.rpartition("/")[2]
-        self.copies = (
-            cache / "cae-sweep" / "runs" / hashlib.sha256(self.bucket.url.encode()).hexdigest()[:12]
-        )
+        url_hash = hashlib.sha256(self.bucket.url.encode()).hexdigest()[:12]
+        self.copies = cache / "cae-sweep" / "runs" / url_hash
         super().__init__(self.copies / "read" / name)
         self.refresh()
 
+    @override
     def __str__(self) -> str:
         return urlunsplit(urlsplit(self.bucket.url)._replace(query=""))
 
+    @override
     def location(self, number: int | None = None) -> str:
-        return self.bucket.url if number is None else below(self.bucket.url, f"trials/{number:04d}")
+        if number is None:
+            return self.bucket.url
+        return join_location(self.bucket.url, f"trials/{number:04d}")
 
+    @override
     def in_use(self) -> bool:
-        """Whether a process has run this sweep within the last LEASE_S, by this host's clock."""
+        """Whether a process has run this sweep within LEASE_SECONDS, by this host's clock."""
+        now = time.time()
         return any(
-            time.time() - written < LEASE_S for _, written in self.bucket.list("lock").values()
+            now - written < LEASE_SECONDS for _, written in self.bucket.list("lock").values()
         )
 
+    @override
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         super().__init__(self.copies / "run" / self.path.name)
         with super().lock():
-            self._take()
-            self.bucket.patience_s = PATIENCE_S
-            carrier = None
+            self._acquire_lock()
+            self.bucket.retry_seconds = RETRY_SECONDS
+            sync: BucketSync | None = None
             try:
                 self.refresh()
-                carrier = Carrier(self)
-                carrier.start()
+                sync = BucketSync(self)
+                sync.start()
                 yield
             finally:
-                if carrier:
-                    carrier.finish()
-                self.bucket.delete(f"lock/{self.owner}")
+                if sync is not None:
+                    sync.finish()
+                self.bucket.delete(self.lock_name)
 
+    @override
     def clear_requests(self) -> None:
         super().clear_requests()
         for name in self.bucket.list("control"):
             self.bucket.delete(name)
 
+    @override
     def refresh(self) -> None:
-        """sweep.json and the journal as the bucket has them."""
+        """Download sweep.json and the journal if they have changed."""
         self.path.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             write_whole(self.sweep_json, self.bucket.read(self.sweep_json.name))
-        pieces = self.bucket.list("journal")
-        stale = [
-            name for name, said in pieces.items() if _stat(self.path / ".pieces" / name) != said
-        ]
-        whole = sum(size for size, _ in pieces.values())
-        if not stale and (self.journal.stat().st_size if self.journal.exists() else 0) == whole:
+        parts = self.bucket.list("journal")
+        folder = self.path / JOURNAL_PARTS
+        changed = {
+            name: modified
+            for name, (size, modified) in parts.items()
+            if _size_and_time(folder / name) != (size, modified)
+        }
+        total_bytes = sum(size for size, _ in parts.values())
+        if not changed and _size(self.journal) == total_bytes:
             return
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(lambda name: self._bring(name, pieces[name][1], ".pieces"), stale))
-        write_whole(
-            self.journal,
-            b"".join((self.path / ".pieces" / name).read_bytes() for name in sorted(pieces)),
-        )
+        self._download(changed, folder)
+        content = b"".join((folder / name).read_bytes() for name in sorted(parts))
+        write_whole(self.journal, content)
 
+    @override
     def fetch(self, *names: str, number: int | None = None) -> None:
-        found = self.bucket.list("trials" if number is None else f"trials/{number:04d}")
-        wanted = [name for name in found if name.rpartition("/")[2] in names]
-        stale = [name for name in wanted if _stat(self.path / name) != found[name]]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(lambda name: self._bring(name, found[name][1]), stale))
+        """Download files of one trial, or of all, if they have changed."""
+        folder = "trials"
+        if number is not None:
+            folder = f"trials/{number:04d}"
+        changed: dict[str, float] = {}
+        for name, (size, modified) in self.bucket.list(folder).items():
+            is_wanted = name.rpartition("/")[2] in names
+            if is_wanted and _size_and_time(self.path / name) != (size, modified):
+                changed[name] = modified
+        self._download(changed, self.path)
 
+    @override
     def publish(self, *paths: Path) -> None:
+        """Upload files of the run's folder."""
         for path in paths:
             if path.exists():
                 self.bucket.write(path.name, path.read_bytes())
 
+    @override
     def request(self, name: str) -> None:
         self.bucket.write(f"control/{name}", b"")
 
+    @override
     def delete_trial_files(self, number: int, *names: str) -> None:
         super().delete_trial_files(number, *names)
         for name in names:
             self.bucket.delete(f"trials/{number:04d}/{name}")
 
+    @override
     def delete_trial(self, number: int) -> None:
         super().delete_trial(number)
         for name in self.bucket.list(f"trials/{number:04d}"):
             self.bucket.delete(name)
 
-    def _take(self) -> None:
-        """Every contender writes its own object and then looks who else is there: of two, at least one sees the other."""
-        ours, before = f"lock/{self.owner}", dict[str, float]()
+    @property
+    def lock_name(self) -> str:
+        """The object by which this process shows that it runs the sweep."""
+        return f"lock/{self.owner}"
+
+    def write_heartbeat(self) -> None:
+        """Write the lock object: its time shows that this process is alive."""
+        self.bucket.write(self.lock_name, f"{pid_namespace()} {os.getpid()}".encode())
+
+    def _acquire_lock(self) -> None:
+        """Take the lock of the bucket. Raises RunError if another process holds it.
+
+        Every process first writes its own lock object and then lists those of the others: of two
+        processes at least one sees the other. It is alive if it writes its object again while this
+        process waits for a heartbeat.
+        """
+        previous: dict[str, float] = {}
         while True:
-            self.sign()
-            found = {name: written for name, (_, written) in self.bucket.list("lock").items()}
-            now = found.pop(ours, time.time())
-            for name in [
-                name
-                for name, written in found.items()
-                if now - written > LEASE_S or self._died_here(name)
-            ]:
-                self.bucket.delete(name)
-                del found[name]
-            if not found:
+            self.write_heartbeat()
+            others, now = self._other_locks()
+            if not others:
                 return
-            other = next(iter(found)).rpartition("/")[2]
-            if any(
-                written > before.get(name, now) for name, written in found.items()
-            ):  # it has given a sign of life meanwhile
-                self.bucket.delete(ours)
-                raise RunError(
-                    f"{self} is in use by {other}: stop it with `cae-sweep stop '{self.bucket.url}'`, or choose another --out"
-                )
-            if not before:
-                print(
-                    f"{self} was in use by {other} a moment ago: waiting to see whether it still is",
-                    file=sys.stderr,
-                )
-            before = found
-            time.sleep(BEAT_S + 1)
+            other = next(iter(others)).rpartition("/")[2]
+            if any(written > previous.get(name, now) for name, written in others.items()):
+                self.bucket.delete(self.lock_name)
+                fix = f"stop it with `cae-sweep stop '{self.bucket.url}'`, or choose another --out"
+                raise RunError(f"{self} is in use by {other}: {fix}")
+            if not previous:
+                message = f"{self} was in use by {other} recently: waiting to see if it still is"
+                print(message, file=sys.stderr)
+            previous = others
+            time.sleep(HEARTBEAT_SECONDS + 1)
 
-    def sign(self) -> None:
-        """A sign of life of the process that runs the sweep."""
-        self.bucket.write(f"lock/{self.owner}", f"{kernel()} {os.getpid()}".encode())
+    def _other_locks(self) -> tuple[dict[str, float], float]:
+        """When other living processes wrote their lock objects, by name, and the store's time now.
 
-    def _died_here(self, name: str) -> bool:
-        """Whether it was of this machine, and is no more: then nobody has to wait."""
+        The objects of dead processes are deleted.
+        """
+        locks = {name: written for name, (_, written) in self.bucket.list("lock").items()}
+        now = locks.pop(self.lock_name, time.time())
+        for name, written in list(locks.items()):
+            if now - written > LEASE_SECONDS or self._has_died_here(name):
+                self.bucket.delete(name)
+                del locks[name]
+        return locks, now
+
+    def _has_died_here(self, lock_name: str) -> bool:
+        """Whether the owner of a lock object was a process of this machine and has ended."""
         with contextlib.suppress(FileNotFoundError, ValueError):
-            machine, pid = self.bucket.read(name).decode().split(" ")
-            return machine == kernel() and not runs(int(pid))
+            namespace, pid = self.bucket.read(lock_name).decode().split(" ")
+            return namespace == pid_namespace() and not is_alive(int(pid))
         return False
 
-    def _bring(self, name: str, written: float, folder: str = "") -> None:
-        target = self.path / folder / name
-        write_whole(target, self.bucket.read(name))
-        os.utime(target, (written, written))
+    def _download(self, modified: dict[str, float], folder: Path) -> None:
+        """Download objects to a local folder and give the files the times of the objects."""
+
+        def download(name: str) -> None:
+            target = folder / name
+            write_whole(target, self.bucket.read(name))
+            os.utime(target, (modified[name], modified[name]))
+
+        with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
+            list(pool.map(download, modified))  # list: raises the errors of the threads
 
 
-def _stat(path: Path) -> tuple[int, float] | None:
+class BucketSync(threading.Thread):
+    """Runs beside a sweep: writes heartbeats, uploads the journal and downloads requests."""
+
+    def __init__(self, run: BucketRun) -> None:
+        super().__init__(daemon=True, name="bucket-sync")
+        self._bucket_run = run
+        self._stop_requested = threading.Event()
+        self._last_heartbeat = time.monotonic()
+        stems = [Path(name).stem for name in run.bucket.list("journal")]
+        self._part = max((int(stem) for stem in stems if stem.isdecimal()), default=0) + 1
+        """Number of the part of the journal that is written now."""
+        self._part_start = _size(run.journal)
+        """Where that part starts in the journal, in bytes."""
+        self._uploaded = self._part_start
+        """How many bytes of the journal are in the bucket."""
+
+    @override
+    def run(self) -> None:
+        while not self._stop_requested.wait(POLL_SECONDS):
+            try:
+                self._sync()
+            except StorageError as error:
+                self._bucket_run.abort_reason = str(error)
+                return
+
+    def finish(self) -> None:
+        """End the thread and upload what it has not uploaded yet."""
+        self._stop_requested.set()
+        self.join()
+        if not self._bucket_run.abort_reason:
+            self._upload_journal()
+
+    def _sync(self) -> None:
+        silence = time.monotonic() - self._last_heartbeat
+        if silence > HEARTBEAT_SECONDS:
+            if silence > LEASE_SECONDS:
+                self._check_lock()
+            self._bucket_run.write_heartbeat()
+            self._last_heartbeat = time.monotonic()
+            self._download_requests()
+        self._upload_journal()
+
+    def _check_lock(self) -> None:
+        """Raises StorageError if another process took the lock while this one did not write it."""
+        for name in self._bucket_run.bucket.list("lock"):
+            if name != self._bucket_run.lock_name:
+                other = name.rpartition("/")[2]
+                cause = "while this process could not reach it"
+                raise StorageError(f"{self._bucket_run} was taken over by {other} {cause}")
+
+    def _download_requests(self) -> None:
+        for name in self._bucket_run.bucket.list("control"):
+            write_whole(self._bucket_run.path / name, "")
+            self._bucket_run.bucket.delete(name)
+
+    def _upload_journal(self) -> None:
+        """Upload the current part of the journal if it has new whole lines."""
+        journal = self._bucket_run.journal
+        if _size(journal) <= self._uploaded:
+            return
+        with journal.open("rb") as file:
+            file.seek(self._part_start)
+            content = file.read()
+        content = content[: content.rfind(b"\n") + 1]
+        if self._part_start + len(content) <= self._uploaded:
+            return
+        self._bucket_run.bucket.write(f"journal/{self._part:06d}.jsonl", content)
+        self._uploaded = self._part_start + len(content)
+        if len(content) > JOURNAL_PART_BYTES:
+            self._part += 1
+            self._part_start = self._uploaded
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 if it does not exist."""
+    if not path.exists():
+        return 0
+    return path.stat().st_size
+
+
+def _size_and_time(path: Path) -> tuple[int, float] | None:
+    """Bytes of a file and when it was written; None if it does not exist."""
     with contextlib.suppress(FileNotFoundError):
         return path.stat().st_size, path.stat().st_mtime
     return None
-
-
-class Carrier(threading.Thread):
-    """Beside a running sweep: says that it lives, carries what is new in its journal to the bucket, and requests from there."""
-
-    def __init__(self, run: BucketRun) -> None:
-        super().__init__(daemon=True, name="carrier")
-        self.owned, self.stopped, self.beaten = run, threading.Event(), time.monotonic()
-        taken = [
-            int(Path(name).stem)
-            for name in run.bucket.list("journal")
-            if Path(name).stem.isdecimal()
-        ]
-        self.piece = max(taken, default=0) + 1
-        self.begins = self.carried = _length(run.journal)
-
-    def run(self) -> None:
-        while not self.stopped.wait(POLL_S):
-            try:
-                self.tick()
-            except StorageError as error:
-                self.owned.abort_reason = str(error)
-                return
-
-    def tick(self) -> None:
-        bucket = self.owned.bucket
-        if (silent := time.monotonic() - self.beaten) > BEAT_S:
-            others = (
-                [name for name in bucket.list("lock") if name != f"lock/{self.owned.owner}"]
-                if silent > LEASE_S
-                else []
-            )
-            if others:
-                raise StorageError(
-                    f"{self.owned} was taken over by {others[0].rpartition('/')[2]} while this process was cut off from it"
-                )
-            self.owned.sign()
-            self.beaten = time.monotonic()
-            for name in bucket.list("control"):
-                write_whole(self.owned.path / name, "")
-                bucket.delete(name)
-        self.carry()
-
-    def carry(self) -> None:
-        """Whole lines that are new, as the current piece of the journal with all that it holds already."""
-        with (
-            self.owned.journal.open("rb")
-            if self.owned.journal.exists()
-            else contextlib.nullcontext() as lines
-        ):
-            if lines is None or _length(self.owned.journal) <= self.carried:
-                return
-            lines.seek(self.begins)
-            content = lines.read()
-        content = content[: content.rfind(b"\n") + 1]
-        if self.begins + len(content) <= self.carried:
-            return
-        self.owned.bucket.write(f"journal/{self.piece:06d}.jsonl", content)
-        self.carried = self.begins + len(content)
-        if len(content) > PIECE_BYTES:
-            self.piece, self.begins = self.piece + 1, self.carried
-
-    def finish(self) -> None:
-        self.stopped.set()
-        self.join()
-        if not self.owned.abort_reason:
-            self.carry()
-
-
-def _length(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0

@@ -1,4 +1,4 @@
-"""Whether a process still lives, and on which machine its number means something."""
+"""Processes of this machine: whether one is alive, and in which process-id namespace."""
 
 from __future__ import annotations
 
@@ -9,18 +9,24 @@ import socket
 from pathlib import Path
 
 
-def runs(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process with this id exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except PermissionError:  # it belongs to another user
         return True
     return True
 
 
-def kernel() -> str:
-    """What the number of a process means something in: this boot of this machine, this container."""
+def pid_namespace() -> str:
+    """Identifies where process ids are unique: this boot of this machine, this container.
+
+    Without /proc a new random name each time, so that no other process seems to be of the same one:
+    only its heartbeat tells then whether it is alive.
+    """
     with contextlib.suppress(OSError):
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}-{os.readlink('/proc/self/ns/pid')}"
-    return f"{socket.gethostname()}-{secrets.token_hex(8)}"  # equal to no other: then only signs of life tell
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot_id}-{os.readlink('/proc/self/ns/pid')}"
+    return f"{socket.gethostname()}-{secrets.token_hex(8)}"

@@ -1,4 +1,4 @@
-"""A place where files are kept: the objects of a bucket, or a folder that hosts share."""
+"""Stores of files: the objects of a bucket, or a folder that hosts share."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from cae.errors import RunError
 
-PATIENCE_S = 600.0
-"""A store that is down is waited for so long while a sweep runs."""
-FIRST_PATIENCE_S = 15.0
-"""When a command begins, a wrong address is likelier than a store that is down."""
-NEVER = (
+RETRY_SECONDS = 600.0
+"""While a sweep runs, an operation on a store that is down is retried for this long."""
+FIRST_RETRY_SECONDS = 15.0
+"""The same when a command starts: a wrong URL is more likely then than a store that is down."""
+FIRST_PAUSE_SECONDS = 0.2
+MAX_PAUSE_SECONDS = 5.0
+"""Pauses between retries double from the first one to this."""
+PERMANENT_ERRORS = (
     "NO_SUCH_BUCKET",
     "ACCESS_DENIED",
     "INVALID_ACCESS_KEY_ID",
@@ -25,41 +28,47 @@ NEVER = (
     "UNRECOGNIZED_CLIENT",
     "EXPIRED_TOKEN",
 )
-"""Words in errors of a store that trying again does not mend."""
-OPTIONS = ("endpoint_override", "scheme", "region")
+"""Names in error messages of a store after which retrying is useless."""
+URL_OPTIONS = ("endpoint_override", "scheme", "region")
 
 Result = TypeVar("Result")
 
 
 class StorageError(RunError):
-    """A store that cannot be used: which, and why."""
+    """A store cannot be used: which one, and why."""
 
 
-def is_url(place: object) -> bool:
-    return "://" in str(place)
+def is_url(location: object) -> bool:
+    """Whether a location is a URL and not a path."""
+    return "://" in str(location)
 
 
-def below(place: str, name: str) -> str:
-    """`name` inside a place: a path, or an address with its options behind it."""
-    if not is_url(place):
-        return str(Path(place) / name)
-    parts = urlsplit(place)
-    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}"))
+def join_location(location: str, name: str) -> str:
+    """The location of `name` inside a folder or a bucket; options of a URL stay at its end."""
+    if not is_url(location):
+        return str(Path(location) / name)
+    parts = urlsplit(location)
+    path = f"{parts.path.rstrip('/')}/{name}"
+    return urlunsplit(parts._replace(path=path))
 
 
 class Bucket:
-    """The objects below s3://BUCKET/PATH, by their names relative to it."""
+    """The objects under s3://BUCKET/PATH, by their names relative to it.
 
-    def __init__(self, url: str, patience_s: float = PATIENCE_S) -> None:
-        self.url, self.patience_s = _whole(url), patience_s
+    Every operation is retried for `retry_seconds` if the store does not respond, and raises
+    StorageError after that or if retrying is useless.
+    """
+
+    def __init__(self, url: str, retry_seconds: float = RETRY_SECONDS) -> None:
+        self.url = _normalize_url(url)
+        self.retry_seconds = retry_seconds
         parts = urlsplit(self.url)
         options = dict(parse_qsl(parts.query))
         self.root = f"{parts.netloc}{parts.path}"
-        from pyarrow import fs  # half a second, and only runs in buckets need it
+        from pyarrow import fs  # imported here because it takes half a second
 
-        self._fs = fs.S3FileSystem(
-            allow_delayed_open=True, **options
-        )  # small objects in one request instead of three
+        # With allow_delayed_open a small object takes one request instead of three.
+        self._fs = fs.S3FileSystem(allow_delayed_open=True, **options)
         self._select = fs.FileSelector
         self._file = fs.FileType.File
 
@@ -67,116 +76,129 @@ class Bucket:
         return self.url
 
     def read(self, name: str) -> bytes:
-        """Raises FileNotFoundError where there is none."""
+        """The content of an object. Raises FileNotFoundError if it does not exist."""
 
-        def act() -> bytes:
+        def read_object() -> bytes:
             with self._fs.open_input_stream(f"{self.root}/{name}") as stream:
                 return bytes(stream.readall())
 
-        return self._patiently(act)
+        return self._retry(read_object)
 
     def write(self, name: str, content: bytes) -> None:
-        def act() -> None:
+        """Write an object as a whole."""
+
+        def write_object() -> None:
             with self._fs.open_output_stream(f"{self.root}/{name}") as stream:
                 stream.write(content)
 
-        self._patiently(act)
+        self._retry(write_object)
 
     def copy(self, source: str, target: str) -> None:
-        """Inside the store. Raises FileNotFoundError where there is no source."""
-        self._patiently(
-            lambda: self._fs.copy_file(f"{self.root}/{source}", f"{self.root}/{target}")
-        )
+        """Copy an object inside the store. It has to exist."""
+        self._retry(lambda: self._fs.copy_file(f"{self.root}/{source}", f"{self.root}/{target}"))
 
     def delete(self, name: str) -> None:
+        """Delete an object if it exists."""
         with contextlib.suppress(FileNotFoundError):
-            self._patiently(lambda: self._fs.delete_file(f"{self.root}/{name}"))
+            self._retry(lambda: self._fs.delete_file(f"{self.root}/{name}"))
 
     def list(self, folder: str) -> dict[str, tuple[int, float]]:
-        """Objects below a folder: name -> (bytes, seconds since the epoch by the store's clock)."""
-        place = f"{self.root}/{folder}"
-        found = self._patiently(
-            lambda: self._fs.get_file_info(
-                self._select(place, recursive=True, allow_not_found=True)
-            )
-        )
-        files = (one for one in found if one.type == self._file)
-        return {
-            one.path.removeprefix(f"{self.root}/"): (int(one.size), float(one.mtime_ns or 0) / 1e9)
-            for one in files
-        }
+        """Size in bytes and time of the objects under a folder, by name.
 
-    def _patiently(self, act: Callable[[], Result]) -> Result:
-        end, pause = time.monotonic() + self.patience_s, 0.2
+        The time is in seconds since the epoch, by the store's clock.
+        """
+        selector = self._select(f"{self.root}/{folder}", recursive=True, allow_not_found=True)
+        infos = self._retry(lambda: self._fs.get_file_info(selector))
+        objects: dict[str, tuple[int, float]] = {}
+        for info in infos:
+            if info.type == self._file:
+                name = info.path.removeprefix(f"{self.root}/")
+                objects[name] = (int(info.size), float(info.mtime_ns or 0) / 1e9)
+        return objects
+
+    def _retry(self, operation: Callable[[], Result]) -> Result:
+        deadline = time.monotonic() + self.retry_seconds
+        pause = FIRST_PAUSE_SECONDS
         while True:
             try:
-                return act()
+                return operation()
             except FileNotFoundError:
                 raise
-            except (
-                OSError
-            ) as error:  # pyarrow has no other kind, and tells which one it was in words
-                if any(word in str(error) for word in NEVER) or time.monotonic() > end:
-                    raise StorageError(
-                        f"{self.url} cannot be used from {socket.gethostname()}: {_short(error)}"
-                    ) from error
+            except OSError as error:  # pyarrow raises nothing else: its message names the kind
+                is_permanent = any(name in str(error) for name in PERMANENT_ERRORS)
+                if is_permanent or time.monotonic() > deadline:
+                    host = socket.gethostname()
+                    message = f"{self.url} cannot be used from {host}: {_aws_message(error)}"
+                    raise StorageError(message) from error
             time.sleep(pause)
-            pause = min(2 * pause, 5.0)
+            pause = min(2 * pause, MAX_PAUSE_SECONDS)
 
 
 class Folder:
-    """A folder, as far as hosts need one to see whether they share it. It is never made here: where it is not, it is not shared."""
+    """A folder, with the operations that hosts need to find out whether they share it.
+
+    It is never created: on a host where it does not exist, it is not shared.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
 
     def read(self, name: str) -> bytes:
+        """The content of a file. Raises FileNotFoundError if it does not exist."""
         return (self.path / name).read_bytes()
 
     def write(self, name: str, content: bytes) -> None:
+        """Write a file."""
         (self.path / name).write_bytes(content)
 
     def delete(self, name: str) -> None:
+        """Delete a file if it exists."""
         (self.path / name).unlink(missing_ok=True)
 
 
-def open_store(place: str) -> Bucket | Folder:
-    return Bucket(place, FIRST_PATIENCE_S) if is_url(place) else Folder(place)
+def open_store(location: str) -> Bucket | Folder:
+    """The store at a location. Raises StorageError for an invalid URL."""
+    if is_url(location):
+        return Bucket(location, FIRST_RETRY_SECONDS)
+    return Folder(location)
 
 
-def _whole(url: str) -> str:
-    """The address with what the environment says of the endpoint, so that it means the same on every host."""
+def _normalize_url(url: str) -> str:
+    """Add the endpoint and region of the environment to a URL: it means the same on all hosts then.
+
+    Raises StorageError for an invalid one. The message never contains credentials.
+    """
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query))
-    if parts.scheme != "s3" or not parts.netloc or parts.fragment:
-        raise StorageError(f"{url}: a run is kept in a folder or at s3://BUCKET/PATH")
     if "@" in parts.netloc:
         raise StorageError(
-            "s3://...@...: credentials do not belong into an address; AWS_ACCESS_KEY_ID and its kin, or ~/.aws, hold them"
+            "s3://...@...: a URL must not contain credentials; set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or use ~/.aws"
         )
-    if strange := [name for name in options if name not in OPTIONS]:
-        raise StorageError(
-            f"{url}: {strange[0]} is no option of an address; there are {', '.join(OPTIONS)}"
-        )
-    if any(part in (".", "..") for part in parts.path.split("/")):
-        raise StorageError(f"{url}: should name its folder without . and ..")
-    if (
-        endpoint := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    ) and "endpoint_override" not in options:
-        options["endpoint_override"] = endpoint
-    if (
-        region := os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    ) and "region" not in options:
-        options["region"] = region
-    path = "/" + "/".join(filter(None, parts.path.split("/")))
-    return urlunsplit(
-        parts._replace(path="" if path == "/" else path, query=urlencode(options, safe=":/"))
-    )
+    if parts.scheme != "s3" or not parts.netloc or parts.fragment:
+        raise StorageError(f"{url}: should be a folder or s3://BUCKET/PATH")
+    for name in options:
+        if name not in URL_OPTIONS:
+            allowed = ", ".join(URL_OPTIONS)
+            raise StorageError(f"{url}: unknown option {name}; options: {allowed}")
+    names = [name for name in parts.path.split("/") if name]
+    if "." in names or ".." in names:
+        raise StorageError(f"{url}: the path should not contain . or ..")
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint:
+        options.setdefault("endpoint_override", endpoint)
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if region:
+        options.setdefault("region", region)
+    path = ""
+    if names:
+        path = "/" + "/".join(names)
+    return urlunsplit(parts._replace(path=path, query=urlencode(options, safe=":/")))
 
 
-def _short(error: OSError) -> str:
-    """pyarrow's words from the point at which they tell something."""
-    text = str(error)
-    return (
-        text[text.find("AWS Error") :].removeprefix("AWS Error ") if "AWS Error" in text else text
-    )
+def _aws_message(error: OSError) -> str:
+    """The part of pyarrow's message that describes the error of AWS."""
+    before, separator, message = str(error).partition("AWS Error ")
+    if separator:
+        return message
+    return before

@@ -1,4 +1,4 @@
-"""A trial's folder, as the worker that trains it has it."""
+"""The directory of a trial, as the worker that trains it uses it."""
 
 from __future__ import annotations
 
@@ -10,97 +10,149 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from cae.files import write_whole
-from cae.run.storage.process import runs
-from cae.run.storage.store import PATIENCE_S, Bucket, StorageError, is_url
+from cae.run.storage.process import is_alive
+from cae.run.storage.store import RETRY_SECONDS, Bucket, StorageError, is_url
 
 LOG = "log.txt"
+OWNER = "owner"
+"""The object that names the worker that trains the trial."""
+TEMPORARY_PREFIX = "cae-sweep-"
+LOCK_POLL_SECONDS = 0.1
 
 
-class Home:
-    """A trial's folder as its worker has it: the folder itself, or one of this host's that is carried to the bucket."""
+class FileVersion(NamedTuple):
+    """What changes when a file is written, and stays when it is renamed."""
 
-    def __init__(self, place: str, last: str, *, write: bool = True) -> None:
-        """`last`: the file that is carried after all others, for it says that they are there. `write`: whether it is this
-        worker's own trial, and not one that it only reads."""
-        self.last, self.bucket = last, None
-        self.path = Path(place)
-        self.known: dict[str, tuple[int, int, int]] = {}
-        self.held: IO[bytes] | None = None
-        if is_url(place):
-            self.bucket, self.token = Bucket(place), secrets.token_hex(8)
-            _clear_left_folders()
-            self.path = Path(tempfile.mkdtemp(prefix=f"cae-sweep-{os.getpid()}-"))
+    inode: int
+    modified_ns: int
+    size: int
+
+
+class TrialDirectory:
+    """The directory of a trial.
+
+    For a run in a folder this is the trial's folder itself. For a run in a bucket it is a temporary
+    folder of this host: `pull` downloads files to it and `push` uploads what has changed.
+    """
+
+    def __init__(self, location: str, last: str, *, write: bool = True) -> None:
+        """Open the directory at a path or a URL.
+
+        Args:
+            location: The trial's folder or URL.
+            last: The file that `push` uploads after all others: it confirms that they are complete.
+            write: Whether this worker trains the trial; False: it only reads the files.
+
+        Raises StorageError if another worker holds the trial or the bucket cannot be used.
+        """
+        self.path = Path(location)
+        self._last = last
+        self._bucket: Bucket | None = None
+        self._token = secrets.token_hex(8)
+        self._pushed: dict[str, FileVersion] = {}
+        self._locked_log: IO[bytes] | None = None
+        if is_url(location):
+            self._bucket = Bucket(location)
+            _delete_abandoned_directories()
+            self.path = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{os.getpid()}-"))
             if write:
-                self.bucket.write("owner", self.token.encode())
+                self._bucket.write(OWNER, self._token.encode())
         elif write:
             self.path.mkdir(parents=True, exist_ok=True)
-            self.held = _held(self.path / LOG)
+            self._locked_log = _lock(self.path / LOG)
 
     def pull(self, *names: str) -> None:
-        """Files that the bucket holds; all others are not needed here."""
-        if self.bucket:
-            for name in self.bucket.list(""):
-                if name in names:
-                    write_whole(self.path / name, self.bucket.read(name))
-            self.known = self._files()
+        """Download files from the bucket, if they exist."""
+        if self._bucket is None:
+            return
+        for name in self._bucket.list(""):
+            if name in names:
+                write_whole(self.path / name, self._bucket.read(name))
+        self._pushed = self._files()
 
     def push(self) -> None:
-        """What has changed since. What was only renamed here is copied there. Raises StorageError, also where another worker
-        has taken the trial up: this one was thought dead, and must not write over what that one has written."""
-        if not self.bucket:
+        """Upload the files that have changed. A file that was only renamed is copied in the bucket.
+
+        Raises StorageError if the bucket cannot be used, or if another worker has started to train
+        the trial: it was assumed that this one is dead, and it must not overwrite the files of the
+        other one.
+        """
+        if self._bucket is None:
             return
-        if (owner := self.bucket.read("owner").decode()) != self.token:
-            raise StorageError(f"{self.bucket} was taken up by another worker ({owner})")
+        owner = self._bucket.read(OWNER).decode()
+        if owner != self._token:
+            raise StorageError(f"{self._bucket} is now trained by another worker ({owner})")
         files = self._files()
-        changed = [name for name, said in files.items() if self.known.get(name) != said]
-        renamed = {
-            name: old for name in changed for old, said in self.known.items() if said == files[name]
-        }
-        for name in sorted(changed, key=lambda name: (name not in renamed, name == self.last)):
-            if name in renamed:
-                self.bucket.copy(renamed[name], name)
+        names_by_version = {version: name for name, version in self._pushed.items()}
+        renamed: dict[str, str] = {}
+        written: list[str] = []
+        for name, version in files.items():
+            if self._pushed.get(name) == version:
+                continue
+            if version in names_by_version:
+                renamed[name] = names_by_version[version]
             else:
-                self.bucket.write(name, (self.path / name).read_bytes())
-        self.known = files
+                written.append(name)
+        # Copies first, before the objects that they are copied from are overwritten.
+        for name in sorted(renamed, key=self._is_last):
+            self._bucket.copy(renamed[name], name)
+        for name in sorted(written, key=self._is_last):
+            self._bucket.write(name, (self.path / name).read_bytes())
+        self._pushed = files
 
     def leave(self) -> None:
-        if self.held:
-            self.held.close()
-        if self.bucket:
+        """Release the trial and delete the temporary folder."""
+        if self._locked_log is not None:
+            self._locked_log.close()
+        if self._bucket is not None:
             shutil.rmtree(self.path, ignore_errors=True)
 
-    def _files(self) -> dict[str, tuple[int, int, int]]:
-        stats = {
-            path.name: path.stat() for path in self.path.iterdir() if not path.name.startswith(".")
-        }
-        return {name: (stat.st_ino, stat.st_mtime_ns, stat.st_size) for name, stat in stats.items()}
+    def _is_last(self, name: str) -> bool:
+        return name == self._last
+
+    def _files(self) -> dict[str, FileVersion]:
+        files: dict[str, FileVersion] = {}
+        for path in self.path.iterdir():
+            if not path.name.startswith("."):
+                stat = path.stat()
+                files[path.name] = FileVersion(stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        return files
 
 
-def _held(log: Path) -> IO[bytes]:
-    """The trial's log, locked by this process until it lets go or ends. A worker whose driver was killed may still be at the end of an
-    epoch, and must not write over what this one will have written: it is waited for. Raises StorageError where it never ends."""
-    file, end = log.open("ab"), time.monotonic() + PATIENCE_S
+def _lock(log: Path) -> IO[bytes]:
+    """Open a trial's log and lock it until it is closed or this process ends.
+
+    A worker whose driver was killed may still be in the middle of an epoch. It must not overwrite
+    what this worker will write, so this waits for it to end. Raises StorageError if it does not.
+    """
+    file = log.open("ab")
+    deadline = time.monotonic() + RETRY_SECONDS
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return file
         except BlockingIOError:
-            if time.monotonic() > end:
-                raise StorageError(
-                    f"{log.parent} is held by another worker, and has been for {PATIENCE_S:.0f} s"
-                ) from None
+            if time.monotonic() > deadline:
+                file.close()
+                message = (
+                    f"{log.parent} has been locked by another worker for {RETRY_SECONDS:.0f} s"
+                )
+                raise StorageError(message) from None
         except OSError:  # a file system without locks
             return file
-        time.sleep(0.1)
+        time.sleep(LOCK_POLL_SECONDS)
 
 
-def _clear_left_folders() -> None:
-    """Folders on this host of workers that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob("cae-sweep-*-*"):
-        pid = folder.name.split("-")[2]
+def _delete_abandoned_directories() -> None:
+    """Delete temporary folders on this host whose workers were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{TEMPORARY_PREFIX}*-*"):
+        pid = folder.name.removeprefix(TEMPORARY_PREFIX).partition("-")[0]
+        if not pid.isdecimal():
+            continue
         with contextlib.suppress(OSError):
-            if folder.stat().st_uid == os.getuid() and not runs(int(pid)):
+            is_own = folder.stat().st_uid == os.getuid()
+            if is_own and not is_alive(int(pid)):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -1,8 +1,9 @@
-"""What is watched while a sweep runs alone: trials that hang, failures one after another, the disk."""
+"""Limits of an unattended sweep: hung trials, consecutive failures, a full disk."""
 
 from __future__ import annotations
 
 import errno
+import math
 import shutil
 import time
 from collections.abc import Mapping
@@ -13,79 +14,110 @@ from cae.run.records import Record
 from cae.run.status import measured, predict, work
 from cae.run.trial_state import TrialState
 
-PATIENCE, LEAST_PATIENCE_S = 20, 600.0
-"""An epoch may take so many times what is expected of it, and so many seconds at least."""
-LEAST_FREE = 200_000_000
-"""Bytes on the disk of the run, below which a sweep ends while it can still write down that it did."""
-DISK_SECONDS = 5.0
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""Errors that are the disk's fault, and not a trial's."""
+HUNG_FACTOR = 20
+"""Without --epoch-timeout, a trial is hung if an epoch takes this many times the estimate."""
+MIN_HUNG_SECONDS = 600.0
+"""Without --epoch-timeout, no trial is hung before this time."""
+MIN_FREE_BYTES = 200_000_000
+"""A sweep ends if less is free on the disk of the run, while it can still record its end."""
+DISK_CHECK_SECONDS = 5.0
+DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Errors of the disk, not of a trial."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When a trial, and when a whole sweep, is given up."""
+    """When a trial counts as hung, and when a sweep is aborted."""
 
     epoch_seconds: float | None = None
-    """A trial hangs whose epoch takes longer. None: PATIENCE times what is expected of it, once some epoch has been timed."""
+    """A trial is hung if an epoch takes longer. None: HUNG_FACTOR times the estimate."""
     failures: int = 10
-    """The sweep ends when so many trials fail one after another; 0: never."""
+    """The sweep is aborted after so many consecutive failed trials; 0: never."""
 
 
-DEFAULTS = Limits()
+DEFAULT_LIMITS = Limits()
 
 
-class Guard:
-    """Hears of the trials' life signs, and says what is wrong. Its clock is monotonic: one that is set does not matter."""
+@dataclass(frozen=True)
+class HungTrial:
+    """A trial without a finished epoch for too long."""
+
+    number: int
+    reason: str
+
+
+class LimitMonitor:
+    """Checks the limits of a sweep.
+
+    It uses the monotonic clock: setting the system clock does not matter.
+    """
 
     def __init__(self, limits: Limits, folder: Path) -> None:
-        self.limits, self.folder = limits, folder
-        self.heard: dict[int, float] = {}
-        self.failed: list[tuple[int, str]] = []
-        self.looked = 0.0
+        self.limits = limits
+        self.folder = folder
+        self.heartbeats: dict[int, float] = {}
+        """When each running trial started or finished its last epoch."""
+        self.consecutive_failures: list[tuple[int, str]] = []
+        """Number and reason of the trials that failed since the last one that did not."""
+        self._disk_checked = 0.0
 
-    def sign(self, number: int) -> None:
-        """A trial has begun, or has finished an epoch."""
-        self.heard[number] = time.monotonic()
+    def heartbeat(self, number: int) -> None:
+        """A trial started or finished an epoch."""
+        self.heartbeats[number] = time.monotonic()
 
-    def waits(self, number: int) -> None:
-        """A trial stands in the queue, where it gives no sign of life."""
-        self.heard.pop(number, None)
+    def queued(self, number: int) -> None:
+        """A trial waits for a worker: it is not expected to report anything."""
+        self.heartbeats.pop(number, None)
 
     def ended(self, number: int, state: TrialState, reason: str) -> None:
-        self.waits(number)
-        self.failed = [*self.failed, (number, reason)] if state.is_failure else []
+        """A trial ended."""
+        self.queued(number)
+        if state.is_failure:
+            self.consecutive_failures.append((number, reason))
+        else:
+            self.consecutive_failures.clear()
 
-    def hung(self, records: Mapping[int, Record]) -> list[tuple[int, str]]:
-        """Trials that gave no sign for too long, each with the reason in words."""
-        found, times = [], None
-        for number, heard in self.heard.items():
-            silent, limit = time.monotonic() - heard, self.limits.epoch_seconds
+    def hung_trials(self, records: Mapping[int, Record]) -> list[HungTrial]:
+        """Trials whose current epoch takes too long."""
+        hung: list[HungTrial] = []
+        now = time.monotonic()
+        epoch_times: list[tuple[float, float]] | None = None
+        for number, heartbeat in self.heartbeats.items():
+            elapsed = now - heartbeat
+            limit = self.limits.epoch_seconds
             if limit is None:
-                if silent < LEAST_PATIENCE_S:
+                if elapsed < MIN_HUNG_SECONDS:
                     continue
-                times = times if times is not None else measured(records.values())
-                limit = (
-                    max(LEAST_PATIENCE_S, PATIENCE * predict(times, work(records[number])))
-                    if times
-                    else float("inf")
+                if epoch_times is None:
+                    epoch_times = measured(records.values())
+                limit = _estimated_limit(epoch_times, records[number])
+            if elapsed > limit:
+                reason = (
+                    f"hung: no epoch for {elapsed:.0f} s; the limit is {limit:.0f} s "
+                    "(--epoch-timeout)"
                 )
-            if silent > limit:
-                found.append(
-                    (
-                        number,
-                        f"hung: no epoch for {silent:.0f} s, and {limit:.0f} s is the limit (--epoch-timeout)",
-                    )
-                )
-        return found
+                hung.append(HungTrial(number, reason))
+        return hung
 
-    def trouble(self) -> str:
-        """Why the sweep should end, in words; "" where nothing is wrong."""
-        if self.limits.failures and len(self.failed) >= self.limits.failures:
-            number, reason = self.failed[-1]
-            return f"given up: {len(self.failed)} trials failed one after another, the last was trial {number}: {reason}"
-        if time.monotonic() - self.looked > DISK_SECONDS:
-            self.looked = time.monotonic()
-            if (free := shutil.disk_usage(self.folder).free) < LEAST_FREE:
+    def abort_reason(self) -> str:
+        """Why the sweep should be aborted; empty if it should not."""
+        failures = self.consecutive_failures
+        if self.limits.failures and len(failures) >= self.limits.failures:
+            number, reason = failures[-1]
+            return (
+                f"given up: {len(failures)} trials failed one after another, "
+                f"the last was trial {number}: {reason}"
+            )
+        now = time.monotonic()
+        if now - self._disk_checked > DISK_CHECK_SECONDS:
+            self._disk_checked = now
+            free = shutil.disk_usage(self.folder).free
+            if free < MIN_FREE_BYTES:
                 return f"given up: only {free / 1e6:,.0f} MB are free on the disk of {self.folder}"
         return ""
+
+
+def _estimated_limit(epoch_times: list[tuple[float, float]], record: Record) -> float:
+    if not epoch_times:
+        return math.inf
+    return max(MIN_HUNG_SECONDS, HUNG_FACTOR * predict(epoch_times, work(record)))

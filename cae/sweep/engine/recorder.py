@@ -1,4 +1,4 @@
-"""Between Tune and the journal: hears what happens to trials and writes it down; hears what should, and tells Tune."""
+"""Between Tune and the journal: records what happens to trials, and forwards requests to Tune."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from ray import tune
+from ray.tune.experiment import Trial as RayTrial
+from ray.tune.stopper import Stopper
+from typing_extensions import override
 
 from cae.errors import RunError
 from cae.run.events import (
@@ -22,29 +27,26 @@ from cae.run.journal import Journal
 from cae.run.paths import RunDir
 from cae.run.records import Record, apply_event
 from cae.run.trial_state import TrialState
-from cae.sweep.engine.limits import Guard
-from cae.sweep.engine.retention import let_go
-from cae.sweep.engine.schedulers.asha import JournaledASHA, Stop
-from cae.sweep.engine.trial_queue import Turns
+from cae.sweep.engine import ray_compat
+from cae.sweep.engine.limits import LimitMonitor
+from cae.sweep.engine.retention import prune_checkpoints
+from cae.sweep.engine.trial_queue import TrialQueue
+from cae.sweep.engine.tune_scheduler import TuneScheduler
+from cae.sweep.engine.worker_report import REPORT, WorkerReport
+from cae.sweep.schedulers.base import Stop
 from cae.sweep.spec.plan import Plan
 
-import ray  # isort: skip
-from ray import tune  # isort: skip
-from ray.tune.experiment import Trial as RayTrial  # isort: skip
-from ray.tune.stopper import Stopper  # isort: skip
-
-LOCATION = ("host", "device", "worker", "gpu_ids")
-"""What a worker reports about where it runs."""
-POLL_SECONDS, COUNT_SECONDS = 0.5, 5.0
-RESTARTS = 3
-"""How often in a row a trial is taken up again after its worker's process died; one more finished epoch ends the row."""
+POLL_SECONDS = 0.5
+SLOT_COUNT_SECONDS = 5.0
+MAX_RESTARTS = 3
+"""How often in a row a trial restarts after its worker died; a finished epoch resets the count."""
 
 Watcher = Callable[[Event | None], None]
 """Called with each event after it is written, and with None from time to time."""
 
 
 class Recorder(tune.Callback, Stopper):
-    """Hears from Tune what happens, and writes it down; hears from the user what should, and tells Tune."""
+    """Writes what Tune reports to the journal; stops trials and the sweep on request."""
 
     def __init__(
         self,
@@ -52,94 +54,120 @@ class Recorder(tune.Callback, Stopper):
         plan: Plan,
         journal: Journal,
         records: dict[int, Record],
-        scheduler: JournaledASHA,
+        scheduler: TuneScheduler,
         watch: Watcher,
-        guard: Guard,
+        limits: LimitMonitor,
     ) -> None:
-        self.run, self.plan, self.journal, self.records = run, plan, journal, records
-        self.scheduler, self.watch, self.guard = scheduler, watch, guard
-        self.stopping = ""
+        self.run = run
+        self.plan = plan
+        self.journal = journal
+        self.records = records
+        self.scheduler = scheduler
+        self.watch = watch
+        self.limits = limits
+        self.stop_reason = ""
+        """Why the sweep ends before it is complete; empty while it runs."""
         self.slots = 1
-        self.turns = Turns((), 1)
-        self.capacity: Callable[[], int] | None = None
-        """Of a cluster, whose hosts come and go: how many slots it has now."""
-        self.counted = 0.0
-        self.deaths: Counter[int] = Counter()
-        """Workers that each trial lost since it last finished an epoch."""
-        self.fatal: RunError | None = None
+        self.queue = TrialQueue((), 1)
+        self.count_slots: Callable[[], int] | None = None
+        """Number of slots of a cluster, whose hosts join and leave."""
+        self.worker_deaths: Counter[int] = Counter()
+        """Workers that each trial lost since its last finished epoch."""
+        self.fatal_error: RunError | None = None
+        """The journal cannot be written. Tune wraps exceptions of its callbacks."""
         self.ended_here: set[int] = set()
-        """Trials that were ended from here and not by their worker; Tune has to be told."""
-        self.alone: set[int] = set()
-        """Trials that ran out of memory beside others: each is tried once more, alone."""
-        self.polled = 0.0
+        """Trials that were ended by this class and not by their worker; Tune has to stop them."""
+        self.run_alone: set[int] = set()
+        """Trials that ran out of memory while others were running; each is retried once, alone."""
+        self._polled = 0.0
+        self._slots_counted = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks for a restore of its own, and ours is the journal."""
+        """Tune pickles its callbacks for its own restore, which is not used."""
         return {}
 
+    # Writing events
+
     def write(self, event: Event) -> None:
+        """Append an event to the journal, update the records and show it."""
         try:
             self.journal.append(event)
         except RunError as error:
-            self.fatal = error  # Tune wraps what its callbacks raise
+            self.fatal_error = error
             raise
         apply_event(self.records, event)
         self.watch(event)
 
-    def end(self, number: int, state: TrialState, reason: str, **fields: Any) -> None:
+    def end_trial(self, end: TrialEnded) -> None:
+        """Record the end of a trial. It fails if its results cannot be recorded."""
         try:
-            self.write(TrialEnded(trial=number, state=state, reason=reason, **fields))
+            self.write(end)
         except InvalidEvent as error:
-            state = TrialState.FAILED
             reason = f"its results cannot be recorded: {error}"
-            self.write(TrialEnded(trial=number, state=state, reason=reason))
-        self.guard.ended(number, state, reason)
-        self.stopping = self.stopping or self.guard.trouble()  # before the next trial has its turn
-        let_go(self.run, self.records, number, self.plan.sweep.metric, self.plan.sweep.mode)
+            end = TrialEnded(trial=end.trial, state=TrialState.FAILED, reason=reason)
+            self.write(end)
+        self.limits.ended(end.trial, end.state, end.reason)
+        self.stop_reason = self.stop_reason or self.limits.abort_reason()
+        sweep = self.plan.sweep
+        prune_checkpoints(self.run, self.records, end.trial, sweep.metric, sweep.mode)
 
-    def out_of_memory(self, number: int, reason: str, **fields: Any) -> None:
-        """Once beside others is once; alone, or with nobody beside it, it is for good."""
-        if number in self.alone or self.slots < 2:
-            self.end(number, TrialState.OUT_OF_MEMORY, reason, **fields)
+    def fail_trial(self, number: int, reason: str, error: str = "") -> None:
+        """Record that a trial failed."""
+        end = TrialEnded(trial=number, state=TrialState.FAILED, reason=reason, error=error)
+        self.end_trial(end)
+
+    def out_of_memory(self, number: int, reason: str, error: str = "") -> None:
+        """The first out-of-memory error while other trials ran is retried alone; otherwise final."""
+        if number in self.run_alone or self.slots < 2:
+            state = TrialState.OUT_OF_MEMORY
+            self.end_trial(TrialEnded(trial=number, state=state, reason=reason, error=error))
         else:
-            self.alone.add(number)
-            self.guard.waits(number)
+            self.run_alone.add(number)
+            self.limits.queued(number)
             self.write(RetryAlone(trial=number, reason=reason))
 
-    def spared(self, number: int) -> None:
-        """Writes down, once, that a trial of the audit would have been stopped."""
-        stop = self.scheduler.rungs.spared.get(number)
-        if stop and not self.records[number].audit_stop:
-            self.write(AuditStop(trial=number, **self._said(stop)))
-
-    def stopped(self, number: int, stop: Stop) -> None:
-        self.end(number, TrialState.STOPPED, **self._said(stop))
-
-    def _said(self, stop: Stop) -> dict[str, Any]:
-        """What the journal holds of a scheduler's decision."""
-        scheduler = self.plan.sweep.scheduler
-        assert scheduler
-        reason = stop.reason(
-            self.plan.sweep.metric, self.plan.sweep.mode, scheduler.reduction_factor
+    def stop_trial(self, number: int, stop: Stop) -> None:
+        """Record that the scheduler stopped a trial."""
+        self.end_trial(
+            TrialEnded(
+                trial=number,
+                state=TrialState.STOPPED,
+                reason=stop.reason,
+                rung=stop.rung,
+                value=stop.value,
+                cutoff=stop.cutoff,
+                seen=stop.seen,
+            )
         )
-        return {
-            "reason": reason,
-            "rung": stop.rung,
-            "value": stop.value,
-            "cutoff": stop.cutoff,
-            "seen": stop.seen,
-        }
 
-    # What Tune tells us. An exception here would end the sweep, and should: without a journal nothing is safe.
+    def record_audit_stop(self, number: int) -> None:
+        """Record, once, that the scheduler would have stopped an audit trial."""
+        stop = self.scheduler.judge.audit_stops.get(number)
+        if stop is not None and self.records[number].audit_stop is None:
+            self.write(
+                AuditStop(
+                    trial=number,
+                    reason=stop.reason,
+                    rung=stop.rung,
+                    value=stop.value,
+                    cutoff=stop.cutoff,
+                    seen=stop.seen,
+                )
+            )
 
+    # Callbacks of Tune. An exception ends the sweep: without a journal nothing is safe.
+
+    @override
     def on_trial_start(
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
     ) -> None:
         number = trial.config["number"]
-        if not self.records[number].state.is_final:  # killed while its worker was on its way
-            self.write(TrialStarted(trial=number, epoch=self.records[number].last_epoch))
-            self.guard.sign(number)
+        record = self.records[number]
+        if not record.state.is_final:  # it may have been killed while its worker started
+            self.write(TrialStarted(trial=number, epoch=record.last_epoch))
+            self.limits.heartbeat(number)
 
+    @override
     def on_trial_result(
         self,
         iteration: int,
@@ -152,98 +180,122 @@ class Recorder(tune.Callback, Stopper):
         record = self.records[number]
         if record.state.is_final:
             return
-        self.guard.sign(number)
-        if "row" in result and result["epoch"] not in record.epochs:
-            location: dict[str, Any] = {}
-            if not record.starts[-1].host:  # the worker reports where it runs with its first epoch
-                location = {name: result[name] for name in LOCATION if name in result}
-            try:
-                self.write(
-                    EpochFinished(
-                        trial=number, epoch=result["epoch"], metrics=result["row"], **location
-                    )
-                )
-            except InvalidEvent as error:
-                self.end(number, TrialState.FAILED, f"its metrics cannot be recorded: {error}")
-                self.ended_here.add(number)
+        report: WorkerReport = result[REPORT]
+        self.limits.heartbeat(number)
+        if report.epoch is not None and report.epoch.epoch not in record.epochs:
+            if not self._record_epoch(record, report.epoch):
                 return
-            del self.deaths[number]
-        self.spared(number)
-        if stop := self.scheduler.stops.get(number):
-            self.stopped(number, stop)
-        elif "halt" in result:
-            self.stopping = f"given up: {result['halt']}"
-        elif "end" in result:
-            end = dict(result["end"])
-            state, reason = TrialState(end.pop("state")), end.pop("reason")
-            if state == "oom":
-                self.out_of_memory(number, reason, **end)
+        self.record_audit_stop(number)
+        stop = self.scheduler.stops.get(number)
+        if stop is not None:
+            self.stop_trial(number, stop)
+        elif report.abort_reason:
+            self.stop_reason = f"given up: {report.abort_reason}"
+        elif report.end is not None:
+            if report.end.state == TrialState.OUT_OF_MEMORY:
+                self.out_of_memory(number, report.end.reason, report.end.error)
             else:
-                self.end(number, state, reason, **end)
+                self.end_trial(report.end)
 
+    def _record_epoch(self, record: Record, epoch: EpochFinished) -> bool:
+        """Write an epoch; False if its metrics cannot be recorded and the trial failed."""
+        if record.starts[-1].host:  # only the first epoch after a start reports where it ran
+            epoch = EpochFinished(trial=epoch.trial, epoch=epoch.epoch, metrics=epoch.metrics)
+        try:
+            self.write(epoch)
+        except InvalidEvent as error:
+            self.fail_trial(record.number, f"its metrics cannot be recorded: {error}")
+            self.ended_here.add(record.number)
+            return False
+        del self.worker_deaths[record.number]
+        return True
+
+    @override
     def on_trial_error(
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
     ) -> None:
         number = trial.config["number"]
         if self.records[number].state.is_final:
             return
-        error = (
-            Path(trial.error_file).read_text()
-            if trial.error_file and Path(trial.error_file).exists()
-            else ""
-        )
+        error = ""
+        if trial.error_file and Path(trial.error_file).exists():
+            error = Path(trial.error_file).read_text()
         if "OutOfMemoryError" in error:
-            self.out_of_memory(number, "out of memory: Ray ended its worker", error=error)
+            self.out_of_memory(number, "out of memory: Ray killed its worker", error)
             return
-        self.deaths[number] += 1
-        if self.deaths[number] > RESTARTS:
-            reason = (
-                f"its worker was lost {self.deaths[number]} times in a row, without one more epoch"
-            )
-            self.end(number, TrialState.FAILED, reason, error=error)
+        self.worker_deaths[number] += 1
+        if self.worker_deaths[number] > MAX_RESTARTS:
+            deaths = self.worker_deaths[number]
+            reason = f"its worker died {deaths} times in a row without another finished epoch"
+            self.fail_trial(number, reason, error)
         else:
-            self.guard.waits(number)
-            self.turns.again(number)
+            self.limits.queued(number)
+            self.queue.restart(number)
 
+    @override
     def on_step_end(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:
-        if time.monotonic() - self.polled < POLL_SECONDS:
+        now = time.monotonic()
+        if now - self._polled < POLL_SECONDS:
             return
-        self.polled = time.monotonic()
+        self._polled = now
         self.watch(None)
-        if self.capacity and self.polled - self.counted > COUNT_SECONDS:
-            self.counted = self.polled
-            self.turns.slots = self.capacity()
+        self._update_slots(now)
+        self._handle_requests()
+        self.stop_reason = self.stop_reason or self._abort_reason()
+        hung = self._fail_hung_trials()
+        self._stop_ended_trials(trials, hung)
+
+    def _update_slots(self, now: float) -> None:
+        if self.count_slots is not None and now - self._slots_counted > SLOT_COUNT_SECONDS:
+            self._slots_counted = now
+            self.queue.slots = self.count_slots()
+
+    def _handle_requests(self) -> None:
+        """Handle `cae-sweep stop` and `cae-sweep kill`."""
         if self.run.stop_request.exists():
-            self.stopping = "stopped by `cae-sweep stop`"
+            self.stop_reason = "stopped by `cae-sweep stop`"
         for number in self.run.kill_requests():
             self.run.kill_request(number).unlink(missing_ok=True)
             if number in self.records and not self.records[number].state.is_final:
-                self.end(number, TrialState.KILLED, "killed by `cae-sweep kill`")
+                reason = "killed by `cae-sweep kill`"
+                state = TrialState.KILLED
+                self.end_trial(TrialEnded(trial=number, state=state, reason=reason))
                 self.ended_here.add(number)
-        self.stopping = (
-            self.stopping
-            or self.guard.trouble()
-            or (self.run.abort_reason and f"given up: {self.run.abort_reason}")
-        )
-        hung = dict(self.guard.hung(self.records))
-        for number, reason in hung.items():
-            self.end(number, TrialState.FAILED, reason)
-            self.ended_here.add(number)
-        if self.scheduler.controller and self.ended_here:
-            for trial in trials:  # those of Tune; it makes the others when their turn comes
-                number = trial.config["number"]
-                if number in hung and (actor := trial.temporary_state.ray_actor):
-                    ray.kill(actor)  # what hangs hears nothing else
-                elif number in self.ended_here and trial.status in (
-                    RayTrial.PENDING,
-                    RayTrial.RUNNING,
-                ):
-                    self.scheduler.controller.stop_trial(trial)
 
-    # What we tell Tune.
+    def _abort_reason(self) -> str:
+        reason = self.limits.abort_reason()
+        if not reason and self.run.abort_reason:
+            reason = f"given up: {self.run.abort_reason}"
+        return reason
 
+    def _fail_hung_trials(self) -> set[int]:
+        hung: set[int] = set()
+        for trial in self.limits.hung_trials(self.records):
+            self.fail_trial(trial.number, trial.reason)
+            self.ended_here.add(trial.number)
+            hung.add(trial.number)
+        return hung
+
+    def _stop_ended_trials(self, trials: list[RayTrial], hung: set[int]) -> None:
+        """Make Tune stop the trials that were ended here.
+
+        `trials` are those that Tune knows; it gets the others from the queue.
+        """
+        if self.scheduler.controller is None or not self.ended_here:
+            return
+        for trial in trials:
+            number = trial.config["number"]
+            if number in hung:
+                ray_compat.kill_worker(trial)  # a hung process reacts to nothing else
+            elif number in self.ended_here:
+                ray_compat.stop_trial(self.scheduler.controller, trial)
+
+    # Stopper of Tune
+
+    @override
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
+    @override
     def stop_all(self) -> bool:
-        return bool(self.stopping)
+        return bool(self.stop_reason)

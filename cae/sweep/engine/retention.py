@@ -1,4 +1,4 @@
-"""Which checkpoints of trials that have ended are let go: what nothing can ask for again."""
+"""Which checkpoints of ended trials are deleted, and how much disk a plan needs."""
 
 from __future__ import annotations
 
@@ -6,47 +6,67 @@ from collections.abc import Mapping
 
 from cae.run.paths import RunDir
 from cae.run.records import Record
+from cae.run.trial_state import TrialState
 from cae.sweep.spec.plan import Plan, PlannedTrial
 from cae.trial.checkpoint import BEST, LAST, PREVIOUS
 
-KEPT_STOPPED = 10
-"""Stopped trials whose best weights stay: the best ones, by the sweep's metric."""
+KEPT_STOPPED_TRIALS = 10
+"""How many stopped trials keep their best weights: the best ones by the sweep's metric."""
+BYTES_PER_VALUE = 4
+RUNNING_COPIES = 3 * 2 + 1
+"""Copies of the network in a running trial's folder: last and previous checkpoint with two moments of
+the optimizer each, and the best weights."""
+ENDED_COPIES = 3 + 1
+"""Copies in an ended trial's folder: the last checkpoint and the best weights."""
+OTHER_BYTES = 200_000
+"""Log and samples of a trial."""
 
 
-COPIES, COPIES_ENDED = 3 * 2 + 1, 3 + 1
-"""Sizes of a network that a running trial holds (last and previous with two moments of the optimizer each, and best), and an ended one."""
+def trial_bytes(planned: PlannedTrial, copies: int = RUNNING_COPIES) -> int:
+    """How much disk a trial needs."""
+    return BYTES_PER_VALUE * copies * int(planned.sizes["parameters"]) + OTHER_BYTES
 
 
-def disk_of(planned: PlannedTrial, copies: int = COPIES) -> int:
-    """Bytes that a trial takes."""
-    return 4 * copies * int(planned.sizes["parameters"]) + 200_000
+def plan_bytes(plan: Plan, slots: int) -> int:
+    """How much disk the remaining trials of a plan need at most."""
+    ended = [trial_bytes(planned, ENDED_COPIES) for planned in plan.remaining]
+    running = [trial_bytes(planned) for planned in plan.remaining]
+    extra = sorted(more - less for more, less in zip(running, ended, strict=True))
+    return sum(ended) + sum(extra[-slots:])
 
 
-def disk(plan: Plan, slots: int) -> int:
-    """Bytes that what remains of a plan takes at most."""
-    more = sorted(disk_of(planned) - disk_of(planned, COPIES_ENDED) for planned in plan.remaining)
-    return sum(disk_of(planned, COPIES_ENDED) for planned in plan.remaining) + sum(more[-slots:])
+def prune_checkpoints(
+    run: RunDir, records: Mapping[int, Record], number: int, metric: str, mode: str
+) -> None:
+    """Delete the checkpoints that nothing can need again, after a trial has ended.
 
-
-def let_go(run: RunDir, records: Mapping[int, Record], number: int, metric: str, mode: str) -> None:
-    """After a trial has ended. A finished one keeps `best`, and `last` to go on from should it get more epochs. A stopped one
-    does not go on: it keeps `best` if it is among the best of them. All others may be retried, and keep what they have."""
-    record, sign = records[number], 1 if mode == "min" else -1
-    if record.state not in ("finished", "stopped"):
-        return
-    run.delete_trial_files(
-        number, *((PREVIOUS,) if record.state == "finished" else (PREVIOUS, LAST))
-    )
-    if record.state == "stopped":
-        found = (
-            (one, one.best(metric, mode)) for one in records.values() if one.state == "stopped"
-        )
-        order = [
-            worse
-            for _, worse in sorted((sign * best[1], one.number) for one, best in found if best)
-        ]
-        for worse in {
-            *order[KEPT_STOPPED : KEPT_STOPPED + 1],
-            *({number} & set(order[KEPT_STOPPED:])),
-        }:  # those behind went before
+    A finished trial keeps its best weights, and its last checkpoint in case it is extended. A stopped
+    trial is not resumed: it keeps its best weights if it is among the best stopped ones. All others may
+    be retried and keep everything.
+    """
+    state = records[number].state
+    if state == TrialState.FINISHED:
+        run.delete_trial_files(number, PREVIOUS)
+    elif state == TrialState.STOPPED:
+        run.delete_trial_files(number, PREVIOUS, LAST)
+        ranked = _ranked_stopped_trials(records, metric, mode)
+        # Trials further behind lost their weights when an earlier trial stopped.
+        surplus = set(ranked[KEPT_STOPPED_TRIALS : KEPT_STOPPED_TRIALS + 1])
+        if number in ranked[KEPT_STOPPED_TRIALS:]:
+            surplus.add(number)
+        for worse in surplus:
             run.delete_trial_files(worse, BEST)
+
+
+def _ranked_stopped_trials(records: Mapping[int, Record], metric: str, mode: str) -> list[int]:
+    """Numbers of the stopped trials, the best first."""
+    sign = 1
+    if mode != "min":
+        sign = -1
+    values: list[tuple[float, int]] = []
+    for record in records.values():
+        if record.state == TrialState.STOPPED:
+            best = record.best(metric, mode)
+            if best is not None:
+                values.append((sign * best.value, record.number))
+    return [number for _, number in sorted(values)]

@@ -1,4 +1,8 @@
-"""Running is reconciling: the plan, minus what the journal says is done, goes to Ray Tune; what happens goes to the journal."""
+"""Runs what a plan requests and the journal does not contain, on Ray Tune.
+
+Ray has to be running, and the run's lock held. Ray Tune's own state is discarded: the journal and the
+checkpoints are the state.
+"""
 
 from __future__ import annotations
 
@@ -10,133 +14,119 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from typing import NoReturn
 
+from ray import tune
+from ray.exceptions import OutOfMemoryError
+from ray.tune.experiment import Trial as RayTrial
+
 from cae.errors import RESUME_HINT, RunError
-from cae.run.events import (
-    SessionEnded,
-    SessionStarted,
-    TrialEnded,
-    TrialPlanned,
-    TrialRetried,
-)
+from cae.run.events import SessionEnded, SessionStarted, TrialPlanned, TrialRetried
 from cae.run.journal import Journal
 from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
-from cae.sweep.engine.limits import DEFAULTS, FULL, Guard, Limits
-from cae.sweep.engine.ray_watchdog import end_ray, watched
+from cae.sweep.engine import ray_compat
+from cae.sweep.engine.limits import DEFAULT_LIMITS, DISK_FULL_ERRORS, LimitMonitor, Limits
+from cae.sweep.engine.ray_watchdog import watch_ray
 from cae.sweep.engine.recorder import Recorder, Watcher
-from cae.sweep.engine.schedulers.asha import JournaledASHA, rungs_of
-from cae.sweep.engine.trial_queue import Turns, without_a_tail
-from cae.sweep.engine.worker import Job, Worker
-from cae.sweep.places.hosts import Demands
-from cae.sweep.places.local import Resources, first_line, slots_now, versions
+from cae.sweep.engine.trial_queue import TrialQueue, start_long_trials_early
+from cae.sweep.engine.tune_scheduler import TuneScheduler
+from cae.sweep.engine.worker import Worker
+from cae.sweep.engine.worker_report import SweepInputs, TrialInputs
+from cae.sweep.places.base import CheckedHosts, Place
+from cae.sweep.places.machine import versions
+from cae.sweep.places.ray_start import first_line
+from cae.sweep.ray_environment import set_max_pending_trials
+from cae.sweep.schedulers.base import Judge, NeverStop, Stop
 from cae.sweep.spec.cost import images_of_an_epoch
 from cae.sweep.spec.plan import Plan, PlannedTrial, dataset_key
 
-from ray.exceptions import OutOfMemoryError  # isort: skip
-from ray.air._internal import usage  # isort: skip
-from ray import tune  # isort: skip  # after connect, which sets what Ray reads when it is imported
-from ray.tune.execution import class_cache  # isort: skip
-from ray.tune.experiment import Trial as RayTrial  # isort: skip
-
-class_cache.ENV_VARS_TO_PROPAGATE -= {
-    name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")
-}
-# Ray shows an actor's environment in its dashboard and logs: each host has credentials of its own
-usage.tag_callbacks = lambda callbacks: False  # noqa: ARG005
-# For statistics that are off, Tune would import MLflow and its like wherever they are installed: seconds of every start
+COMPLETE = "complete"
+"""Why a session ended in which nothing was left to train."""
+DEPENDENCY_METRIC = ("val_loss", "min")
+"""How the best epoch of a dependency is chosen: it may have another task than the sweep's metric is of."""
 
 
 def run_plan(
     plan: Plan,
     run: RunDir,
     records: dict[int, Record],
-    sweep_file: Path,
-    resources: Resources,
+    place: Place,
+    checked: CheckedHosts,
     *,
     command: str,
     watch: Watcher,
-    limits: Limits = DEFAULTS,
-    demands: Demands | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> str:
-    """Runs what the plan asks for and the journal does not hold yet. Hold the run's lock, and have Ray started. `records` are
-    the journal's, and are kept up to date. `sweep_file` is where a worker finds it; `demands` is what each host of a cluster has to have.
+    """Train the remaining trials of a plan.
 
-    Returns why it ended: `complete`, or the words for what interrupted it. Every finished epoch is in the journal or in its
-    trial's checkpoint by then, and the same call goes on from there.
+    Returns why it ended: COMPLETE, or what interrupted it. Every finished epoch is then in the journal
+    or in its trial's checkpoint, and the same call resumes.
+
+    Args:
+        records: Those of the journal; they are kept up to date.
+        checked: Resources, and where workers find the sweep file.
     """
+    ray_compat.disable_usage_tags()
+    ray_compat.hide_credentials_from_actors()
     journal = Journal(run.journal)
     try:
-        needed = {planned.number for planned in plan.trials if planned.is_dependency}
-        rungs = rungs_of(plan.sweep.scheduler, plan.rungs, plan.sweep.mode, needed, audited(plan))
-        decided = rungs.replay(run.events(epochs=rungs.values), plan.sweep.metric)
-        scheduler = JournaledASHA(rungs, plan.sweep.metric, plan.sweep.mode)
-        recorder = Recorder(run, plan, journal, records, scheduler, watch, Guard(limits, run.path))
-        _open(recorder, resources, command)
-        for number in rungs.spared:
-            recorder.spared(number)
-        for number, stop in decided.items():  # decided before a crash, but not carried out
-            if records[number].state == "interrupted" and records[number].last_epoch == stop.rung:
-                recorder.stopped(number, stop)
-        with _signals(recorder), watched(functools.partial(_ray_is_lost, recorder)):
-            _supervise(recorder, sweep_file, resources, demands)
-        reason = recorder.stopping or "complete"
+        judge = _create_judge(plan)
+        past_stops = judge.replay(run.events(epochs=judge.judged_epochs), plan.sweep.metric)
+        scheduler = TuneScheduler(judge, plan.sweep.metric)
+        monitor = LimitMonitor(limits, run.path)
+        recorder = Recorder(run, plan, journal, records, scheduler, watch, monitor)
+        _record_session(recorder, checked, command)
+        _record_past_decisions(recorder, past_stops)
+        on_ray_death = functools.partial(_exit_after_ray_death, recorder)
+        with _stop_on_signals(recorder), watch_ray(on_ray_death):
+            _train_all(recorder, place, checked)
+        reason = recorder.stop_reason or COMPLETE
         journal.append(SessionEnded(reason=reason))
         return reason
     finally:
         journal.close()
 
 
-def audited(plan: Plan) -> set[int]:
-    """The trials that run on whatever the scheduler says."""
+# Before the first trial
+
+
+def _create_judge(plan: Plan) -> Judge:
     scheduler = plan.sweep.scheduler
-    judged = (
-        [planned for planned in plan.trials if not planned.is_dependency]
-        if scheduler and plan.rungs
-        else []
-    )
-    return {planned.number for planned in judged if scheduler and scheduler.audits(planned.hash)}
+    if scheduler is None:
+        return NeverStop()
+    dependencies = {planned.number for planned in plan.trials if planned.is_dependency}
+    sweep = plan.sweep
+    epochs = max((planned.trial.epochs for planned in plan.trials), default=1)
+    audited = audit_trials(plan)
+    return scheduler.create_judge(epochs, sweep.metric, sweep.mode, dependencies, audited)
 
 
-def _open(recorder: Recorder, resources: Resources, command: str) -> None:
-    """The journal's first lines of a session: who runs it, and every trial that it does not know yet."""
-    run, plan = recorder.run, recorder.plan
+def audit_trials(plan: Plan) -> set[int]:
+    """The trials that are exempt from early stopping."""
+    scheduler = plan.sweep.scheduler
+    if scheduler is None or not plan.rungs:
+        return set()
+    audited: set[int] = set()
     for planned in plan.trials:
-        known = recorder.records.get(planned.number)
-        audit = planned.number in recorder.scheduler.rungs.audited
-        if (
-            not known
-            or known.hash != planned.hash
-            or known.is_dependency != planned.is_dependency
-            or known.is_audit != audit
-        ):
-            recorder.write(
-                TrialPlanned(
-                    trial=planned.number,
-                    hash=planned.hash,
-                    config=planned.trial.flat(),
-                    axes=planned.axes,
-                    sizes=planned.sizes,
-                    dependencies=planned.dependencies,
-                    is_dependency=planned.is_dependency,
-                    is_audit=audit,
-                )
-            )
-            known = recorder.records[planned.number]
-        if planned.retry and known.state.is_final:
-            diverged = known.state == TrialState.DIVERGED
-            kept_epochs = known.last_epoch
-            if diverged:
-                kept_epochs = 0  # resumed from its checkpoint it would diverge again
-            recorder.write(TrialRetried(trial=known.number, epoch=kept_epochs))
-            if diverged:
-                run.delete_trial(known.number)
+        if not planned.is_dependency and scheduler.is_audited(planned.hash):
+            audited.add(planned.number)
+    return audited
+
+
+def _record_session(recorder: Recorder, checked: CheckedHosts, command: str) -> None:
+    """Record new and changed trials, retries, and the start of the session."""
+    for planned in recorder.plan.trials:
+        _record_plan(recorder, planned)
+        record = recorder.records[planned.number]
+        if planned.retry and record.state.is_final:
+            _record_retry(recorder, record)
+    resources = checked.resources
     recorder.write(
         SessionStarted(
-            trials=[planned.number for planned in plan.trials],
+            trials=[planned.number for planned in recorder.plan.trials],
             command=command,
             host=socket.gethostname(),
             pid=os.getpid(),
@@ -148,155 +138,195 @@ def _open(recorder: Recorder, resources: Resources, command: str) -> None:
     )
 
 
-def _supervise(
-    recorder: Recorder, sweep_file: Path, resources: Resources, demands: Demands | None
-) -> None:
-    """Ray ends a whole sweep for some failures of one trial (its out-of-memory kill of a running step is one): as long as
-    there is progress, what is left is run again. Trials that ran out of memory beside others come last, one at a time."""
-
-    def progress() -> tuple[int, int, int]:
-        records = recorder.records.values()
-        return (
-            sum(record.last_epoch for record in records),
-            sum(record.state.is_final for record in records),
-            len(recorder.alone),
+def _record_plan(recorder: Recorder, planned: PlannedTrial) -> None:
+    is_audit = planned.number in recorder.scheduler.judge.audited
+    record = recorder.records.get(planned.number)
+    is_unchanged = (
+        record is not None
+        and record.hash == planned.hash
+        and record.is_dependency == planned.is_dependency
+        and record.is_audit == is_audit
+    )
+    if is_unchanged:
+        return
+    recorder.write(
+        TrialPlanned(
+            trial=planned.number,
+            hash=planned.hash,
+            config=planned.trial.flat(),
+            axes=planned.axes,
+            sizes=planned.sizes,
+            dependencies=planned.dependencies,
+            is_dependency=planned.is_dependency,
+            is_audit=is_audit,
         )
+    )
 
-    while remaining := _ready(recorder):
-        crowd = [planned for planned in remaining if planned.number not in recorder.alone]
-        batch, before = crowd or remaining[:1], progress()
-        recorder.slots = resources.slots if crowd else 1
-        recorder.capacity = (
-            functools.partial(slots_now, resources) if crowd and resources.nodes else None
-        )
-        recorder.guard.heard.clear()  # whatever ran when Ray ended the sweep stands in the queue again
-        try:
-            _fit(recorder, batch, sweep_file, resources, demands)
-            why = "Ray ended the sweep, and trials are left"
-        except Exception as error:
-            if recorder.fatal:
-                raise recorder.fatal from error
-            if (
-                isinstance(error, OSError) and error.errno in FULL
-            ):  # Tune keeps files of its own in the run's folder
-                raise RunError(f"{recorder.run.path}: {error.strerror}: {RESUME_HINT}") from error
-            if _is_out_of_memory(error):
-                for planned in batch:
-                    if recorder.records[planned.number].state == "running":
-                        recorder.out_of_memory(
-                            planned.number,
-                            "out of memory: Ray ended its worker, and the sweep",
-                            error=str(error),
-                        )
-            if progress() == before:
-                raise
-            why = f"Ray ended the sweep ({type(error).__name__}: {first_line(error)})"
-        left = [planned for planned in batch if not recorder.records[planned.number].state.is_final]
-        if recorder.stopping:
+
+def _record_retry(recorder: Recorder, record: Record) -> None:
+    """A diverged trial restarts from the beginning: resumed from its checkpoint it diverges again."""
+    if record.state == TrialState.DIVERGED:
+        recorder.write(TrialRetried(trial=record.number, epoch=0))
+        recorder.run.delete_trial(record.number)
+    else:
+        recorder.write(TrialRetried(trial=record.number, epoch=record.last_epoch))
+
+
+def _record_past_decisions(recorder: Recorder, past_stops: dict[int, Stop]) -> None:
+    """Record decisions that an earlier process made and could not record before it died."""
+    for number in recorder.scheduler.judge.audit_stops:
+        recorder.record_audit_stop(number)
+    for number, stop in past_stops.items():
+        record = recorder.records[number]
+        if record.state == TrialState.INTERRUPTED and record.last_epoch == stop.rung:
+            recorder.stop_trial(number, stop)
+
+
+# Training
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """What has to grow for a sweep to continue after an error of Ray."""
+
+    epochs: int
+    ended_trials: int
+    trials_to_run_alone: int
+
+
+def _progress(recorder: Recorder) -> _Progress:
+    records = recorder.records.values()
+    return _Progress(
+        epochs=sum(record.last_epoch for record in records),
+        ended_trials=sum(record.state.is_final for record in records),
+        trials_to_run_alone=len(recorder.run_alone),
+    )
+
+
+def _train_all(recorder: Recorder, place: Place, checked: CheckedHosts) -> None:
+    """Train batches of trials until none remains.
+
+    Ray ends a whole sweep for some failures of one trial, such as its out-of-memory kill of a running
+    step. As long as there is progress, the remaining trials are started again. Trials that ran out of
+    memory beside others come last, one at a time.
+    """
+    while ready := _ready_trials(recorder):
+        before = _progress(recorder)
+        batch = _next_batch(recorder, ready, place, checked)
+        problem = _train_batch(recorder, batch, checked, before)
+        if recorder.stop_reason:
             return
-        if all(planned.number in recorder.alone for planned in left):
+        remaining = _not_ended(recorder, batch)
+        if all(planned.number in recorder.run_alone for planned in remaining):
             continue
-        if progress() == before:
-            raise RunError(f"{why}, without one more epoch")
-        print(f"{why}; going on with what is left", file=sys.stderr)
+        if _progress(recorder) == before:
+            raise RunError(f"{problem}, without another finished epoch")
+        print(f"{problem}; continuing with the remaining trials", file=sys.stderr)
+
+
+def _next_batch(
+    recorder: Recorder, ready: list[PlannedTrial], place: Place, checked: CheckedHosts
+) -> list[PlannedTrial]:
+    """The trials to train next; sets the number of slots for them."""
+    together = [planned for planned in ready if planned.number not in recorder.run_alone]
+    # Trials that ran when Ray ended the sweep are queued again.
+    recorder.limits.heartbeats.clear()
+    if not together:
+        recorder.slots = 1
+        recorder.count_slots = None
+        return ready[:1]
+    recorder.slots = checked.resources.slots
+    recorder.count_slots = None
+    if checked.resources.hosts:
+        recorder.count_slots = functools.partial(place.count_slots, checked.resources)
+    return together
+
+
+def _train_batch(
+    recorder: Recorder, batch: list[PlannedTrial], checked: CheckedHosts, before: _Progress
+) -> str:
+    """Train trials until all have ended, or Ray ends the sweep. Returns what the latter was."""
+    try:
+        _fit(recorder, batch, checked)
+    except Exception as error:
+        if recorder.fatal_error is not None:
+            raise recorder.fatal_error from error
+        if isinstance(error, OSError) and error.errno in DISK_FULL_ERRORS:
+            # Tune writes files of its own to the run's folder.
+            message = f"{recorder.run.path}: {error.strerror}: {RESUME_HINT}"
+            raise RunError(message) from error
+        if _is_out_of_memory(error):
+            for planned in batch:
+                if recorder.records[planned.number].state == TrialState.RUNNING:
+                    reason = "out of memory: Ray killed its worker and ended the sweep"
+                    recorder.out_of_memory(planned.number, reason, str(error))
+        if _progress(recorder) == before:
+            raise
+        return f"Ray ended the sweep ({type(error).__name__}: {first_line(error)})"
+    return "Ray ended the sweep before all trials ended"
 
 
 def _is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether it is, or comes from, Ray's own kill of a worker where memory is scarce: Tune wraps it as an error of any kind."""
-    return error is not None and (
-        isinstance(error, OutOfMemoryError)
-        or _is_out_of_memory(error.__cause__ or error.__context__)
-    )
+    """Whether an error is, or was caused by, Ray's kill of a worker because memory was scarce."""
+    if error is None:
+        return False
+    if isinstance(error, OutOfMemoryError):
+        return True
+    return _is_out_of_memory(error.__cause__ or error.__context__)
 
 
-def _ready(recorder: Recorder) -> list[PlannedTrial]:
-    """What is left and has all that it needs. A trial whose need ended otherwise than finished can never run: it failed."""
+def _not_ended(recorder: Recorder, trials: list[PlannedTrial]) -> list[PlannedTrial]:
     records = recorder.records
-    for planned in recorder.plan.trials:  # those that others need come first
+    return [planned for planned in trials if not records[planned.number].state.is_final]
+
+
+def _ready_trials(recorder: Recorder) -> list[PlannedTrial]:
+    """The remaining trials whose dependencies have finished.
+
+    A trial with a dependency that ended in another state can never run: it fails.
+    """
+    records = recorder.records
+    for planned in recorder.plan.trials:  # dependencies come first
         for name, number in planned.dependencies.items():
             state = records[number].state
-            if (
-                not records[planned.number].state.is_final
-                and state.is_final
-                and state != TrialState.FINISHED
-            ):
-                recorder.write(
-                    TrialEnded(
-                        trial=planned.number,
-                        state=TrialState.FAILED,
-                        reason=f"dependency failed: trial {number} (task.{name}) {state}",
-                    )
-                )
-    left = [
-        planned for planned in recorder.plan.trials if not records[planned.number].state.is_final
-    ]
-    return [
-        planned
-        for planned in left
-        if all(records[number].state == "finished" for number in planned.dependencies.values())
-    ]
+            has_failed = state.is_final and state != TrialState.FINISHED
+            if has_failed and not records[planned.number].state.is_final:
+                reason = f"dependency failed: trial {number} (task.{name}) {state}"
+                recorder.fail_trial(planned.number, reason)
+    ready: list[PlannedTrial] = []
+    for planned in _not_ended(recorder, recorder.plan.trials):
+        states = {records[number].state for number in planned.dependencies.values()}
+        if states <= {TrialState.FINISHED}:
+            ready.append(planned)
+    return ready
 
 
-def _fit(
-    recorder: Recorder,
-    remaining: list[PlannedTrial],
-    sweep_file: Path,
-    resources: Resources,
-    demands: Demands | None,
-) -> None:
-    plan, run = recorder.plan, recorder.run
-    job = Job(
-        places={planned.number: run.location(planned.number) for planned in remaining},
-        configs={planned.number: planned.trial.flat() for planned in remaining},
-        done={planned.number: recorder.records[planned.number].last_epoch for planned in remaining},
-        dataset_keys={planned.number: dataset_key(planned.trial.dataset) for planned in remaining},
-        dependencies={
-            planned.number: {
-                name: run.location(need) for name, need in planned.dependencies.items()
-            }
-            for planned in remaining
-        },
-        sweep_file=sweep_file,
-        rules={
-            p.number: ("val_loss", "min")
-            if p.is_dependency
-            else (plan.sweep.metric, plan.sweep.mode)
-            for p in remaining
-        },
-        metric=plan.sweep.metric,
-        cpus=resources.cpus_per_trial,
-        gpus=resources.gpus_per_trial,
-        demands=demands,
-    )
-    needed = {job.dataset_keys[planned.number] for planned in remaining}
-    images = {key: value for key, value in plan.images.items() if key in needed}
+def _fit(recorder: Recorder, trials: list[PlannedTrial], checked: CheckedHosts) -> None:
+    """Run Ray Tune once on these trials."""
+    plan = recorder.plan
+    resources = checked.resources
+    inputs = _sweep_inputs(recorder, trials, checked)
+    keys = {trial.dataset_key for trial in inputs.trials.values()}
+    images = {key: value for key, value in plan.images.items() if key in keys}
     trainable = tune.with_resources(
-        tune.with_parameters(Worker, job=job, images=images),
+        tune.with_parameters(Worker, inputs=inputs, images=images),
         {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
     )
-    order = [planned.number for planned in remaining]
-    if (
-        not plan.rungs
-    ):  # rungs judge a trial by those before it: the plan's order is the one that can be told
-        order = without_a_tail(
-            {planned.number: _work(planned, job.done[planned.number]) for planned in remaining},
-            recorder.slots,
-        )
-    recorder.turns = Turns(order, recorder.slots)
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(recorder.slots)
-    with _scratch(run) as scratch:  # Tune's own state: ours is the journal
+    recorder.queue = TrialQueue(_start_order(recorder, trials), recorder.slots)
+    set_max_pending_trials(recorder.slots)
+    with _scratch_folder(recorder.run) as scratch:
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=recorder.turns,
-                num_samples=-1,  # as many as have a turn
+                search_alg=recorder.queue,
+                num_samples=-1,  # as many as the queue contains
                 scheduler=recorder.scheduler,
                 reuse_actors=True,
-                trial_dirname_creator=_name,
-                trial_name_creator=_name,
+                trial_dirname_creator=_trial_name,
+                trial_name_creator=_trial_name,
             ),
             run_config=tune.RunConfig(
-                name=run.name,
+                name=recorder.run.name,
                 storage_path=scratch,
                 callbacks=[recorder],
                 stop=recorder,
@@ -306,18 +336,61 @@ def _fit(
         tuner.fit()
 
 
-def _work(planned: PlannedTrial, done: int) -> float:
-    """What is left of a trial, in millions of floating-point operations of a forward pass."""
-    return (
-        float(planned.sizes["megaflops"])
-        * images_of_an_epoch(planned)
-        * max(1, planned.trial.epochs - done)
+def _sweep_inputs(
+    recorder: Recorder, trials: list[PlannedTrial], checked: CheckedHosts
+) -> SweepInputs:
+    run = recorder.run
+    sweep = recorder.plan.sweep
+    inputs: dict[int, TrialInputs] = {}
+    for planned in trials:
+        metric = sweep.metric
+        mode: str = sweep.mode
+        if planned.is_dependency:
+            metric, mode = DEPENDENCY_METRIC
+        dependencies = planned.dependencies.items()
+        inputs[planned.number] = TrialInputs(
+            config=planned.trial.flat(),
+            location=run.location(planned.number),
+            dataset_key=dataset_key(planned.trial.dataset),
+            finished_epochs=recorder.records[planned.number].last_epoch,
+            dependency_locations={name: run.location(number) for name, number in dependencies},
+            metric=metric,
+            mode=mode,
+        )
+    return SweepInputs(
+        trials=inputs,
+        sweep_file=checked.sweep_file,
+        metric=sweep.metric,
+        cpus_per_trial=checked.resources.cpus_per_trial,
+        gpus_per_trial=checked.resources.gpus_per_trial,
+        requirements=checked.requirements,
     )
 
 
+def _start_order(recorder: Recorder, trials: list[PlannedTrial]) -> list[int]:
+    """The order in which trials start.
+
+    With rungs it is the order of the plan: a trial is compared with those before it, and the decisions
+    should not depend on how long trials take.
+    """
+    if recorder.plan.rungs:
+        return [planned.number for planned in trials]
+    work: dict[int, float] = {}
+    for planned in trials:
+        done = recorder.records[planned.number].last_epoch
+        work[planned.number] = _remaining_work(planned, done)
+    return start_long_trials_early(work, recorder.slots)
+
+
+def _remaining_work(planned: PlannedTrial, finished_epochs: int) -> float:
+    """Remaining work of a trial, in millions of floating-point operations of a forward pass."""
+    epochs = max(1, planned.trial.epochs - finished_epochs)
+    return float(planned.sizes["megaflops"]) * images_of_an_epoch(planned) * epochs
+
+
 @contextlib.contextmanager
-def _scratch(run: RunDir) -> Iterator[str]:
-    """A folder of the run that goes with the process, or, where that was killed, with the next one."""
+def _scratch_folder(run: RunDir) -> Iterator[str]:
+    """A folder for Tune's own state. One that a killed process left behind is deleted."""
     folder = run.path.resolve() / ".tune"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -327,47 +400,48 @@ def _scratch(run: RunDir) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _name(trial: RayTrial) -> str:
+def _trial_name(trial: RayTrial) -> str:
     return f"{trial.config['number']:04d}"
 
 
+# Signals and the end of Ray
+
+
 @contextlib.contextmanager
-def _signals(recorder: Recorder) -> Iterator[None]:
-    """Ctrl-C or SIGTERM ends the sweep gently; a second one at once. Either way nothing finished is lost."""
+def _stop_on_signals(recorder: Recorder) -> Iterator[None]:
+    """Ctrl-C or SIGTERM stops the sweep in an orderly way; a second one ends the process."""
 
-    def gently(number: int, frame: object) -> None:  # noqa: ARG001
-        if recorder.stopping:
-            _leave_now(128 + number)
-        recorder.stopping = f"interrupted by {signal.Signals(number).name}"
+    def stop(number: int, frame: object) -> None:
+        del frame
+        if recorder.stop_reason:
+            _exit_immediately(128 + number)
+        recorder.stop_reason = f"interrupted by {signal.Signals(number).name}"
 
-    kinds = (signal.SIGINT, signal.SIGTERM)
+    signals = (signal.SIGINT, signal.SIGTERM)
     try:
-        before = {kind: signal.signal(kind, gently) for kind in kinds}
-    except ValueError:  # not in the main thread: whoever runs us there has the signals
+        handlers = {kind: signal.signal(kind, stop) for kind in signals}
+    except ValueError:  # not in the main thread: the caller handles signals
         yield
         return
     try:
         yield
     finally:
-        for kind, handler in before.items():
+        for kind, handler in handlers.items():
             signal.signal(kind, handler)
 
 
-def _ray_is_lost(recorder: Recorder, kind: str) -> None:
-    """Without its own processes Ray may hang anywhere: this process ends here, and what is finished is in the run's folder."""
-    reason = f"given up: Ray's {kind} on this machine ended"
+def _exit_after_ray_death(recorder: Recorder, name: str) -> None:
+    """Without its own processes Ray may hang anywhere: end this process, everything is saved."""
+    reason = f"given up: Ray's {name} on this machine ended"
     recorder.journal.append(SessionEnded(reason=reason))
-    print(
-        f"\nerror: {reason}; what is finished is saved, and the same command goes on from here",
-        file=sys.stderr,
-    )
-    end_ray()
-    _leave_now(1)
+    message = f"\nerror: {reason}; what is finished is saved, run the same command to resume"
+    print(message, file=sys.stderr)
+    ray_compat.kill_ray()
+    _exit_immediately(1)
 
 
-def _leave_now(code: int) -> NoReturn:
-    sys.stderr.write(
-        "\x1b[?25h" if sys.stderr.isatty() else ""
-    )  # the cursor, which the live table hides
+def _exit_immediately(code: int) -> NoReturn:
+    if sys.stderr.isatty():
+        sys.stderr.write("\x1b[?25h")  # show the cursor, which the live table hides
     sys.stderr.flush()
     os._exit(code)

@@ -1,4 +1,4 @@
-"""From a command to a run and back: what `cae-sweep plan` and `cae-sweep run` do, step by step."""
+"""One `cae-sweep run` or `plan` command: from its arguments to a run, step by step."""
 
 from __future__ import annotations
 
@@ -18,36 +18,41 @@ from cae.run.events import Event
 from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.status import Progress, progress
-from cae.run.storage import is_url, open_store, run_at
+from cae.run.storage import is_url, run_at
 from cae.run.sweep_json import SweepDescription
-from cae.sweep.engine.limits import DEFAULTS, LEAST_FREE, Limits
-from cae.sweep.engine.retention import disk, disk_of
-from cae.sweep.places.hosts import TOKEN, Demands, check_hosts, described, new_token
-from cae.sweep.places.local import Resources, device_name, git_commit, local_ray, versions
+from cae.run.trial_state import TrialState
+from cae.sweep.engine.limits import DEFAULT_LIMITS, MIN_FREE_BYTES, Limits
+from cae.sweep.engine.retention import plan_bytes, trial_bytes
+from cae.sweep.places.base import Place, Resources
+from cae.sweep.places.machine import git_commit, versions
 from cae.sweep.spec.plan import Plan, make_plan
 from cae.sweep.spec.sweep_file import SweepFile, read_sweep_file
 from cae.trial.config import ConfigError
 from cae.trial.datasets.base import Dataset, Images, data_folders
 
-Display = Callable[[dict[int, Record]], AbstractContextManager[Callable[[Event | None], None]]]
-"""Opens a view of a running sweep, such as the live table, from its records: it is called with each event."""
+Display = Callable[[dict[int, Record], int], AbstractContextManager[Callable[[Event | None], None]]]
+"""Opens a view of a running sweep, such as the live table, from its records and number of slots. The
+view is called with each event, and with None from time to time."""
 
-TRAINED_BY = ("command", "git_commit", "versions", "device", "slots")
-"""What stays in sweep.json when the same command finds nothing left to train: these say what the numbers come from."""
-RETRYABLE = ("failed", "oom", "diverged", "killed")
+COMPLETE = "complete"
+"""Why a session ends if nothing is left to train."""
+KEPT_IN_SWEEP_JSON = ("command", "git_commit", "versions", "device", "slots")
+"""What sweep.json keeps if a later command trains nothing: it describes how the numbers were made."""
+RETRYABLE_STATES = [state for state in TrialState if state.is_retryable]
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which trials of a sweep, on which images, into which folder: what `plan` and `run` are told alike."""
+    """Which trials of a sweep, on which images, in which folder."""
 
     sweep: Path
     out: str | Path | None
     budget: str
     settings: Mapping[str, Any]
+    """Overrides of the sweep file by dotted name (`--set`)."""
     max_trials: int | None
     data_dir: Path | None
-    retry: tuple[str, ...] = ()
+    retry: tuple[TrialState, ...] = ()
 
 
 def select(
@@ -59,56 +64,51 @@ def select(
     data_dir: Path | None,
     retry: str,
 ) -> Selection:
-    """A selection from the words of the command line: KEY=VALUE, the value as JSON where it is (numbers, true, lists) and as
-    text where it is not; states with commas between them. Raises ConfigError with every mistake."""
+    """A selection from command-line arguments. Raises ConfigError with every error.
+
+    Args:
+        pairs: KEY=VALUE; the value is JSON if it can be parsed (numbers, true, lists), otherwise text.
+        retry: States separated by commas.
+    """
+    errors: list[str] = []
+    names = [name for name in retry.split(",") if name]
+    unknown = [name for name in names if name not in RETRYABLE_STATES]
+    if unknown:
+        errors.append(f"--retry {','.join(unknown)}: should be {', '.join(RETRYABLE_STATES)}")
     settings: dict[str, Any] = {}
-    states = tuple(filter(None, retry.split(",")))
-    wrong = [state for state in states if state not in RETRYABLE]
-    mistakes = [f"--retry {','.join(wrong)}: there are {', '.join(RETRYABLE)}"] if wrong else []
     for pair in pairs or []:
         key, equals, value = pair.partition("=")
         if not equals:
-            mistakes.append(f"--set {pair}: should be KEY=VALUE")
+            errors.append(f"--set {pair}: should be KEY=VALUE")
         settings[key] = value
         with contextlib.suppress(ValueError):
             settings[key] = json.loads(value)
-    if mistakes:
-        raise ConfigError(mistakes)
+    if errors:
+        raise ConfigError(errors)
+    states = tuple(TrialState(name) for name in names)
     return Selection(sweep, out, budget, settings, max_trials, data_dir, states)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A sweep that is known to be right: it has been read, planned and checked; nothing has been written."""
+    """A sweep file that was read and planned against the run that exists."""
 
     file: SweepFile
     plan: Plan
     run: RunDir
     selection: Selection
     records: dict[int, Record]
-    """What the journal said of each trial when the plan was made from it; who runs it keeps them up to date."""
     journal_bytes: int
-    """How long the journal was then."""
+    """Size of the journal when the records were read."""
 
 
 def prepare(selection: Selection) -> Prepared:
-    """Reads and plans a sweep. Raises UserError with all that is wrong; writes nothing."""
+    """Read the sweep file and the run, and plan the trials.
+
+    Writes nothing. Raises UserError with everything that is wrong.
+    """
     file = read_sweep_file(selection.sweep)
-    name = file.name if selection.budget == "full" else f"{file.name}-{selection.budget}"
-    run = run_at(selection.out or Path("runs") / name)
-    if run.path.exists() and not run.path.is_dir():
-        raise RunError(f"--out {run} is no folder")
-    if run.sweep_json.exists():
-        known = run.read_sweep()
-        if known.sweep != file.name:
-            raise RunError(
-                f"{run} holds a run of another sweep, {known.sweep}: choose another --out"
-            )
-        rule = (file.sweep.metric, file.sweep.mode)
-        if (before := (known.metric, known.mode)) != rule:
-            raise RunError(
-                f"{run} ranks by {before[0]} ({before[1]}), and its weights are the best by that: choose another --out"
-            )
+    run = _open_run(file, selection)
     folders = data_folders(selection.data_dir)
 
     def load(dataset: Dataset) -> Images:
@@ -117,12 +117,11 @@ def prepare(selection: Selection) -> Prepared:
         except ValueError as error:
             raise ConfigError([str(error)]) from None
 
-    size = _size(run)
+    journal_bytes = _journal_bytes(run)
     records = run.records()
-    plan: Plan
-    (_, plan) = gather(
-        lambda: _refuse(file.mistakes),
-        lambda: make_plan(
+
+    def plan_trials() -> Plan:
+        return make_plan(
             file.sweep,
             load,
             budget=selection.budget,
@@ -130,119 +129,158 @@ def prepare(selection: Selection) -> Prepared:
             max_trials=selection.max_trials,
             records=records,
             retry=selection.retry,
-        ),
-    )
-    return Prepared(file, plan, run, selection, records, size)
+        )
+
+    _, plan = gather(lambda: _raise_errors(file.mistakes), plan_trials)
+    return Prepared(file, plan, run, selection, records, journal_bytes)
 
 
-def _ignore(event: Event | None) -> None:
-    """Watches a sweep without showing anything."""
+def _open_run(file: SweepFile, selection: Selection) -> RunDir:
+    """The run's folder. Raises RunError if it belongs to another sweep or metric."""
+    name = file.name
+    if selection.budget != "full":
+        name = f"{file.name}-{selection.budget}"
+    run = run_at(selection.out or Path("runs") / name)
+    if run.path.exists() and not run.path.is_dir():
+        raise RunError(f"--out {run} is not a folder")
+    if run.sweep_json.exists():
+        known = run.read_sweep()
+        if known.sweep != file.name:
+            raise RunError(
+                f"{run} contains a run of another sweep, {known.sweep}: choose another --out"
+            )
+        if (known.metric, known.mode) != (file.sweep.metric, file.sweep.mode):
+            raise RunError(
+                f"{run} ranks by {known.metric} ({known.mode}), and its weights are the best by it: "
+                "choose another --out"
+            )
+    return run
 
 
-def _refuse(mistakes: list[str]) -> None:
-    if mistakes:
-        raise ConfigError(mistakes)
+def _raise_errors(errors: list[str]) -> None:
+    if errors:
+        raise ConfigError(errors)
 
 
 def execute(
     prepared: Prepared,
-    resources: Resources,
+    place: Place,
     *,
     command: str,
     display: Display | None = None,
-    limits: Limits = DEFAULTS,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> str:
-    """Runs a prepared sweep in the cluster that this process is connected to, or else on this machine. Returns why it ended
-    (`complete`, or what interrupted it)."""
-    from cae.sweep.engine.runner import (
-        run_plan,
-    )  # ray.tune is not needed for a plan's mistakes to be told
-
-    run, plan = prepared.run, prepared.plan
+    """Run a prepared sweep. Returns why it ended: COMPLETE, or what interrupted it."""
+    run = prepared.run
     with run.lock():
-        room(prepared, resources)
-        run.clear_requests()  # what was asked of the process before us; what is asked from now on is meant for this one
-        if _size(run) != prepared.journal_bytes:
+        # Requests to an earlier process are void; those from now on are for this one.
+        run.clear_requests()
+        if _journal_bytes(run) != prepared.journal_bytes:
             raise RunError(
-                f"{run} was written to by another process meanwhile: give the same command again"
+                f"{run} was written to by another process meanwhile: run the same command again"
             )
-        records = prepared.records
-        asked = {planned.number for planned in plan.trials}
-        sweep_file, demands = prepared.file.path.resolve(), None
-        if resources.nodes and plan.remaining:
-            sweep_file = Path(
-                sweep_file.name
-            )  # in the folder that came along, where each worker begins
-            demands = Demands(
-                run.location(), new_token(), versions(), plan.remaining[0].trial.flat(), sweep_file
-            )
-            resources = replace(resources, device=described(check_hosts(demands, resources)))
-        said = _describe(prepared, resources, command)
-        if complete := not plan.remaining and asked == {
-            record.number for record in records.values() if record.is_requested
-        }:
-            if run.sweep_json.exists():
-                known = run.read_sweep()
-                said = replace(said, **{name: getattr(known, name) for name in TRAINED_BY})
-        text = said.to_json()
-        if complete:
-            write_whole(run.sweep_json, text)
-            run.publish(run.sweep_json)
-            return "complete"
-        shown = display(records) if display else contextlib.nullcontext(_ignore)
-        with local_ray(resources) if plan.remaining else contextlib.nullcontext(), shown as watch:
-            write_whole(run.sweep_json, text)
-            run.publish(run.sweep_json)
-            try:
-                return run_plan(
-                    plan,
-                    run,
-                    records,
-                    sweep_file,
-                    resources,
-                    command=command,
-                    watch=watch,
-                    limits=limits,
-                    demands=demands,
-                )
-            finally:
-                if demands:
-                    open_store(demands.place).delete(TOKEN)
+        sweep_file = prepared.file.path
+        has_work = bool(prepared.plan.remaining)
+        with place.connect(sweep_file, start=has_work) as resources:
+            check_disk_space(prepared, resources)
+            if _is_complete(prepared):
+                _update_sweep_json(prepared, resources, command)
+                return COMPLETE
+            return _run_trials(prepared, place, resources, command, display, limits)
 
 
-def room(prepared: Prepared, resources: Resources) -> None:
-    """Raises RunError where the disk has no room for the trials to come; warns where it may come to that."""
-    run, remaining = prepared.run, prepared.plan.remaining
+def _is_complete(prepared: Prepared) -> bool:
+    """Whether nothing is left to train and the run requests the same trials as before."""
+    requested_now = {planned.number for planned in prepared.plan.trials}
+    records = prepared.records.values()
+    requested_before = {record.number for record in records if record.is_requested}
+    return not prepared.plan.remaining and requested_now == requested_before
+
+
+def _update_sweep_json(prepared: Prepared, resources: Resources, command: str) -> None:
+    description = _describe(prepared, resources, command)
+    if prepared.run.sweep_json.exists():
+        known = prepared.run.read_sweep()
+        kept = {name: getattr(known, name) for name in KEPT_IN_SWEEP_JSON}
+        description = replace(description, **kept)
+    _write_sweep_json(prepared.run, description)
+
+
+def _run_trials(
+    prepared: Prepared,
+    place: Place,
+    resources: Resources,
+    command: str,
+    display: Display | None,
+    limits: Limits,
+) -> str:
+    from cae.sweep.engine.runner import run_plan  # imports ray.tune, which no error above needs
+
+    run = prepared.run
+    checked = place.check_hosts(run, prepared.plan, prepared.file.path, resources)
+    try:
+        _write_sweep_json(run, _describe(prepared, checked.resources, command))
+        view: AbstractContextManager[Callable[[Event | None], None]]
+        view = contextlib.nullcontext(_ignore)
+        if display is not None:
+            view = display(prepared.records, checked.resources.slots)
+        with view as watch:
+            return run_plan(
+                prepared.plan,
+                run,
+                prepared.records,
+                place,
+                checked,
+                command=command,
+                watch=watch,
+                limits=limits,
+            )
+    finally:
+        place.release_hosts(checked)
+
+
+def _ignore(event: Event | None) -> None:
+    """Watch a sweep without showing anything."""
+
+
+def check_disk_space(prepared: Prepared, resources: Resources) -> None:
+    """Raise RunError if the disk is too small for the next trials; warn if it may become full."""
+    run = prepared.run
+    remaining = prepared.plan.remaining
     if is_url(run.location()) or not remaining:
         return
-    free, largest = shutil.disk_usage(run.path).free, max(disk_of(planned) for planned in remaining)
-    if free < LEAST_FREE + largest * resources.slots:
+    free = shutil.disk_usage(run.path).free
+    first_trials = max(map(trial_bytes, remaining)) * resources.slots
+    if free < MIN_FREE_BYTES + first_trials:
         raise RunError(
-            f"{run}: only {free / 1e6:,.0f} MB are free on its disk, and the first trials take {largest * resources.slots / 1e6:,.0f}"
+            f"{run}: only {free / 1e6:,.0f} MB are free on its disk; "
+            f"the first trials need {first_trials / 1e6:,.0f} MB"
         )
-    if free < (whole := disk(prepared.plan, resources.slots)):
+    needed = plan_bytes(prepared.plan, resources.slots)
+    if free < needed:
         print(
-            f"{run}: up to {whole / 1e6:,.0f} MB are needed, and {free / 1e6:,.0f} MB are free on its disk",
+            f"{run}: up to {needed / 1e6:,.0f} MB are needed, "
+            f"and {free / 1e6:,.0f} MB are free on its disk",
             file=sys.stderr,
         )
 
 
-def outcome(prepared: Prepared, resources: Resources) -> Progress:
-    """How the trials that were asked for stand."""
-    sweep = prepared.file.sweep
-    records = [record for record in prepared.run.records().values() if record.is_requested]
-    return progress(records, sweep.metric, sweep.mode, resources.slots)
+def outcome(run: RunDir) -> Progress:
+    """The progress of the requested trials."""
+    sweep = run.read_sweep()
+    records = [record for record in run.records().values() if record.is_requested]
+    return progress(records, sweep.metric, sweep.mode, sweep.slots)
 
 
 def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDescription:
-    """sweep.json: what the report, `status` and `best` have to know of the sweep."""
-    file, plan, sweep = prepared.file, prepared.plan, prepared.file.sweep
+    """What the report and other commands need to know about the sweep."""
+    file = prepared.file
+    plan = prepared.plan
+    sweep = file.sweep
     epochs = max(planned.trial.epochs for planned in plan.trials)
-    scheduler = (
-        {"name": "asha", **sweep.scheduler.model_dump(), "rungs": plan.rungs}
-        if sweep.scheduler
-        else None
-    )
+    scheduler = None
+    if sweep.scheduler is not None:
+        scheduler = sweep.scheduler.describe(epochs)
     return SweepDescription(
         name=prepared.run.name,
         sweep=file.name,
@@ -265,15 +303,22 @@ def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDe
         published=file.published,
         claims=[claim.described() for claim in sweep.claims],
         versions=versions(),
-        git_commit=git_commit(file.path.parent) or "",
-        device=device_name(resources),
+        git_commit=git_commit(file.path.parent),
+        device=resources.device,
         slots=resources.slots,
         command=command,
     )
 
 
-def _size(run: RunDir) -> int:
-    return run.journal.stat().st_size if run.journal.exists() else 0
+def _write_sweep_json(run: RunDir, description: SweepDescription) -> None:
+    """Write sweep.json; fields of a newer version stay in it."""
+    if run.sweep_json.exists():
+        description = replace(description, unknown_fields=run.read_sweep().unknown_fields)
+    write_whole(run.sweep_json, description.to_json())
+    run.publish(run.sweep_json)
 
 
-__all__ = ["Limits", "Prepared", "Selection", "execute", "outcome", "prepare", "select"]
+def _journal_bytes(run: RunDir) -> int:
+    if not run.journal.exists():
+        return 0
+    return run.journal.stat().st_size

@@ -1,4 +1,4 @@
-"""Whose turn it is: Tune is handed a trial when a slot is free, and not before."""
+"""The order in which trials start. Tune gets a trial when a slot is free, not earlier."""
 
 from __future__ import annotations
 
@@ -7,55 +7,66 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ray.tune.search import Searcher
+from typing_extensions import override
 
 
-def without_a_tail(work: Mapping[int, float], slots: int) -> list[int]:
-    """Trials, by number, in their order; but one so long that it would end long after all others begins before it is the last: as
-    soon as what is left keeps the slots busy for no more than twice its own time. `work`: of each, in any unit."""
-    left = sum(work.values())
-    longest = deque(sorted(work, key=lambda number: -work[number]))
-    waiting, order = iter(work), dict[int, None]()
+def start_long_trials_early(work: Mapping[int, float], slots: int) -> list[int]:
+    """The order of trials in which no long trial runs alone at the end.
+
+    The trials keep their order, except that the longest remaining one starts as soon as all remaining
+    work keeps the slots busy for at most twice its own time.
+
+    Args:
+        work: Remaining work of each trial by number, in any unit.
+        slots: How many trials run at the same time.
+    """
+    remaining_work = sum(work.values())
+    longest_first = deque(sorted(work, key=lambda number: -work[number]))
+    in_plan_order = iter(work)
+    order: dict[int, None] = {}  # an ordered set
     while len(order) < len(work):
-        while longest[0] in order:
-            longest.popleft()
-        waits_too_long = 2 * slots * work[longest[0]] >= left
-        number = (
-            longest[0]
-            if waits_too_long
-            else next(number for number in waiting if number not in order)
-        )
+        while longest_first[0] in order:
+            longest_first.popleft()
+        number = longest_first[0]
+        if 2 * slots * work[number] < remaining_work:
+            number = next(candidate for candidate in in_plan_order if candidate not in order)
         order[number] = None
-        left -= work[number]
+        remaining_work -= work[number]
     return list(order)
 
 
-class Turns(Searcher):
-    """Trials in the order they are given; one whose worker died has the next turn.
+class TrialQueue(Searcher):
+    """Hands the trials to Tune in a given order; a trial whose worker died is next.
 
-    Left to itself Tune asks for the resources of several trials ahead, sends a trial whose worker died to the end of the queue,
-    and gives up one whose worker dies while it starts: ASHA would see the trials in another order, and stop others.
+    Without it, Tune requests resources for several trials ahead, moves a trial whose worker died to the
+    end, and gives up a trial whose worker dies while it starts: ASHA would see the trials in another
+    order and stop others.
     """
 
     def __init__(self, numbers: Iterable[int], slots: int) -> None:
         super().__init__()
-        self.waiting, self.slots = deque(numbers), slots
-        self.holders: set[str] = set()
-        """Tune's names of the trials that hold a slot."""
+        self.waiting = deque(numbers)
+        self.slots = slots
+        self.running: set[str] = set()
+        """Tune's ids of the trials that hold a slot."""
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a string
-        if len(self.holders) >= self.slots:
+    @override
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+        if len(self.running) >= self.slots:
             return None
-        if not self.waiting:
-            return (
-                None if self.holders else self.FINISHED
-            )  # one that still runs may have to come again
-        self.holders.add(trial_id)
-        return {"number": self.waiting.popleft()}
+        if self.waiting:
+            self.running.add(trial_id)
+            return {"number": self.waiting.popleft()}
+        if self.running:
+            return None  # a running trial may have to restart
+        return str(self.FINISHED)
 
-    def again(self, number: int) -> None:
+    def restart(self, number: int) -> None:
+        """Start a trial next."""
         self.waiting.appendleft(number)
 
+    @override
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        self.holders.discard(trial_id)
+        self.running.discard(trial_id)

@@ -1,6 +1,6 @@
-"""The Ray Trainable: one step is one epoch of a trial. The whole bridge between Ray and `cae.trial`.
+"""The Ray Tune Trainable: one step is one epoch of a trial.
 
-A worker is an actor that lives through many trials: starting one costs seconds, resetting it a few milliseconds.
+The only connection between Ray and `cae.trial`.
 """
 
 from __future__ import annotations
@@ -12,128 +12,120 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cae.sweep.engine.worker_memory import give_back, keep_freed, settle  # isort: skip  # before all that takes long to import
 import ray
 import torch
 from ray import tune
+from typing_extensions import override
 
-from cae.run.storage import LOG, Home, StorageError
-from cae.sweep.engine.limits import FULL
+from cae.run.events import EpochFinished, TrialEnded
+from cae.run.storage import LOG, StorageError, TrialDirectory
+from cae.run.trial_state import TrialState
+from cae.sweep.engine.limits import DISK_FULL_ERRORS
+from cae.sweep.engine.worker_memory import (
+    keep_freed_memory,
+    resume_garbage_collection,
+    return_freed_memory,
+)
+from cae.sweep.engine.worker_report import REPORT, SweepInputs, WorkerReport
 from cae.sweep.places.devices import choose_device
-from cae.sweep.places.hosts import Demands, unfit
+from cae.sweep.places.hosts import unmet_requirement
 from cae.sweep.spec.sweep_file import from_config
 from cae.trial import checkpoint
 from cae.trial.batches import Resident
-from cae.trial.config import Trial
 from cae.trial.datasets.base import Images
 from cae.trial.training import Epoch, train
 
 
-@dataclass(frozen=True)
-class Job:
-    """What all workers of a sweep are given, once per node."""
-
-    places: dict[int, str]
-    """Where each trial's folder is, by number: a path or an address."""
-    configs: dict[int, dict[str, Any]]
-    """Each trial's flat configuration."""
-    done: dict[int, int]
-    """Epochs that the journal already holds."""
-    dataset_keys: dict[int, str]
-    dependencies: dict[int, dict[str, str]]
-    """Where the folders of the trials are that each one needs, by the task's parameter."""
-    sweep_file: Path
-    rules: dict[int, tuple[str, str]]
-    """By which metric each trial's epochs are ranked, and its mode."""
-    metric: str
-    """The sweep's, by which its scheduler judges."""
-    cpus: float
-    gpus: float
-    demands: Demands | None = None
-    """What a host of a cluster must have; None on one machine."""
-
-
 class Worker(tune.Trainable):
-    """Trains one trial after another; its results are told to the journal by the runner."""
+    """Trains one trial after another. The runner writes its reports to the journal."""
 
-    def setup(self, config: dict[str, Any], job: Job, images: dict[str, Images]) -> None:  # type: ignore[override]  # by tune.with_parameters
-        self.job, self.images = job, images
-        torch.set_num_threads(max(1, int(job.cpus)))
-        keep_freed()
-        settle()
-        self.device, self.device_name = choose_device(job.gpus)
-        self.resident: tuple[str, Resident] | None = None
-        self.homes: list[Home] = []
-        self.unfit = (
-            unfit(job.demands) if job.demands else ""
-        )  # this host may have joined after all were checked
+    @override
+    def setup(  # type: ignore[override]  # tune.with_parameters adds the arguments
+        self, config: dict[str, Any], inputs: SweepInputs, images: dict[str, Images]
+    ) -> None:
+        self.inputs = inputs
+        self.images = images
+        torch.set_num_threads(max(1, int(inputs.cpus_per_trial)))
+        keep_freed_memory()
+        resume_garbage_collection()
+        self.device, self.device_name = choose_device(inputs.gpus_per_trial)
+        self.resident_key = ""
+        self.resident_images: Resident | None = None
+        self.directories: list[TrialDirectory] = []
+        self.unmet_requirement = ""
+        if inputs.requirements is not None:  # this host may have joined after all were checked
+            self.unmet_requirement = unmet_requirement(inputs.requirements)
         self.reset_config(config)
 
-    def reset_config(self, config: dict[str, Any]) -> bool:
-        self.number: int = config["number"]
-        self.epochs: Iterator[Epoch] = iter(
-            ()
-        )  # lets go of the last trial's network before the next one is made
+    @override
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.number: int = new_config["number"]
+        self.trial = self.inputs.trials[self.number]
+        # Release the previous trial's network before the next one is built.
+        self.epochs: Iterator[Epoch] = iter(())
         self.cleanup()
-        give_back()
+        return_freed_memory()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return True
 
+    @override
     def cleanup(self) -> None:
-        for home in self.homes:
-            home.leave()
-        self.homes = []
+        for directory in self.directories:
+            directory.leave()
+        self.directories = []
 
+    @override
     def step(self) -> dict[str, Any]:
-        """The next epoch that the journal does not hold; with `done` and `end` when it was the last one."""
-        place: dict[str, Any] = {
-            "host": socket.gethostname(),
-            "device": self.device_name,
-            "worker": os.getpid(),
-        }
-        if gpus := ray.get_gpu_ids():
-            place["gpu_ids"] = ",".join(map(str, gpus))
-        if self.unfit:
-            return place | {"done": True, "halt": self.unfit}
+        """Train the next epoch that the journal does not contain."""
+        if self.unmet_requirement:
+            return self._result(WorkerReport(abort_reason=self.unmet_requirement))
         try:
-            if not self.homes:
-                self._enter()
-            result = self._step(place)
-            self.homes[0].push()
+            if not self.directories:
+                self._open_trial()
+            report = self._train_epoch()
+            self.directories[0].push()
         except StorageError as error:
-            return place | {"done": True, "halt": str(error)}
+            report = WorkerReport(abort_reason=str(error))
         except OSError as error:
-            if error.errno not in FULL:
+            if error.errno not in DISK_FULL_ERRORS:
                 raise
-            return place | {
-                "done": True,
-                "halt": f"{error.filename or self.folder}: {error.strerror} ({place['host']})",
-            }
+            file = error.filename or self.folder
+            reason = f"{file}: {error.strerror} ({socket.gethostname()})"
+            report = WorkerReport(abort_reason=reason)
+        return self._result(report)
+
+    def _result(self, report: WorkerReport) -> dict[str, Any]:
+        """A result of Tune: the report, and what the scheduler judges."""
+        is_done = report.end is not None or bool(report.abort_reason)
+        result: dict[str, Any] = {REPORT: report, "done": is_done}
+        if report.epoch is not None:
+            metric = self.inputs.metric
+            result["epoch"] = report.epoch.epoch
+            result[metric] = report.epoch.metrics.get(metric, math.nan)
         return result
 
-    def _enter(self) -> None:
-        """Takes the trial up: its folder with what is in it already, and those of the trials that it needs."""
-        home = Home(self.job.places[self.number], checkpoint.LAST)
-        home.pull(checkpoint.LAST, checkpoint.PREVIOUS, checkpoint.BEST, LOG)
-        needed = {
-            name: Home(place, checkpoint.LAST, write=False)
-            for name, place in self.job.dependencies[self.number].items()
-        }
-        for one in needed.values():
-            one.pull(checkpoint.BEST)
-        self.homes, self.folder = [home, *needed.values()], home.path
-        for torn in self.folder.glob(
-            ".*.safetensors.*"
-        ):  # left by a process that was killed while it wrote
-            torn.unlink(missing_ok=True)
-        self.epochs = self._train({name: one.path for name, one in needed.items()})
+    def _open_trial(self) -> None:
+        """Open the trial's folder, with the files that exist, and the folders of its dependencies."""
+        own = TrialDirectory(self.trial.location, checkpoint.LAST)
+        own.pull(checkpoint.LAST, checkpoint.PREVIOUS, checkpoint.BEST, LOG)
+        dependencies: dict[str, TrialDirectory] = {}
+        for name, location in self.trial.dependency_locations.items():
+            directory = TrialDirectory(location, checkpoint.LAST, write=False)
+            directory.pull(checkpoint.BEST)
+            dependencies[name] = directory
+        self.directories = [own, *dependencies.values()]
+        self.folder = own.path
+        for partial in self.folder.glob(".*.safetensors.*"):  # of a process killed while writing
+            partial.unlink(missing_ok=True)
+        self.epochs = self._train(
+            {name: directory.path for name, directory in dependencies.items()}
+        )
 
-    def _step(self, place: dict[str, Any]) -> dict[str, Any]:
+    def _train_epoch(self) -> WorkerReport:
         with (
             (self.folder / LOG).open("a", buffering=1) as log,
             contextlib.redirect_stdout(log),
@@ -142,79 +134,102 @@ class Worker(tune.Trainable):
             try:
                 epoch = next(self.epochs)
             except torch.OutOfMemoryError:
-                return place | {
-                    "done": True,
-                    "end": self._failure("oom", "out of memory on the GPU"),
-                }
+                return self._failure(TrialState.OUT_OF_MEMORY, "out of memory on the GPU")
+            except torch.AcceleratorError:
+                raise  # this process has lost its GPU; Ray starts a new one
             except Exception as error:
-                if isinstance(error, OSError) and error.errno in FULL:
+                if isinstance(error, OSError) and error.errno in DISK_FULL_ERRORS:
                     raise
-                if isinstance(error, torch.AcceleratorError):
-                    raise  # the process has lost its GPU: only a new one can go on, and Ray starts it
-                oom = "can't allocate memory" in str(error) or isinstance(error, MemoryError)
-                return place | {
-                    "done": True,
-                    "end": self._failure(
-                        "oom" if oom else "failed", f"{type(error).__name__}: {error}"
-                    ),
-                }
-            source = ", from the checkpoint" if epoch.restored else ""
-            print(
-                f"{time.strftime('%F %T')} epoch {epoch.epoch}{source}: "
-                + " ".join(f"{name}={value:.6g}" for name, value in epoch.row.items())
-            )
-        judged = {"epoch": epoch.epoch, self.job.metric: epoch.row.get(self.job.metric, math.nan)}
-        result = place | judged | {"row": epoch.row, "done": epoch.final is not None}
+                state = TrialState.FAILED
+                if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+                    state = TrialState.OUT_OF_MEMORY
+                return self._failure(state, f"{type(error).__name__}: {error}")
+            _print_epoch(epoch)
+        end = None
         if epoch.final is not None:
-            result["end"] = _ending(epoch)
-        return result
+            end = _trial_end(self.number, epoch)
+        return WorkerReport(epoch=self._epoch_event(epoch), end=end)
 
     def _train(self, dependencies: dict[str, Path]) -> Iterator[Epoch]:
+        """The epochs that the journal does not contain, and the last one with the trial's end."""
         print(
-            f"{time.strftime('%F %T')} trial {self.number} on {socket.gethostname()}, {self.device_name}, process {os.getpid()}"
+            f"{time.strftime('%F %T')} trial {self.number} on {socket.gethostname()}, "
+            f"{self.device_name}, process {os.getpid()}"
         )
-        config = self._config()
-        metric, mode = self.job.rules[self.number]
+        trial = from_config(self.trial.config, self.inputs.sweep_file)
         epochs = train(
-            config, self._images(), self.folder, metric=metric, mode=mode, dependencies=dependencies
+            trial,
+            self._load_images(),
+            self.folder,
+            metric=self.trial.metric,
+            mode=self.trial.mode,
+            dependencies=dependencies,
         )
-        done = self.job.done[self.number]
         for epoch in epochs:
-            if (
-                epoch.epoch > done or not epoch.restored or epoch.final is not None
-            ):  # the journal has the others
+            is_new = epoch.epoch > self.trial.finished_epochs or not epoch.restored
+            if is_new or epoch.final is not None:
                 yield epoch
 
-    def _config(self) -> Trial:
-        return from_config(self.job.configs[self.number], self.job.sweep_file)
+    def _load_images(self) -> Resident:
+        """The trial's images on the device; they stay there for trials with the same data set."""
+        key = self.trial.dataset_key
+        if self.resident_images is None or self.resident_key != key:
+            self.resident_images = Resident.of(self.images[key], self.device)
+            self.resident_key = key
+        return self.resident_images
 
-    def _images(self) -> Resident:
-        key = self.job.dataset_keys[self.number]
-        if not self.resident or self.resident[0] != key:
-            self.resident = (key, Resident.of(self.images[key], self.device))
-        return self.resident[1]
+    def _epoch_event(self, epoch: Epoch) -> EpochFinished:
+        gpu_ids = ",".join(map(str, ray.get_gpu_ids()))
+        return EpochFinished(
+            trial=self.number,
+            epoch=epoch.epoch,
+            metrics=dict(epoch.row),
+            host=socket.gethostname(),
+            device=self.device_name,
+            worker=os.getpid(),
+            gpu_ids=gpu_ids,
+        )
 
-    def _failure(self, state: str, reason: str) -> dict[str, Any]:
+    def _failure(self, state: TrialState, reason: str) -> WorkerReport:
         traceback.print_exc()
         self.epochs = iter(())
-        return {"state": state, "reason": reason, "error": traceback.format_exc()}
+        error = traceback.format_exc()
+        end = TrialEnded(trial=self.number, state=state, reason=reason, error=error)
+        return WorkerReport(end=end)
 
+    @override
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing: every epoch is already in the trial's own folder."""
+        """Nothing to do: every epoch is saved in the trial's own folder."""
 
+    @override
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Nothing: `train` finds the newest checkpoint itself."""
+        """Nothing to do: `train` finds the newest checkpoint itself."""
 
 
-def _ending(epoch: Epoch) -> dict[str, Any]:
-    losses = epoch.row["train_loss"], epoch.row["val_loss"]
-    if not all(map(math.isfinite, losses)):
-        reason = f"epoch {epoch.epoch}: train_loss {losses[0]} and val_loss {losses[1]} are not both finite"
-        return {
-            "state": "diverged",
-            "reason": reason,
-            "best_epoch": epoch.best_epoch,
-            "metrics": epoch.final,
-        }
-    found = {"best_epoch": epoch.best_epoch, "metrics": epoch.final, "tables": dict(epoch.tables)}
-    return {"state": "finished", "reason": f"all {epoch.epoch} epochs", **found}
+def _print_epoch(epoch: Epoch) -> None:
+    source = ""
+    if epoch.restored:
+        source = ", from the checkpoint"
+    metrics = " ".join(f"{name}={value:.6g}" for name, value in epoch.row.items())
+    print(f"{time.strftime('%F %T')} epoch {epoch.epoch}{source}: {metrics}")
+
+
+def _trial_end(number: int, epoch: Epoch) -> TrialEnded:
+    train_loss = epoch.row["train_loss"]
+    val_loss = epoch.row["val_loss"]
+    end = TrialEnded(
+        trial=number,
+        state=TrialState.FINISHED,
+        reason=f"all {epoch.epoch} epochs",
+        best_epoch=epoch.best_epoch,
+        metrics=dict(epoch.final or {}),
+    )
+    if math.isfinite(train_loss) and math.isfinite(val_loss):
+        end.tables = dict(epoch.tables)
+    else:
+        end.state = TrialState.DIVERGED
+        end.reason = (
+            f"epoch {epoch.epoch}: train_loss {train_loss} and val_loss {val_loss} "
+            "are not both finite"
+        )
+    return end

@@ -1,4 +1,7 @@
-"""A worker's memory: what it keeps between two steps of training, gives back between two trials, and never looks through."""
+"""Memory of a worker: what it keeps between training steps and returns between trials.
+
+Standard library only: it runs before anything large is imported.
+"""
 
 from __future__ import annotations
 
@@ -7,43 +10,55 @@ import functools
 import gc
 import platform
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Of glibc's malloc.h."""
-LARGE = 2**31 - 1
-OFTEN = gc.get_threshold()
+M_TRIM_THRESHOLD = -1
+M_MMAP_THRESHOLD = -3
+"""Parameters of mallopt in glibc's malloc.h."""
+MAX_THRESHOLD = 2**31 - 1
+MAX_MMAP_THRESHOLD_OLD_GLIBC = 32 * 2**20
+"""Older versions refuse more than half of a heap of 64 MB."""
 
-gc.set_threshold(100_000, 50, 50)
-# Until all is imported nothing is garbage, and Python would look for it again and again: a sixth of the time that a worker takes to start
-
-
-def settle() -> None:
-    """All is imported: none of it is ever garbage. To look through it after each trial took 0.15 s."""
-    gc.freeze()
-    gc.set_threshold(*OFTEN)
+_DEFAULT_THRESHOLDS = gc.get_threshold()
 
 
-def keep_freed() -> None:
-    """From now on what this process frees stays its own.
+def defer_garbage_collection() -> None:
+    """Collect garbage rarely while modules are imported: none of their objects is garbage."""
+    gc.set_threshold(100_000, 50, 50)
 
-    By itself glibc hands large blocks back to the system as soon as they are free. A training step frees all its activations
-    and asks for the same ones again in the next step, and the system gives each page anew, and zeroed: up to a third of a step
-    of a small network. Where there is no glibc, nothing changes.
+
+def resume_garbage_collection() -> None:
+    """Collect garbage as usual, except among the objects that exist now.
+
+    Searching the imported modules after each trial took 0.15 s.
     """
-    if libc := _glibc():
-        libc.mallopt(M_TRIM_THRESHOLD, LARGE)
-        if not libc.mallopt(
-            M_MMAP_THRESHOLD, LARGE
-        ):  # older ones refuse more than half of a heap's 64 MB
-            libc.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)
+    gc.freeze()
+    gc.set_threshold(*_DEFAULT_THRESHOLDS)
 
 
-def give_back() -> None:
-    """The last trial's network goes, and the system has all that is free again: the next one may need blocks of other sizes."""
+def keep_freed_memory() -> None:
+    """Keep the memory that this process frees, instead of returning it to the operating system.
+
+    By default glibc returns large blocks immediately. A training step frees its activations and
+    allocates the same sizes again in the next step; the operating system zeroes every page anew,
+    which takes up to a third of the step of a small network. Without glibc nothing changes.
+    """
+    glibc = _glibc()
+    if glibc is None:
+        return
+    glibc.mallopt(M_TRIM_THRESHOLD, MAX_THRESHOLD)
+    if not glibc.mallopt(M_MMAP_THRESHOLD, MAX_THRESHOLD):
+        glibc.mallopt(M_MMAP_THRESHOLD, MAX_MMAP_THRESHOLD_OLD_GLIBC)
+
+
+def return_freed_memory() -> None:
+    """Return all free memory to the operating system: the next network may need other block sizes."""
     gc.collect()
-    if libc := _glibc():
-        libc.malloc_trim(0)
+    glibc = _glibc()
+    if glibc is not None:
+        glibc.malloc_trim(0)
 
 
 @functools.cache
 def _glibc() -> ctypes.CDLL | None:
-    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
+    if platform.libc_ver()[0] != "glibc":
+        return None
+    return ctypes.CDLL(None)

@@ -1,4 +1,4 @@
-"""The hosts of a cluster: what each must have for trials to run on it, checked before the first one, and by each worker again."""
+"""Requirements for the hosts of a cluster, checked before the first trial and by each worker."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import secrets
 import socket
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,131 +16,160 @@ import torch
 from cae.errors import RunError, UserError
 from cae.run.storage import StorageError, open_store
 from cae.sweep.places.devices import choose_device
-from cae.sweep.places.local import Resources, versions
+from cae.sweep.places.machine import versions
 from cae.sweep.spec.sweep_file import from_config
 
-PATIENCE_S = 90.0
-"""A host that does not answer for so long is told by its name; a fresh one has to start Python and import torch."""
-TOKEN = ".hosts"
-"""What the driver writes into the run for every host to read. Each host answers beside it."""
+ANSWER_TIMEOUT_SECONDS = 90.0
+"""A new host has to start Python and import torch before it answers."""
+TOKEN_FILE = ".hosts"
+"""File that the driver writes into the run for every host to read; each host writes one of its own."""
 
 
 @dataclass(frozen=True)
-class Demands:
-    """What every host is asked for."""
+class HostRequirements:
+    """What a host needs to run trials."""
 
-    place: str
-    """Where the run is kept: a path that all hosts share, or an address."""
+    location: str
+    """Where the run is stored: a path that all hosts share, or a URI."""
     token: str
+    """Content of TOKEN_FILE."""
     versions: dict[str, str]
     config: dict[str, Any]
-    """A trial's, which has to be built there: the sweep file's own parts have to have come along."""
+    """Configuration of a trial that the host has to be able to build, components of the sweep file
+    included."""
     sweep_file: Path
 
 
-def unfit(demands: Demands) -> str:
-    """Why this host cannot run trials, in words that name it; "" where it can."""
-    host = socket.gethostname()
-    found, wanted = versions(), demands.versions
-    other = [
-        f"{name} {found.get(name)} instead of {version}"
-        for name, version in wanted.items()
-        if found.get(name) != version
-    ]
-    if other:
-        return f"host {host} has {', '.join(other)}: install what the others have"
+@dataclass(frozen=True)
+class HostAnswer:
+    """Result of the check on one host."""
+
+    hostname: str
+    device: str = ""
+    error: str = ""
+
+
+def new_requirements(location: str, config: dict[str, Any], sweep_file: Path) -> HostRequirements:
+    """The requirements of a run, with this machine's versions."""
+    return HostRequirements(location, secrets.token_hex(8), versions(), config, sweep_file)
+
+
+def unmet_requirement(requirements: HostRequirements) -> str:
+    """Why this host cannot run trials, with its name; empty if it can."""
+    host = f"host {socket.gethostname()}"
+    own_versions = versions()
+    differences: list[str] = []
+    for name, version in requirements.versions.items():
+        if own_versions.get(name) != version:
+            differences.append(f"{name} {own_versions.get(name)} instead of {version}")
+    if differences:
+        return f"{host} has {', '.join(differences)}: install the same versions on all hosts"
+    location = requirements.location
     try:
-        if (said := open_store(demands.place).read(TOKEN).decode()) != demands.token:
-            return f"host {host} finds another run at {demands.place} ({said[:20]}): the folder is not the same on all hosts"
-        from_config(demands.config, demands.sweep_file)
+        token = open_store(location).read(TOKEN_FILE).decode()
+        if token != requirements.token:
+            return (
+                f"{host} finds another run at {location} ({token[:20]}): "
+                "the folder is not the same on all hosts"
+            )
+        from_config(requirements.config, requirements.sweep_file)
     except FileNotFoundError:
-        return f"host {host} does not see {demands.place}: keep the run (--out) on a disk that all hosts share, or at s3://BUCKET/PATH"
+        return (
+            f"{host} does not see {location}: store the run (--out) on a disk that all hosts share, "
+            "or at s3://BUCKET/PATH"
+        )
     except StorageError as error:
-        return f"host {host}: {error}"
+        return f"{host}: {error}"
     except UserError as error:
-        return f"host {host} cannot build the sweep's trials: {error}"
+        return f"{host} cannot build the sweep's trials: {error}"
     except Exception as error:
-        return f"host {host}: {type(error).__name__}: {error}"
+        return f"{host}: {type(error).__name__}: {error}"
     return ""
 
 
-def _answer(demands: Demands, name: str) -> dict[str, str]:
-    """Runs on a host: whether it is fit, what it is, and a file that the driver looks for."""
-    if mistake := unfit(demands):
-        return {"mistake": mistake}
+def _check_this_host(requirements: HostRequirements, node_id: str) -> HostAnswer:
+    """Executed on a host: check it and write a file that the driver looks for."""
+    hostname = socket.gethostname()
+    error = unmet_requirement(requirements)
+    if error:
+        return HostAnswer(hostname, error=error)
     try:
-        open_store(demands.place).write(f"{TOKEN}-{name}", name.encode())
-    except (OSError, StorageError) as error:
-        return {"mistake": f"host {socket.gethostname()} cannot write to {demands.place}: {error}"}
-    return {
-        "host": socket.gethostname(),
-        "device": choose_device(float(torch.cuda.is_available()))[1],
-    }
+        store = open_store(requirements.location)
+        store.write(f"{TOKEN_FILE}-{node_id}", node_id.encode())
+    except (OSError, StorageError) as storage_error:
+        error = f"host {hostname} cannot write to {requirements.location}: {storage_error}"
+        return HostAnswer(hostname, error=error)
+    _, device = choose_device(float(torch.cuda.is_available()))
+    return HostAnswer(hostname, device=device)
 
 
-def check_hosts(demands: Demands, resources: Resources) -> list[dict[str, str]]:
-    """Asks every host of the cluster, all at once. Returns what they are; raises RunError with a message for each that is unfit."""
+def check_hosts(requirements: HostRequirements, other_errors: Sequence[str] = ()) -> str:
+    """Check all hosts of the cluster at the same time.
+
+    Returns what they are, in words. Raises RunError with a message for each host that does not meet
+    the requirements, and with `other_errors`.
+    """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    store = open_store(demands.place)
-    store.write(TOKEN, demands.token.encode())
-    ask, mistakes, fit = ray.remote(num_cpus=0, max_retries=0)(_answer), [], []
-    asked = {}
-    for node in (node for node in ray.nodes() if node["Alive"]):
-        here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        asked[ask.options(scheduling_strategy=here).remote(demands, node["NodeID"])] = node
-    done, late = ray.wait(list(asked), num_returns=len(asked), timeout=PATIENCE_S)
-    for answer in done:
-        name = (
-            f"host {asked[answer]['NodeManagerHostname']} ({asked[answer]['NodeManagerAddress']})"
-        )
+    store = open_store(requirements.location)
+    store.write(TOKEN_FILE, requirements.token.encode())
+    check = ray.remote(num_cpus=0, max_retries=0)(_check_this_host)
+    nodes: dict[Any, dict[str, Any]] = {}
+    for node in ray.nodes():
+        if node["Alive"]:
+            on_node = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            task = check.options(scheduling_strategy=on_node)
+            nodes[task.remote(requirements, node["NodeID"])] = node
+    answered, late = ray.wait(list(nodes), num_returns=len(nodes), timeout=ANSWER_TIMEOUT_SECONDS)
+    errors: list[str] = []
+    devices: list[str] = []
+    for reference in answered:
+        node = nodes[reference]
         try:
-            said = ray.get(answer)
-        except Exception as error:  # it cannot even import what it is asked with
-            mistakes.append(f"{name}: {str(error).strip().splitlines()[-1]}")
+            answer: HostAnswer = ray.get(reference)
+        except Exception as error:  # the host cannot even import the check
+            errors.append(f"{_name(node)}: {str(error).strip().splitlines()[-1]}")
             continue
-        if "mistake" in said:
-            mistakes.append(f"{said['mistake']} ({asked[answer]['NodeManagerAddress']})")
+        if answer.error:
+            errors.append(f"{answer.error} ({node['NodeManagerAddress']})")
             continue
-        reply = f"{TOKEN}-{asked[answer]['NodeID']}"
-        try:
-            if store.read(reply).decode() != asked[answer]["NodeID"]:
-                raise FileNotFoundError
-        except FileNotFoundError:
-            mistakes.append(
-                f"what {name} writes to {demands.place} does not arrive here: the folder is not the same on all hosts"
+        if not _receives_file(requirements.location, node["NodeID"]):
+            errors.append(
+                f"what {_name(node)} writes to {requirements.location} does not arrive here: "
+                "the folder is not the same on all hosts"
             )
-        store.delete(reply)
-        fit.append(said)
-    mistakes += [
-        f"host {asked[one]['NodeManagerHostname']} ({asked[one]['NodeManagerAddress']}) gave no answer in {PATIENCE_S:.0f} s"
-        for one in late
-    ]
-    if not resources.slots:
-        mistakes.append(_no_room(resources))
-    if mistakes:
+        devices.append(answer.device)
+    for reference in late:
+        errors.append(f"{_name(nodes[reference])} gave no answer in {ANSWER_TIMEOUT_SECONDS:.0f} s")
+    errors += other_errors
+    if errors:
         with contextlib.suppress(OSError, StorageError):
-            store.delete(TOKEN)
-        raise RunError(mistakes)
-    return fit
+            store.delete(TOKEN_FILE)
+        raise RunError(errors)
+    return _describe_devices(devices)
 
 
-def _no_room(resources: Resources) -> str:
-    there = "; ".join(f"{cpus:g} CPUs, {gpus:g} GPUs" for cpus, gpus in resources.nodes)
-    return (
-        f"no host has room for a trial of {resources.cpus_per_trial:g} CPUs and {resources.gpus_per_trial:g} GPUs: there are {there}; "
-        "see --cpus-per-trial, --gpus-per-trial"
-    )
+def _name(node: dict[str, Any]) -> str:
+    return f"host {node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
 
 
-def described(hosts: list[dict[str, str]]) -> str:
-    """`3 hosts: 2 x NVIDIA A100, 1 x cpu`: what the hosts of a cluster are."""
-    kinds = Counter(host["device"] for host in hosts)
-    return f"{len(hosts)} host{'s' * (len(hosts) > 1)}: " + ", ".join(
-        f"{count} x {kind}" for kind, count in kinds.items()
-    )
+def _receives_file(location: str, node_id: str) -> bool:
+    """Whether the file that a host wrote is visible here; it is deleted."""
+    store = open_store(location)
+    file = f"{TOKEN_FILE}-{node_id}"
+    try:
+        is_received = store.read(file).decode() == node_id
+    except FileNotFoundError:
+        is_received = False
+    store.delete(file)
+    return is_received
 
 
-def new_token() -> str:
-    return secrets.token_hex(8)
+def _describe_devices(devices: list[str]) -> str:
+    """For example "3 hosts: 2 x NVIDIA A100, 1 x cpu"."""
+    hosts = "1 host"
+    if len(devices) != 1:
+        hosts = f"{len(devices)} hosts"
+    counts = ", ".join(f"{count} x {device}" for device, count in Counter(devices).items())
+    return f"{hosts}: {counts}"

@@ -1,10 +1,14 @@
-"""What a report claims, as declarations of a sweep file: `claims=[SmallestAt(id="C002-3", text=..., metric="val_loss", ...)]`.
+"""Claims of a report, as declarations in a sweep file.
 
-A claim names what decides it, not how it came out: cae/report/statistics/claims.py judges it from the run's trials, by a statistical test.
+For example `claims=[SmallestAt(id="C002-3", text=..., metric="val_loss", ...)]`. A claim declares what
+decides it, not its result: cae/report/statistics judges it from the run's trials with a statistical
+test.
 
-    metric                  a column of trials.csv: `val_loss` at the best epoch, `last_val_loss`, `test_loss`, `parameters`
-    axis                    a parameter by its dotted name, or another column of trials.csv
-    where, this, that       conditions, dotted names to values: {"arch.kernel_size": 3, "arch.encoder_filters.2": 16}
+    metric              a column of trials.csv: `val_loss` at the best epoch, `last_val_loss`,
+                        `test_loss`, `parameters`
+    axis                a parameter by its dotted name, or another column of trials.csv
+    where, this, that   conditions, values by dotted name:
+                        {"arch.kernel_size": 3, "arch.encoder_filters.2": 16}
 """
 
 from __future__ import annotations
@@ -26,89 +30,109 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from typing_extensions import override
 
 from cae.trial.component import collect_error
 from cae.trial.config import Trial
 
 
-def _said(text: str) -> str:
+def _normalize_text(text: str) -> str:
     if not text.strip():
         raise ValueError("should not be empty")
     return " ".join(text.split())
 
 
-def _a_list(given: Any) -> Any:
-    return list(given) if isinstance(given, tuple) else given
+def _tuple_to_list(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return value
 
 
-Words = Annotated[str, AfterValidator(_said)]
-Names = Annotated[list[Words], BeforeValidator(_a_list)]
-Conditions = dict[Words, bool | int | float | str | list[Any] | tuple[Any, ...] | None]
-"""Dotted names and the values that a trial must have for all of them. A tuple is one value: that of a parameter which is a tuple."""
+Text = Annotated[str, AfterValidator(_normalize_text)]
+Names = Annotated[list[Text], BeforeValidator(_tuple_to_list)]
+Conditions = dict[Text, bool | int | float | str | list[Any] | tuple[Any, ...] | None]
+"""Dotted names and the values that a trial needs for all of them. A tuple is one value, of a parameter
+that is a tuple."""
+
+_INSTANCE_STATE = (
+    "__dict__",
+    "__pydantic_fields_set__",
+    "__pydantic_extra__",
+    "__pydantic_private__",
+)
 
 
 class Claim(BaseModel):
-    """What all claims have. `text` is the claim in our words, one sentence; `provenance` says where it stands: the report states
-    it, the author's code or logs show it (`repo`), or it is inferred from either."""
+    """What all claims have."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
 
-    if not TYPE_CHECKING:  # type checkers are to see the fields
+    if not TYPE_CHECKING:  # type checkers see the fields
 
-        def __init__(self, **given: Any) -> None:
+        def __init__(self, **parameters: Any) -> None:
+            """Collect the errors of a sweep file that is being read; its other errors follow."""
             try:
-                super().__init__(**given)
+                super().__init__(**parameters)
             except ValidationError as error:
-                count = collect_error(
-                    error, sys._getframe(1).f_lineno
-                )  # of the sweep file, which is read to its end for its other mistakes
-                blank = type(self).model_construct(id=f"mistake {count}", text="")
-                for name in (
-                    "__dict__",
-                    "__pydantic_fields_set__",
-                    "__pydantic_extra__",
-                    "__pydantic_private__",
-                ):
+                count = collect_error(error, sys._getframe(1).f_lineno)
+                blank = type(self).model_construct(id=f"error {count}", text="")
+                for name in _INSTANCE_STATE:
                     object.__setattr__(self, name, getattr(blank, name))
 
-    id: Words
-    text: Words
+    id: Text
+    """Unique among the claims of the sweep."""
+    text: Text
+    """The claim in one sentence."""
     provenance: Literal["stated", "repo", "inferred"] = "stated"
+    """`stated` in the report, shown by its author's code or logs (`repo`), or `inferred` from either."""
 
     @model_validator(mode="after")
-    def _rules(self) -> Claim:
+    def _check(self) -> Claim:
         if type(self) is Claim:
-            raise ValueError(
-                f"Claim: a claim is of one of these kinds: {', '.join(kind.__name__ for kind in KINDS)}"
-            )
-        if mistake := self.mistake():
-            raise ValueError(f"{type(self).__name__} {self.id}: {mistake}")
+            names = ", ".join(kind.__name__ for kind in KINDS)
+            raise ValueError(f"Claim: should be one of {names}")
+        error = self.invalid_combination()
+        if error:
+            raise ValueError(f"{type(self).__name__} {self.id}: {error}")
         return self
 
-    def mistake(self) -> str:
-        """What is wrong between parameters that are each right; "" where nothing is."""
+    def invalid_combination(self) -> str:
+        """What is wrong between parameters that are valid one by one; empty if nothing is."""
         return ""
 
     def described(self) -> dict[str, Any]:
-        """The claim as sweep.json has it."""
+        """The claim as sweep.json contains it."""
         return {"kind": type(self).__name__, **self.model_dump(mode="json")}
 
     def parameters(self) -> list[str]:
-        """The dotted names that this claim speaks of."""
+        """The dotted names that the claim uses."""
         names: list[str] = []
-        for name in ("axis", "other", "others", "where", "this", "that"):
-            given = getattr(self, name, ())  # a stand-in for a mistaken claim lacks some
-            names += [given] if isinstance(given, str) else list(given)
+        for field in ("axis", "other", "others", "where", "this", "that"):
+            value = getattr(self, field, ())  # an invalid claim lacks some fields
+            if isinstance(value, str):
+                names.append(value)
+            else:
+                names += value
         return [name for name in dict.fromkeys(names) if "." in name]
 
 
 class SmallestAt(Claim):
     """The mean of a metric is smaller at one value of an axis than at every other value."""
 
-    metric: Words
-    axis: Words
+    metric: Text
+    """A column of trials.csv."""
+    axis: Text
+    """Dotted name of the parameter."""
     value: bool | int | float | str | list[Any] | tuple[Any, ...]
+    """The value at which the metric is smallest (or largest)."""
     where: Conditions = {}
+    """Only trials with these values."""
 
 
 class LargestAt(SmallestAt):
@@ -117,122 +141,152 @@ class LargestAt(SmallestAt):
 
 class _OverTrials(Claim):
     at_epoch: PositiveInt | None = None
-    """The metric at this epoch, in every trial that reached it, whether it was stopped later or not. None: in finished trials, at
-    their best epoch. Under early stopping few trials finish, and those are not any trials."""
+    """The metric at this epoch in every trial that reached it, whether it was stopped later or not.
+    None: in finished trials at their best epoch. With early stopping few trials finish, and those are not
+    a random sample."""
 
 
 class RisesWith(_OverTrials):
-    """A metric rises with an axis of numbers."""
+    """A metric rises with a numeric axis."""
 
-    metric: Words
-    axis: Words
+    metric: Text
+    """A column of trials.csv."""
+    axis: Text
+    """Dotted name of the parameter."""
     where: Conditions = {}
+    """Only trials with these values."""
 
 
 class FallsWith(RisesWith):
-    """A metric falls as an axis of numbers rises."""
+    """A metric falls as a numeric axis rises."""
 
 
-class _Arms(Claim):
-    metric: Words
+class _TwoGroups(Claim):
+    metric: Text
+    """A column of trials.csv."""
     this: Conditions
+    """Conditions of the first group of trials."""
     that: Conditions
+    """Conditions of the second group of trials."""
     where: Conditions = {}
-    """Conditions of both sides."""
+    """Conditions of both groups."""
 
-    def mistake(self) -> str:
+    @override
+    def invalid_combination(self) -> str:
         if not self.this and not self.that:
             return "this and that should not both be empty"
-        return "this and that should differ" if self.this == self.that else ""
+        if self.this == self.that:
+            return "this and that should differ"
+        return ""
 
 
-class BetterThan(_Arms):
-    """A metric is better (by more than `margin`, in its own unit) in the trials of `this` than in those of `that`."""
+class BetterThan(_TwoGroups):
+    """A metric is better in the trials of `this` than in those of `that`."""
 
     margin: NonNegativeFloat = 0.0
+    """By more than this, in the unit of the metric."""
     mode: Literal["min", "max"] | None = None
-    """Whether less or more is better. None: as the sweep says of its own metric, or as the metric's name says (loss, accuracy)."""
+    """Whether smaller or larger values are better. None: as declared for the metric."""
 
 
-class NoDifference(_Arms):
-    """The means of two sides are closer to each other than `margin`, in the metric's own unit."""
+class NoDifference(_TwoGroups):
+    """The means of two groups are closer to each other than `margin`."""
 
     margin: PositiveFloat
+    """In the unit of the metric."""
 
 
 class CorrelatesWith(_OverTrials):
-    """A metric goes along with another metric or with an axis, over trials."""
+    """A metric correlates with another metric or with an axis, over trials."""
 
-    metric: Words
-    other: Words
+    metric: Text
+    """A column of trials.csv."""
+    other: Text
+    """A column of trials.csv or a dotted name."""
     sign: Literal["positive", "negative"]
+    """Sign of the correlation."""
     where: Conditions = {}
+    """Only trials with these values."""
 
-    def mistake(self) -> str:
-        return (
-            f"other should not be {self.other}, which is the metric itself"
-            if self.metric == self.other
-            else ""
-        )
+    @override
+    def invalid_combination(self) -> str:
+        if self.metric == self.other:
+            return f"other should not be {self.other}, which is the metric itself"
+        return ""
 
 
 class MoreImportantThan(_OverTrials):
-    """An axis explains more of a metric than each of the others does; without `others`, than every other one that varies."""
+    """An axis explains more of a metric than each of the others."""
 
-    axis: Words
-    metric: Words
+    axis: Text
+    """Dotted name of the parameter."""
+    metric: Text
+    """A column of trials.csv."""
     others: Names = []
+    """Dotted names; empty: all other axes that vary."""
     where: Conditions = {}
+    """Only trials with these values."""
 
-    def mistake(self) -> str:
-        return (
-            f"others should not name {self.axis}, the axis itself"
-            if self.axis in self.others
-            else ""
-        )
+    @override
+    def invalid_combination(self) -> str:
+        if self.axis in self.others:
+            return f"others should not name {self.axis}, the axis itself"
+        return ""
 
 
 class Compares(Claim):
-    """One metric is below or above another one in the same trial, at its best epoch or over `epochs` (the first and the last of them)."""
+    """One metric is smaller or larger than another one in the same trial."""
 
-    left: Words
+    left: Text
+    """A metric."""
     op: Literal["<", ">"]
-    right: Words
+    """How `left` compares with `right`."""
+    right: Text
+    """A metric."""
     epochs: tuple[PositiveInt, PositiveInt] | None = None
+    """First and last epoch of the comparison. None: at the best epoch."""
     where: Conditions = {}
+    """Only trials with these values."""
 
-    def mistake(self) -> str:
+    @override
+    def invalid_combination(self) -> str:
         if self.left == self.right:
             return f"left and right are both {self.left}"
-        return (
-            "epochs should be the first and the last one, as (1, 8)"
-            if self.epochs and self.epochs[0] > self.epochs[1]
-            else ""
-        )
+        if self.epochs is not None and self.epochs[0] > self.epochs[1]:
+            return "epochs should be the first and the last one, as (1, 8)"
+        return ""
 
 
 class Threshold(Claim):
-    """A metric is beyond a bound, in the best configuration that meets `where`."""
+    """A metric of the best configuration that meets `where` is beyond a bound."""
 
-    metric: Words
+    metric: Text
+    """A column of trials.csv."""
     op: Literal["<", "<=", ">", ">="]
+    """How the metric compares with the bound."""
     bound: float
+    """In the unit of the metric."""
     as_published: bool = False
-    """The bound is a number that the report measured: under other settings than the report's, nothing is compared with it."""
+    """Whether the report measured the bound: it is not compared under other settings than the report's."""
     where: Conditions = {}
+    """Only trials with these values."""
 
 
 class SmallestRows(Claim):
-    """In a table of every trial (`per_class`, say), a column is smaller in each of some rows than in every other row.
+    """In a table of every trial, a column is smaller in each of some rows than in every other row.
 
-    Seeds are what repeats: within one trial the rows of a table are one observation, however many images are behind each.
+    Seeds are the repetitions: the rows of one trial's table are one observation, however many images
+    are behind each.
     """
 
-    table: Words
-    column: Words
+    table: Text
+    """Name of a table, for example `per_class`."""
+    column: Text
+    """Column of the table."""
     rows: Annotated[Names, Len(1)]
-    """What stands in the first column of the table, in these rows."""
+    """Values of the table's first column in these rows."""
     where: Conditions = {}
+    """Only trials with these values."""
 
 
 class LargestRows(SmallestRows):
@@ -240,9 +294,10 @@ class LargestRows(SmallestRows):
 
 
 class NotTestable(Claim):
-    """Nothing in a run can decide it, for a reason that is given."""
+    """No run can decide the claim."""
 
-    reason: Words
+    reason: Text
+    """Why not."""
 
 
 KINDS: tuple[type[Claim], ...] = (
@@ -262,37 +317,44 @@ KINDS: tuple[type[Claim], ...] = (
 )
 
 
-def mistakes(claims: Sequence[Claim], names: Iterable[str]) -> list[str]:
-    """What is wrong among the claims of a sweep: ids that stand twice, dotted names that no part has. `names`: those of its own."""
+def check_claims(claims: Sequence[Claim], names: Iterable[str]) -> list[str]:
+    """Errors among the claims of a sweep: repeated ids, dotted names that no component has.
+
+    `names`: the parameters of the sweep's base trial and search space.
+    """
     ids = [claim.id for claim in claims]
-    told = [
-        f"claims: {ids.count(one)} of them have the id {one!r}"
-        for one in dict.fromkeys(ids)
-        if ids.count(one) > 1
-    ]
-    known = {
-        *names,
-        *(
-            f"{kind}.{name}"
-            for kind, part in Trial.COMPONENTS.items()
-            for one in part.registry.values()
-            for name in one.model_fields
-        ),
-    }
+    errors: list[str] = []
+    for claim_id in dict.fromkeys(ids):
+        count = ids.count(claim_id)
+        if count > 1:
+            errors.append(f"claims: {count} of them have the id {claim_id!r}")
+    known = set(names) | _registered_parameters()
     for claim in claims:
         for name in claim.parameters():
             parent, _, element = name.rpartition(".")
-            if not (element.isdecimal() and parent in known) and (mistake := unknown(name, known)):
-                told.append(f"claims: {claim.id}: {mistake}")
-    return told
+            is_element = element.isdecimal() and parent in known
+            error = unknown_parameter(name, known)
+            if error and not is_element:
+                errors.append(f"claims: {claim.id}: {error}")
+    return errors
 
 
-def unknown(name: str, known: Iterable[str]) -> str:
-    """What is wrong with the name of a parameter; "" where nothing is."""
+def _registered_parameters() -> set[str]:
+    """Dotted names of the parameters of all registered components."""
+    names: set[str] = set()
+    for kind_name, kind in Trial.COMPONENTS.items():
+        for component in kind.registry.values():
+            names |= {f"{kind_name}.{field}" for field in component.model_fields}
+    return names
+
+
+def unknown_parameter(name: str, known: Iterable[str]) -> str:
+    """An error with the nearest name if the parameter is unknown; otherwise empty."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    return (
-        ""
-        if name in names
-        else f"{name} is no parameter" + (f"; did you mean {close[0]}?" if close else "")
-    )
+    if name in names:
+        return ""
+    nearest = difflib.get_close_matches(name, names, n=1)
+    hint = ""
+    if nearest:
+        hint = f"; did you mean {nearest[0]}?"
+    return f"{name} is not a parameter{hint}"

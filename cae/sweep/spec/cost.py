@@ -1,4 +1,4 @@
-"""What a plan will cost: a few of its networks are timed for a moment, the others lie on the line through them."""
+"""What a plan costs: a few of its networks are timed, the others interpolated by their operations."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from dataclasses import dataclass
 import torch
 
 from cae.run.status import line
-from cae.sweep.places.local import Resources
+from cae.sweep.places.base import Resources
 from cae.sweep.spec.plan import Plan, PlannedTrial
-from cae.trial.networks.create import build
+from cae.trial.networks.create import build, to_device
 
-PROBES = 3
-PROBE_SECONDS = 0.25
+TIMED_NETWORKS = 3
+SECONDS_PER_NETWORK = 0.25
 START_SECONDS = 12.0
-"""From the command to the first step, and a little per trial: Ray, imports, the images."""
+"""From the command to the first step: Ray, imports, images; and a little per trial."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds, estimated."""
+    """Estimated times, in seconds."""
 
     seconds_per_epoch: list[float]
-    """Of each trial of the plan, training and validation."""
+    """Training and validation of each trial of the plan."""
     seconds: float
-    """Of what remains, with early stopping as it does on average."""
+    """Of the remaining trials, with early stopping as it is on average."""
     seconds_without_stopping: float
     probed: int
+    """How many networks were timed."""
 
 
 def estimate(plan: Plan, resources: Resources) -> Cost:
-    """Times the smallest, the largest and a network between them on random images, on this machine's CPU or first GPU."""
+    """Time a few networks on random images, on this machine's CPU or first GPU."""
     threads = torch.get_num_threads()
     try:
         return _estimate(plan, resources)
@@ -40,74 +41,80 @@ def estimate(plan: Plan, resources: Resources) -> Cost:
 
 
 def _estimate(plan: Plan, resources: Resources) -> Cost:
-    by_work = sorted(plan.trials, key=lambda planned: planned.sizes["megaflops"])
-    chosen = (
-        {
-            by_work[round(index * (len(by_work) - 1) / (PROBES - 1))].number
-            for index in range(PROBES)
-        }
-        if by_work
-        else set()
-    )
-    measured = [
-        (p.sizes["megaflops"], _seconds_per_image(p, resources))
-        for p in by_work
-        if p.number in chosen
-    ]
-    seconds_of = line(measured)
-    per_epoch = [
-        seconds_of(planned.sizes["megaflops"]) * images_of_an_epoch(planned)
-        for planned in plan.trials
-    ]
-    whole = stopped = 0.0
-    for planned, seconds in zip(plan.trials, per_epoch, strict=True):
+    timed = _networks_to_time(plan)
+    times: list[tuple[float, float]] = []
+    for planned in timed:
+        times.append((planned.sizes["megaflops"], _seconds_per_image(planned, resources)))
+    seconds_per_image = line(times)
+    per_epoch: list[float] = []
+    total = 0.0
+    total_with_stopping = 0.0
+    for planned in plan.trials:
+        seconds = seconds_per_image(planned.sizes["megaflops"]) * images_of_an_epoch(planned)
+        per_epoch.append(seconds)
         if not planned.finished:
-            left = planned.trial.epochs - planned.done_epochs
-            whole += seconds * left
-            stopped += seconds * min(left, _expected_epochs(plan, planned.trial.epochs))
-    start = START_SECONDS if plan.remaining else 0.0
+            epochs = planned.trial.epochs
+            remaining = epochs - planned.done_epochs
+            total += seconds * remaining
+            total_with_stopping += seconds * min(remaining, _expected_epochs(plan, epochs))
+    start = 0.0
+    if plan.remaining:
+        start = START_SECONDS
     return Cost(
-        per_epoch, start + stopped / resources.slots, start + whole / resources.slots, len(chosen)
+        seconds_per_epoch=per_epoch,
+        seconds=start + total_with_stopping / resources.slots,
+        seconds_without_stopping=start + total / resources.slots,
+        probed=len(timed),
     )
+
+
+def _networks_to_time(plan: Plan) -> list[PlannedTrial]:
+    """The trials with the cheapest and the most expensive network, and one between them."""
+    by_cost = sorted(plan.trials, key=lambda planned: planned.sizes["megaflops"])
+    if not by_cost:
+        return []
+    positions: set[int] = set()
+    for index in range(TIMED_NETWORKS):
+        positions.add(round(index * (len(by_cost) - 1) / (TIMED_NETWORKS - 1)))
+    return [by_cost[position] for position in sorted(positions)]
 
 
 def _expected_epochs(plan: Plan, epochs: int) -> float:
-    """Epochs that a trial comes to on average, when at each rung one in `reduction_factor` goes on."""
-    expected, alive, before = 0.0, 1.0, 0
-    for rung in [rung for rung in plan.rungs if rung < epochs]:
-        expected += alive * (rung - before)
-        before = rung
-        alive /= plan.sweep.scheduler.reduction_factor if plan.sweep.scheduler else 1
-    return expected + alive * (epochs - before)
+    """How many of its epochs a trial trains on average, with early stopping."""
+    if plan.sweep.scheduler is None:
+        return float(epochs)
+    return plan.sweep.scheduler.expected_epochs(epochs, plan.rungs)
 
 
 def images_of_an_epoch(planned: PlannedTrial) -> float:
-    """Images of an epoch, in training images: a validation image costs a forward pass, a third of a training step."""
+    """Images of an epoch, counted as training images.
+
+    A validation image needs a forward pass only, a third of a training step.
+    """
     return float(planned.sizes["train_images"] + planned.sizes["val_images"] / 3)
 
 
 def _seconds_per_image(planned: PlannedTrial, resources: Resources) -> float:
+    """Shortest time of a forward and a backward pass.
+
+    Without the optimizer's step, which takes little time; PyTorch needs 2 s to import it.
+    """
     trial = planned.trial
-    device = torch.device(
-        "cuda" if resources.gpus_per_trial and torch.cuda.is_available() else "cpu"
-    )
+    device = torch.device("cpu")
+    if resources.gpus_per_trial and torch.cuda.is_available():
+        device = torch.device("cuda")
     torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
-    network = build(trial).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    given = torch.rand(
-        trial.batch_size, *trial.task.input_shape(trial.dataset.image_shape), device=device
-    )
-    given = given.contiguous(memory_format=torch.channels_last)
-    target = torch.rand(
-        trial.batch_size, *trial.task.output_shape(trial.dataset.image_shape), device=device
-    )
-    times: list[
-        float
-    ] = []  # without the optimizer's step: it is a small part, and torch takes 2 s to import what it needs
+    network = to_device(build(trial), device)
+    image_shape = trial.dataset.image_shape
+    inputs = torch.rand(trial.batch_size, *trial.task.input_shape(image_shape), device=device)
+    inputs = inputs.contiguous(memory_format=torch.channels_last)
+    targets = torch.rand(trial.batch_size, *trial.task.output_shape(image_shape), device=device)
+    times: list[float] = []
     started = time.perf_counter()
-    while len(times) < 2 or time.perf_counter() - started < PROBE_SECONDS:
-        begun = time.perf_counter()
-        trial.task.criterion(network(given), target).backward()
+    while len(times) < 2 or time.perf_counter() - started < SECONDS_PER_NETWORK:
+        step_started = time.perf_counter()
+        trial.task.criterion(network(inputs), targets).backward()
         if device.type == "cuda":
             torch.cuda.synchronize()
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - step_started)
     return min(times) / trial.batch_size

@@ -1,6 +1,7 @@
-"""Tasks: what the network is given, what it shall give back, and how the difference is measured.
+"""Tasks: inputs and targets, loss, metrics, and what is evaluated at the end.
 
-Images are B x C x H x W, floats in [0, 1]. Every loss is a mean over images, channels and pixels, on that scale.
+Images are B x C x H x W, floats in [0, 1]. Every loss is a mean over images, channels and pixels on that
+scale.
 """
 
 from __future__ import annotations
@@ -10,284 +11,300 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveFloat
 from torch import Tensor, nn
 
-from cae.trial.component import Component, Dependency
+from cae.trial.component import Component
 from cae.trial.losses import binary_cross_entropy
-from cae.trial.metrics import channel_argmax_error, gradient_energy, psnr, ssim
+from cae.trial.metrics import (
+    CHANNEL_ARGMAX_ERROR,
+    GRADIENT_ENERGY,
+    MSE,
+    PSNR,
+    SSIM,
+    Metric,
+    channel_argmax_error,
+    description,
+    error_metric,
+    gradient_energy,
+    mse,
+    psnr,
+    ssim,
+)
 
 Shape = tuple[int, int, int]
+"""Channels, rows, columns."""
 Table = list[dict[str, Any]]
-"""Rows of what a task found at the end, as the journal and the page have them: names to numbers and words."""
+"""Rows of a table of the final evaluation: numbers and text by column."""
+Gallery = tuple[Tensor, list[str]]
+"""Images, N x 1 or 3 x H x W in [0, 1], and a caption of each."""
+
+WORST_IMAGES = 8
+"""How many test images with the largest errors are kept in the gallery."""
+CLASSIFIER_BATCH = 500
+
+LOSS_UNITS = {"mse": "squared pixel value", "l1": "pixel value", "bce": "nats"}
 
 
 class SplitPairs(Protocol):
-    """The inputs and targets of a split, as cae/trial/batches.py has them."""
+    """The inputs and targets of a split (see cae/trial/batches.py)."""
 
     pixels: Tensor
     labels: Tensor
 
     def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs and targets of the images at these indices."""
+        """Inputs and targets of the images with these indices."""
         ...
 
     def whole(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Inputs, targets and labels, a batch at a time."""
+        """Inputs, targets and labels of the whole split, in batches."""
         ...
 
     def mean_target(self) -> Tensor:
-        """The mean of all targets; 1 x C x H x W."""
+        """The mean of all targets, 1 x C x H x W."""
         ...
 
 
-WORST = 8
-"""So many of the test images with the largest errors are kept, to be looked at."""
-
-Gallery = tuple[Tensor, list[str]]
-"""Images, N x 1 or 3 x H x W in [0, 1], and a caption of each."""
-
-
 class Evaluation(NamedTuple):
-    """The whole test split as the best weights have it, on the CPU; N images."""
+    """The test split evaluated with the best weights, on the CPU; N images."""
 
     network: nn.Module
     given: Tensor
+    """Inputs of the network."""
     target: Tensor
     output: Tensor
     labels: Tensor
-    """N class numbers."""
+    """Class numbers, shape N."""
     classes: tuple[str, ...]
-    """Their names, by number; empty where the data set has none."""
+    """Names of the classes by number; empty if the data set has none."""
     train: SplitPairs
     """The training pairs, on the device."""
     dependencies: Mapping[str, nn.Module]
-    """The networks of the trials that this one needs, by the task's parameter."""
+    """Networks of the trials that this one depends on, by parameter of the task."""
 
 
 class Task(Component):
-    """A task. The default one asks for an image of the input's shape and measures it as an image."""
+    """A task. By default the target is an image of the input's shape, and metrics are those of images.
+
+    A subclass has to define `pairs`. All other methods are optional.
+    """
 
     loss: Literal["mse", "l1", "bce"] = "mse"
-    """`mse`: mean squared error. `l1`: mean absolute error. `bce`: mean binary cross-entropy in nats, of outputs in [0, 1]
-    against targets in [0, 1]; its floor is the targets' own entropy, not 0."""
+    """`mse`: mean squared error. `l1`: mean absolute error. `bce`: mean binary cross-entropy in nats, of
+    outputs in [0, 1] and targets in [0, 1]; its minimum is the entropy of the targets, not 0."""
 
-    term_names: ClassVar[tuple[str, ...]] = ()
-    """The names that `terms` gives."""
+    # Inputs and targets
+
     corrupts: ClassVar[bool] = False
-    """Whether inputs are drawn at random from their images: they are made once then, for a whole split."""
+    """Whether inputs are drawn at random from their images; they are then drawn once for a split."""
 
     @property
     def redraws(self) -> bool:
-        """Whether the training inputs are drawn anew in each epoch, rather than once per trial."""
+        """Whether the training inputs are drawn again in each epoch, instead of once per trial."""
         return False
 
     def input_shape(self, image_shape: Shape) -> Shape:
+        """Shape of the network's inputs. Raises ValueError if the images do not fit the task."""
         return image_shape
 
     def output_shape(self, image_shape: Shape) -> Shape:
+        """Shape of the network's outputs."""
         return image_shape
 
     def pairs(
         self, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Input and target of each image; `labels`: B class numbers. Randomness only from `generator`."""
+        """Inputs and targets of images. `labels`: B class numbers.
+
+        All randomness comes from `generator`.
+        """
         raise NotImplementedError
 
+    # Loss and metrics
+
+    term_names: ClassVar[tuple[str, ...]] = ()
+    """The names that `terms` returns."""
+
     def criterion(self, output: Tensor, target: Tensor) -> Tensor:
-        """The loss: a scalar, mean over everything."""
+        """The loss: a scalar, the mean over everything."""
         if self.loss == "mse":
             return F.mse_loss(output, target)
         if self.loss == "l1":
             return F.l1_loss(output, target)
         return binary_cross_entropy(output, target)
 
-    def metrics(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Measures of every epoch, by name, a value per image (shape B)."""
-        measured = {"psnr": psnr(output, target)}
-        if self.loss != "mse":
-            measured["mse"] = (output - target).square().flatten(1).mean(1)
-        if target.shape[1] > 1:
-            measured["channel_argmax_error"] = channel_argmax_error(output, target)
-        return measured
-
-    def final_metrics(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Measures that are too dear for every epoch; taken once, with the best weights. A value per image (shape B)."""
-        return {"ssim": ssim(output, target)}
-
-    def picture(self, given: Tensor, image: Tensor) -> Tensor:
-        """What people look at of an output or a target: B x 1 or 3 x H x W, in [0, 1] once it is clipped."""
-        return image
-
     def terms(self, network: nn.Module) -> dict[str, Tensor]:
-        """What the network adds to the loss of the batch it has just seen, by name, a value per image (shape B); measured too."""
+        """Terms that the network adds to the loss of its last batch, one value per image (shape B)."""
         return {}
 
+    def metrics(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Metrics of every epoch, one value per image (shape B)."""
+        metrics = {"psnr": psnr(output, target)}
+        if self.loss != "mse":
+            metrics["mse"] = mse(output - target)
+        if target.shape[1] > 1:
+            metrics["channel_argmax_error"] = channel_argmax_error(output, target)
+        return metrics
+
+    def final_metrics(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Metrics that are too expensive for every epoch, one value per image (shape B)."""
+        return {"ssim": ssim(output, target)}
+
+    def declared_metrics(self) -> dict[str, Metric]:
+        """The declarations of all metrics that this task reports, by name without a split."""
+        unit = LOSS_UNITS.get(self.loss, "")
+        metrics = [
+            error_metric("loss", unit, "The loss."),
+            PSNR,
+            MSE,
+            CHANNEL_ARGMAX_ERROR,
+            SSIM,
+            GRADIENT_ENERGY,
+            description("floor", unit, "Loss of a perfect answer.", 0.0),
+        ]
+        for name in self.baseline_names:
+            meaning = f"Loss of the baseline {name.replace('_', ' ')}."
+            metrics.append(description(f"baseline_{name}", unit, meaning, 0.0))
+        return {metric.name: metric for metric in metrics}
+
+    # Stages of training
+
     def stage(self, epoch: int, epochs: int) -> int:
-        """Which part of the training an epoch (from 1) belongs to, from 0. Each begins with a new optimizer."""
+        """The stage of training, from 0, of an epoch, from 1. Each starts with a new optimizer."""
         return 0
 
     def prepare(self, network: nn.Module, stage: int) -> None:
-        """Makes a network ready for an epoch of a stage, after it was put into training mode: freezes layers, say."""
+        """Prepare a network in training mode for an epoch of a stage, for example freeze layers."""
 
     def start_from(self, network: nn.Module, dependencies: Mapping[str, nn.Module]) -> None:
-        """Gives a new network what the trials that this one needs have learnt."""
+        """Initialize a new network from the networks of its dependencies."""
+
+    # Baselines
+
+    baseline_names: ClassVar[tuple[str, ...]] = ("mean_image",)
+    """The names that `baselines` returns."""
 
     def baselines(self, train: SplitPairs, given: Tensor) -> dict[str, Tensor]:
-        """What trivial rules, which learn nothing or little from the training pairs, would answer to the test inputs: by name,
-        each of the targets' shape. A network that does not beat them has learnt nothing."""
+        """Answers of simple rules to the test inputs, each of the targets' shape.
+
+        A network that does not beat them has learnt nothing useful.
+        """
         return {"mean_image": train.mean_target().expand(len(given), -1, -1, -1)}
 
     def floor(self, target: Tensor) -> float:
-        """The loss of a perfect answer: for `bce` the mean entropy of the targets, else 0."""
-        return self.criterion(target, target).item() if self.loss == "bce" else 0.0
+        """The loss of a perfect answer: for `bce` the mean entropy of the targets, otherwise 0."""
+        if self.loss != "bce":
+            return 0.0
+        return self.criterion(target, target).item()
+
+    # Final evaluation and display
 
     def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
-        """Measures and tables of the test split that are no means over single images, once, with the best weights.
+        """Metrics and tables of the test split that are not means over single images.
 
-        `gradient_energy`: of the outputs over that of the targets; below 1 they are blurrier."""
-        energy = gradient_energy(seen.target).mean().item()
-        metrics = (
-            {"gradient_energy": gradient_energy(seen.output).mean().item() / energy}
-            if energy
-            else {}
-        )
-        return metrics, {"per_class": per_class(self, seen)} if len(seen.classes) > 1 else {}
+        `gradient_energy`: of the outputs over that of the targets; below 1 they are blurred.
+        """
+        metrics: dict[str, float] = {}
+        target_energy = gradient_energy(seen.target).mean().item()
+        if target_energy:
+            energy = gradient_energy(seen.output).mean().item()
+            metrics["gradient_energy"] = energy / target_energy
+        tables: dict[str, Table] = {}
+        if len(seen.classes) > 1:
+            tables["per_class"] = per_class(self, seen)
+        return metrics, tables
 
     def galleries(self, seen: Evaluation) -> dict[str, Gallery]:
-        """Images that this task picks out or makes at the end, with the best weights, for people to look at: by name.
+        """Images to look at, by name.
 
-        `worst`: the test images with the largest mean squared errors, the largest first; target above output."""
-        errors = (seen.output - seen.target).square().flatten(1).mean(1)
-        chosen, median = (
-            errors.nan_to_num(-1).argsort(descending=True, stable=True)[:WORST],
-            errors.median(),
-        )
-        pictures = [
-            self.picture(seen.given[chosen], images[chosen]).clamp(0, 1)
-            for images in (seen.target, seen.output)
-        ]
-        times = (
-            [f"mse {errors[at]:.3g}, {errors[at] / median:.3g} times the median" for at in chosen]
-            if median
-            else [""] * len(chosen)
-        )
-        return {"worst": (torch.cat(pictures, 2), times)}
+        `worst`: the test images with the largest mean squared errors, the largest first; target above
+        output.
+        """
+        errors = mse(seen.output - seen.target)
+        median = errors.median()
+        order = errors.nan_to_num(-1).argsort(descending=True, stable=True)
+        worst = order[:WORST_IMAGES]
+        inputs = seen.given[worst]
+        target_images = self.picture(inputs, seen.target[worst]).clamp(0, 1)
+        output_images = self.picture(inputs, seen.output[worst]).clamp(0, 1)
+        captions: list[str] = []
+        for index in worst:
+            caption = ""
+            if median:
+                error = errors[index]
+                caption = f"mse {error:.3g}, {error / median:.3g} times the median"
+            captions.append(caption)
+        return {"worst": (torch.cat([target_images, output_images], 2), captions)}
+
+    def picture(self, given: Tensor, image: Tensor) -> Tensor:
+        """How an output or a target is displayed: B x 1 or 3 x H x W, in [0, 1] after clipping."""
+        return image
+
+    # Validation
 
     def validate_trial(self, trial: Any) -> None:
-        """Raises ValueError where the rest of the trial does not suit this task: a trial that it needs is another kind, say."""
+        """Raise ValueError if the rest of the trial does not fit the task."""
 
     def validate_output_range(self, output_range: tuple[float, float]) -> None:
-        """Raises ValueError where the network's outputs do not suit the loss."""
-        if self.loss == "bce" and not (output_range[0] >= 0 and output_range[1] <= 1):
+        """Raise ValueError if the range of the network's outputs does not fit the loss."""
+        low, high = output_range
+        if self.loss == "bce" and (low < 0 or high > 1):
             raise ValueError(
-                "task.loss = 'bce' needs outputs in [0, 1]: choose arch.output_activation = 'sigmoid'"
+                "task.loss = 'bce' needs outputs in [0, 1]: "
+                "choose arch.output_activation = 'sigmoid'"
             )
 
 
-class Reconstruct(Task):
-    """The target is the input itself."""
-
-    def pairs(
-        self, images: Tensor, labels: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        return images, images
-
-
-class Denoise(Task):
-    """Input: the image plus `noise_factor` times standard normal noise, clipped to [0, 1]. Target: the clean image.
-
-    The formula is the one of the Keras blog ("Building autoencoders in Keras"), which draws the noise once, before training.
-    """
-
-    loss: Literal["mse", "l1", "bce"] = "bce"
-    noise_factor: PositiveFloat = 0.5
-    """Standard deviation of the noise, in units of the pixel range."""
-    redraw_noise: bool = False
-    """Whether each epoch draws new noise for the training images."""
-    judge: Dependency | None = None
-    """A trial that classifies clean images: at the end it says how many of the denoised test images it still recognises."""
-    corrupts: ClassVar[bool] = True
-    dependency_names: ClassVar[tuple[str, ...]] = ("judge",)
-
-    @property
-    def redraws(self) -> bool:
-        return self.redraw_noise
-
-    def pairs(
-        self, images: Tensor, labels: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        noise = torch.randn(images.shape, generator=generator, device=images.device)
-        return (images + self.noise_factor * noise).clamp_(0, 1), images
-
-    def validate_trial(self, trial: Any) -> None:
-        if self.judge and self.judge.task.name != "classify":
-            raise ValueError(
-                f"task.judge has the task {self.judge.task.name!r}: a judge has to classify"
-            )
-
-    def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
-        """With a judge: the share of the test images that it recognises once denoised (of each class, too), as they were given,
-        and clean."""
-        metrics, tables = super().conclude(seen)
-        if judge := seen.dependencies.get("judge"):
-            said = {
-                name: recognise(judge, images)
-                for name, images in (
-                    ("", seen.output),
-                    ("_noisy", seen.given),
-                    ("_clean", seen.target),
-                )
-            }
-            metrics |= {
-                f"recognised{name}": (of == seen.labels).double().mean().item()
-                for name, of in said.items()
-            }
-            tables["recognised"] = confusions(seen.labels, said[""], seen.classes)
-            right = (said[""] == seen.labels).double()
-            for row, number in zip(
-                tables.get("per_class", []), seen.labels.unique().tolist(), strict=False
-            ):
-                row["recognised"] = right[seen.labels == number].mean().item()
-        return metrics, tables
+def check_judge(judge: Any) -> None:
+    """Raise ValueError if the judge, a trial or None, does not classify."""
+    if judge is not None and judge.task.name != "classify":
+        raise ValueError(
+            f"task.judge has the task {judge.task.name!r}: should be a trial with task 'classify'"
+        )
 
 
 def per_class(task: Task, seen: Evaluation) -> Table:
-    """A row per class: its images, the means of all measures over them, and `relative_mse`, the mean squared error over the
-    mean variance of the class's own target pixels: a class that fills few pixels has a small error for that alone."""
+    """A row per class: its images, and the means of all metrics over them.
+
+    `relative_mse` is the mean squared error over the mean variance of the class's target pixels: a class
+    that fills few pixels has a small error for that reason alone.
+    """
     rows: Table = []
     for number in seen.labels.unique().tolist():
-        of = seen.labels == number
-        output, target = seen.output[of], seen.target[of]
-        squared = (output - target).square().flatten(1).mean(1)
-        measured = (
-            {"mse": squared} | task.metrics(output, target) | task.final_metrics(output, target)
-        )
-        means = {name: values.double().mean().item() for name, values in measured.items()}
+        members = seen.labels == number
+        output = seen.output[members]
+        target = seen.target[members]
+        metrics = {"mse": mse(output - target)}
+        metrics |= task.metrics(output, target)
+        metrics |= task.final_metrics(output, target)
+        means = {name: values.double().mean().item() for name, values in metrics.items()}
         variance = target.double().var(0, correction=0).mean().item()
         if variance:
             means["relative_mse"] = means["mse"] / variance
-        rows.append({"class": seen.classes[number], "images": int(of.sum()), **means})
+        rows.append({"class": seen.classes[number], "images": int(members.sum()), **means})
     return rows
 
 
 def recognise(judge: nn.Module, images: Tensor) -> Tensor:
-    """The class that a classifier gives each of N images; N class numbers, on the CPU."""
+    """The class that a classifier predicts for each of N images: N class numbers, on the CPU."""
     device = next(judge.parameters()).device
+    predictions: list[Tensor] = []
     with torch.inference_mode():
-        return torch.cat(
-            [judge(part.to(device)).flatten(1).argmax(1).cpu() for part in images.split(500)]
-        )
+        for batch in images.split(CLASSIFIER_BATCH):
+            logits = judge(batch.to(device)).flatten(1)
+            predictions.append(logits.argmax(1).cpu())
+    return torch.cat(predictions)
 
 
-def confusions(truth: Tensor, said: Tensor, classes: tuple[str, ...]) -> Table:
-    """The confusion matrix: a row per true class, a column per class that was said, counts of images."""
-    count = max(len(classes), int(truth.max()) + 1, int(said.max()) + 1)
+def confusions(truth: Tensor, predictions: Tensor, classes: tuple[str, ...]) -> Table:
+    """The confusion matrix: a row per true class, a column per predicted class, numbers of images."""
+    count = max(len(classes), int(truth.max()) + 1, int(predictions.max()) + 1)
     names = [*classes, *(str(number) for number in range(len(classes), count))]
-    matrix = (
-        torch.bincount(truth * count + said, minlength=count * count).view(count, count).tolist()
-    )
-    return [
-        {"class": names[true], **{f"as {name}": row[other] for other, name in enumerate(names)}}
-        for true, row in enumerate(matrix)
-    ]
+    pairs = torch.bincount(truth * count + predictions, minlength=count * count)
+    matrix = pairs.view(count, count).tolist()
+    rows: Table = []
+    for name, counts in zip(names, matrix, strict=True):
+        row: dict[str, Any] = {"class": name}
+        for predicted, images in zip(names, counts, strict=True):
+            row[f"as {predicted}"] = images
+        rows.append(row)
+    return rows

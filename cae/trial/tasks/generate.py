@@ -1,4 +1,4 @@
-"""Generating images: variational autoencoders, and what their images are worth."""
+"""Generating images with variational autoencoders."""
 
 from __future__ import annotations
 
@@ -9,173 +9,238 @@ import torch.nn.functional as F
 from annotated_types import Len
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
+from typing_extensions import override
 
 from cae.trial.component import Dependency
-from cae.trial.tasks.base import Evaluation, Gallery, Table, Task, recognise
+from cae.trial.metrics import Direction, Metric, error_metric, share_metric
+from cae.trial.tasks.base import Evaluation, Gallery, Table, Task, check_judge, recognise
 
 ELBO_SAMPLES = 16
-"""Latents drawn per test image."""
+"""Latent codes drawn per test image."""
 VENDI_IMAGES = 500
-"""Of each scale, for the Vendi score: it grows with the number of images, so all have the same."""
-SHOWN = 8
-"""Of each scale, in the gallery."""
+"""Images per scale for the Vendi score, which grows with their number."""
+GALLERY_IMAGES = 8
+"""Images per scale in the gallery."""
 SEED = 0
-"""Of what is drawn at the end: the same for all trials."""
+"""Of the latent codes drawn at the end, the same for all trials."""
+BATCH = 500
+DISTANCE_BATCH = 250
 
 
 class Vae(Task):
-    """The image itself, through a random latent (Kingma & Welling 2014): the loss is the negative evidence lower bound in nats per
-    image, the reconstruction's error summed over channels and pixels plus the KL divergence from the standard normal prior.
+    """The image itself, through a random latent code (Kingma & Welling 2014).
 
-    `loss` is the sum convention; over the pixels, as other libraries print it, it is `test_loss_per_pixel`. Validation and test
-    losses take each latent at its mean; `test_elbo` draws it.
+    The loss is the negative evidence lower bound in nats per image: the reconstruction error summed over
+    channels and pixels plus the KL divergence from the standard normal prior. `loss` uses the sum convention;
+    divided by the number of values, as other libraries print it, it is `test_loss_per_pixel`. Validation and
+    test losses use the mean of each latent code; `test_elbo` draws it.
     """
 
     loss: Literal["mse", "bce"] = "bce"
+    """Reconstruction error: `bce` binary cross-entropy, `mse` squared error; summed over the image."""
     judge: Dependency | None = None
-    """A trial that classifies real images: at the end it says which generated ones it recognises as the class trained on."""
+    """A trial that classifies real images: which generated images it recognizes as the class that was
+    trained on is evaluated at the end."""
     latent_scales: Annotated[tuple[PositiveFloat, ...], Len(1)] = (1.0, 2.0, 3.0, 4.0)
-    """Latents are drawn where the largest of their coordinates lies between the scale before (0 first) and this one."""
+    """Latent codes are drawn between cubes: their largest coordinate is between the previous scale (0 first)
+    and this one."""
     generated: PositiveInt = 1000
-    """Images at each scale."""
+    """Number of generated images per scale."""
+
     term_names: ClassVar[tuple[str, ...]] = ("kl",)
     dependency_names: ClassVar[tuple[str, ...]] = ("judge",)
 
+    @override
     def pairs(
         self, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         return images, images
 
+    @override
     def criterion(self, output: Tensor, target: Tensor) -> Tensor:
         return super().criterion(output, target) * target[0].numel()
 
+    @override
     def terms(self, network: nn.Module) -> dict[str, Tensor]:
         return {"kl": cast(Any, network).kl()}
 
+    @override
     def validate_trial(self, trial: Any) -> None:
         if trial.arch.name != "variational_autoencoder" and trial.arch.is_builtin():
             raise ValueError(
                 f"task = 'vae' needs arch = 'variational_autoencoder', not {trial.arch.name!r}"
             )
-        if self.judge and self.judge.task.name != "classify":
-            raise ValueError(
-                f"task.judge has the task {self.judge.task.name!r}: a judge has to classify"
-            )
+        check_judge(self.judge)
 
+    @override
+    def declared_metrics(self) -> dict[str, Metric]:
+        infinity = float("inf")
+        better = Direction.MAXIMIZE
+        metrics = [
+            error_metric("loss", "nats per image", "Negative evidence lower bound."),
+            error_metric("kl", "nats per image", "KL divergence from the standard normal prior."),
+            Metric(
+                "elbo",
+                better,
+                "nats per image",
+                -infinity,
+                infinity,
+                "Evidence lower bound, drawn.",
+            ),
+            Metric(
+                "loss_per_pixel",
+                Direction.MINIMIZE,
+                "nats per value",
+                -infinity,
+                infinity,
+                "Negative evidence lower bound per value.",
+            ),
+        ]
+        for scale in self.latent_scales:
+            tag = _tag(scale)
+            where = f"of images generated at latent scale {scale:g}"
+            metrics += [
+                share_metric(
+                    f"recognised_{tag}", better, f"Share {where} that the judge recognizes."
+                ),
+                Metric(f"diversity_{tag}", better, "", 0.0, infinity, f"Mean distance {where}."),
+                Metric(f"vendi_{tag}", better, "images", 1.0, infinity, f"Vendi score {where}."),
+            ]
+        return super().declared_metrics() | {metric.name: metric for metric in metrics}
+
+    @override
     def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
-        """The drawn bound; and per latent scale how the generated images are recognised (Wilson interval, 95 %), how they differ
-        from one another (mean pairwise Euclidean distance; Vendi score of cosine similarities) and from the training images."""
+        """The drawn bound, and measures of the generated images per latent scale.
+
+        How many the judge recognizes (Wilson interval, 95 %), how they differ from one another (mean pairwise
+        Euclidean distance; Vendi score of cosine similarities) and from the training images.
+        """
         network: Any = seen.network
-        device = next(seen.network.parameters()).device
+        device = _device_of(seen.network)
         elbo = self._elbo(network, seen.target.to(device))
         metrics = {"elbo": elbo, "loss_per_pixel": -elbo / seen.target[0].numel()}
-        trained_on = seen.train.labels.unique().cpu()
-        pixels = torch.cat([target.flatten(1) for _, target, _ in seen.train.whole()])
+        training_images = torch.cat([target.flatten(1) for _, target, _ in seen.train.whole()])
         rows: Table = []
-        for scale, latents in zip(
-            self.latent_scales, self._latents(_dimensions(network, seen)), strict=True
-        ):
-            images = torch.cat([network.decode(part.to(device)) for part in latents.split(500)])
-            flat = images.flatten(1)
-            nearest = torch.cat([torch.cdist(part, pixels).amin(1) for part in flat.split(250)])
-            row: dict[str, Any] = {
-                "latent scale": scale,
-                "images": len(images),
-                "mean distance": torch.pdist(flat).mean().item(),
-                "vendi score": vendi(flat[:VENDI_IMAGES].cpu()),
-                "distance to nearest training image": nearest.mean().item(),
-            }
-            if (judge := seen.dependencies.get("judge")) and len(trained_on) == 1:
-                row |= _judged(recognise(judge, images), int(trained_on), seen.classes)
+        latent_codes = self._draw_latent_codes(_latent_size(network, seen))
+        for scale, codes in zip(self.latent_scales, latent_codes, strict=True):
+            images = torch.cat([network.decode(batch.to(device)) for batch in codes.split(BATCH)])
+            row = {"latent scale": scale, **_measure_generated(images, training_images)}
+            row |= self._recognise(seen, images)
             rows.append(row)
-            tag = f"{scale:g}".replace(".", "_")
-            keys = {
-                "recognised": "recognised",
-                "diversity": "mean distance",
-                "vendi": "vendi score",
-            }
-            metrics |= {
-                f"{name}_{tag}": float(row[key]) for name, key in keys.items() if key in row
-            }
+            tag = _tag(scale)
+            if "recognised" in row:
+                metrics[f"recognised_{tag}"] = float(row["recognised"])
+            metrics[f"diversity_{tag}"] = float(row["mean distance"])
+            metrics[f"vendi_{tag}"] = float(row["vendi score"])
         return metrics, {"generated": rows}
 
+    def _recognise(self, seen: Evaluation, images: Tensor) -> dict[str, Any]:
+        """How the judge classifies generated images, if one class was trained on."""
+        judge = seen.dependencies.get("judge")
+        trained_classes = seen.train.labels.unique().cpu()
+        if judge is None or len(trained_classes) != 1:
+            return {}
+        return _summarize(recognise(judge, images), int(trained_classes), seen.classes)
+
+    @override
     def galleries(self, seen: Evaluation) -> dict[str, Gallery]:
-        """The first images that are generated at each scale; with a judge, what it says they are."""
+        """The first generated images per scale; with a judge, the classes that it predicts."""
         network: Any = seen.network
-        device, judge = next(seen.network.parameters()).device, seen.dependencies.get("judge")
-        found: dict[str, Gallery] = {}
-        for scale, latents in zip(
-            self.latent_scales, self._latents(_dimensions(network, seen)), strict=True
-        ):
-            images = network.decode(latents[:SHOWN].to(device)).cpu()
-            said = (
-                [f"as {seen.classes[number]}" for number in recognise(judge, images)]
-                if judge
-                else [""] * len(images)
-            )
-            found[f"generated at latent scale {scale:g}"] = (images, said)
-        return found
+        device = _device_of(seen.network)
+        judge = seen.dependencies.get("judge")
+        galleries: dict[str, Gallery] = {}
+        latent_codes = self._draw_latent_codes(_latent_size(network, seen))
+        for scale, codes in zip(self.latent_scales, latent_codes, strict=True):
+            images = network.decode(codes[:GALLERY_IMAGES].to(device)).cpu()
+            captions = [""] * len(images)
+            if judge is not None:
+                captions = [f"as {seen.classes[number]}" for number in recognise(judge, images)]
+            galleries[f"generated at latent scale {scale:g}"] = (images, captions)
+        return galleries
 
     def _elbo(self, network: Any, images: Tensor) -> float:
-        """Nats per image, the mean over `ELBO_SAMPLES` latents of each."""
-        total, generator = 0.0, torch.Generator(images.device).manual_seed(SEED)
-        for part in images.split(500):
-            mean, log_var = network.encode(part.contiguous(memory_format=torch.channels_last))
-            kl = 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(1)
+        """The evidence lower bound in nats per image, mean over ELBO_SAMPLES latent codes of each."""
+        total = 0.0
+        generator = torch.Generator(images.device).manual_seed(SEED)
+        for batch in images.split(BATCH):
+            inputs = batch.contiguous(memory_format=torch.channels_last)
+            mean, log_variance = network.encode(inputs)
+            kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
             for _ in range(ELBO_SAMPLES):
                 noise = torch.randn(mean.shape, generator=generator, device=mean.device)
-                error = self.criterion(
-                    network.decode(mean + (0.5 * log_var).exp() * noise), part
-                ) * len(part)
+                output = network.decode(mean + (0.5 * log_variance).exp() * noise)
+                error = self.criterion(output, batch) * len(batch)
                 total += (error + kl.sum()).item() / ELBO_SAMPLES
         return -total / len(images)
 
-    def _latents(self, dimensions: int) -> list[Tensor]:
-        """Of each scale, uniform in the shell between the cube of the scale before and its own; generated x dimensions."""
-        drawn, inner = [], 0.0
+    def _draw_latent_codes(self, latent_size: int) -> list[Tensor]:
+        """Per scale `generated` x latent size, uniform between the cubes of the previous scale and its own."""
         generator = torch.Generator().manual_seed(SEED)
+        codes_by_scale: list[Tensor] = []
+        previous_scale = 0.0
         for scale in self.latent_scales:
-            kept: list[Tensor] = []
-            while sum(map(len, kept)) < self.generated:
-                latents = (
-                    torch.rand(4 * self.generated, dimensions, generator=generator) * 2 - 1
-                ) * scale
-                kept.append(latents[latents.abs().amax(1) > inner])
-            drawn.append(torch.cat(kept)[: self.generated])
-            inner = scale
-        return drawn
+            accepted: list[Tensor] = []
+            while sum(map(len, accepted)) < self.generated:
+                uniform = torch.rand(4 * self.generated, latent_size, generator=generator)
+                codes = (uniform * 2 - 1) * scale
+                accepted.append(codes[codes.abs().amax(1) > previous_scale])
+            codes_by_scale.append(torch.cat(accepted)[: self.generated])
+            previous_scale = scale
+        return codes_by_scale
 
 
-def _dimensions(network: Any, seen: Evaluation) -> int:
-    device = next(seen.network.parameters()).device
-    return int(network.encode(seen.target[:1].to(device))[0].shape[1])
+def _tag(scale: float) -> str:
+    """A scale in the name of a metric: 1, 2_5."""
+    return f"{scale:g}".replace(".", "_")
 
 
-def _judged(said: Tensor, wanted: int, classes: tuple[str, ...]) -> dict[str, Any]:
-    from scipy.stats import binomtest  # takes a second to import, and only this needs it
+def _device_of(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device
 
-    right = int((said == wanted).sum())
-    interval = binomtest(right, len(said)).proportion_ci(method="wilson")
-    counts = torch.bincount(said, minlength=len(classes))
-    others = [
-        number
-        for number in counts.argsort(descending=True).tolist()
-        if number != wanted and counts[number]
-    ]
-    taken_for = (
-        ", ".join(f"{classes[number]} ({int(counts[number])})" for number in others) or "no other"
-    )
+
+def _latent_size(network: Any, seen: Evaluation) -> int:
+    mean, _ = network.encode(seen.target[:1].to(_device_of(seen.network)))
+    return int(mean.shape[1])
+
+
+def _measure_generated(images: Tensor, training_images: Tensor) -> dict[str, Any]:
+    """Distances between generated images, and to the nearest training images. `training_images`: flat."""
+    flat = images.flatten(1)
+    nearest: list[Tensor] = []
+    for batch in flat.split(DISTANCE_BATCH):
+        nearest.append(torch.cdist(batch, training_images).amin(1))
     return {
-        "recognised": right / len(said),
+        "images": len(images),
+        "mean distance": torch.pdist(flat).mean().item(),
+        "vendi score": vendi(flat[:VENDI_IMAGES].cpu()),
+        "distance to nearest training image": torch.cat(nearest).mean().item(),
+    }
+
+
+def _summarize(predictions: Tensor, trained_class: int, classes: tuple[str, ...]) -> dict[str, Any]:
+    """The share of images classified as the trained class, with its interval, and the other classes."""
+    from scipy.stats import binomtest  # takes a second to import
+
+    right = int((predictions == trained_class).sum())
+    interval = binomtest(right, len(predictions)).proportion_ci(method="wilson")
+    counts = torch.bincount(predictions, minlength=len(classes))
+    others: list[str] = []
+    for number in counts.argsort(descending=True).tolist():
+        if number != trained_class and counts[number]:
+            others.append(f"{classes[number]} ({int(counts[number])})")
+    return {
+        "recognised": right / len(predictions),
         "from": float(interval.low),
         "to": float(interval.high),
-        "taken for": taken_for,
+        "taken for": ", ".join(others) or "no other",
     }
 
 
 def vendi(flat: Tensor) -> float:
-    """The Vendi score (Friedman & Dieng 2023) of N flat images by cosine similarity: the exponential of the entropy of the
-    eigenvalues of K / N; 1 where all are alike, N where all are orthogonal."""
+    """The Vendi score (Friedman & Dieng 2023) of N flat images by cosine similarity.
+
+    The exponential of the entropy of the eigenvalues of K / N: 1 if all are alike, N if all are orthogonal.
+    """
     unit = F.normalize(flat.double(), dim=1)
     eigenvalues = torch.linalg.eigvalsh(unit @ unit.T / len(flat)).clamp(min=0)
     return float(torch.special.entr(eigenvalues).sum().exp())

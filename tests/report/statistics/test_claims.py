@@ -27,7 +27,7 @@ from cae import (
 from cae.report.data import tables
 from cae.report.page import build as page
 from cae.report.statistics import claims
-from cae.sweep.spec.claims import Claim, mistakes
+from cae.sweep.spec.claims import Claim, check_claims
 
 KERNEL = "arch.kernel_size"
 THREE: dict[str, Any] = {KERNEL: 3}
@@ -208,7 +208,7 @@ def test_hostile_words_of_a_claim_stay_text_on_the_page(
     html = page.build(run.close()).read_text()
     assert "<img src=x" not in html
     assert "Claims" in html
-    assert '<span class="verdict v-not-testable">not testable</span>' in html
+    assert '<span class="verdict verdict-not-testable">not testable</span>' in html
     verdicts = json.loads((run.run.path / "verdicts.json").read_text())
     assert [row["verdict"] for row in verdicts["claims"]] == ["not testable"]
 
@@ -232,7 +232,7 @@ def test_a_wrong_declaration_is_refused_in_words(build: Callable[[], Claim], sai
 
 def test_ids_that_stand_twice_and_names_that_no_part_has_are_told() -> None:
     one = SmallestAt(id="C1", text="x", metric="val_loss", axis="arch.kernel_sise", value=3)
-    told = mistakes([one, one], ["arch.kernel_size"])
+    told = check_claims([one, one], ["arch.kernel_size"])
     assert "claims: 2 of them have the id 'C1'" in told
     assert any("did you mean arch.kernel_size?" in message for message in told)
 

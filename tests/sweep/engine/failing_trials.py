@@ -1,4 +1,4 @@
-"""Sweeps whose trials go wrong, each in its own way."""
+"""Sweeps whose trials fail, each in its own way."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-TROUBLE = '''
+SOURCE = '''
 import errno
 import glob
 import os
@@ -18,8 +18,8 @@ from torch import nn
 from cae import Architecture
 
 
-class Trouble(Architecture):
-    """One weight; a trial of it goes as `kind` says."""
+class Failing(Architecture):
+    """A network with one weight that fails as `kind` describes."""
 
     kind: str = "none"
 
@@ -30,7 +30,9 @@ class Trouble(Architecture):
 class Layer(nn.Module):
     def __init__(self, kind):
         super().__init__()
-        self.kind, self.weight, self.calls = kind, nn.Parameter(torch.tensor(0.5)), 0
+        self.kind = kind
+        self.weight = nn.Parameter(torch.tensor(0.5))
+        self.calls = 0
 
     def forward(self, images):
         self.calls += self.training
@@ -65,8 +67,8 @@ class Layer(nn.Module):
 '''
 
 
-def troubled(write: Callable[..., Path], kinds: list[str], **more: Any) -> Path:
-    """A sweep with a trial of each kind. FLAG is the file `flag` beside it."""
-    path = write(f"{{'arch': 'trouble', 'arch.kind': tune.grid_search({kinds})}}", **more)
-    path.write_text(TROUBLE.replace("FLAG", str(path.parent / "flag")) + path.read_text())
+def failing_sweep(write: Callable[..., Path], kinds: list[str], **more: Any) -> Path:
+    """Write a sweep with a trial of each kind. FLAG is the file `flag` beside it."""
+    path = write(f"{{'arch': 'failing', 'arch.kind': tune.grid_search({kinds})}}", **more)
+    path.write_text(SOURCE.replace("FLAG", str(path.parent / "flag")) + path.read_text())
     return path

@@ -1,7 +1,8 @@
-"""Trials that need trials: planned once per hash, run first, shown, never ranked; what needs a failed one fails in words."""
+"""Dependencies between trials: planned once, run first, listed, never ranked."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ sweep = Sweep(
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
-    """Sums of floats depend on how many threads share them, in the last bit."""
+    """Sums of floats depend on the number of threads, in the last bit."""
     torch.set_num_threads(1)
 
 
@@ -90,7 +91,7 @@ def planned(base: Trial, space: Any, **options: Any) -> Plan:
     return make_plan(Sweep(base=base, space=space), lambda dataset: dataset.load([]), **options)
 
 
-def test_a_needed_trial_is_planned_once_and_first() -> None:
+def test_a_dependency_is_planned_once_and_first() -> None:
     plan = planned(TWO_STAGE, {"arch.fc_units": tune.grid_search([4, 8])})
     assert [(one.number, one.is_dependency, one.dependencies) for one in plan.trials] == [
         (1, True, {}),
@@ -100,7 +101,7 @@ def test_a_needed_trial_is_planned_once_and_first() -> None:
     assert plan.trials[0].trial == ENCODER
 
 
-def test_what_the_space_changes_in_a_needed_trial_makes_it_another_one() -> None:
+def test_an_axis_of_a_dependency_gives_several_dependencies() -> None:
     space = {
         "task.encoder.epochs": tune.grid_search([1, 2]),
         "arch.fc_units": tune.grid_search([4, 8]),
@@ -115,7 +116,7 @@ def test_what_the_space_changes_in_a_needed_trial_makes_it_another_one() -> None
     } == {(1, 1), (2, 2)}
 
 
-def test_a_trial_that_is_asked_for_and_needed_is_one_trial() -> None:
+def test_a_requested_dependency_is_one_trial() -> None:
     judge = TWO_STAGE.override({"epochs": 3})
     space = [{"task": "classify", "task.encoder.seed": tune.grid_search([0])}]
     assert len(planned(judge, space).trials) == 2
@@ -125,14 +126,14 @@ def test_a_trial_that_is_asked_for_and_needed_is_one_trial() -> None:
     )
 
 
-def test_a_needed_trial_of_a_needed_trial_comes_before_both() -> None:
+def test_dependencies_of_dependencies_come_first() -> None:
     judged = ENCODER.model_copy(update={"task": Denoise(judge=TWO_STAGE)})
     plan = planned(judged, {})
     assert [one.trial.task.name for one in plan.trials] == ["reconstruct", "classify", "denoise"]
     assert [one.dependencies for one in plan.trials] == [{}, {"encoder": 1}, {"judge": 2}]
 
 
-def test_a_flat_configuration_with_a_needed_trial_is_read_back_as_it_was() -> None:
+def test_a_flat_configuration_with_a_dependency_round_trips() -> None:
     flat = TWO_STAGE.flat()
     assert flat["task.encoder.arch.encoder_filters"] == [4, 2]
     assert from_flat(flat) == TWO_STAGE
@@ -140,7 +141,7 @@ def test_a_flat_configuration_with_a_needed_trial_is_read_back_as_it_was() -> No
 
 
 @pytest.mark.parametrize(
-    ("base", "changes", "said"),
+    ("base", "changes", "message"),
     [
         (
             TWO_STAGE,
@@ -160,19 +161,19 @@ def test_a_flat_configuration_with_a_needed_trial_is_read_back_as_it_was() -> No
         ),
     ],
 )
-def test_a_needed_trial_that_does_not_fit_is_refused_when_planned(
-    base: Trial, changes: dict[str, Any], said: str
+def test_a_dependency_that_does_not_fit_is_an_error_of_the_plan(
+    base: Trial, changes: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ConfigError, match="(?s)" + said.replace("(", r"\(").replace("?", r"\?")):
+    with pytest.raises(ConfigError, match="(?s)" + re.escape(message)):
         planned(base, {}, settings=changes)
 
 
-def test_what_is_no_trial_is_refused_where_one_is_needed() -> None:
+def test_a_dependency_has_to_be_a_trial() -> None:
     with pytest.raises(ValueError, match=r"should be a Trial"):
         Classify(encoder=Reconstruct())
 
 
-def test_the_encoder_is_frozen_with_its_weights_in_the_first_stage_and_learns_in_the_second(
+def test_the_encoder_is_frozen_in_the_first_stage_and_trained_in_the_second(
     tmp_path: Path,
 ) -> None:
     images = Resident.of(DIGITS.load([]), torch.device("cpu"))
@@ -194,19 +195,17 @@ def test_the_encoder_is_frozen_with_its_weights_in_the_first_stage_and_learns_in
 
 
 @pytest.mark.parametrize("after", [1, 2, 3])
-def test_a_two_stage_trial_that_was_interrupted_ends_with_the_same_numbers(
+def test_an_interrupted_two_stage_trial_ends_with_the_same_numbers(
     after: int, tmp_path: Path
 ) -> None:
-    images, dependencies = (
-        Resident.of(DIGITS.load([]), torch.device("cpu")),
-        {"encoder": tmp_path / "encoder"},
-    )
+    images = Resident.of(DIGITS.load([]), torch.device("cpu"))
+    dependencies = {"encoder": tmp_path / "encoder"}
     list(train(ENCODER, images, tmp_path / "encoder"))
     whole = list(train(TWO_STAGE, images, tmp_path / "whole", dependencies=dependencies))
     going = train(TWO_STAGE, images, tmp_path / "cut", dependencies=dependencies)
     for _ in range(after):
         next(going)
-    going.close()  # type: ignore[attr-defined]
+    going.close()
     cut = list(train(TWO_STAGE, images, tmp_path / "cut", dependencies=dependencies))
     assert [epoch.row["val_loss"] for epoch in cut] == [epoch.row["val_loss"] for epoch in whole]
     assert cut[-1].final == whole[-1].final
@@ -223,16 +222,16 @@ def write(tmp_path: Path) -> Callable[..., Path]:
     return file
 
 
-def test_a_needed_trial_runs_first_once_whole_and_is_not_ranked(
+def test_a_dependency_runs_first_and_is_not_ranked(
     write: Callable[..., Path], run_sweep: Callable[..., RunDir]
 ) -> None:
     run = run_sweep(write())
     records = run.records()
     assert [record.is_dependency for record in records.values()] == [True, False, False]
     assert (records[1].state, records[1].last_epoch, len(records[1].starts)) == ("finished", 2, 1)
-    begun = [event.trial for event in run.events() if isinstance(event, TrialStarted)]
+    started = [event.trial for event in run.events() if isinstance(event, TrialStarted)]
     ended = [event.trial for event in run.events() if isinstance(event, TrialEnded)]
-    assert begun[0] == ended[0] == 1
+    assert started[0] == ended[0] == 1
     assert {
         one.record.number
         for one in ranking(records.values(), run.read_sweep(), "val_accuracy", "max")
@@ -247,7 +246,7 @@ def test_a_needed_trial_runs_first_once_whole_and_is_not_ranked(
     assert run.journal.read_text() == before
 
 
-def test_a_wider_space_trains_the_needed_trial_no_second_time(
+def test_a_wider_space_does_not_train_the_dependency_again(
     write: Callable[..., Path], run_sweep: Callable[..., RunDir]
 ) -> None:
     run_sweep(write(space='{"arch.fc_units": tune.grid_search([4])}'))
@@ -260,21 +259,19 @@ def test_a_wider_space_trains_the_needed_trial_no_second_time(
     ]
 
 
-def test_what_needs_a_trial_that_diverged_fails_and_says_so(
+def test_a_trial_with_a_failed_dependency_fails(
     write: Callable[..., Path], run_sweep: Callable[..., RunDir]
 ) -> None:
     run = run_sweep(write(lr="1e38"))
     records = run.records()
     assert records[1].state == "diverged"
     assert [(record.state, record.reason) for number, record in records.items() if number > 1] == [
-        ("failed", "it needs trial 1 (task.encoder), which is diverged")
+        ("failed", "dependency failed: trial 1 (task.encoder) diverged")
     ] * 2
 
 
-def test_asha_does_not_judge_a_needed_trial() -> None:
-    from cae.sweep.engine.schedulers.asha import rungs_of
-
-    rungs = rungs_of(ASHA(grace_epochs=1, min_trials=1), [1], "min", {7})
-    assert rungs.report(1, 1, 0.1) is None
-    assert rungs.report(7, 1, 9.0) is None
-    assert rungs.values[1] == [-0.1]
+def test_asha_does_not_judge_dependencies() -> None:
+    judge = ASHA(grace_epochs=1, min_trials=1).create_judge(2, "val_loss", "min", exempt={7})
+    assert judge.report(1, 1, 0.1) is None
+    assert judge.report(7, 1, 9.0) is None
+    assert judge.merits == {1: [-0.1]}

@@ -1,8 +1,9 @@
-"""A sweep that is left alone: trials that hang or run out of memory, failures one after another, a full disk."""
+"""Limits of an unattended sweep: hung trials, memory, consecutive failures, a full disk."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,30 +11,29 @@ from typing import Any
 import pytest
 
 from cae.errors import RunError
-from cae.run.events import TrialStarted
+from cae.run.events import TrialEnded, TrialStarted
 from cae.run.journal import Journal
 from cae.run.paths import RunDir
 from cae.run.records import Record
-from cae.sweep.engine import limits as guard
-from cae.sweep.engine import runner
-from cae.sweep.engine.limits import Guard, Limits
+from cae.run.trial_state import TrialState
+from cae.sweep.engine import limits, runner
+from cae.sweep.engine.limits import LimitMonitor, Limits
 from cae.sweep.engine.recorder import Recorder
-from cae.sweep.places.local import Resources
-from tests.sweep.engine.failing_trials import troubled
+from cae.sweep.places.base import Resources
+from tests.sweep.engine.failing_trials import failing_sweep
 
 Write = Callable[..., Path]
 Run = Callable[..., RunDir]
 
 
-def kinds(run: RunDir, kind: str) -> list[Any]:
+def events_of(run: RunDir, kind: str) -> list[Any]:
     return [event for event in run.events() if event.kind == kind]
 
 
-def test_a_trial_that_hangs_is_given_up_and_the_others_finish(
-    sweep_file: Write, run_sweep: Run
-) -> None:
+def test_a_hung_trial_fails_and_the_others_finish(sweep_file: Write, run_sweep: Run) -> None:
     run = run_sweep(
-        troubled(sweep_file, ["hang", "none", "none2", "none3"]), limits=Limits(epoch_seconds=4)
+        failing_sweep(sweep_file, ["hang", "none", "none2", "none3"]),
+        limits=Limits(epoch_seconds=4),
     )
     records = run.records()
     assert [record.state for record in records.values()] == [
@@ -43,19 +43,20 @@ def test_a_trial_that_hangs_is_given_up_and_the_others_finish(
         "finished",
     ]
     assert records[1].reason.startswith("hung: no epoch for ")
-    assert "4 s is the limit (--epoch-timeout)" in records[1].reason
-    assert records[1].last_epoch == 1, "what it had finished stands"
+    assert "the limit is 4 s (--epoch-timeout)" in records[1].reason
+    assert records[1].last_epoch == 1
 
 
-def test_failures_one_after_another_end_the_sweep_with_the_reason(
+def test_consecutive_failures_abort_the_sweep_with_the_reason(
     sweep_file: Write, run_sweep: Run
 ) -> None:
-    path = troubled(sweep_file, [f"broken{number}" for number in range(5)], epochs=1)
+    path = failing_sweep(sweep_file, [f"broken{number}" for number in range(5)], epochs=1)
     run = run_sweep(path, limits=Limits(failures=2))
-    states = [record.state for record in run.records().values()]
-    assert 2 <= states.count("failed") <= 4, "those that ran beside the last one may fail too"
-    assert states.count("pending") + states.count("interrupted") == 5 - states.count("failed")
-    (close,) = kinds(run, "close")
+    states = Counter(record.state for record in run.records().values())
+    failed = states[TrialState.FAILED]
+    assert 2 <= failed <= 4, "trials that ran beside the last one may fail too"
+    assert states[TrialState.PENDING] + states[TrialState.INTERRUPTED] == 5 - failed
+    (close,) = events_of(run, "close")
     assert "trials failed one after another, the last was trial" in close.reason
     assert close.reason.startswith("given up: ")
     assert "RuntimeError: the layer is tired" in close.reason
@@ -64,52 +65,50 @@ def test_failures_one_after_another_end_the_sweep_with_the_reason(
     assert {record.state for record in run.records().values()} == {"finished"}
 
 
-def test_a_trial_that_is_out_of_memory_beside_others_is_tried_once_more_alone(
+def test_a_trial_out_of_memory_beside_others_is_retried_alone(
     sweep_file: Write, run_sweep: Run
 ) -> None:
-    run = run_sweep(troubled(sweep_file, ["hungry", "crowded", "none"]))
+    run = run_sweep(failing_sweep(sweep_file, ["hungry", "crowded", "none"]))
     records = run.records()
     assert [record.state for record in records.values()] == ["oom", "finished", "finished"]
-    assert sorted(event.trial for event in kinds(run, "retry_alone")) == [1, 2]
+    assert sorted(event.trial for event in events_of(run, "retry_alone")) == [1, 2]
     assert len(records[1].starts) == 2
     assert "a lot was asked for" in records[1].error
 
 
-def test_a_trial_that_runs_alone_is_out_of_memory_at_once(
-    sweep_file: Write, run_sweep: Run
-) -> None:
+def test_a_trial_out_of_memory_alone_is_final(sweep_file: Write, run_sweep: Run) -> None:
     run = run_sweep(
-        troubled(sweep_file, ["hungry"]),
+        failing_sweep(sweep_file, ["hungry"]),
         Resources(cpus=1, gpus=0, cpus_per_trial=1, gpus_per_trial=0),
     )
     assert run.records()[1].state == "oom"
-    assert not kinds(run, "alone")
+    assert not events_of(run, "retry_alone")
 
 
-def test_a_full_disk_ends_the_sweep_and_is_no_fault_of_the_trial(
+def test_a_full_disk_ends_the_sweep_and_not_the_trial(
     sweep_file: Write, run_sweep: Run, tmp_path: Path
 ) -> None:
-    path = troubled(sweep_file, ["full"], epochs=4)
+    path = failing_sweep(sweep_file, ["full"], epochs=4)
     run = run_sweep(path)
     assert run.records()[1].state == "interrupted"
-    assert kinds(run, "close")[0].reason.startswith("given up: ")
-    assert "No space left on device" in kinds(run, "close")[0].reason
+    assert events_of(run, "close")[0].reason.startswith("given up: ")
+    assert "No space left on device" in events_of(run, "close")[0].reason
     (tmp_path / "flag").touch()
     run_sweep(path)
     assert run.records()[1].state == "finished"
-    assert [event.epoch for event in kinds(run, "epoch")] == [1, 2, 3, 4]
+    assert [event.epoch for event in events_of(run, "epoch")] == [1, 2, 3, 4]
 
 
-def test_a_sweep_ends_while_the_disk_still_has_room_to_say_so(
+def test_a_sweep_ends_before_the_disk_is_full(
     sweep_file: Write, run_sweep: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard, "LEAST_FREE", 10**18)
+    monkeypatch.setattr(limits, "MIN_FREE_BYTES", 10**18)
     run = run_sweep(sweep_file("{'dataset.train_images': 800}", epochs=40))
-    assert "MB are free on the disk of" in kinds(run, "close")[0].reason
+    assert "MB are free on the disk of" in events_of(run, "close")[0].reason
     assert run.records()[1].state in ("interrupted", "pending")
 
 
-def test_a_journal_that_cannot_be_written_says_so_and_what_it_held_stays(tmp_path: Path) -> None:
+def test_a_journal_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     run = RunDir(tmp_path / "run")
     run.path.mkdir()
     os.symlink("/dev/full", run.journal)
@@ -119,22 +118,24 @@ def test_a_journal_that_cannot_be_written_says_so_and_what_it_held_stays(tmp_pat
     journal.close()
 
 
-def test_a_trial_that_waits_again_after_ray_ended_the_sweep_is_not_called_hung(
+def test_a_queued_trial_is_not_hung_after_ray_ended_the_sweep(
     sweep_file: Write, run_sweep: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit, heard = runner._fit, []
+    fit = runner._fit
+    heartbeats: list[dict[int, float]] = []
 
     def ended_by_ray(recorder: Recorder, *rest: Any) -> None:
-        heard.append(dict(recorder.guard.heard))
-        if len(heard) > 1:
-            return fit(recorder, *rest)
-        recorder.guard.sign(1)
-        recorder.end(2, "killed", "some progress")
+        heartbeats.append(dict(recorder.limits.heartbeats))
+        if len(heartbeats) > 1:
+            fit(recorder, *rest)
+            return
+        recorder.limits.heartbeat(1)
+        recorder.end_trial(TrialEnded(trial=2, state=TrialState.KILLED, reason="some progress"))
         raise RuntimeError("Ray ended the sweep")
 
     monkeypatch.setattr(runner, "_fit", ended_by_ray)
     run = run_sweep(sweep_file("{'optimizer.lr': tune.grid_search([1e-3, 1e-2])}", epochs=1))
-    assert heard == [{}, {}]
+    assert heartbeats == [{}, {}]
     assert [record.state for record in run.records().values()] == ["finished", "killed"]
 
 
@@ -145,36 +146,36 @@ def record(seconds: float, work: float = 1.0) -> Record:
         {"epochs": 9},
         {},
         {"megaflops": work},
-        state="running",
+        state=TrialState.RUNNING,
         epochs={1: {"seconds": seconds, "val_loss": 0.1}},
     )
 
 
-def test_an_epoch_may_take_twenty_times_what_is_expected_and_ten_minutes_at_least(
+def test_an_epoch_may_take_twenty_times_the_estimate_and_at_least_ten_minutes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
     monkeypatch.setattr("cae.sweep.engine.limits.time.monotonic", lambda: now[0])
-    watch = Guard(Limits(), tmp_path)
-    watch.sign(1)
+    monitor = LimitMonitor(Limits(), tmp_path)
+    monitor.heartbeat(1)
     now[0] = 599.0
-    assert watch.hung({1: record(1.0)}) == []
+    assert monitor.hung_trials({1: record(1.0)}) == []
     now[0] = 601.0
-    assert [number for number, _ in watch.hung({1: record(1.0)})] == [1]
-    assert watch.hung({1: record(60.0)}) == [], "20 times 60 s"
+    assert [hung.number for hung in monitor.hung_trials({1: record(1.0)})] == [1]
+    assert monitor.hung_trials({1: record(60.0)}) == [], "20 times 60 s"
     now[0] = 1_201.0
-    assert len(watch.hung({1: record(60.0)})) == 1
-    untimed = Record(1, "1", {"epochs": 9}, {}, {"megaflops": 1.0}, state="running")
-    assert watch.hung({1: untimed}) == [], "nothing has been timed that could tell"
-    watch.ended(1, "finished", "")
-    assert watch.hung({1: record(1.0)}) == []
+    assert len(monitor.hung_trials({1: record(60.0)})) == 1
+    untimed = Record(1, "1", {"epochs": 9}, {}, {"megaflops": 1.0}, state=TrialState.RUNNING)
+    assert monitor.hung_trials({1: untimed}) == [], "there is no estimate yet"
+    monitor.ended(1, TrialState.FINISHED, "")
+    assert monitor.hung_trials({1: record(1.0)}) == []
 
 
-def test_a_trial_that_finishes_breaks_a_row_of_failures(tmp_path: Path) -> None:
-    watch = Guard(Limits(failures=2), tmp_path)
-    for state in ("failed", "finished", "oom"):
-        watch.ended(1, state, "it broke")
-        assert not watch.trouble()
-    watch.ended(2, "failed", "it broke")
-    assert "2 trials failed one after another" in watch.trouble()
-    assert Guard(Limits(failures=0), tmp_path).trouble() == ""
+def test_a_finished_trial_resets_the_count_of_failures(tmp_path: Path) -> None:
+    monitor = LimitMonitor(Limits(failures=2), tmp_path)
+    for state in (TrialState.FAILED, TrialState.FINISHED, TrialState.OUT_OF_MEMORY):
+        monitor.ended(1, state, "it broke")
+        assert not monitor.abort_reason()
+    monitor.ended(2, TrialState.FAILED, "it broke")
+    assert "2 trials failed one after another" in monitor.abort_reason()
+    assert LimitMonitor(Limits(failures=0), tmp_path).abort_reason() == ""

@@ -1,4 +1,4 @@
-"""Checkpoints of ended trials: what is let go, and what stays."""
+"""Checkpoints of ended trials: which are deleted, and which are kept."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from cae.errors import UserError
 from cae.run.paths import RunDir
 from cae.run.ranking import ranking
 from cae.run.records import Record
-from cae.sweep.engine.retention import KEPT_STOPPED, let_go
+from cae.run.trial_state import TrialState
+from cae.sweep.engine.retention import KEPT_STOPPED_TRIALS, prune_checkpoints
 from cae.sweep.export import export
 
 FILES = {"best.safetensors", "last.safetensors", "previous.safetensors", "samples.npz"}
 
 
-def made(run: RunDir, number: int, state: str, loss: float) -> Record:
+def ended_trial(run: RunDir, number: int, state: TrialState, loss: float) -> Record:
     folder = run.trial(number)
     folder.mkdir(parents=True)
     for name in FILES:
@@ -28,40 +29,46 @@ def made(run: RunDir, number: int, state: str, loss: float) -> Record:
 
 
 @pytest.mark.parametrize(
-    ("state", "left"),
+    ("state", "kept"),
     [
-        ("finished", FILES - {"previous.safetensors"}),
-        ("stopped", {"best.safetensors", "samples.npz"}),
-    ]
-    + [(state, FILES) for state in ("failed", "oom", "diverged", "killed")],
+        (TrialState.FINISHED, FILES - {"previous.safetensors"}),
+        (TrialState.STOPPED, {"best.safetensors", "samples.npz"}),
+        (TrialState.FAILED, FILES),
+        (TrialState.OUT_OF_MEMORY, FILES),
+        (TrialState.DIVERGED, FILES),
+        (TrialState.KILLED, FILES),
+    ],
 )
-def test_what_may_be_asked_for_again_stays(state: str, left: set[str], tmp_path: Path) -> None:
+def test_checkpoints_that_may_be_needed_are_kept(
+    state: TrialState, kept: set[str], tmp_path: Path
+) -> None:
     run = RunDir(tmp_path)
-    let_go(run, {1: made(run, 1, state, 0.1)}, 1, "val_loss", "min")
-    assert {path.name for path in run.trial(1).iterdir()} == left
+    prune_checkpoints(run, {1: ended_trial(run, 1, state, 0.1)}, 1, "val_loss", "min")
+    assert {path.name for path in run.trial(1).iterdir()} == kept
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
 def test_the_best_stopped_trials_keep_their_weights(mode: str, tmp_path: Path) -> None:
-    run, records = RunDir(tmp_path), {}
+    run = RunDir(tmp_path)
+    records: dict[int, Record] = {}
     losses = [((number * 7) % 13) / 10 for number in range(13)]
     for number, loss in enumerate(losses, 1):
-        records[number] = made(run, number, "stopped", loss)
-        let_go(run, records, number, "val_loss", mode)
+        records[number] = ended_trial(run, number, TrialState.STOPPED, loss)
+        prune_checkpoints(run, records, number, "val_loss", mode)
     kept = [
         losses[number - 1]
         for number in records
         if (run.trial(number) / "best.safetensors").exists()
     ]
-    assert sorted(kept) == sorted(sorted(losses, reverse=mode == "max")[:KEPT_STOPPED])
+    assert sorted(kept) == sorted(sorted(losses, reverse=mode == "max")[:KEPT_STOPPED_TRIALS])
 
 
-def test_weights_that_were_let_go_are_told_where_they_are_asked_for(
+def test_exporting_deleted_weights_is_an_error(
     sweep_file: Callable[..., Path],
     run_sweep: Callable[..., RunDir],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("cae.sweep.engine.retention.KEPT_STOPPED", 1)
+    monkeypatch.setattr("cae.sweep.engine.retention.KEPT_STOPPED_TRIALS", 1)
     space = "{'optimizer.lr': tune.grid_search([1e-2, 9e-3, 8e-3, 1e-5, 2e-5, 3e-5, 4e-5])}"
     run = run_sweep(
         sweep_file(

@@ -1,4 +1,4 @@
-"""Real sweeps in a real Ray: what stands in the journal afterwards, whatever happened."""
+"""Real sweeps in a real Ray: what the journal contains afterwards."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from cae.cli.tables import request_kill, request_stop, status, trial_log
+from cae.cli.tables import request_kill, request_stop, trial_log
 from cae.run.events import EpochFinished
 from cae.run.paths import RunDir
 from cae.run.ranking import ranking
+from cae.run.status import run_status
+from cae.run.trial_state import TrialState
 from cae.sweep.export import export
-from cae.sweep.places.local import Resources
-from tests.sweep.engine.failing_trials import troubled
+from cae.sweep.places.base import Resources
+from tests.sweep.engine.failing_trials import failing_sweep
 from tests.undisturbed import undisturbed
 
 Write = Callable[..., Path]
@@ -36,7 +38,7 @@ def epochs(run: RunDir) -> list[tuple[int, int]]:
     ]
 
 
-def test_a_sweep_trains_every_trial_once_whatever_is_asked_again_or_more(
+def test_every_trial_is_trained_once_also_when_the_sweep_is_repeated_or_extended(
     sweep_file: Write, run_sweep: Run
 ) -> None:
     path = sweep_file("{'optimizer.lr': tune.grid_search([1e-3, 3e-3])}", epochs=3)
@@ -62,15 +64,13 @@ def test_a_sweep_trains_every_trial_once_whatever_is_asked_again_or_more(
     }
 
     before = run.journal.read_bytes()
-    run.sweep_json.write_text(
-        json.dumps(run.read_sweep() | {"git_commit": "that trained", "claims": [{"kind": "Old"}]})
-    )
+    description = json.loads(run.sweep_json.read_text())
+    description |= {"git_commit": "of the training", "claims": [{"kind": "Old"}]}
+    run.sweep_json.write_text(json.dumps(description))
     run_sweep(path)
     assert run.journal.read_bytes() == before
-    assert run.read_sweep()["git_commit"] == "that trained"
-    assert run.read_sweep()["claims"] == [], (
-        "what is asked of the numbers may change, what they come from may not"
-    )
+    assert run.read_sweep().git_commit == "of the training"
+    assert run.read_sweep().claims == []
 
     run_sweep(sweep_file("{'optimizer.lr': tune.grid_search([1e-2, 3e-3, 1e-3])}", epochs=3))
     assert sorted(epochs(run)[6:]) == [(3, 1), (3, 2), (3, 3)]
@@ -81,20 +81,21 @@ def test_a_sweep_trains_every_trial_once_whatever_is_asked_again_or_more(
         2: False,
         3: False,
     }
-    best = status(run)["best"]
-    assert best["trial"] == 1  # the others were better, and nobody asks for them any more
+    best = run_status(run).progress.best
+    assert best is not None
+    assert best.trial == 1  # the others were better and are not requested any more
 
     run_sweep(
         sweep_file("{'optimizer.lr': tune.grid_search([1e-3])}", epochs=5)
-    )  # the same trial goes on
+    )  # the same trial, extended
     assert epochs(run)[9:] == [(1, 4), (1, 5)]
     assert losses(run, 1) == undisturbed(run, 1)
 
 
-def test_a_trial_that_fails_or_diverges_says_why_and_the_others_go_on(
+def test_failed_and_diverged_trials_have_reasons_and_can_be_retried(
     sweep_file: Write, run_sweep: Run
 ) -> None:
-    path = troubled(sweep_file, ["none", "raise", "nan"], epochs=4)
+    path = failing_sweep(sweep_file, ["none", "raise", "nan"], epochs=4)
     run = run_sweep(path)
     records = run.records()
     assert [record.state for record in records.values()] == ["finished", "failed", "diverged"]
@@ -105,9 +106,10 @@ def test_a_trial_that_fails_or_diverges_says_why_and_the_others_go_on(
     assert sorted(records[3].epochs) == [1, 2]
     assert math.isnan(records[3].epochs[2]["train_loss"])
     assert "epoch 2" in records[3].reason
-    stands = status(run)
-    assert stands["failures"] == {2: "RuntimeError: the layer is tired"}
-    assert stands["best"]["trial"] == 1
+    status = run_status(run)
+    assert status.failures == {2: "RuntimeError: the layer is tired"}
+    assert status.progress.best is not None
+    assert status.progress.best.trial == 1
 
     path.write_text(
         path.read_text().replace('"raise" and self.calls > 5', '"raise" and self.calls > 500')
@@ -117,11 +119,11 @@ def test_a_trial_that_fails_or_diverges_says_why_and_the_others_go_on(
             '"nan" and self.training and self.calls > 5', '"nan" and self.calls > 500'
         )
     )
-    run_sweep(path, retry=("failed", "diverged"), settings={"epochs": 5})
+    run_sweep(path, retry=(TrialState.FAILED, TrialState.DIVERGED), settings={"epochs": 5})
     assert [(record.state, record.last_epoch) for record in run.records().values()] == [
         ("finished", 5)
     ] * 3
-    first_lives = [
+    first_attempts = [
         (1, 1),
         (1, 2),
         (1, 3),
@@ -129,10 +131,10 @@ def test_a_trial_that_fails_or_diverges_says_why_and_the_others_go_on(
         (2, 1),
         (3, 1),
         (3, 2),
-    ]  # the one that diverged begins anew, the others go on
+    ]  # the diverged trial restarts, the others resume
     assert sorted(epochs(run)) == sorted(
         [
-            *first_lives,
+            *first_attempts,
             (1, 5),
             *((2, epoch) for epoch in range(2, 6)),
             *((3, epoch) for epoch in range(1, 6)),
@@ -144,21 +146,21 @@ def test_a_trial_that_fails_or_diverges_says_why_and_the_others_go_on(
     epoch, again = export(run, ranked[0], Path("model"), [])
     assert (
         again["val_loss"] == ranked[0].record.epochs[epoch]["val_loss"]
-    )  # a network of the sweep file's own
+    )  # a network that the sweep file defines
 
 
-def test_a_worker_that_dies_is_started_again_and_then_given_up(
+def test_a_trial_fails_after_its_worker_died_too_often(
     sweep_file: Write, run_sweep: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cae.sweep.engine.recorder.RESTARTS", 1)
-    run = run_sweep(troubled(sweep_file, ["exit", "none"]))
+    monkeypatch.setattr("cae.sweep.engine.recorder.MAX_RESTARTS", 1)
+    run = run_sweep(failing_sweep(sweep_file, ["exit", "none"]))
     records = run.records()
     assert [record.state for record in records.values()] == ["failed", "finished"]
     assert len(records[1].starts) == 2
     assert "died" in records[1].error
 
 
-def test_asha_stops_the_worse_trials_and_says_why(sweep_file: Write, run_sweep: Run) -> None:
+def test_asha_stops_worse_trials_with_a_reason(sweep_file: Write, run_sweep: Run) -> None:
     space = "{'optimizer.lr': tune.grid_search([1e-2, 9e-3, 8e-3, 1e-5, 2e-5, 3e-5, 4e-5])}"
     run = run_sweep(
         sweep_file(
@@ -168,18 +170,18 @@ def test_asha_stops_the_worse_trials_and_says_why(sweep_file: Write, run_sweep: 
     records = run.records()
     assert set(Counter(record.state for record in records.values())) == {"finished", "stopped"}
     for record in records.values():
-        if record.state == "stopped":
-            assert max(record.epochs) == record.end["rung"] < 4
-            assert (
-                record.end["value"]
-                == record.epochs[record.end["rung"]]["val_loss"]
-                > record.end["cutoff"]
-            )
-            assert f"epoch {record.end['rung']}: val_loss" in record.reason
+        if record.state == TrialState.STOPPED:
+            end = record.end
+            assert end is not None
+            assert end.rung is not None
+            assert end.cutoff is not None
+            assert record.last_epoch == end.rung < 4
+            assert end.value == record.epochs[end.rung]["val_loss"] > end.cutoff
+            assert f"epoch {end.rung}: val_loss" in end.reason
 
 
 def when(condition: Callable[[], bool], act: Callable[[], object]) -> threading.Thread:
-    """Acts once a condition holds, beside the run."""
+    """Act in a thread as soon as a condition holds."""
 
     def watch() -> None:
         end = time.monotonic() + 60
@@ -192,24 +194,24 @@ def when(condition: Callable[[], bool], act: Callable[[], object]) -> threading.
     return thread
 
 
-def test_one_trial_is_killed_by_hand_and_stays_in_the_tables(
-    sweep_file: Write, run_sweep: Run
-) -> None:
+def test_killed_trials_stay_in_the_tables(sweep_file: Write, run_sweep: Run) -> None:
     run = RunDir("run")
     thread = when(
         lambda: any(trial == 1 for trial, _ in epochs(run)),
         lambda: (request_kill(run, 1), request_kill(run, 12)),
     )
-    run_sweep(troubled(sweep_file, ["slow", *(f"none{number}" for number in range(11))], epochs=20))
+    run_sweep(
+        failing_sweep(sweep_file, ["slow", *(f"none{number}" for number in range(11))], epochs=20)
+    )
     thread.join()
     records = run.records()
     assert [record.state for record in records.values()] == ["killed", *["finished"] * 10, "killed"]
     assert 1 <= records[1].last_epoch < 20
-    assert records[12].starts == []  # Tune had not even made it
+    assert records[12].starts == []  # it was not started yet
     assert not list(run.control.glob("*"))
 
 
-def test_a_sweep_is_stopped_gently_and_goes_on_with_the_numbers_of_an_undisturbed_one(
+def test_a_stopped_sweep_resumes_with_the_numbers_of_an_undisturbed_one(
     sweep_file: Write, run_sweep: Run
 ) -> None:
     run = RunDir("run")
@@ -237,11 +239,11 @@ def test_the_numbers_of_a_trial_depend_on_its_seed_and_not_on_the_worker(
 
 
 @pytest.mark.parametrize("share", [1, 0.5])
-def test_trials_are_spread_over_the_gpus_and_say_so_where_torch_sees_none(
+def test_trials_are_spread_over_gpus_and_report_missing_ones(
     share: float, sweep_file: Write, run_sweep: Run
 ) -> None:
-    """Ray counts two GPUs here; the trials wait until both run."""
-    path = troubled(sweep_file, ["pair", "pair2"], epochs=1)
+    """Ray counts two logical GPUs; the trials wait until both run."""
+    path = failing_sweep(sweep_file, ["pair", "pair2"], epochs=1)
     run = run_sweep(
         path, resources=Resources(cpus=2, gpus=2, cpus_per_trial=1, gpus_per_trial=share)
     )
@@ -250,13 +252,13 @@ def test_trials_are_spread_over_the_gpus_and_say_so_where_torch_sees_none(
     assert {start.gpu_ids for start in starts} <= {"0", "1"}
     if share == 1:
         assert sorted(start.gpu_ids for start in starts) == ["0", "1"]
-    if not torch.cuda.is_available():  # what was asked for and is not there is said
+    if not torch.cuda.is_available():
         assert {start.device for start in starts} == {
-            f"cpu ({share:g} GPU was asked for, but torch sees none)"
+            f"cpu ({share:g} GPU requested, but torch finds none)"
         }
 
 
-def test_trials_of_the_audit_run_to_their_end_and_the_journal_says_which_would_have_been_stopped(
+def test_audit_trials_finish_and_their_stops_are_recorded(
     run_sweep: Run, sweep_file: Write
 ) -> None:
     path = sweep_file(
@@ -267,8 +269,10 @@ def test_trials_of_the_audit_run_to_their_end_and_the_journal_says_which_would_h
     records = run_sweep(path).records().values()
     assert {record.state for record in records} == {"finished"}
     assert all(record.is_audit for record in records)
-    spared = [record.audit_stop for record in records if record.audit_stop]
-    assert spared
-    assert all(
-        "above the cutoff" in said["reason"] and said["value"] > said["cutoff"] for said in spared
-    )
+    stops = [record.audit_stop for record in records if record.audit_stop]
+    assert stops
+    for stop in stops:
+        assert stop.value is not None
+        assert stop.cutoff is not None
+        assert stop.value > stop.cutoff
+        assert "above the cutoff" in stop.reason

@@ -1,4 +1,4 @@
-"""Whose turn it is, without a Ray."""
+"""The order in which trials start, without Ray."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ import statistics
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cae.sweep.engine.trial_queue import Turns, without_a_tail
+from cae.sweep.engine.trial_queue import TrialQueue, start_long_trials_early
 
 
-def test_a_trial_has_its_turn_when_a_slot_is_free_and_not_before() -> None:
-    turns = Turns([3, 1, 2], slots=2)
-    assert [turns.suggest("a"), turns.suggest("b"), turns.suggest("c")] == [
+def test_a_trial_is_handed_out_when_a_slot_is_free() -> None:
+    queue = TrialQueue([3, 1, 2], slots=2)
+    assert [queue.suggest("a"), queue.suggest("b"), queue.suggest("c")] == [
         {"number": 3},
         {"number": 1},
         None,
     ]
-    turns.on_trial_complete("a")
-    assert turns.suggest("c") == {"number": 2}
+    queue.on_trial_complete("a")
+    assert queue.suggest("c") == {"number": 2}
 
 
-def test_a_trial_whose_worker_died_comes_before_those_that_have_not_begun() -> None:
-    turns = Turns([1, 2], slots=1)
-    turns.suggest("a")
-    turns.on_trial_complete("a", error=True)
-    turns.again(1)
-    assert turns.suggest("b") == {"number": 1}
-    turns.on_trial_complete("b")
-    assert turns.suggest("c") == {"number": 2}
+def test_a_trial_whose_worker_died_is_next() -> None:
+    queue = TrialQueue([1, 2], slots=1)
+    queue.suggest("a")
+    queue.on_trial_complete("a", error=True)
+    queue.restart(1)
+    assert queue.suggest("b") == {"number": 1}
+    queue.on_trial_complete("b")
+    assert queue.suggest("c") == {"number": 2}
 
 
-def test_it_is_over_when_none_waits_and_none_that_runs_could_come_again() -> None:
-    turns = Turns([1], slots=2)
-    turns.suggest("a")
-    assert turns.suggest("b") is None
-    turns.on_trial_complete("a", error=True)
-    turns.again(1)
-    assert turns.suggest("b") == {"number": 1}
-    turns.on_trial_complete("b")
-    assert turns.suggest("c") == Turns.FINISHED
+def test_the_queue_is_finished_when_no_trial_waits_or_runs() -> None:
+    queue = TrialQueue([1], slots=2)
+    queue.suggest("a")
+    assert queue.suggest("b") is None
+    queue.on_trial_complete("a", error=True)
+    queue.restart(1)
+    assert queue.suggest("b") == {"number": 1}
+    queue.on_trial_complete("b")
+    assert queue.suggest("c") == TrialQueue.FINISHED
 
 
-def wall(order: list[int], work: dict[int, float], slots: int) -> float:
+def wall_time(order: list[int], work: dict[int, float], slots: int) -> float:
     free = [0.0] * slots
     for number in order:
         heapq.heapreplace(free, free[0] + work[number])
@@ -52,32 +52,33 @@ def wall(order: list[int], work: dict[int, float], slots: int) -> float:
 
 
 @given(st.lists(st.floats(0.01, 100), max_size=40), st.integers(1, 8))
-def test_each_trial_has_one_turn(times: list[float], slots: int) -> None:
-    assert sorted(without_a_tail(dict(enumerate(times)), slots)) == list(range(len(times)))
+def test_every_trial_starts_once(times: list[float], slots: int) -> None:
+    assert sorted(start_long_trials_early(dict(enumerate(times)), slots)) == list(range(len(times)))
 
 
-def test_sweeps_of_trials_of_many_lengths_end_nearly_as_soon_as_slots_allow() -> None:
+def test_the_wall_time_is_close_to_the_lower_bound() -> None:
     draw = random.Random(0)
-    as_planned, without = [], []
+    as_planned: list[float] = []
+    reordered: list[float] = []
     for _ in range(500):
         slots = draw.randint(2, 8)
         work = {
             number: draw.lognormvariate(0, 1.5) for number in range(draw.randint(2, 10) * slots)
         }
-        least = max(sum(work.values()) / slots, *work.values())
-        as_planned.append(wall(list(work), work, slots) / least)
-        without.append(wall(without_a_tail(work, slots), work, slots) / least)
+        lower_bound = max(sum(work.values()) / slots, *work.values())
+        as_planned.append(wall_time(list(work), work, slots) / lower_bound)
+        reordered.append(wall_time(start_long_trials_early(work, slots), work, slots) / lower_bound)
     assert statistics.mean(as_planned) > 1.1
-    assert statistics.mean(without) < 1.03
+    assert statistics.mean(reordered) < 1.03
 
 
-def test_a_long_trial_at_the_end_of_the_plan_does_not_train_alone() -> None:
+def test_a_long_trial_at_the_end_of_the_plan_starts_earlier() -> None:
     work = dict.fromkeys(range(1, 11), 1.0) | {11: 5.0}
-    order = without_a_tail(work, 2)
-    assert wall(sorted(work), work, 2) == 10
-    assert wall(order, work, 2) <= 8
+    order = start_long_trials_early(work, 2)
+    assert wall_time(sorted(work), work, 2) == 10
+    assert wall_time(order, work, 2) <= 8
     assert [number for number in order if number != 11] == list(range(1, 11))
 
 
 def test_trials_of_equal_length_keep_the_order_of_the_plan() -> None:
-    assert without_a_tail(dict.fromkeys([5, 3, 9, 1], 2.0), 2) == [5, 3, 9, 1]
+    assert start_long_trials_early(dict.fromkeys([5, 3, 9, 1], 2.0), 2) == [5, 3, 9, 1]

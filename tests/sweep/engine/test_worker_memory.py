@@ -1,4 +1,4 @@
-"""A worker's memory: kept between steps, given back between trials."""
+"""Memory of a worker: kept between steps, returned between trials."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from cae.sweep.engine.worker_memory import give_back, keep_freed
+from cae.sweep.engine.worker_memory import return_freed_memory, keep_freed_memory
 
 def resident_mb():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
@@ -26,28 +26,26 @@ def steps(count):
     return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / count
 
 if sys.argv[1] == "keep":
-    keep_freed()
+    keep_freed_memory()
 before = resident_mb()
 steps(12)
 faults = steps(5)
 kept = resident_mb() - before
-give_back()
+return_freed_memory()
 print(faults, kept, resident_mb() - before)
 """
 
 
-@pytest.mark.skipif(
-    platform.libc_ver()[0] != "glibc", reason="only glibc's malloc is told what to keep"
-)
-def test_pages_are_asked_for_once_and_given_back_between_trials() -> None:
-    def measured(how: str) -> list[float]:
-        done = subprocess.run(
-            [sys.executable, "-c", STEPS, how], capture_output=True, text=True, check=True
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_memory_is_kept_between_steps_and_returned_between_trials() -> None:
+    def measure(mode: str) -> list[float]:
+        result = subprocess.run(
+            [sys.executable, "-c", STEPS, mode], capture_output=True, text=True, check=True
         )
-        return [float(word) for word in done.stdout.split()]
+        return [float(number) for number in result.stdout.split()]
 
-    faults, kept, after = measured("keep")
-    faults_by_default, *_ = measured("default")
+    faults, kept, after = measure("keep")
+    faults_by_default, *_ = measure("default")
     assert faults < faults_by_default / 20
     assert kept > 100
     assert after < 40

@@ -1,4 +1,4 @@
-"""How a machine is cut into slots, and what becomes of trials that ask for GPUs."""
+"""Slots of a machine, and trials that request GPUs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import signal
 import pytest
 import torch
 
+from cae.sweep.places.base import ResourceOptions, Resources
 from cae.sweep.places.devices import choose_device
-from cae.sweep.places.local import Resources, local_resources, sigterm_kept
+from cae.sweep.places.local import LocalPlace
+from cae.sweep.places.ray_start import _keep_sigterm_handler
 from cae.trial.config import ConfigError
 
 
@@ -25,15 +27,15 @@ from cae.trial.config import ConfigError
         (2, 0, 0.5, 0, 4),
     ],
 )
-def test_slots_are_what_cpus_and_whole_gpus_allow(
+def test_slots_are_limited_by_cpus_and_gpus(
     cpus: int, gpus: int, cpus_per_trial: float, gpus_per_trial: float, slots: int
 ) -> None:
     assert Resources(cpus, gpus, cpus_per_trial, gpus_per_trial).slots == slots
 
 
-def test_every_option_that_the_machine_cannot_fulfil_is_told_at_once() -> None:
+def test_all_options_that_the_machine_cannot_meet_are_reported() -> None:
     with pytest.raises(ConfigError) as caught:
-        local_resources(gpus=100, gpus_per_trial=1.5, cpus_per_trial=10_000)
+        LocalPlace(ResourceOptions(100, 1.5, 10_000)).resources()
     assert [message.split(":")[0] for message in caught.value.messages] == [
         "--gpus 100",
         "--gpus-per-trial 1.5",
@@ -41,14 +43,14 @@ def test_every_option_that_the_machine_cannot_fulfil_is_told_at_once() -> None:
     ]
 
 
-def test_a_trial_that_asks_for_no_gpu_has_the_cpu() -> None:
+def test_a_trial_without_gpus_uses_the_cpu() -> None:
     assert choose_device(0) == (torch.device("cpu"), "cpu")
 
 
-def test_sigterm_is_ours_again_once_ray_has_started() -> None:
+def test_the_sigterm_handler_is_restored_after_ray_started() -> None:
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with sigterm_kept():
+        with _keep_sigterm_handler():
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
     finally:

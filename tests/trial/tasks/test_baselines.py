@@ -13,9 +13,8 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from cae.trial.batches import Held, Pairs, Resident, floats
-from cae.trial.tasks import baselines
+from cae.trial.tasks import Complete, baselines
 from cae.trial.tasks.baselines import Box
-from cae.trial.tasks.restoration import Complete
 
 BOX: Box = (slice(3, 9), slice(2, 7))
 boxes = st.tuples(
@@ -81,7 +80,7 @@ def test_the_harmonic_fill_is_the_same_whatever_the_number_of_images(
 ) -> None:
     image = images_around(BOX, 7)
     whole = baselines.harmonic(image, BOX)
-    monkeypatch.setattr(baselines, "CHUNK", 3)
+    monkeypatch.setattr(baselines, "BATCH", 3)
     assert torch.allclose(baselines.harmonic(image, BOX), whole, atol=1e-6)
 
 
@@ -150,7 +149,9 @@ def test_ridge_takes_fewer_images_where_all_would_be_too_much_work(
     given, target, _ = next(halves.whole())
     whole = baselines.ridge(halves, given)
     monkeypatch.setattr(
-        baselines, "WORK", 20 * given[0].numel() * (given[0].numel() + target[0].numel())
+        baselines,
+        "MAX_MULTIPLICATIONS",
+        20 * given[0].numel() * (given[0].numel() + target[0].numel()),
     )
     fewer = baselines.ridge(halves, given)
     assert (whole - target).square().mean() < (fewer - target).square().mean() < target.var()
@@ -160,7 +161,7 @@ def test_the_nearest_training_image_to_a_training_image_is_itself(
     halves: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given, target, _ = next(halves.whole())
-    monkeypatch.setattr(baselines, "CHUNK", 32)
+    monkeypatch.setattr(baselines, "BATCH", 32)
     assert torch.equal(baselines.nearest(halves, given), target)
     limited = baselines.nearest(halves, given, limit=10)
     assert len(limited.flatten(1).unique(dim=0)) <= 10
@@ -180,8 +181,8 @@ def test_the_mirror_answers_symmetric_images_without_error() -> None:
 def test_large_inputs_are_averaged_down_and_small_ones_are_not(shape: tuple[int, int, int]) -> None:
     images = torch.rand(2, *shape)
     less = baselines.small(images)
-    assert less[0].numel() <= baselines.VALUES
-    assert (less is images) == (images[0].numel() <= baselines.VALUES)
+    assert less[0].numel() <= baselines.MAX_INPUT_VALUES
+    assert (less is images) == (images[0].numel() <= baselines.MAX_INPUT_VALUES)
     if shape == (3, 32, 16):
         assert torch.allclose(less[0, 0, 0, 0], images[0, 0, :2, :2].mean())
 
@@ -191,7 +192,7 @@ def test_a_regression_of_colour_images_on_averages_beats_their_mean() -> None:
     pixels = torch.stack([ramp.roll(by, 1).expand(3, -1, -1) for by in range(24)]).to(torch.uint8)
     pairs = Pairs(Complete(), Held(pixels, torch.zeros(24, dtype=torch.int64)), 0, 0, "train")
     given, target = floats(pixels)[..., :16], floats(pixels)[..., 16:]
-    assert given[0].numel() > baselines.VALUES
+    assert given[0].numel() > baselines.MAX_INPUT_VALUES
     answer = baselines.ridge(pairs, given)
     assert answer.shape == target.shape
     assert (answer - target).square().mean() < 0.5 * (pairs.mean_target() - target).square().mean()

@@ -28,7 +28,7 @@ def seen(network: nn.Module, images: torch.Tensor, **changed: Any) -> Evaluation
         "labels": labels,
         "classes": ("cat", "dog", "owl"),
         "train": None,
-        "needed": {},
+        "dependencies": {},
     }
     return Evaluation(**given | changed)
 

@@ -17,9 +17,9 @@ from cae.trial.evaluation import conclude, measure, pairs_of
 from cae.trial.metrics import gradient_energy
 from cae.trial.networks import ConvAutoencoder
 from cae.trial.networks.create import build
-from cae.trial.tasks import restoration
+from cae.trial.tasks import Colorize, Complete, Inpaint
 from cae.trial.tasks.base import Evaluation, Task
-from cae.trial.tasks.restoration import Colorize, Complete, Inpaint, rgb_to_yiq, yiq_to_rgb
+from cae.trial.tasks.colorize import RGB_TO_YIQ, rgb_to_yiq, yiq_to_rgb
 from tests.trial.steps import losses_of
 
 LABELS = torch.zeros(48, dtype=torch.int64)
@@ -165,7 +165,7 @@ def test_yiq_has_the_published_numbers_and_comes_back() -> None:
     primaries = torch.eye(3, dtype=torch.float64).T[..., None, None]
     assert torch.allclose(
         rgb_to_yiq(primaries)[..., 0, 0].T,
-        torch.tensor(restoration.RGB_TO_YIQ, dtype=torch.float64),
+        torch.tensor(RGB_TO_YIQ, dtype=torch.float64),
         atol=1e-12,
     )
     inverse = [

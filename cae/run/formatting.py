@@ -1,0 +1,31 @@
+"""Text for values and durations in the terminal. Standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+def duration(seconds: float | None) -> str:
+    """A duration as text: `42 s`, `3 min 20 s`, `2 h 05 min`; `unknown` if it is None."""
+    if seconds is None:
+        return "unknown"
+    rounded = round(seconds)
+    if rounded < 60:
+        return f"{rounded} s"
+    if rounded < 3600:
+        return f"{rounded // 60} min {rounded % 60:02d} s"
+    return f"{rounded // 3600} h {rounded % 3600 // 60:02d} min"
+
+
+def shown(value: object) -> str:
+    """A value as text: floats with four significant digits, lists and tuples as `16-32-64`."""
+    if isinstance(value, list | tuple):
+        return "-".join(map(shown, value))
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+def axes_shown(axes: Mapping[str, object]) -> str:
+    """The values of a trial's axes as text: `kernel_size=3 padding=same`."""
+    return " ".join(f"{key.split('.', 1)[-1]}={shown(value)}" for key, value in axes.items())

@@ -1,0 +1,153 @@
+"""verdicts.json: what the report concludes, for other programs. Standard library only."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from cae.errors import RunError
+from cae.run.fields import (
+    Count,
+    Counts,
+    Flag,
+    InvalidField,
+    OptionalNumber,
+    Text,
+    TextsByName,
+    list_of,
+    object_of,
+    parse_fields,
+    parse_record,
+    present_fields,
+)
+from cae.run.json_values import JsonObject
+from cae.run.published_rows import PublishedRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedVerdict(PublishedRow):
+    """A published number beside the measurement of this run."""
+
+    run: Text
+    """Name of the run."""
+    verdict: Text
+    """"reproduced", "better", "worse", "differs", "not comparable", "not run" or "context"."""
+    why: Text = ""
+    """The reason of the verdict: a sentence."""
+    size: Flag = False
+    """Whether the number is a size of the network, which no seed, image or epoch changes."""
+    ours: OptionalNumber = None
+    """The mean over the seeds of one configuration; None: not measured."""
+    sd: OptionalNumber = None
+    """Standard deviation (n - 1) over the seeds; None for a single seed."""
+    n: Count = 0
+    """Number of seeds."""
+    trials_used: Counts = field(default_factory=list)
+    tolerance: OptionalNumber = None
+    """Largest difference that counts as reproduced."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimVerdict:
+    """A claim, judged by a statistical test of this run's trials."""
+
+    run: Text
+    """Name of the run."""
+    id: Text
+    kind: Text = ""
+    text: Text = ""
+    """The claim as a sentence."""
+    provenance: Text = ""
+    """"stated", "repo" or "inferred"."""
+    test: Text = ""
+    """Name of the test; empty or "none" if there was none."""
+    statistic: OptionalNumber = None
+    p: OptionalNumber = None
+    effect: Text = ""
+    """What `size` measures."""
+    size: OptionalNumber = None
+    """Size of the effect."""
+    n: Count = 0
+    """Number of trials."""
+    seeds: Count = 0
+    """Smallest number of seeds of a configuration."""
+    verdict: Text
+    """"supported", "contradicted", "undecided" or "not testable"."""
+    why: Text = ""
+    """The reason of the verdict: a sentence."""
+    differs: Text = ""
+    """Settings that differ from the publication's, in words."""
+    trials_used: Counts = field(default_factory=list)
+
+
+_PUBLISHED_VERDICTS = list_of(
+    object_of(PublishedVerdict, "a published number with `run` and `verdict`"),
+    "a list of published numbers",
+)
+_CLAIM_VERDICTS = list_of(
+    object_of(ClaimVerdict, "a claim with `run`, `id` and `verdict`"), "a list of claims"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdicts:
+    """The content of verdicts.json."""
+
+    sections: TextsByName = field(default_factory=dict)
+    """The answer of each section of the page: a sentence, by the section's id."""
+    published: Annotated[list[PublishedVerdict], _PUBLISHED_VERDICTS] = field(default_factory=list)
+    claims: Annotated[list[ClaimVerdict], _CLAIM_VERDICTS] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        """The text of verdicts.json: numbers that are not finite become null.
+
+        Raises InvalidField for a value that a reader would not accept.
+        """
+        content = {
+            "sections": self.sections,
+            "published": [_published_fields(row) for row in self.published],
+            "claims": [_finite_fields(dataclasses.asdict(claim)) for claim in self.claims],
+        }
+        parse_fields(Verdicts, content)
+        return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _published_fields(row: PublishedVerdict) -> JsonObject:
+    fields = dataclasses.asdict(row)
+    other_columns: JsonObject = fields.pop("other_columns")
+    return other_columns | _finite_fields(fields)
+
+
+def _finite_fields(fields: JsonObject) -> JsonObject:
+    for name, value in fields.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            fields[name] = None
+    return fields
+
+
+def read_verdicts(path: Path) -> Verdicts:
+    """The content of verdicts.json. Raises RunError if it is missing or damaged.
+
+    Unknown fields come from a newer version and are ignored.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise RunError(f"{path} cannot be read: it should hold one JSON object")
+    try:
+        fields = parse_fields(Verdicts, present_fields(content))
+    except InvalidField as error:
+        raise RunError(f"{path} cannot be read: {error}") from None
+    published = fields.get("published", [])
+    claims = fields.get("claims", [])
+    return Verdicts(
+        sections=fields.get("sections", {}),
+        published=[parse_record(PublishedVerdict, present_fields(row)) for row in published],
+        claims=[parse_record(ClaimVerdict, present_fields(row)) for row in claims],
+    )

@@ -1,0 +1,55 @@
+"""What workers receive from the runner and report to the recorder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cae.run.events import EpochFinished, TrialEnded
+from cae.sweep.places.hosts import HostRequirements
+
+REPORT = "report"
+"""Key of the WorkerReport in a result of Tune."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialInputs:
+    """What a worker needs to know about one trial."""
+
+    config: dict[str, Any]
+    """The configuration by dotted name."""
+    location: str
+    """Path or URI of the trial's folder."""
+    dataset_key: str
+    finished_epochs: int
+    """Epochs that the journal contains already."""
+    dependency_locations: dict[str, str]
+    """Folders of the trials that this one depends on, by parameter of the task."""
+    metric: str
+    """The metric by which the trial's best epoch is chosen."""
+    mode: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepInputs:
+    """What all workers of a sweep receive, once per host."""
+
+    trials: dict[int, TrialInputs]
+    sweep_file: Path
+    metric: str
+    """The metric of the sweep, by which its scheduler judges trials."""
+    cpus_per_trial: float
+    gpus_per_trial: float
+    requirements: HostRequirements | None = None
+    """What a host of a cluster must have; None on one machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerReport:
+    """What a worker did in one step. The journal takes the events as they are."""
+
+    epoch: EpochFinished | None = None
+    end: TrialEnded | None = None
+    abort_reason: str = ""
+    """Why the whole sweep has to end: a full disk, a bucket that cannot be reached, an unfit host."""

@@ -1,0 +1,17 @@
+"""The place that an address names."""
+
+from __future__ import annotations
+
+from cae.sweep.places.base import Place, ResourceOptions
+from cae.sweep.places.cluster import ClusterPlace
+from cae.sweep.places.jobs import JobPlace
+from cae.sweep.places.local import LocalPlace
+
+
+def choose_place(address: str | None, options: ResourceOptions) -> Place:
+    """This machine without an address, a Ray job for http://..., otherwise a Ray cluster."""
+    if not address:
+        return LocalPlace(options)
+    if address.startswith(("http://", "https://")):
+        return JobPlace(address)
+    return ClusterPlace(address, options)

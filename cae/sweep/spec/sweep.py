@@ -1,0 +1,130 @@
+"""What a sweep file declares: `sweep = Sweep(...)`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, PositiveInt, field_validator, model_validator
+
+from cae.sweep.schedulers.base import Scheduler
+from cae.sweep.spec.claims import Claim, check_claims, unknown_parameter
+from cae.trial.config import ConfigError, Trial
+
+Space = Mapping[str, Any]
+"""A search space: dotted names to domains of Ray Tune or constants."""
+
+SMOKE_IMAGES = {
+    "dataset.train_images": 128,
+    "dataset.val_images": 64,
+    "dataset.test_images": 64,
+}
+MAX_SMOKE_SIZE = 96
+"""Pixels per side of the embedded patches."""
+
+
+class Sweep(BaseModel):
+    """One base trial, the search space around it, and what counts as good."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        arbitrary_types_allowed=True,
+        use_attribute_docstrings=True,
+    )
+
+    base: Trial
+    """The trial whose parameters the search space changes."""
+    space: Any = {}
+    """Dotted names to domains of Ray Tune (tune.grid_search, tune.choice, tune.loguniform, ...) or
+    constants. A list of such dictionaries is a union of search spaces."""
+    samples: PositiveInt = 1
+    """How many points are drawn if the search space has random dimensions (tune.choice, ...)."""
+    metric: str = "val_loss"
+    """The metric by which trials are ranked and their best epoch is chosen."""
+    mode: Literal["min", "max"] = "min"
+    """Whether smaller or larger values of the metric are better."""
+    scheduler: Scheduler | None = None
+    """Early stopping, for example ASHA(). None: every trial trains all its epochs."""
+    seeds: PositiveInt = 1
+    """How many seeds each configuration runs with: base.seed, base.seed + 1, ..."""
+    budgets: dict[str, dict[str, Any]] = {}
+    """Named overrides for `--budget`: dotted names, `seeds`, `max_trials`. `full` is the sweep itself,
+    `smoke` is built in."""
+    published: str | None = None
+    """CSV file of published numbers, relative to the sweep file."""
+    claims: list[Claim] = []
+    """Claims of a report that the trials support or contradict."""
+    origins: dict[str, dict[Literal["stated", "repo"], list[Any]]] = {}
+    """Provenance of the values of an axis: {"arch.kernel_size": {"stated": [3, 7]}}. `stated`: in the
+    report; `repo`: in its author's code or logs; values that are not named are inferred."""
+    title: str = ""
+    """Title of the page. Default: the first line of the sweep file's docstring."""
+
+    def spaces(self) -> list[Space]:
+        """The search spaces of the union; one if it is not a union."""
+        if isinstance(self.space, Sequence):
+            return list(self.space)
+        return [self.space]
+
+    def budget(self, name: str) -> dict[str, Any]:
+        """The overrides of a budget. Raises ConfigError for an unknown one."""
+        if name in self.budgets:
+            return self.budgets[name]
+        if name == "full":
+            return {}
+        if name == "smoke":
+            return _smoke_budget(self.base) | {"max_trials": 4}
+        names = ", ".join(dict.fromkeys(["full", *self.budgets, "smoke"]))
+        raise ConfigError([f"--budget {name}: this sweep has the budgets {names}"])
+
+    @field_validator("space")
+    @classmethod
+    def _check_space(cls, space: Any) -> Any:
+        spaces = [space]
+        if isinstance(space, list | tuple):
+            spaces = list(space)
+        for part in spaces:
+            if not isinstance(part, Mapping) or not all(isinstance(key, str) for key in part):
+                raise ValueError(
+                    "should be a dictionary of dotted names, such as "
+                    '{"arch.kernel_size": tune.grid_search([3, 5])}, or a list of such'
+                )
+            for key, domain in part.items():
+                if isinstance(domain, Mapping):
+                    values = domain.get("grid_search")
+                    if not isinstance(values, list | tuple):
+                        raise ValueError(f"{key}: tune.grid_search takes a list of values")
+        return space
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Sweep:
+        axes = {key for space in self.spaces() for key in space}
+        errors = check_claims(self.claims, [*self.base.flat(), *axes])
+        for name in self.origins:
+            error = unknown_parameter(name, axes)
+            if error:
+                errors.append(f"origins: {error}")
+        if errors:
+            raise ValueError("; ".join(errors))
+        return self
+
+
+def _smoke_budget(trial: Trial) -> dict[str, Any]:
+    """Embedded images in the shape of the trial's own, and two epochs: seconds per trial."""
+    channels, height, _ = trial.dataset.image_shape
+    dataset = "patches"
+    if channels == 1:
+        dataset = "digits"
+    overrides: dict[str, Any] = {
+        "dataset": dataset,
+        "dataset.size": min(height, MAX_SMOKE_SIZE),
+        **SMOKE_IMAGES,
+    }
+    for name, dependency in trial.dependencies().items():
+        for key, value in _smoke_budget(dependency).items():
+            overrides[f"task.{name}.{key}"] = value
+    if "generated" in type(trial.task).model_fields:
+        overrides["task.generated"] = 100
+    return overrides | {"epochs": 2, "batch_size": 32}

@@ -1,0 +1,150 @@
+"""Completing the right half of an image from its left half."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from cae.trial.metrics import Direction, Metric, description, mse
+from cae.trial.tasks import baselines
+from cae.trial.tasks.base import Evaluation, Shape, SplitPairs, Table, Task
+from cae.trial.tasks.statistics import rank_correlation
+
+FOOTWEAR = {"Sandal", "Sneaker", "Ankle boot"}
+"""Classes of Fashion-MNIST nearly all of whose images point to the left."""
+MIN_CLASSES = 3
+"""Correlations over classes need at least this many."""
+OUTPUT_BATCH = 500
+
+
+class Complete(Task):
+    """From the left half of an image, C x H x W/2, to its right half of the same shape."""
+
+    baseline_names = ("mean_image", "mirror", "ridge", "nearest")
+
+    @override
+    def input_shape(self, image_shape: Shape) -> Shape:
+        channels, rows, columns = image_shape
+        if columns % 2:
+            raise ValueError(
+                "task = 'complete' needs an even width, for two equal halves: "
+                f"the images have {columns} columns"
+            )
+        return channels, rows, columns // 2
+
+    @override
+    def output_shape(self, image_shape: Shape) -> Shape:
+        return self.input_shape(image_shape)
+
+    @override
+    def pairs(
+        self, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        half = images.shape[-1] // 2
+        return images[..., :half], images[..., half:]
+
+    @override
+    def picture(self, given: Tensor, image: Tensor) -> Tensor:
+        """Both halves, joined."""
+        return torch.cat([given, image], -1)
+
+    @override
+    def baselines(self, train: SplitPairs, given: Tensor) -> dict[str, Tensor]:
+        """`mean_image`: the mean right half. `mirror`, `ridge`, `nearest`: see baselines.py."""
+        return super().baselines(train, given) | {
+            "mirror": baselines.mirror(given),
+            "ridge": baselines.ridge(train, given),
+            "nearest": baselines.nearest(train, given),
+        }
+
+    @override
+    def declared_metrics(self) -> dict[str, Metric]:
+        correlation = "Spearman correlation over classes of asymmetry and "
+        metrics = [
+            Metric("asymmetry_correlation", Direction.NONE, "", -1.0, 1.0, f"{correlation}mse."),
+            Metric(
+                "asymmetry_correlation_relative",
+                Direction.NONE,
+                "",
+                -1.0,
+                1.0,
+                f"{correlation}relative_mse.",
+            ),
+            description("flipped_ratio", "ratio", "MSE of flipped images over MSE of images.", 0.0),
+        ]
+        return super().declared_metrics() | {metric.name: metric for metric in metrics}
+
+    @override
+    def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
+        """Per class: asymmetry, and errors of horizontally flipped images.
+
+        `asymmetry`: mean squared difference of the right halves of a class from their mirrored left
+        halves. `asymmetry_correlation`, `asymmetry_correlation_relative`: Spearman's correlation, over at
+        least three classes, of the asymmetry with `mse` or `relative_mse`. `flipped`: the errors of the
+        images and of the flipped images, for the FOOTWEAR among the classes if there is some, otherwise
+        for all; `flipped_ratio`: the second over the first, mean over those classes.
+        """
+        metrics, tables = super().conclude(seen)
+        if not tables:
+            return metrics, tables
+        asymmetry = mse(seen.target - seen.given.flip(-1))
+        error = mse(seen.output - seen.target)
+        flipped_output = _apply(seen.network, seen.target.flip(-1))
+        flipped_error = mse(flipped_output - seen.given.flip(-1))
+        numbers = seen.labels.unique().tolist()
+        flipped: Table = []
+        for row, number in zip(tables["per_class"], numbers, strict=True):
+            members = seen.labels == number
+            row["asymmetry"] = _mean(asymmetry, members)
+            flipped.append(
+                {
+                    "class": row["class"],
+                    "images": row["images"],
+                    "mse": _mean(error, members),
+                    "mse_flipped": _mean(flipped_error, members),
+                }
+            )
+        metrics |= _asymmetry_correlations(tables["per_class"])
+        footwear = [row for row in flipped if row["class"] in FOOTWEAR]
+        if footwear:
+            flipped = footwear
+        if all(row["mse"] for row in flipped):
+            ratios = [row["mse_flipped"] / row["mse"] for row in flipped]
+            metrics["flipped_ratio"] = sum(ratios) / len(ratios)
+        tables["flipped"] = flipped
+        return metrics, tables
+
+
+def _mean(values: Tensor, members: Tensor) -> float:
+    return values[members].double().mean().item()
+
+
+def _asymmetry_correlations(rows: Table) -> dict[str, float]:
+    correlations: dict[str, float] = {}
+    columns = {
+        "asymmetry_correlation": "mse",
+        "asymmetry_correlation_relative": "relative_mse",
+    }
+    for name, column in columns.items():
+        usable = [row for row in rows if column in row]
+        asymmetries = [row["asymmetry"] for row in usable]
+        errors = [row[column] for row in usable]
+        varies = len(set(asymmetries)) > 1 and len(set(errors)) > 1
+        if len(usable) >= MIN_CLASSES and varies:
+            correlations[name] = rank_correlation(asymmetries, errors)
+    return correlations
+
+
+def _apply(network: nn.Module, inputs: Tensor) -> Tensor:
+    """Outputs of the network, on the CPU."""
+    device = inputs.device
+    for parameter in network.parameters():
+        device = parameter.device
+        break
+    outputs: list[Tensor] = []
+    with torch.inference_mode():
+        for batch in inputs.split(OUTPUT_BATCH):
+            on_device = batch.to(device, memory_format=torch.channels_last)
+            outputs.append(network(on_device).cpu())
+    return torch.cat(outputs)

@@ -1,0 +1,89 @@
+"""Removing noise."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import PositiveFloat
+from torch import Tensor
+from typing_extensions import override
+
+from cae.trial.component import Dependency
+from cae.trial.metrics import Direction, Metric, share_metric
+from cae.trial.tasks.base import (
+    Evaluation,
+    Table,
+    Task,
+    check_judge,
+    confusions,
+    recognise,
+)
+
+
+class Denoise(Task):
+    """Input: the image plus `noise_factor` times standard normal noise, clipped to [0, 1].
+
+    Target: the clean image. The formula is that of the Keras blog ("Building autoencoders in Keras"),
+    which draws the noise once, before training.
+    """
+
+    loss: Literal["mse", "l1", "bce"] = "bce"
+    """`mse`: mean squared error. `l1`: mean absolute error. `bce`: mean binary cross-entropy in nats."""
+    noise_factor: PositiveFloat = 0.5
+    """Standard deviation of the noise, in units of the pixel range."""
+    redraw_noise: bool = False
+    """Whether each epoch draws new noise for the training images."""
+    judge: Dependency | None = None
+    """A trial that classifies clean images: how many of the denoised test images it still recognizes is
+    evaluated at the end."""
+
+    corrupts: ClassVar[bool] = True
+    dependency_names: ClassVar[tuple[str, ...]] = ("judge",)
+
+    @property
+    @override
+    def redraws(self) -> bool:
+        return self.redraw_noise
+
+    @override
+    def pairs(
+        self, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        noise = torch.randn(images.shape, generator=generator, device=images.device)
+        return (images + self.noise_factor * noise).clamp_(0, 1), images
+
+    @override
+    def validate_trial(self, trial: Any) -> None:
+        check_judge(self.judge)
+
+    @override
+    def declared_metrics(self) -> dict[str, Metric]:
+        metrics = super().declared_metrics()
+        for name, images in (
+            ("recognised", "denoised"),
+            ("recognised_noisy", "noisy"),
+            ("recognised_clean", "clean"),
+        ):
+            meaning = f"Share of the {images} test images whose class the judge recognizes."
+            metrics[name] = share_metric(name, Direction.MAXIMIZE, meaning)
+        return metrics
+
+    @override
+    def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
+        """With a judge: the share of test images that it recognizes denoised, noisy and clean."""
+        metrics, tables = super().conclude(seen)
+        judge = seen.dependencies.get("judge")
+        if judge is None:
+            return metrics, tables
+        predictions = recognise(judge, seen.output)
+        is_right = predictions == seen.labels
+        metrics["recognised"] = is_right.double().mean().item()
+        for name, images in (("noisy", seen.given), ("clean", seen.target)):
+            recognised = recognise(judge, images) == seen.labels
+            metrics[f"recognised_{name}"] = recognised.double().mean().item()
+        tables["recognised"] = confusions(seen.labels, predictions, seen.classes)
+        numbers = seen.labels.unique().tolist()
+        for row, number in zip(tables.get("per_class", []), numbers, strict=False):
+            row["recognised"] = is_right.double()[seen.labels == number].mean().item()
+        return metrics, tables

@@ -1,0 +1,110 @@
+"""The directory of a trial: uploads to a bucket, and one worker at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cae.run.storage import Bucket, StorageError, TrialDirectory, trial_directory
+from cae.run.storage.store import join_location
+
+
+@pytest.fixture
+def location(url: str) -> str:
+    return join_location(url, "trials/0001")
+
+
+def objects(bucket: Bucket) -> dict[str, bytes]:
+    return {name: bucket.read(name) for name in bucket.list("") if name != "owner"}
+
+
+def test_a_renamed_file_is_copied_and_changed_files_are_uploaded(location: str) -> None:
+    directory = TrialDirectory(location, "last")
+    last = directory.path / "last"
+    last.write_bytes(b"epoch 1")
+    (directory.path / "log.txt").write_text("one")
+    (directory.path / ".temporary").write_text("not uploaded")
+    directory.push()
+    last.rename(directory.path / "previous")
+    last.write_bytes(b"epoch 2")
+    directory.push()
+    assert objects(Bucket(location)) == {
+        "last": b"epoch 2",
+        "previous": b"epoch 1",
+        "log.txt": b"one",
+    }
+    directory.leave()
+    assert not directory.path.exists()
+
+
+def test_the_last_file_is_uploaded_after_all_others(
+    location: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = TrialDirectory(location, "last")
+    for name in ("last", "best", "log.txt"):
+        (directory.path / name).write_text(name)
+    written: list[str] = []
+    monkeypatch.setattr(Bucket, "write", lambda _bucket, name, _content: written.append(name))
+    directory.push()
+    assert sorted(written) == ["best", "last", "log.txt"]
+    assert written[-1] == "last"
+    directory.leave()
+
+
+def test_a_worker_that_was_replaced_uploads_no_more(location: str) -> None:
+    first = TrialDirectory(location, "last")
+    (first.path / "last").write_bytes(b"epoch 2")
+    (first.path / "log.txt").write_text("one")
+    first.push()
+    second = TrialDirectory(location, "last")
+    second.pull("last", "previous")
+    assert {path.name for path in second.path.iterdir()} == {"last"}
+    (first.path / "last").write_bytes(b"epoch 3, too late")
+    with pytest.raises(StorageError, match="is now trained by another worker"):
+        first.push()
+    assert Bucket(location).read("last") == b"epoch 2"
+    for directory in (first, second):
+        directory.leave()
+
+
+def test_a_reader_does_not_replace_the_worker(location: str) -> None:
+    worker = TrialDirectory(location, "last")
+    reader = TrialDirectory(location, "last", write=False)
+    (worker.path / "last").write_bytes(b"epoch 1")
+    worker.push()
+    reader.pull("last")
+    assert (reader.path / "last").read_bytes() == b"epoch 1"
+    for directory in (worker, reader):
+        directory.leave()
+
+
+def test_a_folder_is_used_in_place_by_one_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial_directory, "RETRY_SECONDS", 0.2)
+    folder = tmp_path / "trials" / "0001"
+    worker = TrialDirectory(str(folder), "last")
+    assert worker.path == folder
+    worker.pull("last")
+    worker.push()
+    TrialDirectory(str(folder), "last", write=False).leave()
+    with pytest.raises(StorageError, match="has been locked by another worker"):
+        TrialDirectory(str(folder), "last")
+    worker.leave()
+    TrialDirectory(str(folder), "last").leave()
+
+
+def test_directories_of_dead_workers_are_deleted(
+    location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    abandoned = tmp_path / "cae-sweep-999999999-abc"
+    unrelated = tmp_path / "cae-sweep-notes-abc"
+    abandoned.mkdir()
+    unrelated.mkdir()
+    directory = TrialDirectory(location, "last")
+    assert not abandoned.exists()
+    assert unrelated.exists()
+    assert directory.path.is_relative_to(tmp_path)
+    directory.leave()

@@ -1,0 +1,79 @@
+"""Private symbols of Ray exist. If a release drops one, the test with its name fails."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from pathlib import Path
+
+import pytest
+import ray
+
+from cae.sweep import ray_environment
+from cae.sweep.engine import ray_compat
+
+SYMBOLS = [
+    "ray._private.worker._global_node",
+    "ray._private.node.Node.dead_processes",
+    "ray._private.node.Node.kill_all_processes",
+    "ray.air._internal.usage.tag_callbacks",
+    "ray.tune.execution.class_cache.ENV_VARS_TO_PROPAGATE",
+    "ray.tune.execution.tune_controller.TuneController.get_live_trials",
+    "ray.tune.execution.tune_controller.TuneController.stop_trial",
+    "ray.tune.experiment.trial._TemporaryTrialState",
+    "ray.tune.experiment.Trial.PENDING",
+    "ray.tune.experiment.Trial.RUNNING",
+    "ray.tune.experiment.Trial.error_file",
+    "ray.tune.search.Searcher.FINISHED",
+    "ray.tune.schedulers.TrialScheduler.CONTINUE",
+    "ray.tune.schedulers.TrialScheduler.STOP",
+    "ray.job_submission.JobSubmissionClient.tail_job_logs",
+]
+
+
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_ray_still_has(symbol: str) -> None:
+    parts = symbol.split(".")
+    for split in range(len(parts) - 1, 0, -1):
+        try:
+            found: object = importlib.import_module(".".join(parts[:split]))
+        except ModuleNotFoundError:
+            continue
+        for name in parts[split:]:
+            assert hasattr(found, name), f"ray {ray.__version__} has no {symbol}"
+            found = getattr(found, name)
+        return
+    pytest.fail(f"ray {ray.__version__} has no {symbol}")
+
+
+def test_a_trial_still_has_an_actor() -> None:
+    from ray.tune.experiment.trial import _TemporaryTrialState
+
+    assert hasattr(_TemporaryTrialState(), "ray_actor")
+
+
+def test_usage_tags_and_credentials_are_off() -> None:
+    from ray.air._internal import usage
+    from ray.tune.execution import class_cache
+
+    ray_compat.disable_usage_tags()
+    ray_compat.hide_credentials_from_actors()
+    assert usage.tag_callbacks([]) is False
+    assert not [name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")]
+
+
+@pytest.mark.parametrize("variable", ray_environment._VARIABLES)
+def test_ray_still_reads(variable: str) -> None:
+    assert variable in _python_sources(), f"ray {ray.__version__} does not read {variable}"
+
+
+@functools.cache
+def _python_sources() -> str:
+    """The source of Ray without its dashboard, its libraries and its vendored packages."""
+    root = Path(ray.__file__).parent
+    folders = ("_private", "_common", "air", "train", "tune")
+    sources: list[str] = []
+    for folder in folders:
+        for path in (root / folder).rglob("*.py"):
+            sources.append(path.read_text(errors="ignore"))
+    return "\n".join(sources)

@@ -1,0 +1,113 @@
+"""Every metric that a built-in task reports is declared, and its values are in the declared range."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from cae.trial.batches import Resident
+from cae.trial.config import Trial
+from cae.trial.datasets.base import Dataset, Digits, Patches
+from cae.trial.metrics import Direction, find_metric
+from cae.trial.networks.base import Architecture
+from cae.trial.networks.classifier import Classifier
+from cae.trial.networks.conv import ConvAutoencoder
+from cae.trial.networks.variational import VariationalAutoencoder
+from cae.trial.optimizers import Adam
+from cae.trial.tasks import (
+    Classify,
+    Colorize,
+    Complete,
+    Denoise,
+    Inpaint,
+    Reconstruct,
+    Task,
+    Vae,
+)
+from cae.trial.training import train
+
+DIGITS = Digits(size=8, train_images=64, val_images=32, test_images=32)
+PATCHES = Patches(size=16, train_images=64, val_images=32, test_images=32)
+CONV = ConvAutoencoder(
+    encoder_filters=(4, 2), decoder_filters=(4,), pool_after=(1,), upsample_after=(0,)
+)
+SIGMOID = ConvAutoencoder(
+    encoder_filters=(4, 2),
+    decoder_filters=(4,),
+    pool_after=(1,),
+    upsample_after=(0,),
+    output_activation="sigmoid",
+)
+CLASSIFIER = Classifier(encoder_filters=(4, 2), pool_after=(1,), fc_units=8)
+VAE = VariationalAutoencoder(
+    encoder_filters=(4,),
+    decoder_filters=(4,),
+    pool_after=(1,),
+    upsample_after=(0,),
+    hidden_units=(8,),
+)
+
+
+def trial(task: Task) -> Trial:
+    """A small trial of a task."""
+    dataset: Dataset = DIGITS
+    arch: Architecture = SIGMOID
+    if isinstance(task, Colorize):
+        dataset = PATCHES
+        arch = CONV
+    elif isinstance(task, Classify):
+        arch = CLASSIFIER
+    elif isinstance(task, Vae):
+        arch = VAE
+    return Trial(dataset=dataset, task=task, arch=arch, optimizer=Adam(), epochs=1, batch_size=16)
+
+
+TASKS = [
+    Reconstruct(loss="l1"),
+    Denoise(),
+    Colorize(target="rgb"),
+    Colorize(target="iq"),
+    Complete(),
+    Inpaint(hole=3, loss="bce", region="hole"),
+    Classify(),
+    Classify(loss="mse"),
+    Vae(generated=50, latent_scales=(1.0, 2.5)),
+]
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: f"{task.name}-{task.loss}")
+def test_every_reported_metric_is_declared_with_a_range(task: Task, tmp_path: Path) -> None:
+    small = trial(task)
+    images = Resident.of(small.dataset.load([]), torch.device("cpu"))
+    (epoch,) = train(small, images, tmp_path)
+    declared = task.declared_metrics()
+    reported = epoch.row | (epoch.final or {})
+    assert "test_loss" in reported
+    for name, value in reported.items():
+        metric = find_metric(name, declared)
+        assert metric is not None, f"{name} is not declared"
+        assert metric.low - 1e-6 <= value <= metric.high + 1e-6, name
+        assert metric.meaning.endswith("."), name
+
+
+def test_every_task_is_tested() -> None:
+    tested = {type(task) for task in TASKS}
+    assert tested == {task for task in Task.registry.values() if task.is_builtin()}
+
+
+def test_directions_do_not_depend_on_names() -> None:
+    denoise = Denoise().declared_metrics()
+    psnr = find_metric("val_psnr", denoise)
+    recognised = find_metric("test_recognised", denoise)
+    vendi = find_metric("test_vendi_1", Vae().declared_metrics())
+    assert psnr is not None
+    assert recognised is not None
+    assert vendi is not None
+    assert {psnr.direction, recognised.direction, vendi.direction} == {Direction.MAXIMIZE}
+
+
+@pytest.mark.parametrize("name", ["val_unknown", "unknown", "val_", ""])
+def test_an_undeclared_metric_is_not_found(name: str) -> None:
+    assert find_metric(name, Reconstruct().declared_metrics()) is None
