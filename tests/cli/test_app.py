@@ -70,13 +70,13 @@ def test_an_inactive_parameter_is_an_error_with_the_reason(
 
 def test_a_wrong_type_is_an_error_with_value_and_rule(sweep_file: Write) -> None:
     errors = error_of("run", sweep_file(), "--set", "arch.kernel_size=three")
-    assert "arch.kernel_size = 'three': should be an integer, or two: (height, width)" in errors
+    assert "arch.kernel_size = 'three': should be an integer or a pair (height, width)" in errors
 
 
 def test_an_impossible_shape_names_layer_and_parameters(sweep_file: Write) -> None:
     errors = error_of("run", sweep_file("{'arch.kernel_size': 11, 'arch.padding': 'valid'}"))
     assert (
-        "a 11x11 kernel without padding does not fit the 8x8 image at encoder layer 1 (arch.kernel_size = 11"
+        "arch.kernel_size = 11: a 11x11 kernel without padding does not fit the 8x8 image at encoder layer 1"
         in errors
     )
 
@@ -198,7 +198,7 @@ def test_a_user_component_cannot_replace_a_built_in_one(sweep_file: Write) -> No
         OWN.replace("class Own(Architecture)", "class ConvAutoencoder(Architecture)")
         + path.read_text()
     )
-    assert "class ConvAutoencoder: cae has a part of this name already" in error_of("run", path)
+    assert "'conv_autoencoder' is the name of a built-in component" in error_of("run", path)
 
 
 def test_a_file_that_is_not_python_is_an_error(tmp_path: Path) -> None:
