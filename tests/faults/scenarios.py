@@ -22,7 +22,7 @@ from cae.trial import checkpoint
 from tests.conftest import SWEEP
 from tests.faults.checks import Witness, log_of
 from tests.faults.driver import Driver, journal_epochs, kill_process, wait_until
-from tests.sweep.engine.failing_trials import troubled
+from tests.sweep.engine.failing_trials import failing_sweep
 from tests.undisturbed import undisturbed
 
 Losses = dict[str, list[str]]
@@ -232,7 +232,7 @@ def _move_times_and_tear_last_line(run: RunDir) -> None:
 def trials_that_fail(folder: Path) -> Losses:
     kinds = ["none", "raise", "exit", "nan", "hungry", "crowded", "starved", "hang"]
     run = RunDir(folder / "run")
-    sweep = troubled(sweep_writer(folder), kinds, epochs=4)
+    sweep = failing_sweep(sweep_writer(folder), kinds, epochs=4)
     driver = Driver(sweep, run, "--max-failures", "0", "--epoch-timeout", "45", cores=2)
     losses = check_exit(driver, 1)
     records = {str(record.config["arch.kind"]): record for record in run.records().values()}
@@ -268,7 +268,9 @@ def trials_that_fail(folder: Path) -> Losses:
 
 def consecutive_failures(folder: Path) -> Losses:
     run = RunDir(folder / "run")
-    sweep = troubled(sweep_writer(folder), [f"broken{number}" for number in range(6)], epochs=1)
+    sweep = failing_sweep(
+        sweep_writer(folder), [f"broken{number}" for number in range(6)], epochs=1
+    )
     driver = Driver(sweep, run, "--max-failures", "3")
     losses = check_exit(driver, 1, "given up: 3 trials failed one after another")
     states = [record.state for record in run.records().values()]
@@ -338,7 +340,7 @@ def rays_memory_monitor(folder: Path) -> Losses:
         "RAY_memory_monitor_refresh_ms": "50",
     }
     run = RunDir(folder / "run")
-    sweep = troubled(sweep_writer(folder), ["greedy", "none", "none2"], epochs=3)
+    sweep = failing_sweep(sweep_writer(folder), ["greedy", "none", "none2"], epochs=3)
     losses = check_exit(Driver(sweep, run, cores=2, environment=environment), 1)
     states = [record.state for record in run.records().values()]
     expected = [TrialState.OUT_OF_MEMORY, TrialState.FINISHED, TrialState.FINISHED]

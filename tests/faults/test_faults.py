@@ -30,7 +30,7 @@ from tests.faults.checks import Witness, losses
 from tests.faults.driver import Driver, journal_epochs, kill_process, wait_until
 from tests.faults.scenarios import RESUME, check_exit
 from tests.places import FixedPlace
-from tests.sweep.engine.failing_trials import troubled
+from tests.sweep.engine.failing_trials import failing_sweep
 
 WriteSweep = Callable[..., Path]
 RunSweep = Callable[..., RunDir]
@@ -160,7 +160,7 @@ def test_sigterm_ends_a_sweep_in_an_orderly_way(
 
     thread = threading.Thread(target=terminate)
     thread.start()
-    run_sweep(troubled(sweep_file, ["slow"], epochs=1000))
+    run_sweep(failing_sweep(sweep_file, ["slow"], epochs=1000))
     thread.join()
     reasons = [event.reason for event in run.events() if isinstance(event, SessionEnded)]
     assert reasons == ["interrupted by SIGTERM"]
@@ -171,7 +171,7 @@ def test_a_killed_raylet_ends_the_sweep_with_a_message(
     sweep_file: WriteSweep, tmp_path: Path
 ) -> None:
     run = RunDir(tmp_path / "run")
-    with Driver(troubled(sweep_file, ["slow"], epochs=1000), run) as driver:
+    with Driver(failing_sweep(sweep_file, ["slow"], epochs=1000), run) as driver:
         wait_until(lambda: len(journal_epochs(run)) >= 2, "two epochs")
         kill_process(driver.ray_process("raylet"))
         message = f"Ray's raylet on this machine ended; what is finished is saved, {RESUME}"
