@@ -13,7 +13,7 @@ from cae.trial.config import from_flat
 from cae.trial.training import train
 
 
-def undisturbed(run: RunDir, number: int) -> list[float]:
+def undisturbed_losses(run: RunDir, number: int) -> list[float]:
     """val_loss of every epoch, on one thread, as a trial of one CPU has it."""
     trial = from_flat(run.records()[number].config)
     threads = torch.get_num_threads()
