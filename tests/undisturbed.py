@@ -13,7 +13,7 @@ from cae.trial.config import from_flat
 from cae.trial.training import train
 
 
-def undisturbed(run: RunDir, number: int) -> list[float]:
+def undisturbed_losses(run: RunDir, number: int) -> list[float]:
     """Train a trial of a run again, on one thread; return val_loss of every epoch."""
     trial = from_flat(run.records()[number].config)
     threads = torch.get_num_threads()

@@ -185,6 +185,25 @@ def plan(
 
 
 @app.command(rich_help_panel=SWEEPS_PANEL)
+def describe(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="A component, a parameter (arch.kernel_size) or a metric."
+        ),
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print everything as Markdown.")
+    ] = False,
+) -> None:
+    """Explain components and their parameters, and the metrics that are reported."""
+    with report_errors():
+        from cae.cli import describe as describe_module
+
+        describe_module.describe(name, as_markdown=markdown)
+
+
+@app.command(rich_help_panel=SWEEPS_PANEL)
 def stop(run: RunArgument = None) -> None:
     """Stop a running sweep; everything is saved, and `run` resumes it."""
     with report_errors():

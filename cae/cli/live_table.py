@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cae.run.events import Event, TrialEnded
-from cae.run.formatting import axes_shown, duration, shown
+from cae.run.formatting import format_axes, format_duration, format_value
 from cae.run.records import Record
 from cae.run.status import Progress, progress
 from cae.run.trial_state import TrialState
@@ -145,20 +145,20 @@ class LiveTable:
         if now.best:
             parts.append(self._best_text(now))
         if now.seconds_left:
-            parts.append(f"about {duration(now.seconds_left)} left")
+            parts.append(f"about {format_duration(now.seconds_left)} left")
         return "; ".join(parts)
 
     def _best_text(self, now: Progress) -> str:
         if not now.best:
             return "no epoch yet"
         trial, epoch, value = now.best
-        return f"best {self._metric} {shown(value)} (trial {trial}, epoch {epoch})"
+        return f"best {self._metric} {format_value(value)} (trial {trial}, epoch {epoch})"
 
     def _ended_line(self, event: TrialEnded) -> str:
         best = self._records[event.trial].best(self._metric, self._mode)
         value = ""
         if best:
-            value = f"{self._metric} {shown(best.value)} "
+            value = f"{self._metric} {format_value(best.value)} "
         state = f"[{STATE_COLOURS[event.state]}]{event.state:9}[/]"
         reason = event.reason.splitlines()[0]
         return f"{state} trial {event.trial:<4} {value}[dim]{escape(reason)}[/dim]"
@@ -177,8 +177,8 @@ class LiveTable:
         header.add_row(title, bar, f"{now.ended}/{now.requested}", counts)
         left = "time left: after the first epoch"
         if now.seconds_left:
-            left = f"about {duration(now.seconds_left)} left"
-        elapsed = duration(time.monotonic() - self._started)
+            left = f"about {format_duration(now.seconds_left)} left"
+        elapsed = format_duration(time.monotonic() - self._started)
         style = ""
         if now.best:
             style = "bold green"
@@ -194,18 +194,18 @@ class LiveTable:
         records = list(self._records.values())
         running = [record for record in records if record.state == TrialState.RUNNING]
         for record in running[:MAX_RUNNING_ROWS]:
-            table.add_row(*self._running_cells(record), escape(axes_shown(record.axes)))
+            table.add_row(*self._running_cells(record), escape(format_axes(record.axes)))
         return table
 
     def _running_cells(self, record: Record) -> tuple[str, str, str, str, str]:
         last = record.epochs.get(record.last_epoch, {})
-        value = shown(last.get(self._metric, ""))
+        value = format_value(last.get(self._metric, ""))
         speed = ""
         if last:
             speed = f"{last.get('images_per_second', 0):.0f}"
         best = record.best(self._metric, self._mode)
         best_value = ""
         if best:
-            best_value = shown(best.value)
+            best_value = format_value(best.value)
         epoch = f"{record.last_epoch}/{record.config['epochs']}"
         return str(record.number), epoch, value, best_value, speed

@@ -16,10 +16,10 @@ from rich.table import Table
 
 from cae.errors import RunError
 from cae.files import write_whole
-from cae.run.formatting import axes_shown, duration, shown
+from cae.run.formatting import format_axes, format_duration, format_value
 from cae.run.locate import find_runs
 from cae.run.paths import RunDir
-from cae.run.ranking import Ranked, ranking
+from cae.run.ranking import RankedTrial, ranking
 from cae.run.status import Progress, RunStatus, run_status
 
 if TYPE_CHECKING:  # these import torch, and `status` has to be quick
@@ -70,8 +70,10 @@ def _plan_table(plan: Plan, cost: Cost) -> Table:
     if any("total_parameters" in trial.sizes for trial in trials):
         columns.append(_Column("with running\nstatistics", list(map(_total_parameters, trials))))
     columns += [
-        _Column("latent\nsize", [shown(trial.sizes.get("latent_values", "")) for trial in trials]),
-        _Column("MFLOP", [shown(trial.sizes["megaflops"]) for trial in trials]),
+        _Column(
+            "latent\nsize", [format_value(trial.sizes.get("latent_values", "")) for trial in trials]
+        ),
+        _Column("MFLOP", [format_value(trial.sizes["megaflops"]) for trial in trials]),
         _Column("epochs", [str(trial.trial.epochs) for trial in trials]),
         _Column("s/epoch", [f"{seconds:.2g}" for seconds in cost.seconds_per_epoch]),
     ]
@@ -98,14 +100,16 @@ def _axis_columns(plan: Plan) -> list[_Column]:
     columns: list[_Column] = []
     for axis in axes:
         name = axis.split(".", 1)[-1].replace("_", "_\n")
-        columns.append(_Column(name, [shown(trial.axes.get(axis, "")) for trial in plan.trials]))
+        columns.append(
+            _Column(name, [format_value(trial.axes.get(axis, "")) for trial in plan.trials])
+        )
     return columns
 
 
 def _settings(trial: PlannedTrial) -> str:
     parts: list[str] = []
     for axis, value in trial.axes.items():
-        parts.append(f"{axis.split('.', 1)[-1]} {shown(value) or 'none'}")
+        parts.append(f"{axis.split('.', 1)[-1]} {format_value(value) or 'none'}")
     return ", ".join(parts) or "the base trial"
 
 
@@ -135,7 +139,9 @@ def _print_plan_summary(
     if plan.overrides:
         changes: list[str] = []
         for key, change in plan.overrides.items():
-            changes.append(f"{key} {shown(change['here'])} (full: {shown(change['full'])})")
+            changes.append(
+                f"{key} {format_value(change['here'])} (full: {format_value(change['full'])})"
+            )
         budget = f"budget {prepared.selection.budget}: {escape(', '.join(changes))}"
         console.print(budget, highlight=False)
     if plan.sweep.scheduler and plan.rungs:
@@ -144,9 +150,11 @@ def _print_plan_summary(
         console.print(f"early stopping: at epochs {rungs}; {summary}")
     without_stopping = ""
     if plan.rungs:
-        without_stopping = f" ({duration(cost.seconds_without_stopping)} without early stopping)"
+        without_stopping = (
+            f" ({format_duration(cost.seconds_without_stopping)} without early stopping)"
+        )
     console.print(
-        f"time: about {duration(cost.seconds)} with {resources.slots} trials at a time"
+        f"time: about {format_duration(cost.seconds)} with {resources.slots} trials at a time"
         f"{without_stopping}, estimated from {cost.probed} networks timed on this machine; "
         "expect up to a factor of two"
     )
@@ -170,7 +178,7 @@ def _write_plan_csv(plan: Plan, cost: Cost, file: Path) -> None:
         row |= trial.trial.flat() | trial.axes | trial.sizes
         for key, value in row.items():
             if isinstance(value, list):
-                row[key] = shown(value)
+                row[key] = format_value(value)
         rows.append(row)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
@@ -201,9 +209,9 @@ def status_text(status: RunStatus) -> str:
     ]
     if progress.best:
         location = f"trial {progress.best.trial}, epoch {progress.best.epoch}"
-        lines.append(f"best {status.metric}: {shown(progress.best.value)} ({location})")
+        lines.append(f"best {status.metric}: {format_value(progress.best.value)} ({location})")
     if progress.seconds_left:
-        left = f"about {duration(progress.seconds_left)} left"
+        left = f"about {format_duration(progress.seconds_left)} left"
         if not status.is_running:
             left += " once it is resumed"
         lines.append(left)
@@ -249,13 +257,13 @@ def print_best(
             print(location)
             continue
         summary = f"{metric} {trial.value:.6g} at epoch {trial.epoch} ({trial.record.state})"
-        print(f"trial {trial.record.number}: {summary}; {axes_shown(trial.record.axes)}")
+        print(f"trial {trial.record.number}: {summary}; {format_axes(trial.record.axes)}")
         metrics = trial.record.epochs[trial.epoch] | trial.record.final_metrics
-        print("  " + "  ".join(f"{name} {shown(value)}" for name, value in metrics.items()))
+        print("  " + "  ".join(f"{name} {format_value(value)}" for name, value in metrics.items()))
         print(f"  {note}")
 
 
-def _export(run: RunDir, trial: Ranked, folder: Path, data_dir: Path | None) -> str:
+def _export(run: RunDir, trial: RankedTrial, folder: Path, data_dir: Path | None) -> str:
     from cae.sweep.export import export
     from cae.trial.datasets.base import data_folders
 
@@ -295,7 +303,7 @@ def _runs_table(root: Path) -> Table:
         progress = status.progress
         best = ""
         if progress.best:
-            value = shown(progress.best.value)
+            value = format_value(progress.best.value)
             best = f"{status.metric} {value} (trial {progress.best.trial})"
         table.add_row(
             escape(run.name),

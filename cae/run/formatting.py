@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 
-def duration(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """A duration as text: `42 s`, `3 min 20 s`, `2 h 05 min`; `unknown` if it is None."""
     if seconds is None:
         return "unknown"
@@ -17,15 +17,15 @@ def duration(seconds: float | None) -> str:
     return f"{rounded // 3600} h {rounded % 3600 // 60:02d} min"
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """A value as text: floats with four significant digits, lists and tuples as `16-32-64`."""
     if isinstance(value, list | tuple):
-        return "-".join(map(shown, value))
+        return "-".join(map(format_value, value))
     if isinstance(value, float):
         return f"{value:.4g}"
     return str(value)
 
 
-def axes_shown(axes: Mapping[str, object]) -> str:
+def format_axes(axes: Mapping[str, object]) -> str:
     """The values of a trial's axes as text: `kernel_size=3 padding=same`."""
-    return " ".join(f"{key.split('.', 1)[-1]}={shown(value)}" for key, value in axes.items())
+    return " ".join(f"{key.split('.', 1)[-1]}={format_value(value)}" for key, value in axes.items())

@@ -23,7 +23,7 @@ class Journal:
         if self._file.tell():
             self._file.seek(-1, os.SEEK_END)
             if self._file.read(1) != b"\n":
-                # The process before this one died while it wrote: end its line, to keep ours whole.
+                # The process before this one died while it wrote a line: end that line.
                 self._file.write(b"\n")
 
     def append(self, event: Event) -> None:

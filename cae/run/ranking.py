@@ -16,7 +16,7 @@ from cae.run.sweep_json import SweepDescription
 
 
 @dataclass(frozen=True)
-class Ranked:
+class RankedTrial:
     """A trial of a ranking."""
 
     record: Record
@@ -28,7 +28,7 @@ class Ranked:
 
 def ranking(
     records: Iterable[Record], sweep: SweepDescription, metric: str, mode: str | None
-) -> list[Ranked]:
+) -> list[RankedTrial]:
     """Rank trials by a metric, the best one first; equal ones by number.
 
     A trial's value is that of its best epoch by the sweep's own metric, whose weights are in the
@@ -44,7 +44,7 @@ def ranking(
     """
     if mode is None:
         mode = _direction(sweep, metric)
-    ranked: list[Ranked] = []
+    ranked: list[RankedTrial] = []
     metric_names: set[str] = set()
     for record in records:
         best = record.best(sweep.metric, sweep.mode)
@@ -54,7 +54,7 @@ def ranking(
         metric_names |= set(metrics)
         value = metrics.get(metric, math.nan)
         if math.isfinite(value):
-            ranked.append(Ranked(record, best.epoch, value))
+            ranked.append(RankedTrial(record, best.epoch, value))
     if not ranked:
         raise UserError(f"--metric {metric}: {_why_nothing_is_ranked(metric_names)}")
     sign = 1

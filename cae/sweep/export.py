@@ -9,7 +9,7 @@ import torch
 
 from cae.errors import UserError
 from cae.run.paths import RunDir
-from cae.run.ranking import Ranked
+from cae.run.ranking import RankedTrial
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
 from cae.sweep.engine.retention import KEPT_STOPPED_TRIALS
@@ -28,7 +28,7 @@ TOLERANCE = 1e-6
 
 
 def export(
-    run: RunDir, ranked: Ranked, folder: Path, data_folders: Sequence[Path]
+    run: RunDir, ranked: RankedTrial, folder: Path, data_folders: Sequence[Path]
 ) -> tuple[int, dict[str, float]]:
     """Write the best weights of a trial as a model, after they were evaluated again.
 

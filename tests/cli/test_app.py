@@ -28,7 +28,7 @@ from cae.run.journal import Journal
 from cae.run.paths import RunDir
 from cae.run.trial_state import TrialState
 from cae.sweep.spec.sweep_file import read_sweep_file
-from tests.undisturbed import undisturbed
+from tests.undisturbed import undisturbed_losses
 
 Write = Callable[..., Path]
 Run = Callable[..., RunDir]
@@ -424,7 +424,7 @@ def test_a_killed_sweep_resumes_with_the_numbers_of_an_undisturbed_one(
         (trial, epoch) for trial in (1, 2, 3) for epoch in range(1, 13)
     ]
     for number, record in killed.records().items():
-        assert [record.epochs[epoch]["val_loss"] for epoch in range(1, 13)] == undisturbed(
+        assert [record.epochs[epoch]["val_loss"] for epoch in range(1, 13)] == undisturbed_losses(
             killed, number
         )
         log = (killed.trial(number) / "log.txt").read_text()

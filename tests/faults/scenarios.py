@@ -23,7 +23,7 @@ from tests.conftest import SWEEP
 from tests.faults.checks import Witness, log_of
 from tests.faults.driver import Driver, journal_epochs, kill_process, wait_until
 from tests.sweep.engine.failing_trials import failing_sweep
-from tests.undisturbed import undisturbed
+from tests.undisturbed import undisturbed_losses
 
 Losses = dict[str, list[str]]
 """What was lost, by fault."""
@@ -87,7 +87,7 @@ def check_complete(run: RunDir, witness: Witness | None = None) -> list[str]:
         state = record.state
         losses += unless(state == TrialState.FINISHED, f"trial {number} is {state}")
         val_losses = [row["val_loss"] for _, row in sorted(record.epochs.items())]
-        same = val_losses == undisturbed(run, number)
+        same = val_losses == undisturbed_losses(run, number)
         losses += unless(same, f"trial {number} has other losses")
     return losses
 

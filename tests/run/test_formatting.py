@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cae.run.formatting import axes_shown, duration, shown
+from cae.run.formatting import format_axes, format_duration, format_value
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from cae.run.formatting import axes_shown, duration, shown
     ],
 )
 def test_durations(seconds: float | None, text: str) -> None:
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -28,9 +28,9 @@ def test_durations(seconds: float | None, text: str) -> None:
     [(0.123456, "0.1235"), (12, "12"), ([16, 32.0], "16-32"), ((), ""), (True, "True"), ("a", "a")],
 )
 def test_values(value: object, text: str) -> None:
-    assert shown(value) == text
+    assert format_value(value) == text
 
 
 def test_axes_are_shown_without_the_name_of_the_component() -> None:
     axes = {"arch.kernel_size": 3, "arch.padding": "same", "optimizer": "adam"}
-    assert axes_shown(axes) == "kernel_size=3 padding=same optimizer=adam"
+    assert format_axes(axes) == "kernel_size=3 padding=same optimizer=adam"

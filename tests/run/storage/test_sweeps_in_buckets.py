@@ -18,7 +18,7 @@ from cae.run.paths import RunDir
 from cae.run.storage import Bucket, bucket_run, run_at
 from cae.run.trial_state import TrialState
 from tests.run.storage.s3_server import S3Server
-from tests.undisturbed import undisturbed
+from tests.undisturbed import undisturbed_losses
 
 WriteSweep = Callable[..., Path]
 RunSweep = Callable[..., RunDir]
@@ -64,7 +64,7 @@ def test_a_run_in_a_bucket_is_complete_for_readers_on_other_hosts(
     assert sorted(epochs(run)) == [(trial, epoch) for trial in (1, 2, 3) for epoch in (1, 2, 3)]
     for number, record in run.records().items():
         assert record.state == TrialState.FINISHED
-        assert losses(run, number) == undisturbed(run, number)
+        assert losses(run, number) == undisturbed_losses(run, number)
     names = {Path(name).name for name in Bucket(url).list("trials/0001")}
     assert names == {
         "best.safetensors",
@@ -112,7 +112,7 @@ def test_a_stopped_sweep_is_resumed_without_training_an_epoch_twice(
     run_sweep(path, out=url)
     run = run_at(url)
     assert epochs(run) == [(1, epoch) for epoch in range(1, 61)]
-    assert losses(run, 1) == undisturbed(run, 1)
+    assert losses(run, 1) == undisturbed_losses(run, 1)
     log = Bucket(url).read("trials/0001/log.txt").decode()
     assert [log.count(f"epoch {epoch}: ") for epoch in range(1, 61)] == [1] * 60
 

@@ -22,7 +22,7 @@ from cae.run.trial_state import TrialState
 from cae.sweep.export import export
 from cae.sweep.places.base import Resources
 from tests.sweep.engine.failing_trials import failing_sweep
-from tests.undisturbed import undisturbed
+from tests.undisturbed import undisturbed_losses
 
 Write = Callable[..., Path]
 Run = Callable[..., RunDir]
@@ -89,7 +89,7 @@ def test_every_trial_is_trained_once_also_when_the_sweep_is_repeated_or_extended
         sweep_file("{'optimizer.lr': tune.grid_search([1e-3])}", epochs=5)
     )  # the same trial, extended
     assert epochs(run)[9:] == [(1, 4), (1, 5)]
-    assert losses(run, 1) == undisturbed(run, 1)
+    assert losses(run, 1) == undisturbed_losses(run, 1)
 
 
 def test_failed_and_diverged_trials_have_reasons_and_can_be_retried(
@@ -224,7 +224,7 @@ def test_a_stopped_sweep_resumes_with_the_numbers_of_an_undisturbed_one(
     run_sweep(path)
     assert run.records()[1].state == "finished"
     assert epochs(run) == [(1, epoch) for epoch in range(1, 41)]
-    assert losses(run, 1) == undisturbed(run, 1)
+    assert losses(run, 1) == undisturbed_losses(run, 1)
 
 
 def test_the_numbers_of_a_trial_depend_on_its_seed_and_not_on_the_worker(
@@ -234,7 +234,7 @@ def test_the_numbers_of_a_trial_depend_on_its_seed_and_not_on_the_worker(
         "{'task': 'denoise', 'optimizer.lr': tune.grid_search([1e-3, 1e-2])}", more="seeds=2"
     )
     run = run_sweep(path)
-    assert all(losses(run, number) == undisturbed(run, number) for number in run.records())
+    assert all(losses(run, number) == undisturbed_losses(run, number) for number in run.records())
     assert len({tuple(losses(run, number)) for number in run.records()}) == 4
 
 
