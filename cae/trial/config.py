@@ -110,7 +110,7 @@ class Trial(BaseModel):
             with _collect(errors):
                 _override_dependency(flat, name, inner_changes)
         names = known_names(flat)
-        # A tuple is set before its elements, whatever the order of the changes.
+        # A tuple is set before its elements, in any order of the changes.
         for key in sorted(changes, key=lambda key: key.count(".")):
             if key not in self.COMPONENTS and key.partition(".")[0] not in unknown_components:
                 with _collect(errors):

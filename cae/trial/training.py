@@ -88,7 +88,7 @@ def train(
 
 @dataclass
 class _State:
-    """What changes while a trial is trained, and what it is trained with."""
+    """A trial in training: its network, optimizer and metrics, and what it is trained with."""
 
     trial: Trial
     images: Resident

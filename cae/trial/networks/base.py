@@ -12,9 +12,9 @@ from cae.trial.component import Component
 from cae.trial.networks.geometry import Shape, format_size
 
 MAX_REAL_PARAMETERS = 10_000_000
-"""Up to this number of parameters, shapes are found by a forward pass of one image with weights of
-zero. Larger networks are passed symbolically, which needs no memory for the weights, but a slow
-import."""
+"""Networks with fewer parameters find their shapes by a forward pass of one image with weights of
+zero. Larger ones do so on the device `meta`: it needs no memory for the weights, but a slow import
+of PyTorch's symbolic mathematics."""
 
 
 class Architecture(Component):
@@ -24,10 +24,8 @@ class Architecture(Component):
     def build(self, input_shape: Shape, output_shape: Shape) -> nn.Module:
         """Return a new network that maps B x `input_shape` to B x `output_shape`.
 
-        Shapes are C x H x W.
-
-        The weights are drawn from PyTorch's global random number generator. Raises ValueError if
-        the shapes do not fit; the message names the layer and the parameters.
+        Shapes are C x H x W. The weights are drawn from PyTorch's global random number generator.
+        Raises ValueError if the shapes do not fit; the message names the layer and the parameters.
         """
 
     @property
