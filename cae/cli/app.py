@@ -299,9 +299,12 @@ def export(
 ) -> None:
     """Write a run as TensorBoard event files or as an MLflow tracking folder."""
     with report_errors():
-        from cae.report.exporters import experiment_trackers
+        from cae.report.exporters import mlflow, tensorboard
 
-        print(experiment_trackers.write(_find_run(run), to, out))
+        if to == "mlflow":
+            print(mlflow.write(_find_run(run), out))
+        else:
+            print(tensorboard.write(_find_run(run), out))
 
 
 @app.command("list", rich_help_panel=RESULTS_PANEL)

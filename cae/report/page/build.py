@@ -1,7 +1,8 @@
-"""The page: one HTML file that holds its charts, images, tables and scripts, and asks the network for nothing.
+"""The page: one HTML file with its charts, images, tables and scripts, which loads nothing.
 
-`build` derives all four files of a run's folder from its journal: trials.csv, epochs.csv, verdicts.json and report.html, each
-whole or absent. Two builds of the same folder give the same bytes.
+`build` derives four files from the journal of a run: trials.csv, epochs.csv, verdicts.json and
+report.html. Each is written completely or not at all, and two builds of the same folder give the
+same bytes.
 """
 
 from __future__ import annotations
@@ -10,83 +11,163 @@ import functools
 import importlib.resources
 import json
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import plotly.graph_objects as go
 import plotly.io
+from markupsafe import Markup, escape
 
 from cae.files import write_whole
 from cae.report import formatting
 from cae.report.data import tables
-from cae.report.page import linked_data as linked
-from cae.report.page.figures import FIGURES, style
-from cae.report.page.sections import SECTIONS
-from cae.report.page.sections.base import Section
-from cae.report.statistics import claims, published
+from cae.report.data.tables import Results
+from cae.report.page import linked_data
+from cae.report.page.figures import style
+from cae.report.page.section import Section, SectionContent
+from cae.report.page.sections import all_sections
+from cae.report.page.sections.published import published_rows
+from cae.report.statistics import claims
 from cae.run.paths import RunDir
 
-POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
-"""The browser itself refuses every request: what the page needs is inside it."""
-SCRIPTS = ("selection.js", "page.js", "table.js")
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; base-uri 'none'; form-action 'none'"
+)
+"""The browser itself refuses every request: everything that the page needs is inside it."""
+SCRIPTS = ("selection.js", "charts.js", "trials_table.js", "page.js")
 """In the order in which they run."""
+MAX_TITLE_LENGTH = 300
+MAX_DESCRIPTION_LENGTH = 600
+DEFAULT_HEIGHT = 400
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure as the page embeds it."""
+
+    name: str
+    caption: str
+    json: str
+    """JSON that cannot end the script element that contains it."""
+    height: int
+    """Pixels to keep free until the chart is drawn."""
+
+
+@dataclass(frozen=True)
+class BuiltSection:
+    """A section with its content and its charts for some results."""
+
+    section: Section
+    content: SectionContent
+    charts: Sequence[Chart]
 
 
 def build(run: RunDir) -> Path:
-    """Writes the tables, the verdicts and the page of one run into its folder; returns the page. Works while the run goes on.
+    """Write the tables, the verdicts and the page of one run into its folder; return the page.
 
-    Raises RunError where the folder is no run.
+    Works while the sweep is running. Raises RunError if the folder is not a run.
     """
     return _write(tables.read([run]), run)
 
 
 def build_joined(runs: list[RunDir], out: Path) -> Path:
-    """Like `build` for several runs as one: tables with a `run` column and one page, in the folder `out`.
+    """Write one page for several runs, and tables with a `run` column, into the folder `out`.
 
-    Raises RunError where a folder is no run, or the runs rank their trials by different metrics.
+    Raises RunError if a folder is not a run, or the runs rank their trials by different metrics.
     """
     return _write(tables.read(runs), RunDir(out))
 
 
 def build_all(runs: list[RunDir], out: Path | None = None) -> Path:
-    """The page of one run in its folder, and where else the run is kept; of several in `out` (default: runs/joined)."""
+    """Write the page of one run into its folder and its bucket, of several into `out`.
+
+    The default of `out` is runs/joined.
+    """
     for run in runs:
         run.fetch("samples.npz", "galleries.npz")
     if len(runs) > 1:
         return build_joined(runs, out or Path("runs/joined"))
-    built = build(runs[0])
-    runs[0].publish(
-        runs[0].trials_csv, runs[0].epochs_csv, runs[0].verdicts_json, runs[0].report_html
-    )
-    return built
+    run = runs[0]
+    page = build(run)
+    run.publish(run.trials_csv, run.epochs_csv, run.verdicts_json, run.report_html)
+    return page
 
 
-def _write(results: tables.Results, folder: RunDir) -> Path:
-    rows = published.compare(results)
-    sections = [answer(results, rows) for answer in SECTIONS.values()]
+def _write(results: Results, folder: RunDir) -> Path:
+    sections = [build_section(section, results) for section in all_sections()]
     tables.write(results, folder)
-    judged = next(section.data.get("rows", []) for section in sections if section.id == "claims")
-    verdicts = {
-        "sections": {section.id: section.verdict for section in sections},
-        "published": rows,
-        "claims": judged,
-    }
-    write_whole(
-        folder.verdicts_json,
-        json.dumps(_plain(verdicts), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-    )
+    write_whole(folder.verdicts_json, _verdicts_json(results, sections))
     write_whole(folder.report_html, render(results, sections))
     return folder.report_html
 
 
-def render(results: tables.Results, sections: list[Section]) -> str:
-    """The page as text."""
-    charts = {
-        name: embedded(FIGURES[name].draw(FIGURES[name].data(results)))
-        for section in sections
-        for name in section.charts
+def build_section(section: Section, results: Results) -> BuiltSection:
+    """Compute the content of a section and draw its figures."""
+    content = section.build(results)
+    charts = []
+    for name, caption in content.captions.items():
+        figure = section.figure(name).build(results)
+        charts.append(embed(name, caption, figure))
+    return BuiltSection(section, content, charts)
+
+
+def embed(name: str, caption: str, figure: go.Figure) -> Chart:
+    """Convert a figure to what the page embeds."""
+    text = str(plotly.io.to_json(figure, validate=False, engine="json"))
+    height = figure.layout.height or DEFAULT_HEIGHT
+    return Chart(name, caption, safe_json(text), int(height))
+
+
+def _verdicts_json(results: Results, sections: Sequence[BuiltSection]) -> str:
+    verdicts = {
+        "sections": {built.section.id: built.content.verdict for built in sections},
+        "published": published_rows(results),
+        "claims": claims.judge(results),
     }
+    text = json.dumps(_without_nan(verdicts), indent=1, ensure_ascii=False, allow_nan=False)
+    return text + "\n"
+
+
+def _without_nan(value: object) -> object:
+    """Replace numbers that JSON cannot hold by None."""
+    if isinstance(value, dict):
+        return {str(key): _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def render(results: Results, sections: Sequence[BuiltSection]) -> str:
+    """Return the page as text."""
+    has_charts = any(built.charts for built in sections)
+    library = ""
+    if has_charts:
+        library = _plotly_library()
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            content_security_policy=CONTENT_SECURITY_POLICY,
+            title=_title(results),
+            description=_description(results),
+            run_names=[run.name for run in results.runs],
+            sections=sections,
+            states=style.STATE_STYLES,
+            css=_read_package_file("templates/page.css"),
+            scripts=[_read_package_file(f"scripts/{name}") for name in SCRIPTS],
+            trial_keys=safe_json(json.dumps(linked_data.trial_keys(results))),
+            csv=linked_data.packed_csv(results),
+            library=library,
+        )
+    )
+
+
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("cae.report.page", "templates"),
         autoescape=True,
@@ -94,72 +175,44 @@ def render(results: tables.Results, sections: list[Section]) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"number": formatting.number, "plural": formatting.plural}
-    return environment.get_template("page.html").render(
-        policy=POLICY,
-        title=formatting.short(
-            str(results.sweep.title or results.sweep.sweep or results.runs[0].name),
-            300,
-        ),
-        lead=_lead(results),
-        names=[run.name for run in results.runs],
-        sections=sections,
-        charts=charts,
-        states=style.STATES,
-        verdicts=claims.VERDICTS,
-        css=_package_file("templates/page.css"),
-        scripts=[_package_file(f"scripts/{name}") for name in SCRIPTS],
-        keys=safe_json(json.dumps(linked.keys(results))),
-        csv=linked.packed_csv(results),
-        library=_library() if charts else "",
-    )
+    environment.filters["number"] = formatting.number
+    environment.filters["plural"] = formatting.plural
+    environment.filters["breakable"] = breakable
+    return environment
 
 
-def embedded(figure: go.Figure) -> dict[str, Any]:
-    """A figure as the page embeds it: JSON that no HTML parser can leave, and the height to keep free for it."""
-    text = str(plotly.io.to_json(figure, validate=False, engine="json"))
-    return {"json": safe_json(text), "height": int(figure.layout.height or 400)}
+def breakable(name: str) -> Markup:
+    """Allow line breaks after the dots and underscores of a name."""
+    return escape(name).replace("_", Markup("_<wbr>")).replace(".", Markup(".<wbr>"))
 
 
 def safe_json(text: str) -> str:
-    """JSON inside <script>: equal to a JSON reader, inert to an HTML reader."""
-    for character, escape in (
-        ("<", "\\u003c"),
-        (">", "\\u003e"),
-        ("\u2028", "\\u2028"),
-        ("\u2029", "\\u2029"),
-    ):
-        text = text.replace(character, escape)
-    return text
+    """Escape JSON for a script element: no HTML parser can see the end of the element in it."""
+    text = text.replace("<", "\\u003c").replace(">", "\\u003e")
+    return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def _lead(results: tables.Results) -> str:
-    """The first paragraph of the sweep file's description, unless it only repeats the title."""
-    paragraph = str(results.sweep.description or "").strip().split("\n\n")[0]
-    return (
-        ""
-        if results.joined or paragraph.strip(" .") == str(results.sweep.title).strip(" .")
-        else formatting.short(paragraph, 600)
-    )
+def _title(results: Results) -> str:
+    title = results.sweep.title or results.sweep.sweep or results.runs[0].name
+    return formatting.short(title, MAX_TITLE_LENGTH)
 
 
-def _plain(value: Any) -> Any:
-    """What JSON can hold: numbers that are not finite become null."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _description(results: Results) -> str:
+    """Return the first paragraph of the sweep file's description, unless it repeats the title."""
+    if results.joined:
+        return ""
+    paragraph = results.sweep.description.strip().split("\n\n")[0]
+    if paragraph.strip(" .") == results.sweep.title.strip(" ."):
+        return ""
+    return formatting.short(paragraph, MAX_DESCRIPTION_LENGTH)
 
 
-def _package_file(name: str) -> str:
+def _read_package_file(name: str) -> str:
     return importlib.resources.files("cae.report.page").joinpath(name).read_text(encoding="utf-8")
 
 
 @functools.lru_cache(maxsize=1)
-def _library() -> str:
-    """plotly.js from the installed wheel, packed to a third: gzip without a time stamp, in base64."""
-    script = (
-        importlib.resources.files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
-    )
-    return linked.packed(script)
+def _plotly_library() -> str:
+    """Return plotly.js of the installed package, compressed to a third of its size."""
+    path = importlib.resources.files("plotly").joinpath("package_data", "plotly.min.js")
+    return linked_data.compress(path.read_bytes())

@@ -1,4 +1,4 @@
-"""What the page's own scripts need to link charts, table and address: the trials' names, their flags, and trials.csv itself."""
+"""Data for the scripts of the page: the keys and flags of the trials, and trials.csv itself."""
 
 from __future__ import annotations
 
@@ -6,50 +6,70 @@ import base64
 import gzip
 import json
 import shlex
-from typing import Any
+from typing import TypedDict
 
 from cae.report.data.tables import Results, csv_text
 from cae.run.records import Record
 
 
-def keys(results: Results) -> dict[str, Any]:
-    """By row of trials.csv: what the address calls a trial (its number; RUN.NUMBER among joined runs), and its settings as flags."""
-    names = [
-        f"{place}.{record.number}" if results.joined else str(record.number)
-        for place, run in enumerate(results.runs, 1)
-        for record in run.records.values()
-    ]
-    records = [record for run in results.runs for record in run.records.values()]
-    return {
-        "keys": names,
-        "flags": [flags(record) for record in records],
-        "ranges": not results.joined,
-    }
+class TrialKeys(TypedDict):
+    """Lists by row of trials.csv, as selection.js reads them."""
+
+    keys: list[str]
+    """Name of the trial in the address: its number, or RUN.NUMBER if runs are joined."""
+    flags: list[str]
+    """Flags of `cae-sweep run` that set the parameters of the trial."""
+    ranges: bool
+    """Whether the address may shorten keys to ranges like 3-7."""
 
 
-def flags(record: Record) -> str:
-    """The trial's settings as `cae-sweep run` takes them: every key of the space, and the seed."""
-    chosen = {name: record.config.get(name, value) for name, value in record.axes.items()}
-    chosen |= {"seed": record.config["seed"]} if "seed" in record.config else {}
-    return " ".join(
-        f"--set {shlex.quote(f'{name}={_typed(value)}')}" for name, value in chosen.items()
-    )
+def trial_keys(results: Results) -> TrialKeys:
+    keys: list[str] = []
+    flags: list[str] = []
+    for run_number, run in enumerate(results.runs, start=1):
+        for record in run.records.values():
+            key = str(record.number)
+            if results.joined:
+                key = f"{run_number}.{record.number}"
+            keys.append(key)
+            flags.append(set_flags(record))
+    return {"keys": keys, "flags": flags, "ranges": not results.joined}
 
 
-def _typed(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def set_flags(record: Record) -> str:
+    """Return the flags that set the keys of the search space, and the seed, to a trial's values."""
+    settings = {name: record.config.get(name, value) for name, value in record.axes.items()}
+    if "seed" in record.config:
+        settings["seed"] = record.config["seed"]
+    flags = []
+    for name, value in settings.items():
+        if not isinstance(value, str):
+            value = json.dumps(value)
+        flags.append(f"--set {shlex.quote(f'{name}={value}')}")
+    return " ".join(flags)
 
 
 def packed_csv(results: Results) -> str:
-    """trials.csv as a list of its lines, packed. A line ends where no quotation is open."""
-    lines = [""]
-    for part in csv_text(results, results.trials).splitlines(keepends=True):
-        lines[-1] += part
-        if lines[-1].count('"') % 2 == 0 and part.endswith("\n"):
-            lines.append("")
-    return packed(json.dumps([line for line in lines if line]).encode())
+    """Return trials.csv as a compressed JSON list of its records."""
+    text = csv_text(results, results.trials)
+    return compress(json.dumps(split_csv(text)).encode())
 
 
-def packed(content: bytes) -> str:
-    """Gzip without a time stamp, in base64: the same bytes every time."""
+def split_csv(text: str) -> list[str]:
+    """Split CSV into records with their line ends. A quoted value may contain line ends."""
+    records: list[str] = []
+    record = ""
+    for line in text.splitlines(keepends=True):
+        record += line
+        is_quotation_closed = record.count('"') % 2 == 0
+        if is_quotation_closed and line.endswith("\n"):
+            records.append(record)
+            record = ""
+    if record:
+        records.append(record)
+    return records
+
+
+def compress(content: bytes) -> str:
+    """Compress with gzip without a time stamp, so that equal contents give equal text (base64)."""
     return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()

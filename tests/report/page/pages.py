@@ -1,4 +1,4 @@
-"""Pages in a real Chromium: one browser for all tests, and one page of thirty trials that most of them look at."""
+"""Pages in a real Chromium: one browser for all tests, and one page of thirty trials for most."""
 
 from __future__ import annotations
 
@@ -9,38 +9,48 @@ from typing import Any
 
 import pytest
 
-from cae.report.page import build as report
+from cae.report.page import build
 from cae.run.paths import RunDir
 
 CHROMIUM = Path("/usr/bin/chromium")
-needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}")
 WINDOW = {"width": 1200, "height": 900}
+TIMEOUT_MS = 60_000
+
+needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}")
 
 
 @contextmanager
 def opened(browser: Any, run: RunDir, address: str = "", **options: Any) -> Iterator[Any]:
-    """A run's page; asserts at the end that it asked for nothing and complained of nothing."""
+    """Open the page of a run, offline.
+
+    Asserts at the end that the page requested nothing and wrote nothing to the console.
+    """
     if not run.report_html.exists():
-        report.build(run)
+        build.build(run)
     context = browser.new_context(offline=True, **{"viewport": WINDOW, **options})
-    page, complaints, requests = context.new_page(), [], []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page = context.new_page()
+    messages: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
     page.goto(run.report_html.as_uri() + address)
     yield page
     context.close()
-    assert complaints == []
+    assert messages == []
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
 def drawn(page: Any, name: str) -> None:
+    """Scroll to a chart and wait until it is drawn."""
     page.locator(f"#{name}-plot").scroll_into_view_if_needed()
-    page.wait_for_selector(f"#{name}-plot[data-drawn]:not([data-stale]) .main-svg", timeout=60_000)
+    page.wait_for_selector(
+        f"#{name}-plot[data-drawn]:not([data-stale]) .main-svg", timeout=TIMEOUT_MS
+    )
 
 
 def draw_all(page: Any) -> list[str]:
-    """Scrolls to every chart and waits until it is drawn; returns their names."""
+    """Scroll to every chart and wait until it is drawn; return their names."""
     names = [plot.get_attribute("data-chart") for plot in page.query_selector_all(".plot")]
     for name in names:
         drawn(page, name)
@@ -48,22 +58,31 @@ def draw_all(page: Any) -> list[str]:
 
 
 def afresh(page: Any) -> None:
-    """As it was when it was opened, charts that are drawn aside."""
+    """Reset a page to how it was opened, except that its charts stay drawn."""
     page.set_viewport_size(WINDOW)
     page.emulate_media(media="screen", color_scheme="light")
     page.evaluate(
-        """() => { document.activeElement.blur(); scrollTo(0, 0); document.getElementById("flags").hidden = true;
-        selection.change({ sel: new Set(), only: false, f: "", sort: "", s: "" }); }"""
+        """() => {
+            document.activeElement.blur();
+            scrollTo(0, 0);
+            document.getElementById("flags").hidden = true;
+            selection.change(
+                { trials: new Set(), onlySelected: false, filter: "", sort: "", section: "" });
+        }"""
     )
-    page.locator("#constants").uncheck()
+    page.locator("#show-constant").uncheck()
 
 
 def column(page: Any, name: str) -> list[str]:
-    """The texts of a column of the table of trials, in its order, of the rows in sight."""
+    """Return the texts of a column of the table of trials: shown rows, in their order."""
     texts: list[str] = page.evaluate(
-        """name => { const t = document.getElementById("trials-table");
-        const i = [...t.tHead.rows[0].cells].findIndex(c => c.textContent === name);
-        return [...t.tBodies[0].rows].filter(r => !r.hidden).map(r => r.cells[i].textContent); }""",
+        """name => {
+            const table = document.getElementById("trials-table");
+            const headings = [...table.tHead.rows[0].cells];
+            const index = headings.findIndex(heading => heading.textContent === name);
+            const rows = [...table.tBodies[0].rows].filter(row => !row.hidden);
+            return rows.map(row => row.cells[index].textContent);
+        }""",
         name,
     )
     return texts

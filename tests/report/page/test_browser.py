@@ -7,50 +7,50 @@ from typing import Any
 
 import pytest
 
-from cae.report.page.figures import FIGURES
-from cae.report.page.sections import SECTIONS
+from cae.report.page.sections import all_sections
 from cae.run.paths import RunDir
-from tests.report.page.pages import column, draw_all, needs_chromium, opened
+from tests.report.page.pages import TIMEOUT_MS, column, draw_all, drawn, needs_chromium, opened
 
 pytestmark = needs_chromium
 
-Make = Callable[[str], RunDir]
-PAPER = "getComputedStyle(document.body).backgroundColor"
+MakeRun = Callable[[str], RunDir]
+BACKGROUND = "getComputedStyle(document.body).backgroundColor"
+PAGE_WIDTH = "document.documentElement.scrollWidth"
+FIGURES = {figure.name for section in all_sections() for figure in section.figures}
 
 
 @pytest.mark.parametrize("name", ["none", "one", "all_failed", "all_nan", "mixed"])
-def test_every_section_has_its_heading_and_every_chart_draws(
-    browser: Any, make_run: Make, name: str
+def test_every_section_has_a_heading_and_every_chart_is_drawn(
+    browser: Any, make_run: MakeRun, name: str
 ) -> None:
     with opened(browser, make_run(name)) as page:
-        assert page.locator("section > h2").count() == len(SECTIONS)
-        assert all(page.locator("section > h2").all_inner_texts())
-        assert set(draw_all(page)) <= set(FIGURES)
+        headings = page.locator("section > h2").all_inner_texts()
+        assert headings == [section.title for section in all_sections()]
+        assert set(draw_all(page)) <= FIGURES
 
 
-def test_a_thousand_trials_open_and_draw_what_is_near_the_screen_first(
-    browser: Any, make_run: Make
+def test_a_page_of_a_thousand_trials_draws_charts_near_the_screen_first(
+    browser: Any, make_run: MakeRun
 ) -> None:
     with opened(browser, make_run("thousand")) as page:
-        page.wait_for_selector("#best-plot[data-drawn] .main-svg", timeout=60_000)
-        heights = {
+        page.wait_for_selector("#best-plot[data-drawn] .main-svg", timeout=TIMEOUT_MS)
+        tops = {
             plot.get_attribute("data-chart"): plot.bounding_box()["y"]
             for plot in page.locator(".plot").all()
         }
-        known = {
+        drawn_charts = {
             plot.get_attribute("data-chart") for plot in page.locator(".plot[data-drawn]").all()
         }
-        assert "best" in known
-        assert {name for name in known if heights[name] > 900 + 400 + 10} == set()
-        assert len(known) < len(heights) / 3
-        assert set(draw_all(page)) == set(FIGURES) - {"interaction", "regret"}, (
-            "nothing was planted for these two"
-        )
+        assert "best" in drawn_charts
+        assert {name for name in drawn_charts if tops[name] > 900 + 400 + 10} == set()
+        assert len(drawn_charts) < len(tops) / 3
+        # This run has no interaction and no regret.
+        assert set(draw_all(page)) == FIGURES - {"interaction", "regret"}
         assert page.locator("#trials-table tbody tr").count() == 1000
 
 
-def test_hostile_text_is_read_as_text_and_does_not_widen_the_page(
-    browser: Any, make_run: Make, evil: str
+def test_hostile_text_is_shown_as_text_and_does_not_widen_the_page(
+    browser: Any, make_run: MakeRun, evil: str
 ) -> None:
     with opened(browser, make_run("hostile"), viewport={"width": 420, "height": 900}) as page:
         draw_all(page)
@@ -58,53 +58,51 @@ def test_hostile_text_is_read_as_text_and_does_not_widen_the_page(
         assert page.locator("h1").inner_text().startswith("</script><img src=x onerror=")
         assert page.locator("img").count() == 0
         assert page.locator("main b", has_text="bold").count() == 0
-        assert "</script><img" in page.locator("#axes-plot .xtitle").text_content()
+        assert "</script><img" in page.locator("#parameters-plot .xtitle").text_content()
         assert evil.split()[0] in page.locator("#failures .message").inner_text()
-        assert page.evaluate("document.documentElement.scrollWidth") <= 420
+        assert page.evaluate(PAGE_WIDTH) <= 420
 
 
-def test_no_chart_offers_to_send_itself_anywhere(thirty: Any) -> None:
-    buttons = thirty.evaluate(
-        "[...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title || b.getAttribute('aria-label'))"
+def test_no_chart_offers_to_upload_itself(thirty: Any) -> None:
+    labels = thirty.locator(".modebar-btn").evaluate_all(
+        "buttons => buttons.map(b => b.dataset.title || b.getAttribute('aria-label'))"
     )
-    assert len(buttons) == 4 * thirty.locator(".plot").count()
-    assert not [
-        button
-        for button in buttons
-        if any(word in button for word in ("Share", "cloud", "Plotly", "Edit"))
-    ]
+    assert len(labels) == 4 * thirty.locator(".plot").count()
+    for word in ("Share", "cloud", "Plotly", "Edit"):
+        assert not [label for label in labels if word in label]
 
 
 def test_no_chart_uses_webgl(thirty: Any) -> None:
     assert thirty.locator("canvas").count() == 0
 
 
-def test_the_page_is_never_wider_than_the_window_and_panels_follow_its_width(thirty: Any) -> None:
-    thirty.locator("#axes-plot").scroll_into_view_if_needed()
-    wide = thirty.locator("#axes-plot").bounding_box()["height"]
+def test_panels_are_rearranged_in_a_narrow_window(thirty: Any) -> None:
+    thirty.locator("#parameters-plot").scroll_into_view_if_needed()
+    height = thirty.locator("#parameters-plot").bounding_box()["height"]
     thirty.set_viewport_size({"width": 420, "height": 900})
     thirty.wait_for_function(
-        "wide => document.getElementById('axes-plot').offsetHeight === 2 * wide", arg=wide
+        "height => document.getElementById('parameters-plot').offsetHeight === 2 * height",
+        arg=height,
     )
-    assert thirty.evaluate("document.documentElement.scrollWidth") <= 420
+    assert thirty.evaluate(PAGE_WIDTH) <= 420
 
 
-def test_the_table_sorts_both_ways_and_what_has_no_value_is_last(thirty: Any) -> None:
-    head = thirty.locator("#trials-table th", has_text="test_loss").first
+def test_the_table_sorts_both_ways_with_missing_values_last(thirty: Any) -> None:
+    heading = thirty.locator("#trials-table th", has_text="test_loss").first
     for order in ("ascending", "descending"):
-        head.locator("button").click()
-        assert head.get_attribute("aria-sort") == order
+        heading.locator("button").click()
+        assert heading.get_attribute("aria-sort") == order
         texts = column(thirty, "test_loss")
         values = [float(text) for text in texts if text]
         assert 0 < len(values) < len(texts) == 30
         assert values == sorted(values, reverse=order == "descending")
-        assert all(not text for text in texts[len(values) :])
+        assert not any(texts[len(values) :])
     thirty.locator("#trials-table th button", has_text="state").click()
     assert column(thirty, "state") == sorted(column(thirty, "state"))
     assert thirty.locator("#trials-table th[aria-sort]:not([aria-sort=none])").count() == 1
 
 
-def test_the_filter_keeps_rows_with_the_text(thirty: Any) -> None:
+def test_the_filter_shows_rows_with_the_text(thirty: Any) -> None:
     thirty.locator("#filter").fill("STOPPED")
     assert set(column(thirty, "state")) == {"stopped"}
     assert thirty.locator("#shown").inner_text() == f"{len(column(thirty, 'state'))} of 30 shown"
@@ -112,53 +110,70 @@ def test_the_filter_keeps_rows_with_the_text(thirty: Any) -> None:
     assert len(column(thirty, "state")) == 30
 
 
-def test_columns_that_hold_one_value_are_hidden_until_asked_for(thirty: Any) -> None:
-    head = thirty.locator("#trials-table th", has_text="dataset").first
-    assert not head.is_visible()
-    thirty.locator("#constants").check()
-    assert head.is_visible()
+def test_constant_columns_are_hidden_at_first(thirty: Any) -> None:
+    heading = thirty.locator("#trials-table th", has_text="dataset").first
+    assert not heading.is_visible()
+    thirty.locator("#show-constant").check()
+    assert heading.is_visible()
 
 
-def test_without_javascript_every_table_is_there(browser: Any, make_run: Make) -> None:
+def test_without_javascript_every_table_is_shown(browser: Any, make_run: MakeRun) -> None:
     with opened(browser, make_run("thirty"), java_script_enabled=False) as page:
         assert page.locator("#trials-table tbody tr").count() == 30
         assert page.locator("#best-table tbody tr").count() == 10
         assert page.locator("noscript p").is_visible()
 
 
-def test_the_page_follows_the_readers_colours_and_prints_on_white_with_all_headings_and_charts(
-    browser: Any, make_run: Make
+def test_the_page_is_dark_for_dark_themes_and_printed_on_white(
+    browser: Any, make_run: MakeRun
 ) -> None:
     with opened(browser, make_run("two"), color_scheme="dark") as page:
-        assert page.evaluate(PAPER) == "rgb(20, 23, 27)"
+        assert page.evaluate(BACKGROUND) == "rgb(20, 23, 27)"
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
         for plot in page.locator(".plot").all():
-            page.wait_for_selector(f"#{plot.get_attribute('id')}[data-drawn]", timeout=60_000)
+            page.wait_for_selector(f"#{plot.get_attribute('id')}[data-drawn]", timeout=TIMEOUT_MS)
         page.emulate_media(media="print", color_scheme="light")
-        assert page.evaluate(PAPER) == "rgb(255, 255, 255)"
+        assert page.evaluate(BACKGROUND) == "rgb(255, 255, 255)"
         assert page.pdf().startswith(b"%PDF")
-        assert [head for head in page.locator("section > h2").all() if not head.is_visible()] == []
+        assert all(heading.is_visible() for heading in page.locator("section > h2").all())
 
 
 def test_every_heading_is_printed(thirty: Any) -> None:
     thirty.emulate_media(media="print")
-    assert thirty.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
-        "the browser would shrink all that is printed"
-    )
-    heads = thirty.locator("section > h2").all()
-    assert len(heads) == len(SECTIONS)
-    assert all(head.is_visible() for head in heads)
+    # A browser would shrink everything if one element was wider than the paper.
+    assert thirty.evaluate(f"{PAGE_WIDTH} <= innerWidth")
+    headings = thirty.locator("section > h2").all()
+    assert len(headings) == len(all_sections())
+    assert all(heading.is_visible() for heading in headings)
 
 
-def test_a_reader_of_the_screen_finds_names_and_headers(thirty: Any) -> None:
+def test_charts_tables_and_images_have_names_for_screen_readers(thirty: Any) -> None:
     assert thirty.locator("a.skip").get_attribute("href") == "#summary"
-    for name in [plot.get_attribute("data-chart") for plot in thirty.locator(".plot").all()]:
-        caption = thirty.locator(f"figure[role=group]:has(#{name}-plot)").get_attribute(
-            "aria-labelledby"
-        )
+    for plot in thirty.locator(".plot").all():
+        name = plot.get_attribute("data-chart")
+        figure = thirty.locator(f"figure[role=group]:has(#{name}-plot)")
+        caption = figure.get_attribute("aria-labelledby")
         assert len(thirty.locator(f"#{caption}").inner_text()) > 20
     assert thirty.locator("th:not([scope])").count() == 0
     assert thirty.locator("img:not([alt])").count() == 0
-    assert thirty.evaluate(
-        "document.querySelectorAll('[id]').length === new Set([...document.querySelectorAll('[id]')].map(e => e.id)).size"
-    )
+
+
+def test_ids_are_unique(thirty: Any) -> None:
+    ids = thirty.locator("[id]").evaluate_all("elements => elements.map(e => e.id)")
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+def test_axe_finds_no_accessibility_violation(thirty: Any, color_scheme: str) -> None:
+    """Check three rows of each table and the frame of each chart; in the dark, only colors."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    thirty.emulate_media(color_scheme=color_scheme)
+    drawn(thirty, "best")
+    context = {"exclude": [[".main-svg"], ["tbody tr:nth-child(n+4)"]]}
+    options = {}
+    if color_scheme == "dark":
+        options = {"runOnly": ["color-contrast"]}
+    violations = axe.run(thirty, context=context, options=options).response["violations"]
+    assert [
+        (violation["id"], violation["nodes"][0]["html"][:200]) for violation in violations
+    ] == []

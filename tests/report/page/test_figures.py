@@ -1,8 +1,7 @@
-"""Every figure draws every shape of run, and what it draws is what happened."""
+"""Every figure draws every shape of run, and shows the values of the run."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,103 +10,114 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from cae.report.data import axis as scales
 from cae.report.data import tables
-from cae.report.page.figures import FIGURES, curves, progress, style
-from cae.report.page.figures import parallel_coordinates as parallel
-from cae.report.page.figures import parameters as axes
-from cae.run.paths import RunDir
+from cae.report.data.axis import axis, ticks
+from cae.report.page.figures import Figure, style
+from cae.report.page.figures.curves import TOP, curves_data, draw_curves
+from cae.report.page.figures.importance import interaction_data, marginals_data
+from cae.report.page.figures.parallel_coordinates import (
+    MAX_LINES,
+    MISSING_HEIGHT,
+    draw_parallel_coordinates,
+    parallel_coordinates_data,
+)
+from cae.report.page.figures.parameters import best_at_settings, parameters_data
+from cae.report.page.figures.pareto import pareto_data
+from cae.report.page.figures.progress import draw_progress, progress_data
+from cae.report.page.sections import all_sections
 from cae.run.trial_state import TrialState
+from tests.report.page.conftest import ReadResults
+from tests.report.page.planted_runs import configurations_with_seeds, grid
 
-Make = Callable[[str], RunDir]
 Writer = Callable[..., Any]
+FIGURES = [figure for section in all_sections() for figure in section.figures]
+every_figure = pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
 
 
-@pytest.fixture(scope="module")
-def results(make_run: Make) -> Callable[[str], tables.Results]:
-    return functools.cache(lambda shape: tables.read([make_run(shape)]))
+@every_figure
+def test_every_figure_draws_every_run_without_webgl(
+    figure: Figure[Any], shape: str, read_results: ReadResults
+) -> None:
+    drawn = figure.build(read_results(shape))
+    assert isinstance(drawn, go.Figure)
+    assert {trace.type for trace in drawn.data} <= {"scatter", "heatmap"}
+    assert len(drawn.to_json()) < 1_500_000
+    assert drawn.to_json() == figure.build(read_results(shape)).to_json()
 
 
-Read = Callable[[str], tables.Results]
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_every_figure_draws_every_run_without_webgl(name: str, shape: str, results: Read) -> None:
-    figure = FIGURES[name].draw(FIGURES[name].data(results(shape)))
-    assert isinstance(figure, go.Figure)
-    assert {trace.type for trace in figure.data} <= {"scatter", "heatmap"}
-    assert len(figure.to_json()) < 1_500_000
-    assert figure.to_json() == FIGURES[name].draw(FIGURES[name].data(results(shape))).to_json()
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_no_figure_passes_on_markup_of_the_user(name: str, results: Read) -> None:
-    text = FIGURES[name].draw(FIGURES[name].data(results("hostile"))).to_json()
+@every_figure
+def test_no_figure_contains_markup_of_the_user(
+    figure: Figure[Any], read_results: ReadResults
+) -> None:
+    text = figure.build(read_results("hostile")).to_json()
     assert "<img" not in text
     assert "\\u003cimg" not in text
     assert "x" * 200 not in text
 
 
-def test_every_state_has_a_symbol_and_colour_of_its_own() -> None:
-    assert set(TrialState) == set(style.STATES)
-    assert len({symbol for _, symbol in style.STATES.values()}) >= len(style.STATES) - 2
-    assert len(set(style.STATES.values())) >= len(style.STATES) - 1
+def test_every_state_has_its_own_symbol_or_color() -> None:
+    styles = style.STATE_STYLES
+    assert set(styles) == set(TrialState)
+    assert len({looks.symbol for looks in styles.values()}) >= len(styles) - 2
+    assert len(set(styles.values())) >= len(styles) - 1
 
 
-def test_progress_holds_the_best_so_far_in_the_order_of_ending(results: Read) -> None:
-    read = results("thirty")
-    data = progress.progress_data(read)
-    assert len(data) == 30
-    assert data["best"].ffill().dropna().is_monotonic_decreasing
-    assert data["best"].min() == read.values.min()
-    assert data["order"].tolist() == list(range(1, 31))
+def test_progress_contains_the_best_so_far_in_the_order_of_ends(read_results: ReadResults) -> None:
+    results = read_results("thirty")
+    trials = progress_data(results).trials
+    assert len(trials) == 30
+    assert trials["best"].ffill().dropna().is_monotonic_decreasing
+    assert trials["best"].min() == results.values.min()
+    assert trials["order"].tolist() == list(range(1, 31))
 
 
-def test_progress_shows_trials_without_a_value_on_a_line_of_their_own(results: Read) -> None:
-    figure = progress.progress_figure(progress.progress_data(results("all_failed")))
+def test_progress_shows_trials_without_a_value_on_their_own_axis(
+    read_results: ReadResults,
+) -> None:
+    figure = draw_progress(progress_data(read_results("all_failed")))
     assert [trace.name for trace in figure.data if trace.yaxis == "y2"] == ["failed, no value"]
 
 
-def test_curves_mark_where_and_why_a_trial_was_stopped(results: Read) -> None:
-    figure = curves.curves_figure(curves.curves_data(results("thirty")))
-    marks = [trace for trace in figure.data if trace.name == "stopped"]
-    assert marks
-    assert all("above the cutoff" in text for trace in marks for text in trace.text)
+def test_curves_mark_stopped_trials_with_their_reason(read_results: ReadResults) -> None:
+    figure = draw_curves(curves_data(read_results("thirty")))
+    stopped = [trace for trace in figure.data if trace.name == "stopped"]
+    assert stopped
+    for trace in stopped:
+        assert all("above the cutoff" in text for text in trace.text)
 
 
-def test_curves_of_a_thousand_trials_are_twenty_before_a_band(results: Read) -> None:
-    data = curves.curves_data(results("thousand"))
-    assert data.lines["trial"].nunique() == curves.TOP
+def test_curves_of_many_trials_are_the_best_over_a_band(read_results: ReadResults) -> None:
+    data = curves_data(read_results("thousand"))
+    assert data.lines["trial"].nunique() == TOP
     assert len(data.band) == 4
     assert (data.band["val_loss low"] <= data.band["val_loss high"]).all()
-    assert len(curves.curves_figure(data).data) < 70
+    assert len(draw_curves(data).data) < 70
 
 
-def test_curves_show_the_training_twin(results: Read) -> None:
-    assert curves.curves_data(results("thirty")).metrics == ["val_loss", "train_loss"]
+def test_curves_show_the_same_metric_on_the_training_images(read_results: ReadResults) -> None:
+    assert curves_data(read_results("thirty")).metrics == ["val_loss", "train_loss"]
 
 
-def test_parallel_passes_missing_values_through_a_tick_below_the_axis(results: Read) -> None:
-    data = parallel.parallel_data(results("mixed"))
-    figure = parallel.parallel_figure(data)
-    assert [axis.name for axis in data.axes] == ["arch.padding", "val_loss"]
+def test_lines_without_a_parameter_pass_below_its_axis(read_results: ReadResults) -> None:
+    data = parallel_coordinates_data(read_results("mixed"))
+    figure = draw_parallel_coordinates(data)
+    assert [scale.name for scale in data.axes] == ["arch.padding", "val_loss"]
     assert data.axes[0].kind == "category"
     assert np.isnan(data.axes[0].positions).sum() == 1
     assert [note.text for note in figure.layout.annotations].count("none") == 1
     heights = np.concatenate([np.asarray(trace.y, dtype=float) for trace in figure.data])
-    assert np.isclose(heights, parallel.NONE).sum() == 1
+    assert np.isclose(heights, MISSING_HEIGHT).sum() == 1
 
 
-def test_parallel_draws_one_line_per_trial(results: Read) -> None:
-    data = parallel.parallel_data(results("thirty"))
-    gaps = sum(
-        np.isnan(np.asarray(trace.y, dtype=float)).sum()
-        for trace in parallel.parallel_figure(data).data
-    )
-    assert gaps == len(data.trials) == 30 - 2 + 2
+def test_parallel_coordinates_have_one_line_per_trial(read_results: ReadResults) -> None:
+    data = parallel_coordinates_data(read_results("thirty"))
+    gaps = 0
+    for trace in draw_parallel_coordinates(data).data:
+        gaps += int(np.isnan(np.asarray(trace.y, dtype=float)).sum())
+    assert gaps == len(data.trials) == 30
 
 
-def test_parallel_draws_at_most_a_thousand_lines_the_best_among_them(writer: Writer) -> None:
+def test_parallel_coordinates_of_many_trials_are_a_sample_with_the_best(writer: Writer) -> None:
     sweep = writer()
     sweep.session(list(range(1, 1301)))
     for number in range(1, 1301):
@@ -115,15 +125,15 @@ def test_parallel_draws_at_most_a_thousand_lines_the_best_among_them(writer: Wri
         sweep.start(number)
         sweep.epoch(number, 1, 1 / number)
         sweep.end(number, "finished")
-    data = parallel.parallel_data(tables.read([sweep.close()]))
+    data = parallel_coordinates_data(tables.read([sweep.close()]))
     assert len(data.trials) + data.left_out == 1300
-    assert len(data.trials) <= parallel.MOST_LINES
+    assert len(data.trials) <= MAX_LINES
     assert data.trials["label"].iloc[0] == "trial 1300"
 
 
-def test_the_scale_of_an_axis_is_the_one_that_the_space_declares(results: Read) -> None:
-    kinds = {axis.name: axis.kind for axis in axes.axes_data(results("thirty")).axes}
-    assert kinds == {
+def test_axes_have_the_scale_that_the_search_space_declares(read_results: ReadResults) -> None:
+    axes = parameters_data(read_results("thirty")).axes
+    assert {scale.name: scale.kind for scale in axes} == {
         "arch.kernel_size": "linear",
         "arch.encoder_filters.1": "linear",
         "optimizer.lr": "log",
@@ -132,37 +142,59 @@ def test_the_scale_of_an_axis_is_the_one_that_the_space_declares(results: Read) 
 
 
 @pytest.mark.parametrize("values", [[0.0, 0.1], ["a", 0.1], [True, False]])
-def test_values_that_a_log_axis_cannot_hold_become_categories(values: list[Any]) -> None:
-    assert scales.axis("x", pd.Series(values, dtype=object), {"scale": "log"}).kind == "category"
+def test_values_that_a_log_axis_cannot_show_are_categories(values: list[Any]) -> None:
+    assert axis("x", pd.Series(values, dtype=object), {"scale": "log"}).kind == "category"
 
 
-def test_categories_stand_in_the_order_of_the_sweep_file() -> None:
-    axis = scales.axis(
-        "x",
-        pd.Series(["sgd", "adam", "new"], dtype=object),
-        {"scale": "category", "values": ["sgd", "lion", "adam"]},
+def test_categories_have_the_order_of_the_sweep_file() -> None:
+    declared = {"scale": "category", "values": ["sgd", "lion", "adam"]}
+    scale = axis("x", pd.Series(["sgd", "adam", "new"], dtype=object), declared)
+    assert [text for _, text in scale.ticks] == ["sgd", "adam", "new"]
+
+
+def test_constant_parameters_have_no_panel(read_results: ReadResults) -> None:
+    assert parameters_data(read_results("constant")).axes == []
+
+
+@pytest.mark.parametrize(("mode", "best"), [("min", [3.0, 2.0]), ("max", [4.0, 5.0])])
+def test_the_line_shows_the_best_at_each_setting(mode: str, best: list[float]) -> None:
+    scale = axis("x", pd.Series([1, 1, 2, 2]), {"scale": "linear"})
+    line = best_at_settings(scale, np.array([4.0, 3.0, 2.0, 5.0]), mode)
+    assert line["best"].tolist() == best
+
+
+def test_the_pareto_front_consists_of_trials_that_no_other_beats(writer: Writer) -> None:
+    results = configurations_with_seeds(writer, [0.0101, 0.020, 0.010, 0.030], 1, 0.0)
+    fronts = pareto_data(results).fronts
+    assert list(fronts) == ["parameters"]
+    assert fronts["parameters"]["label"].tolist() == ["trial 1", "trial 3"]
+
+
+def test_means_at_settings_of_a_full_grid(writer: Writer) -> None:
+    results = grid(writer, lambda kernel_size, filters, _: kernel_size + filters / 32)
+    panels = {panel.parameter: panel.means for panel in marginals_data(results).panels}
+    means = panels["arch.kernel_size"]
+    assert means["mean"].tolist() == pytest.approx(
+        [kernel_size + (8 + 16 + 32) / 96 for kernel_size in (3, 5, 7)]
     )
-    assert [text for _, text in axis.ticks] == ["sgd", "adam", "new"]
+    assert means["n"].tolist() == [30, 30, 30]
 
 
-def test_constant_parameters_have_no_panel(results: Read) -> None:
-    assert axes.axes_data(results("constant")).axes == []
+def test_cells_of_an_interaction_are_measured_means(writer: Writer) -> None:
+    def value(kernel_size: int, filters: int, idle: int) -> float:
+        return float((kernel_size == 3) == (filters == 8)) + 0.01 * idle + 1
 
-
-def test_the_line_runs_through_the_best_at_each_setting() -> None:
-    axis = scales.axis("x", pd.Series([1, 1, 2, 2]), {"scale": "linear"})
-    assert axes.best_line(axis, np.array([4.0, 3.0, 2.0, 5.0]), "min")["best"].tolist() == [
-        3.0,
-        2.0,
-    ]
-    assert axes.best_line(axis, np.array([4.0, 3.0, 2.0, 5.0]), "max")["best"].tolist() == [
-        4.0,
-        5.0,
-    ]
+    data = interaction_data(grid(writer, value))
+    assert data is not None
+    means = data.means
+    if data.row_parameter == "arch.filters":
+        means = means.T
+    assert means.loc["3", "8"] == pytest.approx(2.045)
+    assert means.loc["5", "8"] == pytest.approx(1.045)
 
 
 @pytest.mark.parametrize(
-    ("values", "log"),
+    ("values", "is_log"),
     [
         ([0.1, 2.0], True),
         ([0.1, 0.9], False),
@@ -171,22 +203,12 @@ def test_the_line_runs_through_the_best_at_each_setting() -> None:
         ([np.nan, 1.0, 50.0], True),
     ],
 )
-def test_values_over_more_than_a_decade_get_a_log_scale(values: list[float], log: bool) -> None:
-    assert (style.value_axis("val_loss", np.array(values)).get("type") == "log") == log
+def test_values_over_more_than_a_decade_have_a_log_scale(values: list[float], is_log: bool) -> None:
+    assert (style.value_axis("val_loss", np.array(values)).get("type") == "log") == is_log
 
 
-def test_ticks_of_many_values_are_few_and_round() -> None:
-    assert [text for _, text in scales.ticks(list(np.linspace(0, 1, 50)), "linear")] == [
-        "0",
-        "0.25",
-        "0.5",
-        "0.75",
-        "1",
-    ]
-    assert [text for _, text in scales.ticks(list(np.logspace(-5, -1, 50)), "log")] == [
-        "1e-05",
-        "0.0001",
-        "0.001",
-        "0.01",
-        "0.1",
-    ]
+def test_many_values_have_few_round_ticks() -> None:
+    linear = [text for _, text in ticks(list(np.linspace(0, 1, 50)), "linear")]
+    assert linear == ["0", "0.25", "0.5", "0.75", "1"]
+    log = [text for _, text in ticks(list(np.logspace(-5, -1, 50)), "log")]
+    assert log == ["1e-05", "0.0001", "0.001", "0.01", "0.1"]

@@ -1,25 +1,30 @@
-"""The page that follows a run: served to this machine alone, built when something happened, and nothing chosen is lost."""
+"""The local server: it serves one page to this machine and rebuilds it when a journal has grown."""
 
 from __future__ import annotations
 
 import http.client
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from cae.errors import RunError
-from cae.report.page import server as watch
+from cae.report.page.server import PageSource, start_server
 from cae.run.paths import RunDir
 from tests.report.page.pages import needs_chromium
 
 Writer = Callable[..., Any]
 
 
+class Response(NamedTuple):
+    status: int
+    content: bytes
+
+
 @pytest.fixture
-def going(writer: Writer) -> Any:
-    """A run that goes on: one trial has ended, one trains."""
+def running_sweep(writer: Writer) -> Any:
+    """A sweep with one finished and one running trial."""
     sweep = writer()
     sweep.session([1, 2])
     for number in (1, 2):
@@ -32,87 +37,85 @@ def going(writer: Writer) -> Any:
 
 
 @pytest.fixture
-def served(going: Any) -> Iterator[tuple[Any, int]]:
-    with watch.server(
-        watch.Page([going.run], None, clock=lambda: 0.0)
-    ) as listening:  # building takes no time
-        thread = threading.Thread(target=listening.serve_forever, daemon=True)
+def port(running_sweep: Any) -> Iterator[int]:
+    """The port of a server whose clock stands still, so that it rebuilds without delay."""
+    source = PageSource([running_sweep.run], None, clock=lambda: 0.0)
+    with start_server(source) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield going, listening.server_port
-        listening.shutdown()
+        yield server.server_port
+        server.shutdown()
         thread.join()
 
 
-def ask(port: int, path: str, host: str = "127.0.0.1") -> tuple[int, bytes]:
+def request(port: int, path: str, host: str = "127.0.0.1") -> Response:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", path, headers={"Host": host})
-    answer = connection.getresponse()
-    found = answer.status, answer.read()
+    response = connection.getresponse()
+    content = response.read()
     connection.close()
-    return found
+    return Response(response.status, content)
 
 
-def test_the_page_is_served_to_this_machine_alone_and_is_the_file(served: tuple[Any, int]) -> None:
-    sweep, port = served
-    status, content = ask(port, "/")
-    assert status == 200
-    version = f' data-version="{ask(port, "/version")[1].decode()}"'
-    allowed = "; connect-src &#39;self&#39;"
-    assert allowed in content.decode()
-    assert (
-        content.decode().replace(allowed, "", 1).replace(version, "", 1)
-        == sweep.run.report_html.read_text()
-    )
-    assert ask(port, "/", host="evil.example")[0] == 403
-    assert [
-        ask(port, path)[0] for path in ("/../journal.jsonl", "/journal.jsonl", "/report.html")
-    ] == [404] * 3
-
-
-def test_it_is_built_anew_when_the_journal_has_grown_and_only_then(served: tuple[Any, int]) -> None:
-    sweep, port = served
-    first = ask(port, "/version")
-    assert ask(port, "/version") == first
-    sweep.epoch(2, 1, 0.1)
-    assert ask(port, "/version") != first
-    assert b"Best is trial 2" in ask(port, "/")[1]
-
-
-def test_a_run_that_cannot_be_read_for_a_while_is_told_and_comes_back(
-    served: tuple[Any, int], monkeypatch: pytest.MonkeyPatch
+def test_the_served_page_is_the_file_with_its_version_and_a_connection(
+    running_sweep: Any, port: int
 ) -> None:
-    sweep, port = served
+    status, content = request(port, "/")
+    assert status == 200
+    version = request(port, "/version").content.decode()
+    text = content.decode()
+    for addition in ("; connect-src &#39;self&#39;", f' data-version="{version}"'):
+        assert addition in text
+        text = text.replace(addition, "", 1)
+    assert text == running_sweep.run.report_html.read_text()
 
-    def away() -> None:
-        raise RunError("the bucket is away")
+
+def test_other_hosts_and_paths_are_refused(port: int) -> None:
+    assert request(port, "/", host="evil.example").status == 403
+    for path in ("/../journal.jsonl", "/journal.jsonl", "/report.html"):
+        assert request(port, path).status == 404
+
+
+def test_the_page_is_rebuilt_only_if_the_journal_has_grown(running_sweep: Any, port: int) -> None:
+    first = request(port, "/version")
+    assert request(port, "/version") == first
+    running_sweep.epoch(2, 1, 0.1)
+    assert request(port, "/version") != first
+    assert b"Best is trial 2" in request(port, "/").content
+
+
+def test_a_run_that_cannot_be_read_for_a_while_is_reported(
+    running_sweep: Any, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RunError("the bucket is unavailable")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep.run, "refresh", away)
-        assert ask(port, "/version") == (503, b"the bucket is away")
-    assert ask(port, "/version")[0] == 200
+        patch.setattr(running_sweep.run, "refresh", fail)
+        assert request(port, "/version") == (503, b"the bucket is unavailable")
+    assert request(port, "/version").status == 200
 
 
-def test_building_takes_a_small_share_of_the_time(going: Any) -> None:
-    now = [0.0]
-    shown = watch.Page([going.run], None, clock=lambda: now[0]).newest()
-    shown.rests_until = 10.0
-    before = shown.version
-    going.epoch(2, 1, 0.1)
-    assert shown.newest().version == before
-    now[0] = 10.0
-    assert shown.newest().version != before
+def test_the_page_is_not_rebuilt_too_often(running_sweep: Any) -> None:
+    now = 0.0
+    source = PageSource([running_sweep.run], None, clock=lambda: now)
+    version = source.newest().version
+    source.next_build = 10.0
+    running_sweep.epoch(2, 1, 0.1)
+    assert source.newest().version == version
+    now = 10.0
+    assert source.newest().version != version
 
 
 @needs_chromium
-def test_an_open_page_loads_itself_anew_and_keeps_what_was_chosen(
-    served: tuple[Any, int], browser: Any
+def test_an_open_page_reloads_itself_and_keeps_the_selection(
+    running_sweep: Any, port: int, browser: Any
 ) -> None:
-    sweep, port = served
     context = browser.new_context()
     page = context.new_page()
     page.goto(f"http://127.0.0.1:{port}/#sel=2&f=kernel_size%3E3")
     assert "Best is trial 1" in page.locator("#summary").inner_text()
-    sweep.epoch(2, 1, 0.1)
+    running_sweep.epoch(2, 1, 0.1)
     page.locator("#summary", has_text="Best is trial 2").wait_for(timeout=60_000)
     assert page.locator("#filter").input_value() == "kernel_size>3"
     assert page.locator("#trials-table tr.selected").count() == 1
@@ -120,10 +123,8 @@ def test_an_open_page_loads_itself_anew_and_keeps_what_was_chosen(
     context.close()
 
 
-def test_a_port_that_is_taken_is_passed_by(writer: Writer) -> None:
+def test_the_next_port_is_used_if_one_is_in_use(writer: Writer) -> None:
     run: RunDir = writer("empty").close()
-    with (
-        watch.server(watch.Page([run], None)) as first,
-        watch.server(watch.Page([run], None)) as second,
-    ):
+    source = PageSource([run], None)
+    with start_server(source) as first, start_server(source) as second:
         assert first.server_port < second.server_port

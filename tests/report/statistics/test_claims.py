@@ -208,7 +208,7 @@ def test_hostile_words_of_a_claim_stay_text_on_the_page(
     html = page.build(run.close()).read_text()
     assert "<img src=x" not in html
     assert "Claims" in html
-    assert '<span class="verdict v-not-testable">not testable</span>' in html
+    assert '<span class="verdict verdict-not-testable">not testable</span>' in html
     verdicts = json.loads((run.run.path / "verdicts.json").read_text())
     assert [row["verdict"] for row in verdicts["claims"]] == ["not testable"]
 

@@ -1,129 +1,154 @@
-"""The best configurations: their means over seeds with intervals, and how far each is from the best one."""
+"""Means of the best configurations over seeds with intervals, and differences to the best."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from cae.report import formatting
-from cae.report.data import axis as scales
 from cae.report.data.tables import Results
 from cae.report.page.figures import style
-from cae.report.statistics import best as seeds
+from cae.report.statistics.best import apart, contest
 
 TOP = 10
 
 
-class Best(NamedTuple):
+@dataclass(frozen=True)
+class BestData:
     metric: str
-    rows: pd.DataFrame
-    """The table of seeds.Contest, those in the contest, the best `TOP`; and `settings`, `values` (of each seed)."""
+    configurations: pd.DataFrame
+    """The best `TOP` compared configurations: the columns of the comparison, `settings` (in which
+    each differs from the others) and `values` (of each seed)."""
+
+    @property
+    def has_seeds(self) -> bool:
+        """Whether any configuration has several seeds, and so an interval."""
+        return bool(self.configurations["low"].notna().any())
 
 
-def best_data(results: Results) -> Best:
-    rows = seeds.contest(results).ranked.head(TOP)
-    firsts = [trials[0] for trials in rows["trials"]]
-    values = [list(results.values.loc[trials]) for trials in rows["trials"]]
-    return Best(
+def best_data(results: Results) -> BestData:
+    configurations = contest(results).ranked.head(TOP)
+    first_trials = [trials[0] for trials in configurations["trials"]]
+    values = [list(results.values.loc[trials]) for trials in configurations["trials"]]
+    return BestData(
         results.metric,
-        rows.assign(
-            settings=seeds.apart(results, firsts),
-            values=pd.Series(values, rows.index, dtype=object),
+        configurations.assign(
+            settings=apart(results, first_trials),
+            values=pd.Series(values, configurations.index, dtype=object),
         ),
     )
 
 
-def best_figure(data: Best) -> go.Figure:
-    figure, rows = go.Figure(), data.rows
-    height = np.arange(len(rows), 0, -1.0)
-    several = bool(rows["low"].notna().any())
-    dots = [
-        (value, place, trial)
-        for values, trials, place in zip(rows["values"], rows["trials"], height, strict=True)
-        for value, trial in zip(values, trials, strict=True)
-    ]
-    x, y, trials = (list(column) for column in zip(*dots, strict=True)) if dots else ([], [], [])
+def draw_best(data: BestData) -> go.Figure:
+    figure = go.Figure()
+    configurations = data.configurations
+    count = len(configurations)
+    heights = np.arange(count, 0, -1.0)
+    _draw_seeds(figure, data, heights)
+    _draw_means(figure, data, heights)
+    y_axis = {
+        "tickvals": list(heights),
+        "ticktext": _labels(configurations),
+        "range": [0.4, count + 0.6],
+        "zeroline": False,
+        "automargin": True,
+    }
+    x_axis = {"title": {"text": style.escaped(data.metric)}, "zeroline": False}
+    figure.update_layout(xaxis=x_axis, yaxis=y_axis)
+    panels = 1
+    if data.has_seeds:
+        panels = 2
+        _draw_differences(figure, configurations, heights)
+        figure.update_layout(
+            xaxis2={"title": {"text": "difference to the best"}},
+            yaxis2={**y_axis, "showticklabels": False, "matches": "y"},
+        )
+    height = 110 + 34 * max(2, count)
+    return style.set_layout(figure, height=height, panels=panels, columns=2, min_width=640)
+
+
+def _labels(configurations: pd.DataFrame) -> list[str]:
+    labels = []
+    for row in formatting.rows(configurations):
+        label = row.label
+        if row.settings:
+            label = f"{label}: {row.settings}"
+        labels.append(style.escaped(label, 60))
+    return labels
+
+
+def _draw_seeds(figure: go.Figure, data: BestData, heights: style.Floats) -> None:
+    """Draw one circle per seed."""
+    x: list[float] = []
+    y: list[float] = []
+    trials: list[int] = []
+    for row, height in zip(formatting.rows(data.configurations), heights, strict=True):
+        x += row.values
+        y += [height] * len(row.values)
+        trials += row.trials
     figure.add_scatter(
-        x=style.small(x),
-        y=style.small(y),
+        x=style.compact(x),
+        y=style.compact(y),
         mode="markers",
         name="one seed",
         customdata=trials,
         hoverinfo="text",
-        text=[style.escaped(f"{formatting.number(value)}") for value in x],
+        text=[style.escaped(formatting.number(value)) for value in x],
         marker={"size": 7, "color": style.MUTED, "symbol": "circle-open"},
-        showlegend=several,
+        showlegend=data.has_seeds,
     )
+
+
+def _draw_means(figure: go.Figure, data: BestData, heights: style.Floats) -> None:
+    configurations = data.configurations
+    name = data.metric
+    if data.has_seeds:
+        name = "mean with 95 % interval"
+    texts = []
+    for row in formatting.rows(configurations):
+        seeds = formatting.plural(row.n, "seed")
+        text = f"{row.label}: {formatting.number(row.mean)} ({seeds}); {row.settings}"
+        texts.append(style.escaped(text, 160))
     figure.add_scatter(
-        x=style.small(rows["mean"]),
-        y=style.small(height),
+        x=style.compact(configurations["mean"]),
+        y=style.compact(heights),
         mode="markers",
-        name="mean, with its interval of 95 %" if several else data.metric,
+        name=name,
         marker={"size": 9, "color": style.ACCENT, "symbol": "diamond"},
-        customdata=list(rows["trials"]),
+        customdata=list(configurations["trials"]),
         hoverinfo="text",
-        text=[
-            style.escaped(
-                f"{row.label}: {formatting.number(row.mean)} ({formatting.plural(row.n, 'seed')}); {row.settings}",
-                160,
-            )
-            for row in formatting.rows(rows)
-        ],
-        error_x=style.whiskers(rows["mean"], rows["low"], rows["high"]),
-    )
-    if several:
-        _gaps(figure, rows, height)
-    labels = [
-        style.escaped(f"{row.label}: {row.settings}" if row.settings else row.label, 60)
-        for row in formatting.rows(rows)
-    ]
-    ticks = {
-        "tickvals": list(height),
-        "ticktext": labels,
-        "range": [0.4, len(rows) + 0.6],
-        "zeroline": False,
-        "automargin": True,
-    }
-    figure.update_layout(
-        xaxis={"title": {"text": style.escaped(data.metric)}, "zeroline": False}, yaxis=ticks
-    )
-    if several:
-        figure.update_layout(
-            xaxis2={"title": {"text": "difference to the best"}},
-            yaxis2={**ticks, "showticklabels": False, "matches": "y"},
-        )
-    return style.layout(
-        figure,
-        height=110 + 34 * max(2, len(rows)),
-        panels=2 if several else 1,
-        columns=2,
-        min_width=640,
+        text=texts,
+        error_x=style.error_bars(
+            configurations["mean"], configurations["low"], configurations["high"]
+        ),
     )
 
 
-def _gaps(figure: go.Figure, rows: pd.DataFrame, height: scales.Floats) -> None:
-    chances = [
-        ""
-        if np.isnan(chance)
-        else f"; the best with a probability of {formatting.percent(chance, 1)}"
-        for chance in rows["chance"]
-    ]
+def _draw_differences(
+    figure: go.Figure, configurations: pd.DataFrame, heights: style.Floats
+) -> None:
+    texts = []
+    for row in formatting.rows(configurations):
+        text = f"{row.label}: {formatting.number(row.gap, 3)}"
+        if not math.isnan(row.chance):
+            text += f"; the best with a probability of {formatting.percent(row.chance, 1)}"
+        texts.append(style.escaped(text, 120))
     figure.add_scatter(
-        x=style.small(rows["gap"]),
-        y=style.small(height),
+        x=style.compact(configurations["gap"]),
+        y=style.compact(heights),
         mode="markers",
-        name="difference of means, with its interval of 95 %",
+        name="difference of means with 95 % interval",
         marker={"size": 9, "color": style.ACCENT, "symbol": "square"},
-        customdata=list(rows["trials"]),
+        customdata=list(configurations["trials"]),
         xaxis="x2",
         yaxis="y2",
-        error_x=style.whiskers(rows["gap"], rows["gap_low"], rows["gap_high"]),
+        error_x=style.error_bars(
+            configurations["gap"], configurations["gap_low"], configurations["gap_high"]
+        ),
         hoverinfo="text",
-        text=[
-            style.escaped(f"{row.label}: {formatting.number(row.gap, 3)}{chance}", 120)
-            for row, chance in zip(formatting.rows(rows), chances, strict=True)
-        ],
+        text=texts,
     )

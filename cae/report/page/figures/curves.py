@@ -1,8 +1,9 @@
-"""Learning curves of the sweep's metric, and of the same quantity on the training images."""
+"""Learning curves of the sweep's metric, and of the same metric on the training images."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,60 +12,76 @@ import plotly.graph_objects as go
 from cae.report import formatting
 from cae.report.data.tables import KEY, Results
 from cae.report.page.figures import style
+from cae.run.trial_state import TrialState
 
-MOST_LINES = 100
-"""Up to so many trials each has its own line; beyond, the best `TOP` stand before a band of quantiles over all."""
+MAX_LINES = 100
+"""Up to this many trials each have a line. Of more, the best `TOP` are drawn over a band."""
 TOP = 20
+QUANTILES = {"low": 0.1, "middle": 0.5, "high": 0.9}
+"""Edges and middle of the band over all trials."""
+ENDED_EARLY = [
+    TrialState.STOPPED,
+    TrialState.DIVERGED,
+    TrialState.FAILED,
+    TrialState.OUT_OF_MEMORY,
+    TrialState.KILLED,
+]
 
 
-class Curves(NamedTuple):
+@dataclass(frozen=True)
+class CurvesData:
     metrics: list[str]
-    """The sweep's metric, then its twin on the training images where there is one."""
+    """The sweep's metric, then the same metric on the training images if it was measured."""
     lines: pd.DataFrame
-    """label, rank (0 the best; NaN unranked), state, reason, epoch, and the metrics: the trials that get a line of their own."""
+    """The trials that have a line, one row per epoch: label, rank (0 is the best, NaN is
+    unranked), state, reason, index (in the table of trials), epoch, and the metrics."""
     band: pd.DataFrame
-    """epoch, and per metric `low`, `middle`, `high`: the 10 %, 50 % and 90 % quantiles over all trials; empty for few trials."""
+    """epoch, and for each metric and each of `QUANTILES` a column "METRIC QUANTILE" over all
+    trials; empty if every trial has a line."""
     trials: int
 
+    @property
+    def last_epoch(self) -> int:
+        if not len(self.lines):
+            return 0
+        return int(self.lines["epoch"].max())
 
-def curves_data(results: Results) -> Curves:
-    epochs = results.epochs
-    apart = [
-        (run.name, number)
-        for run in results.runs
-        for number, record in run.records.items()
-        if record.is_dependency
-    ]
-    epochs = epochs[
-        ~pd.MultiIndex.from_frame(epochs[KEY]).isin(apart)
-    ]  # what only others need has a loss of another kind
-    metrics = [name for name in (results.metric, twin(results.metric)) if name in epochs]
-    ranks = pd.Series(
-        np.arange(len(results.ranked), dtype=float), index=results.ranked.index
-    ).reindex(results.trials.index)
+
+def curves_data(results: Results) -> CurvesData:
+    epochs = _epochs_without_dependencies(results)
+    candidates = dict.fromkeys([results.metric, training_metric(results.metric)])
+    metrics = [name for name in candidates if name in epochs]
+    ranks = pd.Series(np.arange(len(results.ranked), dtype=float), index=results.ranked.index)
     trials = results.trials[[*KEY, "state", "reason"]].assign(
-        label=results.labels, rank=ranks, index=results.trials.index
+        label=results.labels,
+        rank=ranks.reindex(results.trials.index),
+        index=results.trials.index,
     )
-    shown = int(epochs[KEY].drop_duplicates().shape[0])
-    if shown <= MOST_LINES:
-        return Curves(metrics, _lines(epochs, trials, metrics), pd.DataFrame(), shown)
-    finite = epochs.replace([np.inf, -np.inf], np.nan).groupby("epoch")[metrics]
-    parts = [
-        finite.quantile(level).add_suffix(name)
-        for level, name in ((0.1, " low"), (0.5, " middle"), (0.9, " high"))
-    ]
+    count = len(epochs[KEY].drop_duplicates())
+    if count <= MAX_LINES:
+        return CurvesData(metrics, _lines(epochs, trials, metrics), pd.DataFrame(), count)
     best = trials[trials["rank"] < TOP]
-    return Curves(
-        metrics, _lines(epochs, best, metrics), pd.concat(parts, axis=1).reset_index(), shown
-    )
+    return CurvesData(metrics, _lines(epochs, best, metrics), _band(epochs, metrics), count)
 
 
-def twin(metric: str) -> str:
-    """val_loss -> train_loss."""
+def training_metric(metric: str) -> str:
+    """Return the name of a metric on the training images: train_loss for val_loss."""
     return "train_" + metric.split("_", 1)[-1]
 
 
+def _epochs_without_dependencies(results: Results) -> pd.DataFrame:
+    """Leave out trials that only other trials depend on: their loss is another one."""
+    dependencies = []
+    for run in results.runs:
+        for number, record in run.records.items():
+            if record.is_dependency:
+                dependencies.append((run.name, number))
+    keys = pd.MultiIndex.from_frame(results.epochs[KEY])
+    return results.epochs[~keys.isin(dependencies)]
+
+
 def _lines(epochs: pd.DataFrame, trials: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
+    """Return the epochs of some trials, unranked trials first and the best trial last."""
     lines = epochs[[*KEY, "epoch", *metrics]].merge(trials, on=KEY)
     return lines.sort_values(
         ["rank", *KEY, "epoch"],
@@ -74,134 +91,131 @@ def _lines(epochs: pd.DataFrame, trials: pd.DataFrame, metrics: list[str]) -> pd
     )
 
 
-def curves_figure(data: Curves) -> go.Figure:
+def _band(epochs: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
+    groups = epochs.replace([np.inf, -np.inf], np.nan).groupby("epoch")[metrics]
+    quantiles = [groups.quantile(level).add_suffix(f" {name}") for name, level in QUANTILES.items()]
+    return pd.concat(quantiles, axis=1).reset_index()
+
+
+def draw_curves(data: CurvesData) -> go.Figure:
     figure = go.Figure()
-    panels = max(1, len(data.metrics))
     values = data.lines[data.metrics].to_numpy(dtype=float).ravel()
     for panel, metric in enumerate(data.metrics):
-        suffix = str(panel + 1) if panel else ""
-        axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
-        _band(figure, data.band, metric, axes, legend=panel == 0)
-        for _, line in data.lines.groupby([*KEY], sort=False):
-            _line(figure, line, metric, axes, len(data.lines[KEY].drop_duplicates()))
-        _ends(figure, data.lines, metric, axes, legend=panel == 0)
-        figure.update_layout(
-            {
-                f"yaxis{suffix}": {
-                    **style.value_axis(metric, values),
-                    **({"matches": "y"} if panel else {}),
-                }
-            }
-        )
-        figure.update_layout(
-            {
-                f"xaxis{suffix}": {
-                    "title": {"text": "epoch"},
-                    "dtick": 1 if _last(data) <= 12 else None,
-                    "range": _epochs(data),
-                }
-            }
-        )
-    return style.layout(figure, height=420, panels=panels, columns=2)
+        if len(data.band):
+            _draw_band(figure, data.band, metric, panel)
+        _draw_lines(figure, data.lines, metric, panel)
+        _draw_early_ends(figure, data.lines, metric, panel)
+        value_axis = style.value_axis(metric, values)
+        style.set_panel_layout(figure, panel, _epoch_axis(data.last_epoch), value_axis)
+    panels = max(1, len(data.metrics))
+    return style.set_layout(figure, height=420, panels=panels, columns=2)
 
 
-def _last(data: Curves) -> int:
-    return int(data.lines["epoch"].max()) if len(data.lines) else 0
+def _epoch_axis(last_epoch: int) -> dict[str, object]:
+    """Return the x axis, with a margin for the markers at both ends."""
+    margin = 0.5
+    if last_epoch > 1:
+        margin = 0.03 * last_epoch
+    tick_distance = None
+    if last_epoch <= 12:
+        tick_distance = 1
+    return {
+        "title": {"text": "epoch"},
+        "dtick": tick_distance,
+        "range": [1 - margin, last_epoch + margin],
+    }
 
 
-def _epochs(data: Curves) -> list[float]:
-    """The range of the x axis, with room for the marks at both ends."""
-    room = 0.03 * max(1, _last(data))
-    return [1 - room if _last(data) > 1 else 0.5, _last(data) + (room if _last(data) > 1 else 0.5)]
-
-
-def _line(
-    figure: go.Figure, line: pd.DataFrame, metric: str, axes: dict[str, str], lines: int
-) -> None:
-    """The better the trial, the stronger its line."""
-    rank = line["rank"].iloc[0]
-    colour = (
-        style.colours(np.array([min(1.0, rank / max(1, lines - 1))]))[0]
-        if np.isfinite(rank)
-        else style.MUTED
-    )
-    figure.add_scatter(
-        x=style.small(line["epoch"]),
-        y=style.small(line[metric]),
-        mode="lines" if len(line) > 1 else "markers",
-        showlegend=False,
-        line={"width": 2.5 if rank == 0 else 1.2, "color": style.ACCENT if rank == 0 else colour},
-        marker={"size": 5, "color": colour},
-        opacity=1.0 if rank == 0 else 0.75,
-        hovertemplate="%{text}, epoch %{x}: %{y:.4g}<extra></extra>",
-        text=[_name(line)] * len(line),
-        customdata=[int(index) for index in line["index"]],
-        **axes,
-    )
-
-
-def _name(line: pd.DataFrame) -> str:
-    rank = line["rank"].iloc[0]
-    return style.escaped(
-        line["label"].iloc[0]
-        + (f", number {int(rank) + 1} of the ranking" if np.isfinite(rank) else ""),
-        60,
-    )
-
-
-def _ends(
-    figure: go.Figure, lines: pd.DataFrame, metric: str, axes: dict[str, str], *, legend: bool
-) -> None:
-    """A mark where a trial was ended before its last epoch, with the reason on hover; at its last finite value."""
-    ended = lines[
-        lines["state"].isin(("stopped", "diverged", "failed", "oom", "killed"))
-        & np.isfinite(lines[metric].astype(float))
-    ]
-    last = ended.sort_values("epoch", kind="stable").groupby(KEY, sort=False).tail(1)
-    for state in last["state"].unique():
-        some = last[last["state"] == state]
+def _draw_lines(figure: go.Figure, lines: pd.DataFrame, metric: str, panel: int) -> None:
+    """Draw one line per trial: the best in the accent color, the others paler by rank."""
+    count = len(lines[KEY].drop_duplicates())
+    for _, line in lines.groupby(KEY, sort=False):
+        rank = float(line["rank"].iloc[0])
+        width = 1.2
+        opacity = 0.75
+        color = style.MUTED
+        if math.isfinite(rank):
+            position = min(1.0, rank / max(1, count - 1))
+            color = style.gradient(np.array([position]))[0]
+        line_color = color
+        if rank == 0:
+            width = 2.5
+            opacity = 1.0
+            line_color = style.ACCENT
+        mode = "lines"
+        if len(line) == 1:
+            mode = "markers"
         figure.add_scatter(
-            x=style.small(some["epoch"]),
-            y=style.small(some[metric]),
+            x=style.compact(line["epoch"]),
+            y=style.compact(line[metric]),
+            mode=mode,
+            showlegend=False,
+            line={"width": width, "color": line_color},
+            marker={"size": 5, "color": color},
+            opacity=opacity,
+            hovertemplate="%{text}, epoch %{x}: %{y:.4g}<extra></extra>",
+            text=[_line_name(line["label"].iloc[0], rank)] * len(line),
+            customdata=[int(index) for index in line["index"]],
+            **style.panel_axes(panel),
+        )
+
+
+def _line_name(label: str, rank: float) -> str:
+    if math.isfinite(rank):
+        label = f"{label}, rank {int(rank) + 1}"
+    return style.escaped(label, 60)
+
+
+def _draw_early_ends(figure: go.Figure, lines: pd.DataFrame, metric: str, panel: int) -> None:
+    """Mark the last finite value of trials that ended before their last epoch, with the reason."""
+    is_finite = np.isfinite(lines[metric].astype(float))
+    ended = lines[lines["state"].isin(ENDED_EARLY) & is_finite]
+    last = ended.sort_values("epoch", kind="stable").groupby(KEY, sort=False).tail(1)
+    for state, group in style.groups_by_state(last):
+        texts = []
+        for row in formatting.rows(group):
+            reason = formatting.short(str(row.reason), 110)
+            texts.append(style.escaped(f"{row.label} {row.state}: {reason}", 160))
+        figure.add_scatter(
+            x=style.compact(group["epoch"]),
+            y=style.compact(group[metric]),
             mode="markers",
             name=state,
             legendgroup=state,
-            showlegend=legend,
+            showlegend=panel == 0,
             marker=style.state_marker(state),
             hoverinfo="text",
-            customdata=[int(index) for index in some["index"]],
-            text=[
-                style.escaped(
-                    f"{row.label} {row.state}: {formatting.short(str(row.reason), 110)}", 160
-                )
-                for row in some.itertuples()
-            ],
-            **axes,
+            customdata=[int(index) for index in group["index"]],
+            text=texts,
+            **style.panel_axes(panel),
         )
 
 
-def _band(
-    figure: go.Figure, band: pd.DataFrame, metric: str, axes: dict[str, str], *, legend: bool
-) -> None:
-    if not len(band):
-        return
-    x, edge = style.small(band["epoch"]), {"width": 0, "color": style.MUTED}
-    common = {"x": x, "mode": "lines", "hoverinfo": "skip", **axes}
-    figure.add_scatter(y=style.small(band[f"{metric} high"]), line=edge, showlegend=False, **common)
+def _draw_band(figure: go.Figure, band: pd.DataFrame, metric: str, panel: int) -> None:
+    """Draw the quantiles over all trials: the edges, filled between, and the median."""
+    edge = {"width": 0, "color": style.MUTED}
+    shared = {
+        "x": style.compact(band["epoch"]),
+        "mode": "lines",
+        "hoverinfo": "skip",
+        **style.panel_axes(panel),
+    }
     figure.add_scatter(
-        y=style.small(band[f"{metric} low"]),
+        y=style.compact(band[f"{metric} high"]), line=edge, showlegend=False, **shared
+    )
+    figure.add_scatter(
+        y=style.compact(band[f"{metric} low"]),
         line=edge,
         fill="tonexty",
         fillcolor="rgba(138,148,160,0.25)",
         name="80 % of all trials",
-        showlegend=legend,
-        **common,
+        showlegend=panel == 0,
+        **shared,
     )
-    middle = {"width": 1.5, "dash": "dot", "color": style.MUTED}
     figure.add_scatter(
-        y=style.small(band[f"{metric} middle"]),
-        line=middle,
+        y=style.compact(band[f"{metric} middle"]),
+        line={"width": 1.5, "dash": "dot", "color": style.MUTED},
         name="median of all trials",
-        showlegend=legend,
-        **common,
+        showlegend=panel == 0,
+        **shared,
     )

@@ -1,4 +1,4 @@
-"""What early stopping rests on: whether early ranks are late ranks, who survives, and what keeping the best few would lose."""
+"""Evidence on early stopping: rank correlation of epochs, survival, and regret of keeping few."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from cae.report import formatting
 from cae.report.page.figures import style
 from cae.report.statistics.early_stopping import Halving
 
-LINES = [
+LINE_STYLES = [
     (style.ACCENT, "solid"),
-    ("#c98a1b", "dash"),
+    (style.SECOND_ACCENT, "dash"),
     ("#2a9d78", "dot"),
     ("#d0479a", "dashdot"),
     ("#6b8fa3", "longdash"),
@@ -19,23 +19,22 @@ LINES = [
 ]
 
 
-def agreement_figure(data: Halving) -> go.Figure:
-    figure, rows = go.Figure(), data.agreement
-    firsts, seconds = (sorted(rows[side].unique()) for side in ("a", "b"))
-    cells = {(row.a, row.b): row for row in formatting.rows(rows)}
-    grid = [[cells.get((a, b)) for b in seconds] for a in firsts]
-    text = [
-        [
-            "" if cell is None else f"{formatting.number(cell.rho, 2)}<br>n = {cell.n}"
-            for cell in line
-        ]
-        for line in grid
-    ]
+def draw_rank_correlation(data: Halving) -> go.Figure:
+    """Draw a heat map: earlier epochs in rows, later epochs in columns."""
+    pairs = data.agreement
+    early_epochs = sorted(pairs["a"].unique())
+    late_epochs = sorted(pairs["b"].unique())
+    correlations = np.full((max(1, len(early_epochs)), max(1, len(late_epochs))), np.nan)
+    texts = np.full(correlations.shape, "", dtype=object)
+    for pair in formatting.rows(pairs):
+        row = early_epochs.index(pair.a)
+        column = late_epochs.index(pair.b)
+        correlations[row, column] = pair.rho
+        texts[row, column] = f"{formatting.number(pair.rho, 2)}<br>n = {pair.n}"
+    figure = go.Figure()
     figure.add_heatmap(
-        z=style.small(
-            [[np.nan if cell is None else cell.rho for cell in line] for line in grid] or [[np.nan]]
-        ),
-        text=text or [[""]],
+        z=style.compact(correlations),
+        text=texts.tolist(),
         texttemplate="%{text}",
         zmin=-1,
         zmax=1,
@@ -43,79 +42,80 @@ def agreement_figure(data: Halving) -> go.Figure:
         xgap=2,
         ygap=2,
         hoverinfo="skip",
-        x=list(range(len(seconds))),
-        y=list(range(len(firsts))),
+        x=list(range(len(late_epochs))),
+        y=list(range(len(early_epochs))),
         colorbar={"title": {"text": "rank correlation"}, "thickness": 12},
     )
     figure.update_layout(
-        xaxis={
-            "title": {"text": "epoch"},
-            "tickvals": list(range(len(seconds))),
-            "ticktext": [str(epoch) for epoch in seconds],
-            "zeroline": False,
-        },
-        yaxis={
-            "title": {"text": "rung (epoch)"},
-            "tickvals": list(range(len(firsts))),
-            "ticktext": [str(epoch) for epoch in firsts],
-            "zeroline": False,
-        },
+        xaxis=_epoch_axis("epoch", late_epochs), yaxis=_epoch_axis("rung (epoch)", early_epochs)
     )
-    return style.layout(figure, height=130 + 46 * max(2, len(firsts)))
+    return style.set_layout(figure, height=130 + 46 * max(2, len(early_epochs)))
 
 
-def survival_figure(data: Halving) -> go.Figure:
+def _epoch_axis(title: str, epochs: list[int]) -> dict[str, object]:
+    return {
+        "title": {"text": title},
+        "tickvals": list(range(len(epochs))),
+        "ticktext": [str(epoch) for epoch in epochs],
+        "zeroline": False,
+    }
+
+
+def draw_survival(data: Halving) -> go.Figure:
+    """Draw the share of trials that were not stopped, one line per group of trials."""
     figure = go.Figure()
-    for (name, rows), (colour, dash) in zip(data.survival.items(), LINES * 2, strict=False):
+    for index, (name, steps) in enumerate(data.survival.items()):
+        color, dash = LINE_STYLES[index % len(LINE_STYLES)]
+        width = 1.5
+        if index == 0:  # all trials
+            width = 2.5
+        texts = []
+        for step in formatting.rows(steps):
+            share = formatting.percent(step.share, 1)
+            low = formatting.percent(step.low, 1)
+            high = formatting.percent(step.high, 1)
+            text = f"{name}: {share} not stopped after epoch {step.epoch:g} ({low} to {high})"
+            texts.append(style.escaped(text, 120))
         figure.add_scatter(
-            x=style.small(rows["epoch"]),
-            y=style.small(100 * rows["share"]),
+            x=style.compact(steps["epoch"]),
+            y=style.compact(100 * steps["share"]),
             mode="lines",
             name=style.escaped(name),
             hoverinfo="text",
-            line={
-                "shape": "hv",
-                "width": 2.5 if name == "all trials" else 1.5,
-                "color": colour,
-                "dash": dash,
-            },
-            text=[
-                style.escaped(
-                    f"{name}: {formatting.percent(row.share, 1)} not stopped after epoch {row.epoch:g} ({formatting.percent(row.low, 1)} to "
-                    f"{formatting.percent(row.high, 1)})",
-                    120,
-                )
-                for row in formatting.rows(rows)
-            ],
+            line={"shape": "hv", "width": width, "color": color, "dash": dash},
+            text=texts,
         )
     figure.update_layout(
         xaxis={"title": {"text": "epoch"}, "rangemode": "tozero"},
         yaxis={"title": {"text": "not stopped, %"}, "range": [0, 104]},
     )
-    return style.layout(figure, height=320)
+    return style.set_layout(figure, height=320)
 
 
-def regret_figure(data: Halving) -> go.Figure:
+def draw_regret(data: Halving) -> go.Figure:
+    """Draw what keeping only the best trials at an epoch loses, one line per number kept."""
     figure = go.Figure()
-    for kept, (colour, dash) in zip(sorted(data.regret["kept"].unique()), LINES, strict=False):
-        rows = data.regret[data.regret["kept"] == kept]
+    for index, (kept, rows) in enumerate(data.regret.groupby("kept")):
+        color, dash = LINE_STYLES[index % len(LINE_STYLES)]
+        name = f"the best {kept} kept"
+        if kept == 1:
+            name = "only the best kept"
+        texts = []
+        for row in formatting.rows(rows):
+            text = f"after epoch {row.epoch}: {formatting.number(row.regret, 3)} lost"
+            texts.append(style.escaped(text, 80))
         figure.add_scatter(
-            x=style.small(rows["epoch"]),
-            y=style.small(rows["regret"]),
+            x=style.compact(rows["epoch"]),
+            y=style.compact(rows["regret"]),
             mode="lines+markers",
-            name=f"the best {kept} kept" if kept > 1 else "only the best kept",
-            line={"width": 2, "color": colour, "dash": dash},
+            name=name,
+            line={"width": 2, "color": color, "dash": dash},
             marker={"size": 5},
             hoverinfo="text",
-            text=[
-                style.escaped(
-                    f"after epoch {row.epoch}: {formatting.number(row.regret, 3)} lost", 80
-                )
-                for row in formatting.rows(rows)
-            ],
+            text=texts,
         )
     figure.update_layout(
         xaxis={"title": {"text": "epoch at which only these are kept"}},
         yaxis={"title": {"text": style.escaped(f"{data.metric} lost")}, "rangemode": "tozero"},
     )
-    return style.layout(figure, height=320)
+    return style.set_layout(figure, height=320)

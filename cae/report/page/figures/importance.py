@@ -1,233 +1,259 @@
-"""Importance of each parameter with its interval; means at each setting; the two parameters that interact most."""
+"""Importance of the parameters, means at their settings, and the pair that interacts most."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from cae.report import formatting
-from cae.report.data import axis as scales
+from cae.report.data.axis import Axis, fitting, groups
 from cae.report.data.tables import Results
 from cae.report.page.figures import style
-from cae.report.statistics import importance as surrogate
+from cae.report.statistics.importance import Surrogate, believed, marginal, surrogates
 
-MOST_BARS, MOST_PANELS = 12, 6
-LOOKS = [(style.ACCENT, "circle"), ("#c98a1b", "diamond")]
+MAX_BARS = 12
+MAX_PANELS = 6
+POPULATION_STYLES = [(style.ACCENT, "circle"), (style.SECOND_ACCENT, "diamond")]
 
 
-class Importance(NamedTuple):
+@dataclass(frozen=True)
+class ImportanceData:
     metric: str
-    found: list[surrogate.Surrogate]
+    analyses: list[Surrogate]
+    """One per population of trials."""
 
 
-def importance_data(results: Results) -> Importance:
-    return Importance(results.metric, surrogate.surrogates(results))
+def importance_data(results: Results) -> ImportanceData:
+    return ImportanceData(results.metric, surrogates(results))
 
 
-def importance_figure(data: Importance) -> go.Figure:
-    """Dots with intervals, one colour and symbol per population. The first population gives the order."""
+def draw_importance(data: ImportanceData) -> go.Figure:
+    """Draw means with intervals, one color and symbol per population, in the order of the first."""
     figure = go.Figure()
-    shown = [one for one in data.found if len(one.importance)]
-    order = list(dict.fromkeys(name for one in shown for name in one.importance["parameter"]))[
-        :MOST_BARS
-    ]
-    for place, (one, (colour, symbol)) in enumerate(zip(shown, LOOKS, strict=False)):
-        rows = one.importance[one.importance["parameter"].isin(order)]
-        shift = 0.14 * (1 - 2 * place) if len(shown) > 1 else 0.0
+    analyses = [analysis for analysis in data.analyses if len(analysis.importance)]
+    parameters: list[str] = []
+    for analysis in analyses:
+        parameters += analysis.importance["parameter"].tolist()
+    parameters = list(dict.fromkeys(parameters))[:MAX_BARS]
+    count = len(parameters)
+    offsets = [0.0]
+    if len(analyses) > 1:
+        offsets = [0.14, -0.14]
+    for analysis, looks, offset in zip(analyses, POPULATION_STYLES, offsets, strict=False):
+        color, symbol = looks
+        rows = analysis.importance[analysis.importance["parameter"].isin(parameters)]
+        heights = [count - parameters.index(name) + offset for name in rows["parameter"]]
+        error_bars = style.error_bars(rows["mean"], rows["low"], rows["high"])
         figure.add_scatter(
-            x=style.small(rows["mean"]),
-            y=style.small([len(order) - order.index(name) + shift for name in rows["parameter"]]),
+            x=style.compact(rows["mean"]),
+            y=style.compact(heights),
             mode="markers",
-            name=one.population.name,
-            marker={"size": 10, "color": colour, "symbol": symbol},
+            name=analysis.population.name,
+            marker={"size": 10, "color": color, "symbol": symbol},
             hoverinfo="text",
-            error_x={**style.whiskers(rows["mean"], rows["low"], rows["high"]), "color": colour},
-            text=[
-                style.escaped(
-                    f"{row.parameter}: {formatting.number(row.mean, 2)} ({formatting.number(row.low, 2)} to {formatting.number(row.high, 2)})",
-                    90,
-                )
-                for row in formatting.rows(rows)
-            ],
+            error_x={**error_bars, "color": color},
+            text=[_importance_text(row) for row in formatting.rows(rows)],
         )
-    ticks = {
-        "tickvals": list(range(len(order), 0, -1)),
-        "ticktext": [style.escaped(name, 32) for name in order],
-    }
     figure.update_layout(
         xaxis={
-            "title": {"text": "growth of the error when shuffled, in shares of the variance"},
+            "title": {"text": "increase of the error when shuffled, as a share of the variance"},
             "zeroline": True,
         },
-        yaxis={**ticks, "range": [0.4, len(order) + 0.6], "zeroline": False, "automargin": True},
-    )
-    return style.layout(figure, height=120 + 34 * max(2, len(order)), min_width=480)
-
-
-class Marginals(NamedTuple):
-    metric: str
-    panels: list[tuple[str, pd.DataFrame]]
-    """Parameter and surrogate.marginal of it, the most important first."""
-    hidden: list[str]
-
-
-def marginals_data(results: Results) -> Marginals:
-    one = surrogate.believed(results)
-    axes = {axis.name: axis for axis in one.population.axes}
-    names = [
-        *one.importance["parameter"],
-        *[name for name in axes if name not in set(one.importance["parameter"])],
-    ]
-    panels = [
-        (name, surrogate.marginal(axes[name], scales.groups(axes[name]), one.population.values))
-        for name in names[:MOST_PANELS]
-    ]
-    return Marginals(results.metric, panels, names[MOST_PANELS:])
-
-
-def marginals_figure(data: Marginals) -> go.Figure:
-    figure = go.Figure()
-    ends = [
-        rows[side].to_numpy(dtype=float)
-        for _, rows in data.panels
-        for side in ("mean", "low", "high")
-    ]
-    finite = np.concatenate(ends) if ends else np.array([])
-    finite = finite[np.isfinite(finite)]
-    room = 0.08 * float(np.ptp(finite)) if finite.size else 0.0
-    for panel, (name, rows) in enumerate(data.panels):
-        suffix = str(panel + 1) if panel else ""
-        figure.add_scatter(
-            x=list(range(len(rows))),
-            y=style.small(rows["mean"]),
-            mode="lines+markers",
-            name="mean, with its interval of 95 %",
-            showlegend=panel == 0,
-            line={"width": 1, "dash": "dot", "color": style.ACCENT},
-            marker={"size": 8, "color": style.ACCENT},
-            hoverinfo="text",
-            error_y=style.whiskers(rows["mean"], rows["low"], rows["high"]),
-            xaxis=f"x{suffix}",
-            yaxis=f"y{suffix}",
-            text=[
-                style.escaped(
-                    f"{name} {row.setting}: {formatting.number(row.mean)}, {row.n} configurations",
-                    90,
-                )
-                for row in formatting.rows(rows)
-            ],
-        )
-        labels = [
-            style.escaped(setting, 24).replace(" to ", "<br>to ") for setting in rows["setting"]
-        ]
-        kept = scales.fitting([max(label.split("<br>"), key=len) for label in labels])
-        x: dict[str, Any] = {
-            "tickvals": kept,
-            "ticktext": [labels[place] for place in kept],
-            "tickangle": 0,
-            "zeroline": False,
-        }
-        y: dict[str, Any] = {"title": {"text": style.escaped(data.metric)}} | (
-            {"matches": "y"} if panel else {}
-        )
-        if room:
-            y["range"] = [float(finite.min()) - room, float(finite.max()) + room]
-        figure.update_layout(
-            {
-                f"xaxis{suffix}": {
-                    **x,
-                    "title": {"text": style.escaped(name, 32)},
-                    "range": [-0.5, len(rows) - 0.5],
-                },
-                f"yaxis{suffix}": y,
-            }
-        )
-    return style.layout(
-        figure,
-        height=260,
-        panels=max(1, len(data.panels)),
-        columns=min(3, max(1, len(data.panels))),
-        shared=True,
-    )
-
-
-class Interaction(NamedTuple):
-    metric: str
-    mode: str
-    a: str
-    b: str
-    cells: pd.DataFrame
-    """Mean value by setting of a (rows) and b (columns), as it was measured; NaN where nothing was."""
-    counts: pd.DataFrame
-
-
-def interaction_data(results: Results) -> Interaction | None:
-    one = surrogate.believed(results)
-    if not len(one.pairs):
-        return None
-    axes = {axis.name: axis for axis in one.population.axes}
-    a, b = (axes[str(one.pairs[side].iloc[0])] for side in ("a", "b"))
-    frame = pd.DataFrame(
-        {
-            "a": scales.groups(a).to_numpy(),
-            "b": scales.groups(b).to_numpy(),
-            "value": one.population.values,
-        }
-    )
-    orders = [
-        list(pd.Series(axis.positions).groupby(scales.groups(axis)).min().sort_values().index)
-        for axis in (a, b)
-    ]
-    grouped = frame.groupby(["a", "b"])["value"]
-    cells, counts = (
-        part.unstack().reindex(index=orders[0], columns=orders[1])
-        for part in (grouped.mean(), grouped.size())
-    )
-    return Interaction(
-        results.metric, results.mode, a.name, b.name, cells, counts.fillna(0).astype(int)
-    )
-
-
-def interaction_figure(data: Interaction | None) -> go.Figure:
-    figure = go.Figure()
-    if data is None:
-        return style.layout(figure, height=200)
-    text = [
-        [
-            f"{formatting.number(value, 3)}<br>n = {count}" if count else ""
-            for value, count in zip(*row, strict=True)
-        ]
-        for row in zip(data.cells.to_numpy(), data.counts.to_numpy(), strict=True)
-    ]
-    figure.add_heatmap(
-        z=style.small(data.cells.to_numpy()),
-        text=text,
-        texttemplate="%{text}",
-        colorscale="Cividis",
-        reversescale=data.mode == "max",
-        hoverinfo="skip",
-        x=list(range(data.cells.shape[1])),
-        y=list(range(data.cells.shape[0])),
-        xgap=2,
-        ygap=2,
-        colorbar={"title": {"text": style.escaped(data.metric, 24)}, "thickness": 12},
-    )
-    figure.update_layout(
-        xaxis={
-            "title": {"text": style.escaped(data.b)},
-            "tickvals": list(range(data.cells.shape[1])),
-            "ticktext": [style.escaped(text, 24) for text in data.cells.columns],
-            "zeroline": False,
-        },
         yaxis={
-            "title": {"text": style.escaped(data.a)},
-            "tickvals": list(range(data.cells.shape[0])),
-            "ticktext": [style.escaped(text, 24) for text in data.cells.index],
+            "tickvals": list(range(count, 0, -1)),
+            "ticktext": [style.escaped(name, 32) for name in parameters],
+            "range": [0.4, count + 0.6],
             "zeroline": False,
             "automargin": True,
         },
     )
-    return style.layout(figure, height=120 + 60 * max(2, data.cells.shape[0]))
+    return style.set_layout(figure, height=120 + 34 * max(2, count), min_width=480)
+
+
+def _importance_text(row: Any) -> str:
+    mean = formatting.number(row.mean, 2)
+    low = formatting.number(row.low, 2)
+    high = formatting.number(row.high, 2)
+    return style.escaped(f"{row.parameter}: {mean} ({low} to {high})", 90)
+
+
+@dataclass(frozen=True)
+class MarginalPanel:
+    parameter: str
+    means: pd.DataFrame
+    """Per setting: position, setting, n, mean, low, high."""
+
+
+@dataclass(frozen=True)
+class MarginalsData:
+    metric: str
+    panels: list[MarginalPanel]
+    """The most important parameter first."""
+
+
+def marginals_data(results: Results) -> MarginalsData:
+    analysis = believed(results)
+    population = analysis.population
+    axes = {scale.name: scale for scale in population.axes}
+    names = list(dict.fromkeys([*analysis.importance["parameter"], *axes]))
+    panels = []
+    for name in names[:MAX_PANELS]:
+        scale = axes[name]
+        panels.append(MarginalPanel(name, marginal(scale, groups(scale), population.values)))
+    return MarginalsData(results.metric, panels)
+
+
+def draw_marginals(data: MarginalsData) -> go.Figure:
+    figure = go.Figure()
+    y_axis = _marginals_axis(data)
+    for panel, marginals in enumerate(data.panels):
+        means = marginals.means
+        texts = []
+        for row in formatting.rows(means):
+            value = formatting.number(row.mean)
+            text = f"{marginals.parameter} {row.setting}: {value}, {row.n} configurations"
+            texts.append(style.escaped(text, 90))
+        figure.add_scatter(
+            x=list(range(len(means))),
+            y=style.compact(means["mean"]),
+            mode="lines+markers",
+            name="mean with 95 % interval",
+            showlegend=panel == 0,
+            line={"width": 1, "dash": "dot", "color": style.ACCENT},
+            marker={"size": 8, "color": style.ACCENT},
+            hoverinfo="text",
+            error_y=style.error_bars(means["mean"], means["low"], means["high"]),
+            text=texts,
+            **style.panel_axes(panel),
+        )
+        style.set_panel_layout(figure, panel, _settings_axis(marginals), y_axis)
+    panels = max(1, len(data.panels))
+    return style.set_layout(
+        figure, height=260, panels=panels, columns=min(3, panels), shares_y=True
+    )
+
+
+def _marginals_axis(data: MarginalsData) -> dict[str, object]:
+    """Return the y axis of all panels, with room for all intervals."""
+    axis: dict[str, object] = {
+        "title": {"text": style.escaped(data.metric), "standoff": 10},
+        "automargin": True,
+    }
+    ends = [panel.means[["mean", "low", "high"]].to_numpy(dtype=float) for panel in data.panels]
+    if not ends:
+        return axis
+    values = np.concatenate(ends)
+    finite = values[np.isfinite(values)]
+    if not finite.size or np.ptp(finite) == 0:
+        return axis
+    margin = 0.08 * float(np.ptp(finite))
+    axis["range"] = [float(finite.min()) - margin, float(finite.max()) + margin]
+    return axis
+
+
+def _settings_axis(panel: MarginalPanel) -> dict[str, object]:
+    """Return the x axis of a panel: ranges are on two lines, and labels that overlap left out."""
+    labels = []
+    widest_lines = []
+    for setting in panel.means["setting"]:
+        label = style.escaped(setting, 24).replace(" to ", "<br>to ")
+        labels.append(label)
+        widest_lines.append(max(label.split("<br>"), key=len))
+    shown = fitting(widest_lines)
+    return {
+        "title": {"text": style.escaped(panel.parameter, 32)},
+        "range": [-0.5, len(labels) - 0.5],
+        "tickvals": shown,
+        "ticktext": [labels[index] for index in shown],
+        "tickangle": 0,
+        "zeroline": False,
+    }
+
+
+@dataclass(frozen=True)
+class InteractionData:
+    metric: str
+    mode: str
+    row_parameter: str
+    column_parameter: str
+    means: pd.DataFrame
+    """Mean value as it was measured, by setting of both parameters; NaN without a trial."""
+    counts: pd.DataFrame
+    """Number of configurations in each cell."""
+
+
+def interaction_data(results: Results) -> InteractionData | None:
+    """Return the measured means of the pair that interacts most; None if no pair was analyzed."""
+    analysis = believed(results)
+    if not len(analysis.pairs):
+        return None
+    axes = {scale.name: scale for scale in analysis.population.axes}
+    rows = axes[str(analysis.pairs["a"].iloc[0])]
+    columns = axes[str(analysis.pairs["b"].iloc[0])]
+    frame = pd.DataFrame(
+        {
+            "row": groups(rows).to_numpy(),
+            "column": groups(columns).to_numpy(),
+            "value": analysis.population.values,
+        }
+    )
+    values = frame.groupby(["row", "column"])["value"]
+    row_order = _ordered_settings(rows)
+    column_order = _ordered_settings(columns)
+    means = values.mean().unstack().reindex(index=row_order, columns=column_order)
+    counts = values.size().unstack().reindex(index=row_order, columns=column_order)
+    return InteractionData(
+        results.metric,
+        results.mode,
+        rows.name,
+        columns.name,
+        means,
+        counts.fillna(0).astype(int),
+    )
+
+
+def _ordered_settings(scale: Axis) -> list[str]:
+    positions = pd.Series(scale.positions).groupby(groups(scale)).min()
+    return list(positions.sort_values().index)
+
+
+def draw_interaction(data: InteractionData | None) -> go.Figure:
+    figure = go.Figure()
+    if data is None:
+        return style.set_layout(figure, height=200)
+    means = data.means.to_numpy()
+    texts = np.full(means.shape, "", dtype=object)
+    for row, column in zip(*np.nonzero(data.counts.to_numpy()), strict=True):
+        value = formatting.number(means[row, column], 3)
+        texts[row, column] = f"{value}<br>n = {data.counts.iloc[row, column]}"
+    row_count, column_count = means.shape
+    figure.add_heatmap(
+        z=style.compact(means),
+        text=texts.tolist(),
+        texttemplate="%{text}",
+        colorscale="Cividis",
+        reversescale=data.mode == "max",
+        hoverinfo="skip",
+        x=list(range(column_count)),
+        y=list(range(row_count)),
+        xgap=2,
+        ygap=2,
+        colorbar={"title": {"text": style.escaped(data.metric, 24)}, "thickness": 12},
+    )
+    x_axis = _heat_map_axis(data.column_parameter, data.means.columns)
+    y_axis = _heat_map_axis(data.row_parameter, data.means.index)
+    figure.update_layout(xaxis=x_axis, yaxis={**y_axis, "automargin": True})
+    return style.set_layout(figure, height=120 + 60 * max(2, row_count))
+
+
+def _heat_map_axis(parameter: str, settings: pd.Index[str]) -> dict[str, object]:
+    return {
+        "title": {"text": style.escaped(parameter)},
+        "tickvals": list(range(len(settings))),
+        "ticktext": [style.escaped(setting, 24) for setting in settings],
+        "zeroline": False,
+    }

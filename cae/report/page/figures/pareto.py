@@ -1,143 +1,140 @@
-"""The value of each trial against what it costs: parameters, training time, size of the code; and the front of those that no other
-one beats in both."""
+"""The value of each trial against its size and training time, with the Pareto front of each."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from cae.report import formatting
-from cae.report.data import axis as scales
+from cae.report.data.axis import differs
 from cae.report.data.tables import Results
 from cae.report.page.figures import style
-from cae.report.page.figures.parameters import sample
+from cae.report.page.figures.parameters import sample_evenly
+from cae.run.trial_state import TrialState
 
 COSTS = {
     "parameters": "parameters",
     "seconds": "training seconds",
-    "latent_values": "values of the code",
+    "latent_values": "latent size",
     "megaflops": "megaflops per image",
 }
-MOST_PANELS, MOST_POINTS = 3, 800
+"""Columns of the table of trials that can be costs, with their labels."""
+MAX_PANELS = 3
+MAX_POINTS = 800
 
 
-class Tradeoff(NamedTuple):
+@dataclass(frozen=True)
+class ParetoData:
     metric: str
     mode: str
-    costs: list[str]
-    """Those of `COSTS` that differ among the finished trials."""
     trials: pd.DataFrame
-    """label, state, value and a column per cost; the best first. Its index is that of the results."""
+    """label, state, value and a column per cost, the best first; indexed like the results."""
     fronts: dict[str, pd.DataFrame]
-    """Per cost the finished trials that no other one beats in both: cost, value, label; the cheapest first."""
+    """For each cost that differs among the finished trials, its Pareto-optimal trials: cost, value,
+    label; the cheapest first."""
 
 
-def tradeoff_data(results: Results) -> Tradeoff:
+def pareto_data(results: Results) -> ParetoData:
     ranked = results.ranked
-    done = ranked[ranked["state"] == "finished"]
-    costs = [name for name in COSTS if name in done and scales.differs(done[name])][:MOST_PANELS]
-    trials = pd.DataFrame(
-        {name: pd.to_numeric(ranked[name], errors="coerce").astype(float) for name in costs},
-        index=ranked.index,
-    )
-    trials = trials.assign(
+    finished = ranked[ranked["state"] == TrialState.FINISHED]
+    costs = [name for name in COSTS if name in finished and differs(finished[name])]
+    costs = costs[:MAX_PANELS]
+    columns = {name: pd.to_numeric(ranked[name], errors="coerce").astype(float) for name in costs}
+    trials = pd.DataFrame(columns, index=ranked.index).assign(
         label=results.labels[ranked.index],
         state=ranked["state"],
         value=results.values[ranked.index],
     )
-    fronts = {name: front(trials.loc[done.index], name, results.mode) for name in costs}
-    drawn = sample(trials, MOST_POINTS)
-    kept = [index for one in fronts.values() for index in one.index]
-    return Tradeoff(
-        results.metric, results.mode, costs, trials.loc[drawn.index.union(kept, sort=False)], fronts
-    )
+    fronts: dict[str, pd.DataFrame] = {}
+    drawn = sample_evenly(trials, MAX_POINTS).index
+    for cost in costs:
+        fronts[cost] = pareto_front(trials.loc[finished.index], cost, results.mode)
+        drawn = drawn.union(fronts[cost].index, sort=False)
+    return ParetoData(results.metric, results.mode, trials.loc[drawn], fronts)
 
 
-def front(trials: pd.DataFrame, cost: str, mode: str) -> pd.DataFrame:
-    """From the cheapest on, each trial that is better than all cheaper ones."""
-    ordered = trials.dropna(subset=[cost]).assign(
-        merit=trials["value"] if mode == "min" else -trials["value"]
-    )
-    ordered = ordered.sort_values([cost, "merit"], kind="stable")
-    before = ordered["merit"].cummin().shift(fill_value=np.inf)
-    return ordered.loc[ordered["merit"] < before, [cost, "value", "label"]]
+def pareto_front(trials: pd.DataFrame, cost: str, mode: str) -> pd.DataFrame:
+    """Return each trial that is better than all cheaper ones, the cheapest first."""
+    objective = trials["value"]
+    if mode == "max":
+        objective = -objective
+    ordered = trials.assign(objective=objective).dropna(subset=[cost])
+    ordered = ordered.sort_values([cost, "objective"], kind="stable")
+    best_before = ordered["objective"].cummin().shift(fill_value=np.inf)
+    return ordered.loc[ordered["objective"] < best_before, [cost, "value", "label"]]
 
 
-def tradeoff_figure(data: Tradeoff) -> go.Figure:
+def draw_pareto(data: ParetoData) -> go.Figure:
     figure = go.Figure()
     values = data.trials["value"].to_numpy(dtype=float)
-    scale = style.value_axis(data.metric, values)
-    for panel, cost in enumerate(data.costs):
-        suffix = str(panel + 1) if panel else ""
-        axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
-        for state in [state for state in style.STATES if (data.trials["state"] == state).any()]:
-            some = data.trials[data.trials["state"] == state]
-            figure.add_scatter(
-                x=style.small(some[cost]),
-                y=style.small(some["value"]),
-                mode="markers",
-                name=state,
-                legendgroup=state,
-                showlegend=panel == 0,
-                marker=style.state_marker(state, 7),
-                opacity=0.85 if len(data.trials) <= 200 else 0.4,
-                customdata=list(some.index),
-                hoverinfo="text",
-                text=[_hover(row, cost, data.metric) for row in formatting.rows(some)],
-                **axes,
-            )
-        edge = data.fronts[cost]
+    value_axis = style.value_axis(data.metric, values)
+    for panel, (cost, front) in enumerate(data.fronts.items()):
+        _draw_trials(figure, data, cost, panel)
         figure.add_scatter(
-            x=style.small(edge[cost]),
-            y=style.small(edge["value"]),
+            x=style.compact(front[cost]),
+            y=style.compact(front["value"]),
             mode="lines",
-            name="front",
+            name="Pareto front",
             legendgroup="front",
             showlegend=panel == 0,
             line={"shape": "hv", "width": 2, "color": style.ACCENT},
             hoverinfo="skip",
-            **axes,
+            **style.panel_axes(panel),
         )
-        x = style.value_axis(COSTS[cost], data.trials[cost].to_numpy(dtype=float)) | {
-            "tickangle": 0
-        }
-        largest = float(data.trials[cost].max())
-        if "ticktext" in x:  # three panels beside one another have room for 20k, not for 20,000
-            x["ticktext"] = [_brief(mark) for mark in x["tickvals"]]
-        elif largest >= 10_000:
-            x["tickformat"] = "~s"
-        figure.update_layout(
-            {
-                f"xaxis{suffix}": x,
-                f"yaxis{suffix}": {**scale, **({"matches": "y"} if panel else {})},
-            }
+        cost_axis = _cost_axis(COSTS[cost], data.trials[cost].to_numpy(dtype=float))
+        style.set_panel_layout(figure, panel, cost_axis, value_axis)
+    panels = max(1, len(data.fronts))
+    return style.set_layout(figure, height=340, panels=panels, columns=panels, shares_y=True)
+
+
+def _draw_trials(figure: go.Figure, data: ParetoData, cost: str, panel: int) -> None:
+    opacity = 0.85
+    if len(data.trials) > 200:
+        opacity = 0.4
+    for state, group in style.groups_by_state(data.trials):
+        figure.add_scatter(
+            x=style.compact(group[cost]),
+            y=style.compact(group["value"]),
+            mode="markers",
+            name=state,
+            legendgroup=state,
+            showlegend=panel == 0,
+            marker=style.state_marker(state, 7),
+            opacity=opacity,
+            customdata=list(group.index),
+            hoverinfo="text",
+            text=_hover_texts(group, cost, data.metric),
+            **style.panel_axes(panel),
         )
-    return style.layout(
-        figure,
-        height=340,
-        panels=max(1, len(data.costs)),
-        columns=max(1, len(data.costs)),
-        shared=True,
-    )
 
 
-def _brief(value: float) -> str:
-    """As plotly's ~s: 200, 20k, 2M."""
-    return next(
-        (
-            f"{value / size:g}{name}"
-            for size, name in ((1e9, "G"), (1e6, "M"), (1e3, "k"))
-            if value >= size
-        ),
-        f"{value:g}",
-    )
+def _cost_axis(title: str, costs: style.Floats) -> dict[str, object]:
+    """Return the axis of a cost. Its ticks are short: three panels have no room for 20,000."""
+    axis = style.value_axis(title, costs) | {"tickangle": 0}
+    ticks = axis.get("tickvals")
+    if isinstance(ticks, list):
+        axis["ticktext"] = [_with_si_prefix(tick) for tick in ticks]
+    elif np.nanmax(costs) >= 10_000:
+        axis["tickformat"] = "~s"
+    return axis
 
 
-def _hover(row: Any, cost: str, metric: str) -> str:
-    return style.escaped(
-        f"{row.label}: {metric} {formatting.number(row.value)}, {formatting.number(getattr(row, cost))} {COSTS[cost]}",
-        120,
-    )
+def _with_si_prefix(value: float) -> str:
+    """Format like plotly's "~s": 200, 20k, 2M."""
+    for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:g}{prefix}"
+    return f"{value:g}"
+
+
+def _hover_texts(trials: pd.DataFrame, cost: str, metric: str) -> list[str]:
+    texts = []
+    for row in formatting.rows(trials):
+        value = formatting.number(row.value)
+        amount = formatting.number(getattr(row, cost))
+        text = f"{row.label}: {metric} {value}, {amount} {COSTS[cost]}"
+        texts.append(style.escaped(text, 120))
+    return texts

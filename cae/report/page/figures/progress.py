@@ -1,6 +1,9 @@
-"""How the sweep progressed: each trial's value in the order in which the trials ended, and the best so far."""
+"""Progress of the sweep: the value of each trial in the order of ends, and the best so far."""
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -10,123 +13,134 @@ from cae.report import formatting
 from cae.report.data.tables import Results
 from cae.report.page.figures import style
 
-MOST_DOTS = 2000
-"""Of more trials with a value an even sample is drawn; the line of the best so far is of all."""
+MAX_DOTS = 2000
+"""Of more trials, an even sample is drawn. The line of the best so far includes all."""
 
 
-def progress_data(results: Results) -> pd.DataFrame:
-    """One row per trial that started, in the order of its last sign of life (`order` from 1): label, state, value, best (so far), hours.
+@dataclass(frozen=True)
+class ProgressData:
+    metric: str
+    trials: pd.DataFrame
+    """One row per trial that was started, in the order of its last start or epoch: label, state,
+    value (NaN if not finite), best (so far), hours (since the first of them), order (from 1)."""
 
-    `value` is NaN for a trial without a finite value; `hours` counts from the first start.
-    """
-    last = {
-        (run.name, record.number): max(
-            [start.time for start in record.starts] + list(record.epoch_times.values())
-        )
-        for run in results.runs
-        for record in run.records.values()
-        if record.starts or record.epoch_times
-    }
-    trials = results.trials
-    times = pd.Series(
-        [last.get(key, np.nan) for key in zip(trials["run"], trials["trial"], strict=True)],
-        index=trials.index,
-        dtype=float,
-    )
+
+def progress_data(results: Results) -> ProgressData:
+    times = _last_times(results)
     order = times.dropna().sort_values(kind="stable").index
     values = results.values.loc[order]
-    return pd.DataFrame(
+    best = values.cummin() if results.mode == "min" else values.cummax()
+    trials = pd.DataFrame(
         {
             "label": results.labels.loc[order],
-            "state": trials.loc[order, "state"],
+            "state": results.trials.loc[order, "state"],
             "value": values,
-            "best": values.cummin() if results.mode == "min" else values.cummax(),
+            "best": best,
             "hours": (times.loc[order] - times.min()) / 3600,
             "order": np.arange(1, len(order) + 1),
-            "metric": results.metric,
         }
     )
+    return ProgressData(results.metric, trials)
 
 
-def progress_figure(data: pd.DataFrame) -> go.Figure:
+def _last_times(results: Results) -> pd.Series[float]:
+    """Return when each trial last started or finished an epoch; NaN if it never started."""
+    times: list[float] = []
+    for run in results.runs:
+        for record in run.records.values():
+            starts = [start.time for start in record.starts]
+            times.append(max([*starts, *record.epoch_times.values()], default=math.nan))
+    return pd.Series(times, index=results.trials.index, dtype=float)
+
+
+def draw_progress(data: ProgressData) -> go.Figure:
     figure = go.Figure()
-    metric = str(data["metric"].iloc[0]) if len(data) else "value"
-    reached = data["best"].ffill()
-    steps = reached.ne(reached.shift()) | (
-        data["order"] == len(data)
-    )  # between two new bests the line is flat
+    trials = data.trials
+    _draw_best_line(figure, trials)
+    has_value = np.isfinite(trials["value"].to_numpy(dtype=float))
+    with_value = thin_out(trials[has_value])
+    opacity = 0.85
+    if len(trials) > 200:
+        opacity = 0.5
+    for state, group in style.groups_by_state(with_value):
+        figure.add_scatter(
+            x=style.compact(group["order"]),
+            y=style.compact(group["value"]),
+            mode="markers",
+            name=state,
+            marker=style.state_marker(state),
+            opacity=opacity,
+            text=_hover_texts(group, data.metric),
+            hoverinfo="text",
+            customdata=list(group.index),
+        )
+    tick_distance = None
+    if len(trials) <= 12:
+        tick_distance = 1
+    figure.update_xaxes(
+        title="trials, in the order of their ends",
+        range=[0, len(trials) + 1],
+        tickformat="d",
+        dtick=tick_distance,
+    )
+    figure.update_yaxes(
+        **style.value_axis(data.metric, trials["value"].to_numpy(dtype=float)),
+    )
+    if len(trials):
+        _draw_trials_without_value(figure, thin_out(trials[~has_value]), data.metric)
+    return style.set_layout(figure, height=400)
+
+
+def thin_out(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return every second, third, ... row, so that at most `MAX_DOTS` are left."""
+    step = max(1, math.ceil(len(trials) / MAX_DOTS))
+    return trials.iloc[::step]
+
+
+def _draw_best_line(figure: go.Figure, trials: pd.DataFrame) -> None:
+    """Draw the best value so far. Only its steps are stored: it is flat between them."""
+    best = trials["best"].ffill()
+    is_last = trials["order"] == len(trials)
+    is_step = best.ne(best.shift()) | is_last
     figure.add_scatter(
-        x=style.small(data["order"][steps]),
-        y=style.small(reached[steps]),
+        x=style.compact(trials["order"][is_step]),
+        y=style.compact(best[is_step]),
         mode="lines",
         line={"shape": "hv", "width": 2, "color": style.ACCENT},
         name="best so far",
         hoverinfo="skip",
     )
-    seen = data[np.isfinite(data["value"].to_numpy(dtype=float))]
-    drawn = thinned(seen)
-    for state in [state for state in style.STATES if (drawn["state"] == state).any()]:
-        some = drawn[drawn["state"] == state]
+
+
+def _draw_trials_without_value(figure: go.Figure, trials: pd.DataFrame, metric: str) -> None:
+    """Draw trials without a value on a line above the plot, on an axis of their own."""
+    for state, group in style.groups_by_state(trials):
         figure.add_scatter(
-            x=style.small(some["order"]),
-            y=style.small(some["value"]),
-            mode="markers",
-            name=state,
-            marker=style.state_marker(state),
-            opacity=0.85 if len(data) <= 200 else 0.5,
-            text=_hovers(some, metric),
-            hoverinfo="text",
-            customdata=list(some.index),
-        )
-    figure.update_xaxes(
-        title="trials, in the order in which they ended",
-        range=[0, len(data) + 1],
-        tickformat="d",
-        dtick=1 if len(data) <= 12 else None,
-    )
-    figure.update_yaxes(**style.value_axis(metric, data["value"].to_numpy(dtype=float)))
-    _rug(figure, thinned(data.drop(seen.index)), metric)
-    return style.layout(figure, height=400)
-
-
-def thinned(data: pd.DataFrame) -> pd.DataFrame:
-    """Every second, third ... row, so that at most `MOST_DOTS` are left."""
-    return data.iloc[:: max(1, -(-len(data) // MOST_DOTS))]
-
-
-def _rug(figure: go.Figure, data: pd.DataFrame, metric: str) -> None:
-    """Trials without a value stand on a line above the plot: seen, but on no scale."""
-    for state in data["state"].unique():
-        some = data[data["state"] == state]
-        figure.add_scatter(
-            x=style.small(some["order"]),
-            y=[1.0] * len(some),
+            x=style.compact(group["order"]),
+            y=[1.0] * len(group),
             yaxis="y2",
             mode="markers",
             name=f"{state}, no value",
             marker=style.state_marker(state),
-            text=_hovers(some, metric),
+            text=_hover_texts(group, metric),
             hoverinfo="text",
-            customdata=list(some.index),
+            customdata=list(group.index),
         )
-    if len(data):
-        hidden = {
-            "overlaying": "y",
-            "range": [-19, 1.6],
-            "visible": False,
-            "fixedrange": True,
-            "type": "linear",
-        }
-        figure.update_layout(yaxis2=hidden)
+    axis = {
+        "overlaying": "y",
+        "range": [-19, 1.6],
+        "visible": False,
+        "fixedrange": True,
+        "type": "linear",
+    }
+    figure.update_layout(yaxis2=axis)
 
 
-def _hovers(data: pd.DataFrame, metric: str) -> list[str]:
-    return [
-        style.escaped(
-            f"{label}: {state}, {metric} {formatting.number(value) or 'none'}, {formatting.number(hours, 3)} h after the start",
-            120,
-        )
-        for label, state, value, hours in zip(
-            data["label"], data["state"], data["value"], data["hours"], strict=True
-        )
-    ]
+def _hover_texts(trials: pd.DataFrame, metric: str) -> list[str]:
+    texts = []
+    for row in formatting.rows(trials):
+        value = formatting.number(row.value)
+        hours = formatting.number(row.hours, 3)
+        text = f"{row.label}: {row.state}, {metric} {value}, {hours} h after the first start"
+        texts.append(style.escaped(text, 120))
+    return texts

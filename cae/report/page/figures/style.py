@@ -1,46 +1,64 @@
-"""What all figures share: colours and symbols of the states, escaping, log scales, a layout that the page lays out again when narrow."""
+"""Style shared by all figures: colors, markers, escaping, log scales, and the grid of panels."""
 
 from __future__ import annotations
 
 import html
-from typing import Any
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from cae.report import formatting
-from cae.report.data.axis import Floats
+from cae.run.trial_state import TrialState
 
-STATES = {
-    "finished": ("#2f7fc1", "circle"),
-    "stopped": ("#c98a1b", "diamond"),
-    "running": ("#2a9d78", "circle-open"),
-    "interrupted": ("#6b8fa3", "square-open"),
-    "killed": ("#8d7b6c", "triangle-down"),
-    "withdrawn": ("#9aa3ab", "diamond-open"),
-    "pending": ("#9aa3ab", "circle-open"),
-    "diverged": ("#d0479a", "x"),
-    "failed": ("#d64550", "cross"),
-    "oom": ("#8e5bd0", "triangle-up"),
+Floats = npt.NDArray[np.float64]
+
+
+class StateStyle(NamedTuple):
+    color: str
+    symbol: str
+
+
+STATE_STYLES = {
+    TrialState.FINISHED: StateStyle("#2f7fc1", "circle"),
+    TrialState.STOPPED: StateStyle("#c98a1b", "diamond"),
+    TrialState.RUNNING: StateStyle("#2a9d78", "circle-open"),
+    TrialState.INTERRUPTED: StateStyle("#6b8fa3", "square-open"),
+    TrialState.KILLED: StateStyle("#8d7b6c", "triangle-down"),
+    TrialState.WITHDRAWN: StateStyle("#9aa3ab", "diamond-open"),
+    TrialState.PENDING: StateStyle("#9aa3ab", "circle-open"),
+    TrialState.DIVERGED: StateStyle("#d0479a", "x"),
+    TrialState.FAILED: StateStyle("#d64550", "cross"),
+    TrialState.OUT_OF_MEMORY: StateStyle("#8e5bd0", "triangle-up"),
 }
-"""Colour and symbol of every state, everywhere on the page: told apart without colour, and legible on white and on near-black."""
+"""In the order of the legends. Every state can be recognized without its color, and every color is
+legible on white and on near-black."""
 
 ACCENT = "#2f7fc1"
-RAMP = [
+SECOND_ACCENT = "#c98a1b"
+MUTED = "#8a94a0"
+GRADIENT = [
     "rgb(45,108,214)",
     "rgb(38,140,176)",
     "rgb(84,165,122)",
     "rgb(199,163,64)",
     "rgb(186,170,150)",
 ]
-MUTED = "#8a94a0"
+"""From the best to the worst. Blue to sand can be told apart by color-blind readers. Unlike
+Cividis and Viridis, neither end disappears on white or near-black paper."""
+
+PANEL_GAP = 64
+"""Pixels between two panels; charts.js uses the same number."""
 
 
-def escaped(text: Any, most: int = 40) -> str:
-    """User text as plotly shows it literally: no markup, cut to `most` characters (a long label pushes the plot away)."""
-    return html.escape(formatting.short(str(text), most), quote=False)
+def escaped(text: object, max_length: int = 40) -> str:
+    """Return user text that plotly shows literally, shortened (long labels shrink the plot)."""
+    return html.escape(formatting.short(str(text), max_length), quote=False)
 
 
 def spans_decades(values: Floats) -> bool:
@@ -49,27 +67,49 @@ def spans_decades(values: Floats) -> bool:
     return bool(finite.size > 1 and finite.min() > 0 and finite.max() / 10 > finite.min())
 
 
-def colours(positions: Floats) -> list[str]:
-    """Colours of positions 0 (best) to 1. Blue to sand stays apart for colour-blind readers, and, unlike Cividis or Viridis, neither
-    end vanishes on white or on near-black paper."""
-    return [
-        str(colour)
-        for colour in sample_colorscale(RAMP, [float(position) for position in positions])
-    ]
+def gradient(positions: Floats) -> list[str]:
+    """Return the colors of positions from 0 (best) to 1 (worst)."""
+    colors = sample_colorscale(GRADIENT, [float(position) for position in positions])
+    return [str(color) for color in colors]
 
 
-def layout(
+def panel_suffix(panel: int) -> str:
+    """Suffix of the names of a panel's axes in plotly: "", "2", "3", ..."""
+    if panel == 0:
+        return ""
+    return str(panel + 1)
+
+
+def panel_axes(panel: int) -> dict[str, str]:
+    """Arguments that draw a trace in a panel."""
+    suffix = panel_suffix(panel)
+    return {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
+
+
+def set_panel_layout(
+    figure: go.Figure, panel: int, x_axis: dict[str, object], y_axis: dict[str, object]
+) -> None:
+    """Set both axes of a panel. All panels share the range of the first panel's y axis."""
+    suffix = panel_suffix(panel)
+    if panel > 0:
+        y_axis = {**y_axis, "matches": "y"}
+    figure.update_layout({f"xaxis{suffix}": x_axis, f"yaxis{suffix}": y_axis})
+
+
+def set_layout(
     figure: go.Figure,
     *,
     height: int,
     panels: int = 1,
     columns: int = 1,
     min_width: int = 0,
-    shared: bool = False,
+    shares_y: bool = False,
 ) -> go.Figure:
-    """Size and legend; `panels` axes pairs in a grid of `columns`. The page repeats `grid` with the columns that fit, or scrolls.
+    """Set size and legend, and arrange `panels` pairs of axes in a grid of `columns`.
 
-    `shared` panels have one y axis in common, named at the first of each row only.
+    The page arranges them again with the number of columns that fit, and scrolls figures that
+    are narrower than `min_width` pixels. If `shares_y`, the y axis is only named at the first
+    panel of each row.
     """
     figure.update_layout(
         template="none",
@@ -83,86 +123,119 @@ def layout(
             "columns": columns,
             "panel_height": height,
             "min_width": min_width,
-            "shared": shared,
+            "shared": shares_y,
         },
     )
-    return grid(figure, panels, columns, height) if panels > 1 else figure
+    if panels > 1:
+        _arrange_panels(figure, panels, columns, height)
+    return figure
 
 
-def grid(
+def _arrange_panels(
     figure: go.Figure, panels: int, columns: int, panel_height: int, width: int = 1000
-) -> go.Figure:
-    """Places the axes pairs x, x2, x3 ... in rows of `columns`; page.js does the same arithmetic at the width it finds."""
-    rows = -(-panels // columns)
-    across, down = 64 / width, 64 / (rows * panel_height)
-    wide, high = (1 - across * (columns - 1)) / columns, (1 - down * (rows - 1)) / rows
-    for index in range(panels):
-        left, top = (index % columns) * (wide + across), 1 - (index // columns) * (high + down)
-        suffix = str(index + 1) if index else ""
-        figure.update_layout(
-            {
-                f"xaxis{suffix}": {"domain": [left, left + wide], "anchor": f"y{suffix}"},
-                f"yaxis{suffix}": {"domain": [max(0.0, top - high), top], "anchor": f"x{suffix}"},
-            }
-        )
-    return figure.update_layout(height=rows * panel_height)
+) -> None:
+    """Place the panels in rows; charts.js repeats this for the width of the window."""
+    rows = math.ceil(panels / columns)
+    gap_across = PANEL_GAP / width
+    gap_down = PANEL_GAP / (rows * panel_height)
+    panel_width = (1 - gap_across * (columns - 1)) / columns
+    panel_share = (1 - gap_down * (rows - 1)) / rows
+    for panel in range(panels):
+        row, column = divmod(panel, columns)
+        left = column * (panel_width + gap_across)
+        top = 1 - row * (panel_share + gap_down)
+        suffix = panel_suffix(panel)
+        x_axis = {"domain": [left, left + panel_width], "anchor": f"y{suffix}"}
+        y_axis = {"domain": [max(0.0, top - panel_share), top], "anchor": f"x{suffix}"}
+        figure.update_layout({f"xaxis{suffix}": x_axis, f"yaxis{suffix}": y_axis})
+    figure.update_layout(height=rows * panel_height)
 
 
-def value_axis(name: str, values: Floats) -> dict[str, Any]:
-    """A y axis for a metric: its real name as title, logarithmic when the values span more than a decade."""
-    title = {"text": escaped(name), "standoff": 10}
-    finite = values[np.isfinite(values)]
-    if not spans_decades(values):
-        alone = (
-            finite.size > 0 and np.ptp(finite) == 0 and finite[0] != 0
-        )  # plotly would show -1 to 1 round a small number
-        return {"title": title, "automargin": True} | (
-            {"range": sorted((0.5 * finite[0], 1.5 * finite[0]))} if alone else {}
-        )
-    low, high = np.log10(finite.min()), np.log10(finite.max())
-    pad = 0.06 * (high - low)
-    mantissas = (1, 2, 5) if high - low < 2.5 else (1,)
-    marks = [
-        mantissa * 10.0**power
-        for power in range(int(low) - 2, int(high) + 2)
-        for mantissa in mantissas
-    ]
-    shown = [mark for mark in marks if low - pad <= np.log10(mark) <= high + pad]
-    shown = shown[:: -(-len(shown) // 9)]
-    scale = {
-        "type": "log",
-        "range": [low - pad, high + pad],
-        "tickvals": shown,
-        "ticktext": [f"{mark:,.0f}" if mark >= 1000 else f"{mark:.4g}" for mark in shown],
+def value_axis(name: str, values: Floats) -> dict[str, object]:
+    """Return an axis for a metric: titled, logarithmic if the values span more than a decade."""
+    axis: dict[str, object] = {
+        "title": {"text": escaped(name), "standoff": 10},
+        "automargin": True,
     }
-    return {"title": title, "automargin": True, **scale}
+    if spans_decades(values):
+        return axis | _log_scale(values[np.isfinite(values)])
+    finite = values[np.isfinite(values)]
+    if finite.size and np.ptp(finite) == 0 and finite[0] != 0:
+        # plotly would show the range from -1 to 1 around a single small number.
+        axis["range"] = sorted((0.5 * finite[0], 1.5 * finite[0]))
+    return axis
 
 
-def state_marker(state: str, size: int = 8) -> dict[str, Any]:
-    colour, symbol = STATES.get(state, (MUTED, "hexagon-open"))
+def _log_scale(values: Floats) -> dict[str, object]:
+    """A log scale with round ticks: 1, 2 and 5 per decade if there are few decades."""
+    low = np.log10(values.min())
+    high = np.log10(values.max())
+    margin = 0.06 * (high - low)
+    mantissas = [1, 2, 5]
+    if high - low >= 2.5:
+        mantissas = [1]
+    ticks = []
+    for power in range(int(low) - 2, int(high) + 2):
+        for mantissa in mantissas:
+            tick = mantissa * 10.0**power
+            if low - margin <= np.log10(tick) <= high + margin:
+                ticks.append(tick)
+    step = max(1, math.ceil(len(ticks) / 9))
+    ticks = ticks[::step]
     return {
-        "color": colour,
+        "type": "log",
+        "range": [low - margin, high + margin],
+        "tickvals": ticks,
+        "ticktext": [_tick_text(tick) for tick in ticks],
+    }
+
+
+def _tick_text(value: float) -> str:
+    if value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def groups_by_state(trials: pd.DataFrame) -> Iterator[tuple[TrialState, pd.DataFrame]]:
+    """Yield every state that occurs in the column `state`, with its rows, in legend order."""
+    for state in STATE_STYLES:
+        group = trials[trials["state"] == state]
+        if len(group):
+            yield state, group
+
+
+def state_marker(state: TrialState, size: int = 8) -> dict[str, object]:
+    """Return the marker of a state."""
+    color, symbol = STATE_STYLES[state]
+    line_width = 0.5
+    if symbol.endswith("open"):
+        line_width = 1.5
+    return {
+        "color": color,
         "symbol": symbol,
         "size": size,
-        "line": {"width": 1.5 if symbol.endswith("open") else 0.5, "color": colour},
+        "line": {"width": line_width, "color": color},
     }
 
 
-def whiskers(middle: Any, low: Any, high: Any) -> dict[str, Any]:
-    """Error bars of an interval; none where it is not known."""
-    middle, low, high = (np.asarray(side, dtype=np.float64) for side in (middle, low, high))
+def error_bars(center: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike) -> dict[str, object]:
+    """Return error bars from `low` to `high`; none where they are NaN."""
+    center_values = np.asarray(center, dtype=np.float64)
+    below = center_values - np.asarray(low, dtype=np.float64)
+    above = np.asarray(high, dtype=np.float64) - center_values
     return {
         "type": "data",
         "symmetric": False,
-        "array": small(high - middle),
-        "arrayminus": small(middle - low),
+        "array": compact(above),
+        "arrayminus": compact(below),
         "thickness": 1.5,
     }
 
 
-def small(values: Any) -> npt.NDArray[np.float32] | Floats:
-    """Numbers for drawing: single precision, where it holds them all, halves what the page weighs."""
-    whole = np.asarray(values, dtype=np.float64)
-    sizes = np.abs(whole[np.isfinite(whole) & (whole != 0)])
-    fits = not sizes.size or (sizes.max() < 1e37 and sizes.min() > 1e-37)
-    return whole.astype(np.float32) if fits else whole
+def compact(values: npt.ArrayLike) -> npt.NDArray[np.float32] | Floats:
+    """Return numbers in single precision if it can hold them, which halves the size of a page."""
+    doubles = np.asarray(values, dtype=np.float64)
+    magnitudes = np.abs(doubles[np.isfinite(doubles) & (doubles != 0)])
+    if magnitudes.size and (magnitudes.max() >= 1e37 or magnitudes.min() <= 1e-37):
+        return doubles
+    return doubles.astype(np.float32)

@@ -1,66 +1,59 @@
-"""Which trial held which slot when, by state."""
+"""Which trial ran in which slot, over time."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from cae.report import formatting
 from cae.report.data.tables import Results
 from cae.report.page.figures import style
-from cae.report.statistics import worker_utilization as slots
-from cae.report.statistics.worker_utilization import Slots
+from cae.report.statistics.worker_utilization import slots
+from cae.run.trial_state import TrialState
 
-MOST_SPANS = 3000
-MOST_MARKED = 60
-"""Of so many trials per slot, each begins and ends with the symbol of its state."""
-
-
-def hardware_data(results: Results) -> tuple[Slots, list[str]]:
-    found = slots.slots(results)
-    return found._replace(spans=found.spans.head(MOST_SPANS)), list(results.labels)
+MAX_SPANS = 3000
+MAX_MARKED_SPANS = 60
+"""Up to this many spans per slot begin and end with the symbol of the trial's state."""
+MAX_TICKS = 16
 
 
-def hardware_figure(data: tuple[Slots, list[str]]) -> go.Figure:
-    """A line per time in a slot, from its start to its end; one gapped trace per state."""
-    figure, (found, labels) = go.Figure(), data
-    spans, lanes = found.spans, int(found.spans["lane"].max()) + 1 if len(found.spans) else 1
-    minutes = not len(spans) or spans["end"].max() < 2
-    for state in [state for state in style.STATES if (spans["state"] == state).any()]:
-        some = spans[spans["state"] == state]
-        x = np.column_stack([some["begin"], some["end"], np.full(len(some), np.nan)]).ravel() * (
-            60 if minutes else 1
-        )
-        y = np.column_stack([lanes - some["lane"]] * 2 + [np.full(len(some), np.nan)]).ravel()
-        texts = [
-            style.escaped(
-                f"{labels[row.trial]} {state}: {formatting.duration(3600 * (row.end - row.begin))}",
-                80,
-            )
-            for row in formatting.rows(some)
-        ]
-        figure.add_scatter(
-            x=style.small(x),
-            y=style.small(y),
-            mode="lines+markers" if len(spans) <= MOST_MARKED * lanes else "lines",
-            name=state,
-            hoverinfo="text",
-            customdata=[trial for trial in some["trial"] for _ in range(3)],
-            text=[part for text in texts for part in (text, text, "")],
-            line={"width": max(3, min(14, 200 // lanes)), "color": style.STATES[state][0]},
-            marker={
-                "size": max(4, min(9, 120 // lanes)),
-                "symbol": style.STATES[state][1],
-                "color": style.STATES[state][0],
-                "line": {"width": 1, "color": "white"},
-            },
-        )
-    ticks = list(range(1, lanes + 1))[:: -(-lanes // 16)]
+@dataclass(frozen=True)
+class WorkerUtilizationData:
+    spans: pd.DataFrame
+    """One row per time that a trial held a slot: trial (index in the table of trials), lane, begin
+    and end (hours since the start, without pauses between sessions), state."""
+    labels: list[str]
+    """Label of each trial by its index."""
+
+
+def worker_utilization_data(results: Results) -> WorkerUtilizationData:
+    return WorkerUtilizationData(slots(results).spans.head(MAX_SPANS), list(results.labels))
+
+
+def draw_worker_utilization(data: WorkerUtilizationData) -> go.Figure:
+    figure = go.Figure()
+    lanes = 1
+    hours = 0.0
+    if len(data.spans):
+        lanes = int(data.spans["lane"].max()) + 1
+        hours = float(data.spans["end"].max())
+    unit = "hours"
+    units_per_hour = 1
+    if hours < 2:
+        unit = "minutes"
+        units_per_hour = 60
+    mode = "lines"
+    if len(data.spans) <= MAX_MARKED_SPANS * lanes:
+        mode = "lines+markers"
+    for state, spans in style.groups_by_state(data.spans):
+        _draw_spans(figure, data, state, spans, lanes, units_per_hour, mode)
+    step = -(-lanes // MAX_TICKS)
+    ticks = list(range(1, lanes + 1))[::step]
     figure.update_layout(
-        xaxis={
-            "title": {"text": f"{'minutes' if minutes else 'hours'} of running"},
-            "rangemode": "tozero",
-        },
+        xaxis={"title": {"text": f"{unit} of running"}, "rangemode": "tozero"},
         yaxis={
             "title": {"text": "slot"},
             "tickvals": ticks,
@@ -70,4 +63,44 @@ def hardware_figure(data: tuple[Slots, list[str]]) -> go.Figure:
             "showgrid": False,
         },
     )
-    return style.layout(figure, height=130 + min(360, 34 * max(2, lanes)))
+    return style.set_layout(figure, height=130 + min(360, 34 * max(2, lanes)))
+
+
+def _draw_spans(
+    figure: go.Figure,
+    data: WorkerUtilizationData,
+    state: TrialState,
+    spans: pd.DataFrame,
+    lanes: int,
+    units_per_hour: int,
+    mode: str,
+) -> None:
+    """Draw all spans of one state as one trace: a line from begin to end, then a gap."""
+    gaps = np.full(len(spans), np.nan)
+    heights = lanes - spans["lane"]
+    x = np.column_stack([spans["begin"], spans["end"], gaps]).ravel() * units_per_hour
+    y = np.column_stack([heights, heights, gaps]).ravel()
+    texts: list[str] = []
+    trials: list[int] = []
+    for span in formatting.rows(spans):
+        duration = formatting.duration(3600 * (span.end - span.begin))
+        text = style.escaped(f"{data.labels[span.trial]} {state}: {duration}", 80)
+        texts += [text, text, ""]
+        trials += [span.trial] * 3
+    color, symbol = style.STATE_STYLES[state]
+    figure.add_scatter(
+        x=style.compact(x),
+        y=style.compact(y),
+        mode=mode,
+        name=state,
+        hoverinfo="text",
+        customdata=trials,
+        text=texts,
+        line={"width": max(3, min(14, 200 // lanes)), "color": color},
+        marker={
+            "size": max(4, min(9, 120 // lanes)),
+            "symbol": symbol,
+            "color": color,
+            "line": {"width": 1, "color": "white"},
+        },
+    )

@@ -1,80 +1,119 @@
 "use strict";
-// One selection for the whole page: charts, tables and pictures follow it, and the address keeps it.
+// The selection of trials, shared by charts, tables and images, and stored in the address:
 //   #s=SECTION&sel=3,7-9&only=1&f=optimizer.lr>1e-4 stopped&sort=-val_loss
-// Trials are known by their row in trials.csv (what data-t and the charts' customdata hold); in the address, by their numbers.
+// A trial is identified by its row in trials.csv (in data-trial and in customdata of the charts);
+// in the address, by its number.
 const selection = (() => {
-  const said = JSON.parse(document.getElementById("trial-keys")?.textContent ?? '{"keys":[],"flags":[]}');
-  const place = new Map(said.keys.map((key, index) => [key, index]));
-  const state = { sel: new Set(), only: false, f: "", sort: "", s: "" };
+  const element = document.getElementById("trial-keys");
+  const page = JSON.parse(element?.textContent ?? '{"keys":[],"flags":[],"ranges":false}');
+  const rowOfKey = new Map(page.keys.map((key, row) => [key, row]));
+  const state = { trials: new Set(), onlySelected: false, filter: "", sort: "", section: "" };
   const listeners = [];
-  let matches = null;  // of the filter; null: all
+  let matchesOf = () => null;  // set by the table of trials, which holds the texts to search
+  let matches = null;  // the trials that match the filter; null: all
 
-  const numbers = (text) => text.split(",").flatMap((part) => {
-    const [, low, high] = /^(\d+)-(\d+)$/.exec(part) ?? [];
-    return low ? said.keys.filter((key) => +key >= +low && +key <= +high) : [part];
-  });
-  const ranges = (indices) => {
-    const parts = [];
-    for (const index of [...indices].sort((a, b) => a - b)) {
-      const last = parts.at(-1);
-      if (last && last[1] === index - 1 && said.ranges) last[1] = index; else parts.push([index, index]);
+  const parseTrials = (text) => {
+    const keys = text.split(",").flatMap((part) => {
+      const range = /^(\d+)-(\d+)$/.exec(part);
+      if (!range) return [part];
+      const [low, high] = [Number(range[1]), Number(range[2])];
+      return page.keys.filter((key) => Number(key) >= low && Number(key) <= high);
+    });
+    return new Set(keys.map((key) => rowOfKey.get(key)).filter((row) => row !== undefined));
+  };
+
+  const formatTrials = (trials) => {
+    const ranges = [];
+    for (const row of [...trials].sort((a, b) => a - b)) {
+      const last = ranges.at(-1);
+      if (page.ranges && last && last.end === row - 1) {
+        last.end = row;
+      } else {
+        ranges.push({ start: row, end: row });
+      }
     }
-    return parts.map(([a, b]) => (a === b ? said.keys[a] : `${said.keys[a]}-${said.keys[b]}`)).join(",");
+    return ranges.map(({ start, end }) => {
+      if (start === end) return page.keys[start];
+      return `${page.keys[start]}-${page.keys[end]}`;
+    }).join(",");
   };
 
-  const read = () => {
-    const hash = location.hash.slice(1), found = new URLSearchParams(hash.replaceAll("+", "%2B"));
-    if (hash && !hash.includes("=")) { state.s = hash; return; }
-    state.sel = new Set(numbers(found.get("sel") ?? "").map((key) => place.get(key)).filter((index) => index !== undefined));
-    state.only = found.get("only") === "1" && state.sel.size > 0;
-    state.f = found.get("f") ?? "";
-    state.sort = found.get("sort") ?? "";
-    state.s = found.get("s") ?? "";
+  const readAddress = () => {
+    const hash = location.hash.slice(1);
+    if (hash && !hash.includes("=")) {  // a plain link to a section
+      state.section = hash;
+      return;
+    }
+    const parameters = new URLSearchParams(hash.replaceAll("+", "%2B"));
+    state.trials = parseTrials(parameters.get("sel") ?? "");
+    state.onlySelected = parameters.get("only") === "1" && state.trials.size > 0;
+    state.filter = parameters.get("f") ?? "";
+    state.sort = parameters.get("sort") ?? "";
+    state.section = parameters.get("s") ?? "";
   };
-  const write = () => {
-    const parts = [];
-    if (state.s) parts.push(["s", state.s]);
-    if (state.sel.size) parts.push(["sel", ranges(state.sel)]);
-    if (state.only) parts.push(["only", "1"]);
-    if (state.f) parts.push(["f", state.f]);
-    if (state.sort) parts.push(["sort", state.sort]);
-    const readable = (text) => encodeURIComponent(text).replaceAll("%2C", ",").replaceAll("%3E", ">").replaceAll("%3D", "=");
-    const hash = parts.map(([name, value]) => `${name}=${readable(value)}`).join("&");
+
+  const writeAddress = () => {
+    const parameters = [
+      ["s", state.section],
+      ["sel", formatTrials(state.trials)],
+      ["only", state.onlySelected ? "1" : ""],
+      ["f", state.filter],
+      ["sort", state.sort],
+    ];
+    const encode = (text) => encodeURIComponent(text)
+      .replaceAll("%2C", ",").replaceAll("%3E", ">").replaceAll("%3D", "=");
+    const hash = parameters.filter(([, value]) => value)
+      .map(([name, value]) => `${name}=${encode(value)}`).join("&");
     history.replaceState(null, "", hash ? "#" + hash : location.pathname + location.search);
   };
-  const tell = () => { matches = table.matching?.(state.f) ?? null; listeners.forEach((listen) => listen()); };
-  const change = (changes) => { Object.assign(state, changes); write(); tell(); };
 
-  const table = {};  // `matching` is set by the table, which holds the texts that a filter looks at
+  const notify = () => {
+    matches = matchesOf(state.filter);
+    listeners.forEach((listener) => listener());
+  };
+
+  const change = (changes) => {
+    Object.assign(state, changes);
+    writeAddress();
+    notify();
+  };
+
   return {
-    state, said, table, change,
-    on: (listen) => listeners.push(listen),
-    start: () => { read(); tell(); if (state.s) document.getElementById(state.s)?.scrollIntoView(); },
-    // From a chart: these and only these. From the table: one more, or one less, and the others stay in sight.
-    brush: (indices, add) => change({ sel: new Set(add ? [...state.sel, ...indices] : indices), only: true }),
-    toggle: (index, only) => {
-      const sel = new Set(state.sel);
-      if (!sel.delete(index)) sel.add(index);
-      change({ sel, only: sel.size > 0 && only });
+    state,
+    flags: page.flags,
+    change,
+    onChange: (listener) => listeners.push(listener),
+    setSearch: (search) => { matchesOf = search; },
+    start: () => {
+      readAddress();
+      notify();
+      if (state.section) document.getElementById(state.section)?.scrollIntoView();
     },
-    clear: () => change({ sel: new Set(), only: false, f: "" }),
-    // What stands out in the charts, or null where all trials do.
-    lit: () => {
-      if (!state.sel.size) return matches;
-      return matches ? new Set([...state.sel].filter((index) => matches.has(index))) : state.sel;
+    // Select exactly these trials and hide the others in the table (a box in a chart).
+    replace: (trials) => change({ trials: new Set(trials), onlySelected: true }),
+    // Add or remove one trial; `onlySelected` hides the others in the table.
+    toggle: (trial, onlySelected) => {
+      const trials = new Set(state.trials);
+      if (!trials.delete(trial)) trials.add(trial);
+      change({ trials, onlySelected: trials.size > 0 && onlySelected });
     },
-    // What is in the table.
-    shown: (index) => (!matches || matches.has(index)) && (!state.only || state.sel.has(index)),
+    clear: () => change({ trials: new Set(), onlySelected: false, filter: "" }),
+    // The trials that charts highlight; null: all.
+    highlighted: () => {
+      if (!state.trials.size) return matches;
+      if (!matches) return state.trials;
+      return new Set([...state.trials].filter((trial) => matches.has(trial)));
+    },
+    // Whether the table and the images show a trial.
+    isShown: (trial) =>
+      (!matches || matches.has(trial)) && (!state.onlySelected || state.trials.has(trial)),
   };
 })();
-addEventListener("hashchange", () => selection.start());
-document.addEventListener("click", (event) => {
-  const target = event.target.closest?.("a[href^='#']")?.getAttribute("href").slice(1);
-  if (!target) return;
-  event.preventDefault();
-  selection.change({ s: target });
-  const section = document.getElementById(target);
-  section?.scrollIntoView();
-  section?.setAttribute("tabindex", "-1");
-  section?.focus({ preventScroll: true });
-});
+
+// Decompress the text of a script element: base64 of gzip.
+const unpack = async (id) => {
+  const base64 = document.getElementById(id).textContent;
+  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).text();
+};

@@ -1,4 +1,4 @@
-"""What the report claims, and what the trials say to it."""
+"""The claims of the report, each judged by a statistical test."""
 
 from __future__ import annotations
 
@@ -6,59 +6,72 @@ from typing import Any
 
 from cae.report import formatting
 from cae.report.data.tables import Results
-from cae.report.page.sections.base import Cell, Section, Table
-from cae.report.statistics import claims as judging
+from cae.report.page.section import SectionContent, section
+from cae.report.page.table import Cell, Column, Table
+from cae.report.statistics import claims
 
 
-def claims(results: Results, _rows: list[dict[str, Any]]) -> Section:
-    rows = judging.judge(results)
+@section("claims", title="Claims", order=40)
+def claims_section(results: Results) -> SectionContent:
+    rows = claims.judge(results)
     if not rows:
-        return Section("claims", "Claims", "The sweep lists no claims to judge.", empty=True)
-    differs = (
-        next((row["differs"] for row in rows if row["differs"]), "") if not results.joined else ""
-    )
-    return Section(
-        "claims",
-        "Claims",
-        formatting.sentences([judging.sentence(rows), differs and f"All under {differs}."]),
-        how=f"Supported: the effect has the claimed sign, and p is below {judging.ALPHA}. Contradicted: it has the other sign, and p is "
-        "below that. Undecided: neither, or too few seeds for a test. Not testable: this run lacks the trials. Only finished trials count; "
-        "those that were stopped trained for fewer epochs. Sides are compared between trials that are alike in all other settings, where "
-        "there are such. Tests are two-sided; where one claim takes several comparisons, Holm's correction is applied. Between claims, "
-        "nothing is corrected: of 20 claims about nothing, one would come out by chance.",
-        data={"table": _table(results, rows), "rows": rows},
+        return SectionContent(verdict="The sweep has no claims to judge.", is_empty=True)
+    sentences = [claims.sentence(rows)]
+    differences = [row["differs"] for row in rows if row["differs"]]
+    if differences and not results.joined:
+        sentences.append(f"All under {differences[0]}.")
+    return SectionContent(
+        verdict=formatting.sentences(sentences),
+        method=(
+            f"Supported: the effect has the claimed sign, and p is below {claims.ALPHA}. "
+            "Contradicted: it has the opposite sign, and p is below this limit. Undecided: "
+            "neither, or too few seeds for a test. Not testable: the run lacks the trials. Only "
+            "finished trials count, because stopped ones were trained for fewer epochs. If "
+            "possible, the two sides are compared between trials that are equal in all other "
+            "settings. Tests are two-sided. If a claim needs several comparisons, Holm's "
+            "correction is applied. There is no correction between claims: of 20 claims without "
+            "any effect, one would be decided by chance."
+        ),
+        tables=[_table(results, rows)],
     )
 
 
 def _table(results: Results, rows: list[dict[str, Any]]) -> Table:
-    columns = [
-        *(["run"] if results.joined else []),
-        "claim",
-        "provenance",
-        "test",
-        "numbers",
-        "seeds",
-        "verdict",
-        "why",
-    ]
-    cells = [[Cell(text, "", False) for text in _texts(row, joined=results.joined)] for row in rows]
-    return Table(
-        "Claims and their verdicts", columns, cells, [False] * len(columns), [False] * len(columns)
-    )
+    names = ["claim", "provenance", "test", "numbers", "seeds", "verdict", "reason"]
+    if results.joined:
+        names.insert(0, "run")
+    columns = [Column(name) for name in names]
+    cells = [_cells(row, joined=results.joined) for row in rows]
+    return Table("Claims and their verdicts", columns, cells)
 
 
-def _texts(row: dict[str, Any], *, joined: bool) -> list[str]:
-    p = f", {judging.chance(row['p'])}" if row["p"] is not None else ""
-    numbers = f"{row['effect']}{p}, {formatting.plural(row['n'], 'trial')}" if row["n"] else ""
-    return [
-        *([formatting.short(row["run"], 80)] if joined else []),
-        formatting.short(f"{row['id']}: {row['text']}", 400),
-        formatting.short(row["provenance"], 80),
-        row["test"],
-        formatting.short(numbers, 300),
-        str(row["seeds"] or ""),
-        row["verdict"],
-        formatting.short(
-            row["why"] if joined else row["why"].removesuffix(f" Under {row['differs']}."), 800
-        ),
+def _cells(row: dict[str, Any], *, joined: bool) -> list[Cell]:
+    reason = row["why"]
+    if not joined:  # the section states the settings once
+        reason = reason.removesuffix(f" Under {row['differs']}.")
+    seeds = ""
+    if row["seeds"]:
+        seeds = str(row["seeds"])
+    verdict_class = f"verdict verdict-{row['verdict'].replace(' ', '-')}"
+    cells = [
+        Cell(formatting.short(f"{row['id']}: {row['text']}", 400)),
+        Cell(formatting.short(row["provenance"], 80)),
+        Cell(row["test"]),
+        Cell(formatting.short(_numbers(row), 300)),
+        Cell(seeds),
+        Cell(row["verdict"], css_class=verdict_class),
+        Cell(formatting.short(reason, 800)),
     ]
+    if joined:
+        cells.insert(0, Cell(formatting.short(row["run"], 80)))
+    return cells
+
+
+def _numbers(row: dict[str, Any]) -> str:
+    """Return the effect, its p value and the number of trials."""
+    if not row["n"]:
+        return ""
+    numbers = row["effect"]
+    if row["p"] is not None:
+        numbers += f", {claims.chance(row['p'])}"
+    return f"{numbers}, {formatting.plural(row['n'], 'trial')}"

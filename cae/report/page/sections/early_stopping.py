@@ -1,164 +1,218 @@
-"""What the scheduler stopped, at which rung, and why; and whether that ended something good."""
+"""Which trials the scheduler stopped, at which rung and why, and whether this lost good trials."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from typing import Any
+from dataclasses import dataclass
 
 import pandas as pd
 
 from cae.report import formatting
 from cae.report.data.tables import Results
-from cae.report.page.sections.base import Section, table
-from cae.report.statistics import early_stopping as halving
+from cae.report.page.figures import Figure
+from cae.report.page.figures.early_stopping import (
+    draw_rank_correlation,
+    draw_regret,
+    draw_survival,
+)
+from cae.report.page.section import SectionContent, section
+from cae.report.page.table import Table, make_table
+from cae.report.statistics import early_stopping
+from cae.run.trial_state import TrialState
 
-TRUSTED = 0.7
-"""From this rank correlation on, early ranks are called late ranks (the reading of DeepCAVE's authors)."""
-FEW = 15
-"""So many stopped trials are listed openly; more are folded away."""
+STRONG_CORRELATION = 0.7
+"""From this rank correlation on, early ranks predict late ranks (as in DeepCAVE)."""
+MAX_OPEN_ROWS = 15
+"""A longer table of stopped trials is folded away."""
+FAILED_STATES = [
+    TrialState.FAILED,
+    TrialState.DIVERGED,
+    TrialState.OUT_OF_MEMORY,
+    TrialState.KILLED,
+]
 
 
-def stopping(results: Results, _rows: list[dict[str, Any]]) -> Section:
-    trials = results.trials[results.trials["state"] == "stopped"]
-    if not len(trials):
-        spared = halving.audit_sentence(halving.audit(results), results.metric)
-        return Section(
-            "stopping", "Early stopping", formatting.sentences([short(results), spared]), empty=True
+@dataclass(frozen=True, kw_only=True)
+class EarlyStoppingContent(SectionContent):
+    rungs: Table | None = None
+    stopped: Table | None = None
+    stopped_is_open: bool = False
+
+
+@section(
+    "early_stopping",
+    title="Early stopping",
+    order=120,
+    figures=[
+        Figure("rank_correlation", early_stopping.halving, draw_rank_correlation),
+        Figure("survival", early_stopping.halving, draw_survival),
+        Figure("regret", early_stopping.halving, draw_regret),
+    ],
+)
+def early_stopping_section(results: Results) -> SectionContent:
+    stopped = _stopped_trials(results)
+    if not len(stopped):
+        audit = early_stopping.audit_sentence(early_stopping.audit(results), results.metric)
+        return EarlyStoppingContent(
+            verdict=formatting.sentences([stopped_sentence(results), audit]), is_empty=True
         )
-    columns = ["run"] * results.joined + ["trial", "rung", "value", "cutoff", "reason"]
-    frame = trials[columns].sort_values(["rung", "trial"], kind="stable")
-    found = halving.halving(results)
-    charts = {}
-    if found.agreement["rho"].notna().any():
-        charts["agreement"] = "Rank correlation of the trials between two epochs"
-    if found.survival:
-        charts["survival"] = "Share of the trials that were not stopped, by epoch"
-    if found.regret["regret"].any():
-        charts["regret"] = (
-            f"{results.metric} that keeping only the best few at an epoch would have lost"
-        )
-    return Section(
-        "stopping",
-        "Early stopping",
-        formatting.sentences([short(results), answer(results, found)]),
-        how="Entered counts trials that reported the rung's epoch; stopped, those that ended there by the scheduler; ended otherwise, "
-        "those that failed, diverged or were killed at that epoch or before the next rung. Asynchronous halving lets early arrivals "
-        "pass a rung with few or no trials to be compared with. The rank correlation is Spearman's over the trials that reached both "
-        "epochs: only survivors reach the later one, and they differ little, so it reads low. Survival is Kaplan and Meier's estimate; "
-        "trials that ended otherwise are censored; groups are shown for the parameter that parts them most surely (log-rank test, "
-        f"Bonferroni). Regret is over the {found.complete} trials that ran all epochs. {_how_audited(found.audit)}",
-        charts=charts,
-        data={
-            "table": table("Stopped trials", frame, typed=["trial"], keyed=True),
-            "rungs": rung_table(results, trials),
-            "open": len(trials) <= FEW,
-        },
+    analysis = early_stopping.halving(results)
+    columns = ["trial", "rung", "value", "cutoff", "reason"]
+    if results.joined:
+        columns.insert(0, "run")
+    frame = stopped[columns].sort_values(["rung", "trial"], kind="stable")
+    return EarlyStoppingContent(
+        verdict=formatting.sentences(
+            [stopped_sentence(results), *evidence_sentences(results, analysis)]
+        ),
+        method=_method(analysis),
+        captions=_captions(results, analysis),
+        rungs=_rungs_table(results),
+        stopped=make_table("Stopped trials", frame, parameters=["trial"], rows_are_trials=True),
+        stopped_is_open=len(stopped) <= MAX_OPEN_ROWS,
     )
 
 
-def answer(results: Results, found: halving.Halving) -> str:
-    """Whether stopping early ended something good, as far as the run can say."""
-    said = [halving.audit_sentence(found.audit, results.metric)]
-    pairs = found.agreement.dropna(subset=["rho"])
-    if len(pairs):
-        first = pairs.sort_values(["a", "b"], ascending=[True, False], kind="stable").iloc[0]
-        trust = (
-            "early ranks are late ranks"
-            if first["rho"] >= TRUSTED
-            else "early ranks say little of late ones"
-        )
-        said.append(
-            f"Ranks at epoch {first['a']:g} and at epoch {first['b']:g} correlate by {formatting.number(first['rho'], 2)} over the "
-            f"{formatting.plural(int(first['n']), 'survivor')}: {trust}."
-        )
-    rungs = halving.declared(results)
-    at = found.regret[
-        (found.regret["epoch"] == min(rungs, default=0)) & (found.regret["kept"] == 1)
-    ]
-    if len(at):
-        lost = float(at["regret"].iloc[0])
-        what = (
-            f"would have lost {formatting.number(lost, 3)} of {results.metric}"
-            if lost
-            else "would have lost nothing"
-        )
-        said.append(
-            f"Keeping only the best at the first rung {what}, among the {found.complete} that ran to the end."
-        )
-    if found.parted:
-        said.append(
-            f"Who survives differs most surely with {found.parted[0]} (p\u00a0=\u00a0{found.parted[1]:.1g})."
-        )
-    if not found.audit:
-        said.append(
-            "No stopped trial was run on, so whether one would have won is not known; ASHA(audit=0.05) lets a share run on."
-        )
-    return formatting.sentences(said)
+def _stopped_trials(results: Results) -> pd.DataFrame:
+    return results.trials[results.trials["state"] == TrialState.STOPPED]
 
 
-def _how_audited(found: dict[str, Any]) -> str:
-    if not found:
-        return ""
-    return f"{formatting.plural(found['planned'], 'trial')} of the audit, drawn by a hash of their own, ran on whatever the scheduler said."
-
-
-def short(results: Results) -> str:
-    """What was stopped, without what follows from it."""
-    trials = results.trials[results.trials["state"] == "stopped"]
+def stopped_sentence(results: Results) -> str:
+    """Return how many trials were stopped, at which epochs, and what this saved."""
+    stopped = _stopped_trials(results)
     scheduler = results.sweep.scheduler
-    if len(trials):
-        return _verdict(results, trials)
-    name = str((scheduler or {}).get("name", "")).upper()
+    if not len(stopped):
+        if scheduler is None:
+            return "No early stopping: every trial runs all its epochs."
+        return f"{str(scheduler.get('name', '')).upper()} has stopped no trial so far."
+    count = formatting.plural(len(stopped), "trial")
+    sentence = f"{count} of {len(results.trials):,} stopped early"
+    rungs = pd.to_numeric(stopped["rung"], errors="coerce").dropna().astype(int)
+    by_rung = [f"{n} at epoch {rung}" for rung, n in rungs.value_counts().sort_index().items()]
+    if by_rung:
+        sentence += f" ({formatting.listed(by_rung)})"
+    if "epochs" not in stopped:
+        return f"{sentence}."
+    requested = float(pd.to_numeric(stopped["epochs"], errors="coerce").sum())
+    saved = requested - float(stopped["epochs_done"].sum())
+    if not (math.isfinite(saved) and saved > 0):
+        return f"{sentence}."
+    share = formatting.percent(saved, requested)
+    return f"{sentence}, which saved {saved:,.0f} of their {requested:,.0f} epochs ({share})."
+
+
+def evidence_sentences(results: Results, analysis: early_stopping.Halving) -> list[str]:
+    """Return what the run shows about whether early stopping lost good trials."""
+    sentences = [
+        early_stopping.audit_sentence(analysis.audit, results.metric),
+        _correlation_sentence(analysis),
+        _regret_sentence(results, analysis),
+    ]
+    if analysis.parted:
+        parameter, p = analysis.parted
+        sentences.append(f"Survival depends most on {parameter} (p\u00a0=\u00a0{p:.1g}).")
+    if not analysis.audit:
+        sentences.append(
+            "There are no audit trials, so it is unknown whether a stopped trial would have been "
+            "the best; ASHA(audit=0.05) exempts 5 % of the trials from early stopping."
+        )
+    return sentences
+
+
+def _correlation_sentence(analysis: early_stopping.Halving) -> str:
+    """Describe the correlation of the first rung with the last epoch."""
+    pairs = analysis.agreement.dropna(subset=["rho"])
+    if not len(pairs):
+        return ""
+    pair = pairs.sort_values(["a", "b"], ascending=[True, False], kind="stable").iloc[0]
+    meaning = "early ranks predict late ranks poorly"
+    if pair["rho"] >= STRONG_CORRELATION:
+        meaning = "early ranks predict late ranks well"
+    rho = formatting.number(pair["rho"], 2)
+    survivors = formatting.plural(int(pair["n"]), "surviving trial")
     return (
-        f"{name} has stopped no trial so far."
-        if scheduler
-        else "No early stopping: every trial runs all its epochs."
+        f"The ranks at epochs {pair['a']:g} and {pair['b']:g} have a correlation of {rho} over "
+        f"{survivors}: {meaning}."
     )
 
 
-def _verdict(results: Results, trials: pd.DataFrame) -> str:
-    rungs = Counter(int(rung) for rung in pd.to_numeric(trials["rung"], errors="coerce").dropna())
-    where = formatting.listed([f"{count} at epoch {rung}" for rung, count in sorted(rungs.items())])
-    text = f"{formatting.plural(len(trials), 'trial')} of {len(results.trials):,} stopped early" + (
-        f" ({where})" if where else ""
+def _regret_sentence(results: Results, analysis: early_stopping.Halving) -> str:
+    """Describe what keeping only the best trial at the first rung would have lost."""
+    first_rung = min(early_stopping.declared(results), default=0)
+    regret = analysis.regret
+    rows = regret[(regret["epoch"] == first_rung) & (regret["kept"] == 1)]
+    if not len(rows):
+        return ""
+    lost = float(rows["regret"].iloc[0])
+    loss = "nothing"
+    if lost:
+        loss = f"{formatting.number(lost, 3)} of {results.metric}"
+    return (
+        f"Keeping only the best trial at the first rung would have lost {loss}, among the "
+        f"{analysis.complete} that ran to the end."
     )
-    asked = pd.to_numeric(trials.get("epochs", pd.Series(dtype=float)), errors="coerce").sum()
-    done = trials["epochs_done"].sum()
-    if not (math.isfinite(asked) and asked > done):
-        return text + "."
-    return f"{text}, which left out {asked - done:,.0f} of their {asked:,.0f} epochs ({formatting.percent(asked - done, asked)})."
 
 
-def rung_table(results: Results, trials: pd.DataFrame) -> Any:
-    """Per rung: entered, stopped there, and the cutoffs that were applied."""
-    met = pd.to_numeric(trials["rung"], errors="coerce").dropna().astype(int)
-    reached = (
-        results.epochs.groupby("epoch").size() if len(results.epochs) else pd.Series(dtype=int)
-    )
-    ended = results.trials.loc[
-        results.trials["state"].isin(("failed", "diverged", "oom", "killed")), "epochs_done"
-    ].astype(float)
-    rows, rungs = [], sorted({*halving.declared(results), *met})
-    for rung in rungs:
-        cutoffs = pd.to_numeric(
-            trials.loc[met.index[met == rung], "cutoff"], errors="coerce"
-        ).dropna()
-        entered, out = int(reached.get(rung, 0)), int((met == rung).sum())
-        above = min((other for other in rungs if other > rung), default=math.inf)
-        other = int((ended.between(rung, above, inclusive="left")).sum())
-        row = {
-            "rung (epoch)": rung,
-            "entered": entered,
-            "stopped": out,
-            "share stopped": formatting.percent(out, entered),
-        }
-        row |= {"ended otherwise": other, "went on": entered - out - other}
+def _captions(results: Results, analysis: early_stopping.Halving) -> dict[str, str]:
+    captions = {}
+    if analysis.agreement["rho"].notna().any():
+        captions["rank_correlation"] = "Rank correlation of the trials between two epochs"
+    if analysis.survival:
+        captions["survival"] = "Share of the trials that were not stopped, by epoch"
+    if analysis.regret["regret"].any():
+        captions["regret"] = f"{results.metric} lost by keeping only the best trials at an epoch"
+    return captions
+
+
+def _method(analysis: early_stopping.Halving) -> str:
+    sentences = [
+        "Entered: trials that reported the epoch of the rung. Stopped: trials that the scheduler "
+        "ended there. Failed: trials that failed, diverged or were killed from that epoch up to "
+        "the next rung. Early trials of asynchronous successive halving pass a rung with few or no "
+        "trials to compare with. The rank correlation is Spearman's over the trials that reached "
+        "both epochs: only surviving trials reach the later one, and they differ little, so it is "
+        "biased towards 0. Survival is the Kaplan-Meier estimate; failed trials are censored. "
+        "Groups are shown for the parameter with the most significant difference (log-rank test, "
+        "Bonferroni's correction). Regret is computed over the "
+        f"{analysis.complete} trials that ran all epochs."
+    ]
+    if analysis.audit:
+        audit = formatting.plural(analysis.audit["planned"], "audit trial")
+        sentences.append(f"{audit}, chosen by their hash, are exempt from early stopping.")
+    return formatting.sentences(sentences)
+
+
+def _rungs_table(results: Results) -> Table | None:
+    """Return per rung how many trials entered it and how they left it, and its cutoffs."""
+    stopped = _stopped_trials(results)
+    rung_of = pd.to_numeric(stopped["rung"], errors="coerce").dropna().astype(int)
+    rungs = sorted({*early_stopping.declared(results), *rung_of})
+    if not rungs:
+        return None
+    reported = results.epochs["epoch"].value_counts()
+    is_failed = results.trials["state"].isin(FAILED_STATES)
+    failed_at = results.trials.loc[is_failed, "epochs_done"].astype(float)
+    rows = []
+    for rung, next_rung in zip(rungs, [*rungs[1:], math.inf], strict=True):
+        stopped_here = stopped.loc[rung_of.index[rung_of == rung]]
+        cutoffs = pd.to_numeric(stopped_here["cutoff"], errors="coerce").dropna()
+        first_cutoff = None
+        last_cutoff = None
+        if len(cutoffs):
+            first_cutoff = cutoffs.iloc[0]
+            last_cutoff = cutoffs.iloc[-1]
+        entered = int(reported.get(rung, 0))
+        failed = int(failed_at.between(rung, next_rung, inclusive="left").sum())
         rows.append(
             {
-                **row,
-                "first cutoff": cutoffs.iloc[0] if len(cutoffs) else None,
-                "last cutoff": cutoffs.iloc[-1] if len(cutoffs) else None,
+                "rung (epoch)": rung,
+                "entered": entered,
+                "stopped": len(stopped_here),
+                "share stopped": formatting.percent(len(stopped_here), entered),
+                "failed": failed,
+                "continued": entered - len(stopped_here) - failed,
+                "first cutoff": first_cutoff,
+                "last cutoff": last_cutoff,
             }
         )
-    return table("Rungs", pd.DataFrame(rows)) if rows else None
+    return make_table("Rungs", pd.DataFrame(rows))

@@ -1,102 +1,138 @@
-"""What failed, when and why, equal errors together."""
+"""Failed trials, grouped by equal errors."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
 from cae.report import formatting
 from cae.report.data.tables import Results
-from cae.report.page.sections.base import Section
+from cae.report.page.section import SectionContent, section
+from cae.run.trial_state import TrialState
 
-FAILED = ("failed", "oom", "diverged", "killed")
-WORDS = {"failed": "by an error", "oom": "out of memory", "diverged": "diverged"}
-MOST_NUMBERS = 50
+DESCRIPTIONS = {
+    TrialState.FAILED: "with an error",
+    TrialState.OUT_OF_MEMORY: "out of memory",
+    TrialState.DIVERGED: "diverged",
+    TrialState.KILLED: "killed by a user",
+}
+"""States of this section, in their order."""
+MAX_TRIALS_PER_GROUP = 50
+NUMBERS = re.compile(r"\d+(\.\d+)?")
 
 
-def failures_section(results: Results, _rows: list[dict[str, Any]]) -> Section:
-    return failures(results)
+@dataclass(frozen=True)
+class FailureGroup:
+    """Trials that ended in the same state with the same message, except for numbers in it."""
+
+    state: TrialState
+    message: str
+    count: int
+    numbers_by_epoch: dict[int, list[str]]
+    """Numbers of the first trials by their last epoch."""
+    traceback: str
+    """Of the first trial."""
+    first_label: str
+
+    @property
+    def trials(self) -> str:
+        """Trials and epochs as text: "after epoch 2: trials 3, 23"."""
+        parts = []
+        listed = 0
+        for epoch, numbers in sorted(self.numbers_by_epoch.items()):
+            when = f"after epoch {epoch}"
+            if epoch == 0:
+                when = "before the end of the first epoch"
+            noun = "trials"
+            if len(numbers) == 1:
+                noun = "trial"
+            parts.append(f"{when}: {noun} {', '.join(numbers)}")
+            listed += len(numbers)
+        text = "; ".join(parts)
+        if self.count > listed:
+            text += f" and {self.count - listed} more"
+        return text
 
 
-def failures(results: Results) -> Section:
-    trials = results.trials[results.trials["state"].isin(FAILED)]
+@dataclass(frozen=True, kw_only=True)
+class FailuresContent(SectionContent):
+    groups: Sequence[FailureGroup] = ()
+
+
+@section("failures", title="Failures", order=170)
+def failures_section(results: Results) -> SectionContent:
+    trials = results.trials[results.trials["state"].isin(list(DESCRIPTIONS))]
     if not len(trials):
-        return Section(
-            "failures",
-            "Failures",
-            "No trial failed or diverged." if len(results.trials) else "Nothing has failed.",
-            empty=True,
-        )
+        return FailuresContent(verdict="No trial failed or diverged.", is_empty=True)
+    return FailuresContent(
+        verdict=_verdict(trials, len(results.trials)),
+        method=(
+            "Trials are in one group if the last lines of their errors are equal except for "
+            "numbers. None of these trials is ranked, except for those killed by a user, which "
+            "keep their best epoch so far."
+        ),
+        groups=group_failures(results, trials),
+    )
+
+
+def _verdict(trials: pd.DataFrame, total: int) -> str:
     counts = trials["state"].value_counts()
-    said = formatting.listed(
-        [f"{counts[state]} {WORDS[state]}" for state in WORDS if state in counts]
-    )
-    failed, killed = int(counts.drop("killed", errors="ignore").sum()), int(counts.get("killed", 0))
-    verdict = (
-        f"{formatting.plural(failed, 'trial')} of {len(results.trials):,} failed: {said}."
-        if failed
-        else "No trial failed or diverged."
-    )
-    by_hand = (
-        f"{formatting.plural(killed, 'trial was', 'trials were')} killed by hand." if killed else ""
-    )
-    return Section(
-        "failures",
-        "Failures",
-        formatting.sentences([verdict, by_hand]),
-        how="Trials are together when the last line of their error is the same but for its numbers. None of them is ranked, "
-        "except those killed by hand, which keep their best epoch so far.",
-        data={"groups": _groups(results, trials)},
-    )
+    killed = int(counts.get(TrialState.KILLED, 0))
+    failed = len(trials) - killed
+    descriptions = []
+    for state, description in DESCRIPTIONS.items():
+        if state in counts and state != TrialState.KILLED:
+            descriptions.append(f"{counts[state]} {description}")
+    if failed:
+        failed_trials = formatting.plural(failed, "trial")
+        sentence = f"{failed_trials} of {total:,} failed: {formatting.listed(descriptions)}."
+    else:
+        sentence = "No trial failed or diverged."
+    if killed:
+        sentence += f" {formatting.plural(killed, 'trial was', 'trials were')} killed by a user."
+    return sentence
 
 
-def _groups(results: Results, trials: pd.DataFrame) -> list[dict[str, Any]]:
-    """Groups of equal failures, the largest first: state, message, trials with their epochs, and the first traceback."""
-    found: dict[tuple[str, str], list[Any]] = {}
+def group_failures(results: Results, trials: pd.DataFrame) -> list[FailureGroup]:
+    """Group trials by state and message, in the order of `DESCRIPTIONS`, the largest first."""
+    members: dict[tuple[TrialState, str], list[int]] = {}
+    messages: dict[tuple[TrialState, str], str] = {}
     for index, row in zip(trials.index, trials.to_dict("records"), strict=True):
-        text = _said(row["error"]) or _said(row["reason"]) or "no reason was recorded"
-        found.setdefault((row["state"], re.sub(r"\d+(\.\d+)?", "#", str(text))), []).append(
-            (index, row, str(text))
-        )
-    groups = []
-    for (state, _), members in sorted(
-        found.items(), key=lambda item: (FAILED.index(item[0][0]), -len(item[1]))
-    ):
-        _, first, text = members[0]
-        groups.append(
-            {
-                "state": state,
-                "message": formatting.short(text, 300),
-                "count": len(members),
-                "epochs": _epochs(
-                    [
-                        (results.labels[index], int(row["epochs_done"]))
-                        for index, row, _ in members[:MOST_NUMBERS]
-                    ]
-                ),
-                "more": max(0, len(members) - MOST_NUMBERS),
-                "traceback": results.record(first["run"], first["trial"]).error,
-                "first": results.labels[members[0][0]],
-            }
-        )
-    return groups
+        message = _message(row["error"], row["reason"])
+        key = (row["state"], NUMBERS.sub("#", message))
+        members.setdefault(key, []).append(index)
+        messages.setdefault(key, message)
+    states = list(DESCRIPTIONS)
+    keys = sorted(members, key=lambda key: (states.index(key[0]), -len(members[key])))
+    return [_make_group(results, key[0], messages[key], members[key]) for key in keys]
 
 
-def _said(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+def _message(error: object, reason: object) -> str:
+    for text in (error, reason):
+        if isinstance(text, str) and text:
+            return text
+    return "no reason was recorded"
 
 
-def _epochs(members: list[tuple[str, int]]) -> list[tuple[str, str]]:
-    """When each of them failed: "after epoch 2", "trials 3, 23"."""
-    by_epoch: dict[int, list[str]] = {}
-    for label, epoch in members:
-        by_epoch.setdefault(epoch, []).append(label.removeprefix("trial "))
-    return [
-        (
-            f"after epoch {epoch}" if epoch else "before the first epoch ended",
-            ("trial " if len(labels) == 1 else "trials ") + ", ".join(labels),
-        )
-        for epoch, labels in sorted(by_epoch.items())
-    ]
+def _make_group(
+    results: Results, state: TrialState, message: str, members: list[int]
+) -> FailureGroup:
+    numbers_by_epoch: dict[int, list[str]] = {}
+    epochs_done = results.trials["epochs_done"]
+    for index in members[:MAX_TRIALS_PER_GROUP]:
+        epoch = int(epochs_done[index])
+        number = results.labels[index].removeprefix("trial ")
+        numbers_by_epoch.setdefault(epoch, []).append(number)
+    run = results.trials["run"][members[0]]
+    trial = results.trials["trial"][members[0]]
+    return FailureGroup(
+        state=state,
+        message=formatting.short(message, 300),
+        count=len(members),
+        numbers_by_epoch=numbers_by_epoch,
+        traceback=results.record(run, trial).error,
+        first_label=results.labels[members[0]],
+    )

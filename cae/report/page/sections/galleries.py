@@ -1,98 +1,117 @@
-"""What tasks picked out of the test images, or made: right and wrong answers, generated images."""
+"""Images that tasks selected from the test images or generated."""
 
 from __future__ import annotations
 
-import base64
-import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from cae.report import formatting
 from cae.report.data.tables import Results
-from cae.report.page.sections.base import Section
-from cae.report.page.sections.reconstructions import LARGEST, Pixels, read_arrays, reduced
+from cae.report.page.images import (
+    Pixels,
+    is_image_batch,
+    read_arrays,
+    reduce,
+    reduction_factor,
+    to_data_uri,
+)
+from cae.report.page.section import SectionContent, section
 
-MOST_TRIALS = 4
+MAX_TRIALS = 4
+MAX_IMAGES = 24
+"""Per gallery."""
+MAX_CAPTION_LENGTH = 60
 WORST = "worst"
-"""The gallery that is shown of the best trial only."""
-MOST_IMAGES = 24
-"""Of one gallery."""
+"""Name of the gallery that is only shown for the best trial."""
 
 
-def galleries(results: Results, _rows: list[dict[str, Any]]) -> Section:
-    cards: list[dict[str, Any]] = []
-    needed = results.trials[
-        [
-            results.record(row["run"], row["trial"]).is_dependency
-            for row in results.trials.to_dict("records")
-        ]
-    ]
+@dataclass(frozen=True)
+class GalleryImage:
+    source: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    label: str
+    """Label of the trial."""
+    name: str
+    images: list[GalleryImage]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GalleriesContent(SectionContent):
+    galleries: Sequence[Gallery] = ()
+
+
+@section("galleries", title="Images from the tasks", order=140)
+def galleries_section(results: Results) -> SectionContent:
+    galleries: list[Gallery] = []
     trials = 0
-    for index in [*results.ranked.index, *needed.index]:
+    unranked = results.trials.index.difference(results.ranked.index, sort=False)
+    for index in [*results.ranked.index, *unranked]:
         row = results.trials.loc[index]
-        found = load(results.folder(row["run"]).trial(row["trial"]) / "galleries.npz")
-        trials += bool(found)
-        if found and trials <= MOST_TRIALS:
-            cards += [
-                {"key": int(index), "label": results.labels[index], "name": name, "images": images}
-                for name, images in found
-                if name != WORST or trials == 1
-            ]
-    if not cards:
-        return Section(
-            "galleries",
-            "What the tasks picked out",
-            "No task has picked out or made images of its own.",
-            empty=True,
+        is_ranked = index in results.ranked.index
+        if not is_ranked and not results.record(row["run"], row["trial"]).is_dependency:
+            continue
+        folder = results.folder(row["run"]).trial(row["trial"])
+        of_trial = load_galleries(folder / "galleries.npz", results.labels[index])
+        if not of_trial:
+            continue
+        trials += 1
+        if trials <= MAX_TRIALS:
+            galleries += [gallery for gallery in of_trial if gallery.name != WORST or trials == 1]
+    if not galleries:
+        return GalleriesContent(
+            verdict="No task selected or generated images of its own.", is_empty=True
         )
-    cut = f"; the first {MOST_TRIALS} are shown" if trials > MOST_TRIALS else ""
-    return Section(
-        "galleries",
-        "What the tasks picked out",
-        f"{formatting.plural(trials, 'trial has', 'trials have')} pictures of their own, by the weights of the best epoch{cut}.",
-        how="Made by each trial's task at its end, from the test images; the worst ones (target above output) are shown of the best trial. "
-        "trials/*/galleries.npz hold them.",
-        data={"cards": cards},
+    shown = ""
+    if trials > MAX_TRIALS:
+        shown = f"; the first {MAX_TRIALS} are shown"
+    trials_have = formatting.plural(trials, "trial has", "trials have")
+    return GalleriesContent(
+        verdict=(
+            f"{trials_have} images of their task, made with the weights of the best epoch{shown}."
+        ),
+        method=(
+            "Each task makes its images from the test images when the trial ends. The test images "
+            "with the largest error (target above output) are only shown for the best trial. "
+            "trials/*/galleries.npz contains all images."
+        ),
+        galleries=galleries,
     )
 
 
-def load(path: Path) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Each gallery's name, and its images as data URIs with captions; nothing where the file is damaged."""
-    found = read_arrays(path, "names")
-    places = {
-        str(name): (f"images_{place}", f"captions_{place}")
-        for place, name in enumerate(found.get("names", []))
-    }
-    if not all(key in found for keys in places.values() for key in keys):
-        return []
-    stored = [
-        (name, found[images], [str(said) for said in found[captions]])
-        for name, (images, captions) in places.items()
-    ]
-    pictures = all(
-        images.ndim == 4 and images.dtype == np.uint8 and images.shape[1] in (1, 3)
-        for _, images, _ in stored
-    )
-    whole = pictures and all(len(images) == len(said) for _, images, said in stored)
-    return (
-        [(name, _shown(images[:MOST_IMAGES], said)) for name, images, said in stored if len(images)]
-        if whole
-        else []
-    )
+def load_galleries(path: Path, label: str) -> list[Gallery]:
+    """Read the galleries of a trial. Returns none if the file is missing or damaged."""
+    arrays = read_arrays(path, "names")
+    galleries = []
+    for number, name in enumerate(arrays.get("names", [])):
+        images = arrays.get(f"images_{number}")
+        captions = arrays.get(f"captions_{number}")
+        if images is None or captions is None or not is_image_batch(images):
+            return []
+        if captions.shape != (len(images),):
+            return []
+        if len(images):
+            pixels = images[:MAX_IMAGES].astype(np.uint8, copy=False)
+            texts = [str(caption) for caption in captions]
+            galleries.append(Gallery(label, str(name), _to_images(pixels, texts)))
+    return galleries
 
 
-def _shown(images: Pixels, captions: list[str]) -> list[dict[str, Any]]:
-    factor = -(-max(images.shape[2:]) // LARGEST)
-    small = reduced(images, factor).transpose(0, 2, 3, 1)
-    shown = []
-    for pixels, said in zip(small, captions, strict=False):
-        buffer = io.BytesIO()
-        Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(
-            buffer, "PNG", optimize=True
-        )
-        source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-        shown.append({"source": source, "caption": formatting.short(said, 60)})
-    return shown
+def _to_images(batch: Pixels, captions: list[str]) -> list[GalleryImage]:
+    factor = reduction_factor(max(batch.shape[2:]))
+    images = []
+    for pixels, caption in zip(reduce(batch, factor), captions, strict=False):
+        if pixels.shape[0] == 1:
+            image = Image.fromarray(pixels[0])
+        else:
+            image = Image.fromarray(pixels.transpose(1, 2, 0))
+        short_caption = formatting.short(caption, MAX_CAPTION_LENGTH)
+        images.append(GalleryImage(to_data_uri(image), short_caption))
+    return images

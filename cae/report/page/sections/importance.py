@@ -1,141 +1,172 @@
-"""Which parameter matters, how sure that is, and which two interact."""
+"""Which parameters matter, how certain that is, and which two of them interact."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pandas as pd
 
 from cae.report import formatting
 from cae.report.data.tables import Results
-from cae.report.page.figures import importance as figures
-from cae.report.page.sections.base import Section, table
-from cae.report.statistics import importance as surrogate
+from cae.report.page.figures import Figure
+from cae.report.page.figures.importance import (
+    MarginalsData,
+    draw_importance,
+    draw_interaction,
+    draw_marginals,
+    importance_data,
+    interaction_data,
+    marginals_data,
+)
+from cae.report.page.section import SectionContent, section
+from cae.report.page.table import Table, make_table
+from cae.report.statistics import importance
 
-TITLE = "Which parameter matters"
-LEAST_SHARE, LEAST_OF_JOINT = 0.01, 0.1
-"""Below these, what two parameters do together is called the sum of what each does."""
+MIN_SHARE = 0.01
+MIN_SHARE_OF_JOINT = 0.1
+"""If less of the variance, or of the joint effect, is left, two effects are called additive."""
 
 
-def importance(results: Results, _rows: list[dict[str, Any]]) -> Section:
-    found, believed = surrogate.surrogates(results), surrogate.believed(results)
-    panels = figures.marginals_data(results)
-    shown = [one for one in found if not one.why]
-    if not panels.panels and not shown:
-        return Section("importance", TITLE, f"Not shown: {found[0].why}.", empty=True)
-    charts = (
-        {"importance": "Importance of each parameter, with the interval of 90 % of the bootstraps"}
-        if shown
-        else {}
-    )
-    if panels.panels:
-        charts["marginals"] = (
-            f"Mean {results.metric} at each setting, of {believed.population.name}"
+@section(
+    "importance",
+    title="Importance and interaction of parameters",
+    order=100,
+    figures=[
+        Figure("importance", importance_data, draw_importance),
+        Figure("marginals", marginals_data, draw_marginals),
+        Figure("interaction", interaction_data, draw_interaction),
+    ],
+)
+def importance_section(results: Results) -> SectionContent:
+    analyses = importance.surrogates(results)
+    trusted = importance.believed(results)
+    marginals = marginals_data(results)
+    has_importance = any(not analysis.why for analysis in analyses)
+    if not marginals.panels and not has_importance:
+        return SectionContent(verdict=f"Not shown: {analyses[0].why}.", is_empty=True)
+    captions = {}
+    if has_importance:
+        captions["importance"] = (
+            "Importance of each parameter with an interval of 90 % of the bootstraps"
         )
-    if _interact(believed):
-        a, b = believed.pairs.iloc[0][["a", "b"]]
-        charts["interaction"] = (
-            f"Mean {results.metric} by {formatting.short(a)} and {formatting.short(b)}, the pair that interacts most"
+    if marginals.panels:
+        captions["marginals"] = (
+            f"Mean {results.metric} at each setting of {trusted.population.name}"
         )
-    sentences = [_sentence(one) for one in found]
-    return Section(
-        "importance",
-        TITLE,
-        formatting.sentences([*sentences, _pair(believed)]),
-        how=_how(found),
-        charts=charts,
-        data={"tables": _tables(results, found, believed, panels), "id": "importance", "open": 0},
-    )
-
-
-def _sentence(one: surrogate.Surrogate) -> str:
-    name = one.population.name
-    if one.why:
-        return (
-            f"Importance is not shown: {one.why}."
-            if name == "finished trials"
-            else f"Nor is it at the first rung: {one.why}."
+    if _has_interaction(trusted):
+        first = formatting.short(trusted.pairs["a"].iloc[0])
+        second = formatting.short(trusted.pairs["b"].iloc[0])
+        captions["interaction"] = (
+            f"Mean {results.metric} by {first} and {second}, the pair that interacts most"
         )
-    trust = "well" if one.r2 >= 0.7 else "fairly" if one.r2 >= 0.5 else "roughly"
-    first, *rest = formatting.rows(one.importance)
-    surely = [row for row in rest if row.low > 0]
-    unsure = rest and rest[0].high >= first.low
-    names = [formatting.short(row.parameter) for row in (first, *rest[:1])]
-    lead = (
-        f"{formatting.listed(names)} matter most, in an order that is open"
-        if unsure
-        else f"{names[0]} matters most"
-    )
-    others = [formatting.short(row.parameter) for row in surely if not (unsure and row is rest[0])]
-    more = f"; beyond chance also {formatting.listed(others)}" if others else ""
-    proof = f"a forest predicts unseen configurations {trust}: R2 {formatting.number(one.r2, 2)}, {one.population.found} configurations"
-    return f"Of {name}, {lead}{more} ({proof})."
-
-
-def _interact(one: surrogate.Surrogate) -> bool:
-    return bool(
-        len(one.pairs)
-        and one.pairs["share"].iloc[0] >= LEAST_SHARE
-        and one.pairs["of_joint"].iloc[0] >= LEAST_OF_JOINT
+    sentences = [_importance_sentence(analysis) for analysis in analyses]
+    return SectionContent(
+        verdict=formatting.sentences([*sentences, _interaction_sentence(trusted)]),
+        method=_method(analyses),
+        captions=captions,
+        tables=_tables(results, analyses, trusted, marginals),
+        open_tables=0,
     )
 
 
-def _pair(one: surrogate.Surrogate) -> str:
-    if not len(one.pairs):
+def _importance_sentence(analysis: importance.Surrogate) -> str:
+    """Name the most important parameters, and how well the forest predicts."""
+    population = analysis.population.name
+    if analysis.why:
+        if population == "finished trials":
+            return f"Importance is not shown: {analysis.why}."
+        return f"It is not shown at the first rung either: {analysis.why}."
+    rows = analysis.importance
+    names = [formatting.short(name) for name in rows["parameter"]]
+    significant = [name for name, low in zip(names, rows["low"], strict=True) if low > 0]
+    others = [name for name in significant if name != names[0]]
+    most_important = f"{names[0]} matters most"
+    if len(rows) > 1 and rows["high"].iloc[1] >= rows["low"].iloc[0]:
+        most_important = f"{names[0]} and {names[1]} matter most, in uncertain order"
+        others = [name for name in others if name != names[1]]
+    sentence = f"Of {population}, {most_important}"
+    if others:
+        sentence += f"; also significant: {formatting.listed(others)}"
+    r2 = formatting.number(analysis.r2, 2)
+    return (
+        f"{sentence} (a random forest predicts unseen configurations {_quality(analysis.r2)}: "
+        f"R² {r2}, {analysis.population.found} configurations)."
+    )
+
+
+def _quality(r2: float) -> str:
+    if r2 >= 0.7:
+        return "well"
+    if r2 >= 0.5:
+        return "fairly well"
+    return "roughly"
+
+
+def _has_interaction(analysis: importance.Surrogate) -> bool:
+    if not len(analysis.pairs):
+        return False
+    first = analysis.pairs.iloc[0]
+    return bool(first["share"] >= MIN_SHARE and first["of_joint"] >= MIN_SHARE_OF_JOINT)
+
+
+def _interaction_sentence(analysis: importance.Surrogate) -> str:
+    if not len(analysis.pairs):
         return ""
-    first = one.pairs.iloc[0]
-    if not _interact(one):
-        return "No two of them interact by much: their effects add up."
-    a, b = (formatting.short(first[side]) for side in ("a", "b"))
-    return f"{a} and {b} interact: {formatting.percent(first['of_joint'], 1)} of their joint effect is not the sum of both."
+    if not _has_interaction(analysis):
+        return "No pair of them interacts much: their effects are additive."
+    pair = analysis.pairs.iloc[0]
+    share = formatting.percent(pair["of_joint"], 1)
+    return (
+        f"{formatting.short(pair['a'])} and {formatting.short(pair['b'])} interact: {share} of "
+        "their joint effect is not the sum of both effects."
+    )
 
 
 def _tables(
     results: Results,
-    found: list[surrogate.Surrogate],
-    believed: surrogate.Surrogate,
-    panels: figures.Marginals,
-) -> list[Any]:
-    tables = [
-        table(f"Importance, {one.population.name}", one.importance) for one in found if not one.why
-    ]
-    if len(believed.pairs):
-        names = {"share": "share of the variance", "of_joint": "of their joint effect"}
-        tables.append(
-            table(f"Interactions, {believed.population.name}", believed.pairs, names=names)
-        )
-    if panels.panels:
-        rows = [
-            rows.drop(columns="position").assign(parameter=name) for name, rows in panels.panels
-        ]
-        frame = pd.concat(rows)[["parameter", "setting", "n", "mean", "low", "high"]]
-        names = {
+    analyses: list[importance.Surrogate],
+    trusted: importance.Surrogate,
+    marginals: MarginalsData,
+) -> list[Table]:
+    tables = []
+    for analysis in analyses:
+        if not analysis.why:
+            caption = f"Importance, {analysis.population.name}"
+            tables.append(make_table(caption, analysis.importance))
+    population = trusted.population.name
+    if len(trusted.pairs):
+        headings = {"share": "share of the variance", "of_joint": "share of their joint effect"}
+        tables.append(make_table(f"Interactions, {population}", trusted.pairs, headings=headings))
+    if marginals.panels:
+        frames = [panel.means.assign(parameter=panel.parameter) for panel in marginals.panels]
+        frame = pd.concat(frames)[["parameter", "setting", "n", "mean", "low", "high"]]
+        headings = {
             "mean": f"mean {results.metric}",
             "low": "95 % from",
             "high": "to",
             "n": "configurations",
         }
-        tables.append(
-            table(f"Means at each setting, {believed.population.name}", frame, names=names)
-        )
+        tables.append(make_table(f"Means at each setting, {population}", frame, headings=headings))
     return tables
 
 
-def _how(found: list[surrogate.Surrogate]) -> str:
-    sampled = max(one.population.found for one in found) > surrogate.MOST
-    some = (
-        f"Of more than {surrogate.MOST} configurations, a seeded sample of so many is used. "
-        if sampled
-        else ""
-    )
+def _method(analyses: list[importance.Surrogate]) -> str:
+    sampled = ""
+    if max(analysis.population.found for analysis in analyses) > importance.MOST:
+        sampled = (
+            f"If there are more than {importance.MOST} configurations, a random sample with a "
+            "fixed seed is used. "
+        )
     return (
-        "Seeds are folded to means. A parameter that follows from another one (a decoder that mirrors its encoder) is left out. "
-        "A random forest predicts the rank of a configuration; R2 is by 5-fold cross-validation, and below "
-        f"{surrogate.LEAST_R2} or with fewer than {surrogate.LEAST} configurations ({surrogate.LEAST_PER_PARAMETER} per parameter) "
-        "nothing is claimed. Importance is by how much the squared error on unseen configurations grows when the parameter is "
-        f"shuffled, over {surrogate.BOOTSTRAPS} bootstraps of the configurations; the interval holds 90 % of them. {some}Parameters that "
-        "the space declares logarithmic enter as logarithms. Where trials were stopped early, finished trials are the better ones, and "
-        "a parameter that decides who is stopped looks smaller among them: so all trials at the first rung are asked as well. Means at "
-        "settings need no model; other parameters vary inside each. Interaction is Friedman's H squared of the forest, over pairs of "
-        f"the {surrogate.TOP_PAIRS} most important; its chart shows what was measured."
+        "Values are means over seeds. A parameter that is determined by another one (a decoder "
+        "that mirrors its encoder) is left out. A random forest predicts the rank of a "
+        f"configuration. R² is from 5-fold cross-validation; below {importance.LEAST_R2}, or with "
+        f"fewer than {importance.LEAST} configurations ({importance.LEAST_PER_PARAMETER} per "
+        "parameter), importance is not shown. The importance of a parameter is the increase of the "
+        "squared error on unseen configurations when the parameter is shuffled, over "
+        f"{importance.BOOTSTRAPS} bootstraps of the configurations; the interval contains 90 % of "
+        f"them. {sampled}Parameters with a logarithmic scale are used as logarithms. If early "
+        "stopping left fewer, better trials, a parameter that decides which trials are stopped "
+        "looks less important among them; therefore all trials at the first rung are analyzed as "
+        "well. Means at settings need no model; the other parameters vary within each. Interaction "
+        f"is Friedman's H² of the forest over the pairs of the {importance.TOP_PAIRS} most "
+        "important parameters; its chart shows measured values."
     )

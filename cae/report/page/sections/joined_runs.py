@@ -1,101 +1,127 @@
-"""Several runs in one page: what they have in common, and whether it came out the same."""
+"""Several runs on one page: their best values, and whether equal trials have equal values."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 
 from cae.report import formatting
 from cae.report.data.tables import Results
-from cae.report.page.sections.base import Section, better, table
+from cae.report.page.section import SectionContent, section
+from cae.report.page.table import make_table
+from cae.run.trial_state import TrialState
 
-MOST_ROWS = 200
+MAX_ROWS = 200
 
 
-def runs(results: Results, _rows: list[dict[str, Any]]) -> Section:
-    title = "Runs compared"
+@dataclass(frozen=True)
+class RunSummary:
+    run: str
+    trials: int
+    finished: int
+    best: float | None
+    best_trial: str
+    training: str
+    """Duration as text."""
+
+
+@section("joined_runs", title="Comparison of runs", order=190)
+def joined_runs_section(results: Results) -> SectionContent:
     if not results.joined:
-        return Section(
-            "runs",
-            title,
-            "One run. cae-sweep report RUN RUN puts several beside one another.",
-            empty=True,
+        return SectionContent(
+            verdict="One run. The command cae-sweep report RUN RUN compares several runs.",
+            is_empty=True,
         )
-    names = [run.name for run in results.runs]
-    summary = pd.DataFrame([_summary(results, name) for name in names])
-    wide = same_trials(results)
-    verdict = formatting.sentences([_best(results, summary), _agreement(wide)])
-    tables = [table("The runs", summary)]
-    if len(wide):
-        tables.append(
-            table(
-                f"The same trials in several runs ({results.metric})",
-                wide.head(MOST_ROWS).reset_index(drop=True),
-            )
-        )
-    how = (
-        "The same trial is one with the same hash: its whole configuration, its seed and the fingerprint of its images are equal. "
-        f"Values are {results.metric} at the best epoch of trials that finished in both."
-    )
-    return Section("runs", title, verdict, how=how, data={"tables": tables, "id": "runs"})
-
-
-def _summary(results: Results, name: str) -> dict[str, Any]:
-    mine = results.trials[results.trials["run"] == name]
-    ranked = results.ranked[results.ranked["run"] == name]
-    first = ranked.index[0] if len(ranked) else None
-    return {
-        "run": name,
-        "trials": len(mine),
-        "finished": int((mine["state"] == "finished").sum()),
-        f"best {results.metric}": None if first is None else float(results.values[first]),
-        "by": "" if first is None else f"trial {mine['trial'][first]}",
-        "training": formatting.duration(
-            float(pd.to_numeric(mine["seconds"], errors="coerce").sum())
+    summaries = [summarize(results, run.name) for run in results.runs]
+    frame = pd.DataFrame([asdict(summary) for summary in summaries])
+    headings = {"best": f"best {results.metric}", "best_trial": "best trial"}
+    tables = [make_table("The runs", frame, headings=headings)]
+    shared = shared_trials(results)
+    if len(shared):
+        caption = f"The same trials in several runs ({results.metric})"
+        tables.append(make_table(caption, shared.head(MAX_ROWS)))
+    return SectionContent(
+        verdict=formatting.sentences([_best_run(results, summaries), _agreement(shared)]),
+        method=(
+            "Trials are the same if they have the same hash: equal configurations, seeds and "
+            f"fingerprints of the images. Values are {results.metric} at the best epoch of trials "
+            "that finished in both runs."
         ),
-    }
-
-
-def same_trials(results: Results) -> pd.DataFrame:
-    """A row per hash that finished in at least two runs: trial (in the first), the value in each run, largest difference."""
-    done = results.trials[(results.trials["state"] == "finished") & results.values.notna()]
-    frame = pd.DataFrame(
-        {
-            "hash": done["hash"],
-            "run": done["run"],
-            "trial": done["trial"],
-            "value": results.values[done.index],
-        }
-    )
-    wide = frame.pivot_table(index="hash", columns="run", values="value", sort=False)
-    wide = wide[wide.notna().sum(axis=1) > 1]
-    if not len(wide):
-        return pd.DataFrame()
-    firsts = frame.drop_duplicates("hash").set_index("hash").loc[wide.index]
-    found = wide.reindex(columns=[run.name for run in results.runs if run.name in wide])
-    found.insert(0, "trial", [f"trial {row.trial} of {row.run}" for row in formatting.rows(firsts)])
-    return found.assign(
-        difference=np.ptp(np.ma.masked_invalid(wide.to_numpy()), axis=1).filled(np.nan)
+        tables=tables,
     )
 
 
-def _best(results: Results, summary: pd.DataFrame) -> str:
-    values = summary[f"best {results.metric}"].astype(float).dropna()
+def summarize(results: Results, run: str) -> RunSummary:
+    trials = results.trials[results.trials["run"] == run]
+    ranked = results.ranked[results.ranked["run"] == run]
+    best = None
+    best_trial = ""
+    if len(ranked):
+        best = float(results.values[ranked.index[0]])
+        best_trial = f"trial {ranked['trial'].iloc[0]}"
+    seconds = float(pd.to_numeric(trials["seconds"], errors="coerce").sum())
+    return RunSummary(
+        run=run,
+        trials=len(trials),
+        finished=int((trials["state"] == TrialState.FINISHED).sum()),
+        best=best,
+        best_trial=best_trial,
+        training=formatting.duration(seconds),
+    )
+
+
+def shared_trials(results: Results) -> pd.DataFrame:
+    """Return one row per hash that finished in several runs.
+
+    Columns: trial (in the first of the runs), its value in each run, and the largest difference.
+    """
+    is_finished = results.trials["state"] == TrialState.FINISHED
+    finished = results.trials[is_finished & results.values.notna()]
+    frame = finished[["hash", "run", "trial"]].assign(value=results.values[finished.index])
+    values = frame.pivot_table(index="hash", columns="run", values="value", sort=False)
+    values = values[values.notna().sum(axis=1) > 1]
     if not len(values):
-        return f"None of the {len(summary)} runs has a value yet."
-    place = int(values.to_numpy().argmin() if results.mode == "min" else values.to_numpy().argmax())
-    row = summary.loc[values.index[place]]
-    return f"{row['run']} has the {better(results).removesuffix('er')}est {results.metric}: {formatting.number(values.iloc[place])} ({row['by']})."
+        return pd.DataFrame()
+    runs = [run.name for run in results.runs if run.name in values]
+    values = values.reindex(columns=runs)
+    first = frame.drop_duplicates("hash").set_index("hash").loc[values.index]
+    labels = "trial " + first["trial"].astype(str) + " of " + first["run"].astype(str)
+    differences = np.ptp(np.ma.masked_invalid(values.to_numpy()), axis=1).filled(np.nan)
+    shared = values.assign(difference=differences)
+    shared.insert(0, "trial", labels)
+    return shared.reset_index(drop=True)
 
 
-def _agreement(wide: pd.DataFrame) -> str:
-    if not len(wide):
-        return "No trial is the same in two of them: no hash is shared, so settings, seeds or images differ in all."
-    equal = int((wide["difference"] == 0).sum())
-    said = f"{formatting.plural(len(wide), 'trial')} ran in several of them with the same configuration, seed and images"
-    if equal == len(wide):
-        return f"{said}, and every value is the same to the last digit."
-    most = formatting.number(wide["difference"].max(), 3)
-    return f"{said}; {equal} of the values are the same to the last digit, and the others differ by up to {most}."
+def _best_run(results: Results, summaries: list[RunSummary]) -> str:
+    with_value = [summary for summary in summaries if summary.best is not None]
+    if not with_value:
+        return f"None of the {len(summaries)} runs has a value yet."
+    values = pd.Series([summary.best for summary in with_value], dtype=float)
+    if results.mode == "min":
+        best = with_value[int(values.argmin())]
+        superlative = "lowest"
+    else:
+        best = with_value[int(values.argmax())]
+        superlative = "highest"
+    value = formatting.number(best.best)
+    return f"{best.run} has the {superlative} {results.metric}: {value} ({best.best_trial})."
+
+
+def _agreement(shared: pd.DataFrame) -> str:
+    if not len(shared):
+        return (
+            "The runs have no trial in common: no two trials have the same settings, seeds and "
+            "images."
+        )
+    count = formatting.plural(len(shared), "trial")
+    sentence = f"{count} ran in several runs with the same configuration, seed and images"
+    equal = int((shared["difference"] == 0).sum())
+    if equal == len(shared):
+        return f"{sentence}, and all values are equal to the last digit."
+    largest = formatting.number(shared["difference"].max(), 3)
+    return (
+        f"{sentence}; {equal} of the values are equal to the last digit, and the others differ by "
+        f"up to {largest}."
+    )

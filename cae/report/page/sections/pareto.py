@@ -1,86 +1,98 @@
-"""What a better value costs: in parameters, in training time."""
+"""The trade-off between the value of a network and its size and training time."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pandas as pd
 
 from cae.report import formatting
 from cae.report.data.tables import Results
-from cae.report.page.figures.pareto import COSTS, tradeoff_data
-from cae.report.page.sections.base import Section, table
-from cae.report.statistics import best as seeds
+from cae.report.page.figures import Figure
+from cae.report.page.figures.pareto import COSTS, draw_pareto, pareto_data
+from cae.report.page.section import SectionContent, section
+from cae.report.page.table import Table, make_table
+from cae.report.statistics.best import contest
 
-TITLE = "Value against size and time"
-NEAR = 0.05
-"""Where no spread of seeds is known, a value within this share of the best is called near."""
+NEAR_SHARE = 0.05
+"""Without several seeds, values within this share of the best one are close to it."""
 
 
-def tradeoff(results: Results, _rows: list[dict[str, Any]]) -> Section:
-    data = tradeoff_data(results)
-    if not data.costs:
-        return Section(
-            "tradeoff",
-            TITLE,
-            "Finished trials do not differ in size or time, so there is nothing to weigh.",
-            empty=True,
+@section(
+    "pareto",
+    title="Pareto front: value against size and time",
+    order=70,
+    figures=[Figure("pareto", pareto_data, draw_pareto)],
+)
+def pareto_section(results: Results) -> SectionContent:
+    fronts = pareto_data(results).fronts
+    if not fronts:
+        return SectionContent(
+            verdict="Finished trials do not differ in size or time: there is no trade-off.",
+            is_empty=True,
         )
-    frames = [
-        rows.set_axis(["cost", results.metric, "trial"], axis=1).assign(of=COSTS[name])
-        for name, rows in data.fronts.items()
-    ]
-    left = len(results.trials) - len(results.ranked)
-    return Section(
-        "tradeoff",
-        TITLE,
-        formatting.sentences([_smallest(results), _fronts(data.fronts)]),
-        how="The front runs through the finished trials that no other one beats in both; stopped trials are drawn and are not part of it. "
-        "The smallest is looked for among configurations whose mean is within one standard error of the best one's (the "
-        f"one-standard-error rule), or within {formatting.percent(NEAR, 1)} of it where each ran with one seed. Training seconds are the sum "
-        f"over a trial's epochs. {formatting.plural(left, 'trial')} without a finite value left out.",
-        charts={
-            "tradeoff": f"{results.metric} against {formatting.listed(COSTS[name] for name in data.costs)}"
-        },
-        data={
-            "table": table("The fronts", pd.concat(frames)[["of", "cost", results.metric, "trial"]])
-        },
+    labels = [COSTS[cost] for cost in fronts]
+    left_out = formatting.plural(len(results.trials) - len(results.ranked), "trial")
+    return SectionContent(
+        verdict=formatting.sentences([_smallest_network(results), _front_sizes(fronts)]),
+        method=(
+            "The Pareto front consists of the finished trials that no other finished trial beats "
+            "in both value and cost; stopped trials are drawn and are not part of it. The smallest "
+            "network is the one among configurations whose mean is within one standard error of "
+            "the best one's (the one-standard-error rule), or within "
+            f"{formatting.percent(NEAR_SHARE, 1)} of it with one seed each. Training seconds are "
+            f"the sum over a trial's epochs. {left_out} without a finite value left out."
+        ),
+        captions={"pareto": f"{results.metric} against {formatting.listed(labels)}"},
+        tables=[_fronts_table(results, fronts)],
+        open_tables=0,
     )
 
 
-def _smallest(results: Results) -> str:
-    """The one-standard-error rule."""
-    ranked = seeds.contest(results).ranked
+def _fronts_table(results: Results, fronts: dict[str, pd.DataFrame]) -> Table:
+    frames = []
+    for cost, front in fronts.items():
+        rows = front.set_axis(["amount", results.metric, "trial"], axis=1)
+        rows.insert(0, "cost", COSTS[cost])
+        frames.append(rows)
+    return make_table("Pareto-optimal trials", pd.concat(frames))
+
+
+def _front_sizes(fronts: dict[str, pd.DataFrame]) -> str:
+    counts = [f"{len(front)} by {COSTS[cost]}" for cost, front in fronts.items()]
+    return f"Pareto-optimal trials: {formatting.listed(counts)}."
+
+
+def _smallest_network(results: Results) -> str:
+    """Name the smallest network that is about as good as the best, as a sentence."""
+    ranked = contest(results).ranked
     if "parameters" not in results.trials or len(ranked) < 2:
         return ""
-    first, trials = ranked.iloc[0], results.trials
-    spread = float(results.values[first["trials"]].sem()) if first["n"] > 1 else math.nan
-    room = NEAR * abs(first["mean"]) if math.isnan(spread) else spread
-    within = (
-        f"within {formatting.percent(NEAR, 1)} of"
-        if math.isnan(spread)
-        else "within one standard error of"
+    best = ranked.iloc[0]
+    if best["n"] > 1:
+        margin = float(results.values[best["trials"]].sem())
+        within = "within one standard error of"
+    else:
+        margin = NEAR_SHARE * abs(best["mean"])
+        within = f"within {formatting.percent(NEAR_SHARE, 1)} of"
+    close = ranked[(ranked["mean"] - best["mean"]).abs() <= margin]
+    parameters = results.trials["parameters"].astype(float)
+    sizes = pd.Series(
+        [parameters[trials[0]] for trials in close["trials"]], index=close.index, dtype=float
     )
-    near = ranked[(ranked["mean"] - first["mean"]).abs() <= room]
-    parameters = trials["parameters"].astype(float)
-    sizes = [parameters[members[0]] for members in near["trials"]]
-    if not all(math.isfinite(size) for size in sizes):
+    if not sizes.map(math.isfinite).all():
         return ""
-    least, size = (
-        min(range(len(sizes)), key=lambda place: sizes[place]),
-        parameters[first["trials"][0]],
-    )
-    one, at_best = near.iloc[least], f"{formatting.number(int(size))} parameters"
-    if sizes[least] >= size:
-        return f"No smaller network comes {within} the best ({first['label']}, {at_best})."
+    smallest = close.loc[sizes.idxmin()]
+    smallest_size = sizes.min()
+    best_size = parameters[best["trials"][0]]
+    best_size_text = formatting.number(int(best_size))
+    if smallest_size >= best_size:
+        label = best["label"]
+        return f"No smaller network is {within} the best ({label}, {best_size_text} parameters)."
     return (
-        f"The smallest network {within} the best is {one['label']}: {formatting.number(int(sizes[least]))} parameters, "
-        f"{formatting.percent(sizes[least], size)} of the best one's {formatting.number(int(size))}, {results.metric} {formatting.number(one['mean'])} "
-        f"against {formatting.number(first['mean'])}."
+        f"The smallest network {within} the best is {smallest['label']}: "
+        f"{formatting.number(int(smallest_size))} parameters, "
+        f"{formatting.percent(smallest_size, best_size)} of the best one's {best_size_text}, with "
+        f"{results.metric} {formatting.number(smallest['mean'])} instead of "
+        f"{formatting.number(best['mean'])}."
     )
-
-
-def _fronts(fronts: dict[str, pd.DataFrame]) -> str:
-    said = [f"{len(rows)} by {COSTS[name]}" for name, rows in fronts.items()]
-    return f"On the fronts stand {formatting.listed(said)}."

@@ -1,53 +1,57 @@
-"""Whose the values of the axes are: the report's, its author's code's, or ours."""
+"""Provenance of the values of each axis: stated by the report, or inferred."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import pandas as pd
 
 from cae.report import formatting
 from cae.report.data.tables import Results, typed
-from cae.report.page.sections.base import Section, table
+from cae.report.page.section import SectionContent, section
+from cae.report.page.table import make_table
 
-SAID = {
+DESCRIPTIONS = {
     "stated": "stated by the report",
-    "repo": "found in its author's code or logs",
-    "inferred": "inferred, by us",
+    "repo": "from its author's code or logs",
+    "inferred": "inferred",
 }
 
 
-def origins(results: Results, _rows: list[dict[str, Any]]) -> Section:
-    axes = {name: pairs for name, axis in results.axes.items() if (pairs := axis.get("origins"))}
-    if not axes:
-        return Section(
-            "origins",
-            "Whose values these are",
-            "The sweep does not say where the values of its axes stand.",
-            empty=True,
+@section("provenance", title="Provenance of the values", order=50)
+def provenance_section(results: Results) -> SectionContent:
+    counts: Counter[str] = Counter()
+    rows: list[dict[str, str]] = []
+    for name, axis in results.axes.items():
+        if not axis.get("origins"):
+            continue
+        values: dict[str, list[str]] = {origin: [] for origin in DESCRIPTIONS}
+        for value, origin in axis["origins"]:
+            counts[str(origin)] += 1
+            values.setdefault(str(origin), []).append(typed(value))
+        row = {"parameter": name}
+        for origin, description in DESCRIPTIONS.items():
+            row[description] = ", ".join(values[origin])
+        rows.append(row)
+    if not rows:
+        return SectionContent(
+            verdict="The sweep does not state where the values of its axes come from.",
+            is_empty=True,
         )
-    counts = Counter(str(origin) for pairs in axes.values() for _, origin in pairs)
-    said = formatting.listed(
-        f"{counts[origin]} {text}" for origin, text in SAID.items() if counts[origin]
+    return SectionContent(
+        verdict=_verdict(counts, axes=len(rows)),
+        tables=[make_table("Values of each axis by provenance", pd.DataFrame(rows))],
     )
-    verdict = f"Of {formatting.plural(sum(counts.values()), 'value')} on {formatting.plural(len(axes), 'axis', 'axes')}: {said}."
+
+
+def _verdict(counts: Counter[str], axes: int) -> str:
+    parts = []
+    for origin, description in DESCRIPTIONS.items():
+        if counts[origin]:
+            parts.append(f"{counts[origin]} {description}")
+    value_count = formatting.plural(counts.total(), "value")
+    axis_count = formatting.plural(axes, "axis", "axes")
+    verdict = f"Of {value_count} on {axis_count}: {formatting.listed(parts)}."
     if counts["inferred"]:
-        verdict += " What is inferred is not the report's own grid."
-    rows = [
-        {"parameter": name}
-        | {
-            text: ", ".join(typed(value) for value, of in pairs if of == origin)
-            for origin, text in SAID.items()
-        }
-        for name, pairs in axes.items()
-    ]
-    return Section(
-        "origins",
-        "Whose values these are",
-        verdict,
-        data={
-            "id": "origins",
-            "tables": [table("The values of each axis, and where they stand", pd.DataFrame(rows))],
-        },
-    )
+        verdict += " Inferred values may differ from the report's own grid."
+    return verdict

@@ -1,75 +1,84 @@
-"""How well the slots were used, and where the rest of their time went."""
+"""How well the slots were used, and how the rest of their time was spent."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pandas as pd
 
 from cae.report import formatting
 from cae.report.data.tables import Results
-from cae.report.page.figures.worker_utilization import hardware_data
-from cae.report.page.sections.base import Section, table
-from cae.report.statistics import worker_utilization as slots
+from cae.report.page.figures import Figure
+from cae.report.page.figures.worker_utilization import (
+    draw_worker_utilization,
+    worker_utilization_data,
+)
+from cae.report.page.section import SectionContent, section
+from cae.report.page.table import make_table
+from cae.report.statistics.worker_utilization import Slots, slots
 
-IDLE = ("around", "start-up", "between", "tail")
+DESCRIPTIONS = {
+    "finished": "training of trials that finished or are running",
+    "stopped": "training of trials that were stopped early",
+    "lost": "training of trials that failed, diverged or were killed",
+    "around": "overhead around the epochs: workers, checkpoints, final evaluation",
+    "start-up": "waiting for the first trial",
+    "between": "waiting between trials",
+    "tail": "waiting at the end, without remaining trials",
+}
+IDLE_KINDS = ("around", "start-up", "between", "tail")
 
 
-def hardware(results: Results, _rows: list[dict[str, Any]]) -> Section:
-    found, _ = hardware_data(results)
-    if not len(found.spans) or math.isnan(found.busy):
-        return Section(
-            "hardware", "Use of the hardware", "No trial has held a slot yet.", empty=True
+@section(
+    "worker_utilization",
+    title="Worker utilization",
+    order=180,
+    figures=[
+        Figure("worker_utilization", worker_utilization_data, draw_worker_utilization),
+    ],
+)
+def worker_utilization_section(results: Results) -> SectionContent:
+    utilization = slots(results)
+    if not len(utilization.spans) or math.isnan(utilization.busy):
+        return SectionContent(verdict="No trial has run in a slot yet.", is_empty=True)
+    rows = []
+    for kind, seconds in utilization.seconds.items():
+        share = formatting.percent(seconds, utilization.total)
+        rows.append(
+            {
+                "slot time": DESCRIPTIONS[kind],
+                "duration": formatting.duration(seconds),
+                "share": share,
+            }
         )
-    frame = pd.DataFrame(
-        [
-            (
-                slots.KINDS[kind],
-                formatting.duration(seconds),
-                formatting.percent(seconds, found.total),
-            )
-            for kind, seconds in found.seconds.items()
-        ],
-        columns=["slot time", "spent", "share"],
-    )
-    return Section(
-        "hardware",
-        "Use of the hardware",
-        _verdict(results, found),
-        how="From the journal's clock. A slot is room for one trial at a time; its time runs from a session's first event to its last one, "
-        "and what lies between two sessions is left out. Training is the sum of the epochs' own seconds. Memory and the load of the "
-        "processors are not sampled.",
-        charts={"hardware": "Which trial held which slot when"},
-        data={"tables": [table("Where the slots' time went", frame)], "id": "hardware"},
+    return SectionContent(
+        verdict=_verdict(results, utilization),
+        method=(
+            "Computed from the times in the journal. A slot runs one trial at a time. Its time is "
+            "from the first to the last event of a session; the time between two sessions is not "
+            "included. Training is the sum of the seconds of the epochs. Memory and processor load "
+            "are not measured."
+        ),
+        captions={"worker_utilization": "Which trial ran in which slot, over time"},
+        tables=[make_table("Time of the slots", pd.DataFrame(rows))],
     )
 
 
-def _verdict(results: Results, found: slots.Slots) -> str:
+def _verdict(results: Results, utilization: Slots) -> str:
+    sentence = formatting.plural(utilization.slots, "slot")
     hosts = results.trials["host"].dropna().nunique()
-    where = f" on {formatting.plural(int(hosts), 'host')}" if hosts else ""
-    in_sessions = f" in {found.sessions} sessions" if found.sessions > 1 else ""
-    slot, wall = formatting.plural(found.slots, "slot"), formatting.duration(found.wall)
-    text = f"{slot}{where} trained for {formatting.percent(found.busy, 1)} of {wall}{in_sessions}"
-    most = max(IDLE, key=lambda kind: found.seconds[kind])
-    rest = (
-        f"; most of the rest ({formatting.percent(found.seconds[most], found.total)}) went {_said(most)}"
-        if found.seconds[most]
-        else ""
-    )
-    ended = found.seconds["stopped"] + found.seconds["lost"]
-    early = (
-        f" {formatting.percent(ended, found.total)} went to trials that did not finish."
-        if ended
-        else ""
-    )
-    return f"{text}{rest}.{early}"
-
-
-def _said(kind: str) -> str:
-    text = slots.KINDS[kind]
-    return (
-        text
-        if kind in ("around", "start-up", "between")
-        else "by at the end, with nothing left to begin"
-    )
+    if hosts:
+        sentence += f" on {formatting.plural(int(hosts), 'host')}"
+    busy = formatting.percent(utilization.busy, 1)
+    sentence += f" trained for {busy} of {formatting.duration(utilization.wall)}"
+    if utilization.sessions > 1:
+        sentence += f" in {utilization.sessions} sessions"
+    largest = max(IDLE_KINDS, key=lambda kind: utilization.seconds[kind])
+    if utilization.seconds[largest]:
+        share = formatting.percent(utilization.seconds[largest], utilization.total)
+        sentence += f"; the largest other part ({share}) is {DESCRIPTIONS[largest]}"
+    unfinished = utilization.seconds["stopped"] + utilization.seconds["lost"]
+    if not unfinished:
+        return f"{sentence}."
+    share = formatting.percent(unfinished, utilization.total)
+    return f"{sentence}. {share} of the time was for trials that did not finish."

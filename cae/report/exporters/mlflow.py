@@ -1,0 +1,98 @@
+"""Export of a run as an MLflow tracking folder (a SQLite file), with MLflow's own library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cae.report.data import tables
+from cae.report.exporters import trackers
+from cae.run.paths import RunDir
+from cae.run.records import Record
+from cae.run.trial_state import TrialState
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+STATUS = {
+    TrialState.FINISHED: "FINISHED",
+    TrialState.KILLED: "KILLED",
+    TrialState.STOPPED: "KILLED",
+    TrialState.RUNNING: "RUNNING",
+    TrialState.PENDING: "SCHEDULED",
+}
+"""MLflow's name of each state; all others are FAILED."""
+MAX_PARAMETERS = 100
+MAX_METRICS = 1000
+"""Of one batch, limited by MLflow."""
+MAX_NAME = 250
+MAX_VALUE = 6000
+MAX_TAG = 5000
+"""Characters, limited by MLflow."""
+
+
+def write(run: RunDir, out: Path | None) -> str:
+    """Write the trials as runs of one experiment into `out` (default: mlflow/ in the run's folder).
+
+    Returns the command that shows them. Raises RunError if the folder contains other files, or
+    MLflow is not installed.
+    """
+    results = tables.read([run])
+    folder = trackers.prepare_folder(run, "mlflow", out)
+    with trackers.report_missing_library("mlflow"):
+        from mlflow.tracking import MlflowClient
+
+        uri = f"sqlite:///{(folder / 'mlflow.db').resolve()}"
+        client = MlflowClient(tracking_uri=uri)
+        experiment = client.create_experiment(
+            results.runs[0].name, artifact_location=(folder / "artifacts").resolve().as_uri()
+        )
+        for record in trackers.records(results):
+            _write_trial(client, experiment, record)
+    return f"mlflow ui --backend-store-uri {uri}"
+
+
+def _write_trial(client: MlflowClient, experiment: str, record: Record) -> None:
+    from mlflow.entities import Metric, Param, RunTag
+
+    start = trackers.start_time(record)
+    end = start
+    if record.end is not None:
+        end = record.end.time
+        start = start or end
+    run = client.create_run(
+        experiment, start_time=_milliseconds(start), run_name=f"trial {record.number}"
+    )
+    run_id = run.info.run_id
+    parameters = []
+    for name, value in trackers.settings(record).items():
+        parameters.append(Param(_valid_name(name), str(value)[:MAX_VALUE]))
+    tags = [
+        RunTag("state", record.state),
+        RunTag("hash", record.hash),
+        RunTag("reason", record.reason[:MAX_TAG]),
+    ]
+    client.log_batch(run_id, params=parameters[:MAX_PARAMETERS], tags=tags)
+    metrics = []
+    for epoch, time, values in trackers.measurements(record):
+        for name, value in values.items():
+            metrics.append(Metric(_valid_name(name), value, _milliseconds(time), epoch))
+    for first in range(0, len(metrics), MAX_METRICS):
+        client.log_batch(run_id, metrics=metrics[first : first + MAX_METRICS])
+    status = STATUS.get(record.state, "FAILED")
+    client.set_terminated(run_id, status, _milliseconds(end))
+
+
+def _valid_name(name: str) -> str:
+    """Replace characters that MLflow does not allow in names."""
+    characters = []
+    for character in name[:MAX_NAME]:
+        if character.isalnum() or character in "_-. /":
+            characters.append(character)
+        else:
+            characters.append("_")
+    return "".join(characters)
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(1000 * seconds)

@@ -1,0 +1,88 @@
+"""Shared by the exporters to experiment trackers: the trials as they record them, and the folder.
+
+Every trial is one run of the tracker, with its whole configuration, the metrics of every epoch and
+those of its final evaluation.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cae.errors import RunError
+from cae.report.data.tables import Results, cell
+from cae.run.paths import RunDir
+from cae.run.records import Record
+
+MARK = ".written-by-cae-sweep"
+"""Name of an empty file in folders that an export may replace."""
+
+
+class Measurement(NamedTuple):
+    """Metrics of one epoch, or of the final evaluation."""
+
+    epoch: int
+    time: float
+    """Seconds since the epoch (UTC)."""
+    metrics: dict[str, float]
+    """Finite values only: the trackers cannot plot others."""
+
+
+def prepare_folder(run: RunDir, tracker: str, out: Path | None) -> Path:
+    """Create an empty folder for an export: `out`, or a subfolder of the run with its name.
+
+    A folder of an earlier export is replaced. Raises RunError if it contains other files.
+    """
+    folder = out or run.path / tracker
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
+        raise RunError(f"{folder}: contains other files; choose another folder with -o")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / MARK).touch()
+    return folder
+
+
+@contextmanager
+def report_missing_library(tracker: str) -> Iterator[None]:
+    """Convert the ImportError of a library that is not installed to a RunError."""
+    try:
+        yield
+    except ImportError as error:
+        raise RunError(
+            f"--to {tracker}: the library {error.name} is not installed; "
+            "run pip install 'cae-sweep[export]'"
+        ) from None
+
+
+def records(results: Results) -> Iterator[Record]:
+    for run in results.runs:
+        yield from run.records.values()
+
+
+def settings(record: Record) -> dict[str, Any]:
+    """Return the configuration and the sizes of a trial as single values."""
+    values = {**record.config, **record.sizes}
+    return {name: cell(value) for name, value in values.items() if value is not None}
+
+
+def start_time(record: Record) -> float:
+    """Return when a trial was first started; 0 if it never was."""
+    if record.starts:
+        return record.starts[0].time
+    return 0.0
+
+
+def measurements(record: Record) -> Iterator[Measurement]:
+    """Yield the metrics of each epoch, then those of the final evaluation."""
+    for epoch in sorted(record.epochs):
+        yield Measurement(epoch, record.epoch_times[epoch], _finite(record.epochs[epoch]))
+    if record.end and record.final_metrics:
+        yield Measurement(record.last_epoch, record.end.time, _finite(record.final_metrics))
+
+
+def _finite(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}

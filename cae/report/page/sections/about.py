@@ -1,0 +1,135 @@
+"""Where, when and with which settings the trials ran."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
+
+from cae.report import formatting
+from cae.report.data.tables import Results, Run, typed
+from cae.report.page.section import SectionContent, section
+
+
+class Fact(NamedTuple):
+    name: str
+    value: str
+
+
+class Override(NamedTuple):
+    parameter: str
+    full_value: str
+    value: str
+
+
+@dataclass(frozen=True)
+class RunDetails:
+    """What sweep.json and the sessions record about one run."""
+
+    facts: list[Fact]
+    overrides: list[Override]
+    base: list[Fact]
+    """Parameters of the base trial."""
+    description: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AboutContent(SectionContent):
+    runs: Sequence[RunDetails] = ()
+
+
+@section("about", title="Hardware and settings", order=210)
+def about_section(results: Results) -> SectionContent:
+    return AboutContent(
+        verdict=_verdict(results), runs=[_details(results, run) for run in results.runs]
+    )
+
+
+def _verdict(results: Results) -> str:
+    trials = results.trials
+    verdict = "No training yet"
+    if "seconds" in trials:
+        seconds = float(pd.to_numeric(trials["seconds"], errors="coerce").sum())
+        if seconds:
+            verdict = f"{formatting.duration(seconds)} of training"
+    if "host" in trials and trials["host"].notna().any():
+        verdict += f" on {formatting.plural(trials['host'].nunique(), 'host')}"
+    if "started" in trials and trials["started"].notna().any() and len(results.epochs):
+        start = _minute(trials["started"].dropna().min())
+        end = _minute(results.epochs["ended"].max())
+        verdict += f", from {start} to {end} UTC"
+    return f"{verdict}."
+
+
+def _minute(time: str) -> str:
+    """Return "2026-01-31 12:00" of an ISO 8601 time."""
+    return time[:16].replace("T", " ")
+
+
+def _details(results: Results, run: Run) -> RunDetails:
+    sweep = run.sweep
+    overrides = []
+    for name, change in sweep.overrides.items():
+        overrides.append(Override(name, typed(change.get("full")), typed(change.get("here"))))
+    return RunDetails(
+        facts=_facts(results, run),
+        overrides=overrides,
+        base=[Fact(name, typed(value)) for name, value in sweep.base.items()],
+        description=sweep.description.strip(),
+    )
+
+
+def _facts(results: Results, run: Run) -> list[Fact]:
+    """Return what is recorded; old runs lack some of it."""
+    sweep = run.sweep
+    trials = results.trials[results.trials["run"] == run.name]
+    count = formatting.plural(len(trials), "trial")
+    if sweep.space:
+        count += f" of a search space of {formatting.number(sweep.space)}"
+    sessions = ""
+    if run.sessions:
+        sessions = str(len(run.sessions))
+    versions = [f"{name} {version}" for name, version in sweep.versions.items()]
+    facts = [
+        Fact("run", run.name),
+        Fact("sweep file", sweep.file),
+        Fact("command", sweep.command),
+        Fact("git commit", sweep.git_commit),
+        Fact("ranked by", f"{results.metric} ({results.mode})"),
+        Fact("scheduler", _scheduler(sweep.scheduler)),
+        Fact("trials", count),
+        Fact("seeds", str(sweep.seeds)),
+        Fact("budget", sweep.budget),
+        Fact("started on", sweep.host),
+        Fact("device", sweep.device),
+        Fact("trained on", "; ".join(_devices(trials))),
+        Fact("sessions", sessions),
+        Fact("versions", ", ".join(versions)),
+    ]
+    return [fact for fact in facts if fact.value]
+
+
+def _devices(trials: pd.DataFrame) -> list[str]:
+    """Return each host and device with the number of its trials."""
+    if not len(trials) or not trials["host"].notna().any():
+        return []
+    devices = []
+    for (host, device), group in trials.groupby(["host", "device"], sort=True):
+        devices.append(f"{host}, {device} ({formatting.plural(len(group), 'trial')})")
+    return devices
+
+
+def _scheduler(scheduler: dict[str, object] | None) -> str:
+    if not scheduler:
+        return "none: every trial runs all its epochs"
+    settings = []
+    for name, value in scheduler.items():
+        if name not in ("name", "rungs"):
+            settings.append(f"{name} {typed(value)}")
+    rungs = scheduler.get("rungs")
+    if isinstance(rungs, list) and rungs:
+        epochs = formatting.listed([str(rung) for rung in rungs], 12)
+        settings.append(f"rungs at epochs {epochs}")
+    return f"{scheduler.get('name')} ({', '.join(settings)})"

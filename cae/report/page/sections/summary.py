@@ -1,0 +1,159 @@
+"""The answers in short: the best trial, the progress of the sweep, and restrictions of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cae.report import formatting
+from cae.report.data.tables import Results
+from cae.report.page.section import SectionContent, section
+from cae.report.page.sections.baselines import baseline_warning
+from cae.report.page.sections.early_stopping import stopped_sentence
+from cae.report.page.sections.failures import failures_section
+from cae.report.page.sections.published import published_rows
+from cae.report.page.wording import better_direction
+from cae.report.statistics import best, published
+from cae.run.trial_state import TrialState
+
+STATES = [
+    TrialState.FINISHED,
+    TrialState.STOPPED,
+    TrialState.RUNNING,
+    TrialState.PENDING,
+    TrialState.INTERRUPTED,
+    TrialState.DIVERGED,
+    TrialState.FAILED,
+    TrialState.OUT_OF_MEMORY,
+    TrialState.KILLED,
+    TrialState.WITHDRAWN,
+]
+"""In the order of the cards."""
+REMAINING = [TrialState.RUNNING, TrialState.PENDING, TrialState.INTERRUPTED]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummaryContent(SectionContent):
+    trials: int
+    states: Mapping[TrialState, int]
+    """Number of trials in each state that occurs."""
+    notes: Sequence[str] = ()
+    """What restricts all results of the page."""
+    answers: Mapping[str, str] = field(default_factory=dict)
+    """One sentence by id of the section that has more."""
+
+
+@section("summary", title="Summary", order=10)
+def summary_section(results: Results) -> SectionContent:
+    counts = results.trials["state"].value_counts()
+    states = {state: int(counts[state]) for state in STATES if state in counts}
+    answers = {
+        "early_stopping": stopped_sentence(results),
+        "failures": failures_section(results).verdict,
+        "baselines": baseline_warning(results),
+        "published": published.sentence(published_rows(results), reasons=False),
+    }
+    notes = [_remaining(results, states), _joined(results), _budget(results)]
+    return SummaryContent(
+        verdict=best_sentence(results),
+        trials=len(results.trials),
+        states=states,
+        notes=[note for note in notes if note],
+        answers={id: sentence for id, sentence in answers.items() if sentence},
+    )
+
+
+def best_sentence(results: Results) -> str:
+    """Return the best trial, its distance to the second, and how certain it is that it is best."""
+    if not len(results.trials):
+        return "No trial has been planned or run yet."
+    ranked = results.ranked
+    metric = results.metric
+    if not len(ranked):
+        return f"No trial has a finite {metric} yet, so there is no best one."
+    first = ranked.index[0]
+    value = formatting.number(results.values[first])
+    epoch = formatting.number(ranked.at[first, "best_epoch"])
+    sentence = f"Best is {results.labels[first]}: {metric} {value} at epoch {epoch}"
+    if len(ranked) == 1:
+        return f"{sentence}. It is the only trial with a value: there is nothing to compare with."
+    configurations = results.configurations.loc[ranked.index]
+    is_same = configurations == configurations[first]
+    if is_same.all():
+        return f"{sentence}. All {len(ranked)} trials with a value are seeds of one configuration."
+    distance = _distance(results, first, ranked.index[~is_same][0], seeds=int(is_same.sum()))
+    certainty = best.sentence(results, best.contest(results))
+    return formatting.sentences([f"{sentence}, {distance}.", certainty])
+
+
+def _distance(results: Results, first: int, second: int, seeds: int) -> str:
+    """Compare the best trial with the best one of another configuration."""
+    value = results.values[first]
+    second_value = results.values[second]
+    other = "the next configuration"
+    if seeds == 1:
+        other = "the second"
+    trial = f"({results.labels[second]}, {formatting.number(second_value)})"
+    gap = abs(second_value - value)
+    if gap == 0:
+        return f"the same as {other} {trial}"
+    share = ""
+    if second_value:
+        share = f" ({formatting.percent(gap, abs(second_value))})"
+    return f"{formatting.number(gap, 3)}{share} {better_direction(results)} than {other} {trial}"
+
+
+def _remaining(results: Results, states: Mapping[TrialState, int]) -> str:
+    """State that trials are missing: all results are those so far."""
+    remaining = sum(states.get(state, 0) for state in REMAINING)
+    if not remaining:
+        return ""
+    status = "The sweep is not complete"
+    if any(run.running for run in results.runs):
+        status = "The sweep is running"
+    trials = formatting.plural(remaining, "trial")
+    verb = "remain"
+    if remaining == 1:
+        verb = "remains"
+    return (
+        f"{status}: {trials} of {len(results.trials)} {verb}. Their epochs so far are included "
+        "below."
+    )
+
+
+def _joined(results: Results) -> str:
+    """State that runs share one ranking, and in which settings they differ."""
+    if not results.joined:
+        return ""
+    runs = formatting.listed([run.name for run in results.runs])
+    sentence = f"{len(results.runs)} runs are joined: {runs}."
+    bases = [run.sweep.base for run in results.runs]
+    differing = [name for name in _all_names(bases) if _differs(bases, name)]
+    if differing:
+        sentence += (
+            f" Their base trials differ in {formatting.listed(differing)}: compare trials of "
+            "different runs with care."
+        )
+    return sentence
+
+
+def _all_names(bases: list[dict[str, Any]]) -> list[str]:
+    names: dict[str, None] = {}
+    for base in bases:
+        names |= dict.fromkeys(base)
+    return list(names)
+
+
+def _differs(bases: list[dict[str, Any]], name: str) -> bool:
+    return len({str(base.get(name)) for base in bases}) > 1
+
+
+def _budget(results: Results) -> str:
+    """State that the run has other settings than the full sweep."""
+    overrides = results.sweep.overrides
+    if not overrides or results.joined:
+        return ""
+    budget = results.sweep.budget or "this"
+    differences = published.differences(overrides)
+    return f"Budget {budget}: {differences}. The numbers are not those of the full sweep."

@@ -1,0 +1,55 @@
+"""Sentences of the page, and that it contains no word that the style guide excludes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from cae.report.page.sections import all_sections
+from cae.report.page.sections.summary import best_sentence
+from tests.report.page.conftest import ReadResults
+from tests.test_wording import excluded_phrases
+
+WITH_SENTENCES_OF_STATISTICS = {"summary", "best", "published", "claims", "early_stopping"}
+"""Sections that contain sentences of cae.report.statistics, which are not checked yet."""
+
+
+def test_no_section_contains_an_excluded_phrase(shape: str, read_results: ReadResults) -> None:
+    results = read_results(shape)
+    for section in all_sections():
+        if section.id in WITH_SENTENCES_OF_STATISTICS:
+            continue
+        content = section.build(results)
+        texts = [section.title, content.verdict, content.method, *content.captions.values()]
+        texts += [table.caption for table in content.tables]
+        texts += [column.name for table in content.tables for column in table.columns]
+        for text in texts:
+            assert excluded_phrases(text) == [], f"{section.id}: {text}"
+
+
+def test_the_best_sentence_compares_with_the_second_trial(read_results: ReadResults) -> None:
+    assert re.match(
+        r"Best is trial 2: val_loss \S+ at epoch 4, \S+ \(50\u00a0%\) lower than the second "
+        r"\(trial 1, \S+\)\. ",
+        best_sentence(read_results("two")),
+    )
+
+
+def test_seeds_of_the_best_configuration_are_not_the_second(read_results: ReadResults) -> None:
+    sentence = best_sentence(read_results("seeds"))
+    assert "lower than the next configuration (trial 4," in sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("none", "No trial has been planned or run yet."),
+        ("all_failed", "No trial has a finite val_loss yet, so there is no best one."),
+        ("all_nan", "No trial has a finite val_loss yet, so there is no best one."),
+    ],
+)
+def test_the_summary_states_why_there_is_no_best_trial(
+    read_results: ReadResults, name: str, sentence: str
+) -> None:
+    assert best_sentence(read_results(name)) == sentence

@@ -1,0 +1,394 @@
+"""What each section shows: numbers, groups and images of runs with a known result."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from cae.report.data import tables
+from cae.report.page import build
+from cae.report.page.images import Pixels, reduce
+from cae.report.page.section import SectionContent
+from cae.report.page.sections import all_sections, reconstructions
+from cae.report.page.sections.baselines import compare_with_baselines
+from cae.report.page.sections.best import BestContent
+from cae.report.page.sections.early_stopping import EarlyStoppingContent
+from cae.report.page.sections.failures import FailuresContent
+from cae.report.page.sections.joined_runs import shared_trials, summarize
+from cae.report.page.sections.parameters import kruskal_wallis
+from cae.report.page.sections.summary import SummaryContent
+from cae.run.trial_state import TrialState
+from tests.report.page.conftest import ReadResults
+from tests.report.page.planted_runs import Writer, configurations_with_seeds, grid
+
+Content = TypeVar("Content", bound=SectionContent)
+
+
+def content_of(id: str, results: tables.Results) -> SectionContent:
+    """Compute the content of a section."""
+    for section in all_sections():
+        if section.id == id:
+            return section.build(results)
+    raise KeyError(id)
+
+
+def content_as(content_type: type[Content], id: str, results: tables.Results) -> Content:
+    """Compute the content of a section that adds fields."""
+    content = content_of(id, results)
+    assert isinstance(content, content_type)
+    return content
+
+
+# Summary and best
+
+
+def test_the_summary_counts_every_trial_once(shape: str, read_results: ReadResults) -> None:
+    results = read_results(shape)
+    content = content_as(SummaryContent, "summary", results)
+    assert content.trials == len(results.trials) == sum(content.states.values())
+
+
+def test_the_summary_refers_to_sections(shape: str, read_results: ReadResults) -> None:
+    ids = {section.id for section in all_sections()}
+    assert set(content_as(SummaryContent, "summary", read_results(shape)).answers) <= ids
+
+
+def test_the_export_command_has_the_name_of_the_run_and_no_path(read_results: ReadResults) -> None:
+    content = content_as(BestContent, "best", read_results("thirty"))
+    assert content.export_command == "cae-sweep best thirty --metric val_loss --mode min -o best"
+
+
+def test_configurations_are_shown_if_they_have_several_seeds(writer: Writer) -> None:
+    one_seed = configurations_with_seeds(writer, [0.01, 0.02], 1, 0.0)
+    assert content_as(BestContent, "best", one_seed).configurations is None
+    seeds = configurations_with_seeds(lambda **sweep: writer("seeds", **sweep), [0.01, 0.02], 3, 0)
+    table = content_as(BestContent, "best", seeds).configurations
+    assert table is not None
+    assert len(table.rows) == 2
+
+
+# Parameters and their importance
+
+
+@pytest.mark.parametrize(
+    ("losses", "verb"), [([0.1, 0.12, 0.15], "rises"), ([0.15, 0.12, 0.1], "falls")]
+)
+def test_a_trend_is_named_if_every_step_has_the_same_direction(
+    writer: Writer, losses: list[float], verb: str
+) -> None:
+    verdict = content_of("parameters", _one_parameter(writer, losses)).verdict
+    assert verdict.startswith(f"val_loss {verb} with task.noise at every step, from ")
+
+
+def test_no_trend_is_named_if_the_direction_changes(writer: Writer) -> None:
+    verdict = content_of("parameters", _one_parameter(writer, [0.1, 0.15, 0.12])).verdict
+    assert verdict.startswith("No single parameter")
+
+
+def _one_parameter(writer: Writer, losses: list[float]) -> tables.Results:
+    noise_levels = [0.5, 0.7, 0.9]
+    sweep = writer(axes={"task.noise": {"values": noise_levels, "scale": "linear"}})
+    sweep.session([1, 2, 3])
+    for number, (noise, loss) in enumerate(zip(noise_levels, losses, strict=True), 1):
+        sweep.trial(number, {"task.noise": noise})
+        sweep.start(number)
+        sweep.epoch(number, 1, loss)
+        sweep.end(number, "finished", best_epoch=1)
+    return tables.read([sweep.close()])
+
+
+def test_a_parameter_without_effect_is_not_significant() -> None:
+    random = np.random.default_rng(0)
+    values = random.normal(size=200)
+    assert kruskal_wallis(pd.Series(random.choice(["a", "b"], 200)), values) > 0.05
+    settings = pd.Series(np.where(values > 0, "a", "b"), dtype=object)
+    assert kruskal_wallis(settings, values) < 1e-6
+
+
+def test_additive_effects_have_no_interaction_chart(writer: Writer) -> None:
+    random = np.random.default_rng(0)
+
+    def value(kernel_size: int, filters: int, _idle: int) -> float:
+        return kernel_size + filters / 32 + 0.1 * float(random.normal())
+
+    content = content_of("importance", grid(writer, value))
+    assert set(content.captions) == {"importance", "marginals"}
+    assert "arch.kernel_size matters most; also significant: arch.filters" in content.verdict
+
+
+def test_an_interaction_has_a_chart(writer: Writer) -> None:
+    def value(kernel_size: int, filters: int, idle: int) -> float:
+        return float((kernel_size == 3) == (filters == 8)) + 0.01 * idle + 1
+
+    assert "interaction" in content_of("importance", grid(writer, value)).captions
+
+
+def test_importance_is_not_shown_if_the_forest_predicts_nothing(writer: Writer) -> None:
+    random = np.random.default_rng(0)
+    noise = grid(writer, lambda *_: 1 + float(random.normal()) ** 2)
+    assert "importance" not in content_of("importance", noise).captions
+
+
+def test_importance_at_the_first_rung_includes_stopped_trials(writer: Writer) -> None:
+    """Kernel size and stride decide together which trials are stopped; few of them finish."""
+    sweep = writer()
+    settings = list(itertools.product([3, 5, 7], [1, 2], range(6)))
+    sweep.session(list(range(1, len(settings) + 1)))
+    for number, (kernel_size, stride, idle) in enumerate(settings, 1):
+        axes = {"arch.kernel_size": kernel_size, "arch.stride": stride, "arch.idle": idle}
+        sweep.trial(number, axes)
+        sweep.start(number)
+        is_good = kernel_size == 3 and stride == 1
+        value = 1 + 0.01 * idle - 0.5 * is_good
+        sweep.epoch(number, 1, value)
+        if is_good:
+            sweep.epoch(number, 2, value)
+            sweep.end(number, "finished")
+        else:
+            sweep.end(number, "stopped", reason="above", rung=1, value=value, cutoff=0.6)
+    content = content_of("importance", tables.read([sweep.close()]))
+    assert content.verdict.startswith("Importance is not shown: ")
+    assert "interaction" in content.captions
+    assert "arch.kernel_size" in content.captions["interaction"]
+    assert "arch.stride" in content.captions["interaction"]
+
+
+# Early stopping and the Pareto front
+
+
+def test_rungs_count_trials_that_entered_and_were_stopped(read_results: ReadResults) -> None:
+    results = read_results("thirty")
+    rungs = content_as(EarlyStoppingContent, "early_stopping", results).rungs
+    assert rungs is not None
+    stopped = results.trials[results.trials["state"] == TrialState.STOPPED]
+    for row in rungs.rows:
+        rung = int(row[0].text)
+        entered = (results.epochs["epoch"] == rung).sum()
+        assert row[1].text == str(entered)
+        assert row[2].text == str((stopped["rung"] == rung).sum())
+    assert [row[0].text for row in rungs.rows] == ["1", "3"]
+
+
+def test_the_smallest_network_close_to_the_best_is_named(writer: Writer) -> None:
+    results = configurations_with_seeds(writer, [0.0101, 0.020, 0.010, 0.030], 1, 0.0)
+    verdict = content_of("pareto", results).verdict
+    assert "The smallest network within 5\u00a0% of the best is trial 1" in verdict
+
+
+# Failures
+
+
+def test_errors_that_differ_in_numbers_are_one_group(read_results: ReadResults) -> None:
+    content = content_as(FailuresContent, "failures", read_results("all_failed"))
+    (group,) = content.groups
+    assert (group.state, group.count) == (TrialState.FAILED, 3)
+    assert group.message == "RuntimeError: shape mismatch at layer 1"
+    assert group.numbers_by_epoch == {0: ["1", "2", "3"]}
+    assert group.trials == "before the end of the first epoch: trials 1, 2, 3"
+    assert group.traceback.startswith("Traceback (most recent call last)")
+
+
+def test_every_failed_trial_is_in_a_group(shape: str, read_results: ReadResults) -> None:
+    results = read_results(shape)
+    states = [TrialState.FAILED, TrialState.OUT_OF_MEMORY, TrialState.DIVERGED, TrialState.KILLED]
+    content = content_as(FailuresContent, "failures", results)
+    count = int(results.trials["state"].isin(states).sum())
+    assert sum(group.count for group in content.groups) == count
+
+
+# Baselines and provenance
+
+
+def test_a_network_that_does_not_beat_the_baselines_is_named(writer: Writer) -> None:
+    results = _with_baselines(writer, test_losses=[0.1, 0.3], mean_image_loss=0.2)
+    comparison = compare_with_baselines(results)
+    assert comparison is not None
+    assert comparison.is_better.tolist() == [True, False]
+    assert list(comparison.baselines) == ["mean image"]
+    warning = content_as(SummaryContent, "summary", results).answers["baselines"]
+    assert "1 trial of 2 does not beat a baseline (trial 2)" in warning
+
+
+def test_the_summary_does_not_mention_baselines_that_all_networks_beat(writer: Writer) -> None:
+    results = _with_baselines(writer, test_losses=[0.1, 0.15], mean_image_loss=0.2)
+    assert "baselines" not in content_as(SummaryContent, "summary", results).answers
+    assert content_of("baselines", results).verdict.startswith("Every finished trial beats")
+
+
+def _with_baselines(
+    writer: Writer, test_losses: list[float], mean_image_loss: float
+) -> tables.Results:
+    sweep = writer()
+    sweep.session(list(range(1, len(test_losses) + 1)))
+    for number, loss in enumerate(test_losses, 1):
+        sweep.trial(number, {"arch.kernel_size": number})
+        sweep.start(number)
+        sweep.epoch(number, 1, loss)
+        metrics = {"test_loss": loss, "test_baseline_mean_image": mean_image_loss}
+        sweep.end(number, "finished", best_epoch=1, metrics=metrics)
+    return tables.read([sweep.close()])
+
+
+def test_values_are_counted_by_provenance(writer: Writer) -> None:
+    origins = [[3, "stated"], [5, "inferred"]]
+    axis = {"values": [3, 5], "scale": "linear", "origins": origins}
+    sweep = writer(axes={"arch.kernel_size": axis})
+    sweep.session([1])
+    sweep.trial(1, {"arch.kernel_size": 3})
+    content = content_of("provenance", tables.read([sweep.close()]))
+    assert content.verdict.startswith(
+        "Of 2 values on 1 axis: 1 stated by the report and 1 inferred."
+    )
+    assert [cell.text for cell in content.tables[0].rows[0]] == ["arch.kernel_size", "3", "", "5"]
+
+
+# Joined runs
+
+
+@pytest.fixture
+def joined_runs(writer: Writer) -> tables.Results:
+    """Two runs with two trials in common, one of which has another value."""
+    folders = []
+    for name, difference in (("a", 0.0), ("b", 0.001)):
+        sweep = writer(name)
+        sweep.session([1, 2])
+        for number in (1, 2):
+            sweep.trial(number, {"arch.kernel_size": number})
+            sweep.start(number)
+            sweep.epoch(number, 1, 0.01 * number + difference * (number - 1))
+            sweep.end(number, "finished")
+        folders.append(sweep.close())
+    return tables.read(folders)
+
+
+def test_trials_of_joined_runs_are_matched_by_hash(joined_runs: tables.Results) -> None:
+    shared = shared_trials(joined_runs)
+    assert shared["trial"].tolist() == ["trial 1 of a", "trial 2 of a"]
+    assert shared["difference"].tolist() == pytest.approx([0, 0.001])
+    assert "2 trials ran in several runs" in content_of("joined_runs", joined_runs).verdict
+
+
+def test_joined_runs_are_summarized(joined_runs: tables.Results) -> None:
+    summary = summarize(joined_runs, "b")
+    assert (summary.trials, summary.finished) == (2, 2)
+    assert (summary.best, summary.best_trial) == (0.01, "trial 1")
+
+
+def test_a_single_run_is_not_compared(read_results: ReadResults) -> None:
+    assert content_of("joined_runs", read_results("one")).is_empty
+
+
+# Images
+
+
+def save_samples(path: Path, input: Pixels, target: Pixels, output: Pixels) -> Path:
+    np.savez(path, input=input, target=target, output=output, epoch=np.array(1))
+    return path
+
+
+def test_the_sheet_contains_the_pixels_unchanged(writer: Writer) -> None:
+    sweep = writer()
+    sweep.samples(1, 0.1, side=16, channels=3)
+    samples = reconstructions.load_samples(sweep.run.trial(1) / "samples.npz")
+    assert samples is not None
+    error = reconstructions.error_images(samples.target, samples.output)
+    image = reconstructions.compose([samples.input, samples.output, error], 16, 16)
+    sheet = np.asarray(image)
+    assert image.mode == "RGBA"
+    assert sheet.shape == (3 * 17 - 1, 8 * 17 - 1, 4)
+    for column in range(8):
+        pixels = sheet[17:33, column * 17 : column * 17 + 16, :3]
+        assert (pixels == samples.output[column].transpose(1, 2, 0)).all()
+    assert Image.fromarray(sheet).mode == "RGBA"
+
+
+def test_equal_inputs_and_targets_share_a_row(writer: Writer) -> None:
+    sweep = writer()
+    sweep.samples(1, 0.1)
+    sheet = reconstructions.make_sheet(sweep.run.trial(1) / "samples.npz")
+    assert sheet is not None
+    assert sheet.rows == ["input and target", "output", "|error|, 4 times"]
+
+
+def test_inputs_may_be_smaller_than_targets(tmp_path: Path) -> None:
+    inputs = np.ones((5, 1, 8, 8), np.uint8)
+    target = np.zeros((5, 3, 32, 32), np.uint8)
+    path = save_samples(tmp_path / "samples.npz", input=inputs, target=target, output=target)
+    sheet = reconstructions.make_sheet(path)
+    assert sheet is not None
+    assert sheet.rows[:3] == ["input", "target", "output"]
+    assert (sheet.columns, sheet.width) == (5, 5 * 33 - 1)
+
+
+def test_large_images_are_reduced_by_a_whole_factor(tmp_path: Path) -> None:
+    images = np.zeros((2, 1, 150, 130), np.uint8)
+    path = save_samples(tmp_path / "samples.npz", input=images, target=images, output=images)
+    sheet = reconstructions.make_sheet(path)
+    assert sheet is not None
+    assert (sheet.factor, sheet.width, sheet.height) == (3, 2 * 45 - 1, 3 * 51 - 1)
+
+
+def test_reduced_pixels_are_means_and_edges_are_repeated() -> None:
+    image = np.array([[[[0, 10, 20]]]], dtype=np.uint8)
+    assert reduce(image, 2).tolist() == [[[[5, 20]]]]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"\x93NUMPY"])
+def test_damaged_samples_are_left_out(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "samples.npz").write_bytes(content)
+    assert reconstructions.make_sheet(tmp_path / "samples.npz") is None
+
+
+def test_samples_that_need_unpickling_are_left_out(tmp_path: Path) -> None:
+    objects = np.array([{"a": 1}], dtype=object)
+    path = tmp_path / "samples.npz"
+    np.savez(path, input=objects, target=objects, output=objects)
+    assert reconstructions.make_sheet(path) is None
+
+
+def test_galleries_of_tasks_are_shown_and_damaged_ones_left_out(writer: Writer) -> None:
+    sweep = writer()
+    sweep.session([1, 2])
+    for number in (1, 2):
+        sweep.trial(number, {})
+        sweep.start(number)
+        sweep.epoch(number, 1, 0.1 * number)
+        sweep.end(number, "finished", best_epoch=1, metrics={"test_loss": 0.1})
+        sweep.run.trial(number).mkdir(parents=True, exist_ok=True)
+    np.savez(
+        sweep.run.trial(1) / "galleries.npz",
+        names=np.array(["wrong"]),
+        images_0=np.full((2, 1, 6, 6), 9, dtype=np.uint8),
+        captions_0=np.array(["<b>7</b>, is 1", "4, is 9"]),
+    )
+    (sweep.run.trial(2) / "galleries.npz").write_bytes(b"PK damaged")
+    html = build.build(sweep.close()).read_text()
+    assert "trial 1: wrong" in html
+    assert "trial 2: wrong" not in html
+    assert "&lt;b&gt;7&lt;/b&gt;, is 1" in html
+    assert html.count('<ul class="gallery">') == 1
+
+
+# Agreement with the command line
+
+
+def test_the_summary_agrees_with_status(make_run: Callable[[str], Any]) -> None:
+    from cae.cli import tables as listing
+
+    run = make_run("thirty")
+    build.build(run)
+    status = listing.status(run)
+    verdicts = json.loads(run.verdicts_json.read_text())["sections"]
+    states = tables.read([run]).trials["state"].value_counts().to_dict()
+    assert status["states"] == states
+    assert verdicts["summary"].startswith(f"Best is trial {status['best']['trial']}: val_loss")
+    assert not math.isnan(status["best"]["value"])
