@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cae.report.data.tables import cell
+from cae.report.data.cells import to_cell
 from cae.report.page import build as page
 from cae.run.paths import RunDir
 from cae.sweep.spec.plan import Plan, make_plan
@@ -127,7 +127,7 @@ def test_published_numbers_have_the_columns_of_the_report_and_join_planned_trial
 
 
 def _cell(value: object) -> str:
-    return str(cell(value))
+    return str(to_cell(value))
 
 
 def _counts(name: str) -> list[int]:

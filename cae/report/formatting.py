@@ -1,4 +1,7 @@
-"""Numbers and phrases as the page prints them: 4 significant digits, plain words, nothing cut without a mark."""
+"""Numbers and phrases as reports print them.
+
+Numbers have 4 significant digits, and text that is cut ends with an ellipsis.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,18 @@ from typing import Any
 
 import pandas as pd
 
+from cae.report.data.cells import is_missing, to_cell
 
-def number(value: Any, digits: int = 4) -> str:
-    """A number with `digits` significant digits: 0.01234, 48,000, 1.2e-05. "NaN" where it is none, "" where it is missing.
+MINUTE_SECONDS = 60
+HOUR_SECONDS = 3600
+DAY_SECONDS = 86400
 
-    Whole numbers are printed whole; text comes back as it is.
+
+def number(value: object, digits: int = 4) -> str:
+    """A number with `digits` significant digits: 0.01234, 48,000, 1.2e-05.
+
+    Integers are printed completely. A missing value is empty, NaN is "NaN", and text is returned
+    unchanged.
     """
     if value is None or value is pd.NA:
         return ""
@@ -21,41 +31,59 @@ def number(value: Any, digits: int = 4) -> str:
         return str(value)
     if isinstance(value, numbers.Integral):
         return f"{int(value):,}"
-    if not isinstance(value, numbers.Real):
-        return str(value)
-    value = float(value)
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "∞" if value > 0 else "-∞"
-    if value.is_integer() and abs(value) < 1e15:
-        return f"{int(value):,}"
-    if 1e-4 <= abs(value) < 10**digits:
-        decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-        return f"{value:.{decimals}f}"
-    return f"{value:.{digits - 1}e}" if abs(value) < 1e-4 else f"{value:,.0f}"
-
-
-def parameter(value: Any) -> str:
-    """A parameter's value as people type it: 0.001, 1e-05, 32 (never 1,000 or 0.00100); sampled ones to 4 significant digits."""
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
-        return "none"
-    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral | bool):
-        return f"{float(value):.4g}"
+    if isinstance(value, numbers.Real):
+        return _real_number(float(value), digits)
     return str(value)
 
 
-def plural(count: int, noun: str, many: str = "") -> str:
-    """1 trial, 2 trials."""
-    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+def _real_number(value: float, digits: int) -> str:
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        if value > 0:
+            return "∞"
+        return "-∞"
+    size = abs(value)
+    if value.is_integer() and size < 1e15:
+        return f"{int(value):,}"
+    if size < 1e-4:
+        return f"{value:.{digits - 1}e}"
+    if size >= 10**digits:
+        return f"{value:,.0f}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(size)))
+    return f"{value:.{decimals}f}"
 
 
-def listed(items: Iterable[str], most: int = 6) -> str:
-    """a, b and c; the rest beyond `most` is counted."""
+def parameter(value: object) -> str:
+    """The value of a parameter as a user would type it: 0.001, 1e-05, 32, 16-32.
+
+    Integers have no thousands separator, other numbers at most 4 significant digits and no
+    trailing zeros. A missing value is "none".
+    """
+    cell = to_cell(value)
+    if is_missing(cell):
+        return "none"
+    if isinstance(cell, numbers.Real) and not isinstance(cell, numbers.Integral | bool):
+        return f"{float(cell):.4g}"
+    return str(cell)
+
+
+def plural(count: int, noun: str, plural_noun: str = "") -> str:
+    """A count with its noun: 1 trial, 2 trials."""
+    if count != 1:
+        noun = plural_noun or f"{noun}s"
+    return f"{count:,} {noun}"
+
+
+def listed(items: Iterable[str], max_items: int = 6) -> str:
+    """An enumeration: a, b and c. Items beyond `max_items` are counted: a, b and 7 more."""
     words = list(items)
-    if len(words) > most:
-        words = [*words[: most - 1], f"{len(words) - most + 1} more"]
-    return (
-        words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
-    )
+    if len(words) > max_items:
+        shown = max_items - 1
+        words = [*words[:shown], f"{len(words) - shown} more"]
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def rows(frame: pd.DataFrame) -> list[Any]:
@@ -63,36 +91,48 @@ def rows(frame: pd.DataFrame) -> list[Any]:
     return list(frame.itertuples())
 
 
-def short(text: str, most: int = 40) -> str:
-    """Text cut to `most` characters, the cut marked by an ellipsis."""
+def short(text: str, max_length: int = 40) -> str:
+    """Text on one line, cut to `max_length` characters; an ellipsis marks the cut."""
     text = " ".join(text.split())
-    return text if len(text) <= most else text[: most - 1] + "…"
+    if len(text) <= max_length:
+        return text
+    return text[: max_length - 1] + "…"
 
 
 def duration(seconds: float) -> str:
-    """42 s, 3 min 20 s, 5 h 12 min, 2 d 4 h."""
+    """A duration in its two largest units: 42 s, 3 min 20 s, 5 h 12 min, 2 d 4 h."""
     if not math.isfinite(seconds):
         return "unknown"
     total = round(seconds)
-    if total < 60:
-        return f"{total} s" if seconds >= 10 or total == seconds else f"{seconds:.1f} s"
-    for size, unit, below, part in (
-        (86400, "d", 3600, "h"),
-        (3600, "h", 60, "min"),
-        (60, "min", 1, "s"),
-    ):
-        if total >= size:
-            rest = (total % size) // below
-            return f"{total // size} {unit}" + (f" {rest} {part}" if rest else "")
-    return f"{total} s"
+    if total >= DAY_SECONDS:
+        return _two_units(total, DAY_SECONDS, "d", HOUR_SECONDS, "h")
+    if total >= HOUR_SECONDS:
+        return _two_units(total, HOUR_SECONDS, "h", MINUTE_SECONDS, "min")
+    if total >= MINUTE_SECONDS:
+        return _two_units(total, MINUTE_SECONDS, "min", 1, "s")
+    if seconds >= 10 or total == seconds:
+        return f"{total} s"
+    return f"{seconds:.1f} s"
 
 
-def percent(part: float, whole: float) -> str:
-    """A share in percent with 2 significant digits: 3.2 %, 52 %. The space does not break."""
-    share = 100 * part / whole if whole else 0.0
-    return f"{share:,.0f}\u00a0%" if share >= 10 or share == 0 else f"{share:.2g}\u00a0%"
+def _two_units(seconds: int, size: int, unit: str, small_size: int, small_unit: str) -> str:
+    text = f"{seconds // size} {unit}"
+    rest = (seconds % size) // small_size
+    if rest:
+        text += f" {rest} {small_unit}"
+    return text
+
+
+def percent(part: float, total: float) -> str:
+    """A share in percent with 2 significant digits and a non-breaking space: 3.2 %, 52 %."""
+    share = 0.0
+    if total:
+        share = 100 * part / total
+    if share >= 10 or share == 0:
+        return f"{share:,.0f}\u00a0%"
+    return f"{share:.2g}\u00a0%"
 
 
 def sentences(parts: Sequence[str]) -> str:
-    """Non-empty parts joined as one paragraph."""
+    """Non-empty parts joined to one paragraph."""
     return " ".join(part for part in parts if part)

@@ -1,7 +1,11 @@
-"""Where the values of a parameter stand on an axis: linear, logarithmic, or one place per category, as the space declares it."""
+"""Positions of values on an axis: linear, logarithmic, or one position per category."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,200 +13,230 @@ import numpy.typing as npt
 import pandas as pd
 
 from cae.report import formatting
-from cae.report.data.tables import Results, typed
+from cae.report.data.cells import is_missing
 
 Floats = npt.NDArray[np.float64]
 
+MAX_TICKS = 8
+"""Of more values than these, round ones are labelled instead."""
+MAX_DECADE_TICKS = 6
 
-class Axis(NamedTuple):
+
+class AxisKind(StrEnum):
+    LINEAR = "linear"
+    LOG = "log"
+    CATEGORY = "category"
+
+
+class Tick(NamedTuple):
+    position: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The values of one parameter or metric, as positions on an axis."""
+
     name: str
-    kind: str
-    """linear, log or category."""
+    kind: AxisKind
     positions: Floats
-    """Per trial: the value, its log10, or the number of its category; NaN where the trial has none."""
-    ticks: list[tuple[float, str]]
+    """Per trial: the value, its log10, or the number of its category; NaN if it is missing."""
+    ticks: list[Tick]
     low: float
     high: float
 
 
-def varying(results: Results, trials: pd.DataFrame) -> list[str]:
-    """Parameters that differ among these trials: the keys of the space, then other keys that joined runs differ in. Not the seed,
-    and not among the trials that only others need: those differ in everything."""
-    needed = [record.is_dependency for run in results.runs for record in run.records.values()]
-    trials = trials.drop(results.trials.index[needed], errors="ignore")
-    config = dict.fromkeys(
-        name for run in results.runs for record in run.records.values() for name in record.config
-    )
-    names = [name for name in results.axes if name in trials]
-    whole = {
-        name.rpartition(".")[0] for name in names
-    }  # a tuple whose elements are keys of the space
-    names += [name for name in config if name not in names and name not in whole and name != "seed"]
-    return [name for name in names if differs(trials[name])]
+def make_axis(name: str, values: pd.Series[Any], declared: Mapping[str, Any]) -> Axis:
+    """Return the axis of a parameter with the scale that the search space declares.
 
-
-def independent(trials: pd.DataFrame, names: list[str]) -> list[str]:
-    """Of these parameters those that do not follow from one named before: filters of a decoder that mirrors its encoder, say. One
-    whose values hardly recur (a learning rate drawn at random) tells all others by chance alone, and does not count for that."""
-    rows, kept = trials[names].map(lambda value: "" if missing(value) else str(value)), list[str]()
-    for name in names:
-        if not any(
-            rows[other].nunique() <= len(rows) / 2
-            and (rows.groupby(other)[name].nunique() == 1).all()
-            for other in kept
-        ):
-            kept.append(name)
-    return kept
-
-
-def differs(values: pd.Series[Any]) -> bool:
-    return (
-        values.map(
-            lambda value: "" if missing(value) else f"{type(value).__name__} {value}"
-        ).nunique()
-        > 1
-    )
-
-
-def missing(value: Any) -> bool:
-    return value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value))
-
-
-def axis(name: str, values: pd.Series[Any], declared: dict[str, Any]) -> Axis:
-    """The axis of one parameter. What is declared as numbers but holds text, or as log but holds zeros, becomes categories."""
-    present = [value for value in values if not missing(value)]
-    numeric = all(
-        isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        for value in present
-    )
-    kind = str(declared.get("scale") or "linear")
-    if not numeric or not present or (kind == "log" and min(present) <= 0):
-        kind = "category"
-    if kind == "category":
-        return _categories(name, values, present, declared)
-    raw = np.array([np.nan if missing(value) else float(value) for value in values], dtype=float)
-    positions = np.log10(raw) if kind == "log" else raw
+    Values that do not fit the scale make it an axis of categories: text on a numeric scale, zeros
+    on a logarithmic one.
+    """
+    present = [value for value in values if not is_missing(value)]
+    kind = _kind(present, declared)
+    if kind == AxisKind.CATEGORY:
+        return _category_axis(name, values, present, declared)
+    raw = np.array([np.nan if is_missing(value) else float(value) for value in values], dtype=float)
+    positions = raw
+    if kind == AxisKind.LOG:
+        positions = np.log10(raw)
     return Axis(
         name,
         kind,
         positions,
-        ticks(sorted(set(map(float, present))), kind),
-        float(np.nanmin(positions)),
-        float(np.nanmax(positions)),
+        ticks=ticks(sorted({float(value) for value in present}), kind),
+        low=float(np.nanmin(positions)),
+        high=float(np.nanmax(positions)),
     )
+
+
+def _kind(present: list[Any], declared: Mapping[str, Any]) -> AxisKind:
+    """Return the declared scale if all values fit it, otherwise categories."""
+    scale = str(declared.get("scale") or "linear")
+    if not present or scale == "category" or not all(_is_number(value) for value in present):
+        return AxisKind.CATEGORY
+    if scale != "log":
+        return AxisKind.LINEAR
+    if min(present) <= 0:
+        return AxisKind.CATEGORY
+    return AxisKind.LOG
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def value_axis(name: str, values: Floats, *, log: bool) -> Axis:
-    """The axis of a metric."""
+    """Return the axis of a metric."""
+    kind = AxisKind.LINEAR
+    positions = values
+    if log:
+        kind = AxisKind.LOG
+        positions = np.log10(values)
     finite = values[np.isfinite(values)]
-    positions = np.log10(values) if log else values
-    low, high = (
-        (float(np.nanmin(positions)), float(np.nanmax(positions))) if finite.size else (0.0, 1.0)
-    )
-    marks = ticks(sorted(set(finite.tolist())), "log" if log else "linear") if finite.size else []
-    return Axis(name, "log" if log else "linear", positions, marks, low, high)
-
-
-def fraction(scale: Axis) -> Floats:
-    """Positions from 0 (low end) to 1 (high end); the middle where the ends meet."""
-    span = scale.high - scale.low
-    return (
-        (scale.positions - scale.low) / span
-        if span
-        else np.where(np.isfinite(scale.positions), 0.5, np.nan)
-    )
-
-
-def ticks(values: list[float], kind: str) -> list[tuple[float, str]]:
-    """The values themselves where they are few, else 5 round ones."""
-    if len(values) > 8:
-        values = _round_logs(values) if kind == "log" else _round_steps(values)
-    return [
-        (float(np.log10(value)) if kind == "log" else value, formatting.parameter(float(value)))
-        for value in values
-    ]
-
-
-def fitting(texts: list[str], room: int = 34) -> list[int]:
-    """Which of the texts under a panel can be printed beside one another: every second, third ... of those that are long."""
-    longest = max(map(len, texts), default=0)
-    return list(range(0, len(texts), max(1, -(-(longest + 2) * len(texts) // room))))
-
-
-def _round_logs(values: list[float]) -> list[float]:
-    low, high = np.log10(values[0]), np.log10(values[-1])
-    decades = [
-        10.0**power for power in range(int(np.ceil(low - 1e-9)), int(np.floor(high + 1e-9)) + 1)
-    ]
-    if len(decades) >= 3:
-        return decades[:: -(-len(decades) // 6)]
-    powers = range(int(np.floor(low)), int(np.ceil(high)) + 1)
-    for mantissas in ((1, 3), (1, 2, 5)):
-        steps = [
-            step
-            for power in powers
-            for step in (mantissa * 10.0**power for mantissa in mantissas)
-            if values[0] <= step <= values[-1]
-        ]
-        if len(steps) >= 3:
-            return steps
-    return [float(f"{value:.2g}") for value in (values[0], values[-1])]
-
-
-def _round_steps(values: list[float]) -> list[float]:
-    span = (values[-1] - values[0]) / 4
-    power = 10.0 ** np.floor(np.log10(span))
-    step = power * min((1, 2, 2.5, 5, 10), key=lambda factor: abs(factor * power - span))
-    first = np.ceil(values[0] / step - 1e-9)
-    return [
-        float(f"{(first + index) * step:.6g}")
-        for index in range(12)
-        if (first + index) * step <= values[-1] + 1e-9 * step
-    ]
-
-
-def _categories(
-    name: str, values: pd.Series[Any], present: list[Any], declared: dict[str, Any]
-) -> Axis:
-    """In the order of the sweep file; what it does not list follows, numbers before text."""
-    listed = [typed(value) for value in declared.get("values") or []]
-    ordered = sorted(
-        present,
-        key=lambda value: (
-            isinstance(value, str),
-            value if isinstance(value, int | float) else 0,
-            str(value),
-        ),
-    )
-    seen = dict.fromkeys(formatting.parameter(value) for value in ordered)
-    order = [text for text in dict.fromkeys(listed) if text in seen] + [
-        text for text in seen if text not in listed
-    ]
-    place = {text: float(index) for index, text in enumerate(order)}
-    positions = np.array(
-        [np.nan if missing(value) else place[formatting.parameter(value)] for value in values],
-        dtype=float,
-    )
+    if not finite.size:
+        return Axis(name, kind, positions, ticks=[], low=0.0, high=1.0)
     return Axis(
         name,
-        "category",
+        kind,
         positions,
-        [(index, text) for text, index in place.items()],
-        0.0,
-        float(max(1, len(order) - 1)),
+        ticks=ticks(sorted(set(finite.tolist())), kind),
+        low=float(np.nanmin(positions)),
+        high=float(np.nanmax(positions)),
     )
 
 
-def groups(axis: Axis) -> pd.Series[str]:
-    """Per trial the setting it has: the value itself, or the quarter that holds it where values are many; missing without one."""
+def relative_positions(axis: Axis) -> Floats:
+    """Return positions from 0 (low end) to 1 (high end); 0.5 if both ends are equal."""
+    span = axis.high - axis.low
+    if span:
+        return (axis.positions - axis.low) / span
+    return np.where(np.isfinite(axis.positions), 0.5, np.nan)
+
+
+def ticks(values: list[float], kind: AxisKind) -> list[Tick]:
+    """Return a tick for each of the sorted values; of many values, for about 5 round ones."""
+    labelled = values
+    if len(values) > MAX_TICKS:
+        if kind == AxisKind.LOG:
+            labelled = _round_values_log(values[0], values[-1])
+        else:
+            labelled = _round_values(values[0], values[-1])
+    marks = []
+    for value in labelled:
+        position = value
+        if kind == AxisKind.LOG:
+            position = float(np.log10(value))
+        marks.append(Tick(position, formatting.parameter(float(value))))
+    return marks
+
+
+def spaced_labels(texts: list[str], width: int = 34) -> list[int]:
+    """Return the indices of the labels that fit side by side under a panel `width` characters wide.
+
+    Of long labels, this is every second or third one.
+    """
+    longest = max((len(text) for text in texts), default=0)
+    needed_width = (longest + 2) * len(texts)
+    step = max(1, math.ceil(needed_width / width))
+    return list(range(0, len(texts), step))
+
+
+def _round_values_log(low: float, high: float) -> list[float]:
+    """Return powers of ten, or multiples of them if fewer than three powers are in the range."""
+    low_power = np.log10(low)
+    high_power = np.log10(high)
+    first_decade = math.ceil(low_power - 1e-9)
+    last_decade = math.floor(high_power + 1e-9)
+    decades = [10.0**power for power in range(first_decade, last_decade + 1)]
+    if len(decades) >= 3:
+        return decades[:: math.ceil(len(decades) / MAX_DECADE_TICKS)]
+    powers = range(math.floor(low_power), math.ceil(high_power) + 1)
+    for multiples in ((1, 3), (1, 2, 5)):
+        values = [multiple * 10.0**power for power in powers for multiple in multiples]
+        inside = [value for value in values if low <= value <= high]
+        if len(inside) >= 3:
+            return inside
+    return [float(f"{value:.2g}") for value in (low, high)]
+
+
+def _round_values(low: float, high: float) -> list[float]:
+    """Return multiples of the round step that is closest to a quarter of the range."""
+    quarter = (high - low) / 4
+    power = 10.0 ** np.floor(np.log10(quarter))
+    factors = (1, 2, 2.5, 5, 10)
+    step = power * min(factors, key=lambda factor: abs(factor * power - quarter))
+    first = np.ceil(low / step - 1e-9)
+    values = []
+    for index in range(12):
+        value = (first + index) * step
+        if value <= high + 1e-9 * step:
+            values.append(float(f"{value:.6g}"))
+    return values
+
+
+def _category_axis(
+    name: str, values: pd.Series[Any], present: list[Any], declared: Mapping[str, Any]
+) -> Axis:
+    positions_by_text: dict[str, float] = {}
+    for index, text in enumerate(_ordered_categories(present, declared)):
+        positions_by_text[text] = float(index)
+    positions = []
+    for value in values:
+        if is_missing(value):
+            positions.append(np.nan)
+        else:
+            positions.append(positions_by_text[formatting.parameter(value)])
+    return Axis(
+        name,
+        AxisKind.CATEGORY,
+        np.array(positions, dtype=float),
+        ticks=[Tick(position, text) for text, position in positions_by_text.items()],
+        low=0.0,
+        high=float(max(1, len(positions_by_text) - 1)),
+    )
+
+
+def _ordered_categories(present: list[Any], declared: Mapping[str, Any]) -> list[str]:
+    """Return the categories in the order of the sweep file, then others: numbers before text."""
+    categories = {formatting.parameter(value): None for value in sorted(present, key=_sort_key)}
+    ordered: dict[str, None] = {}
+    for value in declared.get("values") or []:
+        text = formatting.parameter(value)
+        if text in categories:
+            ordered[text] = None
+    return list(ordered | categories)
+
+
+def _sort_key(value: Any) -> tuple[bool, float, str]:
+    number = 0.0
+    if isinstance(value, int | float):
+        number = value
+    return isinstance(value, str), number, str(value)
+
+
+def settings_per_trial(axis: Axis) -> pd.Series[str]:
+    """Return the setting of each trial as text, missing if it has none.
+
+    This is the value itself, or the quarter of the trials that contains it if there are too many
+    values for the ticks of the axis.
+    """
     positions = pd.Series(np.round(axis.positions, 9))
-    names = {round(position, 9): text for position, text in axis.ticks}
-    if axis.kind == "category" or positions.dropna().isin(list(names)).all():
-        return positions.map(names)
+    texts = {round(tick.position, 9): tick.text for tick in axis.ticks}
+    if axis.kind == AxisKind.CATEGORY or positions.dropna().isin(list(texts)).all():
+        return positions.map(texts)
     quarters = pd.qcut(positions, 4, duplicates="drop")
-    return quarters.map(lambda part: _between(part, axis.kind)).astype(object)
+    return quarters.map(lambda interval: _interval_text(interval, axis.kind)).astype(object)
 
 
-def _between(part: pd.Interval, kind: str) -> str:
-    low, high = (10**end if kind == "log" else end for end in (part.left, part.right))
-    return f"{formatting.parameter(float(f'{low:.2g}'))} to {formatting.parameter(float(f'{high:.2g}'))}"
+def _interval_text(interval: pd.Interval, kind: AxisKind) -> str:
+    low = interval.left
+    high = interval.right
+    if kind == AxisKind.LOG:
+        low = 10**low
+        high = 10**high
+    return f"{_two_digits(low)} to {_two_digits(high)}"
+
+
+def _two_digits(value: float) -> str:
+    return formatting.parameter(float(f"{value:.2g}"))

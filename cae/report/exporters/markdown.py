@@ -11,10 +11,10 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -22,9 +22,16 @@ from cae.errors import UserError
 from cae.files import write_whole
 from cae.report import formatting
 from cae.report.data import tables
-from cae.report.data.tables import Results
+from cae.report.data.results import Results
 from cae.report.page.sections.baselines import baselines_section
-from cae.report.statistics import claims, published
+from cae.report.statistics.claims.judge import judge_claims
+from cae.report.statistics.claims.verdict import ClaimResult, Verdict
+from cae.report.statistics.published import (
+    PublishedComparison,
+    PublishedVerdict,
+    compare_published,
+)
+from cae.report.wording import claims, published
 from cae.run.paths import RunDir
 
 TITLE = "# Published results and ours"
@@ -42,8 +49,6 @@ EXPLANATION = (
     "*Reproduced*: within 2 standard deviations, or half a unit of the last printed digit. Sizes "
     "of networks are not repeated here."
 )
-COMPARED = ("reproduced", "better", "worse", "differs")
-"""Verdicts on numbers that were measured with the settings of the report."""
 
 
 class SectionHeader(NamedTuple):
@@ -150,8 +155,8 @@ class Measured:
     """Everything that a section shows."""
 
     results: Results
-    published: list[dict[str, Any]]
-    claims: list[dict[str, Any]]
+    published: list[PublishedComparison]
+    claims: list[ClaimResult]
     dates: str
     commit: str
     training: str
@@ -161,8 +166,8 @@ class Measured:
 def _make_section(results: Results) -> RunSection:
     measured = Measured(
         results=results,
-        published=published.compare(results),
-        claims=claims.judge(results),
+        published=compare_published(results),
+        claims=judge_claims(results),
         dates=_dates(results),
         commit=results.sweep.git_commit or "unknown",
         training=formatting.duration(_training_seconds(results)),
@@ -190,15 +195,21 @@ def _training_seconds(results: Results) -> float:
 
 def _section_header(measured: Measured, text: str) -> SectionHeader:
     sweep = measured.results.sweep
-    reports = {str(row["report"]) for row in measured.published} - {""}
+    reports = {comparison.published.report for comparison in measured.published} - {""}
     numbers = []
-    for row in measured.published:
-        is_compared = row["verdict"] in COMPARED
-        if is_compared and not row["size"] and row["metric"] != "epochs":
-            seeds = str(row["n"])
+    for comparison in measured.published:
+        is_epochs = comparison.published.metric == "epochs"
+        if comparison.verdict.is_compared and not comparison.is_size and not is_epochs:
             numbers.append(
-                [_quantity(row), _published_value(row), _our_value(row), seeds, row["verdict"]]
+                [
+                    _quantity(comparison),
+                    _published_value(comparison),
+                    _our_value(comparison),
+                    str(comparison.n),
+                    comparison.verdict,
+                ]
             )
+    judged = [comparison for comparison in measured.published if comparison.verdict.is_judged]
     return SectionHeader(
         run=measured.results.runs[0].name,
         report=", ".join(sorted(reports)),
@@ -208,17 +219,17 @@ def _section_header(measured: Measured, text: str) -> SectionHeader:
             measured.commit,
             sweep.device,
             measured.training,
-            _verdict_counts(measured.published, published.COMPARED),
-            _verdict_counts(measured.claims, claims.VERDICTS),
+            _counts([comparison.verdict for comparison in judged], PublishedVerdict),
+            _counts([result.verdict for result in measured.claims], Verdict),
         ],
         numbers=numbers,
         digest=_digest(text),
     )
 
 
-def _verdict_counts(rows: Sequence[Mapping[str, Any]], verdicts: Sequence[str]) -> str:
-    counts = Counter(row["verdict"] for row in rows)
-    parts = [f"{counts[verdict]} {verdict}" for verdict in verdicts if counts[verdict]]
+def _counts(verdicts: Sequence[str], order: Iterable[str]) -> str:
+    counts = Counter(verdicts)
+    parts = [f"{counts[verdict]} {verdict}" for verdict in order if counts[verdict]]
     return ", ".join(parts) or "none"
 
 
@@ -237,7 +248,7 @@ def _section_text(measured: Measured) -> str:
     if measured.published:
         blocks += _published_blocks(measured.published)
     if measured.claims:
-        blocks.append(f"**{claims.sentence(measured.claims)}**")
+        blocks.append(f"**{claims.summary_sentence(measured.claims)}**")
         blocks.append(_claims_table(measured.claims))
     return "\n\n".join(blocks)
 
@@ -266,28 +277,28 @@ def _best(results: Results) -> str:
     return f"{value} (trial {best['trial']}, epoch {int(best['best_epoch'])})"
 
 
-def _published_blocks(rows: list[dict[str, Any]]) -> list[str]:
+def _published_blocks(comparisons: list[PublishedComparison]) -> list[str]:
     blocks = []
-    sentence = published.sentence(rows, reasons=False)
+    sentence = published.summary_sentence(comparisons, reasons=False)
     blocks.append(f"**{sentence}**")
     cells = []
-    for row in rows:
-        if row["verdict"] == "context":
+    for comparison in comparisons:
+        if not comparison.verdict.is_judged:
             continue
         seeds = ""
-        if row["n"]:
-            seeds = str(row["n"])
-        reason = ""
-        if row["verdict"] in COMPARED or row["verdict"] == "not run":
-            reason = row["why"]
+        if comparison.n:
+            seeds = str(comparison.n)
+        reason = ""  # the section states once in which settings the run differs
+        if comparison.verdict != PublishedVerdict.NOT_COMPARABLE:
+            reason = published.reason(comparison)
         cells.append(
             [
-                row["where"],
-                _quantity(row),
-                _published_value(row),
-                _our_value(row),
+                comparison.published.where,
+                _quantity(comparison),
+                _published_value(comparison),
+                _our_value(comparison),
                 seeds,
-                row["verdict"],
+                comparison.verdict,
                 reason,
             ]
         )
@@ -299,39 +310,45 @@ def _published_blocks(rows: list[dict[str, Any]]) -> list[str]:
     return blocks
 
 
-def _quantity(row: Mapping[str, Any]) -> str:
-    conditions = str(row["trials"])
-    if not conditions:
-        return str(row["quantity"])
-    return f"{row['quantity']} ({formatting.short(conditions.replace(';', ', '), 60)})"
+def _quantity(comparison: PublishedComparison) -> str:
+    number = comparison.published
+    if not number.trials:
+        return number.quantity
+    return f"{number.quantity} ({formatting.short(number.trials.replace(';', ', '), 60)})"
 
 
-def _published_value(row: Mapping[str, Any]) -> str:
-    return f"{row['value']} {row['unit']}".strip()
+def _published_value(comparison: PublishedComparison) -> str:
+    return f"{comparison.published.value} {comparison.published.unit}".strip()
 
 
-def _our_value(row: Mapping[str, Any]) -> str:
-    if row["ours"] is None:
+def _our_value(comparison: PublishedComparison) -> str:
+    if comparison.ours is None:
         return ""
-    value = formatting.number(row["ours"])
-    if row["sd"] is not None:
-        value += f" ± {formatting.number(row['sd'], 2)}"
+    value = formatting.number(comparison.ours)
+    if comparison.sd is not None:
+        value += f" ± {formatting.number(comparison.sd, 2)}"
     return value
 
 
-def _claims_table(rows: list[dict[str, Any]]) -> str:
+def _claims_table(results: list[ClaimResult]) -> str:
     cells = []
-    for row in rows:
-        verdict = f"**{row['verdict']}**"
-        reason = row["why"]
-        if row["differs"]:  # the section states the settings once
+    for result in results:
+        verdict = f"**{result.verdict}**"
+        if result.overrides:  # the section states once which settings these are
             verdict += " (other settings)"
-            reason = reason.replace(f"Under {row['differs']}.", "").strip()
         seeds = ""
-        if row["seeds"]:
-            seeds = str(row["seeds"])
-        claim = f"{row['id']}: {row['text']}"
-        cells.append([claim, row["provenance"], verdict, seeds, row["test"], reason])
+        if result.seeds:
+            seeds = str(result.seeds)
+        cells.append(
+            [
+                f"{result.id}: {result.text}",
+                result.provenance,
+                verdict,
+                seeds,
+                claims.procedure_name(result.judgment),
+                claims.reason(result),
+            ]
+        )
     return _table(["claim", "provenance", "verdict", "seeds", "test", "reason"], cells)
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cae.errors import RunError
-from cae.report.data.tables import Results, cell
+from cae.report.data.cells import to_cell
+from cae.report.data.results import Results
 from cae.run.paths import RunDir
 from cae.run.records import Record
 
@@ -66,7 +67,7 @@ def records(results: Results) -> Iterator[Record]:
 def settings(record: Record) -> dict[str, Any]:
     """Return the configuration and the sizes of a trial as single values."""
     values = {**record.config, **record.sizes}
-    return {name: cell(value) for name, value in values.items() if value is not None}
+    return {name: to_cell(value) for name, value in values.items() if value is not None}
 
 
 def start_time(record: Record) -> float:

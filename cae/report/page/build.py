@@ -23,13 +23,14 @@ from markupsafe import Markup, escape
 from cae.files import write_whole
 from cae.report import formatting
 from cae.report.data import tables
-from cae.report.data.tables import Results
+from cae.report.data.results import Results
 from cae.report.page import linked_data
 from cae.report.page.figures import style
 from cae.report.page.section import Section, SectionContent
 from cae.report.page.sections import all_sections
-from cae.report.page.sections.published import published_rows
-from cae.report.statistics import claims
+from cae.report.page.sections.published import published_comparisons
+from cae.report.statistics.claims.judge import judge_claims
+from cae.report.wording.verdicts import claim_row, published_row
 from cae.run.paths import RunDir
 
 CONTENT_SECURITY_POLICY = (
@@ -124,8 +125,8 @@ def embed(name: str, caption: str, figure: go.Figure) -> Chart:
 def _verdicts_json(results: Results, sections: Sequence[BuiltSection]) -> str:
     verdicts = {
         "sections": {built.section.id: built.content.verdict for built in sections},
-        "published": published_rows(results),
-        "claims": claims.judge(results),
+        "published": [published_row(comparison) for comparison in published_comparisons(results)],
+        "claims": [claim_row(result) for result in judge_claims(results)],
     }
     text = json.dumps(_without_nan(verdicts), indent=1, ensure_ascii=False, allow_nan=False)
     return text + "\n"

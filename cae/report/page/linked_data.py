@@ -8,7 +8,8 @@ import json
 import shlex
 from typing import TypedDict
 
-from cae.report.data.tables import Results, csv_text
+from cae.report.data.results import Results
+from cae.report.data.tables import csv_text
 from cae.run.records import Record
 
 

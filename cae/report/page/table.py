@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from cae.report import formatting
-from cae.report.data.tables import Results
+from cae.report.data.results import Results
 
 MAX_CELL_LENGTH = 160
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cae.report.data.tables import Results
+from cae.report.data.results import Results
 
 
 def better_direction(results: Results) -> str:

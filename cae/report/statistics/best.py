@@ -1,278 +1,266 @@
-"""Which configuration is the best, and whether it is really better than the others: seeds folded, with intervals.
+"""Which configuration is the best, and whether it is better than the others.
 
-A configuration is what trials share that differ in their seed only. It is in the contest when all its seeds have finished with
-a finite value; a mean over those that happened to survive would be a value that no run had.
+A configuration is a set of trials that differ only in their seed. It is compared if all its seeds
+have finished with a finite value: a mean over the seeds that survived would be optimistic.
 
-The best is compared with each other one by the 95 % interval of the difference of their means: paired by seed where both ran
-with the same seeds, else Welch's. Choosing the best by the same data needs no correction for how many there are, as long as it
-is compared with each of the others (Gutmann and Maymin 1987; Hung and Fithian 2019, "Rank verification").
+The best is compared with each other one by a 95 % interval of the difference of their means: paired
+by seed if both ran with the same seeds, otherwise Welch's. The best is chosen with the same data;
+this needs no correction for the number of configurations, as long as it is compared with each of
+the others (Gutmann and Maymin 1987; Hung and Fithian 2019, "Rank verification").
 """
 
 from __future__ import annotations
 
 import functools
 import math
-import re
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cae.report import formatting
-from cae.report.data import axis as scales
-from cae.report.data.tables import Results
-from cae.report.statistics.inference import Contrast, around, paired, welch
+from cae.report.data.cells import is_missing
+from cae.report.data.parameters import independent_parameters, varying_parameters
+from cae.report.data.results import Results
+from cae.report.statistics.inference import (
+    MeanDifference,
+    paired_difference,
+    t_interval,
+    welch_difference,
+)
+from cae.run.trial_state import TrialState
 
+ALPHA = 0.05
 DRAWS = 10_000
-MOST_NAMED = 3
-"""Settings in which the trials of a chart differ; of more, only what is unusual is named."""
-MOST_RIVALS = 200
-"""So many of the best by mean are compared with the best one; the others are further behind than these."""
+MAX_NAMED_SETTINGS = 3
+"""If trials differ in more parameters, only what is unusual about each trial is named."""
+MAX_COMPARED = 200
+"""Of more configurations, those with the best means are compared with the best one."""
+MIN_SUGGESTED_SEEDS = 3
+
+COMPARISON_COLUMNS = [
+    "label",
+    "trials",
+    "n",
+    "requested",
+    "mean",
+    "low",
+    "high",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "probability",
+    "is_complete",
+]
 
 
-class Contest(NamedTuple):
-    """One row per configuration in `table`, those in the contest first, by their mean: `label`, `trials` (indices into the table of
-    trials, the best first), `n` (finished seeds with a value), `asked`, `mean`, `low`, `high` (95 % interval), `gap` (of this mean to
-    that of the best), `gap_low`, `gap_high`, `chance` (of being the best), `why` (it is not in the contest; "" where it is)."""
+class BestVerdict(StrEnum):
+    """Whether the best configuration is better than the others."""
 
+    BETTER = "better"
+    """Than each of the others."""
+    TIED = "tied"
+    UNKNOWN = "unknown"
+    """Fewer than two configurations have two seeds each."""
+    NONE = "none"
+    """No configuration can be compared."""
+
+
+@dataclass(frozen=True, eq=False)
+class ConfigurationComparison:
     table: pd.DataFrame
-    verdict: str
-    """better, tied, unknown (fewer than two configurations with two seeds each), or none (nothing is in the contest)."""
+    """One row per configuration: those that are compared first, sorted by their mean. `label` of
+    the best trial; `trials`: rows of the table of trials, the best first; `n` finished seeds of
+    `requested` ones; `mean` with the 95 % interval `low` to `high`; `difference` of the mean to the
+    best one's, `difference_low` to `difference_high`; `probability` of being the best;
+    `is_complete`: all seeds have finished, and the configuration is compared."""
+    verdict: BestVerdict
     tied: list[int]
     """Rows of `table` that may be as good as the best one."""
 
     @property
-    def ranked(self) -> pd.DataFrame:
-        return self.table[self.table["why"] == ""]
-
-
-COLUMNS = (
-    "label",
-    "trials",
-    "n",
-    "asked",
-    "mean",
-    "low",
-    "high",
-    "gap",
-    "gap_low",
-    "gap_high",
-    "chance",
-    "why",
-)
+    def compared(self) -> pd.DataFrame:
+        return self.table[self.table["is_complete"]]
 
 
 @functools.lru_cache(maxsize=2)
-def contest(results: Results) -> Contest:
-    sign = 1 if results.mode == "min" else -1
-    table = _folded(results, sign)
-    ranked = table[table["why"] == ""]
-    if not len(ranked):
-        return Contest(table, "none", [])
-    samples = {
-        row: _values(results, trials)
-        for row, trials in enumerate(ranked["trials"].head(MOST_RIVALS + 1).tolist())
-    }
-    rivals = [row for row in list(samples)[1:] if min(len(samples[row]), len(samples[0])) > 1]
-    table["gap"] = table["mean"] - table["mean"].iloc[0]
+def compare_configurations(results: Results) -> ConfigurationComparison:
+    sign = -1
+    if results.mode == "min":
+        sign = 1
+    table = _fold_seeds(results, sign)
+    compared = table[table["is_complete"]].head(MAX_COMPARED + 1)
+    if not len(compared):
+        return ConfigurationComparison(table, BestVerdict.NONE, [])
+    table["difference"] = table["mean"] - table["mean"].iloc[0]
+    samples = [_values_by_seed(results, trials) for trials in compared["trials"]]
+    verdict = BestVerdict.UNKNOWN
     tied = []
-    for row in rivals:
-        two = _difference(samples[row], samples[0])
-        table.loc[row, ["gap_low", "gap_high"]] = two.interval()
-        if not two.p() < 0.05:
+    for row, sample in enumerate(samples):
+        if row == 0 or min(len(sample), len(samples[0])) < 2:
+            continue
+        verdict = BestVerdict.BETTER
+        difference = _difference(sample, samples[0])
+        table.loc[row, ["difference_low", "difference_high"]] = difference.interval()
+        if not difference.p_value() < ALPHA:
             tied.append(row)
-    table.loc[list(samples), "chance"] = _chances(list(samples.values()), sign)
-    return Contest(table, "unknown" if not rivals else "tied" if tied else "better", tied)
+    if tied:
+        verdict = BestVerdict.TIED
+    table.loc[list(range(len(samples))), "probability"] = _probabilities(samples, sign)
+    return ConfigurationComparison(table, verdict, tied)
 
 
-def _folded(results: Results, sign: int) -> pd.DataFrame:
-    """The table of the contest, without what compares configurations."""
-    counted = results.trials[results.counted]
-    values = (
-        sign * results.values.loc[counted.index].where(counted["state"] == "finished")
-    ).sort_values(kind="stable")
+def _fold_seeds(results: Results, sign: int) -> pd.DataFrame:
+    """Return the table of the comparison, without the columns that compare configurations."""
+    trials = results.trials[results.is_requested]
+    is_finished = trials["state"] == TrialState.FINISHED
+    values = sign * results.values.loc[trials.index].where(is_finished)
+    values = values.sort_values(kind="stable")
     groups = values.groupby(results.configurations.loc[values.index], sort=False)
-    columns = {
-        "n": groups.count(),
-        "asked": groups.size(),
-        "mean": groups.mean(),
-        "error": groups.sem(),
-    }
-    table = pd.DataFrame(columns).reset_index(drop=True)
-    members = [
-        list(group.index[: max(1, int(count))])
-        for (_, group), count in zip(groups, table["n"], strict=True)
-    ]
+    table = pd.DataFrame(
+        {
+            "n": groups.count(),
+            "requested": groups.size(),
+            "mean": groups.mean(),
+            "standard_error": groups.sem(),
+        }
+    )
+    table = table.reset_index(drop=True)
+    members = []
+    for (_, group), count in zip(groups, table["n"], strict=True):
+        members.append(list(group.index[: max(1, int(count))]))
+    labels = [results.labels[trials[0]] for trials in members]
     table["trials"] = pd.Series(members, dtype=object)
-    table["label"] = pd.Series([results.labels[trials[0]] for trials in members], dtype=object)
-    whole = table["n"] == table["asked"]
-    table["why"] = [
-        "" if all_ else f"{row.n} of {formatting.plural(row.asked, 'seed')} finished"
-        for all_, row in zip(whole, formatting.rows(table), strict=True)
-    ]
-    table["out"] = ~whole
-    table = table.sort_values(["out", "mean"], kind="stable", ignore_index=True)
+    table["label"] = pd.Series(labels, dtype=object)
+    table["is_complete"] = table["n"] == table["requested"]
+    table["is_incomplete"] = ~table["is_complete"]
+    table = table.sort_values(["is_incomplete", "mean"], kind="stable", ignore_index=True)
     table["mean"] *= sign
-    several = table["n"] > 1
-    ends = [
-        around(row.mean, row.error, row.n - 1) if more else (math.nan, math.nan)
-        for more, row in zip(several, formatting.rows(table), strict=True)
-    ]
+    ends = [_interval(row) for row in formatting.rows(table)]
     table[["low", "high"]] = pd.DataFrame(
         ends, columns=["low", "high"], index=table.index, dtype=float
     )
-    table[["gap", "gap_low", "gap_high", "chance"]] = math.nan
-    return table[list(COLUMNS)]
+    table[["difference", "difference_low", "difference_high", "probability"]] = math.nan
+    return table[COMPARISON_COLUMNS]
 
 
-def _values(results: Results, trials: list[Any]) -> pd.Series[float]:
-    """By seed."""
-    seeds = (
-        results.trials.loc[trials, "seed"]
-        if "seed" in results.trials
-        else pd.Series(range(len(trials)))
-    )
-    return pd.Series(results.values.loc[trials].to_numpy(dtype=float), index=seeds.to_numpy())
+def _interval(row: Any) -> tuple[float, float]:
+    if row.n < 2:
+        return math.nan, math.nan
+    return t_interval(row.mean, row.standard_error, row.n - 1)
 
 
-def _difference(this: pd.Series[float], that: pd.Series[float]) -> Contrast:
-    if (
-        len(this) > 1
-        and this.index.is_unique
-        and that.index.is_unique
-        and set(this.index) == set(that.index)
-    ):
-        return paired(this.to_numpy(), that[this.index].to_numpy(), "seeds", [])
-    return welch(this.to_numpy(), that.to_numpy(), [])
+def _values_by_seed(results: Results, trials: list[Any]) -> pd.Series[float]:
+    values = results.values.loc[trials].to_numpy(dtype=float)
+    if "seed" not in results.trials:
+        return pd.Series(values)
+    return pd.Series(values, index=results.trials.loc[trials, "seed"].to_numpy())
 
 
-def _chances(samples: list[pd.Series[float]], sign: int) -> list[float]:
-    """How often each mean is the best when every one is drawn from its t distribution; NaN where any has one seed."""
+def _difference(sample: pd.Series[float], best: pd.Series[float]) -> MeanDifference:
+    """Compare two samples, paired by seed if both have the same seeds."""
+    has_unique_seeds = sample.index.is_unique and best.index.is_unique
+    if has_unique_seeds and len(sample) > 1 and set(sample.index) == set(best.index):
+        return paired_difference(sample.to_numpy(), best[sample.index].to_numpy())
+    return welch_difference(sample.to_numpy(), best.to_numpy())
+
+
+def _probabilities(samples: list[pd.Series[float]], sign: int) -> list[float]:
+    """Return how often each mean is the best if all are drawn from their t distributions.
+
+    NaN if a sample has one seed.
+    """
     counts = np.array([len(sample) for sample in samples])
     if counts.min() < 2 or len(samples) < 2:
         return [math.nan] * len(samples)
-    means, errors = (
-        np.array([getattr(sample, name)() for sample in samples]) for name in ("mean", "sem")
-    )
-    drawn = sign * (
-        means + errors * np.random.default_rng(0).standard_t(counts - 1, (DRAWS, len(samples)))
-    )
-    return [
-        float(share) for share in np.bincount(drawn.argmin(axis=1), minlength=len(samples)) / DRAWS
-    ]
+    means = np.array([sample.mean() for sample in samples])
+    errors = np.array([sample.sem() for sample in samples])
+    t = np.random.default_rng(0).standard_t(counts - 1, (DRAWS, len(samples)))
+    drawn = sign * (means + errors * t)
+    wins = np.bincount(drawn.argmin(axis=1), minlength=len(samples))
+    return [float(share) for share in wins / DRAWS]
 
 
-def settings(results: Results, trial: Any, most: int = 4) -> str:
-    """What this trial has of all that differs between trials and does not follow from another setting: "arch.kernel_size 3"."""
-    names = scales.independent(results.trials, scales.varying(results, results.trials))
-    return formatting.listed(
-        (f"{name} {formatting.parameter(value)}" for name, value in _those(results, trial, names)),
-        most,
-    )
+@dataclass(frozen=True)
+class Setting:
+    """A parameter with its value in some trial."""
+
+    parameter: str
+    value: Any
 
 
-def apart(results: Results, trials: list[Any]) -> list[str]:
-    """What tells each of some trials from the others, in few words: "kernel_size 3 and lr 0.001". A setting that follows from one named
-    before is left out; where many remain, only those that most of the others do not have are named."""
+def own_settings(results: Results, trial: int) -> list[Setting]:
+    """Return the settings of a trial in which trials differ.
+
+    Settings that are determined by an earlier one are left out.
+    """
+    varying = varying_parameters(results, results.trials)
+    names = independent_parameters(results.trials, varying)
+    return _settings(results, trial, names)
+
+
+@dataclass(frozen=True)
+class Distinction:
+    """What distinguishes some trials from each other."""
+
+    parameters: list[str]
+    """The parameters in which they differ, without those that are determined by another one."""
+    settings: list[list[Setting]]
+    """Per trial. Of many parameters, only those in which it differs from most other trials."""
+
+
+def distinguishing_settings(results: Results, trials: list[int]) -> Distinction:
     rows = results.trials.loc[trials]
-    names = scales.independent(rows, scales.varying(results, rows))
-    usual = (
-        {name: rows[name].map(str).mode()[0] for name in names} if len(names) > MOST_NAMED else {}
-    )
-    texts = []
+    names = independent_parameters(rows, varying_parameters(results, rows))
+    usual_values = {}
+    if len(names) > MAX_NAMED_SETTINGS:
+        for name in names:
+            usual_values[name] = rows[name].map(str).mode()[0]
+    settings = []
     for trial in trials:
-        told = [
-            (name, value)
-            for name, value in _those(results, trial, names)
-            if str(value) != usual.get(name)
-        ]
-        texts.append(
-            formatting.listed(
-                (f"{name.split('.', 1)[-1]} {formatting.parameter(value)}" for name, value in told),
-                4,
-            )
-            or "as most are"
-        )
-    return texts if names else [""] * len(trials)
+        unusual = []
+        for setting in _settings(results, trial, names):
+            if str(setting.value) != usual_values.get(setting.parameter):
+                unusual.append(setting)
+        settings.append(unusual)
+    return Distinction(names, settings)
 
 
-def _those(results: Results, trial: Any, names: list[str]) -> list[tuple[str, Any]]:
-    return [
-        (name, value)
-        for name in names
-        if not scales.missing(value := results.trials.at[trial, name])
-    ]
+def _settings(results: Results, trial: int, names: list[str]) -> list[Setting]:
+    """Return the values of these parameters that the trial has."""
+    settings = [Setting(name, results.trials.at[trial, name]) for name in names]
+    return [setting for setting in settings if not is_missing(setting.value)]
 
 
-def sentence(results: Results, found: Contest) -> str:
-    """The answer to "is the best really better than the second"; "" where the contest has no two configurations."""
-    ranked, metric = found.ranked, results.metric
-    if len(ranked) < 2:
-        few = len(found.table) > 1
-        return (
-            "Whether it is really the best is open: no two configurations have finished all their seeds."
-            if few
-            else ""
-        )
-    first, second, side = (
-        ranked.iloc[0],
-        ranked.iloc[1],
-        "lower" if results.mode == "min" else "higher",
-    )
-    if found.verdict == "unknown":
-        return (
-            f"Whether it is really better than the others is unknown: {_seeds(ranked)}, so a difference cannot be told from chance. "
-            f"More seeds tell: the same command with --set seeds={more(results)}; what is finished stays."
-        )
-    head = f"The configuration of {first['label']} (mean {metric} {formatting.number(first['mean'])} over {first['n']} seeds)"
-    apart = f"the interval of 95 % is {formatting.number(second['gap_low'], 3)} to {formatting.number(second['gap_high'], 3)}"
-    likely = (
-        ""
-        if math.isnan(first["chance"])
-        else f" It is the best with a probability of {formatting.percent(first['chance'], 1)}."
-    )
-    if found.verdict == "better":
-        gap = abs(second["gap"])
-        return (
-            f"{head} is better than each of the {len(ranked) - 1} others beyond the spread of seeds: {formatting.number(gap, 3)} {side} than "
-            f"the next ({second['label']}; {apart}).{likely}"
-        )
-    labels = found.table["label"].tolist()
-    names = formatting.listed([labels[row] for row in found.tied], 5)
-    of = "that" if len(found.tied) == 1 else "those"
-    return f"{head} is tied with {of} of {names}: the seeds leave open which is better.{likely}{_choice(results, found)}"
+@dataclass(frozen=True)
+class NetworkSize:
+    """Number of parameters of the network of one configuration."""
+
+    row: int
+    """In the table of the comparison."""
+    parameters: float
 
 
-def _seeds(ranked: pd.DataFrame) -> str:
-    return (
-        "one seed each"
-        if ranked["n"].max() == 1
-        else "the best one or all others ran with one seed"
-    )
+def smallest_tied(results: Results, comparison: ConfigurationComparison) -> NetworkSize | None:
+    """Return the smallest network of the best configuration and those tied with it.
 
-
-def _choice(results: Results, found: Contest) -> str:
-    """Of equals, the smallest is the one to take."""
+    None if they have the same size, or the size is not recorded.
+    """
     if "parameters" not in results.trials:
-        return ""
-    trials, labels = found.table["trials"].tolist(), found.table["label"].tolist()
+        return None
     parameters = results.trials["parameters"].astype(float)
-    sizes = {row: float(parameters[trials[row][0]]) for row in (0, *found.tied)}
-    least = min(sizes, key=lambda row: sizes[row])
-    if len(set(sizes.values())) < 2:
-        return ""
-    return f" The smallest of them is {labels[least]} ({formatting.number(int(sizes[least]))} parameters)."
+    trials = comparison.table["trials"].tolist()
+    sizes = []
+    for row in [0, *comparison.tied]:
+        first_trial = trials[row][0]
+        sizes.append(NetworkSize(row, float(parameters[first_trial])))
+    if len({size.parameters for size in sizes}) < 2:
+        return None
+    return min(sizes, key=lambda size: size.parameters)
 
 
-def command(results: Results) -> str:
-    """The command that ran the sweep, with more seeds: what is finished stays."""
-    said = str(results.sweep.command or f"cae-sweep run {results.sweep.file}")
-    return (
-        re.sub(r" --set seeds=\d+", "", formatting.short(said, 300))
-        + f" --set seeds={more(results)}"
-    )
-
-
-def more(results: Results) -> int:
-    """Seeds that would tell: three at least."""
-    return max(3, int(results.sweep.seeds or 1) + 2)
+def suggested_seeds(results: Results) -> int:
+    """Return a number of seeds with which a difference can be tested."""
+    return max(MIN_SUGGESTED_SEEDS, results.sweep.seeds + 2)

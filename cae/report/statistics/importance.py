@@ -1,209 +1,286 @@
-"""Which parameter matters and how two of them interact, by a random forest that has to prove itself first.
+"""Importance of parameters and their interaction, by a random forest.
 
-The forest is asked for the rank of a configuration's value (so that one run that went astray does not decide) and is believed
-where it predicts configurations that it has not seen: the R2 of a 5-fold cross-validation. Importance is by how much its error
-on unseen configurations grows when a parameter is shuffled, in shares of the variance; its interval is over bootstraps of the
-configurations, so few of them show as wide bars. Early stopping hides a parameter that decides who is stopped: there the same is
-asked of all trials at the first rung as well.
+The forest predicts the rank of the value of a configuration, so that one bad outlier does not
+decide. It is used only if it predicts configurations that it was not fitted to: by the R² of a
+5-fold cross-validation. The importance of a parameter is the increase of the error on unseen
+configurations when the parameter is shuffled, as a share of the variance; its interval is over
+bootstraps of the configurations, so it is wide if there are few.
+
+Early stopping hides the importance of a parameter that decides which trials are stopped. If trials
+were stopped, all trials at the first rung are therefore analyzed as well.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cae.report import formatting
-from cae.report.data import axis as scales
-from cae.report.data.tables import Results
-from cae.report.statistics.inference import Floats, importances
+from cae.report.data.axis import Axis, make_axis
+from cae.report.data.parameters import independent_parameters, varying_parameters
+from cae.report.data.results import TRIAL_KEY, Results
+from cae.report.statistics.inference import UPPER_QUANTILE, Floats, permutation_importance
+from cae.run.trial_state import TrialState
 
-LEAST, LEAST_PER_PARAMETER = 20, 4
-LEAST_R2 = 0.3
+MIN_CONFIGURATIONS = 20
+MIN_CONFIGURATIONS_PER_PARAMETER = 4
+MIN_R2 = 0.3
 BOOTSTRAPS = 30
-MOST = 200
-"""Configurations that the forest is given; more would cost seconds and move nothing."""
+INTERVAL_QUANTILES = (0.05, 0.95)
+MAX_CONFIGURATIONS = 200
+"""Of more configurations, a random sample is used: more would take seconds and change little."""
 TOP_PAIRS = 4
-"""Interactions are looked for among the pairs of so many of the most important parameters."""
+"""Interactions are computed between this many of the most important parameters."""
+FOREST_TREES = 50
+GRID_POINTS = 6
+"""Points per parameter at which the joint effect of two parameters is evaluated."""
+
+IMPORTANCE_COLUMNS = ["parameter", "mean", "low", "high"]
+PAIR_COLUMNS = ["a", "b", "share", "of_joint"]
 
 
-PAIRS = ("a", "b", "share", "of_joint")
+class PopulationKind(StrEnum):
+    FINISHED = "finished trials"
+    FIRST_RUNG = "all trials at the first rung"
 
 
-class Population(NamedTuple):
-    name: str
-    axes: list[scales.Axis]
+class ImportanceVerdict(StrEnum):
+    """Whether importance could be computed, or why not."""
+
+    COMPUTED = "computed"
+    NO_PARAMETER_VARIES = "no parameter varies"
+    ONE_PARAMETER_VARIES = "one parameter varies"
+    TOO_FEW_CONFIGURATIONS = "too few configurations"
+    EQUAL_VALUES = "all values are equal"
+    POOR_PREDICTION = "the forest predicts too poorly"
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Configurations whose values are analyzed."""
+
+    kind: PopulationKind
+    epoch: int | None
+    """The epoch of the values; None: the best epoch of each trial."""
+    axes: list[Axis]
+    """The parameters that vary, without those that are determined by another one."""
     values: Floats
-    """Per configuration the mean over its seeds."""
-    found: int
-    """How many configurations there were; `values` holds at most `MOST`."""
+    """Mean over the seeds of each configuration."""
+    total_configurations: int
+    """Before sampling; `values` has at most `MAX_CONFIGURATIONS`."""
 
 
-class Surrogate(NamedTuple):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ImportanceAnalysis:
     population: Population
-    why: str
-    """Why no importance is shown; "" where it is."""
+    verdict: ImportanceVerdict
+    min_configurations: int
+    """How many configurations this number of parameters needs."""
     r2: float
+    """Of predictions of unseen configurations; NaN if no forest was fitted."""
     importance: pd.DataFrame
-    """parameter, mean, low, high (90 % of the bootstraps), the most important first; empty where not shown."""
+    """Per parameter: parameter, mean, low and high (90 % of the bootstraps), the most important
+    first. Empty unless computed."""
     pairs: pd.DataFrame
-    """a, b, share (of the variance of ranks that is in their joint effect and not in the sum of their own), of_joint (the same as a
-    share of that joint effect), the largest first."""
+    """Per pair of parameters a and b, the strongest interaction first. `share`: share of the
+    variance of ranks that is in their joint effect and not in the sum of their own effects.
+    `of_joint`: the same as a share of the joint effect. Empty unless computed."""
+
+    @property
+    def is_computed(self) -> bool:
+        return self.verdict == ImportanceVerdict.COMPUTED
 
 
 @functools.lru_cache(maxsize=2)
-def surrogates(results: Results) -> list[Surrogate]:
-    """Of the finished trials; and, where some were stopped early, of all trials at the first rung."""
-    found = [surrogate(finished(results))]
-    if (results.trials["state"] == "stopped").any() and (
-        early := at_first_rung(results)
-    ) is not None:
-        found.append(surrogate(early))
-    return found
+def analyze_importance(results: Results) -> list[ImportanceAnalysis]:
+    """Analyze the finished trials and, if some were stopped, all trials at the first rung."""
+    analyses = [analyze_population(finished_trials(results))]
+    if (results.trials["state"] == TrialState.STOPPED).any():
+        first_rung = trials_at_first_rung(results)
+        if first_rung is not None:
+            analyses.append(analyze_population(first_rung))
+    return analyses
 
 
-def believed(results: Results) -> Surrogate:
-    """The first of them that is believed; where none is, that of the finished trials."""
-    found = surrogates(results)
-    return next((one for one in found if not one.why), found[0])
+def trusted_analysis(results: Results) -> ImportanceAnalysis:
+    """Return the first analysis with computed importance; without one, the first of all."""
+    analyses = analyze_importance(results)
+    for analysis in analyses:
+        if analysis.is_computed:
+            return analysis
+    return analyses[0]
 
 
-def finished(results: Results) -> Population:
-    return _population(
-        results, "finished trials", results.values[results.trials["state"] == "finished"].dropna()
-    )
+def finished_trials(results: Results) -> Population:
+    is_finished = results.trials["state"] == TrialState.FINISHED
+    values = results.values[is_finished].dropna()
+    return _make_population(results, PopulationKind.FINISHED, None, values)
 
 
-def at_first_rung(results: Results) -> Population | None:
+def trials_at_first_rung(results: Results) -> Population | None:
+    """Return the trials that reached the first rung; None if there are no rungs or no values."""
     rungs = [rung for run in results.runs for rung in run.sweep.rungs]
     if not rungs or results.metric not in results.epochs:
         return None
-    rows = results.epochs[results.epochs["epoch"] == min(rungs)].set_index(["run", "trial"])[
-        results.metric
-    ]
-    keys = pd.MultiIndex.from_frame(results.trials[["run", "trial"]])
-    values = pd.Series(rows.reindex(keys).to_numpy(dtype=float), index=results.trials.index)
-    needed = [record.is_dependency for run in results.runs for record in run.records.values()]
-    return _population(
-        results,
-        f"all trials at epoch {min(rungs)}",
-        values[np.isfinite(values) & ~np.array(needed, dtype=bool)],
+    epoch = min(rungs)
+    rows = results.epochs[results.epochs["epoch"] == epoch].set_index(TRIAL_KEY)[results.metric]
+    trials = pd.MultiIndex.from_frame(results.trials[TRIAL_KEY])
+    values = pd.Series(rows.reindex(trials).to_numpy(dtype=float), index=results.trials.index)
+    values = values[np.isfinite(values) & ~results.is_dependency]
+    return _make_population(results, PopulationKind.FIRST_RUNG, epoch, values)
+
+
+def _make_population(
+    results: Results, kind: PopulationKind, epoch: int | None, values: pd.Series[float]
+) -> Population:
+    """Average the values of trials over seeds, and sample the configurations."""
+    configurations = results.configurations.loc[values.index]
+    means = values.groupby(configurations, sort=False).mean()
+    first_trials = values.index[~configurations.duplicated()]
+    order = np.random.default_rng(0).permutation(len(first_trials))
+    chosen = np.sort(order[:MAX_CONFIGURATIONS])
+    trials = results.trials.loc[first_trials[chosen]]
+    axes = []
+    if len(trials):
+        for name in independent_parameters(trials, varying_parameters(results, trials)):
+            axes.append(make_axis(name, trials[name], results.axes.get(name, {})))
+    return Population(
+        kind=kind,
+        epoch=epoch,
+        axes=axes,
+        values=means.to_numpy(dtype=float)[chosen],
+        total_configurations=len(first_trials),
     )
 
 
-def _population(results: Results, name: str, values: pd.Series[float]) -> Population:
-    means = values.groupby(results.configurations.loc[values.index], sort=False).mean()
-    first = values.index[~results.configurations.loc[values.index].duplicated()]
-    chosen = np.sort(np.random.default_rng(0).permutation(len(first))[:MOST])
-    trials = results.trials.loc[first[chosen]]
-    names = scales.independent(trials, scales.varying(results, trials)) if len(trials) else []
-    axes = [scales.axis(name, trials[name], results.axes.get(name, {})) for name in names]
-    return Population(name, axes, means.to_numpy(dtype=float)[chosen], len(first))
-
-
-def matrix(axes: list[scales.Axis]) -> Floats:
-    """A row per trial, a column per parameter; what a trial does not have stands below all that others have."""
-    columns = [
-        np.where(np.isnan(axis.positions), np.nanmin(axis.positions) - 1, axis.positions)
-        for axis in axes
-    ]
+def to_matrix(positions: Sequence[Floats]) -> Floats:
+    """Return a matrix of trials x parameters. A missing value is below all others."""
+    columns = []
+    for column in positions:
+        columns.append(np.where(np.isnan(column), np.nanmin(column) - 1, column))
     return np.column_stack(columns)
 
 
-def surrogate(population: Population) -> Surrogate:
-    axes, count = population.axes, len(population.values)
-    least = max(LEAST, LEAST_PER_PARAMETER * len(axes))
-    nothing = (
-        pd.DataFrame(columns=["parameter", "mean", "low", "high"]),
-        pd.DataFrame(columns=list(PAIRS)),
-    )
-    if len(axes) < 2:
-        why = f"only {axes[0].name} varies" if axes else "no parameter varies"
-        return Surrogate(population, f"{why} among {population.name}", np.nan, *nothing)
-    if count < least:
-        said = f"{formatting.plural(count, 'configuration')} of {population.name}, and at least {least} are needed for {len(axes)} parameters"
-        return Surrogate(population, said, np.nan, *nothing)
+def analyze_population(population: Population) -> ImportanceAnalysis:
     from scipy import stats
 
-    x, y = matrix(axes), np.asarray(stats.rankdata(population.values), dtype=float)
+    axes = population.axes
+    count = len(population.values)
+    min_configurations = max(MIN_CONFIGURATIONS, MIN_CONFIGURATIONS_PER_PARAMETER * len(axes))
+
+    def without_importance(verdict: ImportanceVerdict, r2: float = np.nan) -> ImportanceAnalysis:
+        return ImportanceAnalysis(
+            population=population,
+            verdict=verdict,
+            min_configurations=min_configurations,
+            r2=r2,
+            importance=pd.DataFrame(columns=IMPORTANCE_COLUMNS),
+            pairs=pd.DataFrame(columns=PAIR_COLUMNS),
+        )
+
+    if not axes:
+        return without_importance(ImportanceVerdict.NO_PARAMETER_VARIES)
+    if len(axes) == 1:
+        return without_importance(ImportanceVerdict.ONE_PARAMETER_VARIES)
+    if count < min_configurations:
+        return without_importance(ImportanceVerdict.TOO_FEW_CONFIGURATIONS)
+    x = to_matrix([axis.positions for axis in axes])
+    y = np.asarray(stats.rankdata(population.values), dtype=float)
     if not y.std():
-        return Surrogate(population, f"all {population.name} have one value", np.nan, *nothing)
+        return without_importance(ImportanceVerdict.EQUAL_VALUES)
     y = (y - y.mean()) / y.std()
-    r2, forest = _forest(x, y)
-    if r2 < LEAST_R2:
-        said = f"a forest cannot predict the rank of unseen configurations (R2 {formatting.number(max(r2, 0), 2)}, and {LEAST_R2} is the least)"
-        return Surrogate(population, said, r2, *nothing)
+    r2, forest = _fit_forest(x, y)
+    if r2 < MIN_R2:
+        return without_importance(ImportanceVerdict.POOR_PREDICTION, r2)
+    importance = _importance(x, y, [axis.name for axis in axes])
+    return ImportanceAnalysis(
+        population=population,
+        verdict=ImportanceVerdict.COMPUTED,
+        min_configurations=min_configurations,
+        r2=r2,
+        importance=importance.reset_index(drop=True),
+        pairs=_interactions(forest, x, axes, columns=list(importance.index[:TOP_PAIRS])),
+    )
+
+
+def _importance(x: Floats, y: Floats, names: list[str]) -> pd.DataFrame:
+    """Return the importance of each parameter, the most important first, indexed by column."""
     random = np.random.default_rng(0)
-    drawn = np.array([importances(x, y, random) for _ in range(BOOTSTRAPS)])
-    low, high = np.quantile(drawn, (0.05, 0.95), axis=0)
-    table = pd.DataFrame(
-        {
-            "parameter": [axis.name for axis in axes],
-            "mean": drawn.mean(axis=0),
-            "low": low,
-            "high": high,
-        }
+    bootstraps = np.array([permutation_importance(x, y, random) for _ in range(BOOTSTRAPS)])
+    low, high = np.quantile(bootstraps, INTERVAL_QUANTILES, axis=0)
+    frame = pd.DataFrame(
+        {"parameter": names, "mean": bootstraps.mean(axis=0), "low": low, "high": high}
     )
-    table = table.sort_values("mean", ascending=False, kind="stable")
-    return Surrogate(
-        population,
-        "",
-        r2,
-        table.reset_index(drop=True),
-        _pairs(forest, x, axes, list(table.index[:TOP_PAIRS])),
-    )
+    return frame.sort_values("mean", ascending=False, kind="stable")
 
 
-def _forest(x: Floats, y: Floats) -> tuple[float, Any]:
-    """R2 of a 5-fold cross-validation, and the forest of all."""
+def _fit_forest(x: Floats, y: Floats) -> tuple[float, Any]:
+    """Return the R² of a 5-fold cross-validation, and the forest fitted to all configurations."""
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.model_selection import KFold, cross_val_score
 
-    forest = RandomForestRegressor(50, random_state=0)
-    scores = cross_val_score(forest, x, y, cv=KFold(5, shuffle=True, random_state=0), scoring="r2")
+    forest = RandomForestRegressor(FOREST_TREES, random_state=0)
+    folds = KFold(5, shuffle=True, random_state=0)
+    scores = cross_val_score(forest, x, y, cv=folds, scoring="r2")
     return float(scores.mean()), forest.fit(x, y)
 
 
-def _pairs(forest: Any, x: Floats, axes: list[scales.Axis], columns: list[int]) -> pd.DataFrame:
-    """Of the partial dependence on two parameters, the share of its variance that two separate effects leave unexplained
-    (Friedman and Popescu 2008, H squared, over the grid of their settings)."""
+def _interactions(forest: Any, x: Floats, axes: list[Axis], columns: list[int]) -> pd.DataFrame:
+    """Return the interaction of each pair of columns.
+
+    This is the share of the variance of the partial dependence on two parameters that the sum of
+    two separate effects does not explain (H² of Friedman and Popescu 2008, over a grid).
+    """
     from sklearn.inspection import partial_dependence
 
     rows = []
-    for place, a in enumerate(columns):
-        for b in columns[place + 1 :]:
-            seen = partial_dependence(
-                forest, x, [(a, b)], grid_resolution=6, percentiles=(0, 1), method="recursion"
-            )["average"][0]
-            seen = seen - seen.mean()
-            rest = seen - seen.mean(axis=0) - seen.mean(axis=1, keepdims=True)
-            share, joint = float(np.square(rest).mean()), float(np.square(seen).mean())
-            rows.append((axes[a].name, axes[b].name, share, share / joint if joint else 0.0))
-    return (
-        pd.DataFrame(rows, columns=list(PAIRS))
-        .sort_values("share", ascending=False, kind="stable")
-        .reset_index(drop=True)
-    )
+    for index, a in enumerate(columns):
+        for b in columns[index + 1 :]:
+            dependence = partial_dependence(
+                forest,
+                x,
+                [(a, b)],
+                grid_resolution=GRID_POINTS,
+                percentiles=(0, 1),
+                method="recursion",
+            )
+            joint = dependence["average"][0]
+            joint = joint - joint.mean()
+            rest = joint - joint.mean(axis=0) - joint.mean(axis=1, keepdims=True)
+            share = float(np.square(rest).mean())
+            joint_variance = float(np.square(joint).mean())
+            of_joint = 0.0
+            if joint_variance:
+                of_joint = share / joint_variance
+            rows.append((axes[a].name, axes[b].name, share, of_joint))
+    pairs = pd.DataFrame(rows, columns=PAIR_COLUMNS)
+    return pairs.sort_values("share", ascending=False, kind="stable").reset_index(drop=True)
 
 
-def marginal(axis: scales.Axis, settings: pd.Series[str], values: Floats) -> pd.DataFrame:
-    """Per setting: position, setting, n, mean, low, high (95 % t interval; NaN for fewer than three, where it says nothing)."""
+def means_at_settings(axis: Axis, settings: pd.Series[str], values: Floats) -> pd.DataFrame:
+    """Return per setting of one parameter: position, setting, n, mean, low, high.
+
+    low and high are a 95 % t interval; they are NaN for fewer than three values, which say too
+    little about the spread.
+    """
     from scipy import stats
 
-    grouped = pd.DataFrame(
+    frame = pd.DataFrame(
         {"setting": settings.to_numpy(), "position": axis.positions, "value": values}
-    ).groupby("setting", sort=False)
-    rows = grouped.agg(
+    )
+    rows = frame.groupby("setting", sort=False).agg(
         position=("position", "mean"),
         n=("value", "size"),
         mean=("value", "mean"),
         error=("value", "sem"),
-    ).reset_index()
-    half = (rows["error"] * stats.t.ppf(0.975, np.maximum(rows["n"] - 1, 1))).where(rows["n"] > 2)
-    return (
-        rows.assign(low=rows["mean"] - half, high=rows["mean"] + half)
-        .sort_values("position")
-        .drop(columns="error")
     )
+    rows = rows.reset_index()
+    quantiles = stats.t.ppf(UPPER_QUANTILE, np.maximum(rows["n"] - 1, 1))
+    half_widths = (rows["error"] * quantiles).where(rows["n"] > 2)
+    rows = rows.assign(low=rows["mean"] - half_widths, high=rows["mean"] + half_widths)
+    return rows.sort_values("position").drop(columns="error")

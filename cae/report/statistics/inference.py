@@ -1,4 +1,8 @@
-"""Differences with their tests and intervals, Holm's correction, permuted rank correlations, importances: what claims are judged by."""
+"""Differences of means with their tests and intervals, and other tests that reports use.
+
+Imports of scipy and scikit-learn are inside the functions: they take about a second, and most
+reports do not need them.
+"""
 
 from __future__ import annotations
 
@@ -6,161 +10,267 @@ import functools
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating[Any]]
 
+UPPER_QUANTILE = 0.975
+"""Upper end of all t intervals, which are 95 % intervals."""
 PERMUTATIONS = 9_999
-"""Of more arrangements than these, so many are drawn."""
+"""Number of random permutations, if there are more possible ones than these."""
+FOREST_TREES = 25
+SHUFFLES = 5
+"""How often each column is shuffled per bootstrap."""
 
 
-class Contrast(NamedTuple):
-    """Two means, and the standard error and degrees of freedom of their difference (NaN where there are too few trials: `few`)."""
+@dataclass(frozen=True, kw_only=True)
+class MeanDifference:
+    """The difference of two means, first minus second, and what a t-test of it needs."""
 
-    this: float
-    that: float
-    error: float
-    freedom: float
-    test: str
-    used: list[Any]
-    few: str = ""
-    note: str = ""
+    first_mean: float
+    second_mean: float
+    first_count: int
+    second_count: int
+    """Sizes of both samples. Of pairs, both are the number of pairs."""
+    is_paired: bool
+    standard_error: float = math.nan
+    """Of the difference; NaN if a sample has one value."""
+    degrees_of_freedom: float = math.nan
 
     @property
-    def gap(self) -> float:
-        return 0.0 if self.t() == 0 else self.this - self.that
+    def is_testable(self) -> bool:
+        """Whether both samples have several values."""
+        return min(self.first_count, self.second_count) > 1
+
+    @property
+    def value(self) -> float:
+        """The difference; exactly 0 if it is only a rounding error."""
+        if self.t() == 0:
+            return 0.0
+        return self.first_mean - self.second_mean
 
     def t(self, shift: float = 0.0) -> float:
-        """The t statistic of a difference beyond `shift`: infinite where nothing is spread and there is one."""
-        gap, nothing = (
-            self.this - self.that - shift,
-            1e-12 * max(abs(self.this), abs(self.that), abs(shift)),
-        )
-        if self.error <= nothing or abs(gap) <= nothing:
-            return 0.0 if abs(gap) <= nothing else math.copysign(math.inf, gap)
-        return gap / self.error
+        """Return the t statistic of the difference minus `shift`.
 
-    def p(self, shift: float = 0.0) -> float:
-        return min(1.0, 2 * tail(abs(self.t(shift)), self.freedom))
+        It is infinite if there is a difference and the samples do not vary. What is below 1e-12 of
+        the means is regarded as a rounding error.
+        """
+        difference = self.first_mean - self.second_mean - shift
+        rounding_error = 1e-12 * max(abs(self.first_mean), abs(self.second_mean), abs(shift))
+        if abs(difference) <= rounding_error:
+            return 0.0
+        if self.standard_error <= rounding_error:
+            return math.copysign(math.inf, difference)
+        return difference / self.standard_error
+
+    def p_value(self, shift: float = 0.0) -> float:
+        """Return the two-sided p value of the difference minus `shift`."""
+        return min(1.0, 2 * t_tail(abs(self.t(shift)), self.degrees_of_freedom))
 
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the difference; NaN where there are too few trials."""
-        return around(self.this - self.that, self.error, self.freedom)
+        """Return the 95 % t interval of the difference; NaN if it is not testable."""
+        difference = self.first_mean - self.second_mean
+        return t_interval(difference, self.standard_error, self.degrees_of_freedom)
 
 
-def around(centre: float, error: float, freedom: float) -> tuple[float, float]:
-    """The 95 % t interval round a mean of this standard error."""
+def t_interval(
+    mean: float, standard_error: float, degrees_of_freedom: float
+) -> tuple[float, float]:
+    """Return the 95 % t interval of a mean."""
     from scipy import stats
 
-    half = float(stats.t.ppf(0.975, freedom)) * error if error else 0.0
-    return centre - half, centre + half
+    half_width = 0.0
+    if standard_error:
+        quantile = float(stats.t.ppf(UPPER_QUANTILE, degrees_of_freedom))
+        half_width = quantile * standard_error
+    return mean - half_width, mean + half_width
 
 
-def tail(t: float, freedom: float) -> float:
-    from scipy import stats  # takes a second to import, and only claims and one section need it
-
-    return float(stats.t.sf(t, freedom))
-
-
-def paired(left: Floats, right: Floats, what: str, used: list[Any]) -> Contrast:
-    count, means = len(left), (float(np.mean(left)), float(np.mean(right)))
-    if count < 2:
-        return Contrast(*means, math.nan, math.nan, "none", used, "One seed")
-    error = float(np.std(left - right, ddof=1)) / math.sqrt(count)
-    return Contrast(*means, error, count - 1, f"paired t-test ({count} {what})", used)
-
-
-def welch(this: Floats, that: Floats, used: list[Any], note: str = "") -> Contrast:
-    """Two samples whose spreads may differ."""
-    means, counts = (float(np.mean(this)), float(np.mean(that))), (len(this), len(that))
-    if min(counts) < 2:
-        few = (
-            "One seed each"
-            if counts == (1, 1)
-            else f"{counts[0]} against {counts[1]} trial{'' if counts[1] == 1 else 's'}"
-        )
-        return Contrast(*means, math.nan, math.nan, "none", used, few, note)
-    a, b = (
-        float(np.var(side, ddof=1)) / count
-        for side, count in zip((this, that), counts, strict=True)
-    )
-    freedom = (
-        (a + b) ** 2 / (a**2 / (counts[0] - 1) + b**2 / (counts[1] - 1))
-        if a + b
-        else min(counts) - 1
-    )
-    return Contrast(*means, math.sqrt(a + b), float(freedom), "Welch's t-test", used, note=note)
-
-
-def holm(ps: dict[str, float]) -> dict[str, float]:
-    """P values by Holm's step-down correction for their number."""
-    order = sorted(ps, key=lambda name: ps[name])
-    steps = itertools.accumulate(
-        (min(1.0, ps[name] * (len(ps) - place)) for place, name in enumerate(order)), max
-    )
-    return dict(zip(order, steps, strict=True))
-
-
-def spearman(x: Floats, y: Floats, blocks: Sequence[Any]) -> tuple[float, float, float, str]:
-    """Spearman's rank correlation within blocks; its two-sided p by permutation; the least p that so many trials can give; how."""
+def t_tail(t: float, degrees_of_freedom: float) -> float:
+    """Return the probability that a t-distributed number is larger than `t`."""
     from scipy import stats
 
-    groups = [
-        np.flatnonzero(np.array([block == key for block in blocks]))
-        for key in dict.fromkeys(blocks)
-    ]
+    return float(stats.t.sf(t, degrees_of_freedom))
+
+
+def paired_difference(first: Floats, second: Floats) -> MeanDifference:
+    """Compare pairs of values (paired t-test)."""
+    count = len(first)
+    difference = MeanDifference(
+        first_mean=float(np.mean(first)),
+        second_mean=float(np.mean(second)),
+        first_count=count,
+        second_count=count,
+        is_paired=True,
+    )
+    if not difference.is_testable:
+        return difference
+    return replace(
+        difference,
+        standard_error=float(np.std(first - second, ddof=1)) / math.sqrt(count),
+        degrees_of_freedom=count - 1,
+    )
+
+
+def welch_difference(first: Floats, second: Floats) -> MeanDifference:
+    """Compare two samples that may have different variances (Welch's t-test)."""
+    difference = MeanDifference(
+        first_mean=float(np.mean(first)),
+        second_mean=float(np.mean(second)),
+        first_count=len(first),
+        second_count=len(second),
+        is_paired=False,
+    )
+    if not difference.is_testable:
+        return difference
+    # Squared standard error of each mean.
+    a = float(np.var(first, ddof=1)) / len(first)
+    b = float(np.var(second, ddof=1)) / len(second)
+    degrees_of_freedom = float(min(len(first), len(second)) - 1)
+    if a + b:
+        degrees_of_freedom = (a + b) ** 2 / (a**2 / (len(first) - 1) + b**2 / (len(second) - 1))
+    return replace(
+        difference, standard_error=math.sqrt(a + b), degrees_of_freedom=degrees_of_freedom
+    )
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Correct p values for their number by Holm's step-down procedure."""
+    corrected: dict[str, float] = {}
+    largest = 0.0
+    ordered = sorted(p_values, key=lambda name: p_values[name])
+    for index, name in enumerate(ordered):
+        remaining = len(p_values) - index
+        largest = max(largest, min(1.0, p_values[name] * remaining))
+        corrected[name] = largest
+    return corrected
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankCorrelation:
+    """Spearman's rank correlation within blocks, tested by permutation within blocks."""
+
+    coefficient: float
+    """From -1 to 1; 0 if one of the variables is constant."""
+    p_value: float
+    """Two-sided."""
+    min_p_value: float
+    """The smallest p value that a sample of this size can have."""
+    is_exact: bool
+    """Whether the test uses all possible permutations, and not random ones."""
+
+
+def rank_correlation(x: Floats, y: Floats, blocks: Sequence[Hashable]) -> RankCorrelation:
+    """Correlate the ranks of two variables within blocks of equal trials.
+
+    A permutation test is exact for few trials and needs no distribution.
+    """
     pairs = [
-        tuple(stats.rankdata(side[group]) - (len(group) + 1) / 2 for side in (x, y))
-        for group in groups
+        (_centered_ranks(x[members]), _centered_ranks(y[members]))
+        for members in _block_members(blocks)
     ]
-    scale = math.sqrt(sum(float(a @ a) for a, _ in pairs) * sum(float(b @ b) for _, b in pairs))
-    ways = math.prod(math.factorial(len(a)) for a, _ in pairs)
-    ties = math.prod(
-        math.factorial(count) for a, _ in pairs for count in Counter(a.tolist()).values()
+    x_squares = sum(float(a @ a) for a, _ in pairs)
+    y_squares = sum(float(b @ b) for _, b in pairs)
+    scale = math.sqrt(x_squares * y_squares)
+    product = sum(float(a @ b) for a, b in pairs)
+    permutations = math.prod(math.factorial(len(a)) for a, _ in pairs)
+    is_exact = permutations <= PERMUTATIONS
+    if is_exact:
+        products = _all_products(pairs)
+    else:
+        products = _random_products(pairs)
+    as_extreme = int(np.sum(np.abs(products) >= abs(product) - 1e-9))
+    if is_exact:
+        p_value = as_extreme / len(products)
+    else:
+        p_value = (1 + as_extreme) / (1 + len(products))
+    coefficient = 0.0
+    if scale:
+        coefficient = product / scale
+    return RankCorrelation(
+        coefficient=coefficient,
+        p_value=p_value,
+        min_p_value=min(1.0, 2 * math.prod(_tied_orders(a) for a, _ in pairs) / permutations),
+        is_exact=is_exact,
     )
-    totals, random, exact = np.zeros(1), np.random.default_rng(0), ways <= PERMUTATIONS
+
+
+def _block_members(blocks: Sequence[Hashable]) -> list[npt.NDArray[np.intp]]:
+    """Return the indices of each block."""
+    members = []
+    for key in dict.fromkeys(blocks):
+        members.append(np.flatnonzero(np.array([block == key for block in blocks])))
+    return members
+
+
+def _centered_ranks(values: Floats) -> Floats:
+    from scipy import stats
+
+    ranks: Floats = stats.rankdata(values) - (len(values) + 1) / 2
+    return ranks
+
+
+def _tied_orders(ranks: Floats) -> int:
+    """Return how many permutations leave the ranks as they are."""
+    return math.prod(math.factorial(count) for count in Counter(ranks.tolist()).values())
+
+
+def _all_products(pairs: list[tuple[Floats, Floats]]) -> Floats:
+    """Return the sum over blocks of the product of ranks, for each permutation of all blocks."""
+    products: Floats = np.zeros(1)
     for a, b in pairs:
-        if exact:
-            totals = np.add.outer(totals, np.array(list(itertools.permutations(b))) @ a).ravel()
-        else:
-            totals = totals + np.array([random.permutation(b) @ a for _ in range(PERMUTATIONS)])
-    seen = sum(float(a @ b) for a, b in pairs)
-    beyond = int(np.sum(np.abs(totals) >= abs(seen) - 1e-9))
-    p = beyond / len(totals) if exact else (1 + beyond) / (1 + len(totals))
-    return (
-        seen / scale if scale else 0.0,
-        p,
-        min(1.0, 2 * ties / ways),
-        "exact permutation" if exact else f"{PERMUTATIONS:,} permutations",
-    )
+        of_block = np.array(list(itertools.permutations(b))) @ a
+        products = np.add.outer(products, of_block).ravel()
+    return products
+
+
+def _random_products(pairs: list[tuple[Floats, Floats]]) -> Floats:
+    """Return the same for random permutations of each block."""
+    products: Floats = np.zeros(1)
+    random = np.random.default_rng(0)
+    for a, b in pairs:
+        products = products + np.array([random.permutation(b) @ a for _ in range(PERMUTATIONS)])
+    return products
 
 
 @functools.lru_cache(maxsize=8)
-def bootstrapped(x: bytes, y: bytes, columns: int, count: int) -> Floats:
-    """`importances` of `count` bootstraps (rows) by column, of arrays of doubles; several claims ask the same of the same trials."""
-    random, values = np.random.default_rng(0), np.frombuffer(y)
+def bootstrap_importance(x: bytes, y: bytes, columns: int, bootstraps: int) -> Floats:
+    """Return `permutation_importance` of each bootstrap: bootstraps x columns.
+
+    x and y are the bytes of arrays of doubles, because arrays are no keys of a cache. Several
+    claims use the same trials.
+    """
+    random = np.random.default_rng(0)
     table = np.frombuffer(x).reshape(-1, columns)
-    return np.array([importances(table, values, random) for _ in range(count)])
+    values = np.frombuffer(y)
+    return np.array([permutation_importance(table, values, random) for _ in range(bootstraps)])
 
 
-def importances(x: Floats, y: Floats, random: np.random.Generator) -> Floats:
-    """By how much the squared error on the trials that one bootstrap left out grows when a column is shuffled, column by column."""
+def permutation_importance(x: Floats, y: Floats, random: np.random.Generator) -> Floats:
+    """Return the importance of each column of `x` (trials x columns) for a random forest.
+
+    The forest is fitted to one bootstrap of the trials. The importance of a column is the increase
+    of the squared error on the trials outside the bootstrap when the column is shuffled.
+    """
     from sklearn.ensemble import RandomForestRegressor
 
+    columns = x.shape[1]
     drawn = random.integers(0, len(y), len(y))
-    out = np.setdiff1d(np.arange(len(y)), drawn)
-    sheets = np.tile(x[out], (x.shape[1] * 5 + 1, 1, 1))
-    for place in range(1, len(sheets)):
-        sheets[place, :, (place - 1) // 5] = random.permutation(sheets[place, :, (place - 1) // 5])
-    forest = RandomForestRegressor(25, random_state=int(random.integers(2**31))).fit(
-        x[drawn], y[drawn]
-    )
-    errors = np.mean(
-        (forest.predict(sheets.reshape(-1, x.shape[1])).reshape(len(sheets), -1) - y[out]) ** 2,
-        axis=1,
-    )
-    return np.asarray(errors[1:].reshape(-1, 5).mean(axis=1) - errors[0], dtype=float)
+    left_out = np.setdiff1d(np.arange(len(y)), drawn)
+    # One copy of the left-out trials as they are, then `SHUFFLES` copies per column. Predicting
+    # all copies together is much faster than one by one.
+    copies = np.tile(x[left_out], (columns * SHUFFLES + 1, 1, 1))
+    for index in range(1, len(copies)):
+        column = (index - 1) // SHUFFLES
+        copies[index, :, column] = random.permutation(copies[index, :, column])
+    forest = RandomForestRegressor(FOREST_TREES, random_state=int(random.integers(2**31)))
+    forest.fit(x[drawn], y[drawn])
+    predictions = forest.predict(copies.reshape(-1, columns)).reshape(len(copies), -1)
+    errors = np.mean((predictions - y[left_out]) ** 2, axis=1)
+    shuffled_errors = errors[1:].reshape(-1, SHUFFLES).mean(axis=1)
+    return np.asarray(shuffled_errors - errors[0], dtype=float)

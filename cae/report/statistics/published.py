@@ -1,257 +1,359 @@
-"""Published numbers beside ours, each with a verdict.
+"""Published numbers compared with the measured ones.
 
-    reproduced        |ours - published| <= tolerance, which is the larger of 2 standard deviations over our seeds and half a unit
-                      of the last digit that was printed
-    better, worse     outside the tolerance, on the side that the metric's direction calls so
-    differs           outside the tolerance, for a quantity that has no better side (a parameter count)
-    not comparable    ours was measured under other settings than the report's (fewer images, fewer epochs): said in words
-    not run           no finished trial of this run measures it
-
-A row without a column of ours (`metric`) is context: it is shown and not judged. A value in percent is compared with our share.
+A published number with a metric gets a verdict. It is reproduced if the difference is at most the
+tolerance: the larger of 2 standard deviations over the seeds, and half a unit of the last printed
+digit. A number without a metric is context: it is shown and not judged. A number in percent is
+compared with the measured share times 100.
 """
 
 from __future__ import annotations
 
 import decimal
 import math
-from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from cae.report import formatting
-from cae.report.data import tables
+from cae.report.data.cells import to_cell
+from cae.report.data.results import Results, Run
 from cae.run.metric_direction import guess_direction
-from cae.run.sweep_json import PUBLISHED, SweepDescription
+from cae.run.sweep_json import PUBLISHED
+from cae.run.trial_state import TrialState
 
-COMPARED = ("reproduced", "better", "worse", "differs", "not comparable", "not run")
+Overrides = Mapping[str, Mapping[str, Any]]
+"""Settings of a run that differ from the sweep's own: {parameter: {"full": ..., "here": ...}}."""
+
+NO_OVERRIDES: Overrides = MappingProxyType({})
+BEST = "best"
+"""As conditions of a published number: the best trial, like no conditions."""
 
 
-class Ours(NamedTuple):
-    """Our measurement of one published number: mean and standard deviation (n - 1) over n seeds of one configuration."""
+class PublishedVerdict(StrEnum):
+    REPRODUCED = "reproduced"
+    """Within the tolerance."""
+    BETTER = "better"
+    """Outside the tolerance, on the better side."""
+    WORSE = "worse"
+    DIFFERS = "differs"
+    """Outside the tolerance, and neither side is better (a number of parameters)."""
+    NOT_COMPARABLE = "not comparable"
+    """Measured with other settings than the report's, or the report prints no number."""
+    NOT_RUN = "not run"
+    """No finished trial of the run measures it."""
+    CONTEXT = "context"
+    """Not to be compared."""
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the number was to be compared."""
+        return self != PublishedVerdict.CONTEXT
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether the number was measured with the settings of the report."""
+        return self in _COMPARED
+
+
+_COMPARED = frozenset(
+    {
+        PublishedVerdict.REPRODUCED,
+        PublishedVerdict.BETTER,
+        PublishedVerdict.WORSE,
+        PublishedVerdict.DIFFERS,
+    }
+)
+
+
+class NotComparable(StrEnum):
+    """Why a measured number cannot be compared."""
+
+    NO_NUMBER = "the report prints no single number"
+    OTHER_SETTINGS = "the run has other settings than the report"
+
+
+class Condition(NamedTuple):
+    name: str
+    """Column of trials.csv."""
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedNumber:
+    """One row of a file of published numbers."""
+
+    report: str = ""
+    where: str = ""
+    quantity: str = ""
+    value: str = ""
+    unit: str = ""
+    definition: str = ""
+    provenance: str = ""
+    metric: str = ""
+    """Column of trials.csv that measures the number; empty: context."""
+    trials: str = ""
+    """Conditions of the trials, "name=value;name=value"; "" and "best": all trials."""
+    comment: str = ""
+    other_columns: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, str]) -> PublishedNumber:
+        columns = {name: row[name] or "" for name in PUBLISHED if name in row}
+        others = {name: text for name, text in row.items() if name not in PUBLISHED}
+        return cls(**columns, other_columns=others)
+
+    @property
+    def is_percent(self) -> bool:
+        return self.unit.strip().lower() in ("percent", "%")
+
+    @property
+    def conditions(self) -> list[Condition]:
+        """The values that a trial needs."""
+        conditions: list[Condition] = []
+        if not self.has_conditions:
+            return conditions
+        for text in self.trials.split(";"):
+            name, _, value = text.partition("=")
+            if name.strip():
+                conditions.append(Condition(name.strip(), value.strip()))
+        return conditions
+
+    @property
+    def has_conditions(self) -> bool:
+        return self.trials.strip() not in ("", BEST)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """Our value of a published number, over the seeds of one configuration."""
 
     mean: float
     sd: float
+    """Standard deviation (n - 1); NaN with one seed."""
     trials: list[int]
-    matching: int
-    """How many configurations matched; beyond one, the best of them by the sweep's metric was taken."""
+    """Numbers of the trials, one per seed."""
+    matching_configurations: int
+    """How many configurations met the conditions; the best one by the sweep's metric is used."""
 
 
-def compare(results: tables.Results) -> list[dict[str, Any]]:
-    """Every published row of the runs with `ours`, `sd`, `n`, `trials_used`, `tolerance`, `verdict`, `why` (a sentence) and `size`.
+@dataclass(frozen=True, kw_only=True)
+class PublishedComparison:
+    """A published number, our measurement of it, and the verdict."""
 
-    A size is a number of the network itself (parameters): no seed, image or epoch changes it.
-    """
-    rows = []
+    run: str
+    published: PublishedNumber
+    is_size: bool
+    """Whether it is a size of the network, which does not depend on seeds, images or epochs."""
+    verdict: PublishedVerdict
+    published_value: float = math.nan
+    measurement: Measurement | None = None
+    """In the unit of the published number; None if not run."""
+    tolerance: float = math.nan
+    """NaN if there is no number to compare with."""
+    not_comparable: NotComparable | None = None
+    overrides: Overrides = field(default_factory=dict)
+    """Settings of the run that differ from the report's."""
+
+    @property
+    def n(self) -> int:
+        """Number of seeds."""
+        if self.measurement is None:
+            return 0
+        return len(self.measurement.trials)
+
+    @property
+    def ours(self) -> float | None:
+        if self.measurement is None:
+            return None
+        return self.measurement.mean
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation; None with one seed."""
+        if self.measurement is None or self.n < 2:
+            return None
+        return self.measurement.sd
+
+    @property
+    def difference(self) -> float:
+        """Ours minus published; NaN without a measurement."""
+        if self.measurement is None:
+            return math.nan
+        return self.measurement.mean - self.published_value
+
+
+def compare_published(results: Results) -> list[PublishedComparison]:
+    """Compare every published number of the runs."""
+    comparisons = []
     for run in results.runs:
-        trials = results.ranked[results.ranked["run"] == run.name]
-        asked = [
-            number
-            for number, record in run.records.items()
-            if record.is_requested and not record.is_dependency
-        ]
-        every = results.trials[
-            (results.trials["run"] == run.name) & results.trials["trial"].isin(asked)
-        ]
         sizes = {name for record in run.records.values() for name in record.sizes}
         for row in run.sweep.published:
-            size = row.get("metric") in sizes
-            candidates = every if size else trials[trials["state"] == "finished"]
-            if size:  # the best trial first, then those without a value
-                candidates = pd.concat([trials, every.drop(trials.index)])
-            row = dict.fromkeys(PUBLISHED, "") | row
-            rows.append(
-                {"run": run.name, **row, **_judge(row, candidates, size, run.sweep, results)}
-            )
-    return rows
+            number = PublishedNumber.from_row(row)
+            is_size = number.metric in sizes
+            candidates = _candidates(results, run, is_size=is_size)
+            comparisons.append(_compare(results, run, number, candidates, is_size=is_size))
+    return comparisons
 
 
-def sentence(rows: list[dict[str, Any]], *, reasons: bool = True) -> str:
-    """All verdicts in one sentence, and why some cannot be compared; "" where nothing was published."""
-    counts = Counter(row["verdict"] for row in rows)
-    said = [f"{counts[verdict]} {verdict}" for verdict in COMPARED if counts[verdict]]
-    if not said:
-        return "The sweep lists published numbers for context only." if rows else ""
-    total = sum(counts[verdict] for verdict in COMPARED)
-    causes = dict.fromkeys(
-        row["why"].rstrip(".") for row in rows if row["verdict"] == "not comparable" and reasons
+def _candidates(results: Results, run: Run, *, is_size: bool) -> pd.DataFrame:
+    """Return the finished trials of a run, the best first; for a size, all requested ones."""
+    ranked = results.ranked[results.ranked["run"] == run.name]
+    if not is_size:
+        return ranked[ranked["state"] == TrialState.FINISHED]
+    is_in_run = results.trials["run"] == run.name
+    requested = results.trials[is_in_run & results.trials["trial"].isin(run.requested_trials)]
+    return pd.concat([ranked, requested.drop(ranked.index)])
+
+
+def _compare(
+    results: Results, run: Run, number: PublishedNumber, candidates: pd.DataFrame, *, is_size: bool
+) -> PublishedComparison:
+    context = PublishedComparison(
+        run=run.name,
+        published=number,
+        is_size=is_size,
+        verdict=PublishedVerdict.CONTEXT,
+        overrides=run.sweep.overrides,
     )
-    why = f" Not comparable: {formatting.listed(causes, 2)}." if causes else ""
-    return f"Of {formatting.plural(total, 'published number')}: {formatting.listed(said)}.{why}"
-
-
-def differences(overrides: dict[str, Any]) -> str:
-    """In what this run differs from the report's own settings, in words: "epochs 4 instead of 10"."""
-    return formatting.listed(
-        f"{formatting.short(name)} {_typed(change.get('here'))} instead of {_typed(change.get('full'))}"
-        for name, change in overrides.items()
+    if not number.metric:
+        return context
+    measurement = measure(results, candidates, number, run.sweep.overrides)
+    if measurement is None:
+        return replace(context, verdict=PublishedVerdict.NOT_RUN)
+    tolerance = 0.0
+    if len(measurement.trials) > 1:
+        tolerance = 2 * measurement.sd
+    published_value, half_unit = parse_printed(number.value)
+    comparison = replace(
+        context,
+        verdict=PublishedVerdict.NOT_COMPARABLE,
+        published_value=published_value,
+        measurement=measurement,
     )
+    if not math.isfinite(published_value):
+        return replace(comparison, not_comparable=NotComparable.NO_NUMBER)
+    comparison = replace(comparison, tolerance=max(tolerance, half_unit))
+    if run.sweep.overrides and not is_size:
+        return replace(comparison, not_comparable=NotComparable.OTHER_SETTINGS)
+    mode = None
+    if not is_size:
+        mode = metric_direction(results, number.metric)
+    return replace(comparison, verdict=_verdict(comparison, mode))
 
 
-def _typed(value: Any) -> str:
-    return "the default" if value is None else formatting.short(tables.typed(value))
-
-
-def _judge(
-    row: dict[str, Any],
-    candidates: pd.DataFrame,
-    size: bool,
-    sweep: SweepDescription,
-    results: tables.Results,
-) -> dict[str, Any]:
-    metric = str(row.get("metric") or "")
-    blank: dict[str, Any] = {
-        "size": size,
-        "ours": None,
-        "sd": None,
-        "n": 0,
-        "trials_used": [],
-        "tolerance": None,
-    }
-    if not metric:
-        return {**blank, "verdict": "context", "why": ""}
-    ours = measure(candidates, metric, str(row.get("trials") or ""), results, sweep.overrides)
-    if ours is None:
-        return {
-            **blank,
-            "verdict": "not run",
-            "why": _why_not_run(metric, size, str(row.get("trials") or "")),
-        }
-    scale = 100.0 if str(row.get("unit", "")).strip().lower() in ("percent", "%") else 1.0
-    mean, sd, n = ours.mean * scale, ours.sd * scale, len(ours.trials)
-    value, half_unit = printed(str(row.get("value", "")))
-    tolerance = max(2 * sd if n > 1 else 0.0, half_unit)
-    found = {
-        "size": size,
-        "ours": mean,
-        "sd": sd if n > 1 else None,
-        "n": n,
-        "trials_used": ours.trials,
-        "tolerance": tolerance,
-    }
-    if not math.isfinite(value):
-        return {
-            **found,
-            "tolerance": None,
-            "verdict": "not comparable",
-            "why": f"“{formatting.short(str(row.get('value')))}” is not one number.",
-        }
-    overrides = sweep.overrides
-    if overrides and not size:
-        return {
-            **found,
-            "verdict": "not comparable",
-            "why": f"this run has {differences(overrides)}.",
-        }
-    seeds = "" if size else "One seed. " if n == 1 else f"{n} seeds. "
-    chosen = f" Best of {ours.matching} matching configurations." if ours.matching > 1 else ""
-    gap = mean - value
-    if abs(gap) <= tolerance * (1 + 1e-9):
-        return {
-            **found,
-            "verdict": "reproduced",
-            "why": f"{seeds}Within {formatting.parameter(tolerance)} of the published value.{chosen}",
-        }
-    side = "higher" if gap > 0 else "lower"
-    share = f" ({formatting.percent(abs(gap), abs(value))})" if value else ""
-    why = f"{seeds}{formatting.number(abs(gap), 3)}{share} {side} than published; tolerance {formatting.parameter(tolerance)}.{chosen}"
-    return {
-        **found,
-        "verdict": _side(gap, None if size else direction(metric, results)),
-        "why": why,
-    }
-
-
-def _side(gap: float, mode: str | None) -> str:
+def _verdict(comparison: PublishedComparison, mode: str | None) -> PublishedVerdict:
+    """Return the verdict on a comparable number; mode: "min", "max", or None if unknown."""
+    if abs(comparison.difference) <= comparison.tolerance * (1 + 1e-9):
+        return PublishedVerdict.REPRODUCED
     if mode is None:
-        return "differs"
-    return "better" if (gap < 0) == (mode == "min") else "worse"
+        return PublishedVerdict.DIFFERS
+    is_lower = comparison.difference < 0
+    if is_lower == (mode == "min"):
+        return PublishedVerdict.BETTER
+    return PublishedVerdict.WORSE
 
 
-def direction(metric: str, results: tables.Results) -> str | None:
-    """Whether less ("min") or more ("max") of a metric is better: as the sweep says of its own, else by the words in its name."""
-    parts = metric.removeprefix("last_").split("_")
-    if parts[1:] and parts[1:] == results.metric.split("_")[1:]:
+def metric_direction(results: Results, metric: str) -> str | None:
+    """Return "min" or "max", whichever is better; None if unknown.
+
+    Metrics of the same kind as the sweep's own have its mode; for others, the name decides.
+    """
+    kind = metric.removeprefix("last_").split("_")[1:]
+    if kind and kind == results.metric.split("_")[1:]:
         return results.mode
     return guess_direction(metric)
 
 
 def measure(
+    results: Results,
     candidates: pd.DataFrame,
-    metric: str,
-    conditions: str,
-    results: tables.Results,
-    overrides: Mapping[str, Any] = MappingProxyType({}),
-) -> Ours | None:
-    """Mean, sd and seeds of `metric` over the best configuration among the candidates (the best first) that meet the conditions."""
-    if metric not in candidates:
+    number: PublishedNumber,
+    overrides: Overrides = NO_OVERRIDES,
+) -> Measurement | None:
+    """Measure a number over the seeds of the best configuration that meets its conditions.
+
+    candidates: trials, the best first. None if none of them measures the number.
+    """
+    if number.metric not in candidates:
         return None
-    met = candidates[_meets(candidates, conditions, overrides)]
-    values = pd.to_numeric(met[metric], errors="coerce").astype(float)
+    matching = candidates[_meets(candidates, number.conditions, overrides)]
+    values = pd.to_numeric(matching[number.metric], errors="coerce").astype(float)
     values = values[values.map(math.isfinite)]
     if values.empty:
         return None
-    mates = values[results.mates(values.index)]
-    sd = float(mates.std(ddof=1)) if len(mates) > 1 else math.nan
-    return Ours(
-        float(mates.mean()),
-        sd,
-        [int(number) for number in met.loc[mates.index, "trial"]],
-        0
-        if conditions.strip() in ("", "best")
-        else int(results.configurations.loc[values.index].nunique()),
+    scale = 1.0
+    if number.is_percent:
+        scale = 100.0
+    seeds = values[results.same_configuration(values.index)]
+    sd = math.nan
+    if len(seeds) > 1:
+        sd = float(seeds.std(ddof=1))
+    matching_configurations = 0
+    if number.has_conditions:
+        matching_configurations = int(results.configurations.loc[values.index].nunique())
+    return Measurement(
+        mean=float(seeds.mean()) * scale,
+        sd=sd * scale,
+        trials=[int(trial) for trial in matching.loc[seeds.index, "trial"]],
+        matching_configurations=matching_configurations,
     )
 
 
-def printed(text: str) -> tuple[float, float]:
-    """A printed number and half a unit of its last digit: "0.10" -> (0.1, 0.005). NaN where the text is not one number."""
+def parse_printed(text: str) -> tuple[float, float]:
+    """Return a printed number and half a unit of its last digit: "0.10" -> (0.1, 0.005).
+
+    Both are NaN if the text is not one number.
+    """
     try:
         number = decimal.Decimal(text.strip().removesuffix("%").strip().replace(",", ""))
     except decimal.InvalidOperation:
         return math.nan, math.nan
     exponent = number.as_tuple().exponent
-    return (
-        (float(number), 0.5 * 10.0**exponent) if isinstance(exponent, int) else (math.nan, math.nan)
-    )
+    if not isinstance(exponent, int):  # NaN and infinity
+        return math.nan, math.nan
+    return float(number), 0.5 * 10.0**exponent
 
 
-def _meets(trials: pd.DataFrame, conditions: str, overrides: Mapping[str, Any]) -> pd.Series[bool]:
-    """Which trials meet every one of "name=value;name=value"; "" and "best" ask for nothing. What a run sets for all its trials in
-    the place of the report's own value stands for that: such numbers are measured, and not comparable."""
-    met = pd.Series(True, index=trials.index)
-    for condition in conditions.split(";") if conditions.strip() not in ("", "best") else []:
-        name, _, wanted = (part.strip() for part in condition.partition("="))
-        wanted = str(tables.cell(stand_in(name, wanted, overrides)))
-        if name:
-            met &= (
-                trials[name].map(lambda value, wanted=wanted: _equal(value, wanted))
-                if name in trials
-                else False
-            )
-    return met
+def _meets(
+    trials: pd.DataFrame, conditions: list[Condition], overrides: Overrides
+) -> pd.Series[bool]:
+    """Return which trials meet all conditions."""
+    meets = pd.Series(True, index=trials.index)
+    for name, required in conditions:
+        if name not in trials:
+            meets &= False
+            continue
+        value = str(to_cell(required_value(name, required, overrides)))
+        meets &= pd.Series(
+            [is_equal(cell, value) for cell in trials[name]], index=trials.index, dtype=bool
+        )
+    return meets
 
 
-def stand_in(name: str, wanted: Any, overrides: Mapping[str, Any]) -> Any:
-    """What a run has for all its trials in the place of the report's own value; `wanted` itself where it changes nothing."""
+def required_value(name: str, required: Any, overrides: Overrides) -> Any:
+    """Return the value that a trial needs to meet a condition.
+
+    If the run overrides a setting of the report for all trials, its value replaces the report's.
+    Such numbers are measured, but they are not comparable.
+    """
     change = overrides.get(name)
     if not change:
-        return wanted
-    full, asked = tables.cell(change.get("full")), tables.cell(wanted)
-    return change.get("here") if full == asked or _equal(full, str(asked)) else wanted
+        return required
+    full = to_cell(change.get("full"))
+    cell = to_cell(required)
+    if full == cell or is_equal(full, str(cell)):
+        return change.get("here")
+    return required
 
 
-def _equal(value: Any, wanted: str) -> bool:
-    """Compared as numbers when both are numbers."""
+def is_equal(value: Any, text: str) -> bool:
+    """Whether a value is equal to a text, as numbers if both are numbers."""
     if value is None or value is pd.NA:
         return False
     try:
-        return float(value) == float(wanted)
+        return float(value) == float(text)
     except (TypeError, ValueError):
-        return str(value) == wanted
-
-
-def _why_not_run(metric: str, size: bool, conditions: str) -> str:
-    which = "" if conditions.strip() in ("", "best") else f" with {conditions}"
-    return f"no {'' if size else 'finished '}trial{which} has {metric}."
+        return str(value) == text

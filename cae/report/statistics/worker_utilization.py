@@ -1,142 +1,201 @@
-"""How the time of the slots was spent, from the journal's own clock: what trained, and where the rest went.
+"""How the time of the slots was spent, from the times in the journal.
 
-A slot is room for one trial at a time. Its time, in each session, runs from the session's first event to its last one.
+A slot runs one trial at a time. Its time in a session is from the session's first to its last
+event.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from enum import StrEnum
 
 import pandas as pd
 
-from cae.report.data.tables import Results
+from cae.report.data.results import Results, Session
 from cae.run.records import Record
+from cae.run.trial_state import TrialState
 
-KINDS = {
-    "finished": "training trials that finished or go on",
-    "stopped": "training trials that were stopped early",
-    "lost": "training trials that failed, diverged or were killed",
-    "around": "around the epochs: workers, checkpoints, tests",
-    "start-up": "before the first trial began",
-    "between": "between trials",
-    "tail": "free at the end, nothing left to begin",
-}
-LOST = ("failed", "diverged", "oom", "killed", "withdrawn")
+SECONDS_PER_HOUR = 3600
 
 
-class Slots(NamedTuple):
+class SlotTime(StrEnum):
+    """What the time of a slot was spent on."""
+
+    FINISHED = "finished"
+    """Training of trials that finished or are running."""
+    STOPPED = "stopped"
+    """Training of trials that were stopped early."""
+    LOST = "lost"
+    """Training of trials that failed, diverged or were killed."""
+    OVERHEAD = "overhead"
+    """Around the epochs: workers, checkpoints, final evaluation."""
+    START = "start"
+    """Before the first trial."""
+    BETWEEN = "between"
+    """Between trials."""
+    END = "end"
+    """After the last trial was started, without remaining trials."""
+
+
+TRAINING = (SlotTime.FINISHED, SlotTime.STOPPED, SlotTime.LOST)
+LOST_STATES = frozenset(
+    {
+        TrialState.FAILED,
+        TrialState.DIVERGED,
+        TrialState.OUT_OF_MEMORY,
+        TrialState.KILLED,
+        TrialState.WITHDRAWN,
+    }
+)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WorkerUtilization:
     spans: pd.DataFrame
-    """A row per time that a trial held a slot: trial (index into the table of trials), lane, begin, end (hours of running), state,
-    training (seconds in epochs). Of runs that are joined, one after another."""
-    seconds: dict[str, float]
-    """Slot seconds by `KINDS`."""
-    wall: float
-    """Seconds in which the sweep was running."""
+    """One row per time that a trial held a slot: trial (row of the table of trials), state,
+    training (seconds in epochs), begin and end (hours since the start, without the time between
+    sessions), lane. Joined runs follow each other."""
+    seconds: dict[SlotTime, float]
+    """Seconds of all slots."""
+    running_seconds: float
+    """Time in which the sweep was running."""
     slots: int
+    """Largest number of slots in a session."""
     sessions: int
+    """With trials."""
 
     @property
-    def total(self) -> float:
+    def total_seconds(self) -> float:
         return sum(self.seconds.values())
 
     @property
-    def busy(self) -> float:
-        """The share of the slots' time that was training."""
-        return (
-            sum(self.seconds[kind] for kind in ("finished", "stopped", "lost")) / self.total
-            if self.total
-            else math.nan
-        )
+    def training_share(self) -> float:
+        """Share of the slots' time that was training; NaN if there is no time."""
+        if not self.total_seconds:
+            return math.nan
+        return sum(self.seconds[kind] for kind in TRAINING) / self.total_seconds
 
 
-def slots(results: Results) -> Slots:
-    rows, seconds, wall, most, sessions, first = [], dict.fromkeys(KINDS, 0.0), 0.0, 0, 0, 0
+@dataclass(frozen=True)
+class _Span:
+    """The time for which a trial held a slot, in seconds since the epoch."""
+
+    trial: int
+    state: TrialState
+    training: float
+    begin: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.begin
+
+
+def measure_utilization(results: Results) -> WorkerUtilization:
+    rows: list[tuple[object, ...]] = []
+    seconds = dict.fromkeys(SlotTime, 0.0)
+    running_seconds = 0.0
+    max_slots = 0
+    sessions = 0
+    first_trial = 0
     for run in results.runs:
-        spans = [
-            span
-            for place, record in enumerate(run.records.values(), first)
-            for span in _held(record, place)
-        ]
-        first += len(run.records)
+        spans: list[_Span] = []
+        for trial, record in enumerate(run.records.values(), first_trial):
+            spans += _spans(record, trial)
+        first_trial += len(run.records)
         for session in run.sessions:
             begin = session.start.time
-            until = session.end_time
-            count = session.start.slots or 1
-            mine = sorted(
-                (span for span in spans if begin <= span["begin"] <= until),
-                key=lambda span: span["begin"],
-            )
-            _count(seconds, mine, begin, until, count)
-            lanes: list[float] = []
-            for span in mine:
-                lane = next(
-                    (lane for lane, free in enumerate(lanes) if free <= span["begin"] + 1e-6),
-                    len(lanes),
-                )
-                lanes[lane:] = [span["end"], *lanes[lane + 1 :]]
-                rows.append(
-                    {
-                        **span,
-                        "lane": lane,
-                        **{side: (wall + span[side] - begin) / 3600 for side in ("begin", "end")},
-                    }
-                )
-            wall, most, sessions = wall + until - begin, max(most, count), sessions + bool(mine)
+            in_session = [span for span in spans if begin <= span.begin <= session.end_time]
+            in_session.sort(key=lambda span: span.begin)
+            _add_seconds(seconds, in_session, session)
+            for span, lane in zip(in_session, _lanes(in_session), strict=True):
+                hours = (running_seconds + span.begin - begin) / SECONDS_PER_HOUR
+                end_hours = (running_seconds + span.end - begin) / SECONDS_PER_HOUR
+                rows.append((span.trial, span.state, span.training, hours, end_hours, lane))
+            running_seconds = running_seconds + session.end_time - begin
+            max_slots = max(max_slots, _slots(session))
+            sessions += bool(in_session)
     columns = ["trial", "state", "training", "begin", "end", "lane"]
-    return Slots(pd.DataFrame(rows, columns=columns), seconds, wall, most, sessions)
+    return WorkerUtilization(
+        spans=pd.DataFrame(rows, columns=columns),
+        seconds=seconds,
+        running_seconds=running_seconds,
+        slots=max_slots,
+        sessions=sessions,
+    )
 
 
-def _held(record: Record, place: int) -> list[dict[str, Any]]:
-    """From each start to the trial's end, or to its last epoch before it was taken up again."""
+def _slots(session: Session) -> int:
+    return session.start.slots or 1
+
+
+def _spans(record: Record, trial: int) -> list[_Span]:
+    """Return a span per start of a trial.
+
+    It ends with the trial, or with the last epoch before the next start.
+    """
     spans = []
-    for number, start in enumerate(record.starts):
-        begin = start.time
-        after = record.starts[number + 1].time if number + 1 < len(record.starts) else math.inf
-        epochs = [epoch for epoch, time in record.epoch_times.items() if begin <= time < after]
-        end = max([record.epoch_times[epoch] for epoch in epochs], default=begin)
-        if after == math.inf and record.end:
+    for index, start in enumerate(record.starts):
+        is_last = index + 1 == len(record.starts)
+        next_start = math.inf
+        if not is_last:
+            next_start = record.starts[index + 1].time
+        end = start.time
+        training = 0.0
+        for epoch, time in record.epoch_times.items():
+            if start.time <= time < next_start:
+                end = max(end, time)
+                seconds = record.epochs[epoch].get("seconds", math.nan)
+                if math.isfinite(seconds):
+                    training += seconds
+        if is_last and record.end is not None:
             end = max(end, record.end.time)
-        trained = sum(
-            second
-            for epoch in epochs
-            if math.isfinite(second := record.epochs[epoch].get("seconds", math.nan))
-        )
-        spans.append(
-            {
-                "trial": place,
-                "state": record.state,
-                "training": min(trained, end - begin),
-                "begin": begin,
-                "end": end,
-            }
-        )
+        training = min(training, end - start.time)
+        spans.append(_Span(trial, record.state, training, start.time, end))
     return spans
 
 
-def _count(
-    seconds: dict[str, float], spans: list[dict[str, Any]], begin: float, until: float, count: int
-) -> None:
-    held = sum(span["end"] - span["begin"] for span in spans)
-    if not spans or until <= begin:
+def _lanes(spans: list[_Span]) -> list[int]:
+    """Return for each span the first lane that is free; spans are sorted by their begin."""
+    lanes = []
+    ends: list[float] = []
+    for span in spans:
+        lane = 0
+        while lane < len(ends) and ends[lane] > span.begin + 1e-6:
+            lane += 1
+        if lane == len(ends):
+            ends.append(span.end)
+        else:
+            ends[lane] = span.end
+        lanes.append(lane)
+    return lanes
+
+
+def _add_seconds(seconds: dict[SlotTime, float], spans: list[_Span], session: Session) -> None:
+    """Add the time of all slots in a session; spans are sorted by their begin."""
+    begin = session.start.time
+    end = session.end_time
+    slots = _slots(session)
+    if not spans or end <= begin:
         return
     for span in spans:
-        kind = (
-            "stopped"
-            if span["state"] == "stopped"
-            else "lost"
-            if span["state"] in LOST
-            else "finished"
-        )
-        seconds[kind] += span["training"]
-        seconds["around"] += span["end"] - span["begin"] - span["training"]
-    before = (spans[0]["begin"] - begin) * count
-    last = spans[-1]["begin"]
-    tail = max(
-        0.0,
-        (until - last) * count
-        - sum(max(0.0, span["end"] - max(span["begin"], last)) for span in spans),
-    )
-    seconds["start-up"] += before
-    seconds["tail"] += tail
-    seconds["between"] += max(0.0, (until - begin) * count - held - before - tail)
+        seconds[_training_kind(span.state)] += span.training
+        seconds[SlotTime.OVERHEAD] += span.seconds - span.training
+    held = sum(span.seconds for span in spans)
+    before_first = (spans[0].begin - begin) * slots
+    last_begin = spans[-1].begin
+    held_after_last = sum(max(0.0, span.end - max(span.begin, last_begin)) for span in spans)
+    after_last = max(0.0, (end - last_begin) * slots - held_after_last)
+    between = max(0.0, (end - begin) * slots - held - before_first - after_last)
+    seconds[SlotTime.START] += before_first
+    seconds[SlotTime.END] += after_last
+    seconds[SlotTime.BETWEEN] += between
+
+
+def _training_kind(state: TrialState) -> SlotTime:
+    if state == TrialState.STOPPED:
+        return SlotTime.STOPPED
+    if state in LOST_STATES:
+        return SlotTime.LOST
+    return SlotTime.FINISHED

@@ -8,9 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from cae.report.data import tables
+from cae.report.data.results import Results
 from cae.run.paths import RunDir
 
-ReadResults = Callable[[str], tables.Results]
+ReadResults = Callable[[str], Results]
 
 
 @pytest.fixture(scope="session")

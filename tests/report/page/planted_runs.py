@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from cae.report.data import tables
+from cae.report.data.results import Results
 
 Writer = Callable[..., Any]
 
 
 def configurations_with_seeds(
     writer: Writer, means: list[float], seeds: int, spread: float
-) -> tables.Results:
+) -> Results:
     """Make one configuration per mean, each with several seeds."""
     sweep = writer(seeds=seeds)
     random = np.random.default_rng(1)
@@ -29,7 +30,7 @@ def configurations_with_seeds(
     return tables.read([sweep.close()])
 
 
-def grid(writer: Writer, value: Callable[[int, int, int], float]) -> tables.Results:
+def grid(writer: Writer, value: Callable[[int, int, int], float]) -> Results:
     """Make 90 trials over kernel size, filters and a parameter without effect."""
     sweep = writer()
     settings = list(itertools.product([3, 5, 7], [8, 16, 32], range(10)))
@@ -43,7 +44,7 @@ def grid(writer: Writer, value: Callable[[int, int, int], float]) -> tables.Resu
     return tables.read([sweep.close()])
 
 
-def early_stopped(writer: Writer, curves: dict[int, list[float]]) -> tables.Results:
+def early_stopped(writer: Writer, curves: dict[int, list[float]]) -> Results:
     """Make one trial per curve; those that are shorter than the longest were stopped."""
     sweep = writer()
     epochs = max(len(curve) for curve in curves.values())

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import pytest
 
 from cae.report.data import tables
-from cae.report.data.axis import axis, ticks
+from cae.report.data.axis import make_axis, ticks
 from cae.report.page.figures import Figure, style
 from cae.report.page.figures.curves import TOP, curves_data, draw_curves
 from cae.report.page.figures.importance import interaction_data, marginals_data
@@ -143,12 +143,12 @@ def test_axes_have_the_scale_that_the_search_space_declares(read_results: ReadRe
 
 @pytest.mark.parametrize("values", [[0.0, 0.1], ["a", 0.1], [True, False]])
 def test_values_that_a_log_axis_cannot_show_are_categories(values: list[Any]) -> None:
-    assert axis("x", pd.Series(values, dtype=object), {"scale": "log"}).kind == "category"
+    assert make_axis("x", pd.Series(values, dtype=object), {"scale": "log"}).kind == "category"
 
 
 def test_categories_have_the_order_of_the_sweep_file() -> None:
     declared = {"scale": "category", "values": ["sgd", "lion", "adam"]}
-    scale = axis("x", pd.Series(["sgd", "adam", "new"], dtype=object), declared)
+    scale = make_axis("x", pd.Series(["sgd", "adam", "new"], dtype=object), declared)
     assert [text for _, text in scale.ticks] == ["sgd", "adam", "new"]
 
 
@@ -158,7 +158,7 @@ def test_constant_parameters_have_no_panel(read_results: ReadResults) -> None:
 
 @pytest.mark.parametrize(("mode", "best"), [("min", [3.0, 2.0]), ("max", [4.0, 5.0])])
 def test_the_line_shows_the_best_at_each_setting(mode: str, best: list[float]) -> None:
-    scale = axis("x", pd.Series([1, 1, 2, 2]), {"scale": "linear"})
+    scale = make_axis("x", pd.Series([1, 1, 2, 2]), {"scale": "linear"})
     line = best_at_settings(scale, np.array([4.0, 3.0, 2.0, 5.0]), mode)
     assert line["best"].tolist() == best
 

@@ -18,7 +18,7 @@ PACKAGE = Path(build.__file__).parent
 NEW_SECTION = """
 import plotly.graph_objects as go
 
-from cae.report.data.tables import Results
+from cae.report.data.results import Results
 from cae.report.page.figures import Figure
 from cae.report.page.figures.style import set_layout
 from cae.report.page.section import SectionContent, section

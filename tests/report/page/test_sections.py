@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from cae.report.data import tables
+from cae.report.data.results import Results
 from cae.report.page import build
 from cae.report.page.images import Pixels, reduce
 from cae.report.page.section import SectionContent
@@ -33,7 +34,7 @@ from tests.report.page.planted_runs import Writer, configurations_with_seeds, gr
 Content = TypeVar("Content", bound=SectionContent)
 
 
-def content_of(id: str, results: tables.Results) -> SectionContent:
+def content_of(id: str, results: Results) -> SectionContent:
     """Compute the content of a section."""
     for section in all_sections():
         if section.id == id:
@@ -41,7 +42,7 @@ def content_of(id: str, results: tables.Results) -> SectionContent:
     raise KeyError(id)
 
 
-def content_as(content_type: type[Content], id: str, results: tables.Results) -> Content:
+def content_as(content_type: type[Content], id: str, results: Results) -> Content:
     """Compute the content of a section that adds fields."""
     content = content_of(id, results)
     assert isinstance(content, content_type)
@@ -94,7 +95,7 @@ def test_no_trend_is_named_if_the_direction_changes(writer: Writer) -> None:
     assert verdict.startswith("No single parameter")
 
 
-def _one_parameter(writer: Writer, losses: list[float]) -> tables.Results:
+def _one_parameter(writer: Writer, losses: list[float]) -> Results:
     noise_levels = [0.5, 0.7, 0.9]
     sweep = writer(axes={"task.noise": {"values": noise_levels, "scale": "linear"}})
     sweep.session([1, 2, 3])
@@ -224,9 +225,7 @@ def test_the_summary_does_not_mention_baselines_that_all_networks_beat(writer: W
     assert content_of("baselines", results).verdict.startswith("Every finished trial beats")
 
 
-def _with_baselines(
-    writer: Writer, test_losses: list[float], mean_image_loss: float
-) -> tables.Results:
+def _with_baselines(writer: Writer, test_losses: list[float], mean_image_loss: float) -> Results:
     sweep = writer()
     sweep.session(list(range(1, len(test_losses) + 1)))
     for number, loss in enumerate(test_losses, 1):
@@ -255,7 +254,7 @@ def test_values_are_counted_by_provenance(writer: Writer) -> None:
 
 
 @pytest.fixture
-def joined_runs(writer: Writer) -> tables.Results:
+def joined_runs(writer: Writer) -> Results:
     """Two runs with two trials in common, one of which has another value."""
     folders = []
     for name, difference in (("a", 0.0), ("b", 0.001)):
@@ -270,14 +269,14 @@ def joined_runs(writer: Writer) -> tables.Results:
     return tables.read(folders)
 
 
-def test_trials_of_joined_runs_are_matched_by_hash(joined_runs: tables.Results) -> None:
+def test_trials_of_joined_runs_are_matched_by_hash(joined_runs: Results) -> None:
     shared = shared_trials(joined_runs)
     assert shared["trial"].tolist() == ["trial 1 of a", "trial 2 of a"]
     assert shared["difference"].tolist() == pytest.approx([0, 0.001])
     assert "2 trials ran in several runs" in content_of("joined_runs", joined_runs).verdict
 
 
-def test_joined_runs_are_summarized(joined_runs: tables.Results) -> None:
+def test_joined_runs_are_summarized(joined_runs: Results) -> None:
     summary = summarize(joined_runs, "b")
     assert (summary.trials, summary.finished) == (2, 2)
     assert (summary.best, summary.best_trial) == (0.01, "trial 1")

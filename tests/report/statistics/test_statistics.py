@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cae.report.data import tables
+from cae.report.data.results import Results
 from cae.report.page.sections.early_stopping import evidence_sentences
 from cae.report.page.sections.importance import importance_section
 from cae.report.page.sections.worker_utilization import worker_utilization_section
@@ -27,7 +28,7 @@ Make = Callable[[str], RunDir]
 
 def seeded(
     writer: Writer, means: list[float], count: int, spread: float, name: str = "run"
-) -> tables.Results:
+) -> Results:
     """Configurations of these means, each with `count` seeds."""
     sweep, random = writer(name, seeds=count), np.random.default_rng(1)
     plan = [(kernel, seed) for seed in range(count) for kernel in range(len(means))]
@@ -100,7 +101,7 @@ def test_a_configuration_of_which_a_seed_failed_is_not_in_the_contest(writer: Wr
 
 def planted(
     writer: Writer, value: Callable[[int, int, int], float], count: int = 90, **sweep_json: Any
-) -> tables.Results:
+) -> Results:
     sweep = writer(**sweep_json)
     settings = list(itertools.product([3, 5, 7], [8, 16, 32], range(10)))[:count]
     sweep.session(list(range(1, len(settings) + 1)))
@@ -161,7 +162,7 @@ def halved(
     curves: dict[int, list[float]],
     spared: dict[int, int] | None = None,
     **config: Any,
-) -> tables.Results:
+) -> Results:
     """Trials with these curves; one that is shorter than the longest was stopped; `spared` ones are of the audit."""
     sweep, longest = writer(), max(map(len, curves.values()))
     sweep.session(list(curves))

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import plotly.graph_objects as go
 
-from cae.report.data.tables import Results
+from cae.report.data.results import Results
 
 Data = TypeVar("Data")
 

@@ -10,9 +10,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from cae.report import formatting
-from cae.report.data.tables import Results
+from cae.report.data.results import Results
 from cae.report.page.figures import style
-from cae.report.statistics.best import apart, contest
+from cae.report.statistics.best import compare_configurations, distinguishing_settings
+from cae.report.wording.best import distinction_texts
 
 TOP = 10
 
@@ -31,13 +32,13 @@ class BestData:
 
 
 def best_data(results: Results) -> BestData:
-    configurations = contest(results).ranked.head(TOP)
+    configurations = compare_configurations(results).compared.head(TOP)
     first_trials = [trials[0] for trials in configurations["trials"]]
     values = [list(results.values.loc[trials]) for trials in configurations["trials"]]
     return BestData(
         results.metric,
         configurations.assign(
-            settings=apart(results, first_trials),
+            settings=distinction_texts(distinguishing_settings(results, first_trials)),
             values=pd.Series(values, configurations.index, dtype=object),
         ),
     )
@@ -133,12 +134,12 @@ def _draw_differences(
 ) -> None:
     texts = []
     for row in formatting.rows(configurations):
-        text = f"{row.label}: {formatting.number(row.gap, 3)}"
-        if not math.isnan(row.chance):
-            text += f"; the best with a probability of {formatting.percent(row.chance, 1)}"
+        text = f"{row.label}: {formatting.number(row.difference, 3)}"
+        if not math.isnan(row.probability):
+            text += f"; the best with a probability of {formatting.percent(row.probability, 1)}"
         texts.append(style.escaped(text, 120))
     figure.add_scatter(
-        x=style.compact(configurations["gap"]),
+        x=style.compact(configurations["difference"]),
         y=style.compact(heights),
         mode="markers",
         name="difference of means with 95 % interval",
@@ -147,7 +148,9 @@ def _draw_differences(
         xaxis="x2",
         yaxis="y2",
         error_x=style.error_bars(
-            configurations["gap"], configurations["gap_low"], configurations["gap_high"]
+            configurations["difference"],
+            configurations["difference_low"],
+            configurations["difference_high"],
         ),
         hoverinfo="text",
         text=texts,

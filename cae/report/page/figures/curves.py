@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from cae.report import formatting
-from cae.report.data.tables import KEY, Results
+from cae.report.data.results import TRIAL_KEY, Results
 from cae.report.page.figures import style
 from cae.run.trial_state import TrialState
 
@@ -52,12 +52,12 @@ def curves_data(results: Results) -> CurvesData:
     candidates = dict.fromkeys([results.metric, training_metric(results.metric)])
     metrics = [name for name in candidates if name in epochs]
     ranks = pd.Series(np.arange(len(results.ranked), dtype=float), index=results.ranked.index)
-    trials = results.trials[[*KEY, "state", "reason"]].assign(
+    trials = results.trials[[*TRIAL_KEY, "state", "reason"]].assign(
         label=results.labels,
         rank=ranks.reindex(results.trials.index),
         index=results.trials.index,
     )
-    count = len(epochs[KEY].drop_duplicates())
+    count = len(epochs[TRIAL_KEY].drop_duplicates())
     if count <= MAX_LINES:
         return CurvesData(metrics, _lines(epochs, trials, metrics), pd.DataFrame(), count)
     best = trials[trials["rank"] < TOP]
@@ -76,15 +76,15 @@ def _epochs_without_dependencies(results: Results) -> pd.DataFrame:
         for number, record in run.records.items():
             if record.is_dependency:
                 dependencies.append((run.name, number))
-    keys = pd.MultiIndex.from_frame(results.epochs[KEY])
+    keys = pd.MultiIndex.from_frame(results.epochs[TRIAL_KEY])
     return results.epochs[~keys.isin(dependencies)]
 
 
 def _lines(epochs: pd.DataFrame, trials: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
     """Return the epochs of some trials, unranked trials first and the best trial last."""
-    lines = epochs[[*KEY, "epoch", *metrics]].merge(trials, on=KEY)
+    lines = epochs[[*TRIAL_KEY, "epoch", *metrics]].merge(trials, on=TRIAL_KEY)
     return lines.sort_values(
-        ["rank", *KEY, "epoch"],
+        ["rank", *TRIAL_KEY, "epoch"],
         ascending=[False, True, True, True],
         na_position="first",
         kind="stable",
@@ -128,8 +128,8 @@ def _epoch_axis(last_epoch: int) -> dict[str, object]:
 
 def _draw_lines(figure: go.Figure, lines: pd.DataFrame, metric: str, panel: int) -> None:
     """Draw one line per trial: the best in the accent color, the others paler by rank."""
-    count = len(lines[KEY].drop_duplicates())
-    for _, line in lines.groupby(KEY, sort=False):
+    count = len(lines[TRIAL_KEY].drop_duplicates())
+    for _, line in lines.groupby(TRIAL_KEY, sort=False):
         rank = float(line["rank"].iloc[0])
         width = 1.2
         opacity = 0.75
@@ -170,7 +170,7 @@ def _draw_early_ends(figure: go.Figure, lines: pd.DataFrame, metric: str, panel:
     """Mark the last finite value of trials that ended before their last epoch, with the reason."""
     is_finite = np.isfinite(lines[metric].astype(float))
     ended = lines[lines["state"].isin(ENDED_EARLY) & is_finite]
-    last = ended.sort_values("epoch", kind="stable").groupby(KEY, sort=False).tail(1)
+    last = ended.sort_values("epoch", kind="stable").groupby(TRIAL_KEY, sort=False).tail(1)
     for state, group in style.groups_by_state(last):
         texts = []
         for row in formatting.rows(group):

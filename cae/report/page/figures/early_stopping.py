@@ -7,7 +7,8 @@ import plotly.graph_objects as go
 
 from cae.report import formatting
 from cae.report.page.figures import style
-from cae.report.statistics.early_stopping import Halving
+from cae.report.statistics.early_stopping import EarlyStoppingAnalysis
+from cae.report.wording.early_stopping import curve_name
 
 LINE_STYLES = [
     (style.ACCENT, "solid"),
@@ -19,9 +20,9 @@ LINE_STYLES = [
 ]
 
 
-def draw_rank_correlation(data: Halving) -> go.Figure:
+def draw_rank_correlation(data: EarlyStoppingAnalysis) -> go.Figure:
     """Draw a heat map: earlier epochs in rows, later epochs in columns."""
-    pairs = data.agreement
+    pairs = data.rank_correlations
     early_epochs = sorted(pairs["a"].unique())
     late_epochs = sorted(pairs["b"].unique())
     correlations = np.full((max(1, len(early_epochs)), max(1, len(late_epochs))), np.nan)
@@ -61,24 +62,25 @@ def _epoch_axis(title: str, epochs: list[int]) -> dict[str, object]:
     }
 
 
-def draw_survival(data: Halving) -> go.Figure:
+def draw_survival(data: EarlyStoppingAnalysis) -> go.Figure:
     """Draw the share of trials that were not stopped, one line per group of trials."""
     figure = go.Figure()
-    for index, (name, steps) in enumerate(data.survival.items()):
+    for index, curve in enumerate(data.survival):
+        name = curve_name(curve)
         color, dash = LINE_STYLES[index % len(LINE_STYLES)]
         width = 1.5
         if index == 0:  # all trials
             width = 2.5
         texts = []
-        for step in formatting.rows(steps):
+        for step in formatting.rows(curve.steps):
             share = formatting.percent(step.share, 1)
             low = formatting.percent(step.low, 1)
             high = formatting.percent(step.high, 1)
             text = f"{name}: {share} not stopped after epoch {step.epoch:g} ({low} to {high})"
             texts.append(style.escaped(text, 120))
         figure.add_scatter(
-            x=style.compact(steps["epoch"]),
-            y=style.compact(100 * steps["share"]),
+            x=style.compact(curve.steps["epoch"]),
+            y=style.compact(100 * curve.steps["share"]),
             mode="lines",
             name=style.escaped(name),
             hoverinfo="text",
@@ -92,7 +94,7 @@ def draw_survival(data: Halving) -> go.Figure:
     return style.set_layout(figure, height=320)
 
 
-def draw_regret(data: Halving) -> go.Figure:
+def draw_regret(data: EarlyStoppingAnalysis) -> go.Figure:
     """Draw what keeping only the best trials at an epoch loses, one line per number kept."""
     figure = go.Figure()
     for index, (kept, rows) in enumerate(data.regret.groupby("kept")):

@@ -10,10 +10,16 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from cae.report import formatting
-from cae.report.data.axis import Axis, fitting, groups
-from cae.report.data.tables import Results
+from cae.report.data.axis import Axis, settings_per_trial, spaced_labels
+from cae.report.data.results import Results
 from cae.report.page.figures import style
-from cae.report.statistics.importance import Surrogate, believed, marginal, surrogates
+from cae.report.statistics.importance import (
+    ImportanceAnalysis,
+    analyze_importance,
+    means_at_settings,
+    trusted_analysis,
+)
+from cae.report.wording.importance import population_name
 
 MAX_BARS = 12
 MAX_PANELS = 6
@@ -37,12 +43,12 @@ POPULATION_STYLES = [
 @dataclass(frozen=True)
 class ImportanceData:
     metric: str
-    analyses: list[Surrogate]
+    analyses: list[ImportanceAnalysis]
     """One per population of trials."""
 
 
 def importance_data(results: Results) -> ImportanceData:
-    return ImportanceData(results.metric, surrogates(results))
+    return ImportanceData(results.metric, analyze_importance(results))
 
 
 def draw_importance(data: ImportanceData) -> go.Figure:
@@ -64,7 +70,7 @@ def draw_importance(data: ImportanceData) -> go.Figure:
             x=style.compact(rows["mean"]),
             y=style.compact(heights),
             mode="markers",
-            name=analysis.population.name,
+            name=population_name(analysis.population),
             marker={"size": 10, "color": color, "symbol": symbol},
             hoverinfo="text",
             error_x={**error_bars, "color": color},
@@ -108,14 +114,18 @@ class MarginalsData:
 
 
 def marginals_data(results: Results) -> MarginalsData:
-    analysis = believed(results)
+    analysis = trusted_analysis(results)
     population = analysis.population
     axes = {scale.name: scale for scale in population.axes}
     names = list(dict.fromkeys([*analysis.importance["parameter"], *axes]))
     panels = []
     for name in names[:MAX_PANELS]:
         scale = axes[name]
-        panels.append(MarginalPanel(name, marginal(scale, groups(scale), population.values)))
+        panels.append(
+            MarginalPanel(
+                name, means_at_settings(scale, settings_per_trial(scale), population.values)
+            )
+        )
     return MarginalsData(results.metric, panels)
 
 
@@ -175,7 +185,7 @@ def _settings_axis(panel: MarginalPanel) -> dict[str, object]:
         label = style.escaped(setting, 24).replace(" to ", "<br>to ")
         labels.append(label)
         widest_lines.append(max(label.split("<br>"), key=len))
-    shown = fitting(widest_lines)
+    shown = spaced_labels(widest_lines)
     return {
         "title": {"text": style.escaped(panel.parameter, 32)},
         "range": [-0.5, len(labels) - 0.5],
@@ -200,7 +210,7 @@ class InteractionData:
 
 def interaction_data(results: Results) -> InteractionData | None:
     """Return the measured means of the pair that interacts most; None if no pair was analyzed."""
-    analysis = believed(results)
+    analysis = trusted_analysis(results)
     if not len(analysis.pairs):
         return None
     axes = {scale.name: scale for scale in analysis.population.axes}
@@ -208,8 +218,8 @@ def interaction_data(results: Results) -> InteractionData | None:
     columns = axes[str(analysis.pairs["b"].iloc[0])]
     frame = pd.DataFrame(
         {
-            "row": groups(rows).to_numpy(),
-            "column": groups(columns).to_numpy(),
+            "row": settings_per_trial(rows).to_numpy(),
+            "column": settings_per_trial(columns).to_numpy(),
             "value": analysis.population.values,
         }
     )
@@ -229,7 +239,7 @@ def interaction_data(results: Results) -> InteractionData | None:
 
 
 def _ordered_settings(scale: Axis) -> list[str]:
-    positions = pd.Series(scale.positions).groupby(groups(scale)).min()
+    positions = pd.Series(scale.positions).groupby(settings_per_trial(scale)).min()
     return list(positions.sort_values().index)
 
 

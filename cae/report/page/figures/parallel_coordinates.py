@@ -15,8 +15,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from cae.report import formatting
-from cae.report.data.axis import Axis, Floats, axis, fraction, value_axis, varying
-from cae.report.data.tables import Results
+from cae.report.data.axis import Axis, Floats, make_axis, relative_positions, value_axis
+from cae.report.data.parameters import varying_parameters
+from cae.report.data.results import Results
 from cae.report.page.figures import style
 from cae.report.page.figures.parameters import sample_evenly
 from cae.run.trial_state import TrialState
@@ -55,8 +56,8 @@ def parallel_coordinates_data(results: Results) -> ParallelCoordinatesData:
         drawn = pd.concat([ranked, without_value])
         drawn = drawn[~drawn.index.duplicated()]
     values = np.array(results.values.loc[drawn.index], dtype=np.float64)
-    names = varying(results, drawn)
-    axes = [axis(name, drawn[name], results.axes.get(name, {})) for name in names[:MAX_AXES]]
+    names = varying_parameters(results, drawn)
+    axes = [make_axis(name, drawn[name], results.axes.get(name, {})) for name in names[:MAX_AXES]]
     metric_axis = value_axis(results.metric, values, log=style.spans_decades(values))
     trials = pd.DataFrame(
         {
@@ -109,7 +110,7 @@ def _heights(axes: list[Axis]) -> Floats:
     """Return the height of each trial (columns) on each axis (rows)."""
     rows = []
     for scale in axes:
-        positions = fraction(scale)
+        positions = relative_positions(scale)
         rows.append(np.where(np.isfinite(positions), positions, MISSING_HEIGHT))
     return np.array(rows)
 

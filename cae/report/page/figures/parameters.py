@@ -12,8 +12,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from cae.report import formatting
-from cae.report.data.axis import Axis, Floats, axis, fitting, varying
-from cae.report.data.tables import Results
+from cae.report.data.axis import Axis, Floats, make_axis, spaced_labels
+from cae.report.data.parameters import varying_parameters
+from cae.report.data.results import Results
 from cae.report.page.figures import style
 
 MAX_PANELS = 12
@@ -37,8 +38,10 @@ class ParametersData:
 
 def parameters_data(results: Results) -> ParametersData:
     ranked = sample_evenly(results.ranked, MAX_POINTS)
-    names = varying(results, ranked)
-    axes = [axis(name, ranked[name], results.axes.get(name, {})) for name in names[:MAX_PANELS]]
+    names = varying_parameters(results, ranked)
+    axes = [
+        make_axis(name, ranked[name], results.axes.get(name, {})) for name in names[:MAX_PANELS]
+    ]
     trials = pd.DataFrame(
         {
             "label": results.labels.loc[ranked.index],
@@ -146,7 +149,7 @@ def _parameter_axis(scale: Axis) -> dict[str, object]:
     if margin == 0:
         margin = 1.0
     if scale.kind == "category":
-        shown = fitting(texts)
+        shown = spaced_labels(texts)
         margin = 0.5
     return {
         "title": {"text": style.escaped(scale.name, 32), "standoff": 6},

@@ -9,8 +9,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from cae.report import formatting
-from cae.report.data.axis import differs
-from cae.report.data.tables import Results
+from cae.report.data.parameters import has_several_values
+from cae.report.data.results import Results
 from cae.report.page.figures import style
 from cae.report.page.figures.parameters import sample_evenly
 from cae.run.trial_state import TrialState
@@ -40,7 +40,7 @@ class ParetoData:
 def pareto_data(results: Results) -> ParetoData:
     ranked = results.ranked
     finished = ranked[ranked["state"] == TrialState.FINISHED]
-    costs = [name for name in COSTS if name in finished and differs(finished[name])]
+    costs = [name for name in COSTS if name in finished and has_several_values(finished[name])]
     costs = costs[:MAX_PANELS]
     columns = {name: pd.to_numeric(ranked[name], errors="coerce").astype(float) for name in costs}
     trials = pd.DataFrame(columns, index=ranked.index).assign(

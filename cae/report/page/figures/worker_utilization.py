@@ -9,9 +9,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from cae.report import formatting
-from cae.report.data.tables import Results
+from cae.report.data.results import Results
 from cae.report.page.figures import style
-from cae.report.statistics.worker_utilization import slots
+from cae.report.statistics.worker_utilization import measure_utilization
 from cae.run.trial_state import TrialState
 
 MAX_SPANS = 3000
@@ -30,7 +30,9 @@ class WorkerUtilizationData:
 
 
 def worker_utilization_data(results: Results) -> WorkerUtilizationData:
-    return WorkerUtilizationData(slots(results).spans.head(MAX_SPANS), list(results.labels))
+    return WorkerUtilizationData(
+        measure_utilization(results).spans.head(MAX_SPANS), list(results.labels)
+    )
 
 
 def draw_worker_utilization(data: WorkerUtilizationData) -> go.Figure:

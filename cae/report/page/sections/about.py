@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from cae.report import formatting
-from cae.report.data.tables import Results, Run, typed
+from cae.report.data.results import Results, Run
 from cae.report.page.section import SectionContent, section
 
 
@@ -72,11 +72,17 @@ def _details(results: Results, run: Run) -> RunDetails:
     sweep = run.sweep
     overrides = []
     for name, change in sweep.overrides.items():
-        overrides.append(Override(name, typed(change.get("full")), typed(change.get("here"))))
+        overrides.append(
+            Override(
+                name,
+                formatting.parameter(change.get("full")),
+                formatting.parameter(change.get("here")),
+            )
+        )
     return RunDetails(
         facts=_facts(results, run),
         overrides=overrides,
-        base=[Fact(name, typed(value)) for name, value in sweep.base.items()],
+        base=[Fact(name, formatting.parameter(value)) for name, value in sweep.base.items()],
         description=sweep.description.strip(),
     )
 
@@ -127,7 +133,7 @@ def _scheduler(scheduler: dict[str, object] | None) -> str:
     settings = []
     for name, value in scheduler.items():
         if name not in ("name", "rungs"):
-            settings.append(f"{name} {typed(value)}")
+            settings.append(f"{name} {formatting.parameter(value)}")
     rungs = scheduler.get("rungs")
     if isinstance(rungs, list) and rungs:
         epochs = formatting.listed([str(rung) for rung in rungs], 12)

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import pandas as pd
 
 from cae.report import formatting
-from cae.report.data.axis import differs, varying
-from cae.report.data.tables import Results
+from cae.report.data.parameters import has_several_values, varying_parameters
+from cae.report.data.results import Results
 from cae.report.page.figures import Figure
 from cae.report.page.figures.best import TOP, best_data, draw_best
 from cae.report.page.section import SectionContent, section
 from cae.report.page.table import Table, make_table, parameter_columns
 from cae.report.page.wording import better_direction
 from cae.report.statistics import best
+from cae.report.statistics.best import BestVerdict
+from cae.report.wording.best import comparison_sentence, more_seeds_command, settings_text
 
 MAX_CONFIGURATIONS = 50
 """Rows of the table of configurations."""
@@ -43,17 +45,17 @@ def best_section(results: Results) -> SectionContent:
         return BestContent(
             verdict=f"No trial has a finite {results.metric}, so none is ranked.", is_empty=True
         )
-    comparison = best.contest(results)
+    comparison = best.compare_configurations(results)
     captions = {}
-    if len(comparison.ranked) > 1:
+    if len(comparison.compared) > 1:
         captions["best"] = (
             f"The best configurations by mean {results.metric}, and their differences to the best"
         )
     seeds_command = ""
-    if comparison.verdict in ("unknown", "tied") and not results.joined:
-        seeds_command = best.command(results)
+    if comparison.verdict in (BestVerdict.UNKNOWN, BestVerdict.TIED) and not results.joined:
+        seeds_command = more_seeds_command(results)
     return BestContent(
-        verdict=formatting.sentences([_leader(results), best.sentence(results, comparison)]),
+        verdict=formatting.sentences([_leader(results), comparison_sentence(results, comparison)]),
         method=_method(results, comparison),
         captions=captions,
         best_trials=_best_trials(results),
@@ -70,7 +72,7 @@ def _leader(results: Results) -> str:
     trials = formatting.plural(len(results.ranked), "ranked trial")
     value = formatting.number(results.values[first])
     sentence = f"{label} is the best of {trials} with {results.metric} {value}"
-    settings = best.settings(results, first, MAX_SETTINGS)
+    settings = settings_text(best.own_settings(results, first), MAX_SETTINGS)
     if settings:
         return f"{sentence}: {settings}."
     return f"{sentence}."
@@ -81,8 +83,8 @@ def _best_trials(results: Results) -> Table:
     columns = ["trial", "state", results.metric, "best_epoch"]
     if results.joined:
         columns.insert(0, "run")
-    columns += varying(results, results.trials)
-    if "seed" in trials and differs(results.trials["seed"]):
+    columns += varying_parameters(results, results.trials)
+    if "seed" in trials and has_several_values(results.trials["seed"]):
         columns.append("seed")
     if "parameters" in trials:
         columns.append("parameters")
@@ -100,39 +102,39 @@ def _best_trials(results: Results) -> Table:
     )
 
 
-def _configurations(results: Results, comparison: best.Contest) -> Table | None:
+def _configurations(results: Results, comparison: best.ConfigurationComparison) -> Table | None:
     """Return all configurations with their seeds; None if each has one seed."""
     table = comparison.table
-    if len(table) < 2 or table["asked"].max() < 2:
+    if len(table) < 2 or table["requested"].max() < 2:
         return None
     rows = table.head(MAX_CONFIGURATIONS)
     probabilities = []
-    for probability in rows["chance"]:
+    for probability in rows["probability"]:
         if pd.isna(probability):
             probabilities.append("")
         else:
             probabilities.append(formatting.percent(probability, 1))
-    intervals = ["mean", "low", "high", "gap", "gap_low", "gap_high"]
-    frame = rows[["label", "n", "asked", *intervals]].copy()
+    intervals = ["mean", "low", "high", "difference", "difference_low", "difference_high"]
+    frame = rows[["label", "n", "requested", *intervals]].copy()
     frame["probability of being the best"] = probabilities
     frame["left out"] = rows["why"]
     headings = {
         "label": "configuration of",
         "n": "finished seeds",
-        "asked": "requested seeds",
+        "requested": "requested seeds",
         "mean": f"mean {results.metric}",
         "low": "95 % from",
         "high": "to",
-        "gap": "difference to the best",
-        "gap_low": "95 % from",
-        "gap_high": "to",
+        "difference": "difference to the best",
+        "difference_low": "95 % from",
+        "difference_high": "to",
     }
     return make_table("Configurations and their seeds", frame, headings=headings)
 
 
-def _method(results: Results, comparison: best.Contest) -> str:
+def _method(results: Results, comparison: best.ConfigurationComparison) -> str:
     unranked = len(results.trials) - len(results.ranked)
-    incomplete = int((comparison.table["why"] != "").sum())
+    incomplete = int((~comparison.table["is_complete"]).sum())
     sentences = [
         f"Trials are ranked by {results.metric} at their best epoch; {better_direction(results)} "
         "is better, and of equal trials the one with the lower number is first.",
@@ -142,7 +144,7 @@ def _method(results: Results, comparison: best.Contest) -> str:
         sentences.append(f"{ranked} ranked; {unranked} without a finite value left out.")
     else:
         sentences.append("All trials are ranked.")
-    compared = formatting.plural(len(comparison.ranked), "configuration")
+    compared = formatting.plural(len(comparison.compared), "configuration")
     sentences.append(
         "test_ columns were measured once, with the best checkpoint of finished trials, and are "
         "not used for the ranking. Trials that differ only in their seed are one configuration: "

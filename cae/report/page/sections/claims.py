@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cae.report import formatting
-from cae.report.data.tables import Results
+from cae.report.data.results import Results
 from cae.report.page.section import SectionContent, section
 from cae.report.page.table import Cell, Column, Table
-from cae.report.statistics import claims
+from cae.report.statistics.claims.judge import judge_claims
+from cae.report.statistics.claims.verdict import ALPHA, ClaimResult
+from cae.report.wording import claims, published
 
 
 @section("claims", title="Claims", order=40)
 def claims_section(results: Results) -> SectionContent:
-    rows = claims.judge(results)
-    if not rows:
+    judged = judge_claims(results)
+    if not judged:
         return SectionContent(verdict="The sweep has no claims to judge.", is_empty=True)
-    sentences = [claims.sentence(rows)]
-    differences = [row["differs"] for row in rows if row["differs"]]
-    if differences and not results.joined:
-        sentences.append(f"All under {differences[0]}.")
+    sentences = [claims.summary_sentence(judged)]
+    with_overrides = [result for result in judged if result.overrides]
+    if with_overrides and not results.joined:
+        differences = published.differences(with_overrides[0].overrides)
+        sentences.append(f"All under {differences}.")
     return SectionContent(
         verdict=formatting.sentences(sentences),
         method=(
-            f"Supported: the effect has the claimed sign, and p is below {claims.ALPHA}. "
+            f"Supported: the effect has the claimed sign, and p is below {ALPHA}. "
             "Contradicted: it has the opposite sign, and p is below this limit. Undecided: "
             "neither, or too few seeds for a test. Not testable: the run lacks the trials. Only "
             "finished trials count, because stopped ones were trained for fewer epochs. If "
@@ -32,46 +33,47 @@ def claims_section(results: Results) -> SectionContent:
             "correction is applied. There is no correction between claims: of 20 claims without "
             "any effect, one would be decided by chance."
         ),
-        tables=[_table(results, rows)],
+        tables=[_table(results, judged)],
     )
 
 
-def _table(results: Results, rows: list[dict[str, Any]]) -> Table:
+def _table(results: Results, judged: list[ClaimResult]) -> Table:
     names = ["claim", "provenance", "test", "numbers", "seeds", "verdict", "reason"]
     if results.joined:
         names.insert(0, "run")
     columns = [Column(name) for name in names]
-    cells = [_cells(row, joined=results.joined) for row in rows]
+    cells = [_cells(result, joined=results.joined) for result in judged]
     return Table("Claims and their verdicts", columns, cells)
 
 
-def _cells(row: dict[str, Any], *, joined: bool) -> list[Cell]:
-    reason = row["why"]
-    if not joined:  # the section states the settings once
-        reason = reason.removesuffix(f" Under {row['differs']}.")
+def _cells(result: ClaimResult, *, joined: bool) -> list[Cell]:
+    reason = claims.reason(result)
+    if joined:  # otherwise the section states the settings once
+        reason = formatting.sentences([reason, claims.settings_sentence(result)])
     seeds = ""
-    if row["seeds"]:
-        seeds = str(row["seeds"])
-    verdict_class = f"verdict verdict-{row['verdict'].replace(' ', '-')}"
+    if result.seeds:
+        seeds = str(result.seeds)
+    verdict_class = f"verdict verdict-{result.verdict.replace(' ', '-')}"
     cells = [
-        Cell(formatting.short(f"{row['id']}: {row['text']}", 400)),
-        Cell(formatting.short(row["provenance"], 80)),
-        Cell(row["test"]),
-        Cell(formatting.short(_numbers(row), 300)),
+        Cell(formatting.short(f"{result.id}: {result.text}", 400)),
+        Cell(formatting.short(result.provenance, 80)),
+        Cell(claims.procedure_name(result.judgment)),
+        Cell(formatting.short(_numbers(result), 300)),
         Cell(seeds),
-        Cell(row["verdict"], css_class=verdict_class),
+        Cell(result.verdict, css_class=verdict_class),
         Cell(formatting.short(reason, 800)),
     ]
     if joined:
-        cells.insert(0, Cell(formatting.short(row["run"], 80)))
+        cells.insert(0, Cell(formatting.short(result.run, 80)))
     return cells
 
 
-def _numbers(row: dict[str, Any]) -> str:
+def _numbers(result: ClaimResult) -> str:
     """Return the effect, its p value and the number of trials."""
-    if not row["n"]:
+    judgment = result.judgment
+    if not judgment.trials:
         return ""
-    numbers = row["effect"]
-    if row["p"] is not None:
-        numbers += f", {claims.chance(row['p'])}"
-    return f"{numbers}, {formatting.plural(row['n'], 'trial')}"
+    numbers = claims.effect_text(judgment)
+    if judgment.p_value is not None:
+        numbers += f", {claims.p_value_text(judgment.p_value)}"
+    return f"{numbers}, {formatting.plural(len(judgment.trials), 'trial')}"

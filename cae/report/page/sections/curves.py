@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cae.report import formatting
-from cae.report.data.axis import missing
-from cae.report.data.tables import Results
+from cae.report.data.cells import is_missing
+from cae.report.data.results import Results
 from cae.report.page.figures import Figure
 from cae.report.page.figures.curves import (
     MAX_LINES,
@@ -69,7 +69,7 @@ def _generalization_gap(results: Results) -> str:
     if training == results.metric or training not in results.trials or not len(results.ranked):
         return ""
     best = results.ranked.iloc[0]
-    if missing(best[training]):
+    if is_missing(best[training]):
         return ""
     label = results.labels[results.ranked.index[0]]
     value = formatting.number(best[results.metric])

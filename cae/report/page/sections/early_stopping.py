@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from cae.report import formatting
-from cae.report.data.tables import Results
+from cae.report.data.results import Results
 from cae.report.page.figures import Figure
 from cae.report.page.figures.early_stopping import (
     draw_rank_correlation,
@@ -18,6 +18,8 @@ from cae.report.page.figures.early_stopping import (
 from cae.report.page.section import SectionContent, section
 from cae.report.page.table import Table, make_table
 from cae.report.statistics import early_stopping
+from cae.report.statistics.early_stopping import EarlyStoppingAnalysis, analyze_early_stopping
+from cae.report.wording.early_stopping import audit_sentence
 from cae.run.trial_state import TrialState
 
 STRONG_CORRELATION = 0.7
@@ -44,19 +46,19 @@ class EarlyStoppingContent(SectionContent):
     title="Early stopping",
     order=120,
     figures=[
-        Figure("rank_correlation", early_stopping.halving, draw_rank_correlation),
-        Figure("survival", early_stopping.halving, draw_survival),
-        Figure("regret", early_stopping.halving, draw_regret),
+        Figure("rank_correlation", analyze_early_stopping, draw_rank_correlation),
+        Figure("survival", analyze_early_stopping, draw_survival),
+        Figure("regret", analyze_early_stopping, draw_regret),
     ],
 )
 def early_stopping_section(results: Results) -> SectionContent:
     stopped = _stopped_trials(results)
     if not len(stopped):
-        audit = early_stopping.audit_sentence(early_stopping.audit(results), results.metric)
+        audit = audit_sentence(early_stopping.audit(results), results.metric)
         return EarlyStoppingContent(
             verdict=formatting.sentences([stopped_sentence(results), audit]), is_empty=True
         )
-    analysis = early_stopping.halving(results)
+    analysis = analyze_early_stopping(results)
     columns = ["trial", "rung", "value", "cutoff", "reason"]
     if results.joined:
         columns.insert(0, "run")
@@ -101,17 +103,20 @@ def stopped_sentence(results: Results) -> str:
     return f"{sentence}, which saved {saved:,.0f} of their {requested:,.0f} epochs ({share})."
 
 
-def evidence_sentences(results: Results, analysis: early_stopping.Halving) -> list[str]:
+def evidence_sentences(results: Results, analysis: EarlyStoppingAnalysis) -> list[str]:
     """Return what the run shows about whether early stopping lost good trials."""
     sentences = [
-        early_stopping.audit_sentence(analysis.audit, results.metric),
+        audit_sentence(analysis.audit, results.metric),
         _correlation_sentence(analysis),
         _regret_sentence(results, analysis),
     ]
-    if analysis.parted:
-        parameter, p = analysis.parted
-        sentences.append(f"Survival depends most on {parameter} (p\u00a0=\u00a0{p:.1g}).")
-    if not analysis.audit:
+    separation = analysis.separation
+    if separation is not None:
+        sentences.append(
+            f"Survival depends most on {separation.parameter} "
+            f"(p\u00a0=\u00a0{separation.p_value:.1g})."
+        )
+    if analysis.audit is None:
         sentences.append(
             "There are no audit trials, so it is unknown whether a stopped trial would have been "
             "the best; ASHA(audit=0.05) exempts 5 % of the trials from early stopping."
@@ -119,9 +124,9 @@ def evidence_sentences(results: Results, analysis: early_stopping.Halving) -> li
     return sentences
 
 
-def _correlation_sentence(analysis: early_stopping.Halving) -> str:
+def _correlation_sentence(analysis: EarlyStoppingAnalysis) -> str:
     """Describe the correlation of the first rung with the last epoch."""
-    pairs = analysis.agreement.dropna(subset=["rho"])
+    pairs = analysis.rank_correlations.dropna(subset=["rho"])
     if not len(pairs):
         return ""
     pair = pairs.sort_values(["a", "b"], ascending=[True, False], kind="stable").iloc[0]
@@ -136,9 +141,9 @@ def _correlation_sentence(analysis: early_stopping.Halving) -> str:
     )
 
 
-def _regret_sentence(results: Results, analysis: early_stopping.Halving) -> str:
+def _regret_sentence(results: Results, analysis: EarlyStoppingAnalysis) -> str:
     """Describe what keeping only the best trial at the first rung would have lost."""
-    first_rung = min(early_stopping.declared(results), default=0)
+    first_rung = min(early_stopping.rungs(results), default=0)
     regret = analysis.regret
     rows = regret[(regret["epoch"] == first_rung) & (regret["kept"] == 1)]
     if not len(rows):
@@ -149,13 +154,13 @@ def _regret_sentence(results: Results, analysis: early_stopping.Halving) -> str:
         loss = f"{formatting.number(lost, 3)} of {results.metric}"
     return (
         f"Keeping only the best trial at the first rung would have lost {loss}, among the "
-        f"{analysis.complete} that ran to the end."
+        f"{analysis.complete_trials} that ran to the end."
     )
 
 
-def _captions(results: Results, analysis: early_stopping.Halving) -> dict[str, str]:
+def _captions(results: Results, analysis: EarlyStoppingAnalysis) -> dict[str, str]:
     captions = {}
-    if analysis.agreement["rho"].notna().any():
+    if analysis.rank_correlations["rho"].notna().any():
         captions["rank_correlation"] = "Rank correlation of the trials between two epochs"
     if analysis.survival:
         captions["survival"] = "Share of the trials that were not stopped, by epoch"
@@ -164,7 +169,7 @@ def _captions(results: Results, analysis: early_stopping.Halving) -> dict[str, s
     return captions
 
 
-def _method(analysis: early_stopping.Halving) -> str:
+def _method(analysis: EarlyStoppingAnalysis) -> str:
     sentences = [
         "Entered: trials that reported the epoch of the rung. Stopped: trials that the scheduler "
         "ended there. Failed: trials that failed, diverged or were killed from that epoch up to "
@@ -174,10 +179,10 @@ def _method(analysis: early_stopping.Halving) -> str:
         "biased towards 0. Survival is the Kaplan-Meier estimate; failed trials are censored. "
         "Groups are shown for the parameter with the most significant difference (log-rank test, "
         "Bonferroni's correction). Regret is computed over the "
-        f"{analysis.complete} trials that ran all epochs."
+        f"{analysis.complete_trials} trials that ran all epochs."
     ]
-    if analysis.audit:
-        audit = formatting.plural(analysis.audit["planned"], "audit trial")
+    if analysis.audit is not None:
+        audit = formatting.plural(analysis.audit.planned, "audit trial")
         sentences.append(f"{audit}, chosen by their hash, are exempt from early stopping.")
     return formatting.sentences(sentences)
 
@@ -186,7 +191,7 @@ def _rungs_table(results: Results) -> Table | None:
     """Return per rung how many trials entered it and how they left it, and its cutoffs."""
     stopped = _stopped_trials(results)
     rung_of = pd.to_numeric(stopped["rung"], errors="coerce").dropna().astype(int)
-    rungs = sorted({*early_stopping.declared(results), *rung_of})
+    rungs = sorted({*early_stopping.rungs(results), *rung_of})
     if not rungs:
         return None
     reported = results.epochs["epoch"].value_counts()

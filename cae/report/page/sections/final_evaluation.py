@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from cae.report import formatting
-from cae.report.data.tables import Results, cell
+from cae.report.data.cells import to_cell
+from cae.report.data.results import Results
 from cae.report.page.section import SectionContent, section
 from cae.report.page.table import Table, make_table
 
@@ -49,7 +50,7 @@ def _tables(results: Results, index: int) -> list[Table]:
     trial = results.trials["trial"][index]
     tables = []
     for name, rows in results.record(run, trial).final_tables.items():
-        frame = pd.DataFrame(rows).map(cell)
+        frame = pd.DataFrame(rows).map(to_cell)
         caption = f"{results.labels[index]}: {name.replace('_', ' ')}"
         tables.append(make_table(caption, frame))
     return tables

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from cae.report import formatting
-from cae.report.data.tables import Results
+from cae.report.data.results import Results
 from cae.report.page.images import (
     Pixels,
     is_image_batch,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from cae.report import formatting
-from cae.report.data.tables import Results
+from cae.report.data.results import Results
 from cae.report.page.figures import Figure
 from cae.report.page.figures.importance import (
     MarginalsData,
@@ -19,6 +19,7 @@ from cae.report.page.figures.importance import (
 from cae.report.page.section import SectionContent, section
 from cae.report.page.table import Table, make_table
 from cae.report.statistics import importance
+from cae.report.wording.importance import obstacle, population_name
 
 MIN_SHARE = 0.01
 MIN_SHARE_OF_JOINT = 0.1
@@ -36,12 +37,12 @@ MIN_SHARE_OF_JOINT = 0.1
     ],
 )
 def importance_section(results: Results) -> SectionContent:
-    analyses = importance.surrogates(results)
-    trusted = importance.believed(results)
+    analyses = importance.analyze_importance(results)
+    trusted = importance.trusted_analysis(results)
     marginals = marginals_data(results)
-    has_importance = any(not analysis.why for analysis in analyses)
+    has_importance = any(analysis.is_computed for analysis in analyses)
     if not marginals.panels and not has_importance:
-        return SectionContent(verdict=f"Not shown: {analyses[0].why}.", is_empty=True)
+        return SectionContent(verdict=f"Not shown: {obstacle(analyses[0])}.", is_empty=True)
     captions = {}
     if has_importance:
         captions["importance"] = (
@@ -49,7 +50,7 @@ def importance_section(results: Results) -> SectionContent:
         )
     if marginals.panels:
         captions["marginals"] = (
-            f"Mean {results.metric} at each setting of {trusted.population.name}"
+            f"Mean {results.metric} at each setting of {population_name(trusted.population)}"
         )
     if _has_interaction(trusted):
         first = formatting.short(trusted.pairs["a"].iloc[0])
@@ -67,13 +68,13 @@ def importance_section(results: Results) -> SectionContent:
     )
 
 
-def _importance_sentence(analysis: importance.Surrogate) -> str:
+def _importance_sentence(analysis: importance.ImportanceAnalysis) -> str:
     """Name the most important parameters, and how well the forest predicts."""
-    population = analysis.population.name
-    if analysis.why:
-        if population == "finished trials":
-            return f"Importance is not shown: {analysis.why}."
-        return f"It is not shown at the first rung either: {analysis.why}."
+    population = population_name(analysis.population)
+    if not analysis.is_computed:
+        if analysis.population.kind == importance.PopulationKind.FINISHED:
+            return f"Importance is not shown: {obstacle(analysis)}."
+        return f"It is not shown at the first rung either: {obstacle(analysis)}."
     rows = analysis.importance
     names = [formatting.short(name) for name in rows["parameter"]]
     significant = [name for name, low in zip(names, rows["low"], strict=True) if low > 0]
@@ -88,7 +89,7 @@ def _importance_sentence(analysis: importance.Surrogate) -> str:
     r2 = formatting.number(analysis.r2, 2)
     return (
         f"{sentence} (a random forest predicts unseen configurations {_quality(analysis.r2)}: "
-        f"R² {r2}, {analysis.population.found} configurations)."
+        f"R² {r2}, {analysis.population.total_configurations} configurations)."
     )
 
 
@@ -100,14 +101,14 @@ def _quality(r2: float) -> str:
     return "roughly"
 
 
-def _has_interaction(analysis: importance.Surrogate) -> bool:
+def _has_interaction(analysis: importance.ImportanceAnalysis) -> bool:
     if not len(analysis.pairs):
         return False
     first = analysis.pairs.iloc[0]
     return bool(first["share"] >= MIN_SHARE and first["of_joint"] >= MIN_SHARE_OF_JOINT)
 
 
-def _interaction_sentence(analysis: importance.Surrogate) -> str:
+def _interaction_sentence(analysis: importance.ImportanceAnalysis) -> str:
     if not len(analysis.pairs):
         return ""
     if not _has_interaction(analysis):
@@ -122,16 +123,16 @@ def _interaction_sentence(analysis: importance.Surrogate) -> str:
 
 def _tables(
     results: Results,
-    analyses: list[importance.Surrogate],
-    trusted: importance.Surrogate,
+    analyses: list[importance.ImportanceAnalysis],
+    trusted: importance.ImportanceAnalysis,
     marginals: MarginalsData,
 ) -> list[Table]:
     tables = []
     for analysis in analyses:
-        if not analysis.why:
-            caption = f"Importance, {analysis.population.name}"
+        if analysis.is_computed:
+            caption = f"Importance, {population_name(analysis.population)}"
             tables.append(make_table(caption, analysis.importance))
-    population = trusted.population.name
+    population = population_name(trusted.population)
     if len(trusted.pairs):
         headings = {"share": "share of the variance", "of_joint": "share of their joint effect"}
         tables.append(make_table(f"Interactions, {population}", trusted.pairs, headings=headings))
@@ -148,18 +149,21 @@ def _tables(
     return tables
 
 
-def _method(analyses: list[importance.Surrogate]) -> str:
+def _method(analyses: list[importance.ImportanceAnalysis]) -> str:
     sampled = ""
-    if max(analysis.population.found for analysis in analyses) > importance.MOST:
+    if (
+        max(analysis.population.total_configurations for analysis in analyses)
+        > importance.MAX_CONFIGURATIONS
+    ):
         sampled = (
-            f"If there are more than {importance.MOST} configurations, a random sample with a "
+            f"If there are more than {importance.MAX_CONFIGURATIONS} configurations, a random sample with a "
             "fixed seed is used. "
         )
     return (
         "Values are means over seeds. A parameter that is determined by another one (a decoder "
         "that mirrors its encoder) is left out. A random forest predicts the rank of a "
-        f"configuration. R² is from 5-fold cross-validation; below {importance.LEAST_R2}, or with "
-        f"fewer than {importance.LEAST} configurations ({importance.LEAST_PER_PARAMETER} per "
+        f"configuration. R² is from 5-fold cross-validation; below {importance.MIN_R2}, or with "
+        f"fewer than {importance.MIN_CONFIGURATIONS} configurations ({importance.MIN_CONFIGURATIONS_PER_PARAMETER} per "
         "parameter), importance is not shown. The importance of a parameter is the increase of the "
         "squared error on unseen configurations when the parameter is shuffled, over "
         f"{importance.BOOTSTRAPS} bootstraps of the configurations; the interval contains 90 % of "

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cae.report import formatting
-from cae.report.data.tables import Results
+from cae.report.data.results import Results
 from cae.report.page.section import SectionContent, section
 from cae.report.page.table import make_table
 from cae.run.trial_state import TrialState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cae.report import formatting
 from cae.report.data.axis import Axis
-from cae.report.data.tables import Results
+from cae.report.data.results import Results
 from cae.report.page.figures import Figure
 from cae.report.page.figures.parallel_coordinates import (
     NO_VALUE,

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from cae.report import formatting
-from cae.report.data.axis import Axis, Floats, differs, groups
-from cae.report.data.tables import Results
+from cae.report.data.axis import Axis, Floats, settings_per_trial
+from cae.report.data.parameters import has_several_values
+from cae.report.data.results import Results
 from cae.report.page.figures import Figure
 from cae.report.page.figures.parameters import (
     BINS,
@@ -51,7 +52,7 @@ def parameters_section(results: Results) -> SectionContent:
 
 def _settings(axis: Axis, values: Floats, results: Results) -> pd.DataFrame:
     """Return trials, best and median value at each setting of one parameter."""
-    settings = groups(axis)
+    settings = settings_per_trial(axis)
     values_at_setting = pd.Series(values).groupby(settings, sort=False)
     best = values_at_setting.min() if results.mode == "min" else values_at_setting.max()
     rows = pd.DataFrame(
@@ -90,7 +91,9 @@ def kruskal_wallis(settings: pd.Series[str], values: Floats) -> float:
 
 def _verdict(data: ParametersData, values: Floats) -> str:
     """Name the parameter with the most significant difference between its settings."""
-    tests = [ParameterTest(axis, kruskal_wallis(groups(axis), values)) for axis in data.axes]
+    tests = [
+        ParameterTest(axis, kruskal_wallis(settings_per_trial(axis), values)) for axis in data.axes
+    ]
     strongest = min(tests, key=lambda test: test.p)
     p = min(1.0, strongest.p * len(tests))  # Bonferroni's correction
     if p < SIGNIFICANCE:
@@ -103,7 +106,7 @@ def _verdict(data: ParametersData, values: Floats) -> str:
 
 
 def _difference(data: ParametersData, axis: Axis, values: Floats, p: float) -> str:
-    medians = pd.Series(values).groupby(groups(axis)).median()
+    medians = pd.Series(values).groupby(settings_per_trial(axis)).median()
     medians = medians.sort_values(ascending=data.mode == "min")
     best = f"{formatting.number(medians.iloc[0])} at {medians.index[0]}"
     worst = f"{formatting.number(medians.iloc[-1])} at {medians.index[-1]}"
@@ -133,7 +136,7 @@ def _trend(data: ParametersData, values: Floats) -> str:
         verb = "falls"
     else:
         return ""
-    settings = groups(axis).to_numpy()[order]
+    settings = settings_per_trial(axis).to_numpy()[order]
     first = f"{formatting.number(values[order][0])} at {settings[0]}"
     last = f"{formatting.number(values[order][-1])} at {settings[-1]}"
     return (
@@ -144,7 +147,7 @@ def _trend(data: ParametersData, values: Floats) -> str:
 
 def _method(results: Results, data: ParametersData) -> str:
     axes = [name for name in results.axes if name in results.trials]
-    constant = [name for name in axes if not differs(results.trials[name])]
+    constant = [name for name in axes if not has_several_values(results.trials[name])]
     sentences = []
     if constant:
         sentences.append(f"Parameters with one value, not shown: {formatting.listed(constant)}.")

@@ -7,12 +7,12 @@ import math
 import pandas as pd
 
 from cae.report import formatting
-from cae.report.data.tables import Results
+from cae.report.data.results import Results
 from cae.report.page.figures import Figure
 from cae.report.page.figures.pareto import COSTS, draw_pareto, pareto_data
 from cae.report.page.section import SectionContent, section
 from cae.report.page.table import Table, make_table
-from cae.report.statistics.best import contest
+from cae.report.statistics.best import compare_configurations
 
 NEAR_SHARE = 0.05
 """Without several seeds, values within this share of the best one are close to it."""
@@ -65,7 +65,7 @@ def _front_sizes(fronts: dict[str, pd.DataFrame]) -> str:
 
 def _smallest_network(results: Results) -> str:
     """Name the smallest network that is about as good as the best, as a sentence."""
-    ranked = contest(results).ranked
+    ranked = compare_configurations(results).compared
     if "parameters" not in results.trials or len(ranked) < 2:
         return ""
     best = ranked.iloc[0]

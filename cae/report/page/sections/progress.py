@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from cae.report import formatting
-from cae.report.data.tables import Results
+from cae.report.data.results import Results
 from cae.report.page.figures import Figure
 from cae.report.page.figures.progress import MAX_DOTS, draw_progress, progress_data
 from cae.report.page.section import SectionContent, section

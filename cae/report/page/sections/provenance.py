@@ -7,7 +7,7 @@ from collections import Counter
 import pandas as pd
 
 from cae.report import formatting
-from cae.report.data.tables import Results, typed
+from cae.report.data.results import Results
 from cae.report.page.section import SectionContent, section
 from cae.report.page.table import make_table
 
@@ -28,7 +28,7 @@ def provenance_section(results: Results) -> SectionContent:
         values: dict[str, list[str]] = {origin: [] for origin in DESCRIPTIONS}
         for value, origin in axis["origins"]:
             counts[str(origin)] += 1
-            values.setdefault(str(origin), []).append(typed(value))
+            values.setdefault(str(origin), []).append(formatting.parameter(value))
         row = {"parameter": name}
         for origin, description in DESCRIPTIONS.items():
             row[description] = ", ".join(values[origin])

@@ -5,12 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from cae.report import formatting
-from cae.report.data.tables import Results
+from cae.report.data.results import Results
 from cae.report.page.section import SectionContent, section
-from cae.report.statistics import published
+from cae.report.statistics.published import (
+    PublishedComparison,
+    PublishedVerdict,
+    compare_published,
+)
+from cae.report.wording import published
 
 MAX_TEXT = 200
 
@@ -29,7 +33,7 @@ class PublishedRow:
     ours: str
     ours_details: str
     """Our metric, the number of seeds and the trials."""
-    verdict: str
+    verdict: PublishedVerdict
     reason: str
 
 
@@ -39,20 +43,20 @@ class PublishedContent(SectionContent):
 
 
 @functools.lru_cache(maxsize=2)
-def published_rows(results: Results) -> list[dict[str, Any]]:
+def published_comparisons(results: Results) -> list[PublishedComparison]:
     """Return every published number with ours; the summary and verdicts.json need it, too."""
-    return published.compare(results)
+    return compare_published(results)
 
 
 @section("published", title="Published numbers", order=30)
 def published_section(results: Results) -> SectionContent:
-    rows = published_rows(results)
-    if not rows:
+    comparisons = published_comparisons(results)
+    if not comparisons:
         return PublishedContent(
             verdict="The sweep has no published numbers to compare with.", is_empty=True
         )
     return PublishedContent(
-        verdict=published.sentence(rows),
+        verdict=published.summary_sentence(comparisons),
         method=(
             "Ours is the best finished trial that meets the condition of the row: mean, standard "
             "deviation and number of its seeds. Reproduced: within the larger of 2 standard "
@@ -60,36 +64,37 @@ def published_section(results: Results) -> SectionContent:
             "settings than the report's are shown and not judged; sizes of networks do not depend "
             "on images or epochs."
         ),
-        rows=[_row(row) for row in rows],
+        rows=[_row(comparison) for comparison in comparisons],
     )
 
 
-def _row(row: dict[str, Any]) -> PublishedRow:
-    ours = formatting.number(row["ours"])
-    if row["sd"] is not None:
-        ours += f" ± {formatting.number(row['sd'], 2)}"
+def _row(comparison: PublishedComparison) -> PublishedRow:
+    number = comparison.published
+    ours = formatting.number(comparison.ours)
+    if comparison.sd is not None:
+        ours += f" ± {formatting.number(comparison.sd, 2)}"
     return PublishedRow(
-        quantity=_short(row["quantity"]),
-        source=f"{_short(row['report'])} {_short(row['where'])}",
-        value=_short(row["value"]),
-        unit=_short(row["unit"]),
-        definition=_short(row["definition"]),
-        comment=_short(row["comment"]),
+        quantity=_short(number.quantity),
+        source=f"{_short(number.report)} {_short(number.where)}",
+        value=_short(number.value),
+        unit=_short(number.unit),
+        definition=_short(number.definition),
+        comment=_short(number.comment),
         ours=ours,
-        ours_details=_details(row),
-        verdict=row["verdict"],
-        reason=_short(row["why"]),
+        ours_details=_details(comparison),
+        verdict=comparison.verdict,
+        reason=_short(published.reason(comparison)),
     )
 
 
-def _details(row: dict[str, Any]) -> str:
-    details = [_short(row["metric"])]
-    if row["n"] > 1:
-        details.append(f"n = {row['n']}")
-    elif row["n"] == 1 and not row["size"]:
+def _details(comparison: PublishedComparison) -> str:
+    details = [_short(comparison.published.metric)]
+    if comparison.n > 1:
+        details.append(f"n = {comparison.n}")
+    elif comparison.n == 1 and not comparison.is_size:
         details.append("one seed")
-    if row["trials_used"]:
-        trials = ", ".join(str(trial) for trial in row["trials_used"])
+    if comparison.measurement is not None:
+        trials = ", ".join(str(trial) for trial in comparison.measurement.trials)
         details.append(f"trial {trials}")
     return ", ".join(details)
 

@@ -12,8 +12,9 @@ import pandas as pd
 from PIL import Image
 
 from cae.report import formatting
-from cae.report.data.axis import missing, varying
-from cae.report.data.tables import Results
+from cae.report.data.cells import is_missing
+from cae.report.data.parameters import varying_parameters
+from cae.report.data.results import Results
 from cae.report.page.images import (
     Pixels,
     is_image_batch,
@@ -82,7 +83,7 @@ def reconstructions_section(results: Results) -> SectionContent:
     worst = ranked.iloc[max(BEST, len(ranked) - WORST) :]
     candidates = [(index, "best") for index in ranked.index[:BEST]]
     candidates += [(index, "worst") for index in worst.index]
-    names = varying(results, results.trials)
+    names = varying_parameters(results, results.trials)
     strips: list[Strip] = []
     size = 0
     for index, group in candidates:
@@ -111,7 +112,7 @@ def reconstructions_section(results: Results) -> SectionContent:
 
 
 def _settings(trial: pd.Series[Any], names: list[str]) -> list[str]:
-    names = [name for name in names if not missing(trial[name])]
+    names = [name for name in names if not is_missing(trial[name])]
     return [f"{name}\u00a0{formatting.parameter(trial[name])}" for name in names]
 
 

@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cae.report import formatting
-from cae.report.data.tables import Results
+from cae.report.data.results import Results
 from cae.report.page.section import SectionContent, section
 from cae.report.page.sections.baselines import baseline_warning
 from cae.report.page.sections.early_stopping import stopped_sentence
 from cae.report.page.sections.failures import failures_section
-from cae.report.page.sections.published import published_rows
+from cae.report.page.sections.published import published_comparisons
 from cae.report.page.wording import better_direction
-from cae.report.statistics import best, published
+from cae.report.statistics.best import compare_configurations
+from cae.report.wording import published
+from cae.report.wording.best import comparison_sentence
 from cae.run.trial_state import TrialState
 
 STATES = [
@@ -52,7 +54,7 @@ def summary_section(results: Results) -> SectionContent:
         "early_stopping": stopped_sentence(results),
         "failures": failures_section(results).verdict,
         "baselines": baseline_warning(results),
-        "published": published.sentence(published_rows(results), reasons=False),
+        "published": published.summary_sentence(published_comparisons(results), reasons=False),
     }
     notes = [_remaining(results, states), _joined(results), _budget(results)]
     return SummaryContent(
@@ -83,7 +85,7 @@ def best_sentence(results: Results) -> str:
     if is_same.all():
         return f"{sentence}. All {len(ranked)} trials with a value are seeds of one configuration."
     distance = _distance(results, first, ranked.index[~is_same][0], seeds=int(is_same.sum()))
-    certainty = best.sentence(results, best.contest(results))
+    certainty = comparison_sentence(results, compare_configurations(results))
     return formatting.sentences([f"{sentence}, {distance}.", certainty])
 
 

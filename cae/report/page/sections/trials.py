@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from cae.report import formatting
-from cae.report.data.tables import Results
+from cae.report.data.results import Results
 from cae.report.page.section import SectionContent, section
 from cae.report.page.table import Table, make_table, parameter_columns
 

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from cae.report import formatting
-from cae.report.data.tables import Results
+from cae.report.data.results import Results
 from cae.report.page.figures import Figure
 from cae.report.page.figures.worker_utilization import (
     draw_worker_utilization,
@@ -15,18 +15,22 @@ from cae.report.page.figures.worker_utilization import (
 )
 from cae.report.page.section import SectionContent, section
 from cae.report.page.table import make_table
-from cae.report.statistics.worker_utilization import Slots, slots
+from cae.report.statistics.worker_utilization import (
+    SlotTime,
+    WorkerUtilization,
+    measure_utilization,
+)
 
 DESCRIPTIONS = {
-    "finished": "training of trials that finished or are running",
-    "stopped": "training of trials that were stopped early",
-    "lost": "training of trials that failed, diverged or were killed",
-    "around": "overhead around the epochs: workers, checkpoints, final evaluation",
-    "start-up": "waiting for the first trial",
-    "between": "waiting between trials",
-    "tail": "waiting at the end, without remaining trials",
+    SlotTime.FINISHED: "training of trials that finished or are running",
+    SlotTime.STOPPED: "training of trials that were stopped early",
+    SlotTime.LOST: "training of trials that failed, diverged or were killed",
+    SlotTime.OVERHEAD: "overhead around the epochs: workers, checkpoints, final evaluation",
+    SlotTime.START: "waiting for the first trial",
+    SlotTime.BETWEEN: "waiting between trials",
+    SlotTime.END: "waiting at the end, without remaining trials",
 }
-IDLE_KINDS = ("around", "start-up", "between", "tail")
+IDLE_KINDS = (SlotTime.OVERHEAD, SlotTime.START, SlotTime.BETWEEN, SlotTime.END)
 
 
 @section(
@@ -38,12 +42,12 @@ IDLE_KINDS = ("around", "start-up", "between", "tail")
     ],
 )
 def worker_utilization_section(results: Results) -> SectionContent:
-    utilization = slots(results)
-    if not len(utilization.spans) or math.isnan(utilization.busy):
+    utilization = measure_utilization(results)
+    if not len(utilization.spans) or math.isnan(utilization.training_share):
         return SectionContent(verdict="No trial has run in a slot yet.", is_empty=True)
     rows = []
     for kind, seconds in utilization.seconds.items():
-        share = formatting.percent(seconds, utilization.total)
+        share = formatting.percent(seconds, utilization.total_seconds)
         rows.append(
             {
                 "slot time": DESCRIPTIONS[kind],
@@ -64,21 +68,21 @@ def worker_utilization_section(results: Results) -> SectionContent:
     )
 
 
-def _verdict(results: Results, utilization: Slots) -> str:
+def _verdict(results: Results, utilization: WorkerUtilization) -> str:
     sentence = formatting.plural(utilization.slots, "slot")
     hosts = results.trials["host"].dropna().nunique()
     if hosts:
         sentence += f" on {formatting.plural(int(hosts), 'host')}"
-    busy = formatting.percent(utilization.busy, 1)
-    sentence += f" trained for {busy} of {formatting.duration(utilization.wall)}"
+    busy = formatting.percent(utilization.training_share, 1)
+    sentence += f" trained for {busy} of {formatting.duration(utilization.running_seconds)}"
     if utilization.sessions > 1:
         sentence += f" in {utilization.sessions} sessions"
     largest = max(IDLE_KINDS, key=lambda kind: utilization.seconds[kind])
     if utilization.seconds[largest]:
-        share = formatting.percent(utilization.seconds[largest], utilization.total)
+        share = formatting.percent(utilization.seconds[largest], utilization.total_seconds)
         sentence += f"; the largest other part ({share}) is {DESCRIPTIONS[largest]}"
-    unfinished = utilization.seconds["stopped"] + utilization.seconds["lost"]
+    unfinished = utilization.seconds[SlotTime.STOPPED] + utilization.seconds[SlotTime.LOST]
     if not unfinished:
         return f"{sentence}."
-    share = formatting.percent(unfinished, utilization.total)
+    share = formatting.percent(unfinished, utilization.total_seconds)
     return f"{sentence}. {share} of the time was for trials that did not finish."

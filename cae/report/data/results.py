@@ -1,0 +1,154 @@
+"""The results of one run, or of several joined runs: what every report is computed from."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cae.run.events import SessionStarted
+from cae.run.paths import RunDir
+from cae.run.records import Record
+from cae.run.sweep_json import SweepDescription
+
+TRIAL_KEY = ["run", "trial"]
+"""Columns that identify a trial: joined runs share trial numbers."""
+
+
+@dataclass
+class Session:
+    """One `run` command: the event that started it, and the time of its last event."""
+
+    start: SessionStarted
+    end_time: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was read of one run."""
+
+    folder: RunDir
+    name: str
+    """Unique among joined runs."""
+    sweep: SweepDescription
+    records: dict[int, Record]
+    sessions: list[Session]
+    running: bool
+
+    @property
+    def requested_trials(self) -> list[int]:
+        """Numbers of the trials that the sweep itself requests, without mere dependencies."""
+        return [number for number, record in self.records.items() if _counts_for_sweep(record)]
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """The trials and epochs of one run, or of several joined runs.
+
+    Results do not change, so expensive properties are computed once. The rows of every series are
+    those of `trials`.
+    """
+
+    runs: list[Run]
+    metric: str
+    """The metric by which trials are ranked."""
+    mode: str
+    """"min" or "max"."""
+    trials: pd.DataFrame
+    """One row per trial: the columns of trials.csv, and the run."""
+    epochs: pd.DataFrame
+    """One row per trial and epoch: the columns of epochs.csv, and the run."""
+    axes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The parameters of the search space, in the order of the sweep file:
+    {"values": [...] | None, "scale": "linear" | "log" | "category"}."""
+
+    @property
+    def sweep(self) -> SweepDescription:
+        return self.runs[0].sweep
+
+    @property
+    def joined(self) -> bool:
+        return len(self.runs) > 1
+
+    def record(self, run: str, trial: int) -> Record:
+        return self._run(run).records[trial]
+
+    def folder(self, run: str) -> RunDir:
+        return self._run(run).folder
+
+    def _run(self, name: str) -> Run:
+        for run in self.runs:
+            if run.name == name:
+                return run
+        raise KeyError(name)
+
+    @functools.cached_property
+    def records(self) -> list[Record]:
+        """The record of each trial, in the order of the rows."""
+        return [record for run in self.runs for record in run.records.values()]
+
+    @functools.cached_property
+    def labels(self) -> pd.Series[str]:
+        """How reports name each trial: "trial 7", or "trial 7 of cifar_grid" in joined runs."""
+        labels = "trial " + self.trials["trial"].astype(str)
+        if self.joined:
+            labels = labels + " of " + self.trials["run"].astype(str)
+        return labels
+
+    @functools.cached_property
+    def is_dependency(self) -> pd.Series[bool]:
+        """Whether a trial runs only because other trials depend on it."""
+        return self._flags([record.is_dependency for record in self.records])
+
+    @functools.cached_property
+    def is_requested(self) -> pd.Series[bool]:
+        """Whether the sweep itself requests a trial, and not only another trial."""
+        return self._flags([_counts_for_sweep(record) for record in self.records])
+
+    def _flags(self, values: list[bool]) -> pd.Series[bool]:
+        return pd.Series(values, index=self.trials.index, dtype=bool)
+
+    @functools.cached_property
+    def values(self) -> pd.Series[float]:
+        """The metric of the sweep at the best epoch of each trial.
+
+        NaN if there is none, if it is not finite, and for dependencies.
+        """
+        if self.metric not in self.trials:
+            return pd.Series(np.nan, index=self.trials.index, dtype=float)
+        values = pd.to_numeric(self.trials[self.metric], errors="coerce").astype(float)
+        return values.where(np.isfinite(values) & ~self.is_dependency)
+
+    @functools.cached_property
+    def ranked(self) -> pd.DataFrame:
+        """The trials with a value, the best first; of equal ones the one with the lower number."""
+        order = self.values.dropna().sort_values(ascending=self.mode == "min", kind="stable")
+        return self.trials.loc[order.index]
+
+    @functools.cached_property
+    def configurations(self) -> pd.Series[str]:
+        """A text per trial, equal for trials of one run that differ only in their seed."""
+        texts = []
+        for run in self.runs:
+            for record in run.records.values():
+                texts.append(repr((run.name, settings_without_seed(record.config))))
+        return pd.Series(texts, index=self.trials.index, dtype=object)
+
+    def same_configuration(self, trials: pd.Index[Any]) -> pd.Index[Any]:
+        """Of these trials, the first one and those that differ from it only in their seed."""
+        if not len(trials):
+            return trials
+        configurations = self.configurations.loc[trials]
+        return trials[configurations == configurations.iloc[0]]
+
+
+def settings_without_seed(config: dict[str, Any]) -> list[tuple[str, str]]:
+    """All parameters but the seed, sorted, with their values as text."""
+    return sorted((name, str(value)) for name, value in config.items() if name != "seed")
+
+
+def _counts_for_sweep(record: Record) -> bool:
+    return record.is_requested and not record.is_dependency

@@ -1,0 +1,173 @@
+"""MoreImportantThan: the importance of one parameter against that of others.
+
+In each bootstrap, the importance of the parameter is compared with those of all others. The claim
+is contradicted if the most important of the others is more important in the bootstraps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cae.report.data.axis import make_axis
+from cae.report.data.parameters import has_several_values, varying_parameters
+from cae.report.statistics.claims.comparison import direction
+from cae.report.statistics.claims.registry import judges
+from cae.report.statistics.claims.trials import ClaimTrials
+from cae.report.statistics.claims.verdict import (
+    ALPHA,
+    Claim,
+    Judgment,
+    Method,
+    NotTestable,
+    Obstacle,
+    ObstacleKind,
+    Procedure,
+    Unit,
+    Verdict,
+)
+from cae.report.statistics.importance import to_matrix
+from cae.report.statistics.inference import Floats, bootstrap_importance
+
+BOOTSTRAPS = 199
+MIN_TRIALS = 20
+"""With fewer trials, too few are left out of a bootstrap."""
+
+
+@dataclass(frozen=True)
+class Lead:
+    """By how much one parameter is more important than the most important of the others."""
+
+    importance: float
+    rival: str
+    rival_importance: float
+    p_larger: float
+    """Two-sided p value of being more important than all others."""
+    p_smaller: float
+    """Two-sided p value of being less important than the rival."""
+
+    @property
+    def value(self) -> float:
+        return self.importance - self.rival_importance
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.p_larger < ALPHA and self.value > 0:
+            return Verdict.SUPPORTED
+        if self.p_smaller < ALPHA and self.value < 0:
+            return Verdict.CONTRADICTED
+        return Verdict.UNDECIDED
+
+    @property
+    def p_value(self) -> float:
+        if self.value < 0:
+            return self.p_smaller
+        return self.p_larger
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoreImportantEvidence:
+    metric: str
+    axis: str
+    at_epoch: int | None
+    trials: int
+    others: int
+    """Number of the other parameters."""
+    lead: Lead | None = None
+    """None if there are too few trials."""
+
+
+@judges("MoreImportantThan")
+def more_important(trials: ClaimTrials, claim: Claim) -> Judgment:
+    metric = str(claim["metric"])
+    axis = str(claim["axis"])
+    values = trials.values(metric, claim.get("where") or {}, claim.get("at_epoch"))
+    named_others = [str(name) for name in claim.get("others", [])]
+    settings = _varying_settings(trials, values, [axis, *named_others])
+    # One order for all claims, so that they share the bootstraps.
+    names = sorted(settings)
+    others = [name for name in named_others or names if name != axis]
+    if not others:
+        raise NotTestable(Obstacle(kind=ObstacleKind.NOTHING_ELSE_VARIES, names=[axis]))
+    evidence = MoreImportantEvidence(
+        metric=metric,
+        axis=axis,
+        at_epoch=claim.get("at_epoch"),
+        trials=len(values),
+        others=len(others),
+    )
+    judgment = Judgment(verdict=Verdict.UNDECIDED, evidence=evidence, trials=list(values.index))
+    if len(values) < MIN_TRIALS:
+        return judgment
+    bootstraps = _bootstraps(trials, [settings[name] for name in names], names, values)
+    lead = _lead(bootstraps, names, axis, others)
+    return replace(
+        judgment,
+        verdict=lead.verdict,
+        evidence=replace(evidence, lead=lead),
+        procedure=Procedure(method=Method.FOREST, unit=Unit.BOOTSTRAPS, count=BOOTSTRAPS),
+        effect=lead.value,
+        direction=direction(lead.value),
+        statistic=lead.value,
+        p_value=lead.p_value,
+    )
+
+
+def _varying_settings(
+    trials: ClaimTrials, values: pd.Series[float], named: Sequence[str]
+) -> dict[str, pd.Series[Any]]:
+    """Return the settings of the named parameters and of all others that vary.
+
+    Raises NotTestable if a named one does not vary.
+    """
+    varying = varying_parameters(trials.results, trials.requested.loc[values.index])
+    settings = {name: trials.settings(values.index, name) for name in [*named, *varying]}
+    for name in named:
+        if not has_several_values(settings[name]):
+            raise NotTestable(Obstacle(kind=ObstacleKind.CONSTANT, names=[name], count=len(values)))
+    return settings
+
+
+def _bootstraps(
+    trials: ClaimTrials,
+    settings: list[pd.Series[Any]],
+    names: list[str],
+    values: pd.Series[float],
+) -> Floats:
+    """Return the importance of each parameter for the rank of the value: bootstraps x parameters."""
+    from scipy import stats
+
+    positions = []
+    for name, column in zip(names, settings, strict=True):
+        axis = make_axis(name, column, trials.results.axes.get(name, {}))
+        positions.append(axis.positions)
+    x = to_matrix(positions)
+    ranks = np.asarray(stats.rankdata(values.to_numpy()), dtype=float)
+    y = ranks / ranks.std()
+    return bootstrap_importance(x.tobytes(), y.tobytes(), len(names), BOOTSTRAPS)
+
+
+def _lead(bootstraps: Floats, names: list[str], axis: str, others: list[str]) -> Lead:
+    means = bootstraps.mean(axis=0)
+    column = names.index(axis)
+    other_columns = [names.index(name) for name in others]
+    rival = max(other_columns, key=lambda other: means[other])
+    largest_others = bootstraps[:, other_columns].max(axis=1)
+    not_larger = int(np.sum(bootstraps[:, column] <= largest_others))
+    not_smaller = int(np.sum(bootstraps[:, column] >= bootstraps[:, rival]))
+    return Lead(
+        importance=float(means[column]),
+        rival=names[rival],
+        rival_importance=float(means[rival]),
+        p_larger=_two_sided(not_larger),
+        p_smaller=_two_sided(not_smaller),
+    )
+
+
+def _two_sided(bootstraps: int) -> float:
+    """Return the p value if this many bootstraps are against a difference."""
+    return min(1.0, 2 * (1 + bootstraps) / (1 + BOOTSTRAPS))

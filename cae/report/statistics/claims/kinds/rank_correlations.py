@@ -1,0 +1,164 @@
+"""RisesWith, FallsWith and CorrelatesWith: rank correlations of a metric with another quantity."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cae.report.statistics.claims.comparison import direction, verdict
+from cae.report.statistics.claims.registry import judges
+from cae.report.statistics.claims.trials import ClaimTrials
+from cae.report.statistics.claims.verdict import (
+    ALPHA,
+    Claim,
+    Judgment,
+    Method,
+    NotTestable,
+    Obstacle,
+    ObstacleKind,
+    Procedure,
+)
+from cae.report.statistics.inference import RankCorrelation, rank_correlation
+
+MAX_SEEDS = 99
+"""Largest number of seeds that is considered for a sufficient sample."""
+
+
+@dataclass(frozen=True)
+class MeanAtSetting:
+    setting: float
+    mean: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend:
+    """The means of a metric at the settings of an axis."""
+
+    first: MeanAtSetting
+    """At the smallest setting."""
+    last: MeanAtSetting
+    settings: int
+    reversals: int
+    """From one setting to the next, how often the mean changes against the claim."""
+    has_equal_settings: bool
+    """Whether the trials are compared within configurations that are equal in all other settings."""
+    sufficient_seeds: int | None
+    """Seeds per setting that could be significant; None if there are several configurations."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankCorrelationEvidence:
+    metric: str
+    other: str
+    at_epoch: int | None
+    correlation: RankCorrelation
+    trend: Trend | None = None
+    """Of RisesWith and FallsWith."""
+
+    @property
+    def can_be_significant(self) -> bool:
+        """Whether there are enough trials for a significant correlation."""
+        return self.correlation.min_p_value < ALPHA
+
+
+@judges("RisesWith", "FallsWith")
+def rises_or_falls(trials: ClaimTrials, claim: Claim) -> Judgment:
+    """Judge a trend within configurations that differ only in the axis, if there are any."""
+    axis = str(claim["axis"])
+    sign = -1
+    if claim["kind"] == "RisesWith":
+        sign = 1
+    values = trials.values(str(claim["metric"]), claim.get("where") or {}, claim.get("at_epoch"))
+    settings = trials.numbers(values.index, axis)
+    if settings.nunique() < 2:
+        only = {axis: settings.iloc[0]}
+        raise NotTestable(Obstacle(kind=ObstacleKind.ONLY_TRIALS_AT_VALUE, conditions=only))
+    blocks = pd.Series({trial: trials.other_settings(trial, [axis]) for trial in values.index})
+    settings_in_block = settings.groupby(blocks).transform("nunique")
+    comparable_blocks = blocks[settings_in_block > 1]
+    has_equal_settings = bool(len(comparable_blocks))
+    if has_equal_settings:
+        blocks = comparable_blocks
+    else:
+        blocks = pd.Series("", index=values.index)
+    settings = settings[blocks.index]
+    values = values[blocks.index]
+    sufficient_seeds = None
+    if blocks.nunique() == 1:
+        sufficient_seeds = _sufficient_seeds(settings.nunique())
+    means = values.groupby(settings).mean()
+    trend = Trend(
+        first=MeanAtSetting(means.index[0], means.iloc[0]),
+        last=MeanAtSetting(means.index[-1], means.iloc[-1]),
+        settings=len(means),
+        reversals=int((sign * np.diff(means.to_numpy()) < 0).sum()),
+        has_equal_settings=has_equal_settings,
+        sufficient_seeds=sufficient_seeds,
+    )
+    return _judge(claim, axis, settings, values, blocks.tolist(), sign, trend)
+
+
+def _sufficient_seeds(settings: int) -> int:
+    """Return the smallest number of seeds per setting for which a perfect trend is significant."""
+    for seeds in range(1, MAX_SEEDS):
+        orders_within_settings = math.factorial(seeds) ** settings
+        if 2 * orders_within_settings < ALPHA * math.factorial(seeds * settings):
+            return seeds
+    return MAX_SEEDS
+
+
+@judges("CorrelatesWith")
+def correlates_with(trials: ClaimTrials, claim: Claim) -> Judgment:
+    other = str(claim["other"])
+    where = claim.get("where") or {}
+    epoch = claim.get("at_epoch")
+    sign = -1
+    if claim["sign"] == "positive":
+        sign = 1
+    values = trials.values(str(claim["metric"]), where, epoch)
+    if epoch and other in trials.results.epochs:
+        other_values = trials.values(other, where, epoch).reindex(values.index).dropna()
+        values = values[other_values.index]
+    else:
+        other_values = trials.numbers(values.index, other)
+    if other_values.nunique() < 2:
+        raise NotTestable(
+            Obstacle(kind=ObstacleKind.CONSTANT, names=[other], count=len(other_values))
+        )
+    return _judge(claim, other, other_values, values, [""] * len(values), sign)
+
+
+def _judge(
+    claim: Claim,
+    other: str,
+    x: pd.Series[float],
+    values: pd.Series[float],
+    blocks: list[str],
+    sign: int,
+    trend: Trend | None = None,
+) -> Judgment:
+    correlation = rank_correlation(x.to_numpy(), values.to_numpy(), blocks)
+    effect = sign * correlation.coefficient
+    return Judgment(
+        verdict=verdict(effect, correlation.p_value),
+        evidence=RankCorrelationEvidence(
+            metric=str(claim["metric"]),
+            other=other,
+            at_epoch=claim.get("at_epoch"),
+            correlation=correlation,
+            trend=trend,
+        ),
+        procedure=Procedure(
+            method=Method.SPEARMAN,
+            is_within_configurations=len(set(blocks)) > 1,
+            is_exact=correlation.is_exact,
+        ),
+        trials=list(values.index),
+        effect=correlation.coefficient,
+        direction=direction(effect),
+        statistic=correlation.coefficient,
+        p_value=correlation.p_value,
+    )

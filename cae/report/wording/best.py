@@ -1,0 +1,139 @@
+"""Sentences about the best configuration."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+
+import pandas as pd
+
+from cae.report import formatting
+from cae.report.data.results import Results
+from cae.report.statistics import best
+from cae.report.statistics.best import (
+    BestVerdict,
+    ConfigurationComparison,
+    Distinction,
+    Setting,
+)
+
+MAX_COMMAND_LENGTH = 300
+MAX_TIED = 5
+"""Named configurations."""
+
+
+def comparison_sentence(results: Results, comparison: ConfigurationComparison) -> str:
+    """Whether the best configuration is better than the others.
+
+    Empty if there is one configuration.
+    """
+    compared = comparison.compared
+    if len(comparison.table) < 2:
+        return ""
+    if len(compared) < 2:
+        return (
+            "It is unknown whether it is better than the others: no two configurations have "
+            "finished all their seeds."
+        )
+    match comparison.verdict:
+        case BestVerdict.BETTER:
+            return _better(results, compared)
+        case BestVerdict.TIED:
+            return _tied(results, comparison)
+    return (
+        f"It is unknown whether it is better than the others: {_seeds(compared)}, so a difference "
+        "may be due to chance. To add seeds, run the same command with --set "
+        f"seeds={best.suggested_seeds(results)}; finished trials are kept."
+    )
+
+
+def _seeds(compared: pd.DataFrame) -> str:
+    if compared["n"].max() == 1:
+        return "all ran with one seed"
+    return "the best one or all others ran with one seed"
+
+
+def _better(results: Results, compared: pd.DataFrame) -> str:
+    second = compared.iloc[1]
+    side = "higher"
+    if results.mode == "min":
+        side = "lower"
+    difference = formatting.number(abs(second["difference"]), 3)
+    low = formatting.number(second["difference_low"], 3)
+    high = formatting.number(second["difference_high"], 3)
+    sentence = (
+        f"{_subject(results, compared)} is significantly better than each of the "
+        f"{len(compared) - 1} others: {difference} {side} than the next ({second['label']}; 95 % "
+        f"interval {low} to {high})."
+    )
+    return formatting.sentences([sentence, _probability(compared)])
+
+
+def _tied(results: Results, comparison: ConfigurationComparison) -> str:
+    labels = comparison.table["label"].tolist()
+    tied = formatting.listed([labels[row] for row in comparison.tied], MAX_TIED)
+    configurations = "those"
+    if len(comparison.tied) == 1:
+        configurations = "that"
+    compared = comparison.compared
+    sentence = (
+        f"{_subject(results, compared)} is tied with {configurations} of {tied}: with these seeds "
+        "it is unknown which is better."
+    )
+    return formatting.sentences([sentence, _probability(compared), _smallest(results, comparison)])
+
+
+def _subject(results: Results, compared: pd.DataFrame) -> str:
+    first = compared.iloc[0]
+    mean = formatting.number(first["mean"])
+    return (
+        f"The configuration of {first['label']} (mean {results.metric} {mean} over {first['n']} "
+        "seeds)"
+    )
+
+
+def _probability(compared: pd.DataFrame) -> str:
+    probability = compared["probability"].iloc[0]
+    if math.isnan(probability):
+        return ""
+    return f"It is the best with a probability of {formatting.percent(probability, 1)}."
+
+
+def _smallest(results: Results, comparison: ConfigurationComparison) -> str:
+    """Name the smallest network of those that are tied: usually the one to use."""
+    smallest = best.smallest_tied(results, comparison)
+    if smallest is None:
+        return ""
+    label = comparison.table["label"].tolist()[smallest.row]
+    parameters = formatting.number(int(smallest.parameters))
+    return f"The smallest of them is {label} ({parameters} parameters)."
+
+
+def settings_text(settings: Iterable[Setting], max_items: int) -> str:
+    """Settings with full names: "arch.kernel_size 3 and optimizer.lr 0.01"."""
+    texts = [f"{setting.parameter} {formatting.parameter(setting.value)}" for setting in settings]
+    return formatting.listed(texts, max_items)
+
+
+def distinction_texts(distinction: Distinction) -> list[str]:
+    """What distinguishes each trial, without the component: "kernel_size 3 and lr 0.001".
+
+    Empty if no parameter distinguishes any of them.
+    """
+    if not distinction.parameters:
+        return [""] * len(distinction.settings)
+    texts = []
+    for settings in distinction.settings:
+        short_names = []
+        for setting in settings:
+            short_names.append(Setting(setting.parameter.split(".", 1)[-1], setting.value))
+        texts.append(settings_text(short_names, 4) or "as most are")
+    return texts
+
+
+def more_seeds_command(results: Results) -> str:
+    """The command that ran the sweep, with more seeds; finished trials are kept."""
+    command = results.sweep.command or f"cae-sweep run {results.sweep.file}"
+    command = re.sub(r" --set seeds=\d+", "", formatting.short(command, MAX_COMMAND_LENGTH))
+    return f"{command} --set seeds={best.suggested_seeds(results)}"

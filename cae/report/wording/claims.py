@@ -1,0 +1,462 @@
+"""Sentences about claims and their verdicts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from cae.report import formatting
+from cae.report.statistics.claims.kinds.extremes import ExtremeEvidence, RivalKind
+from cae.report.statistics.claims.kinds.metric_pairs import MetricPairsEvidence
+from cae.report.statistics.claims.kinds.parameter_importance import (
+    MIN_TRIALS,
+    MoreImportantEvidence,
+)
+from cae.report.statistics.claims.kinds.rank_correlations import RankCorrelationEvidence, Trend
+from cae.report.statistics.claims.kinds.table_rows import TableRowsEvidence
+from cae.report.statistics.claims.kinds.threshold import ThresholdEvidence
+from cae.report.statistics.claims.kinds.two_groups import TwoGroupsEvidence
+from cae.report.statistics.claims.verdict import (
+    ClaimResult,
+    Direction,
+    Judgment,
+    LeftOut,
+    LeftOutReason,
+    Method,
+    Obstacle,
+    ObstacleKind,
+    Procedure,
+    Verdict,
+)
+from cae.report.statistics.inference import PERMUTATIONS, MeanDifference
+from cae.report.wording import published
+
+MIN_CORRELATED_TRIALS = 5
+"""With fewer trials, no rank correlation is significant."""
+
+
+def summary_sentence(results: Sequence[ClaimResult]) -> str:
+    """Count the verdicts; empty without claims."""
+    if not results:
+        return ""
+    counts = Counter(result.verdict for result in results)
+    parts = [f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]]
+    return f"Of {formatting.plural(len(results), 'claim')}: {', '.join(parts)}."
+
+
+def p_value_text(p_value: float) -> str:
+    if p_value < 1e-4:
+        return "p\u00a0<\u00a00.0001"
+    return f"p\u00a0=\u00a0{p_value:.2g}"
+
+
+def reason(result: ClaimResult) -> str:
+    """Why a claim has its verdict, without the settings in which the run differs."""
+    return formatting.sentences([evidence_text(result.judgment), _left_out(result.left_out)])
+
+
+def settings_sentence(result: ClaimResult) -> str:
+    """In which settings the run differs from the report; empty if in none."""
+    if not result.overrides:
+        return ""
+    return f"Under {published.differences(result.overrides)}."
+
+
+def _left_out(left_out: Iterable[LeftOut]) -> str:
+    counts = Counter(_left_out_reason(item) for item in left_out)
+    if not counts:
+        return ""
+    parts = [f"{count} {text}" for text, count in sorted(counts.items())]
+    return f"Left out: {formatting.listed(parts)}."
+
+
+def _left_out_reason(item: LeftOut) -> str:
+    name = formatting.short(item.name)
+    match item.reason:
+        case LeftOutReason.STATE:
+            return item.name
+        case LeftOutReason.NO_METRIC:
+            return f"without {name}"
+        case LeftOutReason.NO_EPOCH:
+            return f"without epoch {item.name}"
+        case LeftOutReason.NO_ROWS:
+            column = formatting.short(item.column)
+            return f"without {column} of these rows in a table {name}"
+
+
+def procedure_name(judgment: Judgment) -> str:
+    """Name the statistical test; empty for a claim that is not testable."""
+    if judgment.verdict == Verdict.NOT_TESTABLE:
+        return ""
+    procedure = judgment.procedure
+    name = str(procedure.method)
+    details = _procedure_details(procedure)
+    if details:
+        name += f" ({details})"
+    if procedure.method == Method.SPEARMAN and procedure.is_within_configurations:
+        name = name.replace(" (", " within configurations (")
+    if procedure.is_equivalence:
+        name = f"two one-sided tests (TOST), {name}"
+    if procedure.comparisons > 1:
+        name += f", Holm over {procedure.comparisons} comparisons"
+    return name
+
+
+def _procedure_details(procedure: Procedure) -> str:
+    if procedure.method == Method.SPEARMAN:
+        if procedure.is_exact:
+            return "exact permutation"
+        return f"{PERMUTATIONS:,} permutations"
+    if procedure.unit is None:
+        return ""
+    return f"{procedure.count} {procedure.unit}"
+
+
+def effect_text(judgment: Judgment) -> str:
+    """The size of the effect; empty if it was not measured."""
+    effect = judgment.effect
+    if effect is None:
+        return ""
+    match judgment.evidence:
+        case TwoGroupsEvidence(metric=metric) | ExtremeEvidence(metric=metric):
+            return _difference_text(effect, metric)
+        case RankCorrelationEvidence():
+            return f"Spearman correlation {formatting.number(effect, 3)}"
+        case MoreImportantEvidence():
+            return _importance_text(effect)
+        case MetricPairsEvidence() as evidence if effect:
+            text = _difference_text(effect, evidence.left)
+            return f"{text} than {formatting.short(evidence.right)}"
+        case ThresholdEvidence():
+            return _difference_text(effect, "than the bound")
+        case TableRowsEvidence(column=column):
+            return _difference_text(effect, column)
+    if not effect:
+        return "no difference"
+    return formatting.number(effect, 3)
+
+
+def _difference_text(difference: float, name: str) -> str:
+    if not difference:
+        return "no difference"
+    side = "higher"
+    if difference < 0:
+        side = "lower"
+    return f"{formatting.number(abs(difference), 3)} {side} {formatting.short(name)}"
+
+
+def _importance_text(lead: float) -> str:
+    more = "less"
+    if lead > 0:
+        more = "more"
+    return f"{formatting.number(abs(lead), 3)} {more} of the variance of ranks"
+
+
+def evidence_text(judgment: Judgment) -> str:
+    """The numbers behind a verdict, in sentences."""
+    match judgment.evidence:
+        case TwoGroupsEvidence() as evidence:
+            return _two_groups(evidence, judgment)
+        case ExtremeEvidence() as evidence:
+            return _extreme(evidence, judgment)
+        case RankCorrelationEvidence() as evidence:
+            return _rank_correlation(evidence, judgment)
+        case MoreImportantEvidence() as evidence:
+            return _more_important(evidence, judgment)
+        case MetricPairsEvidence() as evidence:
+            return _metric_pairs(evidence, judgment)
+        case ThresholdEvidence() as evidence:
+            return _threshold(evidence, judgment)
+        case TableRowsEvidence() as evidence:
+            return _table_rows(evidence, judgment)
+        case Obstacle() as obstacle:
+            return _obstacle(obstacle)
+    return _other_kind(judgment)
+
+
+def _other_kind(judgment: Judgment) -> str:
+    """Describe the evidence of a kind of claim that has no wording of its own."""
+    effect = effect_text(judgment)
+    if not effect:
+        return ""
+    return formatting.sentences([f"Effect: {effect}.", _conclusion(judgment)])
+
+
+def _two_groups(evidence: TwoGroupsEvidence, judgment: Judgment) -> str:
+    comparison = evidence.comparison
+    margin = formatting.parameter(evidence.margin)
+    sentences = [_means_sentence(evidence.metric, comparison.difference, judgment)]
+    if evidence.margin and not evidence.is_equivalence:
+        sentences.append(f"Claimed: better by more than {margin}.")
+    sentences.append(_other_settings(comparison.has_equal_settings))
+    if not evidence.is_equivalence:
+        sentences.append(_conclusion(judgment, comparison.difference))
+    elif judgment.p_value is None:
+        sentences.append(f"Claimed margin {margin}.")
+        sentences.append(_too_few(comparison.difference))
+    else:
+        sentences.append(_equivalence(judgment.verdict, judgment.p_value, margin))
+    return formatting.sentences(sentences)
+
+
+def _means_sentence(metric: str, difference: MeanDifference, judgment: Judgment) -> str:
+    first = formatting.number(difference.first_mean)
+    second = formatting.number(difference.second_mean)
+    effect = effect_text(judgment)
+    return f"Mean {formatting.short(metric)} {first} against {second}: {effect}."
+
+
+def _equivalence(verdict: Verdict, p_value: float, margin: str) -> str:
+    match verdict:
+        case Verdict.SUPPORTED:
+            outcome = f"The difference is within the margin of {margin}"
+        case Verdict.CONTRADICTED:
+            outcome = f"The difference is larger than the margin of {margin}"
+        case _:
+            outcome = f"It is uncertain whether the difference is within the margin of {margin}"
+    return f"{outcome} ({p_value_text(p_value)})."
+
+
+def _other_settings(has_equal_settings: bool) -> str:
+    if has_equal_settings:
+        return ""
+    return "The two groups differ in other settings as well."
+
+
+def _conclusion(
+    judgment: Judgment,
+    difference: MeanDifference | None = None,
+    *,
+    effect: str = "difference",
+) -> str:
+    """Whether an effect has the claimed sign and is significant, or has too few seeds for a test.
+
+    difference: the one that is tested, or could not be.
+    """
+    match judgment.direction:
+        case Direction.AS_CLAIMED:
+            outcome = "has the claimed sign"
+        case Direction.OPPOSITE:
+            outcome = "has the opposite sign"
+        case Direction.ZERO:
+            outcome = "is zero"
+    if judgment.p_value is None:
+        few = ""
+        if difference is not None:
+            few = _too_few(difference)
+        return formatting.sentences([f"The {effect} {outcome}.", few])
+    p_value = p_value_text(judgment.p_value)
+    if judgment.verdict == Verdict.UNDECIDED and judgment.direction != Direction.ZERO:
+        return f"The {effect} {outcome}, but is not significant ({p_value})."
+    return f"The {effect} {outcome} ({p_value})."
+
+
+def _too_few(difference: MeanDifference) -> str:
+    """Describe samples that are too small for a test."""
+    first = difference.first_count
+    second = difference.second_count
+    if difference.is_paired:
+        seeds = "One seed"
+    elif first == second == 1:
+        seeds = "One seed each"
+    else:
+        seeds = f"{first} against {formatting.plural(second, 'trial')}"
+    return f"{seeds}; a test needs at least 2 seeds."
+
+
+def _extreme(evidence: ExtremeEvidence, judgment: Judgment) -> str:
+    difference = evidence.comparison.difference
+    mean = formatting.number(difference.first_mean)
+    rival_mean = formatting.number(difference.second_mean)
+    value = _conditions({evidence.axis: evidence.value})
+    rival = ""
+    if evidence.rival_kind != RivalKind.ONLY:
+        rival = f" ({evidence.rival_kind} of {evidence.other_values} others)"
+    sentences = [
+        f"Mean {formatting.short(evidence.metric)} {mean} at {value} against {rival_mean} at "
+        f"{formatting.short(evidence.rival)}{rival}.",
+        _other_settings(evidence.comparison.has_equal_settings),
+        _conclusion(judgment, evidence.untested),
+    ]
+    return formatting.sentences(sentences)
+
+
+def _rank_correlation(evidence: RankCorrelationEvidence, judgment: Judgment) -> str:
+    sentences = [
+        f"{effect_text(judgment)}.",
+        _at_epoch(evidence.at_epoch),
+    ]
+    if evidence.trend is not None:
+        sentences += _trend(evidence, evidence.trend)
+    sentences.append(_conclusion(judgment, effect="correlation"))
+    if not evidence.can_be_significant:
+        sentences.append(_necessary_trials(evidence.trend))
+    return formatting.sentences(sentences)
+
+
+def _trend(evidence: RankCorrelationEvidence, trend: Trend) -> list[str]:
+    ends = []
+    for end in (trend.first, trend.last):
+        ends.append(f"{formatting.number(end.mean)} at {formatting.parameter(end.setting)}")
+    reversals = ""
+    if trend.reversals:
+        reversals = f", against the claim at {trend.reversals} of {trend.settings - 1} steps"
+    sentences = [
+        f"Mean {formatting.short(evidence.metric)} {' and '.join(ends)} of "
+        f"{formatting.short(evidence.other)}{reversals}."
+    ]
+    if not trend.has_equal_settings:
+        sentences.append("Other settings vary as well.")
+    return sentences
+
+
+def _necessary_trials(trend: Trend | None) -> str:
+    if trend is None:
+        return f"At least {MIN_CORRELATED_TRIALS} trials are needed."
+    if trend.sufficient_seeds is None:
+        return "There are too few trials."
+    seeds = formatting.plural(trend.sufficient_seeds, "seed")
+    return f"At least {seeds} of each of these {trend.settings} values are needed."
+
+
+def _at_epoch(epoch: int | None) -> str:
+    if not epoch:
+        return ""
+    return f"At epoch {epoch} of all trials, including those that were stopped later."
+
+
+def _more_important(evidence: MoreImportantEvidence, judgment: Judgment) -> str:
+    lead = evidence.lead
+    if lead is None or judgment.p_value is None:
+        trials = formatting.plural(evidence.trials, "trial")
+        return f"{trials}; a random forest needs at least {MIN_TRIALS}."
+    axis = formatting.short(evidence.axis)
+    rival = formatting.short(lead.rival)
+    sentence = (
+        f"On the ranks of {formatting.short(evidence.metric)}, the importance of {axis} is "
+        f"{formatting.number(lead.importance, 3)}, and that of {rival}, the most important of "
+        f"{formatting.plural(evidence.others, 'other')}, is "
+        f"{formatting.number(lead.rival_importance, 3)} ({p_value_text(judgment.p_value)})."
+    )
+    return formatting.sentences([_at_epoch(evidence.at_epoch), sentence])
+
+
+def _metric_pairs(evidence: MetricPairsEvidence, judgment: Judgment) -> str:
+    when = "At the best epoch"
+    if evidence.epochs is not None and evidence.claimed_epochs is not None:
+        claimed = f"{evidence.claimed_epochs.first} to {evidence.claimed_epochs.last}"
+        measured = f"{evidence.epochs.first} to {evidence.epochs.last}"
+        when = f"Over epochs {measured} (claimed: {claimed})"
+    left_mean = formatting.number(evidence.difference.first_mean)
+    right_mean = formatting.number(evidence.difference.second_mean)
+    trials = formatting.plural(evidence.trials, "trial")
+    sentence = (
+        f"{when}, mean {formatting.short(evidence.left)} {left_mean}, "
+        f"{formatting.short(evidence.right)} {right_mean}, in {trials}."
+    )
+    return formatting.sentences([sentence, _conclusion(judgment, evidence.difference)])
+
+
+def _threshold(evidence: ThresholdEvidence, judgment: Judgment) -> str:
+    mean = formatting.number(evidence.difference.first_mean)
+    bound = formatting.parameter(evidence.bound)
+    sentences = [f"Mean {formatting.short(evidence.metric)} {mean}, claimed {evidence.op} {bound}."]
+    if evidence.matching_configurations > 1:
+        sentences.append(f"Best of {evidence.matching_configurations} matching configurations.")
+    if evidence.is_size:
+        sentences.append("A single number, compared without a test.")
+    else:
+        sentences.append(_conclusion(judgment, evidence.difference))
+    return formatting.sentences(sentences)
+
+
+def _table_rows(evidence: TableRowsEvidence, judgment: Judgment) -> str:
+    named_extreme = "smallest"
+    other_extreme = "largest"
+    if evidence.is_smallest:
+        named_extreme = "largest"
+        other_extreme = "smallest"
+    named_mean = formatting.number(evidence.difference.first_mean)
+    other_mean = formatting.number(evidence.difference.second_mean)
+    sentence = (
+        f"The {named_extreme} {formatting.short(evidence.column)} of "
+        f"{formatting.listed(evidence.rows)} is {named_mean}, the {other_extreme} of the other "
+        f"rows {other_mean}, in the mean of {formatting.plural(evidence.trials, 'trial')}."
+    )
+    return formatting.sentences([sentence, _conclusion(judgment, evidence.difference)])
+
+
+def _obstacle(obstacle: Obstacle) -> str:
+    sentence = f"{_obstacle_clause(obstacle).rstrip('.')}."
+    first_word = sentence.split(" ")[0]
+    if first_word.isalpha():  # not the name of a parameter or a metric
+        sentence = sentence[0].upper() + sentence[1:]
+    return sentence
+
+
+def _obstacle_clause(obstacle: Obstacle) -> str:
+    """Why a claim is not testable."""
+    names = [formatting.short(name) for name in obstacle.names]
+    conditions = _conditions(obstacle.conditions)
+    with_conditions = ""
+    if conditions:
+        with_conditions = f" with {conditions}"
+    match obstacle.kind:
+        case ObstacleKind.DECLARED:
+            return obstacle.text
+        case ObstacleKind.UNKNOWN_KIND:
+            return f"claims of the kind {formatting.short(obstacle.text)} are unknown here"
+        case ObstacleKind.NO_TRIAL:
+            return f"there is no finished trial{with_conditions}"
+        case ObstacleKind.NO_VALUE:
+            return f"there is no finished trial{with_conditions} that has {names[0]}"
+        case ObstacleKind.NOT_A_NUMBER:
+            return f"{names[0]} is not a number in every trial"
+        case ObstacleKind.OVERLAPPING_GROUPS:
+            return "some trials are in both groups"
+        case ObstacleKind.UNKNOWN_DIRECTION:
+            return (
+                f"it is unknown whether lower or higher values of {names[0]} are better; set the "
+                "mode of the claim to min or max"
+            )
+        case ObstacleKind.NO_TRIAL_AT_VALUE:
+            return f"no finished trial has {conditions}"
+        case ObstacleKind.ONLY_TRIALS_AT_VALUE:
+            return f"every finished trial has {conditions}"
+        case ObstacleKind.CONSTANT:
+            trials = formatting.plural(obstacle.count, "trial")
+            return f"{names[0]} has the same value in all of {trials}"
+        case ObstacleKind.NOTHING_ELSE_VARIES:
+            return f"only {names[0]} varies"
+        case ObstacleKind.NO_COMMON_TRIAL:
+            return _no_common_trial(obstacle, names)
+        case ObstacleKind.OTHER_SETTINGS:
+            settings = published.differences(obstacle.overrides)
+            return (
+                "the bound is the report's number, which is not comparable: this run has "
+                f"{settings}"
+            )
+        case ObstacleKind.NO_TABLE:
+            rows = formatting.listed(obstacle.rows)
+            return (
+                f"no finished trial has a table {names[0]} with {names[1]} of {rows} and of other "
+                "rows"
+            )
+
+
+def _no_common_trial(obstacle: Obstacle, names: list[str]) -> str:
+    epochs = ""
+    if obstacle.epochs is not None:
+        first, last = obstacle.epochs
+        epochs = f" in epochs {first} to {last}"
+    return f"no finished trial has both {names[0]} and {names[1]}{epochs}"
+
+
+def _conditions(conditions: Mapping[str, Any]) -> str:
+    """Settings as text: "arch.kernel_size 3 and epochs 10"."""
+    parts = []
+    for name, value in conditions.items():
+        setting = formatting.short(formatting.parameter(value))
+        parts.append(f"{formatting.short(name)} {setting}")
+    return formatting.listed(parts)
