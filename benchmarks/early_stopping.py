@@ -29,7 +29,7 @@ from cae.sweep.schedulers.asha import ASHA
 from cae.sweep.schedulers.base import Judge, NeverStop
 from cae.trial.batches import Resident
 from cae.trial.config import Trial, from_flat
-from cae.trial.datasets.base import data_folders
+from cae.trial.datasets import data_folders
 from cae.trial.training import train
 
 SLOTS, ORDERS, WITHIN = 2, 1000, 1.01

@@ -45,7 +45,7 @@ from cae.sweep.engine.worker_memory import keep_freed_memory
 from cae.trial import training
 from cae.trial.batches import Pairs, Resident
 from cae.trial.config import Trial
-from cae.trial.datasets.base import Images, data_folders
+from cae.trial.datasets import Images, data_folders
 from cae.trial.networks.create import build
 from cae.trial.training import train
 

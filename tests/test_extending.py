@@ -72,7 +72,7 @@ NEW_DATASET = '''"""A data set: horizontal stripes."""
 import numpy as np
 
 from cae import Dataset
-from cae.trial.datasets.base import Source, Split
+from cae.trial.datasets import Source, Split
 
 
 class Stripes(Dataset):

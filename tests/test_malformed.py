@@ -50,7 +50,10 @@ from cae.run.trial_state import TrialState
 from cae.sweep.spec.sweep_file import read_sweep_file
 from cae.trial import checkpoint
 from cae.trial.checkpoint import Checkpoint, DamagedCheckpoint
-from cae.trial.datasets import readers
+from cae.trial.datasets import cifar_files
+from cae.trial.datasets.cifar_files import read_cifar
+from cae.trial.datasets.idx import read_idx
+from cae.trial.datasets.image_files import decode_folder
 from cae.trial.model import save_model
 from cae.trial.networks.create import build
 from tests.conftest import SWEEP
@@ -421,10 +424,10 @@ class ImageFile:
 
 
 IMAGE_FILES = {
-    "t-images": ImageFile(_idx, lambda path: readers.read_idx(path, 3)),
-    "data_batch_1": ImageFile(_cifar_pickle, lambda path: readers.read_cifar([path])),
-    "data_batch_1.bin": ImageFile(_cifar_binary, lambda path: readers.read_cifar([path])),
-    "a.png": ImageFile(_png, lambda path: readers.read_folder(path.parent, 8, 3)),
+    "t-images": ImageFile(_idx, lambda path: read_idx(path, 3)),
+    "data_batch_1": ImageFile(_cifar_pickle, lambda path: read_cifar([path])),
+    "data_batch_1.bin": ImageFile(_cifar_binary, lambda path: read_cifar([path])),
+    "a.png": ImageFile(_png, lambda path: decode_folder(path.parent, 8, 3)),
 }
 
 
@@ -439,7 +442,7 @@ def test_a_damaged_file_of_images_is_refused_or_read(
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data.draw(damaged(image_file.content())))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(readers, "CIFAR_BATCH", 5)
+        patch.setattr(cifar_files, "IMAGES_PER_FILE", 5)
         assert_handled(lambda: image_file.read(path), path)
 
 

@@ -85,7 +85,7 @@ def hashes_of(sweep_name: str, budget: str) -> list[list[Any]]:
     """[hash, parameters] of every trial that a shipped sweep plans."""
     from cae.sweep.spec.plan import make_plan
     from cae.sweep.spec.sweep_file import read_sweep_file
-    from cae.trial.datasets.base import Dataset, Images, Split
+    from cae.trial.datasets import Dataset, Images, Split
 
     empty = Split(np.zeros((1, 1, 1, 1), np.uint8), np.zeros(1, np.int64))
 

@@ -16,8 +16,7 @@ from cae.report.page import build as page
 from cae.run.paths import RunDir
 from cae.sweep.spec.plan import Plan, make_plan
 from cae.sweep.spec.sweep_file import read_sweep_file
-from cae.trial.datasets.base import Images, Split
-from cae.trial.datasets.splits import images as with_fingerprint
+from cae.trial.datasets.splits import Images, Split, with_fingerprint
 from tests.conftest import ROOT
 
 SWEEPS = sorted((ROOT / "sweeps").glob("*.py"))

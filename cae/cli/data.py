@@ -29,13 +29,13 @@ def data_fetch(
 ) -> None:
     """Download a data set with torchvision."""
     with report_errors():
-        from cae.trial.datasets import base as datasets
+        from cae.trial import datasets
 
         folder = datasets.fetch(name, datasets.data_folders(data_dir)[0])
         if folder:
             print(f"{name}: {folder}")
         else:
-            print(f"{name}: nothing to download, it comes with scikit-learn")
+            print(f"{name}: nothing to download: it is included in scikit-learn")
 
 
 @data_app.command("import")
@@ -48,7 +48,7 @@ def data_import(
 ) -> None:
     """Import a folder of images: read, resize and store them once."""
     with report_errors():
-        from cae.trial.datasets import base as datasets
+        from cae.trial import datasets
 
         channels: Literal[1, 3] = 1
         if colour:

@@ -265,7 +265,7 @@ def print_best(
 
 def _export(run: RunDir, trial: RankedTrial, folder: Path, data_dir: Path | None) -> str:
     from cae.sweep.export import export
-    from cae.trial.datasets.base import data_folders
+    from cae.trial.datasets import data_folders
 
     epoch, reevaluated = export(run, trial, folder, data_folders(data_dir))
     values = ", ".join(f"{name} {value:.8g}" for name, value in reevaluated.items())
@@ -334,18 +334,18 @@ def _first_docstring_line(path: Path) -> str:
 
 def print_datasets(data_dir: Path | None) -> None:
     """Print every data set: where it is, or how to get it."""
-    from cae.trial.datasets.base import available, data_folders
+    from cae.trial.datasets import data_folders, list_datasets
 
     folders = data_folders(data_dir)
     console = Console()
     columns = ("data set", "images", "shape", "location")
     table = Table(*columns, box=None, header_style="bold", padding=(0, 2))
-    for dataset in available(folders):
+    for dataset in list_datasets(folders):
         images = ""
         if dataset.images:
             images = f"{dataset.images:,}"
         shape = "x".join(map(str, dataset.image_shape or ()))
-        location = str(dataset.folder or dataset.how)
+        location = str(dataset.folder or dataset.hint)
         table.add_row(escape(dataset.name), images, shape, escape(location))
     console.print(table)
     searched = ", ".join(map(str, folders))

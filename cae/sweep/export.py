@@ -18,7 +18,7 @@ from cae.trial import checkpoint
 from cae.trial.batches import Resident
 from cae.trial.checkpoint import Checkpoint
 from cae.trial.config import Trial, fingerprint_of, identity
-from cae.trial.datasets.base import Dataset, Images
+from cae.trial.datasets import Dataset, Images
 from cae.trial.evaluation import measure, pairs_of
 from cae.trial.model import save_model
 from cae.trial.networks.create import build, to_device

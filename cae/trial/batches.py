@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from cae.trial import torch_compat
-from cae.trial.datasets.base import Images, Split
+from cae.trial.datasets import Images, Split
 from cae.trial.tasks.base import Task
 
 EVALUATION_BATCH = 500

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, Validat
 
 from cae.errors import UserError
 from cae.trial.component import Component
-from cae.trial.datasets.base import Dataset
+from cae.trial.datasets import Dataset
 from cae.trial.messages import explain, nearest, unknown_component
 from cae.trial.networks import Architecture, sizes
 from cae.trial.optimizers import Optimizer

@@ -7,7 +7,7 @@ import torch
 
 from cae.trial.batches import Resident
 from cae.trial.config import Trial
-from cae.trial.datasets.base import Digits
+from cae.trial.datasets import Digits
 from cae.trial.networks import ConvAutoencoder
 from cae.trial.optimizers import Adam
 from cae.trial.tasks import Reconstruct

@@ -20,17 +20,12 @@ from cae.trial.optimizers import Adam, Optimizer
 for name in dir(cae):
     getattr(cae, name)  # registers every component of the package
 
-UNDESCRIBED_KINDS = {"dataset"}
-"""Kinds of components of which some parameters do not have a description yet."""
-
 
 def parameters() -> Iterator[tuple[str, str]]:
     """The component and the name of every parameter of every built-in component, and of Trial."""
     for field in Trial.model_fields:
         yield "trial", field
     for kind, base in Trial.COMPONENTS.items():
-        if kind in UNDESCRIBED_KINDS:
-            continue
         for component in base.registry.values():
             if component.is_builtin():
                 for field in component.model_fields:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from cae.trial.component import Component
 from cae.trial.config import ConfigError, Trial, from_flat, identity, known_names
-from cae.trial.datasets.base import Digits, Patches
+from cae.trial.datasets import Digits, Patches
 from cae.trial.networks import ConvAutoencoder
 from cae.trial.optimizers import SGD, Adam, RMSprop
 from cae.trial.schedules import Constant, ReduceOnPlateau

@@ -28,7 +28,7 @@ from cae.sweep.places.machine import git_commit, versions
 from cae.sweep.spec.plan import Plan, make_plan
 from cae.sweep.spec.sweep_file import SweepFile, read_sweep_file
 from cae.trial.config import ConfigError
-from cae.trial.datasets.base import Dataset, Images, data_folders
+from cae.trial.datasets import Dataset, Images, data_folders
 
 Display = Callable[[dict[int, Record], int], AbstractContextManager[Callable[[Event | None], None]]]
 """Opens a view of a running sweep, such as the live table, from its records and number of slots. The

@@ -35,7 +35,7 @@ from cae.sweep.places.hosts import unmet_requirement
 from cae.sweep.spec.sweep_file import from_config
 from cae.trial import checkpoint
 from cae.trial.batches import Resident
-from cae.trial.datasets.base import Images
+from cae.trial.datasets import Images
 from cae.trial.training import Epoch, train
 
 

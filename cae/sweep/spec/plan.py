@@ -13,7 +13,7 @@ from cae.run.trial_state import TrialState
 from cae.sweep.spec.search_space import Point, describe_axes, select_points
 from cae.sweep.spec.sweep import Space, Sweep
 from cae.trial.config import ConfigError, Trial, fingerprint_of, identity
-from cae.trial.datasets.base import Dataset, Images
+from cae.trial.datasets import Dataset, Images
 
 LoadImages = Callable[[Dataset], Images]
 

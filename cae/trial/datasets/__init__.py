@@ -1,0 +1,34 @@
+"""Data sets: one class each, divided into training, validation and test images.
+
+Importing this package registers all data sets: a new one is one new file and one import here.
+"""
+
+from cae.trial.datasets.base import Dataset, InventoryEntry, Source
+from cae.trial.datasets.cifar10 import Cifar10
+from cae.trial.datasets.errors import DatasetDamaged, DatasetMissing
+from cae.trial.datasets.files import data_folders
+from cae.trial.datasets.image_folder import ImageFolder, import_folder
+from cae.trial.datasets.inventory import fetch, list_datasets
+from cae.trial.datasets.mnist import FashionMnist, Mnist
+from cae.trial.datasets.scikit_learn import Digits, Patches
+from cae.trial.datasets.splits import Images, Split
+
+__all__ = [
+    "Cifar10",
+    "Dataset",
+    "DatasetDamaged",
+    "DatasetMissing",
+    "Digits",
+    "FashionMnist",
+    "ImageFolder",
+    "Images",
+    "InventoryEntry",
+    "Mnist",
+    "Patches",
+    "Source",
+    "Split",
+    "data_folders",
+    "fetch",
+    "import_folder",
+    "list_datasets",
+]

@@ -1,11 +1,16 @@
-"""How the images of a data set are divided into training, validation and test images: the one implementation of every rule.
+"""The images of a data set, and how they are divided into training, validation and test images.
 
-All rules shuffle by numpy's RandomState(seed).permutation(n), whose numbers are the same in every version of numpy.
+The rules:
 
-- `holdout`: validation images are taken off the training file, the ones and in the order that scikit-learn's train_test_split
-  takes with the same seed; the test images are the test file's first.
-- `pooled`: both files together are divided anew: validation, then test, then training images.
-- `test_as_validation`: the test file's first images are validation and test images in one.
+- `holdout`: validation images are taken from the training file, the same ones and in the same order
+  as by scikit-learn's train_test_split with the same seed; the test images are the first images of
+  the test file.
+- `pooled`: the images of both files together are divided into validation, test and training images,
+  in this order.
+- `test_as_validation`: the first images of the test file are both validation and test images.
+
+All rules shuffle with numpy's RandomState(seed).permutation(n), which gives the same numbers in
+every version of numpy.
 """
 
 from __future__ import annotations
@@ -16,112 +21,178 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-Rule = Literal["holdout", "pooled", "test_as_validation"]
+SplitRule = Literal["holdout", "pooled", "test_as_validation"]
 
 
 class Split(NamedTuple):
-    """Images and their classes: `pixels` uint8, N x C x H x W, 0..255; `labels` int64, N, from 0."""
+    """Images and their classes."""
 
     pixels: np.ndarray
+    """uint8, N x C x H x W, 0..255."""
     labels: np.ndarray
+    """int64, N, from 0."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """A data set, split and whole in memory. `fingerprint`: what it is, in 32 hexadecimal digits, and so part of a trial's identity."""
+    """A data set in memory, divided."""
 
     train: Split
     val: Split
     test: Split
     fingerprint: str
+    """Identifies shapes, pixels and labels: 32 hexadecimal digits. It is a part of a trial's
+    identity."""
     class_names: tuple[str, ...] = ()
 
 
-class Asked(NamedTuple):
-    """How many images of each kind a data set is asked for; None: as many as the rule gives."""
+@dataclass(frozen=True)
+class RequestedCounts:
+    """Number of images of each kind that a data set shall have; None: as many as the rule gives."""
 
     train: int | None
     val: int | None
     test: int | None
 
 
-def sizes(rule: Rule, train_file: int, test_file: int, asked: Asked) -> tuple[int, int, int]:
-    """How many training, validation and test images the rule gives. Raises ValueError, naming the parameter, where there are too few."""
-    if rule != "pooled" and not test_file:
-        raise ValueError(
-            f"dataset.split = {rule!r} needs a test file, and this data set has none: use 'pooled'"
-        )
-    if not train_file + (test_file if rule == "pooled" else 0):
-        raise ValueError(f"dataset.split = {rule!r}: this data set has no images to train on")
-    if rule == "test_as_validation":
-        val = enough("val_images", asked.val or test_file, test_file, "in the test file")
-        return (
-            enough("train_images", asked.train or train_file, train_file, "in the training file"),
-            val,
-            val,
-        )
-    total, where = (
-        (train_file + test_file, "in all")
-        if rule == "pooled"
-        else (train_file, "in the training file")
-    )
-    val = enough("val_images", asked.val or max(1, total // 10), total, where)
-    left, taken = total - val, f"dataset.val_images = {val}"
+@dataclass(frozen=True)
+class Counts:
+    """Number of training, validation and test images."""
+
+    train: int
+    val: int
+    test: int
+
+
+def split_counts(
+    rule: SplitRule, train_file: int, test_file: int, requested: RequestedCounts
+) -> Counts:
+    """Return the number of images of each kind that a rule gives.
+
+    `train_file` and `test_file` are the numbers of images in the training and the test file. Raises
+    ValueError, with the parameter's name, if there are too few images.
+    """
+    if rule != "pooled" and test_file == 0:
+        raise ValueError(f"dataset.split = {rule!r}: the data set has no test file; use 'pooled'")
     if rule == "pooled":
-        test = enough(
-            "test_images", asked.test or max(1, total // 10), left, f"left of {total} after {taken}"
-        )
-        left, taken = left - test, f"{taken} and dataset.test_images = {test}"
-    else:
-        test = enough("test_images", asked.test or test_file, test_file, "in the test file")
-    if not left:
-        raise ValueError(f"{taken}: none of the {total} images {where} is left to train on")
-    return (
-        enough("train_images", asked.train or left, left, f"left of {total} after {taken}"),
-        val,
-        test,
+        return _pooled_counts(train_file + test_file, requested)
+    if train_file == 0:
+        raise _no_training_images(rule)
+    if rule == "holdout":
+        return _holdout_counts(train_file, test_file, requested)
+    train = validate_count(
+        "train_images", requested.train or train_file, train_file, "in the training file"
     )
+    test = validate_count("val_images", requested.val or test_file, test_file, "in the test file")
+    return Counts(train, test, test)
+
+
+def _no_training_images(rule: SplitRule) -> ValueError:
+    return ValueError(f"dataset.split = {rule!r}: the data set has no training images")
+
+
+def _pooled_counts(total: int, requested: RequestedCounts) -> Counts:
+    if total == 0:
+        raise _no_training_images("pooled")
+    tenth = max(1, total // 10)
+    val = validate_count("val_images", requested.val or tenth, total, "in total")
+    after_val = f"left of {total} after dataset.val_images = {val}"
+    test = validate_count("test_images", requested.test or tenth, total - val, after_val)
+    rest = total - val - test
+    used = f"dataset.val_images = {val} and dataset.test_images = {test}"
+    if rest == 0:
+        raise ValueError(f"{used}: none of the {total} images is left for training")
+    train = validate_count(
+        "train_images", requested.train or rest, rest, f"left of {total} after {used}"
+    )
+    return Counts(train, val, test)
+
+
+def _holdout_counts(train_file: int, test_file: int, requested: RequestedCounts) -> Counts:
+    tenth = max(1, train_file // 10)
+    val = validate_count("val_images", requested.val or tenth, train_file, "in the training file")
+    test = validate_count("test_images", requested.test or test_file, test_file, "in the test file")
+    rest = train_file - val
+    used = f"dataset.val_images = {val}"
+    if rest == 0:
+        raise ValueError(
+            f"{used}: none of the {train_file} images in the training file is left for training"
+        )
+    train = validate_count(
+        "train_images", requested.train or rest, rest, f"left of {train_file} after {used}"
+    )
+    return Counts(train, val, test)
+
+
+def validate_count(parameter: str, requested: int, available: int, where: str) -> int:
+    """Return `requested`. Raises ValueError if fewer images are available."""
+    if requested > available:
+        raise ValueError(
+            f"dataset.{parameter} = {requested}: there are only {available} images {where}"
+        )
+    return requested
 
 
 def divide(
-    rule: Rule, seed: int, train: Split, test: Split | None, asked: Asked
+    rule: SplitRule, seed: int, train: Split, test: Split | None, requested: RequestedCounts
 ) -> tuple[Split, Split, Split]:
-    """Training, validation and test images, each contiguous. Raises ValueError where there are too few."""
-    n_train, n_val, n_test = sizes(rule, len(train.labels), len(test.labels) if test else 0, asked)
-    if test and rule == "pooled":
-        train, test = Split(*(np.concatenate(both) for both in zip(train, test, strict=True))), None
+    """Return the training, validation and test images, each contiguous in memory.
+
+    `train` and `test` are the images of the training and the test file. Raises ValueError if there
+    are too few of them.
+    """
+    if test is None:
+        test = Split(train.pixels[:0], train.labels[:0])
+    counts = split_counts(rule, len(train.labels), len(test.labels), requested)
+    if rule == "pooled":
+        return _divide_pooled(seed, train, test, counts)
     order = np.random.RandomState(seed).permutation(len(train.labels))
-    if test and rule == "test_as_validation":
-        val = _take(test, np.arange(n_val))
-        return _take(train, order[:n_train]), val, val
-    val, order = _take(train, order[:n_val]), order[n_val:]
-    if test:
-        return _take(train, order[:n_train]), val, _take(test, np.arange(n_test))
-    return _take(train, order[n_test:][:n_train]), val, _take(train, order[:n_test])
+    held_out_test = _select(test, np.arange(counts.test))
+    if rule == "test_as_validation":
+        return _select(train, order[: counts.train]), held_out_test, held_out_test
+    val = _select(train, order[: counts.val])
+    rest = order[counts.val :]
+    return _select(train, rest[: counts.train]), val, held_out_test
 
 
-def of_classes(split: Split, classes: tuple[int, ...]) -> Split:
-    """The images of these classes, in their order."""
-    return _take(split, np.flatnonzero(np.isin(split.labels, classes)))
+def _divide_pooled(
+    seed: int, train: Split, test: Split, counts: Counts
+) -> tuple[Split, Split, Split]:
+    pooled = train
+    if len(test.labels) > 0:
+        pooled = Split(
+            np.concatenate([train.pixels, test.pixels]), np.concatenate([train.labels, test.labels])
+        )
+    order = np.random.RandomState(seed).permutation(len(pooled.labels))
+    first_test = counts.val
+    first_train = counts.val + counts.test
+    return (
+        _select(pooled, order[first_train : first_train + counts.train]),
+        _select(pooled, order[: counts.val]),
+        _select(pooled, order[first_test:first_train]),
+    )
 
 
-def enough(parameter: str, asked: int, there: int, where: str) -> int:
-    """`asked`, or ValueError if there are fewer images than that."""
-    if asked > there:
-        raise ValueError(f"dataset.{parameter} = {asked}: there are only {there} images {where}")
-    return asked
+def select_classes(split: Split, classes: tuple[int, ...]) -> Split:
+    """Return the images of these classes, in their order."""
+    return _select(split, np.flatnonzero(np.isin(split.labels, classes)))
 
 
-def images(train: Split, val: Split, test: Split, class_names: tuple[str, ...] = ()) -> Images:
-    """The splits with their fingerprint: BLAKE2b, 16 bytes, over shape, pixels and labels of each."""
+def _select(split: Split, indices: np.ndarray) -> Split:
+    # Indexing with an array copies: the result is contiguous and does not keep the whole file.
+    return Split(split.pixels[indices], split.labels[indices])
+
+
+def with_fingerprint(
+    train: Split, val: Split, test: Split, class_names: tuple[str, ...] = ()
+) -> Images:
+    """Return the images with their fingerprint.
+
+    The fingerprint is BLAKE2b of 16 bytes over shape, pixels and labels of each split.
+    """
     digest = hashlib.blake2b(digest_size=16)
-    for pixels, labels in (train, val, test):
-        digest.update(repr((pixels.shape, pixels.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(pixels).data)
-        digest.update(np.ascontiguousarray(labels, dtype="<i8").data)
+    for split in (train, val, test):
+        digest.update(repr((split.pixels.shape, split.pixels.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(split.pixels).data)
+        digest.update(np.ascontiguousarray(split.labels, dtype="<i8").data)
     return Images(train, val, test, digest.hexdigest(), class_names)
-
-
-def _take(split: Split, index: np.ndarray) -> Split:
-    """The images at these places, copied: contiguous, and no longer a part of what was read."""
-    return Split(split.pixels[index], split.labels[index])

@@ -14,7 +14,7 @@ from cae.run.records import Record
 from cae.run.trial_state import TrialState
 from cae.sweep.spec.plan import Plan, make_plan
 from cae.trial.config import ConfigError
-from cae.trial.datasets.base import Dataset, Images
+from cae.trial.datasets import Dataset, Images
 
 BASE = Trial(
     dataset=Digits(size=8, train_images=64, val_images=16, test_images=16),

@@ -1,118 +1,140 @@
-"""Folders of images: found, read and imported once; an import gives the very images of its folder, or nothing."""
+"""ImageFolder and imports: an import gives the same images as the folder itself, or nothing."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 from pydantic import ValidationError
 
 from cae.errors import UserError
-from cae.trial.datasets.base import (
+from cae.trial.datasets import (
     DatasetDamaged,
     DatasetMissing,
     ImageFolder,
-    available,
+    InventoryEntry,
+    fetch,
     import_folder,
+    list_datasets,
 )
+from tests.trial.datasets.small_files import write_random_images
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with twelve `pictures` of two classes and a folder that something else made."""
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of twelve images of two classes in the current folder."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "MNIST").mkdir()
-    (tmp_path / "MNIST" / "train-images-idx3-ubyte").touch()
-    for index, pixels in enumerate(
-        np.random.default_rng(0).integers(0, 256, (12, 20, 25, 3), np.uint8)
-    ):
-        path = tmp_path / "pictures" / ("cats", "dogs")[index % 2] / f"{index:02d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path)
-    return tmp_path
+    names = []
+    for number in range(12):
+        class_name = ("cats", "dogs")[number % 2]
+        names.append(f"{class_name}/{number:02d}.png")
+    write_random_images(tmp_path / "photos", names)
+    return tmp_path / "photos"
 
 
-def test_image_folders_are_found_by_absolute_and_relative_path(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+def imported_entries(folder: Path) -> list[InventoryEntry]:
+    return [entry for entry in list_datasets([folder]) if entry.name == "image_folder"]
+
+
+def test_a_folder_is_found_by_its_absolute_path(photos: Path) -> None:
+    images = ImageFolder(path=str(photos), size=16).load([])
+    assert images.class_names == ("cats", "dogs")
+    assert images.train.pixels.shape == (10, 3, 16, 16)
+    assert len(images.val.labels) == 1
+    assert len(images.test.labels) == 1
+
+
+def test_a_folder_is_found_relative_to_the_current_and_to_data_folders(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dataset = ImageFolder(path=str(home / "pictures"), size=16)
-    found = dataset.load([])
-    assert found.train.pixels.shape == (10, 3, 16, 16)
-    assert found.class_names == ("cats", "dogs")
-    assert [len(split.labels) for split in (found.train, found.val, found.test)] == [10, 1, 1]
-    assert (
-        ImageFolder(path="pictures", size=16).load([]).fingerprint == found.fingerprint
-    )  # in the current folder
-    (home / "elsewhere").mkdir()
-    monkeypatch.chdir(home / "elsewhere")
-    assert (
-        ImageFolder(path="pictures", size=16).load([Path("/nowhere"), home]).fingerprint
-        == found.fingerprint
-    )
-    with pytest.raises(
-        DatasetMissing,
-        match=r"(?s)dataset\.path = 'pictures'.*elsewhere/pictures, /nowhere/pictures",
-    ):
-        ImageFolder(path="pictures").load([Path("/nowhere")])
-    assert ImageFolder(path="pictures", size=9, channels=1).load([home]).train.pixels.shape == (
-        10,
-        1,
-        9,
-        9,
-    )
-    with pytest.raises(ValidationError):
-        ImageFolder(path="pictures", channels=2)  # type: ignore[arg-type]
-    with pytest.raises(ValidationError):
-        ImageFolder(path="pictures", split="holdout")  # type: ignore[arg-type]
+    dataset = ImageFolder(path="photos", size=16)
+    from_current_folder = dataset.load([])
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    from_data_folder = dataset.load([Path("/missing"), photos.parent])
+    assert from_data_folder.fingerprint == from_current_folder.fingerprint
+    message = r"(?s)dataset\.path = 'photos'.*elsewhere/photos, /missing/photos"
+    with pytest.raises(DatasetMissing, match=message):
+        dataset.load([Path("/missing")])
 
 
-def test_an_imported_folder_gives_the_images_of_the_folder_itself(
-    home: Path, tmp_path: Path
-) -> None:
+def test_size_and_channels_give_the_shape(photos: Path) -> None:
+    images = ImageFolder(path=str(photos), size=9, channels=1).load([])
+    assert images.train.pixels.shape == (10, 1, 9, 9)
+
+
+@pytest.mark.parametrize(("parameter", "value"), [("channels", 2), ("split", "holdout")])
+def test_invalid_parameters_are_errors(parameter: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=parameter):
+        ImageFolder.model_validate({"path": "photos", parameter: value})
+
+
+def test_an_import_gives_the_images_of_the_folder(photos: Path, tmp_path: Path) -> None:
     library = tmp_path / "library"
-    assert (
-        import_folder(home / "pictures", "pets", library, size=16, channels=3) == library / "pets"
-    )
+    assert import_folder(photos, "pets", library, size=16, channels=3) == library / "pets"
     assert os.listdir(library / "pets") == ["images.safetensors"]
     imported = ImageFolder(path="pets", size=16).load([library])
-    direct = ImageFolder(path="pictures", size=16).load([])
-    assert (imported.fingerprint, imported.class_names) == (direct.fingerprint, direct.class_names)
-    with pytest.raises(
-        ValueError,
-        match=r"dataset\.size = 32 with dataset\.channels = 3, but .*pets was imported as 3 x 16 x 16",
-    ):
+    direct = ImageFolder(path="photos", size=16).load([])
+    assert imported.fingerprint == direct.fingerprint
+    assert imported.class_names == direct.class_names
+
+
+def test_another_size_than_that_of_the_import_is_an_error(photos: Path, tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    import_folder(photos, "pets", library, size=16)
+    message = r"dataset\.size = 32 with dataset\.channels = 3: .*pets was imported as 3 x 16 x 16"
+    with pytest.raises(ValueError, match=message):
         ImageFolder(path="pets", size=32).load([library])
-    [line] = [line for line in available([library]) if line.name == "image_folder"]
-    assert (line.folder, line.images, line.image_shape) == (library / "pets", 12, (3, 16, 16))
-    assert line.how == 'ImageFolder(path="pets", size=16, channels=3)'
-    import_folder(
-        home / "pictures", "pets", library, size=8, channels=1
-    )  # again: the new one takes the old one's place
-    assert ImageFolder(path="pets", size=8, channels=1).load([library]).train.pixels.shape == (
-        10,
-        1,
-        8,
-        8,
-    )
+
+
+def test_imports_are_listed_with_their_usage(photos: Path, tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    import_folder(photos, "pets", library, size=16)
+    [entry] = imported_entries(library)
+    assert entry.folder == library / "pets"
+    assert entry.images == 12
+    assert entry.image_shape == (3, 16, 16)
+    assert entry.hint == 'ImageFolder(path="pets", size=16, channels=3)'
     os.truncate(library / "pets/images.safetensors", 100)
-    assert any(line.how.startswith("damaged: ") for line in available([library]))
+    [entry] = imported_entries(library)
+    assert entry.hint.startswith("damaged: ")
 
 
-def test_an_import_that_cannot_be_done_leaves_nothing(home: Path, tmp_path: Path) -> None:
+def test_a_second_import_replaces_the_first(photos: Path, tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    import_folder(photos, "pets", library, size=16)
+    import_folder(photos, "pets", library, size=8, channels=1)
+    images = ImageFolder(path="pets", size=8, channels=1).load([library])
+    assert images.train.pixels.shape == (10, 1, 8, 8)
+
+
+def test_a_failed_import_writes_nothing(photos: Path, tmp_path: Path) -> None:
     library = tmp_path / "library"
     for name in ("../out", "a/b", "", ".hidden", "a b"):
         with pytest.raises(UserError, match="name = "):
-            import_folder(home / "pictures", name, library)
+            import_folder(photos, name, library)
     with pytest.raises(DatasetMissing, match="no images"):
-        import_folder(home / "absent", "pets", library)
+        import_folder(photos / "missing", "pets", library)
     with pytest.raises(ValueError, match="size"):
-        import_folder(home / "pictures", "pets", library, size=0)
-    with pytest.raises(UserError, match="no import made it"):
-        import_folder(home / "pictures", "MNIST", home)
-    (home / "pictures" / "cats" / "bad.png").write_bytes(b"nothing")
-    with pytest.raises(DatasetDamaged, match=r"found 1 that cannot: cats/bad\.png"):
-        import_folder(home / "pictures", "pets", library)
+        import_folder(photos, "pets", library, size=0)
+    (photos / "cats" / "bad.png").write_bytes(b"nothing")
+    with pytest.raises(DatasetDamaged, match=r"1 of 13 images cannot be decoded: cats/bad\.png"):
+        import_folder(photos, "pets", library)
     assert not library.exists()
+
+
+def test_an_import_never_replaces_another_folder(photos: Path, tmp_path: Path) -> None:
+    other = tmp_path / "MNIST" / "train-images-idx3-ubyte"
+    other.parent.mkdir()
+    other.touch()
+    with pytest.raises(UserError, match="not an imported data set; choose another name"):
+        import_folder(photos, "MNIST", tmp_path)
+    assert os.listdir(other.parent) == [other.name]
+
+
+def test_own_images_cannot_be_downloaded(tmp_path: Path) -> None:
+    with pytest.raises(DatasetMissing, match="cae-sweep data import"):
+        fetch("image_folder", tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The rules of a split: scikit-learn's own numbers, disjoint parts, the sizes asked for, a fingerprint that stays."""
+"""The rules of splits: scikit-learn's splits, disjoint parts, requested sizes, fingerprints."""
 
 from __future__ import annotations
 
@@ -12,121 +12,145 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
-from cae.trial.datasets import splits
-from cae.trial.datasets.splits import Split
+from cae.trial.datasets.splits import (
+    RequestedCounts,
+    Split,
+    SplitRule,
+    divide,
+    split_counts,
+    with_fingerprint,
+)
+
+AS_MANY_AS_POSSIBLE = RequestedCounts(None, None, None)
+counts = st.none() | st.integers(1, 120)
+seeds = st.integers(0, 2**32 - 1)
 
 
-def numbered(count: int, start: int = 0) -> Split:
-    """Images of 1 x 2 x 2 that can be told apart: the bytes of each are its number."""
+def numbered_images(count: int, start: int = 0) -> Split:
+    """Distinguishable images of 1 x 2 x 2: the four bytes of each are its number."""
     numbers = np.arange(start, start + count)
-    return Split(numbers.astype("<u4").view(np.uint8).reshape(count, 1, 2, 2), numbers * 7 % 10)
+    pixels = numbers.astype("<u4").view(np.uint8).reshape(count, 1, 2, 2)
+    return Split(pixels, numbers * 7 % 10)
 
 
-def numbers(split: Split) -> list[int]:
+def image_numbers(split: Split) -> list[int]:
     return [int(number) for number in split.pixels.reshape(-1).view("<u4")]
 
 
-def test_holdout_is_scikit_learns_split_as_report_002_made_it() -> None:
-    """48,000 and 12,000 of MNIST's 60,000 training images, test_size=0.2, random_state=13: the same images in the same order."""
-    train = Split(
-        np.arange(60_000, dtype=np.uint32).view(np.uint8).reshape(60_000, 1, 2, 2),
-        np.arange(60_000),
-    )
-    test = Split(np.zeros((10_000, 1, 2, 2), np.uint8), np.arange(10_000))
-    ours = splits.divide("holdout", 13, train, test, splits.Asked(None, 12_000, None))
-    theirs = train_test_split(np.arange(60_000), test_size=0.2, random_state=13)
-    np.testing.assert_array_equal(ours[0].labels, theirs[0])
-    np.testing.assert_array_equal(ours[1].labels, theirs[1])
-    np.testing.assert_array_equal(ours[2].labels, np.arange(10_000))
-    np.testing.assert_array_equal(ours[0].pixels.reshape(-1).view(np.uint32), theirs[0])
+def test_holdout_gives_the_split_of_report_002() -> None:
+    """MNIST's 60,000 training images, test_size=0.2, random_state=13, in scikit-learn's order."""
+    requested = RequestedCounts(None, 12_000, None)
+    train_file = numbered_images(60_000)
+    test_file = numbered_images(10_000, 60_000)
+    train, val, test = divide("holdout", 13, train_file, test_file, requested)
+    expected = train_test_split(np.arange(60_000), test_size=0.2, random_state=13)
+    assert image_numbers(train) == expected[0].tolist()
+    assert image_numbers(val) == expected[1].tolist()
+    assert image_numbers(test) == list(range(60_000, 70_000))
+    np.testing.assert_array_equal(train.labels, expected[0] * 7 % 10)
 
 
-@given(st.integers(2, 400), st.integers(0, 2**32 - 1), st.data())
-def test_holdout_is_scikit_learns_split_for_any_size_and_seed(
+@given(st.integers(2, 400), seeds, st.data())
+def test_holdout_gives_the_split_of_scikit_learn(
     total: int, seed: int, data: st.DataObject
 ) -> None:
     held_out = data.draw(st.integers(1, total - 1))
-    ours = splits.divide(
-        "holdout", seed, numbered(total), numbered(3, total), splits.Asked(None, held_out, None)
-    )
-    theirs = train_test_split(np.arange(total), test_size=held_out, random_state=seed)
-    assert [numbers(ours[0]), numbers(ours[1])] == [list(theirs[0]), list(theirs[1])]
+    requested = RequestedCounts(None, held_out, None)
+    train, val, _ = divide("holdout", seed, numbered_images(total), numbered_images(3), requested)
+    expected = train_test_split(np.arange(total), test_size=held_out, random_state=seed)
+    assert image_numbers(train) == expected[0].tolist()
+    assert image_numbers(val) == expected[1].tolist()
 
 
 @given(
-    st.sampled_from(get_args(splits.Rule)),
-    st.integers(0, 300),
-    st.integers(0, 100),
-    st.integers(0, 2**32 - 1),
-    st.data(),
+    rule=st.sampled_from(get_args(SplitRule)),
+    train_file=st.integers(0, 300),
+    test_file=st.integers(0, 100),
+    seed=seeds,
+    requested=st.builds(RequestedCounts, counts, counts, counts),
 )
-def test_splits_are_disjoint_and_of_the_sizes_asked_for(
-    rule: splits.Rule, train: int, test: int, seed: int, data: st.DataObject
+def test_parts_are_disjoint_and_have_the_requested_sizes(
+    rule: SplitRule, train_file: int, test_file: int, seed: int, requested: RequestedCounts
 ) -> None:
-    asked = splits.Asked(*(data.draw(st.none() | st.integers(1, 120)) for _ in range(3)))
+    test_images = None
+    if test_file:
+        test_images = numbered_images(test_file, train_file)
+    message = ""
     try:
-        parts = splits.divide(
-            rule, seed, numbered(train), numbered(test, train) if test else None, asked
-        )
+        train, val, test = divide(rule, seed, numbered_images(train_file), test_images, requested)
     except ValueError as error:
-        told = str(error)
-        assert re.search(r"dataset\.(train_images|val_images|test_images|split) = ", told)
-        roomy = train > 0 and (test > 0 or rule == "pooled") and train + test >= 3
-        assert not (roomy and asked == (None, None, None) and (rule != "holdout" or train > 1))
+        message = str(error)
+    if message:
+        assert re.search(r"dataset\.(train_images|val_images|test_images|split) = ", message)
+        assert requested != AS_MANY_AS_POSSIBLE or not is_divisible(rule, train_file, test_file)
         return
-    indices = [numbers(part) for part in parts]
+    for part, count in ((train, requested.train), (val, requested.val)):
+        assert count is None or len(part.labels) == count
+    if requested.test is not None and rule != "test_as_validation":
+        assert len(test.labels) == requested.test
+    parts = [train, val, test]
     if rule == "test_as_validation":
-        assert parts[1] is parts[2]
-        indices.pop()
-    assert all(len(set(part)) == len(part) > 0 for part in indices)
-    assert len(set().union(*indices)) == sum(map(len, indices))
-    for part, index, wanted in zip(parts, indices, asked, strict=False):
-        assert wanted is None or len(index) == wanted
-        np.testing.assert_array_equal(
-            part.labels, np.array(index) * 7 % 10
-        )  # labels go with their images
+        assert val is test
+        parts = [train, test]
+    all_numbers: list[int] = []
+    for part in parts:
+        numbers = image_numbers(part)
+        assert len(numbers) > 0
+        np.testing.assert_array_equal(part.labels, np.array(numbers) * 7 % 10)
+        all_numbers += numbers
+    assert len(set(all_numbers)) == len(all_numbers)
+    assert set(all_numbers) <= set(range(train_file + test_file))
+    if rule != "pooled":
+        from_training_file = image_numbers(train)
+        if rule == "holdout":
+            from_training_file += image_numbers(val)
+        assert max(from_training_file) < train_file
+        first_test_images = list(range(train_file, train_file + len(test.labels)))
+        assert image_numbers(test) == first_test_images
+    if requested.train is None:  # no image is left unused
+        unused = train_file + test_file - len(all_numbers)
+        if rule == "pooled":
+            assert unused == 0
+        else:
+            assert unused == test_file - len(test.labels)
+
+
+def is_divisible(rule: SplitRule, train_file: int, test_file: int) -> bool:
+    """Whether a rule gives at least one image of each kind."""
     if rule == "pooled":
-        assert set().union(*indices) <= set(range(train + test))
-    else:
-        assert set(indices[0]) <= set(range(train))
-        assert indices[-1] == list(
-            range(train, train + len(indices[-1]))
-        )  # the test file's first, in its order
+        return train_file + test_file >= 3
     if rule == "holdout":
-        assert set(indices[1]) <= set(range(train))
-    if asked.train is None and rule != "test_as_validation":
-        assert (
-            len(indices[0]) + len(indices[1]) == train
-            if rule == "holdout"
-            else sum(map(len, indices)) == train + test
-        )
+        return train_file >= 2 and test_file >= 1
+    return train_file >= 1 and test_file >= 1
 
 
-def test_a_rule_that_needs_a_test_file_says_so() -> None:
-    with pytest.raises(ValueError, match=r"dataset\.split = 'holdout' needs a test file"):
-        splits.sizes("holdout", 10, 0, splits.Asked(None, None, None))
+def test_a_rule_that_requires_a_test_file_is_an_error_without_one() -> None:
+    message = r"dataset\.split = 'holdout': the data set has no test file; use 'pooled'"
+    with pytest.raises(ValueError, match=message):
+        split_counts("holdout", 10, 0, AS_MANY_AS_POSSIBLE)
 
 
-def test_fingerprint_is_of_shapes_pixels_and_labels() -> None:
-    one, other = numbered(4), numbered(4, 100)
-    first = splits.images(one, one, one).fingerprint
-    assert (
-        first
-        == splits.images(one, Split(one.pixels.copy(), one.labels.copy()), one, ("a",)).fingerprint
-    )
-    swapped = Split(one.pixels, one.labels[::-1])
-    reshaped = Split(one.pixels.reshape(4, 1, 1, 4), one.labels)
-    different = [
-        splits.images(*changed).fingerprint
-        for wrong in (other, swapped, reshaped)
-        for changed in ((wrong, one, one), (one, one, wrong))
-    ]
-    assert len({first, *different}) == 7
+def test_the_fingerprint_identifies_shapes_pixels_and_labels() -> None:
+    split = numbered_images(4)
+    fingerprint = with_fingerprint(split, split, split).fingerprint
+    copy = Split(split.pixels.copy(), split.labels.copy())
+    assert with_fingerprint(split, copy, split, ("a",)).fingerprint == fingerprint
+    other_pixels = numbered_images(4, 100)
+    other_labels = Split(split.pixels, split.labels[::-1])
+    other_shape = Split(split.pixels.reshape(4, 1, 1, 4), split.labels)
+    fingerprints = {fingerprint}
+    for changed in (other_pixels, other_labels, other_shape):
+        fingerprints.add(with_fingerprint(changed, split, split).fingerprint)
+        fingerprints.add(with_fingerprint(split, split, changed).fingerprint)
+    assert len(fingerprints) == 7
+
+
+def test_the_fingerprint_does_not_change_between_versions() -> None:
+    """It is a part of every trial's identity."""
+    split = numbered_images(4)
     digest = hashlib.blake2b(digest_size=16)
     for _ in range(3):
-        digest.update(
-            b"((4, 1, 2, 2), '|u1')" + one.pixels.tobytes() + one.labels.astype("<i8").tobytes()
-        )
-    assert (
-        first == digest.hexdigest()
-    )  # it is part of every trial's identity: it must not change by accident
+        digest.update(b"((4, 1, 2, 2), '|u1')")
+        digest.update(split.pixels.tobytes())
+        digest.update(split.labels.astype("<i8").tobytes())
+    assert with_fingerprint(split, split, split).fingerprint == digest.hexdigest()

@@ -9,7 +9,7 @@ import torch
 
 from cae.trial.batches import Resident
 from cae.trial.config import Trial
-from cae.trial.datasets.base import Dataset, Digits, Patches
+from cae.trial.datasets import Dataset, Digits, Patches
 from cae.trial.metrics import Direction, find_metric
 from cae.trial.networks.base import Architecture
 from cae.trial.networks.classifier import Classifier

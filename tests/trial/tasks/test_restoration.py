@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cae.trial.batches import Resident, floats
 from cae.trial.config import ConfigError, Trial
-from cae.trial.datasets.base import Digits, Patches
+from cae.trial.datasets import Digits, Patches
 from cae.trial.evaluation import conclude, measure, pairs_of
 from cae.trial.metrics import gradient_energy
 from cae.trial.networks import ConvAutoencoder

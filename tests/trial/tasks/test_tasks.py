@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cae.trial.batches import Held, Pairs, floats, generator
 from cae.trial.config import Trial
-from cae.trial.datasets.base import Patches
+from cae.trial.datasets import Patches
 from cae.trial.networks.create import build
 from cae.trial.tasks import Denoise, Reconstruct, Task
 from tests.trial.steps import losses_of
