@@ -1,4 +1,4 @@
-"""Run folders written through the journal's own writer: every shape of sweep that a page must answer for."""
+"""Synthetic runs, written as a sweep writes them: every form of run that a page has to show."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ RuntimeError: shape mismatch at layer {}"""
 
 
 class Writer:
-    """Writes one run as a sweep would, with a clock of its own: the same calls give the same bytes."""
+    """Writes one run as a sweep does, with its own clock: the same calls give the same bytes."""
 
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, **sweep: Any) -> None:
         path.mkdir(parents=True, exist_ok=True)
@@ -123,10 +123,10 @@ class Writer:
         self.clock += seconds
         self.journal.append(EVENTS[event](**fields))
 
-    def session(self, asked: list[int]) -> None:
+    def session(self, trials: list[int]) -> None:
         self.add(
             "session",
-            trials=asked,
+            trials=trials,
             command="cae-sweep run",
             host="node-1",
             pid=1,
@@ -137,7 +137,7 @@ class Writer:
         )
 
     def trial(self, number: int, axes: dict[str, Any], **config: Any) -> None:
-        whole = {
+        config_of_sweep = {
             "dataset": "cifar10",
             "dataset.train_images": 6000,
             "arch": "conv_autoencoder",
@@ -158,7 +158,7 @@ class Writer:
             "trial",
             trial=number,
             hash=f"{number:016x}",
-            config={**whole, **changed, **config},
+            config={**config_of_sweep, **changed, **config},
             axes=axes,
             sizes=sizes,
         )
@@ -204,7 +204,7 @@ class Writer:
 
 
 def many(writer: Writer, count: int, epochs: int = 4) -> RunDir:
-    """A sweep as they are: some stopped, some diverged, a failure, an out of memory, one killed by hand."""
+    """Trials in all states: finished, stopped, diverged, failed, out of memory, killed."""
     random = np.random.default_rng(0)
     settings = list(itertools.product([3, 5, 7], [8, 16, 32], ["adam", "sgd"]))
     writer.session(list(range(1, count + 1)))
@@ -227,21 +227,21 @@ def many(writer: Writer, count: int, epochs: int = 4) -> RunDir:
             + (0.004 if optimizer == "sgd" else 0)
             + float(random.exponential(0.002))
         )
-        _life(writer, number, floor, epochs, (number * 7) % 20)
+        _run_trial(writer, number, floor, epochs, (number * 7) % 20)
     return writer.close()
 
 
-def _life(writer: Writer, number: int, floor: float, epochs: int, luck: int) -> None:
+def _run_trial(writer: Writer, number: int, floor: float, epochs: int, outcome: int) -> None:
     writer.start(number)
-    if luck == 0:
+    if outcome == 0:
         writer.end(number, "failed", reason="RuntimeError", error=TRACEBACK.format(number))
         return
-    if luck == 1:
+    if outcome == 1:
         writer.epoch(number, 1, floor * 9)
         writer.epoch(number, 2, math.nan)
         writer.end(number, "diverged", reason="epoch 2: val_loss is not finite")
         return
-    if luck == 2:
+    if outcome == 2:
         writer.end(
             number,
             "oom",
@@ -249,14 +249,18 @@ def _life(writer: Writer, number: int, floor: float, epochs: int, luck: int) -> 
             error=f"Traceback ...\ntorch.OutOfMemoryError: tried to allocate {number}.5 GiB",
         )
         return
-    stopped_at = 1 if luck in (3, 4, 5) else 3 if luck in (6, 7) else None
+    stopped_at = 1 if outcome in (3, 4, 5) else 3 if outcome in (6, 7) else None
     for epoch in range(1, (stopped_at or epochs) + 1):
         writer.epoch(number, epoch, floor * (1 + 6 * math.exp(-epoch)))
     if stopped_at:
-        value, cutoff = floor * (1 + 6 * math.exp(-stopped_at)), floor * 0.9
-        reason = f"epoch {stopped_at}: val_loss {value:.4g} is above the cutoff {cutoff:.4g} of the 9 trials before it at this rung"
+        value = floor * (1 + 6 * math.exp(-stopped_at))
+        cutoff = floor * 0.9
+        reason = (
+            f"epoch {stopped_at}: val_loss {value:.4g} is above the cutoff {cutoff:.4g} of the "
+            "9 trials before it at this rung"
+        )
         writer.end(number, "stopped", reason=reason, rung=stopped_at, value=value, cutoff=cutoff)
-    elif luck == 8:
+    elif outcome == 8:
         writer.end(number, "killed", reason="killed by hand")
     else:
         writer.end(
@@ -275,7 +279,7 @@ def _none(writer: Writer) -> RunDir:
 def _one(writer: Writer) -> RunDir:
     writer.session([1])
     writer.trial(1, {"arch.kernel_size": 3})
-    _life(writer, 1, 0.01, 4, 19)
+    _run_trial(writer, 1, 0.01, 4, 19)
     writer.samples(1, 0.05)
     return writer.close()
 
@@ -284,7 +288,7 @@ def _two(writer: Writer) -> RunDir:
     writer.session([1, 2])
     for number, kernel in ((1, 3), (2, 5)):
         writer.trial(number, {"arch.kernel_size": kernel})
-        _life(writer, number, 0.01 / number, 4, 19)
+        _run_trial(writer, number, 0.01 / number, 4, 19)
     return writer.close()
 
 
@@ -299,7 +303,7 @@ def _all_failed(writer: Writer) -> RunDir:
     writer.session([1, 2, 3])
     for number in (1, 2, 3):
         writer.trial(number, {"arch.kernel_size": 2 * number + 1})
-        _life(writer, number, 0.01, 4, 0)
+        _run_trial(writer, number, 0.01, 4, 0)
     return writer.close()
 
 
@@ -321,7 +325,7 @@ def _mixed(writer: Writer) -> RunDir:
     writer.session([1, 2, 3, 4])
     for number, value in enumerate([3, "same", None, 0], start=1):
         writer.trial(number, {"arch.padding": value} if value is not None else {})
-        _life(writer, number, 0.01 / number, 4, 19)
+        _run_trial(writer, number, 0.01 / number, 4, 19)
     return writer.close()
 
 
@@ -329,7 +333,7 @@ def _constant(writer: Writer) -> RunDir:
     writer.session([1, 2, 3])
     for number in (1, 2, 3):
         writer.trial(number, {"arch.kernel_size": 3, "optimizer.lr": 0.01})
-        _life(writer, number, 0.01, 4, 19)
+        _run_trial(writer, number, 0.01, 4, 19)
     return writer.close()
 
 
@@ -360,7 +364,7 @@ def _running(writer: Writer) -> RunDir:
     writer.session([1, 2, 3])
     for number in (1, 2, 3):
         writer.trial(number, {"arch.kernel_size": 2 * number + 1})
-    _life(writer, 1, 0.01, 4, 19)
+    _run_trial(writer, 1, 0.01, 4, 19)
     writer.start(2)
     writer.epoch(2, 1, 0.02)
     writer.journal.close()
@@ -371,13 +375,13 @@ def _seeds(writer: Writer) -> RunDir:
     writer.session([1, 2, 3, 4])
     for number in (1, 2, 3, 4):
         writer.trial(number, {"arch.kernel_size": 3 if number < 4 else 5}, seed=number % 4)
-        _life(writer, number, 0.01 + 0.0001 * number, 4, 19)
+        _run_trial(writer, number, 0.01 + 0.0001 * number, 4, 19)
     return writer.close()
 
 
 def _odd(writer: Writer) -> RunDir:
-    """What goes wrong in ways of its own: a loss beyond single precision, a trial that does not measure the sweep's metric, values
-    that are infinite, a tuple as one setting, and a switch."""
+    """Unusual values: a loss beyond single precision, a trial without the sweep's metric, infinite
+    values, and parameters that are tuples and booleans."""
     writer.session([1, 2, 3, 4])
     for number in (1, 2, 3, 4):
         writer.trial(
@@ -507,7 +511,7 @@ def thirty(_of_thirty: Any) -> Any:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of the two processes that run the tests, one has the browser and the pages that are dear to build."""
+    """Run all tests of the browser and of the expensive pages in one of the test processes."""
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()) or "thousand" in item.name:
             item.add_marker(pytest.mark.xdist_group("page"))

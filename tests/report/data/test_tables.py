@@ -224,7 +224,7 @@ def test_one_run_has_no_run_column(make_run: Make) -> None:
     assert "run" not in epochs
 
 
-def test_runs_of_one_name_are_told_apart_by_their_folders(writer: Writer) -> None:
+def test_runs_with_the_same_name_are_named_by_their_folders(writer: Writer) -> None:
     runs = []
     for name in ("a/same", "b/same"):
         sweep = writer(name)
@@ -234,18 +234,18 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(writer: Writer) -> Non
     assert tables.read(runs).trials["run"].tolist() == ["a/same", "b/same"]
 
 
-def test_runs_that_rank_by_other_metrics_are_not_joined(writer: Writer) -> None:
+def test_runs_with_different_metrics_are_not_joined(writer: Writer) -> None:
     runs = [writer("loss").close(), writer("psnr", metric="val_psnr", mode="max").close()]
     with pytest.raises(RunError, match=r"loss by val_loss \(min\), psnr by val_psnr \(max\)"):
         tables.read(runs)
 
 
-def test_a_folder_that_is_no_run_says_so(tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is not a run"):
         tables.read([RunDir(tmp_path)])
 
 
-def test_an_old_sweep_file_with_hardly_a_key_still_reads(writer: Writer) -> None:
+def test_a_sweep_json_with_few_keys_is_read(writer: Writer) -> None:
     run, _ = one_trial(writer, 0.4, state="finished")
     run.sweep_json.write_text(json.dumps({"metric": "val_loss", "mode": "min"}))
     assert list(tables.read([run]).axes) == ["arch.kernel_size"]
@@ -261,11 +261,9 @@ def test_tables_of_twenty_thousand_epochs_take_seconds(writer: Writer) -> None:
             sweep.epoch(number, epoch, 1.0 / (epoch + number))
         sweep.end(number, "finished")
     run = sweep.close()
-    records = run.records()
     began = time.perf_counter()
-    read_run = tables.Run(run, "run", run.read_sweep(), records, [], False)
-    frame = tables._epochs([read_run])
-    trials = tables._trials([read_run], "val_loss", "min")
-    assert time.perf_counter() - began < 5  # half a second on an idle machine
-    assert (len(trials), len(frame)) == (2000, 20000)
-    assert np.allclose(trials["val_loss"], 1 / (10 + np.arange(2000)))
+    results = tables.read([run])
+    assert time.perf_counter() - began < 10  # about a second on an idle machine
+    assert len(results.trials) == 2000
+    assert len(results.epochs) == 20000
+    assert np.allclose(results.trials["val_loss"], 1 / (10 + np.arange(2000)))

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import pytest
 
 from cae.report.data import tables
-from cae.report.data.axis import make_axis, ticks
+from cae.report.data.axis import AxisKind, make_axis, ticks
 from cae.report.page.figures import Figure, style
 from cae.report.page.figures.curves import TOP, curves_data, draw_curves
 from cae.report.page.figures.importance import interaction_data, marginals_data
@@ -208,7 +208,7 @@ def test_values_over_more_than_a_decade_have_a_log_scale(values: list[float], is
 
 
 def test_many_values_have_few_round_ticks() -> None:
-    linear = [text for _, text in ticks(list(np.linspace(0, 1, 50)), "linear")]
+    linear = [text for _, text in ticks(list(np.linspace(0, 1, 50)), AxisKind.LINEAR)]
     assert linear == ["0", "0.25", "0.5", "0.75", "1"]
-    log = [text for _, text in ticks(list(np.logspace(-5, -1, 50)), "log")]
+    log = [text for _, text in ticks(list(np.logspace(-5, -1, 50)), AxisKind.LOG)]
     assert log == ["1e-05", "0.0001", "0.001", "0.01", "0.1"]

@@ -1,4 +1,4 @@
-"""Claims judged: each verdict where it is the right one, and the words that go with it."""
+"""Claims and their verdicts, on runs whose values decide them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from cae import (
 )
 from cae.report.data import tables
 from cae.report.page import build as page
-from cae.report.statistics import claims
+from cae.report.statistics.claims.judge import judge_claims
+from cae.report.wording.verdicts import claim_row
 from cae.sweep.spec.claims import Claim, check_claims
 
 KERNEL = "arch.kernel_size"
@@ -45,7 +46,7 @@ Judge = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def judged(writer: Callable[..., Any]) -> Judge:
-    """The verdict on one claim, over trials of (kernel, seed, val_loss)."""
+    """Judge one claim over trials of (kernel, seed, val_loss)."""
 
     def judge(claim: Claim, trials: list[tuple[int, int, float]], **sweep: Any) -> dict[str, Any]:
         run = writer(claims=[claim.described()], **({"overrides": {}} | sweep))
@@ -55,8 +56,8 @@ def judged(writer: Callable[..., Any]) -> Judge:
             run.start(number)
             run.epoch(number, 1, loss)
             run.end(number, "finished", best_epoch=1, metrics={"test_loss": loss * 1.1})
-        (row,) = claims.judge(tables.read([run.close()]))
-        return row
+        (result,) = judge_claims(tables.read([run.close()]))
+        return claim_row(result)
 
     return judge
 
@@ -79,7 +80,7 @@ LOW, HIGH = (0.0100, 0.0102, 0.0101), (0.0200, 0.0203, 0.0201)
         (LOW, (), "not testable"),
     ],
 )
-def test_two_sides_are_judged_by_a_paired_test_over_seeds(
+def test_two_groups_are_compared_by_a_paired_test_over_seeds(
     three: Any, five: Any, verdict: str, judged: Judge
 ) -> None:
     row = judged(BetterThan(**BETTER), [*seeds(3, *three), *seeds(5, *five)])
@@ -92,11 +93,11 @@ def test_two_sides_are_judged_by_a_paired_test_over_seeds(
         assert "One seed" in row["why"]
 
 
-def test_one_seed_never_supports_however_large_the_difference(judged: Judge) -> None:
+def test_one_seed_never_supports_a_claim(judged: Judge) -> None:
     assert judged(BetterThan(**BETTER), [*seeds(3, 1e-6), *seeds(5, 0.9)])["verdict"] == "undecided"
 
 
-def test_a_difference_has_to_be_larger_than_the_margin_that_is_claimed(judged: Judge) -> None:
+def test_a_difference_smaller_than_the_claimed_margin_is_not_supported(judged: Judge) -> None:
     assert (
         judged(BetterThan(**BETTER, margin=0.05), [*seeds(3, *LOW), *seeds(5, *HIGH)])["verdict"]
         != "supported"
@@ -137,9 +138,9 @@ def test_an_extreme_is_judged_against_every_other_value(
 def test_a_trend_is_judged_by_a_rank_correlation(
     kind: type[RisesWith], verdict: str, judged: Judge
 ) -> None:
-    trials = [
-        one for kernel in (3, 5, 7, 9, 11) for one in seeds(kernel, kernel / 100, kernel / 99)
-    ]
+    trials = []
+    for kernel in (3, 5, 7, 9, 11):
+        trials += seeds(kernel, kernel / 100, kernel / 99)
     row = judged(kind(id="C4", text="A trend.", metric="val_loss", axis=KERNEL), trials)
     assert row["verdict"] == verdict
     assert "permutation" in row["test"]
@@ -154,7 +155,7 @@ def test_a_trend_over_one_value_is_not_testable(judged: Judge) -> None:
     )
 
 
-def test_two_metrics_that_go_together_correlate(judged: Judge) -> None:
+def test_metrics_that_rise_together_are_correlated(judged: Judge) -> None:
     trials = [(3 + 2 * step, 0, 0.01 + 0.001 * step) for step in range(8)]
     claim = CorrelatesWith(
         id="C5", text="They go together.", metric="val_loss", other="test_loss", sign="positive"
@@ -186,23 +187,21 @@ def test_a_size_of_the_network_needs_no_test(judged: Judge) -> None:
     assert row["test"].startswith("none")
 
 
-def test_what_nothing_can_decide_says_why(judged: Judge) -> None:
+def test_a_claim_that_is_declared_not_testable_has_its_reason(judged: Judge) -> None:
     row = judged(
         NotTestable(id="C9", text="It is blurry.", reason="nobody measured it"), seeds(3, *LOW)
     )
     assert (row["verdict"], row["why"]) == ("not testable", "Nobody measured it.")
 
 
-def test_a_verdict_under_other_settings_than_the_reports_says_which(judged: Judge) -> None:
+def test_a_verdict_names_the_settings_that_differ_from_the_report(judged: Judge) -> None:
     overrides = {"epochs": {"full": 10, "here": 4}}
     row = judged(BetterThan(**BETTER), [*seeds(3, *LOW), *seeds(5, *HIGH)], overrides=overrides)
     assert row["verdict"] == "supported"
     assert "epochs 4 instead of 10" in row["why"]
 
 
-def test_hostile_words_of_a_claim_stay_text_on_the_page(
-    writer: Callable[..., Any], evil: str
-) -> None:
+def test_html_in_a_claim_is_text_on_the_page(writer: Callable[..., Any], evil: str) -> None:
     run = writer(claims=[NotTestable(id="C10", text=evil, reason=evil).described()])
     run.session([])
     html = page.build(run.close()).read_text()
@@ -214,7 +213,7 @@ def test_hostile_words_of_a_claim_stay_text_on_the_page(
 
 
 @pytest.mark.parametrize(
-    ("build", "said"),
+    ("create", "message"),
     [
         (lambda: BetterThan(**BETTER | {"that": THREE}), "this and that should differ"),
         (
@@ -225,16 +224,16 @@ def test_hostile_words_of_a_claim_stay_text_on_the_page(
         (lambda: Threshold(id="C", text="x", metric="val_loss", op="=", bound=1.0), "op"),  # type: ignore[arg-type]
     ],
 )
-def test_a_wrong_declaration_is_refused_in_words(build: Callable[[], Claim], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
-        build()
+def test_an_invalid_claim_is_an_error(create: Callable[[], Claim], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        create()
 
 
-def test_ids_that_stand_twice_and_names_that_no_part_has_are_told() -> None:
-    one = SmallestAt(id="C1", text="x", metric="val_loss", axis="arch.kernel_sise", value=3)
-    told = check_claims([one, one], ["arch.kernel_size"])
-    assert "claims: 2 of them have the id 'C1'" in told
-    assert any("did you mean arch.kernel_size?" in message for message in told)
+def test_duplicate_ids_and_unknown_names_are_errors() -> None:
+    claim = SmallestAt(id="C1", text="x", metric="val_loss", axis="arch.kernel_sise", value=3)
+    errors = check_claims([claim, claim], ["arch.kernel_size"])
+    assert "claims: 2 of them have the id 'C1'" in errors
+    assert any("did you mean arch.kernel_size?" in message for message in errors)
 
 
 CLASSES = {
@@ -255,7 +254,7 @@ CLASSES = {
         (SmallestRows, ["cat", "dog", "frog"], 3, "not testable"),
     ],
 )
-def test_rows_of_the_trials_tables_are_compared_over_seeds(
+def test_rows_of_tables_are_compared_over_seeds(
     kind: Any, rows: list[str], seeds: int, verdict: str, writer: Callable[..., Any]
 ) -> None:
     claim = kind(
@@ -278,7 +277,8 @@ def test_rows_of_the_trials_tables_are_compared_over_seeds(
             metrics={"test_loss": 0.02},
             tables={"per_class": per_class},
         )
-    (row,) = claims.judge(tables.read([run.close()]))
+    (result,) = judge_claims(tables.read([run.close()]))
+    row = claim_row(result)
     assert row["verdict"] == verdict, row
     assert row["seeds"] == (seeds if verdict != "not testable" else 0)
     if verdict == "supported":
@@ -316,7 +316,8 @@ def test_a_claim_at_an_epoch_counts_the_trials_that_were_stopped_later(
             best_epoch=1,
             metrics={"test_loss": 0.02},
         )
-    (row,) = claims.judge(tables.read([run.close()]))
+    (result,) = judge_claims(tables.read([run.close()]))
+    row = claim_row(result)
     assert row["verdict"] == verdict, row
     if verdict != "not testable":
         assert row["n"] == 10
@@ -334,21 +335,22 @@ def test_importance_at_an_epoch_counts_stopped_trials(writer: Callable[..., Any]
         run.start(number)
         run.epoch(number, 1, 0.01 * kernel + 1e-4 * filters + 1e-5 * number)
         run.end(number, "stopped", best_epoch=1)
-    (row,) = claims.judge(tables.read([run.close()]))
+    (result,) = judge_claims(tables.read([run.close()]))
+    row = claim_row(result)
     assert (row["verdict"], row["n"]) == ("supported", 36), row
     assert "At epoch 1" in row["why"]
 
 
 @pytest.mark.parametrize(
-    ("asked", "verdict"), [(10, "supported"), (4, "supported"), (20, "not testable")]
+    ("epochs", "verdict"), [(10, "supported"), (4, "supported"), (20, "not testable")]
 )
-def test_a_setting_of_the_whole_run_stands_for_the_report_s_own(
-    asked: int, verdict: str, judged: Judge
+def test_an_overridden_setting_meets_the_condition_of_a_claim(
+    epochs: int, verdict: str, judged: Judge
 ) -> None:
-    """The report's trials had 10 epochs, all of this run's have 4: a claim about its trials of 10 epochs is judged, and says so."""
+    """The report's trials had 10 epochs, those of this run have 4 instead."""
     changed = {"epochs": {"full": 10, "here": 4}}
     row = judged(
-        BetterThan(**BETTER, where={"epochs": asked}),
+        BetterThan(**BETTER, where={"epochs": epochs}),
         [*seeds(3, *LOW), *seeds(5, *HIGH)],
         overrides=changed,
     )
@@ -361,7 +363,7 @@ def test_a_setting_of_the_whole_run_stands_for_the_report_s_own(
     ("changed", "verdict"),
     [({}, "supported"), ({"epochs": {"full": 10, "here": 4}}, "not testable")],
 )
-def test_the_report_s_own_number_is_not_compared_under_other_settings(
+def test_a_threshold_as_published_is_not_testable_under_other_settings(
     changed: dict[str, Any], verdict: str, judged: Judge
 ) -> None:
     claim = Threshold(
@@ -372,7 +374,6 @@ def test_the_report_s_own_number_is_not_compared_under_other_settings(
     assert ("not comparable: this run has epochs 4 instead of 10" in row["why"]) == bool(changed)
 
 
-def test_no_difference_with_one_seed_is_not_called_nil(judged: Judge) -> None:
+def test_no_difference_with_one_seed_is_undecided(judged: Judge) -> None:
     row = judged(NoDifference(**BETTER, margin=0.001), [*seeds(3, 0.01), *seeds(5, 0.02)])
     assert row["verdict"] == "undecided"
-    assert "nil" not in row["why"]

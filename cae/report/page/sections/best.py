@@ -109,15 +109,20 @@ def _configurations(results: Results, comparison: best.ConfigurationComparison) 
         return None
     rows = table.head(MAX_CONFIGURATIONS)
     probabilities = []
-    for probability in rows["probability"]:
-        if pd.isna(probability):
+    left_out = []
+    for row in formatting.rows(rows):
+        if pd.isna(row.probability):
             probabilities.append("")
         else:
-            probabilities.append(formatting.percent(probability, 1))
+            probabilities.append(formatting.percent(row.probability, 1))
+        if row.is_complete:
+            left_out.append("")
+        else:
+            left_out.append(f"{row.n} of {formatting.plural(row.requested, 'seed')} finished")
     intervals = ["mean", "low", "high", "difference", "difference_low", "difference_high"]
     frame = rows[["label", "n", "requested", *intervals]].copy()
     frame["probability of being the best"] = probabilities
-    frame["left out"] = rows["why"]
+    frame["left out"] = left_out
     headings = {
         "label": "configuration of",
         "n": "finished seeds",
