@@ -128,10 +128,9 @@ def test_an_invalid_component_names_the_line_and_the_nearest_parameter(sweep_fil
     path = sweep_file()
     path.write_text(path.read_text().replace("pool_after=(1,)", "pool_aftr=(1,), padding='sam'"))
     errors = error_of("run", path)
-    assert (
-        f"error: {path}: line 11: ConvAutoencoder.pool_aftr is not a parameter here; did you mean pool_after?"
-        in errors
-    )
+    location = f"{path}: line 12"
+    unknown = "ConvAutoencoder.pool_aftr is not a parameter here; did you mean pool_after?"
+    assert f"error: {location}: {unknown}" in errors
     assert (
         "ConvAutoencoder.padding = 'sam': should be 'same' or 'valid'; did you mean 'same'?"
         in errors
@@ -266,7 +265,7 @@ def test_several_errors_of_one_file_are_reported_together(sweep_file: Write) -> 
 def test_a_folder_with_a_run_of_another_sweep_is_error_of(sweep_file: Write) -> None:
     Path("run").mkdir()
     Path("run/sweep.json").write_text('{"sweep": "other"}')
-    assert "run holds a run of another sweep, other" in error_of(
+    assert "run contains a run of another sweep, other" in error_of(
         "run", sweep_file(), "--out", "run"
     )
 
@@ -369,7 +368,7 @@ def test_all_commands_work_on_a_finished_run(sweep_file: Write) -> None:
     assert exported_model["re_evaluated"]["val_loss"] == pytest.approx(
         written["val_loss"], abs=1e-6
     )
-    assert "is there already" in error_of("best", "small", "-o", "model")
+    assert "exists already" in error_of("best", "small", "-o", "model")
 
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 30, 3), np.uint8)).save(
         "picture.png"
@@ -384,7 +383,7 @@ def test_all_commands_work_on_a_finished_run(sweep_file: Write) -> None:
     weights = bytearray(Path("runs/small/trials/0002/best.safetensors").read_bytes())
     weights[-4:] = b"\x00\x00\x80\x3f"
     Path("runs/small/trials/0002/best.safetensors").write_bytes(weights)
-    assert "its content is not what was written" in error_of("best", "small", "-o", "other")
+    assert "its content differs from what was written" in error_of("best", "small", "-o", "other")
 
 
 def epochs(run: RunDir) -> list[tuple[int, int]]:

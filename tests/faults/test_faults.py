@@ -79,7 +79,7 @@ class Undisturbed:
 
 
 @pytest.fixture(scope="module")
-def undisturbed_losses(one_ray: Any, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+def undisturbed(one_ray: Any, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     assert one_ray, "the sweep uses the Ray of this process"
     folder = tmp_path_factory.mktemp("undisturbed")
     sweep = folder / "small.py"

@@ -156,8 +156,8 @@ def describe_type(annotation: Any) -> str:
 
 def _describe_tuple(parts: tuple[Any, ...]) -> str:
     if len(parts) == 2 and parts[1] is Ellipsis:
-        return f"tuple, each a {describe_type(parts[0])}"
-    return f"tuple of {', '.join(map(describe_type, parts))}"
+        return f"tuple of {describe_type(parts[0])}, ..."
+    return f"({', '.join(map(describe_type, parts))})"
 
 
 def _describe_bounds(metadata: list[Any]) -> str:

@@ -157,7 +157,7 @@ def test_a_flat_configuration_with_a_dependency_round_trips() -> None:
         (
             ENCODER.model_copy(update={"task": Denoise(judge=ENCODER)}),
             {},
-            "task.judge has the task 'reconstruct': a judge has to classify",
+            "task.judge has the task 'reconstruct': should be a trial with task 'classify'",
         ),
     ],
 )
