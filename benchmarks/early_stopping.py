@@ -1,11 +1,15 @@
-"""What early stopping saves, and what it costs: ASHA against the full grid, on real training curves.
+"""What early stopping saves, and what it costs: ASHA against the full grid, on real training
+curves.
 
-    CAE_DATA=DIR python -m benchmarks.early_stopping             # trains both grids in full, then results/early_stopping.csv
+    CAE_DATA=DIR python -m benchmarks.early_stopping
 
-Every trial of a grid is trained to its end once, by the plan and the loop of cae-sweep, without a scheduler; what is trained is kept
-in results/curves/. Then the sweep is run again on those curves, by the rungs that a real run uses, in many orders: two trials at a
-time, each epoch as long as it really took. A trial's numbers do not depend on what runs beside it, so this is what ASHA would have
-done; and unlike one real run it tells how often luck decides.
+trains both grids in full and writes results/early_stopping.csv.
+
+Every trial of a grid is trained to its end once, by the plan and the loop of cae-sweep, without a
+scheduler; its curves are kept in results/curves/. Then the sweep is run again on those curves,
+by the rungs that a real run uses, in many orders: two trials at a time, each epoch as long as it
+really took. A trial's numbers do not depend on what runs beside it, so this is what ASHA would have
+done, and unlike one real run it shows how often chance decides.
 """
 
 from __future__ import annotations
@@ -43,8 +47,9 @@ GRIDS: dict[str, tuple[str, str, Mapping[str, Any], int | None]] = {
     ),
     "denoise_variants": ("benchmarks/peers/denoise_variants.py", "full", {}, None),
 }
-"""By name: sweep file, budget, what differs from it, and how many trials. The CIFAR-10 grid has the report's ten epochs here, of as
-many images in all as the cpu budget's four: of four epochs, rungs at 1 and 3 leave two fifths whatever the curves are."""
+"""By name: sweep file, budget, what differs from it, and how many trials. The CIFAR-10 grid has the
+report's ten epochs here, of as many images in all as the cpu budget's four: of four epochs,
+rungs at 1 and 3 leave two fifths whatever the curves are."""
 
 Curve = list[dict[str, float]]
 """A trial's epochs, from the first."""
@@ -170,7 +175,8 @@ def main() -> None:
             save(
                 "early_stopping",
                 rows,
-                f"replayed on real curves in {ORDERS} orders, {SLOTS} at a time; last two: shares of orders",
+                f"replayed on real curves in {ORDERS} orders, {SLOTS} trials at a time; "
+                "the last two columns are shares of the orders",
             )
         )
 

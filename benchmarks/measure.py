@@ -1,4 +1,5 @@
-"""What all benchmarks share: interleaved measurements, and results as CSV and as a table with ratios."""
+"""What all benchmarks share: interleaved measurements, and results as CSV and as a table with
+ratios."""
 
 from __future__ import annotations
 
@@ -27,8 +28,8 @@ Row = dict[str, Any]
 def interleaved(
     contenders: Mapping[str, Callable[[], float]], rounds: int
 ) -> dict[str, list[float]]:
-    """What each contender gives, `rounds` times, in turns: what else the machine does meanwhile falls upon all alike. Tells
-    those that one would wait for."""
+    """What each contender gives, `rounds` times, in turns: what else the machine does meanwhile
+    falls upon all alike. Tells those that one would wait for."""
     found: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(1, rounds + 1):
         for name, run in contenders.items():
@@ -42,7 +43,8 @@ def interleaved(
 def repeated(
     run: Callable[[], object], seconds: float, clock: Callable[[], float] = time.perf_counter
 ) -> Callable[[], float]:
-    """A contender that gives the seconds of one call, from as many calls as fill `seconds`; two calls warm it up here."""
+    """A contender that gives the seconds of one call, from as many calls as fill `seconds`; two
+    calls warm it up here."""
     run()
     started = clock()
     run()
@@ -63,17 +65,20 @@ def spread(values: Sequence[float]) -> str:
 
 
 def save(name: str, rows: Sequence[Row], note: str = "") -> Path:
-    """Writes results/NAME.csv: comment lines that say where and how it was measured, a header, the rows."""
+    """Writes results/NAME.csv: comment lines that say where and how it was measured, a header, the
+    rows."""
     text = io.StringIO()
-    said = [
+    module = f"benchmarks.{Path(sys.argv[0]).stem}"
+    notes = [
         f"date: {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
         f"commit: {_commit()}",
         f"hardware: {hardware()}",
         f"versions: python {platform.python_version()}, {_versions()}",
-        f"command: {shlex.join([f'python -m benchmarks.{Path(sys.argv[0]).stem}', *sys.argv[1:]]).replace(chr(39), '')}",
-        *([f"note: {note}"] if note else []),
+        f"command: {shlex.join(['python', '-m', module, *sys.argv[1:]])}",
     ]
-    text.write("".join(f"# {line}\n" for line in said))
+    if note:
+        notes.append(f"note: {note}")
+    text.write("".join(f"# {line}\n" for line in notes))
     writer = csv.DictWriter(
         text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n"
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from typing_extensions import override
+
 from cae.sweep.engine.worker import Worker
 from cae.trial.training import Epoch
 
@@ -12,6 +14,7 @@ from cae.trial.training import Epoch
 class NoopWorker(Worker):
     """The real worker without the training."""
 
+    @override
     def _train(self, dependencies: dict[str, Path]) -> Iterator[Epoch]:
         row = {
             "train_loss": 0.5,

@@ -1,8 +1,10 @@
 """Bytes of a page, and seconds until its first chart and all its charts are there.
 
-    python -m benchmarks.page RUN...              # results/page.csv: these runs, and one of 1,000 trials that is made up
+    python -m benchmarks.page RUN...
 
-In a real Chromium (Playwright), from a file, each time in a fresh window. The first chart is the one on the first screens.
+writes results/page.csv for these runs and for a synthetic one of 1,000 trials, measured in a real
+Chromium (Playwright), from a file, each time in a new window. The first chart is the first one that
+is visible without scrolling.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ DRAWN = ".plot[data-drawn] .main-svg"
 
 
 def thousand(folder: Path) -> RunDir:
-    """The tests' run of 1,000 trials: 143 of them with images, some stopped, failed and diverged."""
+    """The tests' run of 1,000 trials: 143 of them with images, some stopped, failed and
+    diverged."""
     fill, sweep = FIXTURES["thousand"]
     with pytest.MonkeyPatch.context() as patch:
         return fill(Writer(folder / "thousand", patch, **sweep))
@@ -82,7 +85,8 @@ def main() -> None:
         save(
             "page",
             rows,
-            "seconds: from opening the file to the first chart; all_charts: scrolled through to the foot",
+            "seconds: from opening the file to the first chart; "
+            "all_charts: after scrolling to the end",
         )
     )
 

@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 MARK = "BENCH_RUN"
-"""An environment variable: whoever inherits it belongs to the run, even where it has become a daemon."""
+"""An environment variable: whoever inherits it belongs to the run, even where it has become a
+daemon."""
 SAMPLE_SECONDS = 4.0
-"""Adding up the pages of a dozen processes takes a tenth of a second of the processor: not much more often."""
+"""Adding up the pages of a dozen processes takes a tenth of a second of the processor: not much
+more often."""
 
 
 class Ran(NamedTuple):
     seconds: float
     peak_mb: float
-    """The largest sum of proportional set sizes (shared pages are divided among those that share them)."""
+    """The largest sum of proportional set sizes (shared pages are divided among those that share
+    them)."""
     output: str
 
 

@@ -3,11 +3,11 @@
     python -m benchmarks.scale                       # results/scale.csv
     python -m benchmarks.scale --trials 200 --parts driver
 
-driver    no-op trials of one epoch through the real runner: Ray, scheduler, journal, live table; milliseconds of the driver per trial
-results   the same, as trials of 50 epochs: so many results in all, sustained
-plan      `prepare` of a space of so many points
-resume    `prepare` and the runner's replay, on a journal of so many trials x 50 epochs
-tables    trials.csv and epochs.csv; report: the page; of so many trials x 50 epochs
+driver    no-op trials of one epoch through the real runner: Ray, scheduler, journal, live table;
+milliseconds of the driver per trial results   the same, as trials of 50 epochs: so many results in
+all, sustained plan      `prepare` of a space of so many points resume    `prepare` and the runner's
+replay, on a journal of so many trials x 50 epochs tables    trials.csv and epochs.csv; report: the
+page; of so many trials x 50 epochs
 """
 
 from __future__ import annotations
@@ -39,8 +39,13 @@ from cae import ASHA, Adam, ConvAutoencoder, Digits, Reconstruct, Sweep, Trial
 sweep = Sweep(
     title="Trials of no work",
     base=Trial(
-        dataset=Digits(train_images=8, val_images=4, test_images=4), task=Reconstruct(), optimizer=Adam(), epochs={epochs},
-        arch=ConvAutoencoder(encoder_filters=(2,), decoder_filters=(), pool_after=(1,), upsample_after=(0,)),
+        dataset=Digits(train_images=8, val_images=4, test_images=4),
+        task=Reconstruct(),
+        arch=ConvAutoencoder(
+            encoder_filters=(2,), decoder_filters=(), pool_after=(1,), upsample_after=(0,)
+        ),
+        optimizer=Adam(),
+        epochs={epochs},
     ),
     space={{
         "optimizer.lr": tune.grid_search([1e-3 + 1e-4 * step for step in range(10)]),
@@ -87,7 +92,7 @@ def main() -> None:
             save(
                 "scale",
                 rows,
-                f"one process for each row; journals of {EPOCHS} epochs a trial; seconds are wall time",
+                f"one process per row; journals with {EPOCHS} epochs per trial; wall seconds",
             )
         )
 
@@ -117,8 +122,8 @@ def results(count: int) -> Row:
 
 
 def _noop_run(trials: int, epochs: int) -> tuple[list[float], float, Row]:
-    """The real runner and real workers; only the training is replaced, by epochs that cost nothing. When each trial ended, sorted;
-    the driver's seconds of the processor; what every part tells."""
+    """The real runner and real workers; only the training is replaced, by epochs that cost nothing.
+    When each trial ended, sorted; the driver's seconds of the processor; what every part tells."""
     from rich.console import Console
 
     from cae.cli import live_table
@@ -184,7 +189,8 @@ def plan(trials: int) -> Row:
 
 
 def resume(trials: int) -> Row:
-    """Until the runner would hand the trials that are left to Ray: plan, fold, replay of the rungs, the session's first lines."""
+    """Until the runner would hand the trials that are left to Ray: plan, fold, replay of the rungs,
+    the session's first lines."""
     from cae.sweep.engine import runner, session
     from cae.sweep.places import local
     from tests.places import TwoSlots
@@ -238,7 +244,8 @@ def report(trials: int) -> Row:
 
 
 def written(folder: Path, trials: int) -> Path:
-    """A run as it stands when its process was killed near the end: losses like real ones, 1 in 20 trials still to be trained."""
+    """A run as it stands when its process was killed near the end: losses like real ones, 1 in 20
+    trials still to be trained."""
     from cae.sweep.engine import runner, session
     from cae.sweep.places import local
     from tests.places import TwoSlots
@@ -291,7 +298,8 @@ def written(folder: Path, trials: int) -> Path:
 
 
 def _times(started: float, spent: float) -> Row:
-    """Seconds by the clock, and of the processor: on a machine that others use too only the second compares."""
+    """Seconds by the clock, and of the processor: on a machine that others use too only the second
+    compares."""
     return {"seconds": time.perf_counter() - started, "cpu_s": time.process_time() - spent}
 
 

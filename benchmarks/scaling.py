@@ -1,11 +1,13 @@
-"""A model of a sweep's wall time and cost, from measured parts, and how far measured sweeps are from it.
+"""A model of a sweep's wall time and cost, from measured parts, and how far measured sweeps are
+from it.
 
-python -m benchmarks.scaling RUN...           # the tables of docs/scaling.md, from results/*.csv; RUN: finished runs to check it on
+python -m benchmarks.scaling RUN...           # the tables of docs/scaling.md, from results/*.csv;
+RUN: finished runs to check it on
 
-wall = start + max(training, driver) + tail
-training = trials x (seconds per trial + worker's own) / slots        the slots' work
-driver   = trials x (driver's own + further epochs x a result's)      one process, one event after another
-tail     = half the seconds of a trial                                the last trials end one by one
+wall = start + max(training, driver) + tail training = trials x (seconds per trial + worker's own) /
+slots        the slots' work driver   = trials x (driver's own + further epochs x a result's)
+one process, one event after another tail     = half the seconds of a trial
+the last trials end one by one
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ class Parts(NamedTuple):
     result_s: float
     """The driver's, of each further epoch."""
     worker_s: float
-    """Of a trial, beyond its training steps: validation, checkpoints, what is measured at the end."""
+    """Of a trial, beyond its training steps: validation, checkpoints, what is measured at the
+    end."""
     line_bytes: float
     """Of an epoch in the journal."""
     read_s: float
@@ -75,14 +78,14 @@ def wall(parts: Parts, trials: int, slots: int, trial_s: float, epochs: int) -> 
 
 
 def checked(parts: Parts, run: RunDir, connected_s: float) -> Row:
-    """A run of one session beside the model, which is told its trials, slots, epochs and their seconds. `connected_s`: from the
-    command to the session's first line."""
+    """A run of one session beside the model, which is told its trials, slots, epochs and their
+    seconds. `connected_s`: from the command to the session's first line."""
     events = list(run.events())
     sessions_ended = [event.reason for event in events if isinstance(event, SessionEnded)]
     sessions = [event for event in events if isinstance(event, SessionStarted)]
     if len(sessions) != 1 or sessions_ended[-1:] != ["complete"]:
         raise SystemExit(
-            f"{run.path}: a run of one session that came to its end is asked for, not of {len(sessions)} sessions"
+            f"{run.path}: should be a run of one complete session; it has {len(sessions)} sessions"
         )
     seconds = [event.metrics["seconds"] for event in events if isinstance(event, EpochFinished)]
     trials = sum(isinstance(event, TrialPlanned) for event in events)
@@ -136,7 +139,8 @@ def main() -> None:
             }
         )
     show(
-        f"trials of {options.trial:g} s, {options.slots} on a GPU, {options.epochs} epochs; a GPU's hour: {options.price:g}",
+        f"trials of {options.trial:g} s, {options.slots} per GPU, {options.epochs} epochs; "
+        f"price of a GPU hour: {options.price:g}",
         rows,
     )
     if options.runs:
@@ -148,7 +152,7 @@ def main() -> None:
             save(
                 "scaling",
                 checks,
-                "the model is told trials, slots, epochs and their seconds, and nothing else of a run",
+                "inputs of the model: trials, slots, epochs and their seconds",
             )
         )
 

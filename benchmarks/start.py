@@ -2,7 +2,8 @@
 
     python -m benchmarks.start                    # results/start.csv
 
-The quickstart's first finished epoch, by the times in its journal; imports by themselves; commands that only read a run.
+The quickstart's first finished epoch, by the times in its journal; imports by themselves; commands
+that only read a run.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def timed(command: list[str]) -> Callable[[], float]:
 
 
 def first_epoch(folder: Path) -> tuple[dict[str, float], RunDir]:
-    """Runs the quickstart; when each part of its start had ended, in seconds after the command was given."""
+    """Runs the quickstart; when each part of its start had ended, in seconds after the command was
+    given."""
     run = RunDir(folder / "run")
     started = time.time()
     subprocess.run(
@@ -120,7 +122,8 @@ def main() -> None:
         save(
             "start",
             rows,
-            "quickstart: seconds after the command at which a part had ended; imports: of torch, ray, pandas, ...",
+            "quickstart: seconds from the command to the end of each part; "
+            "imports: torch, ray, pandas, ...",
         )
     )
 

@@ -1,12 +1,14 @@
-"""The same 24 small trials (a denoiser of MNIST, 6,000 images, 2 epochs) by cae-sweep and by others, each as its documentation writes it.
+"""The same 24 small trials (a denoiser of MNIST, 6,000 images, 2 epochs) by cae-sweep and by
+others, each as its documentation writes it.
 
     CAE_DATA=DIR python -m benchmarks.sweep              # results/sweep.csv; DIR holds MNIST/raw
     CAE_DATA=DIR python -m benchmarks.sweep --rounds 1 --only cae-sweep ideal
 
-ideal             as many bare processes as slots, the trials back to back
-cae-sweep         cae-sweep run: with checkpoints, journal, samples, test metrics, tables and the page
-ray tutorial      Ray Tune as PyTorch's tutorial writes it: DataLoaders, a new worker and a new data set for each trial
-optuna, hydra, syne tune     runners of the ideal's own training function: what they cost is theirs alone
+ideal             as many bare processes as slots, the trials back to back cae-sweep
+cae-sweep run: with checkpoints, journal, samples, test metrics, tables and the page ray tutorial
+Ray Tune as PyTorch's tutorial writes it: DataLoaders, a new worker and a new data set for each
+trial optuna, hydra, syne tune     runners of the ideal's own training function: what they cost is
+theirs alone
 
 Two trials at a time, each on one thread. The whole command is timed, from its start to its end.
 """

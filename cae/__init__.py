@@ -1,7 +1,7 @@
 """cae-sweep: hyperparameter sweeps of PyTorch convolutional autoencoders on Ray Tune.
 
-The names of a sweep file are listed in __init__.pyi. Each is imported when it is first used: torch and
-ray take seconds to import, and `cae-sweep --help` needs neither.
+The names of a sweep file are listed in __init__.pyi. Each is imported when it is first used: torch
+and ray take seconds to import, and `cae-sweep --help` needs neither.
 """
 
 from typing import Any

@@ -1,15 +1,15 @@
-"""`cae-sweep`, and `python -m cae` where only Python is known, as on a cluster."""
+"""The command `cae-sweep`, also as `python -m cae`."""
 
 import gc
 import sys
 
 
 def main() -> None:
-    """The command line. Ctrl-C is no fault of ours in any moment, that of the imports included."""
-    gc.set_threshold(
-        100_000, 50, 50
-    )  # torch, Ray and pandas are a million objects, none of them garbage: looked through again and
-    try:  # again while they are imported, they took a second of each command, and another one when it ended
+    """Run the command line. Ctrl-C ends it quietly at any time, also during the imports."""
+    # torch, Ray and pandas create a million objects, none of which is garbage. Scanning them again
+    # and again would take a second of each command during the imports, and another one at its end.
+    gc.set_threshold(100_000, 50, 50)
+    try:
         from cae.cli.app import app
 
         app()

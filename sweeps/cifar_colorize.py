@@ -1,12 +1,15 @@
-"""CIFAR-10 colourisation: report 000 (Onghena & Hilt), exercise 3, with the best network of its grid.
+"""CIFAR-10 colourisation: report 000 (Onghena & Hilt), exercise 3, with the best network of its
+grid.
 
-Asked: grey to RGB (3.1), and grey Y to the chroma I and Q with a sigmoid or a tanh at the end, merged with Y (3.2). Stated: both
-targets, both activations, kernel 7 and filters 32-32-32-64 from exercise 2. Inferred: mean MSE, Adam at 1e-3, batches of 32, 10
-epochs, TensorFlow's YIQ weights. Nothing was published in numbers.
+Asked: grey to RGB (3.1), and grey Y to the chroma I and Q with a sigmoid or a tanh at the end,
+merged with Y (3.2). Stated: both targets, both activations, kernel 7 and filters 32-32-32-64 from
+exercise 2. Inferred: mean MSE, Adam at 1e-3, batches of 32, 10 epochs, TensorFlow's YIQ weights.
+Nothing was published in numbers.
 
-Expect: I is negative in some 39 % of the pixels and Q in 61 %; a sigmoid cannot say so, and its MSE stays above a floor that is
-printed (`test_floor_sigmoid`). Predicting the mean chroma is the baseline: a network that does not beat it has learnt nothing. All
-are ranked by the error in RGB, for the losses of the two targets are not comparable.
+Expect: I is negative in some 39 % of the pixels and Q in 61 %; a sigmoid cannot say so, and its MSE
+stays above a floor that is printed (`test_floor_sigmoid`). Predicting the mean chroma is the
+baseline: a network that does not beat it has learnt nothing. All are ranked by the error in RGB,
+for the losses of the two targets are not comparable.
 """
 
 from ray import tune

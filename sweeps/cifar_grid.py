@@ -1,16 +1,20 @@
 """CIFAR-10 autoencoder grid: report 000 (Onghena & Hilt), exercise 2.
 
-Asked: which of kernel size, stride, padding and the filters of four layers matter for the validation loss. Stated: the seven
-axes and the best network (kernel 7, stride 1, same, 32/32/32/64; val loss 0.001836). Inferred: the other values of each axis,
-10 epochs, Adam at 1e-3, batches of 32. Layer 3 is the code; layer 4 the first of the decoder; the fifth has three outputs.
+Asked: which of kernel size, stride, padding and the filters of four layers matter for the
+validation loss. Stated: the seven axes and the best network (kernel 7, stride 1, same, 32/32/32/64;
+val loss 0.001836). Inferred: the other values of each axis, 10 epochs, Adam at 1e-3, batches of 32.
+Layer 3 is the code; layer 4 the first of the decoder; the fifth has three outputs.
 
-Two spaces, because without padding only kernels 3 and 5 at stride 1 fit 32 x 32 pixels through two poolings: 1,536 points in
-all. Run a seeded sample of them: --max-trials 24 (the cpu budget's 48 begin with the same 24). Strides are undone by the upsampling.
+Two spaces, because without padding only kernels 3 and 5 at stride 1 fit 32 x 32 pixels through two
+poolings: 1,536 points in all. Run a seeded sample of them: --max-trials 24 (the cpu budget's 48
+begin with the same 24). Strides are undone by the upsampling.
 
-Expect: stride 2 and padding `valid` to be stopped early (their codes hold 8 to 1,024 values where `same` at stride 1 holds 512
-to 4,096); wide codes to lead, against the published claim that fewer code filters are better. The cpu budget trains on 6,000
-images for 4 epochs: good for an order of configurations, not for a comparison with 0.001836. Claims on importance are judged at the
-first epoch, which trials that are stopped have too: those that finish are the good ones, and not a fair sample.
+Expect: stride 2 and padding `valid` to be stopped early (their codes hold 8 to 1,024 values where
+`same` at stride 1 holds 512 to 4,096); wide codes to lead, against the published claim that fewer
+code filters are better. The cpu budget trains on 6,000 images for 4 epochs: good for an order of
+configurations, not for a comparison with 0.001836. Claims on importance are judged at the first
+epoch, which trials that are stopped have too: those that finish are the good ones, and not a fair
+sample.
 """
 
 from ray import tune

@@ -1,12 +1,15 @@
 """FashionMNIST, the right half from the left: report 003 (PyTorch).
 
-Asked: a network that completes clothes from their left halves (1 x 28 x 14 to 1 x 28 x 14). Stated: three strided convolutions of
-32, 64 and 128 filters, kernel (4, 2), batch normalisation in the first two, LeakyReLU, fully connected 256 and 64, 20 epochs,
-batches of 512, learning rate 1e-3, halved on a plateau of 2 epochs, MSE 0.0273 for training and validation by epoch 17. Inferred:
-Adam, mean MSE on [0, 1], 50,000 / 10,000 / 10,000 images, "same" padding as ceil(size / 2), the mirrored decoder, a sigmoid.
+Asked: a network that completes clothes from their left halves (1 x 28 x 14 to 1 x 28 x 14). Stated:
+three strided convolutions of 32, 64 and 128 filters, kernel (4, 2), batch normalisation in the
+first two, LeakyReLU, fully connected 256 and 64, 20 epochs, batches of 512, learning rate 1e-3,
+halved on a plateau of 2 epochs, MSE 0.0273 for training and validation by epoch 17. Inferred: Adam,
+mean MSE on [0, 1], 50,000 / 10,000 / 10,000 images, "same" padding as ceil(size / 2), the mirrored
+decoder, a sigmoid.
 
-Expect: at or below 0.0273. The baselines beside it are the mirrored half, ridge regression and the nearest training image. The
-axes other than the network stated are the report's, their values mostly inferred. `--budget stated` trains the stated network alone.
+Expect: at or below 0.0273. The baselines beside it are the mirrored half, ridge regression and the
+nearest training image. The axes other than the network stated are the report's, their values mostly
+inferred. `--budget stated` trains the stated network alone.
 """
 
 from typing import Any
@@ -173,7 +176,8 @@ sweep = Sweep(
         ),
         Threshold(
             id="C003-6",
-            text="Shoes that point the unusual way are worse: their error rises when they are flipped.",
+            text="Shoes that point the unusual way are worse: their error rises when they are "
+            "flipped.",
             metric="test_flipped_ratio",
             op=">",
             bound=1.0,

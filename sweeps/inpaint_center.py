@@ -1,16 +1,21 @@
-"""Centre inpainting of 64 x 64 photographs: report 001 (Keras 2.0, MS-COCO), every network of the author's log.
+"""Centre inpainting of 64 x 64 photographs: report 001 (Keras 2.0, MS-COCO), every network of the
+author's log.
 
-Asked: what fills a hole of 32 x 32 pixels best. Stated: v1 (7 convolutions) and v2 (11), batch normalisation, dropout, learning rate,
-leaky ReLU, filters. From the author's repository: layouts, Adam, binary cross-entropy over the *full* image, batches of 256 to 500,
-dilations, parameter counts, logged losses. Inferred: dropout of 0.1 and 0.5, one budget for all (the log's runs stopped early at
-different patience), a lossless hole (the report's was saved as JPEG and is not quite black).
+Asked: what fills a hole of 32 x 32 pixels best. Stated: v1 (7 convolutions) and v2 (11), batch
+normalisation, dropout, learning rate, leaky ReLU, filters. From the author's repository: layouts,
+Adam, binary cross-entropy over the *full* image, batches of 256 to 500, dilations, parameter
+counts, logged losses. Inferred: dropout of 0.1 and 0.5, one budget for all (the log's runs stopped
+early at different patience), a lossless hole (the report's was saved as JPEG and is not quite
+black).
 
-Expect: full-image cross-entropy ranks copying, for three quarters of the image are given and its floor is the entropy of the
-targets; so trials are ranked by the hole alone, with the published loss beside it. The dilated network without pooling sees 27
-pixels and the centre of the hole is 16 from any known one: it cannot fill it, whatever its loss. COCO: resize the shorter side to
-64, crop the centre, drop grey images, put train2014 and val2014 together into a folder `coco64` under the data folder (123,049
-images; a third is validation and test here, whichever file they came from). `--budget cifar` takes CIFAR-10 instead (a hole of
-16 x 16): directions only. The cpu budget takes 3,000 of its images and 4 epochs, and bears no conclusion on small differences.
+Expect: full-image cross-entropy ranks copying, for three quarters of the image are given and its
+floor is the entropy of the targets; so trials are ranked by the hole alone, with the published loss
+beside it. The dilated network without pooling sees 27 pixels and the centre of the hole is 16 from
+any known one: it cannot fill it, whatever its loss. COCO: resize the shorter side to 64, crop the
+centre, drop grey images, put train2014 and val2014 together into a folder `coco64` under the data
+folder (123,049 images; a third is validation and test here, whichever file they came from).
+`--budget cifar` takes CIFAR-10 instead (a hole of 16 x 16): directions only. The cpu budget takes
+3,000 of its images and 4 epochs, and bears no conclusion on small differences.
 """
 
 from typing import Any
@@ -234,7 +239,8 @@ sweep = Sweep(
         ),
         Threshold(
             id="C001-9",
-            text="The network is more accurate near the border: its error rises with the distance from it.",
+            text="The network is more accurate near the border: its error rises with the distance "
+            "from it.",
             metric="test_ring_correlation",
             op=">",
             bound=0.0,

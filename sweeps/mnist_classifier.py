@@ -1,13 +1,16 @@
 """MNIST classifiers on a trained encoder, in two stages: report 002's table of 15 (tf.keras 2.4).
 
-Asked: which head (width, epochs, batch) on the encoder of an autoencoder classifies best. Stated: the table's rows. From the
-authors' code: encoder L4_FS3_FL32_E100_B40 of the first table, Dense(fc, ReLU), Dense(10, softmax), mean squared error on one-hot,
-RMSprop 1e-3; first the encoder is frozen for `Epochs` epochs, then all learn for as many: a trial here has twice the printed epochs.
+Asked: which head (width, epochs, batch) on the encoder of an autoencoder classifies best. Stated:
+the table's rows. From the authors' code: encoder L4_FS3_FL32_E100_B40 of the first table, Dense(fc,
+ReLU), Dense(10, softmax), mean squared error on one-hot, RMSprop 1e-3; first the encoder is frozen
+for `Epochs` epochs, then all learn for as many: a trial here has twice the printed epochs.
 
-Expect: 98 to 99 % but for ties: the binomial standard error on 12,000 images is 0.1 %. The published failure of 256 units (57 %)
-fits a softmax that saturated early under mean squared error, an accident and not an effect of width: the arms with ten seeds, and
-those with cross-entropy, are ours and count how often it happens. The cpu budget (2,000 images, 2 + 2 epochs, an encoder of 2
-epochs, PyTorch's running means, for those of Keras forget in 500 steps) bears no conclusion on single rows.
+Expect: 98 to 99 % but for ties: the binomial standard error on 12,000 images is 0.1 %. The
+published failure of 256 units (57 %) fits a softmax that saturated early under mean squared error,
+an accident and not an effect of width: the arms with ten seeds, and those with cross-entropy, are
+ours and count how often it happens. The cpu budget (2,000 images, 2 + 2 epochs, an encoder of 2
+epochs, PyTorch's running means, for those of Keras forget in 500 steps) bears no conclusion on
+single rows.
 """
 
 from typing import Any

@@ -1,13 +1,16 @@
-"""MNIST denoising autoencoder: report 004, tasks 1 to 3, after the Keras blog's "Building autoencoders in Keras".
+"""MNIST denoising autoencoder: report 004, tasks 1 to 3, after the Keras blog's "Building
+autoencoders in Keras".
 
-Asked: how the loss of a denoising autoencoder rises with the noise. Stated: the network (7,265 parameters), Adam, binary
-cross-entropy, noise factors 0.5, 0.7 and 0.9, a loss of 0.10 at 0.5 and of 0.15 at 0.9. Inferred, from the blog: 100 epochs
-in batches of 128, all 60,000 training images, the 10,000 test images as validation, noise drawn once before training.
-Not stated: whether 0.10 and 0.15 are training or validation losses. The judge of what is legible is ours, and trained first.
+Asked: how the loss of a denoising autoencoder rises with the noise. Stated: the network (7,265
+parameters), Adam, binary cross-entropy, noise factors 0.5, 0.7 and 0.9, a loss of 0.10 at 0.5 and
+of 0.15 at 0.9. Inferred, from the blog: 100 epochs in batches of 128, all 60,000 training images,
+the 10,000 test images as validation, noise drawn once before training. Not stated: whether 0.10 and
+0.15 are training or validation losses. The judge of what is legible is ours, and trained first.
 
-Expect: val_loss rising with the noise. Its floor is not 0: the pixels' own entropy is about 0.06 to 0.07 nats here. The code
-has 7 x 7 x 16 = 784 values, as many as the image: nothing but the noise forces this network to learn the digits. The cpu budget
-takes 20,000 images, 8 epochs and three seeds: good for the order of the losses, not for a comparison with 0.10 and 0.15.
+Expect: val_loss rising with the noise. Its floor is not 0: the pixels' own entropy is about 0.06 to
+0.07 nats here. The code has 7 x 7 x 16 = 784 values, as many as the image: nothing but the noise
+forces this network to learn the digits. The cpu budget takes 20,000 images, 8 epochs and three
+seeds: good for the order of the losses, not for a comparison with 0.10 and 0.15.
 """
 
 from ray import tune

@@ -1,14 +1,18 @@
 """MNIST autoencoder, one factor at a time: report 002's table of 14 autoencoders (tf.keras 2.4).
 
-Asked: how depth, filters, kernel, epochs and batch size change the loss. Stated: the table's rows (layers, kernel, filters of the
-first layer, epochs, batch). From the authors' code: the split (scikit-learn, 12,000 of 60,000, random_state 13), layer i has
-filters x 2^i, ReLU, then batch normalisation, pooling after layers 1 and 2, a mirrored decoder, RMSprop, mean MSE of the last epoch.
+Asked: how depth, filters, kernel, epochs and batch size change the loss. Stated: the table's rows
+(layers, kernel, filters of the first layer, epochs, batch). From the authors' code: the split
+(scikit-learn, 12,000 of 60,000, random_state 13), layer i has filters x 2^i, ReLU, then batch
+normalisation, pooling after layers 1 and 2, a mirrored decoder, RMSprop, mean MSE of the last
+epoch.
 
-Expect: about 0.0005 at 100 epochs. The code has 12,544 values, 16 times the image: nothing is compressed. Depth also multiplies
-width, so the arms with constant filters are ours; so are 3 layers (a plotted point) and dropout 0.2. One run's spread (0.0001) is
-as large as most differences of the table: `--set seeds=3`. The cpu budget takes 2,400 images and 3 epochs, for the widest network
-costs 6 GFLOP an image: it tells which networks learn fast, not which end lowest; that of epochs is lost altogether. Its 110 to 180
-steps are too few for the running means of Keras, which forget in 500: it takes PyTorch's.
+Expect: about 0.0005 at 100 epochs. The code has 12,544 values, 16 times the image: nothing is
+compressed. Depth also multiplies width, so the arms with constant filters are ours; so are 3 layers
+(a plotted point) and dropout 0.2. One run's spread (0.0001) is as large as most differences of the
+table: `--set seeds=3`. The cpu budget takes 2,400 images and 3 epochs, for the widest network costs
+6 GFLOP an image: it tells which networks learn fast, not which end lowest; that of epochs is lost
+altogether. Its 110 to 180 steps are too few for the running means of Keras, which forget in 500: it
+takes PyTorch's.
 """
 
 from typing import Any

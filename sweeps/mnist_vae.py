@@ -1,12 +1,15 @@
 """MNIST digits from variational autoencoders: report 004, tasks 4 and 5.
 
-Asked: what a VAE generates that was trained on all, 1,000, 100 or 10 images of a digit, as a classifier sees it. Stated: the sizes,
-the digits 2, 3 and 8, latents at extremes. Inferred: the network of Keras's `vae` example, Adam, batches of 128, 30 epochs, a loss
-of summed cross-entropy plus KL, "all" as all images of that digit, the scales of the latents; the judge is ours, and run first.
+Asked: what a VAE generates that was trained on all, 1,000, 100 or 10 images of a digit, as a
+classifier sees it. Stated: the sizes, the digits 2, 3 and 8, latents at extremes. Inferred: the
+network of Keras's `vae` example, Adam, batches of 128, 30 epochs, a loss of summed cross-entropy
+plus KL, "all" as all images of that digit, the scales of the latents; the judge is ours, and run
+first.
 
-Expect: with 10 images, equal epochs are one step each, so arms of equal steps stand beside them; the training loss can be *lower*
-there, by memory: the bound of held-out images (`test_elbo`) decides. "More data, more diverse outputs" and "diversity is the same"
-both stand in the report: `test_diversity_*` and `test_vendi_*` measure it, at each scale of the latents.
+Expect: with 10 images, equal epochs are one step each, so arms of equal steps stand beside them;
+the training loss can be *lower* there, by memory: the bound of held-out images (`test_elbo`)
+decides. "More data, more diverse outputs" and "diversity is the same" both stand in the report:
+`test_diversity_*` and `test_vendi_*` measure it, at each scale of the latents.
 """
 
 from typing import Any

@@ -1,8 +1,9 @@
 """Quickstart: which small autoencoder reconstructs handwritten digits best?
 
-1,797 real digits of 8 x 8 pixels that come with scikit-learn (Alpaydin & Kaynak 1998, UCI), enlarged to 16 x 16: nothing to
-download. 18 configurations around the network of report 000, exercise 1, with early stopping. Expect about a minute on
-two cores; wider layers and the larger learning rates to win; and about half of the trials to be stopped early.
+1,797 real digits of 8 x 8 pixels that come with scikit-learn (Alpaydin & Kaynak 1998, UCI),
+enlarged to 16 x 16: nothing to download. 18 configurations around the network of report 000,
+exercise 1, with early stopping. Expect about a minute on two cores; wider layers and the larger
+learning rates to win; and about half of the trials to be stopped early.
 """
 
 from ray import tune

@@ -1,4 +1,5 @@
-"""What all tests share: one Ray for the session, and sweeps of embedded images that take seconds."""
+"""What all tests share: one Ray for the session, and sweeps of embedded images that take
+seconds."""
 
 from __future__ import annotations
 

@@ -70,7 +70,8 @@ def test_every_command_runs_in_the_order_of_the_readme(
 
 @pytest.fixture(scope="module")
 def blank_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MNIST, FashionMNIST and CIFAR-10 as their publishers lay them out, every pixel 0 (sparse files)."""
+    """MNIST, FashionMNIST and CIFAR-10 as their publishers lay them out, every pixel 0 (sparse
+    files)."""
     folder = tmp_path_factory.mktemp("data")
     (folder / "cifar-10-batches-bin").mkdir()
     for data_set in ("MNIST/raw", "FashionMNIST/raw"):

@@ -1,4 +1,5 @@
-"""Every sweep file that we ship: what it plans, and that it runs from end to end on the embedded images."""
+"""Every sweep file that we ship: what it plans, and that it runs from end to end on the embedded
+images."""
 
 from __future__ import annotations
 
@@ -160,9 +161,7 @@ def test_the_grid_of_report_002_plans_the_published_rows_and_five_arms_of_ours()
     assert len(plan("mnist_grid").trials) == 14 + 5
 
 
-def test_the_classifiers_of_report_002_plan_the_published_rows_their_encoders_and_the_arms_of_ours() -> (
-    None
-):
+def test_the_classifiers_of_report_002_include_their_encoders() -> None:
     with (ROOT / "sweeps" / "published" / "mnist_classifier.csv").open() as lines:
         published = {
             row["trials"] for row in csv.DictReader(lines) if row["metric"] == "last_val_accuracy"

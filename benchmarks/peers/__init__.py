@@ -1,1 +1,2 @@
-"""The same 24 trials by other runners, each as its own documentation writes it. Every file is a program."""
+"""The same 24 trials by other runners, each as its own documentation writes it. Every file is a
+program."""

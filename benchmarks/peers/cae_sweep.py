@@ -1,4 +1,5 @@
-"""The 24 trials of benchmarks/peers/trials.py as a sweep file: cae-sweep run benchmarks/peers/cae_sweep.py"""
+"""The 24 trials of benchmarks/peers/trials.py as a sweep file: cae-sweep run
+benchmarks/peers/cae_sweep.py"""
 
 from ray import tune
 

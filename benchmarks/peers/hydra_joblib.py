@@ -1,4 +1,5 @@
-"""Hydra's multirun by its joblib launcher, as its documentation has it: the command line names the grid."""
+"""Hydra's multirun by its joblib launcher, as its documentation has it: the command line names the
+grid."""
 
 from __future__ import annotations
 

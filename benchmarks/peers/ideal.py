@@ -1,4 +1,5 @@
-"""As many processes as slots, the trials back to back in each: nothing is asked for, kept or shown."""
+"""As many processes as slots, the trials back to back in each: nothing is asked for, kept or
+shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Optuna as its documentation runs several processes: one study in a journal file, each process optimises its share."""
+"""Optuna as its documentation runs several processes: one study in a journal file, each process
+optimises its share."""
 
 from __future__ import annotations
 

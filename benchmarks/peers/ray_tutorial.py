@@ -1,6 +1,8 @@
-"""Ray Tune as PyTorch's own tutorial writes it ("Hyperparameter tuning using Ray Tune"), without its ASHA: all trials run.
+"""Ray Tune as PyTorch's own tutorial writes it ("Hyperparameter tuning using Ray Tune"), without
+its ASHA: all trials run.
 
-A function trainable; data set, loaders, pickled checkpoint and report in each trial. The tutorial has 8 loader processes: 2 here.
+A function trainable; data set, loaders, pickled checkpoint and report in each trial. The tutorial
+has 8 loader processes: 2 here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Syne Tune's local backend, as its examples have it: a process per trial, which reports by a line that it prints."""
+"""Syne Tune's local backend, as its examples have it: a process per trial, which reports by a line
+that it prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The 24 trials, and the training that all peers share: resident images, the plain network, nothing else."""
+"""The 24 trials, and the training that all peers share: resident images, the plain network, nothing
+else."""
 
 from __future__ import annotations
 
@@ -86,7 +87,8 @@ def train(
 
 
 def trained(seconds: float) -> None:
-    """Notes the seconds of an epoch's training steps, for the share of the wall time that they are."""
+    """Notes the seconds of an epoch's training steps, for the share of the wall time that they
+    are."""
     if path := os.environ.get("BENCH_STEPS"):
         with Path(path).open("a") as file:
             file.write(json.dumps({"seconds": seconds}) + "\n")

@@ -1,1 +1,2 @@
-"""Answers: journal -> tables -> figures -> one page. Reads run folders, never trains; `page.build` is the way in."""
+"""Answers: journal -> tables -> figures -> one page. Reads run folders, never trains; `page.build`
+is the way in."""

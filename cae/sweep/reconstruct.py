@@ -24,8 +24,8 @@ def reconstruct_files(
 ) -> str:
     """Apply a model to images and write inputs beside outputs, one row per image.
 
-    Each image is resized by its shorter side and cropped to its centre. Returns what was written, and the
-    error of each image. Raises UserError for files that cannot be read.
+    Each image is resized by its shorter side and cropped to its centre. Returns what was written,
+    and the error of each image. Raises UserError for files that cannot be read.
 
     Args:
         model_folder: A folder that `best -o` wrote.

@@ -24,8 +24,8 @@ def pairs_of(task: Task, held: Held, split: str) -> Pairs:
 def measure(network: nn.Module, pairs: Pairs, *, final: bool = False) -> dict[str, float]:
     """`loss` and the task's metrics, means over the split.
 
-    The same weights give the same numbers on the same kind of device. `final` adds the metrics that are
-    too expensive for every epoch.
+    The same weights give the same numbers on the same kind of device. `final` adds the metrics that
+    are too expensive for every epoch.
     """
     network.eval()
     task = pairs.task
@@ -51,7 +51,8 @@ def measure(network: nn.Module, pairs: Pairs, *, final: bool = False) -> dict[st
 def conclude(
     network: nn.Module, task: Task, images: Resident, dependencies: Mapping[str, nn.Module]
 ) -> tuple[dict[str, float], dict[str, Table], dict[str, Gallery]]:
-    """The final evaluation on the test split: metrics without `test_`, tables and galleries by name.
+    """The final evaluation on the test split: metrics without `test_`, tables and galleries by
+    name.
 
     `baseline_NAME` is the loss of a baseline, `floor` that of a perfect answer if it is not 0.
     """
@@ -100,7 +101,8 @@ def _evaluate(
 
 
 def best_of(rows: list[dict[str, float]], metric: str, mode: str) -> int:
-    """The epoch, from 1, of the best finite value, the earliest of equal ones; 0 if there is none."""
+    """The epoch, from 1, of the best finite value, the earliest of equal ones; 0 if there is
+    none."""
     sign = 1
     if mode != "min":
         sign = -1

@@ -31,10 +31,10 @@ class _BinaryCrossEntropy(torch.autograd.Function):
 def binary_cross_entropy(output: Tensor, target: Tensor) -> Tensor:
     """-(t log o + (1 - t) log (1 - o)), mean over everything; differentiable in `output`.
 
-    `output` and `target` have equal shapes, with values in [0, 1]. Values and gradients are those of
-    torch.nn.functional.binary_cross_entropy, whose forward pass takes its logarithms one at a time: 1 ms
-    of a step of 20 ms. For an output that is NaN the loss is NaN; PyTorch raises an error (on a GPU it
-    ends the process).
+    `output` and `target` have equal shapes, with values in [0, 1]. Values and gradients are those
+    of torch.nn.functional.binary_cross_entropy, whose forward pass takes its logarithms one at a
+    time: 1 ms of a step of 20 ms. For an output that is NaN the loss is NaN; PyTorch raises an
+    error (on a GPU it ends the process).
     """
     loss: Tensor = _BinaryCrossEntropy.apply(output, target)
     return loss

@@ -128,8 +128,8 @@ def mse(error: Tensor) -> Tensor:
 def channel_argmax_error(output: Tensor, target: Tensor) -> Tensor:
     """Share of pixels whose brightest channel differs from the target's; in [0, 1].
 
-    It is 1 minus the `accuracy` that Keras reports for 3-channel targets (categorical accuracy over the
-    last axis). It describes an image poorly, and is here because it was published.
+    It is 1 minus the `accuracy` that Keras reports for 3-channel targets (categorical accuracy over
+    the last axis). It describes an image poorly, and is here because it was published.
     """
     return (output.argmax(1) != target.argmax(1)).float().flatten(1).mean(1)
 
@@ -137,10 +137,10 @@ def channel_argmax_error(output: Tensor, target: Tensor) -> Tensor:
 def ssim(output: Tensor, target: Tensor) -> Tensor:
     """Structural similarity (Wang et al. 2004); at most 1.
 
-    Gaussian window of 11 pixels, sigma 1.5, K1 0.01, K2 0.03, range 1; mean over channels and over the
-    positions where the whole window is inside. Images smaller than 11 pixels use the largest odd window
-    that fits. Own code because the libraries that have it take seconds and 300 MB to import, in every
-    worker; a test compares it with one of them.
+    Gaussian window of 11 pixels, sigma 1.5, K1 0.01, K2 0.03, range 1; mean over channels and over
+    the positions where the whole window is inside. Images smaller than 11 pixels use the largest
+    odd window that fits. Own code because the libraries that have it take seconds and 300 MB to
+    import, in every worker; a test compares it with one of them.
     """
     rows, columns = target.shape[-2:]
     window = min(SSIM_WINDOW, rows - 1 + rows % 2, columns - 1 + columns % 2)

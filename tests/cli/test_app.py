@@ -55,8 +55,8 @@ def error_of(*arguments: object) -> str:
 def test_an_unknown_parameter_names_the_nearest_one(sweep_file: Write) -> None:
     errors = error_of("run", sweep_file("{'arch.kernal_size': tune.grid_search([3, 5])}"))
     assert (
-        errors
-        == "error: arch.kernal_size is not a parameter of arch = 'conv_autoencoder'; did you mean arch.kernel_size?\n"
+        errors == "error: arch.kernal_size is not a parameter of arch = 'conv_autoencoder'; "
+        "did you mean arch.kernel_size?\n"
     )
 
 
@@ -76,16 +76,16 @@ def test_a_wrong_type_is_an_error_with_value_and_rule(sweep_file: Write) -> None
 def test_an_impossible_shape_names_layer_and_parameters(sweep_file: Write) -> None:
     errors = error_of("run", sweep_file("{'arch.kernel_size': 11, 'arch.padding': 'valid'}"))
     assert (
-        "arch.kernel_size = 11: a 11x11 kernel without padding does not fit the 8x8 image at encoder layer 1"
-        in errors
+        "arch.kernel_size = 11: a 11x11 kernel without padding does not fit the 8x8 image "
+        "at encoder layer 1" in errors
     )
 
 
 def test_an_unknown_metric_lists_the_metrics(sweep_file: Write) -> None:
     errors = error_of("run", sweep_file(more="metric='val_lost'"))
     assert (
-        "metric = 'val_lost' is not a metric of these trials: they report train_loss, val_loss, val_psnr"
-        in errors
+        "metric = 'val_lost' is not a metric of these trials: "
+        "they report train_loss, val_loss, val_psnr" in errors
     )
 
 
@@ -106,8 +106,8 @@ def test_a_missing_data_set_names_files_folder_and_command(sweep_file: Write) ->
 def test_a_file_without_a_sweep_shows_how_one_ends(tmp_path: Path) -> None:
     (tmp_path / "none.py").write_text("swep = 1\n")
     assert (
-        error_of("run", "none.py")
-        == "error: none.py defines no `sweep`: a sweep file ends with `sweep = Sweep(base=Trial(...), space={...})`\n"
+        error_of("run", "none.py") == "error: none.py defines no `sweep`: a sweep file ends with "
+        "`sweep = Sweep(base=Trial(...), space={...})`\n"
     )
 
 
@@ -181,7 +181,8 @@ class Own(Architecture):
     features: int = 64
 
     def build(self, input_shape, output_shape):
-        return nn.Sequential(nn.Flatten(), nn.Linear(self.features, 64), nn.Sigmoid(), nn.Unflatten(1, output_shape))
+        layer = nn.Linear(self.features, 64)
+        return nn.Sequential(nn.Flatten(), layer, nn.Sigmoid(), nn.Unflatten(1, output_shape))
 """
 
 
@@ -239,7 +240,13 @@ def test_too_many_gpus_names_the_number_available(sweep_file: Write) -> None:
 
 
 def test_a_run_in_use_names_the_other_process(sweep_file: Write) -> None:
-    holder = "import sys, time; from cae.run.paths import RunDir\nwith RunDir('held').lock(): print('held', flush=True); time.sleep(60)"
+    holder = (
+        "import time\n"
+        "from cae.run.paths import RunDir\n"
+        "with RunDir('held').lock():\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", holder], stdout=subprocess.PIPE, text=True
     ) as other:

@@ -32,7 +32,9 @@ class OneConvolution(Architecture):
     kernel: int = 3
 
     def build(self, input_shape, output_shape):
-        return nn.Sequential(nn.Conv2d(input_shape[0], output_shape[0], self.kernel, padding=self.kernel // 2), nn.Sigmoid())
+        padding = self.kernel // 2
+        convolution = nn.Conv2d(input_shape[0], output_shape[0], self.kernel, padding=padding)
+        return nn.Sequential(convolution, nn.Sigmoid())
 
 
 sweep = Sweep(

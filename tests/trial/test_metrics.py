@@ -18,10 +18,11 @@ REFERENCE = {
         [3.0127504643116954, 3.0127207573504586],
     ),
 }
-"""SSIM and PSNR of the two images of `wave` against three changed ones, by torchmetrics 1.9.0 in float64:
-structural_similarity_index_measure(..., data_range=1.0, reduction="none", return_full_image=True), its map averaged where
-the whole window lies inside, full[..., 5:-5, 5:-5] (its own mean takes in a reflected border as well); and
-peak_signal_noise_ratio(..., data_range=1.0) of each image."""
+"""SSIM and PSNR of the two images of `wave` against three changed ones, by torchmetrics 1.9.0 in
+float64: structural_similarity_index_measure(..., data_range=1.0, reduction="none",
+return_full_image=True), its map averaged where the whole window lies inside, full[..., 5:-5,
+5:-5] (its own mean takes in a reflected border as well); and peak_signal_noise_ratio(...,
+data_range=1.0) of each image."""
 
 
 @pytest.fixture

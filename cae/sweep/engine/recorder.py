@@ -117,7 +117,8 @@ class Recorder(tune.Callback, Stopper):
         self.end_trial(end)
 
     def out_of_memory(self, number: int, reason: str, error: str = "") -> None:
-        """The first out-of-memory error while other trials ran is retried alone; otherwise final."""
+        """The first out-of-memory error while other trials ran is retried alone; otherwise
+        final."""
         if number in self.run_alone or self.slots < 2:
             state = TrialState.OUT_OF_MEMORY
             self.end_trial(TrialEnded(trial=number, state=state, reason=reason, error=error))

@@ -14,8 +14,8 @@ KEPT_STOPPED_TRIALS = 10
 """How many stopped trials keep their best weights: the best ones by the sweep's metric."""
 BYTES_PER_VALUE = 4
 RUNNING_COPIES = 3 * 2 + 1
-"""Copies of the network in a running trial's folder: last and previous checkpoint with two moments of
-the optimizer each, and the best weights."""
+"""Copies of the network in a running trial's folder: last and previous checkpoint with two moments
+of the optimizer each, and the best weights."""
 ENDED_COPIES = 3 + 1
 """Copies in an ended trial's folder: the last checkpoint and the best weights."""
 OTHER_BYTES = 200_000
@@ -40,9 +40,9 @@ def prune_checkpoints(
 ) -> None:
     """Delete the checkpoints that nothing can need again, after a trial has ended.
 
-    A finished trial keeps its best weights, and its last checkpoint in case it is extended. A stopped
-    trial is not resumed: it keeps its best weights if it is among the best stopped ones. All others may
-    be retried and keep everything.
+    A finished trial keeps its best weights, and its last checkpoint in case it is extended. A
+    stopped trial is not resumed: it keeps its best weights if it is among the best stopped ones.
+    All others may be retried and keep everything.
     """
     state = records[number].state
     if state == TrialState.FINISHED:

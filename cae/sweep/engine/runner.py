@@ -1,7 +1,7 @@
 """Runs what a plan requests and the journal does not contain, on Ray Tune.
 
-Ray has to be running, and the run's lock held. Ray Tune's own state is discarded: the journal and the
-checkpoints are the state.
+Ray has to be running, and the run's lock held. Ray Tune's own state is discarded: the journal and
+the checkpoints are the state.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ from cae.sweep.spec.plan import Plan, PlannedTrial, dataset_key
 COMPLETE = "complete"
 """Why a session ended in which nothing was left to train."""
 DEPENDENCY_METRIC = ("val_loss", "min")
-"""How the best epoch of a dependency is chosen: it may have another task than the sweep's metric is of."""
+"""How the best epoch of a dependency is chosen: it may have another task than the sweep's metric is
+of."""
 
 
 def run_plan(
@@ -62,8 +63,8 @@ def run_plan(
 ) -> str:
     """Train the remaining trials of a plan.
 
-    Returns why it ended: COMPLETE, or what interrupted it. Every finished epoch is then in the journal
-    or in its trial's checkpoint, and the same call resumes.
+    Returns why it ended: COMPLETE, or what interrupted it. Every finished epoch is then in the
+    journal or in its trial's checkpoint, and the same call resumes.
 
     Args:
         records: Those of the journal; they are kept up to date.
@@ -164,7 +165,8 @@ def _record_plan(recorder: Recorder, planned: PlannedTrial) -> None:
 
 
 def _record_retry(recorder: Recorder, record: Record) -> None:
-    """A diverged trial restarts from the beginning: resumed from its checkpoint it diverges again."""
+    """A diverged trial restarts from the beginning: resumed from its checkpoint it diverges
+    again."""
     if record.state == TrialState.DIVERGED:
         recorder.write(TrialRetried(trial=record.number, epoch=0))
         recorder.run.delete_trial(record.number)
@@ -206,9 +208,9 @@ def _progress(recorder: Recorder) -> _Progress:
 def _train_all(recorder: Recorder, place: Place, checked: CheckedHosts) -> None:
     """Train batches of trials until none remains.
 
-    Ray ends a whole sweep for some failures of one trial, such as its out-of-memory kill of a running
-    step. As long as there is progress, the remaining trials are started again. Trials that ran out of
-    memory beside others come last, one at a time.
+    Ray ends a whole sweep for some failures of one trial, such as its out-of-memory kill of a
+    running step. As long as there is progress, the remaining trials are started again. Trials that
+    ran out of memory beside others come last, one at a time.
     """
     while ready := _ready_trials(recorder):
         before = _progress(recorder)
@@ -370,8 +372,8 @@ def _sweep_inputs(
 def _start_order(recorder: Recorder, trials: list[PlannedTrial]) -> list[int]:
     """The order in which trials start.
 
-    With rungs it is the order of the plan: a trial is compared with those before it, and the decisions
-    should not depend on how long trials take.
+    With rungs it is the order of the plan: a trial is compared with those before it, and the
+    decisions should not depend on how long trials take.
     """
     if recorder.plan.rungs:
         return [planned.number for planned in trials]

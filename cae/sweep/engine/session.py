@@ -31,13 +31,14 @@ from cae.trial.config import ConfigError
 from cae.trial.datasets import Dataset, Images, data_folders
 
 Display = Callable[[dict[int, Record], int], AbstractContextManager[Callable[[Event | None], None]]]
-"""Opens a view of a running sweep, such as the live table, from its records and number of slots. The
-view is called with each event, and with None from time to time."""
+"""Opens a view of a running sweep, such as the live table, from its records and number of slots.
+The view is called with each event, and with None from time to time."""
 
 COMPLETE = "complete"
 """Why a session ends if nothing is left to train."""
 KEPT_IN_SWEEP_JSON = ("command", "git_commit", "versions", "device", "slots")
-"""What sweep.json keeps if a later command trains nothing: it describes how the numbers were made."""
+"""What sweep.json keeps if a later command trains nothing: it describes how the numbers were
+made."""
 RETRYABLE_STATES = [state for state in TrialState if state.is_retryable]
 
 
@@ -67,7 +68,8 @@ def select(
     """A selection from command-line arguments. Raises ConfigError with every error.
 
     Args:
-        pairs: KEY=VALUE; the value is JSON if it can be parsed (numbers, true, lists), otherwise text.
+        pairs: KEY=VALUE; the value is JSON if it can be parsed (numbers, true, lists),
+            otherwise text.
         retry: States separated by commas.
     """
     errors: list[str] = []
@@ -151,7 +153,8 @@ def _open_run(file: SweepFile, selection: Selection) -> RunDir:
             )
         if (known.metric, known.mode) != (file.sweep.metric, file.sweep.mode):
             raise RunError(
-                f"{run} ranks by {known.metric} ({known.mode}), and its weights are the best by it: "
+                f"{run} ranks by {known.metric} ({known.mode}), and its weights are the best by "
+                "it: "
                 "choose another --out"
             )
     return run

@@ -13,8 +13,8 @@ from typing_extensions import override
 def start_long_trials_early(work: Mapping[int, float], slots: int) -> list[int]:
     """The order of trials in which no long trial runs alone at the end.
 
-    The trials keep their order, except that the longest remaining one starts as soon as all remaining
-    work keeps the slots busy for at most twice its own time.
+    The trials keep their order, except that the longest remaining one starts as soon as all
+    remaining work keeps the slots busy for at most twice its own time.
 
     Args:
         work: Remaining work of each trial by number, in any unit.
@@ -38,9 +38,9 @@ def start_long_trials_early(work: Mapping[int, float], slots: int) -> list[int]:
 class TrialQueue(Searcher):
     """Hands the trials to Tune in a given order; a trial whose worker died is next.
 
-    Without it, Tune requests resources for several trials ahead, moves a trial whose worker died to the
-    end, and gives up a trial whose worker dies while it starts: ASHA would see the trials in another
-    order and stop others.
+    Without it, Tune requests resources for several trials ahead, moves a trial whose worker died to
+    the end, and gives up a trial whose worker dies while it starts: ASHA would see the trials in
+    another order and stop others.
     """
 
     def __init__(self, numbers: Iterable[int], slots: int) -> None:

@@ -109,7 +109,8 @@ class Worker(tune.Trainable):
         return result
 
     def _open_trial(self) -> None:
-        """Open the trial's folder, with the files that exist, and the folders of its dependencies."""
+        """Open the trial's folder, with the files that exist, and the folders of its
+        dependencies."""
         own = TrialDirectory(self.trial.location, checkpoint.LAST)
         own.pull(checkpoint.LAST, checkpoint.PREVIOUS, checkpoint.BEST, LOG)
         dependencies: dict[str, TrialDirectory] = {}

@@ -50,7 +50,8 @@ def keep_freed_memory() -> None:
 
 
 def return_freed_memory() -> None:
-    """Return all free memory to the operating system: the next network may need other block sizes."""
+    """Return all free memory to the operating system: the next network may need other block
+    sizes."""
     gc.collect()
     glibc = _glibc()
     if glibc is not None:

@@ -52,4 +52,5 @@ class WorkerReport:
     epoch: EpochFinished | None = None
     end: TrialEnded | None = None
     abort_reason: str = ""
-    """Why the whole sweep has to end: a full disk, a bucket that cannot be reached, an unfit host."""
+    """Why the whole sweep has to end: a full disk, a bucket that cannot be reached, an unfit
+    host."""

@@ -29,7 +29,8 @@ from cae.sweep.spec.plan import Plan
 
 NO_CLUSTER_HINT = (
     "this command has to run on one of the cluster's hosts (`ray start` there first, see "
-    "cluster/README.md), with its token (RAY_AUTH_MODE=token, RAY_AUTH_TOKEN_PATH); from elsewhere, "
+    "cluster/README.md), with its token (RAY_AUTH_MODE=token, RAY_AUTH_TOKEN_PATH); from "
+    "elsewhere, "
     "submit a job: --address http://HOST:8265"
 )
 

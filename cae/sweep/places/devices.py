@@ -8,8 +8,8 @@ import torch
 def choose_device(gpus: float) -> tuple[torch.device, str]:
     """The device of a trial with `gpus` GPUs (a share of one, or several), and its name.
 
-    Ray shows a worker only its own GPUs, so the first visible one is right. A trial without GPUs never
-    uses one. If torch finds no GPU, the CPU is used, and the name states it.
+    Ray shows a worker only its own GPUs, so the first visible one is right. A trial without GPUs
+    never uses one. If torch finds no GPU, the CPU is used, and the name states it.
     """
     if gpus <= 0:
         return torch.device("cpu"), "cpu"

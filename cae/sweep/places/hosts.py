@@ -22,7 +22,8 @@ from cae.sweep.spec.sweep_file import from_config
 ANSWER_TIMEOUT_SECONDS = 90.0
 """A new host has to start Python and import torch before it answers."""
 TOKEN_FILE = ".hosts"
-"""File that the driver writes into the run for every host to read; each host writes one of its own."""
+"""File that the driver writes into the run for every host to read; each host writes one of its
+own."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def unmet_requirement(requirements: HostRequirements) -> str:
         from_config(requirements.config, requirements.sweep_file)
     except FileNotFoundError:
         return (
-            f"{host} does not see {location}: store the run (--out) on a disk that all hosts share, "
+            f"{host} does not see {location}: store the run (--out) on a disk that all hosts "
+            "share, "
             "or at s3://BUCKET/PATH"
         )
     except StorageError as error:

@@ -48,8 +48,8 @@ class JobPlace(Place):
 def submit(address: str, sweep: Path, out: str | None, arguments: Sequence[str]) -> int:
     """Submit `cae-sweep run` with these arguments and follow the job.
 
-    If a job runs the same run already, follow that one. Returns the job's exit code, or DETACHED after
-    Ctrl-C. Raises UserError if it cannot be submitted.
+    If a job runs the same run already, follow that one. Returns the job's exit code, or DETACHED
+    after Ctrl-C. Raises UserError if it cannot be submitted.
     """
     errors = list(read_sweep_file(sweep).mistakes)
     if not out or not (is_url(out) or Path(out).is_absolute()):

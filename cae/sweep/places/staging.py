@@ -1,4 +1,5 @@
-"""The files that go to every host of a cluster: the sweep file, the files beside it, this package."""
+"""The files that go to every host of a cluster: the sweep file, the files beside it, this
+package."""
 
 from __future__ import annotations
 

@@ -1,1 +1,2 @@
-"""Early stopping. A scheduler is one file: what a sweep file declares, and the judge that decides."""
+"""Early stopping. A scheduler is one file: what a sweep file declares, and the judge that
+decides."""

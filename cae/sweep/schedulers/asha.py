@@ -23,9 +23,9 @@ class ASHA(Scheduler):
     """Asynchronous successive halving (Li et al. 2020), the variant that stops trials.
 
     A trial that reaches a rung (epoch `grace_epochs`, then times `reduction_factor`, and so on)
-    continues if it is among the best 1 / `reduction_factor` of the trials that reached the rung before;
-    otherwise it is stopped. The first `min_trials` at a rung always continue: they would be compared
-    with one or two others only.
+    continues if it is among the best 1 / `reduction_factor` of the trials that reached the rung
+    before; otherwise it is stopped. The first `min_trials` at a rung always continue: they would be
+    compared with one or two others only.
     """
 
     name: ClassVar[str] = "asha"
@@ -33,7 +33,8 @@ class ASHA(Scheduler):
     grace_epochs: PositiveInt = 1
     """Epochs that every trial trains: the first rung."""
     reduction_factor: Annotated[float, Gt(1)] = 3
-    """The best 1 / `reduction_factor` of the trials at a rung continue; also the ratio of two rungs."""
+    """The best 1 / `reduction_factor` of the trials at a rung continue; also the ratio of two
+    rungs."""
     min_trials: PositiveInt = 3
     """How many trials have to reach a rung before one is stopped there."""
 
@@ -137,7 +138,8 @@ class ASHAJudge(Judge):
         if self.mode == "min":
             side = "above"
         return (
-            f"epoch {epoch}: {self.metric} {value:.4g} is {side} the cutoff {cutoff:.4g} of the best "
+            f"epoch {epoch}: {self.metric} {value:.4g} is {side} the cutoff {cutoff:.4g} of the "
+            f"best "
             f"1/{self.reduction_factor:g} of {seen} earlier trials at this rung"
         )
 

@@ -125,7 +125,8 @@ class Scheduler(BaseModel, ABC):
         return {"name": self.name, **self.model_dump(), "rungs": self.rungs(epochs)}
 
     def is_audited(self, trial_hash: str) -> bool:
-        """Whether a trial is an audit trial. It is drawn by its hash: resuming draws the same ones."""
+        """Whether a trial is an audit trial. It is drawn by its hash: resuming draws the same
+        ones."""
         digest = hashlib.blake2b(f"audit {trial_hash}".encode(), digest_size=8).digest()
         return int.from_bytes(digest, "big") < self.audit * 2**64
 

@@ -1,8 +1,8 @@
 """Claims of a report, as declarations in a sweep file.
 
-For example `claims=[SmallestAt(id="C002-3", text=..., metric="val_loss", ...)]`. A claim declares what
-decides it, not its result: cae/report/statistics judges it from the run's trials with a statistical
-test.
+For example `claims=[SmallestAt(id="C002-3", text=..., metric="val_loss", ...)]`. A claim declares
+what decides it, not its result: cae/report/statistics judges it from the run's trials with a
+statistical test.
 
     metric              a column of trials.csv: `val_loss` at the best epoch, `last_val_loss`,
                         `test_loss`, `parameters`
@@ -51,8 +51,8 @@ def _tuple_to_list(value: Any) -> Any:
 Text = Annotated[str, AfterValidator(_normalize_text)]
 Names = Annotated[list[Text], BeforeValidator(_tuple_to_list)]
 Conditions = dict[Text, bool | int | float | str | list[Any] | tuple[Any, ...] | None]
-"""Dotted names and the values that a trial needs for all of them. A tuple is one value, of a parameter
-that is a tuple."""
+"""Dotted names and the values that a trial needs for all of them. A tuple is one value, of a
+parameter that is a tuple."""
 
 _INSTANCE_STATE = (
     "__dict__",
@@ -90,7 +90,8 @@ class Claim(BaseModel):
     text: Text
     """The claim in one sentence."""
     provenance: Literal["stated", "repo", "inferred"] = "stated"
-    """`stated` in the report, shown by its author's code or logs (`repo`), or `inferred` from either."""
+    """`stated` in the report, shown by its author's code or logs (`repo`), or `inferred` from
+    either."""
 
     @model_validator(mode="after")
     def _check(self) -> Claim:
@@ -142,8 +143,8 @@ class LargestAt(SmallestAt):
 class _OverTrials(Claim):
     at_epoch: PositiveInt | None = None
     """The metric at this epoch in every trial that reached it, whether it was stopped later or not.
-    None: in finished trials at their best epoch. With early stopping few trials finish, and those are not
-    a random sample."""
+    None: in finished trials at their best epoch. With early stopping few trials finish, and
+    those are not a random sample."""
 
 
 class RisesWith(_OverTrials):
@@ -267,7 +268,8 @@ class Threshold(Claim):
     bound: float
     """In the unit of the metric."""
     as_published: bool = False
-    """Whether the report measured the bound: it is not compared under other settings than the report's."""
+    """Whether the report measured the bound: it is not compared under other settings than the
+    report's."""
     where: Conditions = {}
     """Only trials with these values."""
 
@@ -275,8 +277,8 @@ class Threshold(Claim):
 class SmallestRows(Claim):
     """In a table of every trial, a column is smaller in each of some rows than in every other row.
 
-    Seeds are the repetitions: the rows of one trial's table are one observation, however many images
-    are behind each.
+    Seeds are the repetitions: the rows of one trial's table are one observation, however many
+    images are behind each.
     """
 
     table: Text
@@ -290,7 +292,8 @@ class SmallestRows(Claim):
 
 
 class LargestRows(SmallestRows):
-    """In a table of every trial, a column is larger in each of some rows than in every other row."""
+    """In a table of every trial, a column is larger in each of some rows than in every other
+    row."""
 
 
 class NotTestable(Claim):

@@ -1,4 +1,5 @@
-"""What a plan costs: a few of its networks are timed, the others interpolated by their operations."""
+"""What a plan costs: a few of its networks are timed, the others interpolated by their
+operations."""
 
 from __future__ import annotations
 

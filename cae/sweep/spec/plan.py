@@ -121,7 +121,8 @@ def make_plan(
     records: Mapping[int, Record] | None = None,
     retry: Collection[TrialState] = (),
 ) -> Plan:
-    """Expand the search space, build and check every trial, and match it with the journal's records.
+    """Expand the search space, build and check every trial, and match it with the journal's
+    records.
 
     Raises ConfigError with every error of the whole sweep, and DatasetMissing for missing images.
 
@@ -422,7 +423,8 @@ def _setting_text(value: Any) -> Any:
 
 
 def _sets(name: str, key: str) -> bool:
-    """Whether overriding `name` changes `key`: itself, a component's parameter, a tuple's element."""
+    """Whether overriding `name` changes `key`: itself, a component's parameter, a tuple's
+    element."""
     parent, _, element = name.rpartition(".")
     is_element = key == parent and element.isdecimal()
     return key == name or key.startswith(f"{name}.") or is_element

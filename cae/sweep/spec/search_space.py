@@ -1,4 +1,5 @@
-"""Search spaces: from the declarations of Ray Tune to points, and to the axes that the report draws."""
+"""Search spaces: from the declarations of Ray Tune to points, and to the axes that the report
+draws."""
 
 from __future__ import annotations
 
@@ -16,9 +17,11 @@ from cae.sweep.spec.sweep import Space, Sweep
 from cae.trial.config import ConfigError
 
 SAMPLE_SEED = 0
-"""Seed of random dimensions and of the order of trials: a sample of 48 begins with the sample of 24."""
+"""Seed of random dimensions and of the order of trials: a sample of 48 begins with the sample of
+24."""
 MIN_LOG_RATIO = 50
-"""A grid of positive numbers has a logarithmic axis if the largest is this many times the smallest."""
+"""A grid of positive numbers has a logarithmic axis if the largest is this many times the
+smallest."""
 
 Point = dict[str, Any]
 """Values by dotted name."""
@@ -48,8 +51,8 @@ def select_points(sweep: Sweep, overrides: Mapping[str, Any], max_points: int | 
     space_size = len(points)
     is_sample = max_points is not None and max_points < space_size
     if sweep.scheduler is not None or is_sample:
-        # ASHA compares a trial with those before it: in the order of a grid it would stop nearly all
-        # trials, or nearly none.
+        # ASHA compares a trial with those before it: in the order of a grid it would stop nearly
+        # all trials, or nearly none.
         random.Random(SAMPLE_SEED).shuffle(points)
     return Points(points[:max_points], space_size)
 

@@ -50,15 +50,15 @@ class Sweep(BaseModel):
     seeds: PositiveInt = 1
     """How many seeds each configuration runs with: base.seed, base.seed + 1, ..."""
     budgets: dict[str, dict[str, Any]] = {}
-    """Named overrides for `--budget`: dotted names, `seeds`, `max_trials`. `full` is the sweep itself,
-    `smoke` is built in."""
+    """Named overrides for `--budget`: dotted names, `seeds`, `max_trials`. `full` is the sweep
+    itself, `smoke` is built in."""
     published: str | None = None
     """CSV file of published numbers, relative to the sweep file."""
     claims: list[Claim] = []
     """Claims of a report that the trials support or contradict."""
     origins: dict[str, dict[Literal["stated", "repo"], list[Any]]] = {}
-    """Provenance of the values of an axis: {"arch.kernel_size": {"stated": [3, 7]}}. `stated`: in the
-    report; `repo`: in its author's code or logs; values that are not named are inferred."""
+    """Provenance of the values of an axis: {"arch.kernel_size": {"stated": [3, 7]}}. `stated`: in
+    the report; `repo`: in its author's code or logs; values that are not named are inferred."""
     title: str = ""
     """Title of the page. Default: the first line of the sweep file's docstring."""
 

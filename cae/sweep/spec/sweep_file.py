@@ -33,8 +33,8 @@ class SweepFile:
     published: list[dict[str, str]]
     """Published numbers, one row each."""
     mistakes: list[str] = field(default_factory=list)
-    """Errors of components that the file builds. They are built without the invalid parameters, so that
-    the rest of the sweep can be checked too."""
+    """Errors of components that the file builds. They are built without the invalid parameters, so
+    that the rest of the sweep can be checked too."""
 
     @property
     def name(self) -> str:
@@ -143,7 +143,8 @@ def _line_of(error: Exception, path: Path) -> int:
 
 
 def from_config(flat: Mapping[str, object], path: Path) -> Trial:
-    """The trial of a flat configuration. The sweep file is executed if it uses components of its own.
+    """The trial of a flat configuration. The sweep file is executed if it uses components of its
+    own.
 
     Raises ConfigError.
     """

@@ -131,7 +131,7 @@ class Dataset(Component):
         return {}
 
     @classmethod
-    def inventory(cls, folders: Sequence[Path]) -> list[InventoryEntry]:  # noqa: ARG003
+    def inventory(cls, folders: Sequence[Path]) -> list[InventoryEntry]:
         """Return the rows of `cae-sweep data list` for this data set."""
         return [InventoryEntry(cls.name, "defined in a sweep file")]
 

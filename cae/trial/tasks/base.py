@@ -1,7 +1,7 @@
 """Tasks: inputs and targets, loss, metrics, and what is evaluated at the end.
 
-Images are B x C x H x W, floats in [0, 1]. Every loss is a mean over images, channels and pixels on that
-scale.
+Images are B x C x H x W, floats in [0, 1]. Every loss is a mean over images, channels and pixels on
+that scale.
 """
 
 from __future__ import annotations
@@ -83,19 +83,22 @@ class Evaluation(NamedTuple):
 
 
 class Task(Component):
-    """A task. By default the target is an image of the input's shape, and metrics are those of images.
+    """A task. By default the target is an image of the input's shape, and metrics are those of
+    images.
 
     A subclass has to define `pairs`. All other methods are optional.
     """
 
     loss: Literal["mse", "l1", "bce"] = "mse"
-    """`mse`: mean squared error. `l1`: mean absolute error. `bce`: mean binary cross-entropy in nats, of
-    outputs in [0, 1] and targets in [0, 1]; its minimum is the entropy of the targets, not 0."""
+    """`mse`: mean squared error. `l1`: mean absolute error. `bce`: mean binary cross-entropy in
+    nats, of outputs in [0, 1] and targets in [0, 1]; its minimum is the entropy of the targets,
+    not 0."""
 
     # Inputs and targets
 
     corrupts: ClassVar[bool] = False
-    """Whether inputs are drawn at random from their images; they are then drawn once for a split."""
+    """Whether inputs are drawn at random from their images; they are then drawn once for a
+    split."""
 
     @property
     def redraws(self) -> bool:
@@ -133,7 +136,8 @@ class Task(Component):
         return binary_cross_entropy(output, target)
 
     def terms(self, network: nn.Module) -> dict[str, Tensor]:
-        """Terms that the network adds to the loss of its last batch, one value per image (shape B)."""
+        """Terms that the network adds to the loss of its last batch, one value per image (shape
+        B)."""
         return {}
 
     def metrics(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -216,8 +220,8 @@ class Task(Component):
     def galleries(self, seen: Evaluation) -> dict[str, Gallery]:
         """Images to look at, by name.
 
-        `worst`: the test images with the largest mean squared errors, the largest first; target above
-        output.
+        `worst`: the test images with the largest mean squared errors, the largest first; target
+        above output.
         """
         errors = mse(seen.output - seen.target)
         median = errors.median()
@@ -265,8 +269,8 @@ def check_judge(judge: Any) -> None:
 def per_class(task: Task, seen: Evaluation) -> Table:
     """A row per class: its images, and the means of all metrics over them.
 
-    `relative_mse` is the mean squared error over the mean variance of the class's target pixels: a class
-    that fills few pixels has a small error for that reason alone.
+    `relative_mse` is the mean squared error over the mean variance of the class's target pixels: a
+    class that fills few pixels has a small error for that reason alone.
     """
     rows: Table = []
     for number in seen.labels.unique().tolist():
@@ -296,7 +300,8 @@ def recognise(judge: nn.Module, images: Tensor) -> Tensor:
 
 
 def confusions(truth: Tensor, predictions: Tensor, classes: tuple[str, ...]) -> Table:
-    """The confusion matrix: a row per true class, a column per predicted class, numbers of images."""
+    """The confusion matrix: a row per true class, a column per predicted class, numbers of
+    images."""
     count = max(len(classes), int(truth.max()) + 1, int(predictions.max()) + 1)
     names = [*classes, *(str(number) for number in range(len(classes), count))]
     pairs = torch.bincount(truth * count + predictions, minlength=count * count)

@@ -1,8 +1,9 @@
 """Baselines: answers of simple rules that learn nothing or little.
 
-Images and answers are B x C x H x W, floats in [0, 1]. Each rule takes a few seconds of one CPU thread and
-less than 1 GB beside its answers, for 50,000 grey images of 28 x 28 or 10,000 colour images of 64 x 64. If
-a rule uses only some training images, they are drawn with a fixed seed, the same for every trial.
+Images and answers are B x C x H x W, floats in [0, 1]. Each rule takes a few seconds of one CPU
+thread and less than 1 GB beside its answers, for 50,000 grey images of 28 x 28 or 10,000 colour
+images of 64 x 64. If a rule uses only some training images, they are drawn with a fixed seed, the
+same for every trial.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ def mirror(given: Tensor) -> Tensor:
 
 
 def ridge(train: SplitPairs, given: Tensor, alpha: float | None = None) -> Tensor:
-    """Ridge regression of the target's values on the input's (Hoerl and Kennard 1970), clipped to [0, 1].
+    """Ridge regression of the target's values on the input's (Hoerl and Kennard 1970), clipped to
+    [0, 1].
 
-    Squared error plus `alpha` times the squared weights, with an intercept that is not penalized, from the
-    normal equations of the centred training pairs, in double precision. Without `alpha`:
+    Squared error plus `alpha` times the squared weights, with an intercept that is not penalized,
+    from the normal equations of the centred training pairs, in double precision. Without `alpha`:
     RIDGE_ALPHA_PER_IMAGE times the number of training images.
     """
     inputs = small(given)
@@ -150,9 +152,9 @@ def nearest_border(given: Tensor, box: Box) -> Tensor:
 def harmonic(given: Tensor, box: Box) -> Tensor:
     """Each pixel of the hole as the mean of its four neighbours: Laplace's equation on the grid.
 
-    The pixels around the hole are the boundary. Solved exactly with the sine functions in which the discrete
-    Laplace operator of a rectangle is diagonal (Buzbee, Golub, Nielson 1970): four small matrix products per
-    image. Clipped to [0, 1], which only rounding errors leave.
+    The pixels around the hole are the boundary. Solved exactly with the sine functions in which the
+    discrete Laplace operator of a rectangle is diagonal (Buzbee, Golub, Nielson 1970): four small
+    matrix products per image. Clipped to [0, 1], which only rounding errors leave.
     """
     rows, columns = box
     vertical, vertical_eigenvalues = _sines(rows.stop - rows.start, given)
@@ -172,7 +174,8 @@ def harmonic(given: Tensor, box: Box) -> Tensor:
 
 
 def rings(side: int) -> Tensor:
-    """For each pixel of a square hole, the distance to the nearest pixel outside, along rows or columns.
+    """For each pixel of a square hole, the distance to the nearest pixel outside, along rows or
+    columns.
 
     Shape side x side; 1 at the border.
     """
@@ -181,7 +184,8 @@ def rings(side: int) -> Tensor:
 
 
 def _sines(size: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvectors (orthonormal, symmetric) and eigenvalues of the second difference of `size` points.
+    """Eigenvectors (orthonormal, symmetric) and eigenvalues of the second difference of `size`
+    points.
 
     The points before the first and after the last are zero.
     """

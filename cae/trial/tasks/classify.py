@@ -26,18 +26,19 @@ UNBOUNDED = (float("-inf"), float("inf"))
 class Classify(Task):
     """The class of each image.
 
-    Outputs are logits, B x classes x 1 x 1; targets are one-hot of the same shape. With an `encoder`,
-    training has two stages: first that trial's encoder is frozen (with its batch normalization) and only the
-    head is trained, then everything, with a new optimizer.
+    Outputs are logits, B x classes x 1 x 1; targets are one-hot of the same shape. With an
+    `encoder`, training has two stages: first that trial's encoder is frozen (with its batch
+    normalization) and only the head is trained, then everything, with a new optimizer.
     """
 
     loss: Literal["mse", "cross_entropy"] = "cross_entropy"  # type: ignore[assignment]
-    """`mse`: mean over images and classes of (softmax - one-hot) squared; a wrong and certain answer costs
-    2 / classes. `cross_entropy`: mean over images, in nats."""
+    """`mse`: mean over images and classes of (softmax - one-hot) squared; a wrong and certain
+    answer costs 2 / classes. `cross_entropy`: mean over images, in nats."""
     classes: PositiveInt = 10
     """Number of classes."""
     encoder: Dependency | None = None
-    """A trial whose trained encoder this trial starts with; both need the same encoder architecture."""
+    """A trial whose trained encoder this trial starts with; both need the same encoder
+    architecture."""
     frozen_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of the epochs, rounded to a whole number, during which the encoder is frozen."""
 
@@ -180,7 +181,8 @@ class Classify(Task):
 
     @override
     def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
-        """Precision, recall and F1 per class (scikit-learn), the confusion matrix, the worst mistakes."""
+        """Precision, recall and F1 per class (scikit-learn), the confusion matrix, the worst
+        mistakes."""
         result = _classify(seen)
         names = self._class_names(seen)
         rows = _scores(result, names)
@@ -198,7 +200,8 @@ class Classify(Task):
 
     @override
     def galleries(self, seen: Evaluation) -> dict[str, Gallery]:
-        """`right`: the most certain right answer per class, then the least certain. `wrong`: mistakes."""
+        """`right`: the most certain right answer per class, then the least certain. `wrong`:
+        mistakes."""
         result = _classify(seen)
         names = self._class_names(seen)
         right: list[int] = []

@@ -27,8 +27,9 @@ RGB_TO_YIQ = (
     (0.59590059, -0.27455667, -0.32134392),
     (0.21153661, -0.52273617, 0.31119955),
 )
-"""Rows Y, I, Q (NTSC, 1953) of red, green, blue, as in scikit-image and, except for rounding 0.21153661 to
-0.2115, in TensorFlow. With R, G, B in [0, 1]: Y in [0, 1], I within 0.596 and Q within 0.523 of 0."""
+"""Rows Y, I, Q (NTSC, 1953) of red, green, blue, as in scikit-image and, except for rounding
+0.21153661 to 0.2115, in TensorFlow. With R, G, B in [0, 1]: Y in [0, 1], I within 0.596 and Q
+within 0.523 of 0."""
 MAX_ROUNDING = 1e-6
 """I and Q of grey pixels may differ from 0 by this much."""
 
@@ -36,15 +37,15 @@ MAX_ROUNDING = 1e-6
 class Colorize(Task):
     """From the grey values of an image to its colours. Input: Y, 1 x H x W.
 
-    Metrics are reported in both colour spaces, whichever is learnt. `iq_mse`: of I and Q, mean over both
-    and the pixels. `rgb_mse`, `rgb_psnr`: of the colour image, not clipped. An output in I and Q is merged
-    with the true Y, so its error in RGB follows from that in I and Q alone; an output in RGB has an error
-    in Y of its own.
+    Metrics are reported in both colour spaces, whichever is learnt. `iq_mse`: of I and Q, mean over
+    both and the pixels. `rgb_mse`, `rgb_psnr`: of the colour image, not clipped. An output in I and
+    Q is merged with the true Y, so its error in RGB follows from that in I and Q alone; an output
+    in RGB has an error in Y of its own.
     """
 
     target: Literal["rgb", "iq"] = "rgb"
-    """`rgb`: the image. `iq`: its chroma, 2 x H x W, signed values in [-0.6, 0.6], of which a sigmoid
-    output reaches only those above 0."""
+    """`rgb`: the image. `iq`: its chroma, 2 x H x W, signed values in [-0.6, 0.6], of which a
+    sigmoid output reaches only those above 0."""
 
     baseline_names = ("mean_image", "grey", "mean_chroma")
 
@@ -139,7 +140,8 @@ class Colorize(Task):
     def validate_output_range(self, output_range: tuple[float, float]) -> None:
         if self.loss == "bce" and self.target == "iq":
             raise ValueError(
-                "task.loss = 'bce' needs targets in [0, 1], and task.target = 'iq' has negative ones: "
+                "task.loss = 'bce' needs targets in [0, 1], and task.target = 'iq' has negative "
+                "ones: "
                 "choose 'mse' or 'l1'"
             )
         super().validate_output_range(output_range)
@@ -163,10 +165,11 @@ class Colorize(Task):
     def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
         """Metrics of the clipped colour image, of the mean chroma, and of the targets.
 
-        `clipped_rgb_mse`, `clipped_rgb_psnr`: of the colour image clipped to [0, 1], as are all metrics
-        per class. `mean_chroma_iq_mse`, `mean_chroma_rgb_mse`: of the baseline of that name, in both
-        spaces, not clipped. With target I and Q: `negative_i`, `negative_q`, the share of target pixels
-        below 0, and `floor_sigmoid`, the smallest mean squared error of outputs that are not negative.
+        `clipped_rgb_mse`, `clipped_rgb_psnr`: of the colour image clipped to [0, 1], as are all
+        metrics per class. `mean_chroma_iq_mse`, `mean_chroma_rgb_mse`: of the baseline of that
+        name, in both spaces, not clipped. With target I and Q: `negative_i`, `negative_q`, the
+        share of target pixels below 0, and `floor_sigmoid`, the smallest mean squared error of
+        outputs that are not negative.
         """
         output = self.picture(seen.given, seen.output).clamp(0, 1)
         target = self.picture(seen.given, seen.target).clamp(0, 1)

@@ -80,10 +80,11 @@ class Complete(Task):
         """Per class: asymmetry, and errors of horizontally flipped images.
 
         `asymmetry`: mean squared difference of the right halves of a class from their mirrored left
-        halves. `asymmetry_correlation`, `asymmetry_correlation_relative`: Spearman's correlation, over at
-        least three classes, of the asymmetry with `mse` or `relative_mse`. `flipped`: the errors of the
-        images and of the flipped images, for the FOOTWEAR among the classes if there is some, otherwise
-        for all; `flipped_ratio`: the second over the first, mean over those classes.
+        halves. `asymmetry_correlation`, `asymmetry_correlation_relative`: Spearman's correlation,
+        over at least three classes, of the asymmetry with `mse` or `relative_mse`. `flipped`: the
+        errors of the images and of the flipped images, for the FOOTWEAR among the classes if there
+        is some, otherwise for all; `flipped_ratio`: the second over the first, mean over those
+        classes.
         """
         metrics, tables = super().conclude(seen)
         if not tables:

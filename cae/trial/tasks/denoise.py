@@ -24,19 +24,20 @@ from cae.trial.tasks.base import (
 class Denoise(Task):
     """Input: the image plus `noise_factor` times standard normal noise, clipped to [0, 1].
 
-    Target: the clean image. The formula is that of the Keras blog ("Building autoencoders in Keras"),
-    which draws the noise once, before training.
+    Target: the clean image. The formula is that of the Keras blog ("Building autoencoders in
+    Keras"), which draws the noise once, before training.
     """
 
     loss: Literal["mse", "l1", "bce"] = "bce"
-    """`mse`: mean squared error. `l1`: mean absolute error. `bce`: mean binary cross-entropy in nats."""
+    """`mse`: mean squared error. `l1`: mean absolute error. `bce`: mean binary cross-entropy in
+    nats."""
     noise_factor: PositiveFloat = 0.5
     """Standard deviation of the noise, in units of the pixel range."""
     redraw_noise: bool = False
     """Whether each epoch draws new noise for the training images."""
     judge: Dependency | None = None
-    """A trial that classifies clean images: how many of the denoised test images it still recognizes is
-    evaluated at the end."""
+    """A trial that classifies clean images: how many of the denoised test images it still
+    recognizes is evaluated at the end."""
 
     corrupts: ClassVar[bool] = True
     dependency_names: ClassVar[tuple[str, ...]] = ("judge",)

@@ -30,20 +30,22 @@ DISTANCE_BATCH = 250
 class Vae(Task):
     """The image itself, through a random latent code (Kingma & Welling 2014).
 
-    The loss is the negative evidence lower bound in nats per image: the reconstruction error summed over
-    channels and pixels plus the KL divergence from the standard normal prior. `loss` uses the sum convention;
-    divided by the number of values, as other libraries print it, it is `test_loss_per_pixel`. Validation and
-    test losses use the mean of each latent code; `test_elbo` draws it.
+    The loss is the negative evidence lower bound in nats per image: the reconstruction error summed
+    over channels and pixels plus the KL divergence from the standard normal prior. `loss` uses the
+    sum convention; divided by the number of values, as other libraries print it, it is
+    `test_loss_per_pixel`. Validation and test losses use the mean of each latent code; `test_elbo`
+    draws it.
     """
 
     loss: Literal["mse", "bce"] = "bce"
-    """Reconstruction error: `bce` binary cross-entropy, `mse` squared error; summed over the image."""
+    """Reconstruction error: `bce` binary cross-entropy, `mse` squared error; summed over the
+    image."""
     judge: Dependency | None = None
-    """A trial that classifies real images: which generated images it recognizes as the class that was
-    trained on is evaluated at the end."""
+    """A trial that classifies real images: which generated images it recognizes as the class that
+    was trained on is evaluated at the end."""
     latent_scales: Annotated[tuple[PositiveFloat, ...], Len(1)] = (1.0, 2.0, 3.0, 4.0)
-    """Latent codes are drawn between cubes: their largest coordinate is between the previous scale (0 first)
-    and this one."""
+    """Latent codes are drawn between cubes: their largest coordinate is between the previous scale
+    (0 first) and this one."""
     generated: PositiveInt = 1000
     """Number of generated images per scale."""
 
@@ -112,8 +114,9 @@ class Vae(Task):
     def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
         """The drawn bound, and measures of the generated images per latent scale.
 
-        How many the judge recognizes (Wilson interval, 95 %), how they differ from one another (mean pairwise
-        Euclidean distance; Vendi score of cosine similarities) and from the training images.
+        How many the judge recognizes (Wilson interval, 95 %), how they differ from one another
+        (mean pairwise Euclidean distance; Vendi score of cosine similarities) and from the training
+        images.
         """
         network: Any = seen.network
         device = _device_of(seen.network)
@@ -159,7 +162,8 @@ class Vae(Task):
         return galleries
 
     def _elbo(self, network: Any, images: Tensor) -> float:
-        """The evidence lower bound in nats per image, mean over ELBO_SAMPLES latent codes of each."""
+        """The evidence lower bound in nats per image, mean over ELBO_SAMPLES latent codes of
+        each."""
         total = 0.0
         generator = torch.Generator(images.device).manual_seed(SEED)
         for batch in images.split(BATCH):
@@ -174,7 +178,8 @@ class Vae(Task):
         return -total / len(images)
 
     def _draw_latent_codes(self, latent_size: int) -> list[Tensor]:
-        """Per scale `generated` x latent size, uniform between the cubes of the previous scale and its own."""
+        """Per scale `generated` x latent size, uniform between the cubes of the previous scale and
+        its own."""
         generator = torch.Generator().manual_seed(SEED)
         codes_by_scale: list[Tensor] = []
         previous_scale = 0.0
@@ -204,7 +209,8 @@ def _latent_size(network: Any, seen: Evaluation) -> int:
 
 
 def _measure_generated(images: Tensor, training_images: Tensor) -> dict[str, Any]:
-    """Distances between generated images, and to the nearest training images. `training_images`: flat."""
+    """Distances between generated images, and to the nearest training images. `training_images`:
+    flat."""
     flat = images.flatten(1)
     nearest: list[Tensor] = []
     for batch in flat.split(DISTANCE_BATCH):
@@ -218,7 +224,8 @@ def _measure_generated(images: Tensor, training_images: Tensor) -> dict[str, Any
 
 
 def _summarize(predictions: Tensor, trained_class: int, classes: tuple[str, ...]) -> dict[str, Any]:
-    """The share of images classified as the trained class, with its interval, and the other classes."""
+    """The share of images classified as the trained class, with its interval, and the other
+    classes."""
     from scipy.stats import binomtest  # takes a second to import
 
     right = int((predictions == trained_class).sum())
@@ -239,7 +246,8 @@ def _summarize(predictions: Tensor, trained_class: int, classes: tuple[str, ...]
 def vendi(flat: Tensor) -> float:
     """The Vendi score (Friedman & Dieng 2023) of N flat images by cosine similarity.
 
-    The exponential of the entropy of the eigenvalues of K / N: 1 if all are alike, N if all are orthogonal.
+    The exponential of the entropy of the eigenvalues of K / N: 1 if all are alike, N if all are
+    orthogonal.
     """
     unit = F.normalize(flat.double(), dim=1)
     eigenvalues = torch.linalg.eigvalsh(unit @ unit.T / len(flat)).clamp(min=0)

@@ -29,9 +29,9 @@ from cae.trial.tasks.statistics import rank_correlation
 class Inpaint(Task):
     """From an image with a square hole in its centre to the whole image.
 
-    Metrics of the hole alone: `hole_mse`, `hole_l1`, `hole_psnr`, `hole_ssim`. All others are of the whole
-    image, most of which the network only has to copy. With `region` = 'hole' the output outside the hole is
-    arbitrary; these metrics then use the image with the hole filled.
+    Metrics of the hole alone: `hole_mse`, `hole_l1`, `hole_psnr`, `hole_ssim`. All others are of
+    the whole image, most of which the network only has to copy. With `region` = 'hole' the output
+    outside the hole is arbitrary; these metrics then use the image with the hole filled.
     """
 
     hole: PositiveInt | None = None
@@ -66,8 +66,8 @@ class Inpaint(Task):
     def metrics(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
         """`binary_accuracy`: the share of values that equal the target after rounding.
 
-        Only targets of exactly 0 or 1 can be equal. It is what Keras 2.0 reported as accuracy beside a
-        cross-entropy; it describes an image poorly, and is here because it was published.
+        Only targets of exactly 0 or 1 can be equal. It is what Keras 2.0 reported as accuracy
+        beside a cross-entropy; it describes an image poorly, and is here because it was published.
         """
         image = self._filled(output, target)
         hole = self._hole(output)
@@ -127,7 +127,8 @@ class Inpaint(Task):
     def baselines(self, train: SplitPairs, given: Tensor) -> dict[str, Tensor]:
         """`mean_image`: the mean training image. The others copy the input and fill the hole.
 
-        `mean_hole` from the mean image; `border_mean`, `nearest_border`, `harmonic`: see baselines.py.
+        `mean_hole` from the mean image; `border_mean`, `nearest_border`, `harmonic`: see
+        baselines.py.
         """
         box = self._box(given.shape)
         mean = train.mean_target().to(given.device)
@@ -143,10 +144,10 @@ class Inpaint(Task):
     def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
         """Brightness and sharpness of the hole, and errors by distance from its border.
 
-        `hole_mean`: of the predicted hole, on 0..255. `hole_brightness`, `hole_gradient_energy`: predicted
-        over true holes; below 1 they are darker, blurred. `bce_above_floor`: the loss minus the entropy of
-        the targets. `rings`: errors by distance from the border of the hole, from 1; `ring_correlation`:
-        Spearman's correlation of both.
+        `hole_mean`: of the predicted hole, on 0..255. `hole_brightness`, `hole_gradient_energy`:
+        predicted over true holes; below 1 they are darker, blurred. `bce_above_floor`: the loss
+        minus the entropy of the targets. `rings`: errors by distance from the border of the hole,
+        from 1; `ring_correlation`: Spearman's correlation of both.
         """
         metrics, tables = super().conclude(seen)
         output = self._hole(seen.output)

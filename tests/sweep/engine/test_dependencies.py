@@ -61,7 +61,9 @@ digits = Digits(size=8, train_images=96, val_images=32, test_images=32)
 encoder = Trial(
     dataset=digits,
     task=Reconstruct(),
-    arch=ConvAutoencoder(encoder_filters=(4, 2), decoder_filters=(4,), pool_after=(1,), upsample_after=(0,)),
+    arch=ConvAutoencoder(
+        encoder_filters=(4, 2), decoder_filters=(4,), pool_after=(1,), upsample_after=(0,)
+    ),
     optimizer=Adam(lr={lr}),
     epochs=2,
 )

@@ -246,20 +246,20 @@ class Client:
         self.calls = 0
         self.status_calls = 0
 
-    def get_job_status(self, name: str) -> Any:
+    def get_job_status(self, _name: str) -> Any:
         from ray.job_submission import JobStatus
 
         self.status_calls += 1
         return JobStatus.RUNNING if self.status_calls < 3 else JobStatus.FAILED
 
-    async def tail_job_logs(self, name: str) -> Any:
+    async def tail_job_logs(self, _name: str) -> Any:
         self.calls += 1
         yield "one\n"
         if self.calls == 1:
             raise ConnectionError("the link is cut")
         yield "two\n"
 
-    def get_job_info(self, name: str) -> Any:
+    def get_job_info(self, _name: str) -> Any:
         class Info:
             driver_exit_code = 1
             message = "it failed"

@@ -1,4 +1,5 @@
-"""Every metric that a built-in task reports is declared, and its values are in the declared range."""
+"""Every metric that a built-in task reports is declared, and its values are in the declared
+range."""
 
 from __future__ import annotations
 

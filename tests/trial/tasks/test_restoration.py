@@ -1,4 +1,5 @@
-"""Restoration: what each task takes away, what it measures, and what it finds at the end; a network learns each of them."""
+"""Restoration: what each task takes away, what it measures, and what it finds at the end; a network
+learns each of them."""
 
 from __future__ import annotations
 
@@ -161,7 +162,8 @@ def test_what_people_look_at_of_a_perfect_answer_is_the_image(task: Task) -> Non
 
 
 def test_yiq_has_the_published_numbers_and_comes_back() -> None:
-    """The inverse is that of TensorFlow (tf.image.yiq_to_rgb) and of scikit-image, to the digits that they agree on."""
+    """The inverse is that of TensorFlow (tf.image.yiq_to_rgb) and of scikit-image, to the digits
+    that they agree on."""
     primaries = torch.eye(3, dtype=torch.float64).T[..., None, None]
     assert torch.allclose(
         rgb_to_yiq(primaries)[..., 0, 0].T,
@@ -266,7 +268,8 @@ def test_complete_relates_the_errors_of_classes_to_their_asymmetry(digits: Resid
 
 
 def test_complete_scores_the_network_on_flipped_images(digits: Resident) -> None:
-    """A network that repeats its input errs alike on an image and on the flipped one; one that says 0 does not."""
+    """A network that repeats its input errs alike on an image and on the flipped one; one that says
+    0 does not."""
     for network, alike in ((Same(), True), (Same(torch.zeros(60, 1, 12, 6)), False)):
         seen = seen_by(network, Complete(), digits)
         rows = Complete().conclude(seen)[1]["flipped"]

@@ -1,4 +1,5 @@
-"""Tasks: pairs from images, losses on the scale that is said, and a network that learns each of them."""
+"""Tasks: pairs from images, losses on the scale that is said, and a network that learns each of
+them."""
 
 from __future__ import annotations
 
@@ -109,7 +110,8 @@ def test_denoise_draws_the_same_noise_from_the_same_seed_and_other_noise_from_an
 
 
 class _Negative(Denoise):
-    """A task of a sweep file: from the noisy image to its negative. (A name with a `_` stays out of the registry.)"""
+    """A task of a sweep file: from the noisy image to its negative. (A name with a `_` stays out of
+    the registry.)"""
 
     def pairs(
         self, images: Tensor, labels: Tensor, generator: torch.Generator
@@ -184,7 +186,8 @@ def test_cross_entropy_has_the_values_and_gradients_of_torchs_own(
 
 
 def test_a_loss_of_outputs_that_are_no_numbers_is_no_number_whatever_its_formula() -> None:
-    """So that the trial ends as `diverged`. (torch's own cross-entropy raises there, and on a GPU takes the process with it.)"""
+    """So that the trial ends as `diverged`. (torch's own cross-entropy raises there, and on a GPU
+    takes the process with it.)"""
     output, target = torch.full((1, 1, 2, 2), math.nan), torch.rand(1, 1, 2, 2)
     for loss in ("mse", "l1", "bce"):
         assert Reconstruct(loss=loss).criterion(output, target).isnan()

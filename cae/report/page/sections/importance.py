@@ -156,16 +156,17 @@ def _method(analyses: list[importance.ImportanceAnalysis]) -> str:
         > importance.MAX_CONFIGURATIONS
     ):
         sampled = (
-            f"If there are more than {importance.MAX_CONFIGURATIONS} configurations, a random sample with a "
-            "fixed seed is used. "
+            f"If there are more than {importance.MAX_CONFIGURATIONS} configurations, a random "
+            "sample with a fixed seed is used. "
         )
     return (
         "Values are means over seeds. A parameter that is determined by another one (a decoder "
         "that mirrors its encoder) is left out. A random forest predicts the rank of a "
         f"configuration. R² is from 5-fold cross-validation; below {importance.MIN_R2}, or with "
-        f"fewer than {importance.MIN_CONFIGURATIONS} configurations ({importance.MIN_CONFIGURATIONS_PER_PARAMETER} per "
-        "parameter), importance is not shown. The importance of a parameter is the increase of the "
-        "squared error on unseen configurations when the parameter is shuffled, over "
+        f"fewer than {importance.MIN_CONFIGURATIONS} configurations "
+        f"({importance.MIN_CONFIGURATIONS_PER_PARAMETER} per parameter), importance is not shown. "
+        "The importance of a parameter is the increase of the squared error on unseen "
+        "configurations when the parameter is shuffled, over "
         f"{importance.BOOTSTRAPS} bootstraps of the configurations; the interval contains 90 % of "
         f"them. {sampled}Parameters with a logarithmic scale are used as logarithms. If early "
         "stopping left fewer, better trials, a parameter that decides which trials are stopped "

@@ -138,7 +138,8 @@ def _bootstraps(
     names: list[str],
     values: pd.Series[float],
 ) -> Floats:
-    """Return the importance of each parameter for the rank of the value: bootstraps x parameters."""
+    """Return the importance of each parameter for the rank of the value: bootstraps x
+    parameters."""
     from scipy import stats
 
     positions = []

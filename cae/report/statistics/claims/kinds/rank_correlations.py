@@ -44,7 +44,8 @@ class Trend:
     reversals: int
     """From one setting to the next, how often the mean changes against the claim."""
     has_equal_settings: bool
-    """Whether the trials are compared within configurations that are equal in all other settings."""
+    """Whether the trials are compared within configurations that are equal in all other
+    settings."""
     sufficient_seeds: int | None
     """Seeds per setting that could be significant; None if there are several configurations."""
 
