@@ -125,7 +125,7 @@ sweep = Sweep(
         NotTestable(
             id="C004-8",
             text="Twos fall into two modes, with a loop and without.",
-            reason="no label says which twos have a loop",
+            reason="no label states which twos have a loop",
         ),
         NoDifference(
             id="C004-9",

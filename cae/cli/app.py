@@ -146,7 +146,7 @@ def _print_outcome(progress: Progress, metric: str, reason: str, page: Path) -> 
 def _exit_code(progress: Progress, reason: str) -> int:
     if reason == "complete":
         return int(any(state.is_failure for state in progress.counts))
-    if reason.startswith("given up"):
+    if reason.startswith("aborted"):
         return 1
     return INTERRUPTED
 

@@ -272,7 +272,7 @@ def consecutive_failures(folder: Path) -> Losses:
         sweep_writer(folder), [f"broken{number}" for number in range(6)], epochs=1
     )
     driver = Driver(sweep, run, "--max-failures", "3")
-    losses = check_exit(driver, 1, "given up: 3 trials failed one after another")
+    losses = check_exit(driver, 1, "aborted: 3 trials failed one after another")
     states = [record.state for record in run.records().values()]
     expected = [TrialState.FAILED] * 3 + [TrialState.PENDING] * 3
     return {"consecutive failures": losses + unless(states == expected, f"states {states}")}

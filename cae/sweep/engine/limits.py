@@ -105,7 +105,7 @@ class LimitMonitor:
         if self.limits.failures and len(failures) >= self.limits.failures:
             number, reason = failures[-1]
             return (
-                f"given up: {len(failures)} trials failed one after another, "
+                f"aborted: {len(failures)} trials failed one after another, "
                 f"the last was trial {number}: {reason}"
             )
         now = time.monotonic()
@@ -113,7 +113,7 @@ class LimitMonitor:
             self._disk_checked = now
             free = shutil.disk_usage(self.folder).free
             if free < MIN_FREE_BYTES:
-                return f"given up: only {free / 1e6:,.0f} MB are free on the disk of {self.folder}"
+                return f"aborted: only {free / 1e6:,.0f} MB are free on the disk of {self.folder}"
         return ""
 
 

@@ -191,7 +191,7 @@ class Recorder(tune.Callback, Stopper):
         if stop is not None:
             self.stop_trial(number, stop)
         elif report.abort_reason:
-            self.stop_reason = f"given up: {report.abort_reason}"
+            self.stop_reason = f"aborted: {report.abort_reason}"
         elif report.end is not None:
             if report.end.state == TrialState.OUT_OF_MEMORY:
                 self.out_of_memory(number, report.end.reason, report.end.error)
@@ -266,7 +266,7 @@ class Recorder(tune.Callback, Stopper):
     def _abort_reason(self) -> str:
         reason = self.limits.abort_reason()
         if not reason and self.run.abort_reason:
-            reason = f"given up: {self.run.abort_reason}"
+            reason = f"aborted: {self.run.abort_reason}"
         return reason
 
     def _fail_hung_trials(self) -> set[int]:

@@ -58,7 +58,7 @@ def test_consecutive_failures_abort_the_sweep_with_the_reason(
     assert states[TrialState.PENDING] + states[TrialState.INTERRUPTED] == 5 - failed
     (close,) = events_of(run, "close")
     assert "trials failed one after another, the last was trial" in close.reason
-    assert close.reason.startswith("given up: ")
+    assert close.reason.startswith("aborted: ")
     assert "RuntimeError: the layer is tired" in close.reason
     path.write_text(path.read_text().replace('startswith("broken")', 'startswith("never")'))
     run_sweep(path, retry=("failed",))
@@ -91,7 +91,7 @@ def test_a_full_disk_ends_the_sweep_and_not_the_trial(
     path = failing_sweep(sweep_file, ["full"], epochs=4)
     run = run_sweep(path)
     assert run.records()[1].state == "interrupted"
-    assert events_of(run, "close")[0].reason.startswith("given up: ")
+    assert events_of(run, "close")[0].reason.startswith("aborted: ")
     assert "No space left on device" in events_of(run, "close")[0].reason
     (tmp_path / "flag").touch()
     run_sweep(path)

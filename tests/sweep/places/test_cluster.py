@@ -160,7 +160,7 @@ def test_a_worker_on_an_unfit_host_that_joined_late_ends_the_sweep(
     monkeypatch.setattr(cluster, "check_hosts", pass_all)
     run = run_in_cluster(sweep_file())
     (close,) = [event for event in run.events() if isinstance(event, SessionEnded)]
-    assert close.reason.startswith(f"given up: host {os.uname().nodename} does not see")
+    assert close.reason.startswith(f"aborted: host {os.uname().nodename} does not see")
     assert run.records()[1].state in ("interrupted", "pending")
 
 
