@@ -1,4 +1,7 @@
-"""One new file each adds a task, network, data set, metric, scheduler and place, and uses it."""
+"""One new file each adds a task, network, data set, metric, scheduler, claim and place.
+
+A new section of the page is tested in tests/report/page/test_section.py.
+"""
 
 from __future__ import annotations
 
@@ -124,8 +127,34 @@ class StopOthers(Judge):
         return Stop(rung=1, value=value, cutoff=0.0, seen=0, reason="epoch 1: not the first")
 '''
 
+NEW_CLAIM = '''"""A kind of claim: all values of a metric are below a bound."""
+
+from cae.report.statistics.claims.registry import judges
+from cae.report.statistics.claims.verdict import Judgment, Verdict
+from cae.sweep.spec.claims import Claim
+
+
+class AlwaysBelow(Claim):
+    """A metric is below a bound in every finished trial."""
+
+    metric: str
+    """A column of trials.csv."""
+    bound: float
+    """In the unit of the metric."""
+
+
+@judges("AlwaysBelow")
+def always_below(trials, claim):
+    values = trials.values(claim["metric"], {})
+    verdict = Verdict.CONTRADICTED
+    if values.max() < claim["bound"]:
+        verdict = Verdict.SUPPORTED
+    return Judgment(verdict=verdict, evidence=None, trials=list(values.index))
+'''
+
 SWEEP = '''"""Everything new in one sweep."""
 
+from new_claim import AlwaysBelow
 from new_dataset import Stripes
 from new_network import OneConvolution
 from new_scheduler import OnlyTheFirst
@@ -145,6 +174,10 @@ sweep = Sweep(
     space={"arch.kernel": tune.grid_search([1, 3]), "task.strength": 0.5},
     metric="val_mae",
     scheduler=OnlyTheFirst(),
+    claims=[
+        AlwaysBelow(id="C1", text="The error is below 1.", metric="val_mae", bound=1.0),
+        AlwaysBelow(id="C2", text="The error is below 0.", metric="val_mae", bound=0.0),
+    ],
 )
 '''
 
@@ -154,6 +187,7 @@ FILES = {
     "new_network.py": NEW_NETWORK,
     "new_dataset.py": NEW_DATASET,
     "new_scheduler.py": NEW_SCHEDULER,
+    "new_claim.py": NEW_CLAIM,
     "everything_new.py": SWEEP,
 }
 
@@ -182,6 +216,8 @@ def test_new_components_plan_train_stop_and_report(
     description = json.loads(run.sweep_json.read_text())
     assert description["scheduler"]["name"] == "only_the_first"
     page = build.build(run).read_text()
+    verdicts = json.loads((run.path / "verdicts.json").read_text())
+    assert [row["verdict"] for row in verdicts["claims"]] == ["supported", "contradicted"]
     assert "val_mae" in page
     assert "arch.kernel" in page
 
