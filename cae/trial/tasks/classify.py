@@ -15,6 +15,7 @@ from typing_extensions import override
 from cae.trial.component import Dependency
 from cae.trial.metrics import Direction, Metric, description, error_metric, share_metric
 from cae.trial.tasks.base import Evaluation, Gallery, Shape, SplitPairs, Table, Task, confusions
+from cae.trial.tasks.statistics import total
 
 MAX_SHOWN = 16
 """Images in a gallery, and rows in the table of mistakes."""
@@ -188,7 +189,7 @@ class Classify(Task):
         rows = _scores(result, names)
         metrics = {
             "correct": float(result.is_right.sum()),
-            "macro_f1": sum(row["f1"] for row in rows) / self.classes,
+            "macro_f1": total(row["f1"] for row in rows) / self.classes,
             "classes_said": float(len(result.predictions.unique())),
         }
         tables = {

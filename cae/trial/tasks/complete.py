@@ -9,7 +9,7 @@ from typing_extensions import override
 from cae.trial.metrics import Direction, Metric, description, mse
 from cae.trial.tasks import baselines
 from cae.trial.tasks.base import Evaluation, Shape, SplitPairs, Table, Task
-from cae.trial.tasks.statistics import rank_correlation
+from cae.trial.tasks.statistics import rank_correlation, total
 
 FOOTWEAR = {"Sandal", "Sneaker", "Ankle boot"}
 """Classes of Fashion-MNIST nearly all of whose images point to the left."""
@@ -112,7 +112,7 @@ class Complete(Task):
             flipped = footwear
         if all(row["mse"] for row in flipped):
             ratios = [row["mse_flipped"] / row["mse"] for row in flipped]
-            metrics["flipped_ratio"] = sum(ratios) / len(ratios)
+            metrics["flipped_ratio"] = total(ratios) / len(ratios)
         tables["flipped"] = flipped
         return metrics, tables
 
