@@ -48,8 +48,8 @@ class Component(BaseModel):
     """A part of a trial with its parameters. It cannot be changed once it is created.
 
     Unknown parameters, wrong types and values out of range raise pydantic.ValidationError. The
-    docstring below a field is the description of the parameter in the documentation
-    (`model_fields[name].description`).
+    docstring below a field is the description of the parameter in the documentation (see
+    cae/trial/descriptions.py).
     """
 
     model_config = ConfigDict(
@@ -57,7 +57,6 @@ class Component(BaseModel):
         extra="forbid",
         strict=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
     )
 
     if not TYPE_CHECKING:  # type checkers derive a signature with the fields

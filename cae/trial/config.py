@@ -43,9 +43,7 @@ class Trial(BaseModel):
     It cannot be changed; `override` returns another one.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     COMPONENTS: ClassVar[dict[str, type[Component]]] = {
         "dataset": Dataset,

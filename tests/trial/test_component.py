@@ -14,6 +14,7 @@ import cae
 from cae.errors import UserError
 from cae.trial.component import COLLECTED_ERRORS, Component
 from cae.trial.config import Trial
+from cae.trial.descriptions import parameter_descriptions
 from cae.trial.networks import Architecture, ConvAutoencoder, Shape
 from cae.trial.optimizers import Adam, Optimizer
 
@@ -38,7 +39,7 @@ def test_every_parameter_has_a_description(owner: str, parameter: str) -> None:
     if owner != "trial":
         kind, _, component = owner.partition(": ")
         model = Trial.COMPONENTS[kind].registry[component]
-    assert model.model_fields[parameter].description
+    assert parameter_descriptions(model)[parameter]
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_a_component_is_registered_by_its_name_in_snake_case(
     assert registry["two_layer_net2"] is TwoLayerNet2
     assert TwoLayerNet2.name == "two_layer_net2"
     assert not TwoLayerNet2.is_builtin()
-    assert TwoLayerNet2.model_fields["units"].description == "Units of each layer."
+    assert parameter_descriptions(TwoLayerNet2)["units"] == "Units of each layer."
 
 
 def test_abstract_classes_and_names_with_an_underscore_are_not_registered(

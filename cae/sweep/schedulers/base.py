@@ -86,9 +86,7 @@ class Judge(ABC):
 class Scheduler(BaseModel, ABC):
     """A method of early stopping and its parameters, as a sweep file declares them."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: ClassVar[str]
     """How sweep.json and the page call it."""

@@ -18,6 +18,7 @@ from cae.sweep.spec.claims import KINDS
 from cae.sweep.spec.sweep import Sweep
 from cae.trial.component import Component
 from cae.trial.config import Trial
+from cae.trial.descriptions import parameter_descriptions
 from cae.trial.metrics import TRIAL_METRICS, Metric
 from cae.trial.tasks import Task
 
@@ -105,12 +106,13 @@ def _one_line(text: str) -> str:
 
 def _parameters(model: type[BaseModel]) -> Iterator[Parameter]:
     annotations = typing.get_type_hints(model, include_extras=True)
+    descriptions = parameter_descriptions(model)
     for name, field in model.model_fields.items():
         yield Parameter(
             name=name,
             type=describe_type(annotations.get(name, field.annotation)),
             default=_default(field),
-            meaning=_one_line(field.description or ""),
+            meaning=_one_line(descriptions.get(name, "")),
         )
 
 

@@ -70,7 +70,6 @@ class Claim(BaseModel):
         extra="forbid",
         strict=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
     )
 
     if not TYPE_CHECKING:  # type checkers see the fields

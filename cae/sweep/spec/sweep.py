@@ -31,7 +31,6 @@ class Sweep(BaseModel):
         extra="forbid",
         strict=True,
         arbitrary_types_allowed=True,
-        use_attribute_docstrings=True,
     )
 
     base: Trial
