@@ -27,7 +27,7 @@ from cae.report.page.figures.progress import draw_progress, progress_data
 from cae.report.page.sections import all_sections
 from cae.run.trial_state import TrialState
 from tests.report.page.conftest import ReadResults
-from tests.report.page.planted_runs import configurations_with_seeds, grid
+from tests.report.planted_runs import configurations_with_seeds, grid
 
 Writer = Callable[..., Any]
 FIGURES = [figure for section in all_sections() for figure in section.figures]
