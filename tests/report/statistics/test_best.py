@@ -46,11 +46,10 @@ def test_the_smallest_of_tied_networks_has_the_fewest_parameters(writer: MakeWri
     comparison = compare_configurations(results)
     smallest = smallest_tied(results, comparison)
     assert smallest is not None
-    parameters = {}
-    for row in (0, *comparison.tied):
-        best_trial = comparison.table["trials"].iloc[row][0]
-        parameters[row] = results.trials.at[best_trial, "parameters"]
-    assert smallest.parameters == parameters[smallest.row] == min(parameters.values())
+    first_trials = [comparison.table["trials"].iloc[row][0] for row in (0, *comparison.tied)]
+    parameters = results.trials.loc[first_trials, "parameters"].tolist()
+    assert smallest.parameters == min(parameters)
+    assert comparison.table["trials"].iloc[smallest.row][0] == min(first_trials)
 
 
 def test_one_seed_per_configuration_is_unknown(writer: MakeWriter) -> None:
