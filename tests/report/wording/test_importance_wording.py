@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cae.report.page.sections.importance import importance_section
 from cae.report.statistics.importance import Population, PopulationKind, analyze_importance
 from cae.report.wording.importance import obstacle, population_name
 from tests.report.planted_runs import ValueOf, grid
@@ -50,13 +49,4 @@ def test_a_poor_prediction_states_its_r2(writer: MakeWriter) -> None:
 
 
 def test_importance_that_is_shown_has_no_obstacle(writer: MakeWriter) -> None:
-    random = np.random.default_rng(0)
-
-    def value_of(kernel: int, filters: int, _idle: int) -> float:
-        return kernel + filters / 32 + 0.1 * float(random.normal())
-
-    results = grid(writer, value_of)
-    assert obstacle(analyze_importance(results)[0]) == ""
-    verdict = importance_section(results).verdict
-    assert "arch.kernel_size" in verdict
-    assert "additive" in verdict
+    assert obstacle_for(writer, lambda kernel, filters, _: kernel + filters / 32, 90) == ""
