@@ -186,6 +186,23 @@ def test_the_smallest_network_close_to_the_best_is_named(writer: MakeWriter) -> 
     assert "The smallest network within 5\u00a0% of the best is trial 1" in verdict
 
 
+# Worker utilization
+
+
+def test_worker_utilization_is_stated_as_a_share(writer: MakeWriter) -> None:
+    """Two trials of 23.5 s, one after the other, in two slots."""
+    run = writer()
+    run.session([1, 2])
+    run.trial(1, {})
+    run.trial(2, {})
+    for number, state in ((1, "finished"), (2, "failed")):
+        run.add("start", 10, trial=number, epoch=0, host="a", device="cpu", worker=1)
+        run.epoch(number, 1, 0.1)
+        run.end(number, state)
+    verdict = content_of("worker_utilization", tables.read([run.close()])).verdict
+    assert "trained for 27\u00a0% of 47 s" in verdict
+
+
 # Failures
 
 
