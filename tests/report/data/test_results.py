@@ -77,8 +77,8 @@ def test_a_configuration_is_shared_by_trials_that_differ_only_in_their_seed(
     assert results.configurations.nunique() == 2
     ranked = results.ranked.index
     assert results.trials.loc[results.same_configuration(ranked), "trial"].tolist() == [4]
-    odd = results.same_configuration(results.trials.index)
-    assert results.trials.loc[odd, "trial"].tolist() == [1, 3, 5]
+    first_configuration = results.same_configuration(results.trials.index)
+    assert results.trials.loc[first_configuration, "trial"].tolist() == [1, 3, 5]
 
 
 def test_settings_are_sorted_without_the_seed() -> None:

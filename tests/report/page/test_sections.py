@@ -78,6 +78,25 @@ def test_configurations_are_shown_if_they_have_several_seeds(writer: MakeWriter)
     assert len(table.rows) == 2
 
 
+def test_a_configuration_that_is_not_compared_has_the_reason(writer: MakeWriter) -> None:
+    kernels = {1: 3, 2: 3, 3: 5, 4: 5}
+    run = writer(seeds=2)
+    run.session(list(kernels))
+    for number, kernel_size in kernels.items():
+        run.trial(number, {"arch.kernel_size": kernel_size}, seed=number % 2)
+        run.start(number)
+        if number == 1:
+            run.epoch(number, 1, math.nan)
+            run.end(number, "diverged")
+        else:
+            run.epoch(number, 1, 0.01 * number)
+            run.end(number, "finished")
+    table = content_as(BestContent, "best", tables.read([run.close()])).configurations
+    assert table is not None
+    index = [column.name for column in table.columns].index("left out")
+    assert [row[index].text for row in table.rows] == ["", "1 of 2 seeds finished"]
+
+
 # Parameters and their importance
 
 
