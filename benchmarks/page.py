@@ -22,8 +22,8 @@ import pytest
 from benchmarks.measure import Row, save, show, spread
 from cae.report.page import build as page
 from cae.run.paths import RunDir
-from tests.report.conftest import FIXTURES, Writer
 from tests.report.page.pages import CHROMIUM, WINDOW, draw_all
+from tests.report.synthetic_runs import write_shape
 
 DRAWN = ".plot[data-drawn] .main-svg"
 
@@ -31,9 +31,8 @@ DRAWN = ".plot[data-drawn] .main-svg"
 def thousand(folder: Path) -> RunDir:
     """The tests' run of 1,000 trials: 143 of them with images, some stopped, failed and
     diverged."""
-    fill, sweep = FIXTURES["thousand"]
     with pytest.MonkeyPatch.context() as patch:
-        return fill(Writer(folder / "thousand", patch, **sweep))
+        return write_shape("thousand", folder, patch)
 
 
 def seconds(browser: Any, run: RunDir) -> tuple[float, float]:

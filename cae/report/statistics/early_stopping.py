@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -232,7 +233,9 @@ def _kaplan_meier(epochs: pd.Series[float], is_stopped: pd.Series[bool]) -> pd.D
     from scipy import stats
 
     survival: Any = stats.ecdf(_censored(epochs, is_stopped)).sf
-    with np.errstate(divide="ignore", invalid="ignore"):  # the interval if none or all are left
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
+        # The interval is undefined (NaN) while all trials or no trials are left.
+        warnings.simplefilter("ignore", RuntimeWarning)
         interval = survival.confidence_interval(method="log-log")
     start = pd.DataFrame({"epoch": [0.0], "share": [1.0], "low": [1.0], "high": [1.0]})
     steps = pd.DataFrame(

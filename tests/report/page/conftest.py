@@ -16,5 +16,5 @@ ReadResults = Callable[[str], Results]
 
 @pytest.fixture(scope="session")
 def read_results(make_run: Callable[[str], RunDir]) -> ReadResults:
-    """Read a run of `FIXTURES` by its name. Do not change the results."""
+    """Read a run of `SHAPES` by its name. Do not change the results."""
     return functools.cache(lambda shape: tables.read([make_run(shape)]))

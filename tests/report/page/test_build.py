@@ -59,7 +59,7 @@ class Outline(HTMLParser):
 
 @pytest.fixture
 def built(make_run: MakeRun) -> BuildPage:
-    """Build the page of a run of `FIXTURES` by its name, once per session."""
+    """Build the page of a run of `SHAPES` by its name, once per session."""
 
     def build_once(shape: str) -> RunDir:
         run = make_run(shape)

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import pytest
 
 from cae.report.data import tables
-from cae.report.data.axis import AxisKind, make_axis, ticks
+from cae.report.data.axis import make_axis
 from cae.report.page.figures import Figure, style
 from cae.report.page.figures.curves import TOP, curves_data, draw_curves
 from cae.report.page.figures.importance import interaction_data, marginals_data
@@ -27,7 +27,7 @@ from cae.report.page.figures.progress import draw_progress, progress_data
 from cae.report.page.sections import all_sections
 from cae.run.trial_state import TrialState
 from tests.report.page.conftest import ReadResults
-from tests.report.page.planted_runs import configurations_with_seeds, grid
+from tests.report.planted_runs import configurations_with_seeds, grid
 
 Writer = Callable[..., Any]
 FIGURES = [figure for section in all_sections() for figure in section.figures]
@@ -141,17 +141,6 @@ def test_axes_have_the_scale_that_the_search_space_declares(read_results: ReadRe
     }
 
 
-@pytest.mark.parametrize("values", [[0.0, 0.1], ["a", 0.1], [True, False]])
-def test_values_that_a_log_axis_cannot_show_are_categories(values: list[Any]) -> None:
-    assert make_axis("x", pd.Series(values, dtype=object), {"scale": "log"}).kind == "category"
-
-
-def test_categories_have_the_order_of_the_sweep_file() -> None:
-    declared = {"scale": "category", "values": ["sgd", "lion", "adam"]}
-    scale = make_axis("x", pd.Series(["sgd", "adam", "new"], dtype=object), declared)
-    assert [text for _, text in scale.ticks] == ["sgd", "adam", "new"]
-
-
 def test_constant_parameters_have_no_panel(read_results: ReadResults) -> None:
     assert parameters_data(read_results("constant")).axes == []
 
@@ -205,10 +194,3 @@ def test_cells_of_an_interaction_are_measured_means(writer: Writer) -> None:
 )
 def test_values_over_more_than_a_decade_have_a_log_scale(values: list[float], is_log: bool) -> None:
     assert (style.value_axis("val_loss", np.array(values)).get("type") == "log") == is_log
-
-
-def test_many_values_have_few_round_ticks() -> None:
-    linear = [text for _, text in ticks(list(np.linspace(0, 1, 50)), AxisKind.LINEAR)]
-    assert linear == ["0", "0.25", "0.5", "0.75", "1"]
-    log = [text for _, text in ticks(list(np.logspace(-5, -1, 50)), AxisKind.LOG)]
-    assert log == ["1e-05", "0.0001", "0.001", "0.01", "0.1"]

@@ -29,7 +29,8 @@ from cae.report.page.sections.parameters import kruskal_wallis
 from cae.report.page.sections.summary import SummaryContent
 from cae.run.trial_state import TrialState
 from tests.report.page.conftest import ReadResults
-from tests.report.page.planted_runs import Writer, configurations_with_seeds, grid
+from tests.report.planted_runs import configurations_with_seeds, grid
+from tests.report.synthetic_runs import MakeWriter
 
 Content = TypeVar("Content", bound=SectionContent)
 
@@ -68,13 +69,32 @@ def test_the_export_command_has_the_name_of_the_run_and_no_path(read_results: Re
     assert content.export_command == "cae-sweep best thirty --metric val_loss --mode min -o best"
 
 
-def test_configurations_are_shown_if_they_have_several_seeds(writer: Writer) -> None:
+def test_configurations_are_shown_if_they_have_several_seeds(writer: MakeWriter) -> None:
     one_seed = configurations_with_seeds(writer, [0.01, 0.02], 1, 0.0)
     assert content_as(BestContent, "best", one_seed).configurations is None
     seeds = configurations_with_seeds(lambda **sweep: writer("seeds", **sweep), [0.01, 0.02], 3, 0)
     table = content_as(BestContent, "best", seeds).configurations
     assert table is not None
     assert len(table.rows) == 2
+
+
+def test_a_configuration_that_is_not_compared_has_the_reason(writer: MakeWriter) -> None:
+    kernels = {1: 3, 2: 3, 3: 5, 4: 5}
+    run = writer(seeds=2)
+    run.session(list(kernels))
+    for number, kernel_size in kernels.items():
+        run.trial(number, {"arch.kernel_size": kernel_size}, seed=number % 2)
+        run.start(number)
+        if number == 1:
+            run.epoch(number, 1, math.nan)
+            run.end(number, "diverged")
+        else:
+            run.epoch(number, 1, 0.01 * number)
+            run.end(number, "finished")
+    table = content_as(BestContent, "best", tables.read([run.close()])).configurations
+    assert table is not None
+    index = [column.name for column in table.columns].index("left out")
+    assert [row[index].text for row in table.rows] == ["", "1 of 2 seeds finished"]
 
 
 # Parameters and their importance
@@ -84,18 +104,18 @@ def test_configurations_are_shown_if_they_have_several_seeds(writer: Writer) -> 
     ("losses", "verb"), [([0.1, 0.12, 0.15], "rises"), ([0.15, 0.12, 0.1], "falls")]
 )
 def test_a_trend_is_named_if_every_step_has_the_same_direction(
-    writer: Writer, losses: list[float], verb: str
+    writer: MakeWriter, losses: list[float], verb: str
 ) -> None:
     verdict = content_of("parameters", _one_parameter(writer, losses)).verdict
     assert verdict.startswith(f"val_loss {verb} with task.noise at every step, from ")
 
 
-def test_no_trend_is_named_if_the_direction_changes(writer: Writer) -> None:
+def test_no_trend_is_named_if_the_direction_changes(writer: MakeWriter) -> None:
     verdict = content_of("parameters", _one_parameter(writer, [0.1, 0.15, 0.12])).verdict
     assert verdict.startswith("No single parameter")
 
 
-def _one_parameter(writer: Writer, losses: list[float]) -> Results:
+def _one_parameter(writer: MakeWriter, losses: list[float]) -> Results:
     noise_levels = [0.5, 0.7, 0.9]
     sweep = writer(axes={"task.noise": {"values": noise_levels, "scale": "linear"}})
     sweep.session([1, 2, 3])
@@ -115,7 +135,7 @@ def test_a_parameter_without_effect_is_not_significant() -> None:
     assert kruskal_wallis(settings, values) < 1e-6
 
 
-def test_additive_effects_have_no_interaction_chart(writer: Writer) -> None:
+def test_additive_effects_have_no_interaction_chart(writer: MakeWriter) -> None:
     random = np.random.default_rng(0)
 
     def value(kernel_size: int, filters: int, _idle: int) -> float:
@@ -126,20 +146,20 @@ def test_additive_effects_have_no_interaction_chart(writer: Writer) -> None:
     assert "arch.kernel_size matters most; also significant: arch.filters" in content.verdict
 
 
-def test_an_interaction_has_a_chart(writer: Writer) -> None:
+def test_an_interaction_has_a_chart(writer: MakeWriter) -> None:
     def value(kernel_size: int, filters: int, idle: int) -> float:
         return float((kernel_size == 3) == (filters == 8)) + 0.01 * idle + 1
 
     assert "interaction" in content_of("importance", grid(writer, value)).captions
 
 
-def test_importance_is_not_shown_if_the_forest_predicts_nothing(writer: Writer) -> None:
+def test_importance_is_not_shown_if_the_forest_predicts_nothing(writer: MakeWriter) -> None:
     random = np.random.default_rng(0)
     noise = grid(writer, lambda *_: 1 + float(random.normal()) ** 2)
     assert "importance" not in content_of("importance", noise).captions
 
 
-def test_importance_at_the_first_rung_includes_stopped_trials(writer: Writer) -> None:
+def test_importance_at_the_first_rung_includes_stopped_trials(writer: MakeWriter) -> None:
     """Kernel size and stride decide together which trials are stopped; few of them finish."""
     sweep = writer()
     settings = list(itertools.product([3, 5, 7], [1, 2], range(6)))
@@ -179,10 +199,27 @@ def test_rungs_count_trials_that_entered_and_were_stopped(read_results: ReadResu
     assert [row[0].text for row in rungs.rows] == ["1", "3"]
 
 
-def test_the_smallest_network_close_to_the_best_is_named(writer: Writer) -> None:
+def test_the_smallest_network_close_to_the_best_is_named(writer: MakeWriter) -> None:
     results = configurations_with_seeds(writer, [0.0101, 0.020, 0.010, 0.030], 1, 0.0)
     verdict = content_of("pareto", results).verdict
     assert "The smallest network within 5\u00a0% of the best is trial 1" in verdict
+
+
+# Worker utilization
+
+
+def test_worker_utilization_is_stated_as_a_share(writer: MakeWriter) -> None:
+    """Two trials of 23.5 s, one after the other, in two slots."""
+    run = writer()
+    run.session([1, 2])
+    run.trial(1, {})
+    run.trial(2, {})
+    for number, state in ((1, "finished"), (2, "failed")):
+        run.add("start", 10, trial=number, epoch=0, host="a", device="cpu", worker=1)
+        run.epoch(number, 1, 0.1)
+        run.end(number, state)
+    verdict = content_of("worker_utilization", tables.read([run.close()])).verdict
+    assert "trained for 27\u00a0% of 47 s" in verdict
 
 
 # Failures
@@ -209,7 +246,7 @@ def test_every_failed_trial_is_in_a_group(shape: str, read_results: ReadResults)
 # Baselines and provenance
 
 
-def test_a_network_that_does_not_beat_the_baselines_is_named(writer: Writer) -> None:
+def test_a_network_that_does_not_beat_the_baselines_is_named(writer: MakeWriter) -> None:
     results = _with_baselines(writer, test_losses=[0.1, 0.3], mean_image_loss=0.2)
     comparison = compare_with_baselines(results)
     assert comparison is not None
@@ -219,13 +256,15 @@ def test_a_network_that_does_not_beat_the_baselines_is_named(writer: Writer) -> 
     assert "1 trial of 2 does not beat a baseline (trial 2)" in warning
 
 
-def test_the_summary_does_not_mention_baselines_that_all_networks_beat(writer: Writer) -> None:
+def test_the_summary_does_not_mention_baselines_that_all_networks_beat(writer: MakeWriter) -> None:
     results = _with_baselines(writer, test_losses=[0.1, 0.15], mean_image_loss=0.2)
     assert "baselines" not in content_as(SummaryContent, "summary", results).answers
     assert content_of("baselines", results).verdict.startswith("Every finished trial beats")
 
 
-def _with_baselines(writer: Writer, test_losses: list[float], mean_image_loss: float) -> Results:
+def _with_baselines(
+    writer: MakeWriter, test_losses: list[float], mean_image_loss: float
+) -> Results:
     sweep = writer()
     sweep.session(list(range(1, len(test_losses) + 1)))
     for number, loss in enumerate(test_losses, 1):
@@ -237,7 +276,7 @@ def _with_baselines(writer: Writer, test_losses: list[float], mean_image_loss: f
     return tables.read([sweep.close()])
 
 
-def test_values_are_counted_by_provenance(writer: Writer) -> None:
+def test_values_are_counted_by_provenance(writer: MakeWriter) -> None:
     origins = [[3, "stated"], [5, "inferred"]]
     axis = {"values": [3, 5], "scale": "linear", "origins": origins}
     sweep = writer(axes={"arch.kernel_size": axis})
@@ -254,7 +293,7 @@ def test_values_are_counted_by_provenance(writer: Writer) -> None:
 
 
 @pytest.fixture
-def joined_runs(writer: Writer) -> Results:
+def joined_runs(writer: MakeWriter) -> Results:
     """Two runs with two trials in common, one of which has another value."""
     folders = []
     for name, difference in (("a", 0.0), ("b", 0.001)):
@@ -294,7 +333,7 @@ def save_samples(path: Path, input: Pixels, target: Pixels, output: Pixels) -> P
     return path
 
 
-def test_the_sheet_contains_the_pixels_unchanged(writer: Writer) -> None:
+def test_the_sheet_contains_the_pixels_unchanged(writer: MakeWriter) -> None:
     sweep = writer()
     sweep.samples(1, 0.1, side=16, channels=3)
     samples = reconstructions.load_samples(sweep.run.trial(1) / "samples.npz")
@@ -310,7 +349,7 @@ def test_the_sheet_contains_the_pixels_unchanged(writer: Writer) -> None:
     assert Image.fromarray(sheet).mode == "RGBA"
 
 
-def test_equal_inputs_and_targets_share_a_row(writer: Writer) -> None:
+def test_equal_inputs_and_targets_share_a_row(writer: MakeWriter) -> None:
     sweep = writer()
     sweep.samples(1, 0.1)
     sheet = reconstructions.make_sheet(sweep.run.trial(1) / "samples.npz")
@@ -354,7 +393,7 @@ def test_samples_that_need_unpickling_are_left_out(tmp_path: Path) -> None:
     assert reconstructions.make_sheet(path) is None
 
 
-def test_galleries_of_tasks_are_shown_and_damaged_ones_left_out(writer: Writer) -> None:
+def test_galleries_of_tasks_are_shown_and_damaged_ones_left_out(writer: MakeWriter) -> None:
     sweep = writer()
     sweep.session([1, 2])
     for number in (1, 2):

@@ -1,23 +1,25 @@
-"""Published numbers and their verdicts."""
+"""Published numbers: our measurement of each, and the verdict."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from cae.report.data import tables
 from cae.report.statistics.published import (
+    Condition,
     NotComparable,
     PublishedComparison,
+    PublishedNumber,
+    PublishedVerdict,
     compare_published,
     parse_printed,
 )
-from cae.report.wording.published import reason, summary_sentence
+from tests.report.synthetic_runs import MakeWriter
 
-Writer = Callable[..., Any]
 ROW = {
     "report": "000",
     "where": "table 1",
@@ -29,32 +31,45 @@ ROW = {
     "trials": "",
     "comment": "",
 }
+FEWER_EPOCHS = {"epochs": {"full": 10, "here": 4}}
+"""Overrides: the report's trials had 10 epochs, those of the run have 4 instead."""
+
+Compare = Callable[..., PublishedComparison]
+
+
+class TrialLoss(NamedTuple):
+    kernel: int
+    seed: int
+    loss: float
 
 
 @pytest.fixture
-def judged(writer: Writer) -> Callable[..., PublishedComparison]:
-    """Compare one published row with finished trials: (kernel size, seed, loss) each."""
+def compare(writer: MakeWriter) -> Compare:
+    """Compare one row of published numbers with finished trials of one epoch.
 
-    numbers = itertools.count()
+    The accuracy is 1 - loss; test_error and val_odd are equal to the loss.
+    """
+    run_numbers = itertools.count(1)
 
-    def judge(
-        row: dict[str, str], *trials: tuple[int, int, float], **sweep: Any
-    ) -> PublishedComparison:
+    def compare_row(row: dict[str, str], *trials: TrialLoss, **sweep: Any) -> PublishedComparison:
         run = writer(
-            f"run{next(numbers)}", **{"overrides": {}, **sweep}, published=[{**ROW, **row}]
+            f"run{next(run_numbers)}", **{"overrides": {}, **sweep}, published=[{**ROW, **row}]
         )
         run.session(list(range(1, len(trials) + 1)))
-        for number, (kernel, seed, loss) in enumerate(trials, start=1):
-            run.trial(number, {"arch.kernel_size": kernel}, seed=seed)
+        for number, trial in enumerate(trials, start=1):
+            run.trial(number, {"arch.kernel_size": trial.kernel}, seed=trial.seed)
             run.start(number)
-            run.epoch(number, 1, loss, val_accuracy=1 - loss, val_odd=loss)
-            run.end(number, "finished", metrics={"test_error": loss})
-        return compare_published(tables.read([run.close()]))[0]
+            run.epoch(number, 1, trial.loss, val_accuracy=1 - trial.loss, val_odd=trial.loss)
+            run.end(number, "finished", metrics={"test_error": trial.loss})
+        (comparison,) = compare_published(tables.read([run.close()]))
+        return comparison
 
-    return judge
+    return compare_row
 
 
-Judge = Callable[..., PublishedComparison]
+def numbers_of_trials(comparison: PublishedComparison) -> list[int]:
+    assert comparison.measurement is not None
+    return sorted(comparison.measurement.trials)
 
 
 @pytest.mark.parametrize(
@@ -73,122 +88,155 @@ def test_a_printed_number_is_rounded_at_its_last_digit(
     assert parse_printed(value) == pytest.approx((number, half_unit))
 
 
-def test_within_half_a_unit_of_the_last_digit_is_reproduced(judged: Judge) -> None:
-    comparison = judged({"value": "0.10"}, (3, 0, 0.1049))
-    assert comparison.verdict == "reproduced"
+@pytest.mark.parametrize("text", ["32->16", "", "nan", "inf"])
+def test_a_text_that_is_not_one_number_is_nan(text: str) -> None:
+    assert parse_printed(text) == pytest.approx((float("nan"), float("nan")), nan_ok=True)
+
+
+def test_conditions_are_separated_by_semicolons() -> None:
+    number = PublishedNumber(trials="arch.kernel_size = 3; seed=0;")
+    assert number.conditions == [Condition("arch.kernel_size", "3"), Condition("seed", "0")]
+
+
+@pytest.mark.parametrize("trials", ["", "best", " "])
+def test_the_best_trial_has_no_conditions(trials: str) -> None:
+    number = PublishedNumber(trials=trials)
+    assert not number.has_conditions
+    assert number.conditions == []
+
+
+def test_within_half_a_unit_of_the_last_digit_is_reproduced(compare: Compare) -> None:
+    comparison = compare({"value": "0.10"}, TrialLoss(3, 0, 0.1049))
+    assert comparison.verdict == PublishedVerdict.REPRODUCED
+    assert comparison.tolerance == pytest.approx(0.005)
     assert comparison.n == 1
     assert comparison.sd is None
-    assert reason(comparison).startswith("One seed.")
 
 
-@pytest.mark.parametrize(("loss", "verdict"), [(0.094, "better"), (0.106, "worse")])
-def test_outside_the_tolerance_the_side_decides(judged: Judge, loss: float, verdict: str) -> None:
-    assert judged({"value": "0.10"}, (3, 0, loss)).verdict == verdict
+@pytest.mark.parametrize(
+    ("loss", "verdict"), [(0.094, PublishedVerdict.BETTER), (0.106, PublishedVerdict.WORSE)]
+)
+def test_outside_the_tolerance_the_side_decides(
+    compare: Compare, loss: float, verdict: PublishedVerdict
+) -> None:
+    comparison = compare({"value": "0.10"}, TrialLoss(3, 0, loss))
+    assert comparison.verdict == verdict
+    assert comparison.difference == pytest.approx(loss - 0.1)
 
 
-@pytest.mark.parametrize(("value", "verdict"), [("0.90", "worse"), ("0.70", "better")])
-def test_larger_values_of_an_accuracy_are_better(judged: Judge, value: str, verdict: str) -> None:
+@pytest.mark.parametrize(
+    ("value", "verdict"), [("0.90", PublishedVerdict.WORSE), ("0.70", PublishedVerdict.BETTER)]
+)
+def test_larger_values_of_an_accuracy_are_better(
+    compare: Compare, value: str, verdict: PublishedVerdict
+) -> None:
     row = {"metric": "val_accuracy", "value": value}
-    assert judged(row, (3, 0, 0.2)).verdict == verdict
+    assert compare(row, TrialLoss(3, 0, 0.2)).verdict == verdict
 
 
-def test_a_metric_of_unknown_direction_differs(judged: Judge) -> None:
-    assert judged({"metric": "val_odd", "value": "0.90"}, (3, 0, 0.2)).verdict == "differs"
+def test_a_metric_of_unknown_direction_differs(compare: Compare) -> None:
+    comparison = compare({"metric": "val_odd", "value": "0.90"}, TrialLoss(3, 0, 0.2))
+    assert comparison.verdict == PublishedVerdict.DIFFERS
 
 
-def test_seeds_give_mean_sd_and_a_tolerance_of_two_sd(judged: Judge) -> None:
-    trials = [(3, 0, 0.110), (3, 1, 0.120), (3, 2, 0.100), (5, 0, 0.5)]
-    comparison = judged({"value": "0.100"}, *trials)
+def test_seeds_give_mean_sd_and_a_tolerance_of_two_sd(compare: Compare) -> None:
+    comparison = compare(
+        {"value": "0.100"},
+        TrialLoss(3, 0, 0.110),
+        TrialLoss(3, 1, 0.120),
+        TrialLoss(3, 2, 0.100),
+        TrialLoss(5, 0, 0.5),
+    )
     assert comparison.ours == pytest.approx(0.11)
     assert comparison.sd == pytest.approx(0.01)
     assert comparison.tolerance == pytest.approx(0.02)
-    assert comparison.verdict == "reproduced"
-    assert trials_of(comparison) == [1, 2, 3]
+    assert comparison.n == 3
+    assert comparison.verdict == PublishedVerdict.REPRODUCED
+    assert numbers_of_trials(comparison) == [1, 2, 3]
 
 
-def trials_of(comparison: PublishedComparison) -> list[int]:
-    assert comparison.measurement is not None
-    return sorted(comparison.measurement.trials)
-
-
-def test_conditions_select_trials_and_compare_numbers_as_numbers(judged: Judge) -> None:
+def test_conditions_select_trials_and_compare_numbers_as_numbers(compare: Compare) -> None:
     row = {"trials": "arch.kernel_size=5.0;seed=0", "value": "0.5"}
-    comparison = judged(row, (3, 0, 0.1), (5, 0, 0.5), (5, 1, 0.2))
-    assert trials_of(comparison) == [2]
+    comparison = compare(row, TrialLoss(3, 0, 0.1), TrialLoss(5, 0, 0.5), TrialLoss(5, 1, 0.2))
+    assert numbers_of_trials(comparison) == [2]
     assert comparison.ours == 0.5
 
 
-def test_the_best_of_several_matching_configurations_is_used(judged: Judge) -> None:
-    comparison = judged({"trials": "seed=0"}, (3, 0, 0.3), (5, 0, 0.1))
-    assert trials_of(comparison) == [2]
+def test_the_best_of_several_matching_configurations_is_used(compare: Compare) -> None:
+    comparison = compare({"trials": "seed=0"}, TrialLoss(3, 0, 0.3), TrialLoss(5, 0, 0.1))
+    assert numbers_of_trials(comparison) == [2]
     assert comparison.measurement is not None
     assert comparison.measurement.matching_configurations == 2
-    assert reason(comparison).endswith("Best of 2 matching configurations.")
 
 
-FEWER_EPOCHS = {"epochs": {"full": 10, "here": 4}}
-
-
-def test_a_run_with_fewer_epochs_is_not_comparable(judged: Judge) -> None:
-    comparison = judged({}, (3, 0, 0.1), overrides=FEWER_EPOCHS)
-    assert comparison.verdict == "not comparable"
+def test_a_run_with_fewer_epochs_is_not_comparable(compare: Compare) -> None:
+    comparison = compare({}, TrialLoss(3, 0, 0.1), overrides=FEWER_EPOCHS)
+    assert comparison.verdict == PublishedVerdict.NOT_COMPARABLE
     assert comparison.not_comparable == NotComparable.OTHER_SETTINGS
+    assert comparison.overrides == FEWER_EPOCHS
     assert comparison.ours == 0.1
-    assert "epochs 4 instead of 10" in reason(comparison)
 
 
-def test_an_overridden_setting_meets_the_condition_but_is_not_comparable(judged: Judge) -> None:
+def test_an_overridden_setting_meets_the_condition_but_is_not_comparable(
+    compare: Compare,
+) -> None:
     row = {"trials": "epochs=10;arch.kernel_size=3"}
-    comparison = judged(row, (3, 0, 0.1), (5, 0, 0.2), overrides=FEWER_EPOCHS)
-    assert comparison.verdict == "not comparable"
+    trials = [TrialLoss(3, 0, 0.1), TrialLoss(5, 0, 0.2)]
+    comparison = compare(row, *trials, overrides=FEWER_EPOCHS)
+    assert comparison.verdict == PublishedVerdict.NOT_COMPARABLE
     assert comparison.ours == 0.1
-    other_epochs = judged({"trials": "epochs=20"}, (3, 0, 0.1), overrides=FEWER_EPOCHS)
-    assert other_epochs.verdict == "not run"
 
 
-def test_a_size_of_the_network_is_comparable_under_any_settings(judged: Judge) -> None:
+def test_a_setting_that_no_trial_has_does_not_meet_the_condition(compare: Compare) -> None:
+    comparison = compare({"trials": "epochs=20"}, TrialLoss(3, 0, 0.1), overrides=FEWER_EPOCHS)
+    assert comparison.verdict == PublishedVerdict.NOT_RUN
+
+
+def test_a_size_of_the_network_is_comparable_under_any_settings(compare: Compare) -> None:
     row = {"metric": "latent_values", "value": "1024"}
-    assert judged(row, (3, 0, 0.1), overrides=FEWER_EPOCHS).verdict == "reproduced"
+    comparison = compare(row, TrialLoss(3, 0, 0.1), overrides=FEWER_EPOCHS)
+    assert comparison.is_size
+    assert comparison.verdict == PublishedVerdict.REPRODUCED
 
 
-def test_another_number_of_parameters_is_neither_better_nor_worse(judged: Judge) -> None:
-    assert judged({"metric": "parameters", "value": "4911"}, (3, 0, 0.1)).verdict == "differs"
+def test_another_number_of_parameters_is_neither_better_nor_worse(compare: Compare) -> None:
+    comparison = compare({"metric": "parameters", "value": "4911"}, TrialLoss(3, 0, 0.1))
+    assert comparison.verdict == PublishedVerdict.DIFFERS
 
 
-def test_a_percentage_is_compared_with_a_share(judged: Judge) -> None:
+def test_a_percentage_is_compared_with_a_share(compare: Compare) -> None:
     row = {"metric": "test_error", "unit": "percent", "value": "20.5"}
-    comparison = judged(row, (3, 0, 0.2048))
-    assert comparison.verdict == "reproduced"
+    comparison = compare(row, TrialLoss(3, 0, 0.2048))
+    assert comparison.verdict == PublishedVerdict.REPRODUCED
     assert comparison.ours == pytest.approx(20.48)
 
 
 @pytest.mark.parametrize(
-    "change",
+    "row",
     [{"metric": "test_nothing"}, {"trials": "arch.kernel_size=9"}, {"trials": "no.such=1"}],
 )
 def test_a_number_that_no_finished_trial_measures_is_not_run(
-    judged: Judge, change: dict[str, str]
+    compare: Compare, row: dict[str, str]
 ) -> None:
-    comparison = judged(change, (3, 0, 0.1))
-    assert comparison.verdict == "not run"
+    comparison = compare(row, TrialLoss(3, 0, 0.1))
+    assert comparison.verdict == PublishedVerdict.NOT_RUN
     assert comparison.ours is None
     assert comparison.n == 0
 
 
-def test_a_row_without_a_metric_is_context(judged: Judge) -> None:
-    comparison = judged({"metric": "", "value": "32->16"}, (3, 0, 0.1))
-    assert comparison.verdict == "context"
-    expected = "The sweep lists published numbers for context only."
-    assert summary_sentence([comparison]) == expected
+def test_a_row_without_a_metric_is_context(compare: Compare) -> None:
+    comparison = compare({"metric": "", "value": "32->16"}, TrialLoss(3, 0, 0.1))
+    assert comparison.verdict == PublishedVerdict.CONTEXT
+    assert not comparison.verdict.is_judged
 
 
-def test_a_value_that_is_not_a_number_is_not_comparable(judged: Judge) -> None:
-    comparison = judged({"value": "32->16"}, (3, 0, 0.1))
-    assert comparison.verdict == "not comparable"
+def test_a_value_that_is_not_a_number_is_not_comparable(compare: Compare) -> None:
+    comparison = compare({"value": "32->16"}, TrialLoss(3, 0, 0.1))
+    assert comparison.verdict == PublishedVerdict.NOT_COMPARABLE
     assert comparison.not_comparable == NotComparable.NO_NUMBER
 
 
-def test_stopped_trials_are_not_compared_with_published_numbers(writer: Writer) -> None:
+def test_stopped_trials_are_not_compared_with_published_numbers(writer: MakeWriter) -> None:
     run = writer(overrides={}, published=[ROW])
     run.session([1])
     run.trial(1, {})
@@ -196,15 +244,4 @@ def test_stopped_trials_are_not_compared_with_published_numbers(writer: Writer) 
     run.epoch(1, 1, 0.1)
     run.end(1, "stopped", rung=1, value=0.1, cutoff=0.05)
     (comparison,) = compare_published(tables.read([run.close()]))
-    assert comparison.verdict == "not run"
-
-
-def test_the_summary_counts_every_verdict(judged: Judge) -> None:
-    reproduced = judged({}, (3, 0, 0.1))
-    worse = judged({}, (3, 0, 0.2))
-    other_settings = judged({}, (3, 0, 0.1), overrides=FEWER_EPOCHS)
-    context = judged({"metric": ""}, (3, 0, 0.1))
-    assert summary_sentence([reproduced, worse, other_settings, context]) == (
-        "Of 3 published numbers: 1 reproduced, 1 worse and 1 not comparable. "
-        "Not comparable: this run has epochs 4 instead of 10."
-    )
+    assert comparison.verdict == PublishedVerdict.NOT_RUN

@@ -1,0 +1,71 @@
+"""MoreImportantThan: the importance of one parameter against that of others."""
+
+from __future__ import annotations
+
+from cae import MoreImportantThan
+from cae.report.statistics.claims.kinds.parameter_importance import MoreImportantEvidence
+from cae.report.statistics.claims.verdict import (
+    Method,
+    Obstacle,
+    ObstacleKind,
+    Procedure,
+    Unit,
+    Verdict,
+)
+from tests.report.statistics.claims.claim_runs import (
+    KERNEL,
+    LOW,
+    Judge,
+    judge_importance,
+    seeds,
+)
+from tests.report.synthetic_runs import MakeWriter
+
+FILTERS = "arch.encoder_filters.1"
+
+
+def most_important(axis: str) -> MoreImportantThan:
+    return MoreImportantThan(id="C1", text="Early.", metric="val_loss", axis=axis, at_epoch=1)
+
+
+def test_importance_at_an_epoch_counts_stopped_trials(writer: MakeWriter) -> None:
+    result = judge_importance(writer, most_important(KERNEL))
+    evidence = result.judgment.evidence
+    assert result.verdict == Verdict.SUPPORTED
+    assert len(result.trials) == 36
+    assert result.judgment.procedure == Procedure(
+        method=Method.FOREST, unit=Unit.BOOTSTRAPS, count=199
+    )
+    assert isinstance(evidence, MoreImportantEvidence)
+    assert evidence.at_epoch == 1
+    assert evidence.lead is not None
+    assert evidence.lead.rival == FILTERS
+    assert evidence.lead.importance > evidence.lead.rival_importance
+
+
+def test_a_less_important_parameter_contradicts_the_claim(writer: MakeWriter) -> None:
+    result = judge_importance(writer, most_important(FILTERS))
+    assert result.verdict == Verdict.CONTRADICTED
+    assert result.judgment.effect is not None
+    assert result.judgment.effect < 0
+
+
+def test_too_few_trials_are_undecided(writer: MakeWriter) -> None:
+    result = judge_importance(writer, most_important(KERNEL), trials=19)
+    evidence = result.judgment.evidence
+    assert result.verdict == Verdict.UNDECIDED
+    assert isinstance(evidence, MoreImportantEvidence)
+    assert evidence.lead is None
+    assert evidence.trials == 19
+
+
+def test_a_parameter_with_one_value_is_not_testable(judge: Judge) -> None:
+    result = judge(most_important(KERNEL), seeds(3, *LOW))
+    assert result.judgment.evidence == Obstacle(kind=ObstacleKind.CONSTANT, names=[KERNEL], count=3)
+
+
+def test_the_only_parameter_that_varies_is_not_testable(judge: Judge) -> None:
+    result = judge(most_important(KERNEL), [*seeds(3, *LOW), *seeds(5, *LOW)])
+    assert result.judgment.evidence == Obstacle(
+        kind=ObstacleKind.NOTHING_ELSE_VARIES, names=[KERNEL]
+    )

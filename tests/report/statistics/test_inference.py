@@ -1,0 +1,131 @@
+"""Tests and intervals, compared with known results and with scipy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from cae.report.statistics.inference import (
+    holm,
+    paired_difference,
+    permutation_importance,
+    rank_correlation,
+    t_interval,
+    welch_difference,
+)
+
+FIRST = np.array([0.011, 0.013, 0.012, 0.017])
+SECOND = np.array([0.010, 0.011, 0.009, 0.013])
+
+
+def test_a_paired_difference_is_that_of_the_paired_t_test() -> None:
+    difference = paired_difference(FIRST, SECOND)
+    expected = stats.ttest_rel(FIRST, SECOND)
+    assert difference.value == pytest.approx(0.0025)
+    assert difference.t() == pytest.approx(expected.statistic)
+    assert difference.p_value() == pytest.approx(expected.pvalue)
+    interval = expected.confidence_interval()
+    assert difference.interval() == pytest.approx((interval.low, interval.high))
+
+
+def test_a_welch_difference_is_that_of_welchs_t_test() -> None:
+    difference = welch_difference(FIRST, SECOND[:3])
+    expected = stats.ttest_ind(FIRST, SECOND[:3], equal_var=False)
+    assert difference.t() == pytest.approx(expected.statistic)
+    assert difference.degrees_of_freedom == pytest.approx(expected.df)
+    assert difference.p_value() == pytest.approx(expected.pvalue)
+
+
+def test_a_shift_is_subtracted_from_the_difference() -> None:
+    difference = paired_difference(FIRST, SECOND)
+    expected = stats.ttest_1samp(FIRST - SECOND, 0.002)
+    assert difference.t(0.002) == pytest.approx(expected.statistic)
+    assert difference.p_value(0.002) == pytest.approx(expected.pvalue)
+
+
+def test_one_value_is_not_testable() -> None:
+    assert not paired_difference(FIRST[:1], SECOND[:1]).is_testable
+    difference = welch_difference(FIRST, SECOND[:1])
+    assert not difference.is_testable
+    assert math.isnan(difference.standard_error)
+    assert math.isnan(difference.interval()[0])
+
+
+def test_a_rounding_error_is_no_difference() -> None:
+    difference = paired_difference(np.array([0.1 + 0.2, 0.3]), np.array([0.3, 0.1 + 0.2]))
+    assert difference.value == 0
+    assert difference.p_value() == 1
+
+
+def test_a_difference_without_spread_is_certain() -> None:
+    difference = paired_difference(np.array([2.0, 2.0]), np.array([1.0, 1.0]))
+    assert difference.t() == math.inf
+    assert difference.p_value() == 0
+
+
+def test_an_interval_without_spread_is_the_mean() -> None:
+    assert t_interval(2.0, 0.0, 3) == (2.0, 2.0)
+
+
+def test_the_best_of_equal_configurations_is_rarely_better_than_the_second() -> None:
+    """Of twelve, a hundred times: selecting the best with the same data does not bias the test."""
+    random = np.random.default_rng(0)
+    significant = 0
+    for _ in range(100):
+        samples = [random.normal(size=4) for _ in range(12)]
+        samples.sort(key=lambda sample: float(sample.mean()))
+        if welch_difference(samples[1], samples[0]).p_value() < 0.05:
+            significant += 1
+    assert significant <= 8
+
+
+def test_holms_correction_multiplies_each_p_value_by_the_number_of_remaining_ones() -> None:
+    corrected = holm({"a": 0.03, "b": 0.01, "c": 0.04, "d": 0.9})
+    assert corrected == pytest.approx({"b": 0.04, "a": 0.09, "c": 0.09, "d": 0.9})
+
+
+def test_a_rank_correlation_of_few_values_is_tested_exactly() -> None:
+    x = np.arange(5.0)
+    correlation = rank_correlation(x, x**2, [""] * 5)
+    assert correlation.coefficient == pytest.approx(1)
+    assert correlation.is_exact
+    assert correlation.p_value == pytest.approx(2 / math.factorial(5))
+    assert correlation.min_p_value == pytest.approx(2 / math.factorial(5))
+
+
+def test_a_rank_correlation_of_many_values_is_tested_with_random_permutations() -> None:
+    x = np.arange(20.0)
+    random = np.random.default_rng(0)
+    y = x + 10 * random.normal(size=20)
+    correlation = rank_correlation(x, y, [""] * 20)
+    expected = stats.spearmanr(x, y)
+    assert not correlation.is_exact
+    assert correlation.coefficient == pytest.approx(expected.statistic)
+    assert correlation.p_value == pytest.approx(expected.pvalue, abs=0.01)
+
+
+def test_differences_between_blocks_do_not_correlate() -> None:
+    """Within each block, y falls as x rises; the second block is larger in both."""
+    x = np.array([1.0, 2.0, 3.0, 11.0, 12.0, 13.0])
+    y = np.array([3.0, 2.0, 1.0, 33.0, 32.0, 31.0])
+    correlation = rank_correlation(x, y, ["a", "a", "a", "b", "b", "b"])
+    assert correlation.coefficient == pytest.approx(-1)
+    assert correlation.p_value == pytest.approx(2 / 36)
+
+
+def test_constant_values_have_no_rank_correlation() -> None:
+    correlation = rank_correlation(np.ones(4), np.arange(4.0), [""] * 4)
+    assert correlation.coefficient == 0
+    assert correlation.p_value == 1
+
+
+def test_permutation_importance_is_that_of_the_column_with_an_effect() -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(200, 3))
+    y = np.sign(x[:, 1])
+    importance = permutation_importance(x, y, random)
+    assert importance[1] > 1
+    assert np.abs(importance[[0, 2]]).max() < 0.05

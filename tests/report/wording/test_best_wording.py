@@ -1,0 +1,79 @@
+"""Sentences about the best configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cae.report.statistics.best import Distinction, Setting, compare_configurations
+from cae.report.wording.best import (
+    comparison_sentence,
+    distinction_texts,
+    more_seeds_command,
+    settings_text,
+)
+from tests.report.planted_runs import configurations_with_seeds
+from tests.report.synthetic_runs import MakeWriter
+
+
+def sentence_for(writer: MakeWriter, means: list[float], seeds: int, spread: float) -> str:
+    results = configurations_with_seeds(writer, means, seeds, spread)
+    return comparison_sentence(results, compare_configurations(results))
+
+
+def test_a_better_configuration_is_compared_with_the_next(writer: MakeWriter) -> None:
+    sentence = sentence_for(writer, [0.010, 0.020, 0.021], 5, 0.0005)
+    assert "is significantly better than each of the 2 others: " in sentence
+    assert " lower than the next (trial " in sentence
+    assert "; 95 % interval " in sentence
+    assert "It is the best with a probability of 100\u00a0%." in sentence
+
+
+def test_tied_configurations_are_named_with_the_smallest_network(writer: MakeWriter) -> None:
+    sentence = sentence_for(writer, [0.010, 0.010, 0.030], 4, 0.001)
+    assert " is tied with that of trial " in sentence
+    assert "with these seeds it is unknown which is better" in sentence
+    assert "The smallest of them is trial " in sentence
+
+
+def test_one_seed_per_configuration_suggests_more_seeds(writer: MakeWriter) -> None:
+    assert sentence_for(writer, [0.01, 0.02], 1, 0.0).endswith(
+        "all ran with one seed, so a difference may be due to chance. To add seeds, run the same "
+        "command with --set seeds=3; finished trials are kept."
+    )
+
+
+def test_one_configuration_has_no_comparison(writer: MakeWriter) -> None:
+    assert sentence_for(writer, [0.01], 3, 0.001) == ""
+
+
+def test_the_command_for_more_seeds_replaces_their_number(writer: MakeWriter) -> None:
+    def with_command(**sweep: Any) -> Any:
+        return writer(**sweep, command="cae-sweep run a.py --set seeds=2 --budget cpu")
+
+    results = configurations_with_seeds(with_command, [0.01], 2, 0.0)
+    assert more_seeds_command(results) == "cae-sweep run a.py --budget cpu --set seeds=4"
+
+
+def test_trials_are_named_by_their_unusual_settings() -> None:
+    distinction = Distinction(
+        parameters=["arch.kernel_size", "arch.layers", "optimizer.lr", "optimizer"],
+        settings=[
+            [],
+            [Setting("arch.kernel_size", 5)],
+            [Setting("optimizer.lr", 0.1), Setting("optimizer", "sgd")],
+        ],
+    )
+    assert distinction_texts(distinction) == [
+        "as most are",
+        "kernel_size 5",
+        "lr 0.1 and optimizer sgd",
+    ]
+
+
+def test_equal_trials_have_no_distinguishing_text() -> None:
+    assert distinction_texts(Distinction(parameters=[], settings=[[], []])) == ["", ""]
+
+
+def test_settings_have_full_names() -> None:
+    settings = [Setting("arch.kernel_size", 3), Setting("optimizer.lr", 0.01)]
+    assert settings_text(settings, 4) == "arch.kernel_size 3 and optimizer.lr 0.01"

@@ -1,0 +1,114 @@
+"""Sentences about published numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cae.report.statistics.published import (
+    Measurement,
+    NotComparable,
+    PublishedComparison,
+    PublishedNumber,
+    PublishedVerdict,
+)
+from cae.report.wording.published import differences, reason, summary_sentence
+from cae.report.wording.verdicts import published_row
+
+REPRODUCED = PublishedComparison(
+    run="run",
+    published=PublishedNumber(report="000", value="0.10", metric="val_loss"),
+    is_size=False,
+    verdict=PublishedVerdict.REPRODUCED,
+    published_value=0.1,
+    measurement=Measurement(mean=0.11, sd=0.01, trials=[1, 2, 3], matching_configurations=0),
+    tolerance=0.02,
+)
+WORSE = replace(
+    REPRODUCED,
+    verdict=PublishedVerdict.WORSE,
+    measurement=Measurement(mean=0.15, sd=float("nan"), trials=[4], matching_configurations=2),
+)
+OTHER_SETTINGS = replace(
+    REPRODUCED,
+    verdict=PublishedVerdict.NOT_COMPARABLE,
+    not_comparable=NotComparable.OTHER_SETTINGS,
+    overrides={"epochs": {"full": 10, "here": 4}},
+)
+NO_NUMBER = replace(
+    REPRODUCED,
+    published=PublishedNumber(value="32->16", metric="val_loss"),
+    verdict=PublishedVerdict.NOT_COMPARABLE,
+    not_comparable=NotComparable.NO_NUMBER,
+)
+NOT_RUN = replace(
+    REPRODUCED,
+    published=PublishedNumber(metric="val_loss", trials="arch.kernel_size=9"),
+    verdict=PublishedVerdict.NOT_RUN,
+    measurement=None,
+)
+CONTEXT = replace(REPRODUCED, verdict=PublishedVerdict.CONTEXT, measurement=None)
+
+
+def test_a_reproduced_number_states_the_seeds_and_the_tolerance() -> None:
+    assert reason(REPRODUCED) == "3 seeds. Within 0.02 of the published value."
+
+
+def test_a_number_outside_the_tolerance_states_the_difference() -> None:
+    assert reason(WORSE) == (
+        "One seed. 0.0500 (50\u00a0%) higher than published; tolerance 0.02. Best of 2 matching "
+        "configurations."
+    )
+
+
+def test_other_settings_are_named() -> None:
+    assert reason(OTHER_SETTINGS) == "This run has epochs 4 instead of 10."
+
+
+def test_a_text_that_is_not_a_number_is_quoted() -> None:
+    assert reason(NO_NUMBER) == "“32->16” is not one number."
+
+
+def test_a_number_that_is_not_run_names_its_conditions() -> None:
+    assert reason(NOT_RUN) == "No finished trial with arch.kernel_size=9 has val_loss."
+
+
+def test_context_has_no_reason() -> None:
+    assert reason(CONTEXT) == ""
+
+
+def test_a_setting_without_a_value_is_the_default() -> None:
+    assert differences({"dataset.limit": {"full": None, "here": 6000}}) == (
+        "dataset.limit 6000 instead of the default"
+    )
+
+
+def test_the_summary_counts_every_verdict() -> None:
+    assert summary_sentence([REPRODUCED, WORSE, OTHER_SETTINGS, CONTEXT]) == (
+        "Of 3 published numbers: 1 reproduced, 1 worse and 1 not comparable. "
+        "Not comparable: this run has epochs 4 instead of 10."
+    )
+
+
+def test_the_summary_can_leave_out_the_reasons() -> None:
+    assert summary_sentence([OTHER_SETTINGS], reasons=False) == (
+        "Of 1 published number: 1 not comparable."
+    )
+
+
+def test_the_summary_of_context_alone_states_so() -> None:
+    sentence = "The sweep lists published numbers for context only."
+    assert summary_sentence([CONTEXT]) == sentence
+    assert summary_sentence([]) == ""
+
+
+def test_the_row_of_verdicts_json_has_the_measurement() -> None:
+    row = published_row(REPRODUCED)
+    assert (row["report"], row["value"], row["metric"]) == ("000", "0.10", "val_loss")
+    assert (row["ours"], row["sd"], row["n"], row["trials_used"]) == (0.11, 0.01, 3, [1, 2, 3])
+    assert (row["tolerance"], row["verdict"], row["size"]) == (0.02, "reproduced", False)
+
+
+def test_the_row_of_a_number_that_is_not_run_has_no_measurement() -> None:
+    row = published_row(replace(NOT_RUN, tolerance=float("nan")))
+    assert (row["ours"], row["sd"], row["n"], row["trials_used"]) == (None, None, 0, [])
+    assert row["tolerance"] is None
