@@ -85,7 +85,7 @@ sweep = Sweep(
     claims=[
         Threshold(
             id="C004-3",
-            text="A VAE trained on 10 images generates digits that the judge takes for another class.",
+            text="A VAE trained on 10 images generates digits that are taken for another class.",
             metric="test_recognised_4",
             op="<",
             bound=1.0,
