@@ -1,4 +1,4 @@
-"""A command and all processes that it starts: how long it took, and how much memory they held."""
+"""Wall time and memory of a command and of all processes that it starts."""
 
 from __future__ import annotations
 
@@ -11,65 +11,72 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-MARK = "BENCH_RUN"
-"""An environment variable: whoever inherits it belongs to the run, even where it has become a
-daemon."""
+RUN_VARIABLE = "BENCH_RUN"
+"""Environment variable with an identifier of the run. All processes of the run inherit it, also
+those that have become daemons."""
 SAMPLE_SECONDS = 4.0
-"""Adding up the pages of a dozen processes takes a tenth of a second of the processor: not much
-more often."""
+"""Interval between two measurements of the memory. One takes about 0.1 s of processor time for a
+dozen processes, so the interval should not be much shorter."""
 
 
-class Ran(NamedTuple):
+class Measurement(NamedTuple):
+    """Result of a command."""
+
     seconds: float
+    """Wall time."""
     peak_mb: float
-    """The largest sum of proportional set sizes (shared pages are divided among those that share
-    them)."""
-    output: str
+    """Largest sum of the proportional set sizes of all processes, in MiB. A shared page is divided
+    among the processes that share it."""
 
 
-def run(
-    command: Sequence[str],
-    environment: Mapping[str, str] | None = None,
-    *,
-    good: Sequence[int] = (0,),
-) -> Ran:
-    """Raises RuntimeError, with what it said, where the command fails."""
-    mark = uuid.uuid4().hex
+def run(command: Sequence[str], environment: Mapping[str, str]) -> Measurement:
+    """Run a command with additional environment variables.
+
+    Raises RuntimeError with the end of its output if the command fails.
+    """
+    run_id = uuid.uuid4().hex
     started = time.perf_counter()
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, **(environment or {}), MARK: mark},
+        env={**os.environ, **environment, RUN_VARIABLE: run_id},
     )
-    peak = 0.0
+    peak_mb = 0.0
     while True:
         try:
             output, _ = process.communicate(timeout=SAMPLE_SECONDS)
             break
         except subprocess.TimeoutExpired:
-            peak = max(peak, sum(_proportional_mb(place) for place in _members(mark)))
+            peak_mb = max(peak_mb, _memory_mb(run_id))
     seconds = time.perf_counter() - started
-    if process.returncode not in good:
+    if process.returncode != 0:
         raise RuntimeError(
-            f"{' '.join(command)} ended with {process.returncode}:\n{output[-3000:]}"
+            f"{' '.join(command)} exited with code {process.returncode}:\n{output[-3000:]}"
         )
-    return Ran(seconds, peak, output)
+    return Measurement(seconds, peak_mb)
 
 
-def _members(mark: str) -> list[Path]:
-    found, said = [], f"{MARK}={mark}".encode()
-    for place in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # ended meanwhile
-            if said in (place / "environ").read_bytes().split(b"\0"):
-                found.append(place)
-    return found
+def _memory_mb(run_id: str) -> float:
+    """Return the memory of all processes of a run."""
+    return sum(_proportional_set_mb(process) for process in _processes_of(run_id))
 
 
-def _proportional_mb(place: Path) -> float:
-    with contextlib.suppress(OSError):
-        for line in (place / "smaps_rollup").read_text().splitlines():
+def _processes_of(run_id: str) -> list[Path]:
+    """Return the folders in /proc of the processes of a run."""
+    variable = f"{RUN_VARIABLE}={run_id}".encode()
+    processes: list[Path] = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # the process may have ended
+            if variable in (process / "environ").read_bytes().split(b"\0"):
+                processes.append(process)
+    return processes
+
+
+def _proportional_set_mb(process: Path) -> float:
+    with contextlib.suppress(OSError):  # the process may have ended
+        for line in (process / "smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 return int(line.split()[1]) / 1024
     return 0.0

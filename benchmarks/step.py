@@ -200,7 +200,9 @@ KEEP_MEMORY = ("ours", "kept")
 class ContenderProcess:
     """A contender in a process of its own, which waits between the rounds."""
 
-    def __init__(self, contender: str, network: str, images: int, seconds: float, clock: str):
+    def __init__(
+        self, contender: str, network: str, images: int, seconds: float, clock: str
+    ) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, other_end = context.Pipe()
         arguments = (other_end, contender, network, images, seconds, clock)
@@ -264,11 +266,17 @@ def measure(network: str, rounds: int, seconds: float, rate: float, clock: str) 
     for other in CONTENDERS:
         if other == "ours":
             continue
-        ratios = [a / b for a, b in zip(rates["ours"], rates[other], strict=True)]
+        pairs = zip(rates["ours"], rates[other], strict=True)
+        ratios = [our_rate / other_rate for our_rate, other_rate in pairs]
         row[f"over_{other}"] = medians["ours"] / medians[other]
         row[f"rounds_over_{other}"] = spread(ratios)
     row["share_of_matrix_rate"] = operations * medians["ours"] / rate
     return row
+
+
+def without_rounds(row: Row) -> Row:
+    """Return a row without the spread of its rounds, which is only saved."""
+    return {name: value for name, value in row.items() if "rounds" not in name}
 
 
 def main() -> None:
@@ -279,7 +287,12 @@ def main() -> None:
     parser.add_argument(
         "--seconds", type=float, default=2.0, help="approximate duration of a contender's round"
     )
-    parser.add_argument("--clock", default="processor", choices=list(CLOCKS))
+    parser.add_argument(
+        "--clock",
+        default="processor",
+        choices=list(CLOCKS),
+        help="processor time of a contender (default), or wall time",
+    )
     parser.add_argument(
         "--networks",
         nargs="*",
@@ -295,8 +308,8 @@ def main() -> None:
         for network in NETWORKS
         if network in options.networks
     ]
-    brief = [{name: value for name, value in row.items() if "rounds" not in name} for row in rows]
-    show(f"training on one thread; a matrix product: {rate / 1e9:.0f} GFLOP/s", brief)
+    title = f"training on one thread; a matrix product: {rate / 1e9:.0f} GFLOP/s"
+    show(title, [without_rounds(row) for row in rows])
     if len(rows) < len(NETWORKS):
         return
     file = "step"

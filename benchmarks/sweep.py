@@ -1,16 +1,19 @@
-"""The same 24 small trials (a denoiser of MNIST, 6,000 images, 2 epochs) by cae-sweep and by
-others, each as its documentation writes it.
+"""Wall time of the same 24 small trials with cae-sweep and with other runners.
 
-    CAE_DATA=DIR python -m benchmarks.sweep              # results/sweep.csv; DIR holds MNIST/raw
+    CAE_DATA=DIR python -m benchmarks.sweep              # results/sweep.csv; DIR contains MNIST/raw
     CAE_DATA=DIR python -m benchmarks.sweep --rounds 1 --only cae-sweep ideal
 
-ideal             as many bare processes as slots, the trials back to back cae-sweep
-cae-sweep run: with checkpoints, journal, samples, test metrics, tables and the page ray tutorial
-Ray Tune as PyTorch's tutorial writes it: DataLoaders, a new worker and a new data set for each
-trial optuna, hydra, syne tune     runners of the ideal's own training function: what they cost is
-theirs alone
+A trial trains a denoiser on 6,000 images of MNIST for 2 epochs.
 
-Two trials at a time, each on one thread. The whole command is timed, from its start to its end.
+ideal         one bare process per slot; each trains its trials one after the other
+cae-sweep     cae-sweep run, with checkpoints, journal, samples, test metrics, tables and the page
+ray tutorial  Ray Tune as in PyTorch's tutorial: DataLoaders; a new worker and a new data set for
+              each trial
+optuna, hydra joblib, syne tune
+              each as in its documentation, with the training function of `ideal`: the difference
+              from `ideal` is the cost of the runner
+
+Two trials run at a time, each on one thread. The whole command is timed, from its start to its end.
 """
 
 from __future__ import annotations
@@ -21,15 +24,15 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import processes
 from benchmarks.measure import Row, interleaved, save, show, spread
 from benchmarks.peers.trials import SLOTS, TRIALS
 from cae.run.paths import RunDir
+from cae.run.trial_state import TrialState
 
-NEEDS = {"optuna": "optuna", "hydra joblib": "hydra", "syne tune": "syne_tune"}
 PEERS = {
     "ideal": "ideal",
     "ray tutorial": "ray_tutorial",
@@ -37,8 +40,14 @@ PEERS = {
     "hydra joblib": "hydra_joblib",
     "syne tune": "syne_tune_local",
 }
+"""Modules in benchmarks/peers by the name of the runner."""
+REQUIRED_PACKAGES = {"optuna": "optuna", "hydra joblib": "hydra", "syne tune": "syne_tune"}
+"""Runners whose package may not be installed."""
 START_SECONDS = 20
-EVERYWHERE = {
+"""Allowance for the start of a runner in the column `beyond_start_over_ideal`."""
+FOLDER = "FOLDER"
+"""Replaced in a command by the folder of the run."""
+ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "RAY_ADDRESS": "local",
     "PYTHONPATH": str(Path(__file__).parents[1]),
@@ -46,100 +55,122 @@ EVERYWHERE = {
 
 
 class Contender:
-    """One runner; a call is one run of all trials, and gives its seconds."""
+    """A runner. Each call runs all trials and returns the wall time in seconds.
 
-    def __init__(self, command: list[str], steps: Callable[[Path], float]) -> None:
-        self.command, self.steps = command, steps
-        self.peak_mb: list[float] = []
-        self.share: list[float] = []
+    Args:
+        command: The command line; FOLDER stands for the folder of the run.
+        step_seconds: Reads the seconds of all training steps from that folder.
+    """
+
+    def __init__(self, command: Sequence[str], step_seconds: Callable[[Path], float]) -> None:
+        self.command = command
+        self.step_seconds = step_seconds
+        self.peaks_mb: list[float] = []
+        """Peak memory of each run."""
+        self.step_shares: list[float] = []
+        """Share of the slots' time that each run spent in training steps."""
 
     def __call__(self) -> float:
         with tempfile.TemporaryDirectory() as folder:
-            place = Path(folder)
-            ran = processes.run(
-                [word.replace("PLACE", folder) for word in self.command],
-                {
-                    "BENCH_STEPS": str(place / "steps.jsonl"),
-                    "SYNETUNE_FOLDER": folder,
-                    **EVERYWHERE,
-                },
-            )
-            self.peak_mb.append(ran.peak_mb)
-            self.share.append(self.steps(place) / (SLOTS * ran.seconds))
-        return ran.seconds
+            command = [argument.replace(FOLDER, folder) for argument in self.command]
+            environment = ENVIRONMENT | {
+                "BENCH_STEPS": f"{folder}/steps.jsonl",
+                "SYNETUNE_FOLDER": folder,
+            }
+            measurement = processes.run(command, environment)
+            step_seconds = self.step_seconds(Path(folder))
+        self.peaks_mb.append(measurement.peak_mb)
+        self.step_shares.append(step_seconds / (SLOTS * measurement.seconds))
+        return measurement.seconds
 
 
-def _noted(place: Path) -> float:
-    return sum(
-        float(json.loads(line)["seconds"])
-        for line in (place / "steps.jsonl").read_text().splitlines()
-    )
+def recorded_step_seconds(folder: Path) -> float:
+    """Return the seconds of the training steps that peers.trials.record_seconds wrote."""
+    seconds = 0.0
+    for line in (folder / "steps.jsonl").read_text().splitlines():
+        seconds += json.loads(line)["seconds"]
+    return seconds
 
 
-def _journaled(place: Path) -> float:
-    """Of our own run: images over images per second is the time of an epoch's steps."""
-    records = RunDir(place / "run").records().values()
-    ended = [record.state for record in records]
-    if ended != ["finished"] * len(TRIALS):
-        raise RuntimeError(f"trials ended as {ended}")
-    return sum(
-        float(record.config["dataset.train_images"]) / row["images_per_second"]
-        for record in records
-        for row in record.epochs.values()
-    )
+def journal_step_seconds(folder: Path) -> float:
+    """Return the seconds of the training steps in the journal of cae-sweep.
+
+    For each epoch, they are its images divided by its images per second.
+    """
+    records = RunDir(folder / "run").records().values()
+    states = [record.state for record in records]
+    if states != [TrialState.FINISHED] * len(TRIALS):
+        raise RuntimeError(f"states of the trials = {states}: all {len(TRIALS)} should be finished")
+    seconds = 0.0
+    for record in records:
+        for metrics in record.epochs.values():
+            seconds += record.config["dataset.train_images"] / metrics["images_per_second"]
+    return seconds
 
 
-def contenders(only: list[str]) -> dict[str, Contender]:
+def create_contenders(only: Sequence[str]) -> dict[str, Contender]:
+    """Return the contenders that can run, by name; only the named ones if there are names."""
     program = str(Path(sys.executable).parent / "cae-sweep")
     sweep = str(Path(__file__).parent / "peers" / "cae_sweep.py")
-    found = {"cae-sweep": Contender([program, "run", sweep, "--out", "PLACE/run"], _journaled)}
+    command = [program, "run", sweep, "--out", f"{FOLDER}/run"]
+    contenders = {"cae-sweep": Contender(command, journal_step_seconds)}
     for name, module in PEERS.items():
-        if name in NEEDS and not importlib.util.find_spec(NEEDS[name]):
-            print(f"{name}: not installed (pip install '.[bench]'), left out")
+        package = REQUIRED_PACKAGES.get(name)
+        if package and not importlib.util.find_spec(package):
+            print(f"{name}: left out, not installed (pip install '.[bench]')")
             continue
-        found[name] = Contender([sys.executable, "-m", f"benchmarks.peers.{module}"], _noted)
-    return {name: found[name] for name in found if not only or name in only}
+        command = [sys.executable, "-m", f"benchmarks.peers.{module}"]
+        contenders[name] = Contender(command, recorded_step_seconds)
+    if not only:
+        return contenders
+    return {name: contender for name, contender in contenders.items() if name in only}
+
+
+def create_rows(
+    contenders: Mapping[str, Contender], seconds: Mapping[str, Sequence[float]]
+) -> list[Row]:
+    """Return the rows of the results from the wall times of each contender."""
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    rows: list[Row] = []
+    for name, contender in contenders.items():
+        median = medians[name]
+        row: Row = {
+            "runner": name,
+            "wall_s": median,
+            "rounds_s": spread(seconds[name]),
+            "trials_per_minute": 60 * len(TRIALS) / median,
+        }
+        if "cae-sweep" in medians:
+            row["over_cae_sweep"] = median / medians["cae-sweep"]
+        if "ideal" in medians:
+            row["over_ideal"] = median / medians["ideal"]
+            row["beyond_start_over_ideal"] = (median - START_SECONDS) / medians["ideal"]
+        row["share_in_steps"] = statistics.median(contender.step_shares)
+        row["peak_mb"] = statistics.median(contender.peaks_mb)
+        rows.append(row)
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", default=[], metavar="NAME")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each contender")
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        default=[],
+        metavar="NAME",
+        help=f"contenders to run, without saving the results: cae-sweep, {', '.join(PEERS)}",
+    )
     options = parser.parse_args()
-    runners = contenders(options.only)
-    found = interleaved(runners, options.rounds)
-    middle = {name: statistics.median(seconds) for name, seconds in found.items()}
-    rows: list[Row] = []
-    for name, runner in runners.items():
-        row: Row = {
-            "runner": name,
-            "wall_s": middle[name],
-            "rounds_s": spread(found[name]),
-            "trials_per_minute": 60 * len(TRIALS) / middle[name],
-        }
-        if "cae-sweep" in middle:
-            row["over_cae_sweep"] = middle[name] / middle["cae-sweep"]
-        if "ideal" in middle:
-            row["over_ideal"] = middle[name] / middle["ideal"]
-            row["beyond_start_over_ideal"] = (middle[name] - START_SECONDS) / middle["ideal"]
-        rows.append(
-            row
-            | {
-                "share_in_steps": statistics.median(runner.share),
-                "peak_mb": statistics.median(runner.peak_mb),
-            }
-        )
+    contenders = create_contenders(options.only)
+    seconds = interleaved(contenders, options.rounds)
+    rows = create_rows(contenders, seconds)
     show(f"{len(TRIALS)} trials, {SLOTS} at a time", rows)
     if not options.only:
-        print(
-            save(
-                "sweep",
-                rows,
-                f"beyond_start_over_ideal: (wall - {START_SECONDS} s) / the ideal's wall",
-            )
-        )
+        note = f"beyond_start_over_ideal: (wall - {START_SECONDS} s) / the ideal's wall"
+        print(save("sweep", rows, note))
 
 
 if __name__ == "__main__":

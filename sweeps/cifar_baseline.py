@@ -1,14 +1,21 @@
 """CIFAR-10 autoencoder, baseline: report 000 (Onghena & Hilt), exercise 1.
 
-Asked: a small convolutional autoencoder, 3x3 kernels, 8 and 12 filters, a code of 8 x 8 x 16 =
-1,024 values for the 3,072 of the image, 10 epochs. Stated: layers, epochs, the "test error" of
-20.48 %. From the assignment: all 60,000 images cut into 48,000 / 6,000 / 6,000. Inferred: shuffling
-with a seed, mean MSE, Adam at 1e-3, batches of 32, a sigmoid output.
+A small convolutional autoencoder with 3x3 kernels. Its latent code has 8 x 8 x 16 = 1,024 values;
+an image has 3,072.
 
-Expect: a test MSE of about 0.0045 (24 dB) at the full budget. The published 20.48 % is most likely
-1 - Keras's `accuracy`, which for three channels is the share of pixels whose brightest channel is
-right: it stands beside our `test_channel_argmax_error` (20.8 %) and beside nothing else. Guessing
-red for every pixel already scores about 51 % right.
+Varied: nothing; this is a single trial.
+Stated in the report: the layers, 10 epochs, a "test error" of 20.48 %.
+From the assignment: all 60,000 images, split into 48,000 / 6,000 / 6,000.
+Inferred: a seeded shuffle before the split, mean squared error, Adam with a learning rate of 1e-3,
+batches of 32, a sigmoid output.
+
+Expected: a test MSE of about 0.0045 (24 dB) with the full budget. The published 20.48 % is most
+likely 1 - Keras's `accuracy`. With three channels, that accuracy is the share of pixels whose
+brightest channel is correct. The number is therefore compared with `test_channel_argmax_error`
+(20.8 %) and with no other metric. Guessing red for every pixel already has an accuracy of about
+51 %.
+Duration on 2 CPU cores: 17 minutes for three seeds (`--set seeds=3`), half a minute with
+`--budget cpu`.
 """
 
 from cae import Adam, Cifar10, Compares, ConvAutoencoder, Reconstruct, Sweep, Threshold, Trial
@@ -37,7 +44,8 @@ sweep = Sweep(
         ),
         Compares(
             id="C000-1b",
-            text="In epochs 9 and 10 it is below: the network overfits.",
+            text="In epochs 9 and 10 the training loss is below the validation loss: the network "
+            "overfits.",
             left="train_loss",
             op="<",
             right="val_loss",

@@ -1,11 +1,11 @@
-"""Every sweep file that we ship: what it plans, and that it runs from end to end on the embedded
-images."""
+"""Every sweep file of the project: its plan, its docstring, and a run on the embedded images."""
 
 from __future__ import annotations
 
 import ast
 import csv
 import functools
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,20 +15,39 @@ import pytest
 from cae.report.data.cells import to_cell
 from cae.report.page import build as page
 from cae.run.paths import RunDir
-from cae.sweep.spec.plan import Plan, make_plan
+from cae.run.trial_state import TrialState
+from cae.sweep.spec.plan import Plan, PlannedTrial, make_plan
 from cae.sweep.spec.sweep_file import read_sweep_file
 from cae.trial.datasets.splits import Images, Split, with_fingerprint
 from tests.conftest import ROOT
 
 SWEEPS = sorted((ROOT / "sweeps").glob("*.py"))
+REPRODUCTIONS = [path for path in SWEEPS if path.stem != "quickstart"]
+PUBLISHED = sorted((ROOT / "sweeps" / "published").glob("*.csv"))
 
 
 @functools.cache
 def plan(name: str) -> Plan:
-    """A plan without the images: the counts of networks need none."""
-    empty = Split(np.zeros((1, 1, 1, 1), np.uint8), np.zeros(1, np.int64))
-    nothing: Images = with_fingerprint(empty, empty, empty, ())
-    return make_plan(read_sweep_file(ROOT / "sweeps" / f"{name}.py").sweep, lambda _: nothing)
+    """The plan of a sweep file without its images, which the sizes of networks do not depend on."""
+    black = Split(np.zeros((1, 1, 1, 1), np.uint8), np.zeros(1, np.int64))
+    images: Images = with_fingerprint(black, black, black, ())
+    return make_plan(read_sweep_file(ROOT / "sweeps" / f"{name}.py").sweep, lambda _: images)
+
+
+def read_published(name: str) -> list[dict[str, str]]:
+    with (ROOT / "sweeps" / "published" / f"{name}.csv").open() as lines:
+        return list(csv.DictReader(lines))
+
+
+def parameter_counts(name: str) -> list[int]:
+    """Parameters of the planned networks.
+
+    They include the running statistics of batch normalization, as in Keras's summaries.
+    """
+    counts: list[int] = []
+    for planned in plan(name).trials:
+        counts.append(planned.sizes.get("total_parameters", planned.sizes["parameters"]))
+    return counts
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
@@ -36,35 +55,43 @@ def test_runs_from_end_to_end_on_embedded_images(
     path: Path, run_sweep: Callable[..., RunDir]
 ) -> None:
     run = run_sweep(path, budget="smoke")
-    records = run.records()
+    records = run.records().values()
     assert records
-    assert {record.state for record in records.values()} <= {"finished", "stopped"}
     sweep = run.read_sweep()
-    assert all(
-        record.best(sweep.metric, sweep.mode)
-        for record in records.values()
-        if not record.is_dependency
-    )
+    for record in records:
+        assert record.state in (TrialState.FINISHED, TrialState.STOPPED)
+        assert record.is_dependency or record.best(sweep.metric, sweep.mode)
     html = page.build(run).read_text()
     assert read_sweep_file(path).title in html
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_says_in_its_docstring_what_is_asked_and_what_to_expect(path: Path) -> None:
+def test_docstring_states_what_is_varied_expected_and_the_duration(path: Path) -> None:
     description = ast.get_docstring(ast.parse(path.read_text())) or ""
-    assert "Expect" in description
+    for label in ("Varied", "Expected", "Duration"):
+        assert re.search(rf"^{label}\b.*:", description, re.MULTILINE), label
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_readme_lists_the_sweep(path: Path) -> None:
     assert path.name in (ROOT / "README.md").read_text()
 
 
 def test_the_baseline_of_report_000_has_4911_parameters_and_1024_latent_values() -> None:
     (trial,) = plan("cifar_baseline").trials
-    assert (trial.sizes["parameters"], trial.sizes["latent_values"]) == (4_911, 1_024)
+    assert trial.sizes["parameters"] == 4_911
+    assert trial.sizes["latent_values"] == 1_024
 
 
-def test_the_grid_of_report_000_is_whole_legal_and_holds_its_best_network() -> None:
+def test_the_grid_of_report_000_plans_every_point() -> None:
     grid = plan("cifar_grid")
-    assert len(grid.trials) == grid.space_size == 1_536
-    best = {
+    assert len(grid.trials) == 1_536
+    assert grid.space_size == 1_536
+
+
+def test_the_grid_of_report_000_contains_its_best_network_and_its_baseline() -> None:
+    trials = plan("cifar_grid").trials
+    best_axes = {
         "arch.padding": "same",
         "arch.kernel_size": 7,
         "arch.stride": 1,
@@ -73,9 +100,7 @@ def test_the_grid_of_report_000_is_whole_legal_and_holds_its_best_network() -> N
         "arch.encoder_filters.3": 32,
         "arch.decoder_filters.1": 64,
     }
-    (published,) = (trial for trial in grid.trials if trial.axes == best)
-    assert (published.sizes["parameters"], published.sizes["latent_values"]) == (214_979, 2_048)
-    baseline = {
+    baseline_axes = {
         "arch.padding": "same",
         "arch.kernel_size": 3,
         "arch.stride": 1,
@@ -84,10 +109,14 @@ def test_the_grid_of_report_000_is_whole_legal_and_holds_its_best_network() -> N
         "arch.encoder_filters.3": 16,
         "arch.decoder_filters.1": 12,
     }
-    assert [trial.sizes["parameters"] for trial in grid.trials if trial.axes == baseline] == [4_911]
+    (best,) = [trial for trial in trials if trial.axes == best_axes]
+    assert best.sizes["parameters"] == 214_979
+    assert best.sizes["latent_values"] == 2_048
+    (baseline,) = [trial for trial in trials if trial.axes == baseline_axes]
+    assert baseline.sizes["parameters"] == 4_911
 
 
-def test_the_denoiser_of_report_004_has_7265_parameters_at_three_noises() -> None:
+def test_the_denoiser_of_report_004_has_7265_parameters_and_three_noise_factors() -> None:
     judge, *trials = plan("mnist_denoise").trials
     assert judge.is_dependency
     assert [trial.axes["task.noise_factor"] for trial in trials] == [0.5, 0.7, 0.9]
@@ -95,14 +124,9 @@ def test_the_denoiser_of_report_004_has_7265_parameters_at_three_noises() -> Non
     assert {trial.trial.epochs for trial in trials} == {100}
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "sweeps" / "published").glob("*.csv")), ids=lambda path: path.stem
-)
-def test_published_numbers_have_the_columns_of_the_report_and_join_planned_trials(
-    path: Path,
-) -> None:
-    with path.open() as lines:
-        rows = list(csv.DictReader(lines))
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)
+def test_published_numbers_have_all_columns_and_refer_to_planned_trials(path: Path) -> None:
+    rows = read_published(path.stem)
     assert list(rows[0]) == [
         "report",
         "where",
@@ -117,26 +141,22 @@ def test_published_numbers_have_the_columns_of_the_report_and_join_planned_trial
     ]
     trials = plan(path.stem).trials
     for row in rows:
-        conditions = [
-            condition.split("=") for condition in row["trials"].split(";") if "=" in condition
-        ]
-        assert any(
-            all(_cell(trial.trial.flat().get(key)) == value for key, value in conditions)
-            for trial in trials
-        ), row
+        conditions: dict[str, str] = {}
+        for condition in row["trials"].split(";"):
+            name, equals, value = condition.partition("=")
+            if equals:
+                conditions[name] = value
+        assert any(has_values(planned, conditions) for planned in trials), row
 
 
-def _cell(value: object) -> str:
-    return str(to_cell(value))
-
-
-def _counts(name: str) -> list[int]:
-    """Parameters with the running statistics of batch normalisation, as Keras's summaries count."""
-    return [one.sizes.get("total_parameters", one.sizes["parameters"]) for one in plan(name).trials]
+def has_values(planned: PlannedTrial, conditions: dict[str, str]) -> bool:
+    """Whether the parameters of a trial have these values, written as in trials.csv."""
+    parameters = planned.trial.flat()
+    return all(str(to_cell(parameters.get(name))) == value for name, value in conditions.items())
 
 
 def test_the_autoencoders_of_report_002_have_the_parameters_of_its_code() -> None:
-    table = {
+    counts = {
         "L4F32": 1_369_345,
         "L4F32k2": 611_265,
         "L4F64": 5_466_625,
@@ -147,50 +167,54 @@ def test_the_autoencoders_of_report_002_have_the_parameters_of_its_code() -> Non
         "L4F32k4": 2_430_657,
         "L6F32": 22_028_545,
     }
-    assert set(table.values()) <= set(_counts("mnist_grid"))
+    assert set(counts.values()) <= set(parameter_counts("mnist_grid"))
 
 
-def test_the_grid_of_report_002_plans_the_published_rows_and_five_arms_of_ours() -> None:
-    with (ROOT / "sweeps" / "published" / "mnist_grid.csv").open() as lines:
-        published = {
-            row["trials"]
-            for row in csv.DictReader(lines)
-            if row["metric"].startswith("last_") and row["trials"]
-        }
+def test_the_grid_of_report_002_plans_the_published_rows_and_five_more_trials() -> None:
+    published = set()
+    for row in read_published("mnist_grid"):
+        if row["metric"].startswith("last_") and row["trials"]:
+            published.add(row["trials"])
     assert len(published) == 14
     assert len(plan("mnist_grid").trials) == 14 + 5
 
 
-def test_the_classifiers_of_report_002_include_their_encoders() -> None:
-    with (ROOT / "sweeps" / "published" / "mnist_classifier.csv").open() as lines:
-        published = {
-            row["trials"] for row in csv.DictReader(lines) if row["metric"] == "last_val_accuracy"
-        }
+def test_the_classifiers_of_report_002_have_three_encoders_as_dependencies() -> None:
+    published = set()
+    for row in read_published("mnist_classifier"):
+        if row["metric"] == "last_val_accuracy":
+            published.add(row["trials"])
     assert len(published) == 15
     trials = plan("mnist_classifier").trials
-    assert sum(one.is_dependency for one in trials) == 3
-    assert sum(not one.is_dependency for one in trials) == 15 + 9 + 10 + 1
+    encoders = [planned for planned in trials if planned.is_dependency]
+    assert len(encoders) == 3
+    assert len(trials) - len(encoders) == 15 + 9 + 10 + 1
 
 
 def test_the_inpainting_networks_of_report_001_have_the_parameters_of_its_code() -> None:
-    assert {84_035, 84_931, 107_171, 107_875, 19_395, 13_731} <= set(_counts("inpaint_center"))
+    assert {84_035, 84_931, 107_171, 107_875, 19_395, 13_731} <= set(
+        parameter_counts("inpaint_center")
+    )
 
 
-def test_the_halves_network_of_report_003_has_a_code_of_64_values() -> None:
+def test_the_network_of_report_003_has_a_latent_code_of_64_values() -> None:
     stated = plan("fashion_halves").trials[0]
-    assert (stated.sizes["latent_values"], stated.trial.seed) == (64, 0)
+    assert stated.sizes["latent_values"] == 64
+    assert stated.trial.seed == 0
 
 
-def test_the_vae_of_report_004_is_the_one_of_the_keras_example() -> None:
-    assert 134_165 in _counts("mnist_vae")
+def test_the_vae_of_report_004_has_the_parameters_of_the_keras_example() -> None:
+    assert 134_165 in parameter_counts("mnist_vae")
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in SWEEPS if path.stem != "quickstart"], ids=lambda path: path.stem
-)
-def test_says_of_the_values_of_its_axes_whether_the_report_states_them(path: Path) -> None:
+@pytest.mark.parametrize("path", REPRODUCTIONS, ids=lambda path: path.stem)
+def test_axes_have_the_provenance_of_their_values(path: Path) -> None:
     axes = plan(path.stem).axes
-    if axes:
-        said = [origin for axis in axes.values() for _, origin in axis.get("origins", [])]
-        assert "stated" in said
-        assert set(said) <= {"stated", "repo", "inferred"}
+    if not axes:
+        return
+    provenances = set()
+    for axis in axes.values():
+        for _, provenance in axis.get("origins", []):
+            provenances.add(provenance)
+    assert "stated" in provenances
+    assert provenances <= {"stated", "repo", "inferred"}

@@ -1,2 +1,4 @@
-"""The same 24 trials by other runners, each as its own documentation writes it. Every file is a
-program."""
+"""The same 24 trials with several runners, each as in its documentation.
+
+Every file but trials.py and the two sweep files is a program.
+"""

@@ -1,5 +1,7 @@
-"""The 24 trials of benchmarks/peers/trials.py as a sweep file: cae-sweep run
-benchmarks/peers/cae_sweep.py"""
+"""The 24 trials of benchmarks/peers/trials.py as a sweep file of cae-sweep.
+
+Run it with `cae-sweep run benchmarks/peers/cae_sweep.py`.
+"""
 
 from ray import tune
 

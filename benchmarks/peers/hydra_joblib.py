@@ -1,5 +1,4 @@
-"""Hydra's multirun by its joblib launcher, as its documentation has it: the command line names the
-grid."""
+"""Hydra's multirun with its joblib launcher: the command line contains the grid."""
 
 from __future__ import annotations
 
@@ -30,12 +29,12 @@ def main(config: Config) -> float:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        grid = [f"{name}={','.join(map(str, values))}" for name, values in GRID.items()]
         sys.argv += [
             "--multirun",
             "hydra/launcher=joblib",
             f"hydra.launcher.n_jobs={SLOTS}",
             f"hydra.sweep.dir={folder}",
-            *grid,
         ]
+        for name, values in GRID.items():
+            sys.argv.append(f"{name}={','.join(str(value) for value in values)}")
         main()

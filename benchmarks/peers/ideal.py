@@ -1,5 +1,4 @@
-"""As many processes as slots, the trials back to back in each: nothing is asked for, kept or
-shown."""
+"""One bare process per slot, which trains its trials one after the other and records nothing."""
 
 from __future__ import annotations
 
@@ -11,14 +10,16 @@ from benchmarks.peers.trials import SLOTS, TRIALS, train
 
 def main() -> None:
     if len(sys.argv) > 1:
-        for trial in TRIALS[int(sys.argv[1]) :: SLOTS]:
+        slot = int(sys.argv[1])
+        for trial in TRIALS[slot::SLOTS]:
             train(**trial)
         return
-    slots = [
-        subprocess.Popen([sys.executable, "-m", "benchmarks.peers.ideal", str(slot)])
-        for slot in range(SLOTS)
-    ]
-    if any([slot.wait() for slot in slots]):  # noqa: C419  all are waited for
+    processes: list[subprocess.Popen[bytes]] = []
+    for slot in range(SLOTS):
+        command = [sys.executable, "-m", "benchmarks.peers.ideal", str(slot)]
+        processes.append(subprocess.Popen(command))
+    exit_codes = [process.wait() for process in processes]
+    if any(exit_codes):
         sys.exit(1)
 
 

@@ -1,5 +1,4 @@
-"""Optuna as its documentation runs several processes: one study in a journal file, each process
-optimises its share."""
+"""Optuna with several processes: one study in a journal file; each process runs its share."""
 
 from __future__ import annotations
 
@@ -14,10 +13,11 @@ from benchmarks.peers.trials import GRID, SLOTS, TRIALS, train
 
 
 def objective(trial: optuna.Trial) -> float:
-    return train(**{name: trial.suggest_categorical(name, values) for name, values in GRID.items()})
+    values = {name: trial.suggest_categorical(name, choices) for name, choices in GRID.items()}
+    return train(**values)
 
 
-def optimise(journal: str) -> None:
+def optimize(journal: str) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = optuna.storages.JournalStorage(JournalFileBackend(journal))
     study = optuna.create_study(
@@ -26,23 +26,20 @@ def optimise(journal: str) -> None:
         load_if_exists=True,
         sampler=optuna.samplers.GridSampler(GRID, seed=0),
     )
-    ended = optuna.study.MaxTrialsCallback(len(TRIALS))
-    study.optimize(objective, n_trials=len(TRIALS) // SLOTS, callbacks=[ended])
+    stop_after_all = optuna.study.MaxTrialsCallback(len(TRIALS))
+    study.optimize(objective, n_trials=len(TRIALS) // SLOTS, callbacks=[stop_after_all])
 
 
 def main() -> None:
     if len(sys.argv) > 1:
-        optimise(sys.argv[1])
+        optimize(sys.argv[1])
         return
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.peers.optuna_processes",
-            f"{folder}/journal.log",
-        ]
+        journal = f"{folder}/journal.log"
+        command = [sys.executable, "-m", "benchmarks.peers.optuna_processes", journal]
         processes = [subprocess.Popen(command) for _ in range(SLOTS)]
-        if any([process.wait() for process in processes]):  # noqa: C419  all are waited for
+        exit_codes = [process.wait() for process in processes]
+        if any(exit_codes):
             sys.exit(1)
 
 

@@ -1,8 +1,7 @@
-"""Ray Tune as PyTorch's own tutorial writes it ("Hyperparameter tuning using Ray Tune"), without
-its ASHA: all trials run.
+"""Ray Tune as in PyTorch's tutorial ("Hyperparameter tuning using Ray Tune"), without its ASHA.
 
-A function trainable; data set, loaders, pickled checkpoint and report in each trial. The tutorial
-has 8 loader processes: 2 here.
+A function trainable; each trial has its own data set, loaders, pickled checkpoint and reports. All
+trials run. Each loader has 2 processes here, not the tutorial's 8.
 """
 
 from __future__ import annotations
@@ -21,23 +20,23 @@ from torch.utils.data import DataLoader, Subset
 from torchvision import transforms
 
 from benchmarks.peers.trials import (
-    BATCH,
+    BATCH_SIZE,
     DATA,
     EPOCHS,
     GRID,
     TRAIN_IMAGES,
     VAL_IMAGES,
+    add_noise,
     denoiser,
-    noisy,
-    trained,
+    record_seconds,
 )
 
 
 def load_data(data_dir: str) -> tuple[Any, Any]:
     transform = transforms.Compose([transforms.ToTensor()])
-    return torchvision.datasets.MNIST(data_dir, transform=transform), torchvision.datasets.MNIST(
-        data_dir, train=False, transform=transform
-    )
+    trainset = torchvision.datasets.MNIST(data_dir, transform=transform)
+    testset = torchvision.datasets.MNIST(data_dir, train=False, transform=transform)
+    return trainset, testset
 
 
 def train_denoiser(config: dict[str, Any], data_dir: str) -> None:
@@ -47,23 +46,24 @@ def train_denoiser(config: dict[str, Any], data_dir: str) -> None:
     optimizer = torch.optim.Adam(net.parameters(), lr=config["lr"])
     trainset, testset = load_data(data_dir)
     trainloader = DataLoader(
-        Subset(trainset, range(TRAIN_IMAGES)), batch_size=BATCH, shuffle=True, num_workers=2
+        Subset(trainset, range(TRAIN_IMAGES)), batch_size=BATCH_SIZE, shuffle=True, num_workers=2
     )
     valloader = DataLoader(
-        Subset(testset, range(VAL_IMAGES)), batch_size=BATCH, shuffle=True, num_workers=2
+        Subset(testset, range(VAL_IMAGES)), batch_size=BATCH_SIZE, shuffle=True, num_workers=2
     )
     for epoch in range(EPOCHS):
         started = time.perf_counter()
         for images, _ in trainloader:
             optimizer.zero_grad()
-            loss = criterion(net(noisy(images, config["noise"])), images)
+            loss = criterion(net(add_noise(images, config["noise"])), images)
             loss.backward()
             optimizer.step()
-        trained(time.perf_counter() - started)
-        val_loss, val_steps = 0.0, 0
+        record_seconds(time.perf_counter() - started)
+        val_loss = 0.0
+        val_steps = 0
         for images, _ in valloader:
             with torch.no_grad():
-                val_loss += criterion(net(noisy(images, config["noise"])), images).item()
+                val_loss += criterion(net(add_noise(images, config["noise"])), images).item()
                 val_steps += 1
         with tempfile.TemporaryDirectory() as checkpoint_dir:
             state = {"epoch": epoch, "net": net.state_dict(), "optimizer": optimizer.state_dict()}

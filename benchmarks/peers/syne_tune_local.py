@@ -1,5 +1,4 @@
-"""Syne Tune's local backend, as its examples have it: a process per trial, which reports by a line
-that it prints."""
+"""Syne Tune's local backend: one process per trial, which reports by printing a line."""
 
 from __future__ import annotations
 
@@ -9,14 +8,18 @@ from pathlib import Path
 from benchmarks.peers.trials import GRID, SLOTS, TRIALS, train
 
 
-def one(lr: float, noise: float, seed: int) -> None:
+def train_one(lr: float, noise: float, seed: int) -> None:
     from syne_tune import Reporter
 
-    report = Reporter()
-    train(lr, noise, seed, lambda epoch, loss: report(epoch=epoch, val_loss=loss))
+    reporter = Reporter()
+
+    def report(epoch: int, loss: float) -> None:
+        reporter(epoch=epoch, val_loss=loss)
+
+    train(lr, noise, seed, report)
 
 
-def main() -> None:
+def tune() -> None:
     from syne_tune import StoppingCriterion, Tuner
     from syne_tune.backend import LocalBackend
     from syne_tune.config_space import choice
@@ -38,12 +41,17 @@ def main() -> None:
     tuner.run()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Tune; with the arguments that the backend adds, train one trial."""
     parser = argparse.ArgumentParser()
     for name, values in GRID.items():
         parser.add_argument(f"--{name}", type=type(values[0]))
-    given, _ = parser.parse_known_args()
-    if given.lr is None:
-        main()
+    options, _ = parser.parse_known_args()
+    if options.lr is None:
+        tune()
     else:
-        one(given.lr, given.noise, given.seed)
+        train_one(options.lr, options.noise, options.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""A sweep file of one's own, with its own task and network: nothing else needs to know of them."""
+"""A sweep file that defines its own task and network."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 from cae.report.page import build as page
 from cae.run.paths import RunDir
+from cae.run.trial_state import TrialState
 
-OWN = '''"""From an image to its negative."""
+SWEEP = '''"""From an image to its negative."""
 
 import torch
 from ray import tune
@@ -18,7 +19,7 @@ from cae import Adam, Architecture, Digits, Sweep, Task, Trial
 
 
 class Negative(Task):
-    """The target is the image, dark for light."""
+    """The target is the negative of the image."""
 
     strength: float = 1.0
 
@@ -50,23 +51,16 @@ sweep = Sweep(
 '''
 
 
-def test_a_task_and_a_network_of_ones_own_plan_run_and_report(
+def test_a_sweep_with_its_own_task_and_network_runs_and_has_a_report(
     run_sweep: Callable[..., RunDir], tmp_path: Path
 ) -> None:
     path = tmp_path / "own.py"
-    path.write_text(OWN)
+    path.write_text(SWEEP)
     run = run_sweep(path)
-    records = run.records()
-    assert {
-        (record.config["arch.kernel"], record.config["task.strength"])
-        for record in records.values()
-    } == {
-        (1, 0.5),
-        (1, 1.0),
-        (3, 0.5),
-        (3, 1.0),
-    }
-    assert {record.state for record in records.values()} == {"finished"}
-    for record in records.values():
+    records = run.records().values()
+    points = {(record.config["arch.kernel"], record.config["task.strength"]) for record in records}
+    assert points == {(1, 0.5), (1, 1.0), (3, 0.5), (3, 1.0)}
+    for record in records:
+        assert record.state == TrialState.FINISHED
         assert record.epochs[2]["val_loss"] < record.epochs[1]["val_loss"]
     assert "own.py" in page.build(run).read_text()
