@@ -33,7 +33,7 @@ from cae.sweep.engine import session
 from cae.sweep.schedulers.asha import ASHA
 from cae.sweep.schedulers.base import Judge, NeverStop
 from cae.sweep.spec.plan import PlannedTrial
-from cae.trial.batches import Resident
+from cae.trial.batches import DeviceImages
 from cae.trial.config import Trial, from_flat
 from cae.trial.datasets import data_folders
 from cae.trial.training import train
@@ -189,7 +189,7 @@ def _train(hash_and_config: tuple[str, dict[str, Any]]) -> tuple[str, Curve]:
     trial_hash, config = hash_and_config
     torch.set_num_threads(1)
     trial: Trial = from_flat(config)
-    images = Resident.of(trial.dataset.load(data_folders(None)), torch.device("cpu"))
+    images = DeviceImages.load(trial.dataset.load(data_folders(None)), torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
         curve = [epoch.row for epoch in train(trial, images, Path(folder))]
     return trial_hash, curve

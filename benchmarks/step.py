@@ -43,10 +43,10 @@ from benchmarks.measure import Row, interleaved, repeated, save, show, spread
 from benchmarks.networks import NETWORKS, trial_of, unmerged
 from cae.sweep.engine.worker_memory import keep_freed_memory
 from cae.trial import training
-from cae.trial.batches import Pairs, Resident
+from cae.trial.batches import DeviceImages, Pairs
 from cae.trial.config import Trial
 from cae.trial.datasets import Images, data_folders
-from cae.trial.networks.create import build
+from cae.trial.networks.create import build_network
 from cae.trial.training import train
 
 Clock = Callable[[], float]
@@ -91,7 +91,7 @@ class Workload(NamedTuple):
 def ours(workload: Workload) -> Callable[[], float]:
     """An epoch of the training loop of this package per call; returns its images_per_second."""
     endless = workload.trial.override({"epochs": 100_000})
-    images = Resident.of(workload.images, torch.device("cpu"))
+    images = DeviceImages.load(workload.images, torch.device("cpu"))
     epochs = train(endless, images, workload.folder)
 
     def epoch() -> float:
@@ -106,10 +106,10 @@ def ours(workload: Workload) -> Callable[[], float]:
 def bare(workload: Workload) -> Callable[[], float]:
     """Steps with the same batch, as many as fill a round."""
     trial = workload.trial
-    images = Resident.of(workload.images, torch.device("cpu"))
+    images = DeviceImages.load(workload.images, torch.device("cpu"))
     pairs = Pairs(trial.task, images.train, 0, 0, "train")
-    inputs, targets = pairs.batch(torch.arange(trial.batch_size))
-    network = unmerged(build(trial)).to(memory_format=torch.channels_last)
+    inputs, targets = pairs.at(torch.arange(trial.batch_size))
+    network = unmerged(build_network(trial)).to(memory_format=torch.channels_last)
     optimizer = trial.optimizer.build(network.parameters())
     criterion = LOSSES[trial.task.loss]
 
@@ -127,7 +127,7 @@ def idiomatic(workload: Workload) -> Callable[[], float]:
     """An epoch of the usual script per call."""
     trial = workload.trial
     clock = workload.clock
-    network = unmerged(build(trial))
+    network = unmerged(build_network(trial))
     optimizers = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}
     optimizer = optimizers[trial.optimizer.name](network.parameters(), lr=trial.optimizer.lr)
     criterion = LOSSES[trial.task.loss]

@@ -1,7 +1,7 @@
 """CIFAR-10 colorization: report 000 (Onghena & Hilt), exercise 3.
 
-From the grey image, the best network of exercise 2 predicts either RGB (exercise 3.1) or the chroma
-I and Q, which are merged with the grey Y (exercise 3.2).
+From the gray image, the best network of exercise 2 predicts either RGB (exercise 3.1) or the chroma
+I and Q, which are merged with the gray Y (exercise 3.2).
 
 Varied: the target; for I and Q, sigmoid or tanh as output activation; three seeds.
 Stated in the report: both targets, both activations; kernel 7 and filters 32-32-32-64 (from
@@ -56,7 +56,7 @@ sweep = Sweep(
         }
     },
     published="published/cifar_colorize.csv",
-    origins={
+    provenance={
         "task.target": {"stated": ["rgb", "iq"]},
         "arch.output_activation": {"stated": ["sigmoid", "tanh"]},
     },

@@ -76,7 +76,7 @@ sweep = Sweep(
         }
     },
     published="published/cifar_grid.csv",
-    origins={
+    provenance={
         "arch.kernel_size": {"stated": [3, 7]},
         "arch.stride": {"stated": [1]},
         "arch.padding": {"stated": ["same"]},

@@ -103,7 +103,7 @@ sweep = Sweep(
     seeds=3,
     budgets={"stated": STATED, "cpu": {"dataset.train_images": 10_000, "epochs": 5}},
     published="published/fashion_halves.csv",
-    origins={
+    provenance={
         "arch.encoder_filters": {"stated": [[32, 64, 128]]},
         "arch.kernel_size": {"stated": [[4, 2]]},
         "optimizer.lr": {"stated": [1e-3]},

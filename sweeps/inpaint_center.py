@@ -19,7 +19,7 @@ ranked by the error inside the hole, and the published loss is shown beside it. 
 without pooling sees 27 pixels, but the center of the hole is 16 pixels from the nearest input: it
 cannot fill the hole, whatever its loss.
 
-Data: resize the shorter side of each COCO image to 64, crop the center, drop grey images, and put
+Data: resize the shorter side of each COCO image to 64, crop the center, drop gray images, and put
 train2014 and val2014 together into a folder `coco64` in the data folder (123,049 images). A third
 is used for validation and test, regardless of which of the two an image comes from. `--budget
 cifar` uses CIFAR-10 instead, with a hole of 16 x 16: it shows the direction of effects only.
@@ -154,7 +154,7 @@ sweep = Sweep(
     metric="val_hole_mse",
     budgets={"cifar": CIFAR, "cpu": SMALL_CIFAR, "smoke": SMOKE},
     published="published/inpaint_center.csv",
-    origins={
+    provenance={
         "arch.encoder_filters": {
             "stated": [V1_FILTERS, V2_FILTERS],
             "repo": [NARROW_FILTERS, [16, 32, 32, 16]],

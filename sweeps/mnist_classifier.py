@@ -137,7 +137,7 @@ sweep = Sweep(
     mode="max",
     budgets={"cpu": CPU_BUDGET},
     published="published/mnist_classifier.csv",
-    origins={
+    provenance={
         "arch.encoder_filters": {
             "stated": [encoder_filters(4), encoder_filters(5), encoder_filters(6)]
         },

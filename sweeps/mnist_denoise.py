@@ -72,7 +72,7 @@ sweep = Sweep(
         },
     },
     published="published/mnist_denoise.csv",
-    origins={NOISE: {"stated": [0.5, 0.7, 0.9]}},
+    provenance={NOISE: {"stated": [0.5, 0.7, 0.9]}},
     claims=[
         RisesWith(
             id="C004-1", text="The loss rises with the noise.", metric="val_loss", axis=NOISE

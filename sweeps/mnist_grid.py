@@ -113,7 +113,7 @@ sweep = Sweep(
     space=[*TABLE, *ADDED_TRIALS],
     budgets={"cpu": CPU_BUDGET},
     published="published/mnist_grid.csv",
-    origins={
+    provenance={
         "arch.encoder_filters": {
             "stated": [*(row["arch.encoder_filters"] for row in TABLE), [16, 32, 64]]
         },

@@ -76,7 +76,7 @@ sweep = Sweep(
         }
     },
     published="published/mnist_vae.csv",
-    origins={
+    provenance={
         "dataset.classes": {"stated": [[2], [3], [8]]},
         "dataset.train_images": {"stated": IMAGES},
         "arch.latent_dim": {},

@@ -55,7 +55,7 @@ from cae.trial.datasets.cifar_files import read_cifar
 from cae.trial.datasets.idx import read_idx
 from cae.trial.datasets.image_files import decode_folder
 from cae.trial.model import save_model
-from cae.trial.networks.create import build
+from cae.trial.networks.create import build_network
 from tests.conftest import SWEEP
 
 TRIAL = Trial(
@@ -360,7 +360,7 @@ def test_the_undamaged_run_is_read_and_reported(folder: Path) -> None:
 @functools.cache
 def valid_checkpoint() -> bytes:
     path = Path(tempfile.mkdtemp()) / checkpoint.LAST
-    network = dict(build(TRIAL).state_dict())
+    network = dict(build_network(TRIAL).state_dict())
     Checkpoint(network, 1, TRIAL.flat(), [{"val_loss": 0.1}]).save(path)
     return path.read_bytes()
 
@@ -380,7 +380,7 @@ def test_a_damaged_checkpoint_is_recognized(folder: Path, data: st.DataObject) -
 @given(st.data())
 def test_a_damaged_exported_model_is_refused_or_read(folder: Path, data: st.DataObject) -> None:
     model = folder / "model"
-    save_model(model, build(TRIAL).state_dict(), TRIAL, {"metrics": {}})
+    save_model(model, build_network(TRIAL).state_dict(), TRIAL, {"metrics": {}})
     file = model / data.draw(st.sampled_from(["model.json", "model.safetensors"]))
     if file.suffix == ".json" and data.draw(st.booleans()):
         file.write_text(json.dumps(data.draw(altered(json.loads(file.read_text())))))
@@ -390,7 +390,7 @@ def test_a_damaged_exported_model_is_refused_or_read(folder: Path, data: st.Data
 
 
 def test_the_undamaged_weights_are_finite() -> None:
-    assert torch.isfinite(next(build(TRIAL).parameters())).all()
+    assert torch.isfinite(next(build_network(TRIAL).parameters())).all()
 
 
 # Images

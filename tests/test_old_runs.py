@@ -64,12 +64,12 @@ def write_tables(folder: Path) -> None:
 
 def first_epoch(config: dict[str, Any], folder: Path) -> dict[str, float]:
     """The metrics of a trial's first epoch, trained here on one thread, as workers do it."""
-    from cae.trial.batches import Resident
+    from cae.trial.batches import DeviceImages
     from cae.trial.config import from_flat
     from cae.trial.training import train
 
     trial = from_flat(config)
-    images = Resident.of(trial.dataset.load([]), torch.device("cpu"))
+    images = DeviceImages.load(trial.dataset.load([]), torch.device("cpu"))
     with one_thread():
         return next(train(trial, images, folder)).row
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from cae.run.paths import RunDir
-from cae.trial.batches import Resident
+from cae.trial.batches import DeviceImages
 from cae.trial.config import from_flat
 from cae.trial.training import train
 
@@ -20,7 +20,7 @@ def undisturbed_losses(run: RunDir, number: int) -> list[float]:
     torch.set_num_threads(1)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            images = Resident.of(trial.dataset.load([]), torch.device("cpu"))
+            images = DeviceImages.load(trial.dataset.load([]), torch.device("cpu"))
             epochs = train(trial, images, Path(folder))
             return [epoch.row["val_loss"] for epoch in epochs]
     finally:

@@ -43,7 +43,7 @@ def data_import(
     source: Annotated[Path, typer.Argument(help="Folder of images; its subfolders are classes.")],
     name: Annotated[str, typer.Argument(help="Name for ImageFolder(path=NAME).")],
     size: Annotated[int, typer.Option(min=1, help="Width and height in pixels.")] = 64,
-    colour: Annotated[bool, typer.Option("--colour/--grey", help="3 channels or 1.")] = True,
+    color: Annotated[bool, typer.Option("--color/--gray", help="3 channels or 1.")] = True,
     data_dir: DataDir = None,
 ) -> None:
     """Import a folder of images: read, resize and store them once."""
@@ -51,7 +51,7 @@ def data_import(
         from cae.trial import datasets
 
         channels: Literal[1, 3] = 1
-        if colour:
+        if color:
             channels = 3
         folder = datasets.data_folders(data_dir)[0]
         path = datasets.import_folder(source, name, folder, size, channels)

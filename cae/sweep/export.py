@@ -15,13 +15,13 @@ from cae.run.trial_state import TrialState
 from cae.sweep.engine.retention import KEPT_STOPPED_TRIALS
 from cae.sweep.spec.sweep_file import from_config
 from cae.trial import checkpoint
-from cae.trial.batches import Resident
+from cae.trial.batches import DeviceImages
 from cae.trial.checkpoint import Checkpoint
 from cae.trial.config import Trial, fingerprint_of, identity
 from cae.trial.datasets import Dataset, Images
-from cae.trial.evaluation import measure, pairs_of
+from cae.trial.evaluation import evaluate, evaluation_pairs
 from cae.trial.model import save_model
-from cae.trial.networks.create import build, to_device
+from cae.trial.networks.create import build_network, to_device
 
 TOLERANCE = 1e-6
 """Largest difference of a re-evaluated metric: absolute for values below 1, relative above."""
@@ -42,7 +42,7 @@ def export(
     sweep = run.read_sweep()
     trial = from_config(record.config, Path(sweep.path))
     images = _load_images(record, trial, data_folders)
-    reevaluated = _evaluate(record, trial, saved, images)
+    reevaluated = _collect_outputs(record, trial, saved, images)
     journal_metrics = record.epochs.get(saved.epoch) or saved.rows[-1]
     _check_metrics(record, reevaluated, journal_metrics)
     origin = {
@@ -100,16 +100,18 @@ def _load_images(record: Record, trial: Trial, data_folders: Sequence[Path]) -> 
     return images
 
 
-def _evaluate(record: Record, trial: Trial, saved: Checkpoint, images: Images) -> dict[str, float]:
+def _collect_outputs(
+    record: Record, trial: Trial, saved: Checkpoint, images: Images
+) -> dict[str, float]:
     """Metrics on the validation images, on the kind of device that trained the trial."""
     device = torch.device("cpu")
     trained_on_gpu = record.starts[-1].device not in ("", "cpu")
     if trained_on_gpu and torch.cuda.is_available():
         device = torch.device("cuda")
-    network = to_device(build(trial), device)
+    network = to_device(build_network(trial), device)
     network.load_state_dict(saved.network)
-    pairs = pairs_of(trial.task, Resident.of(images, device).val, "val")
-    metrics = measure(network, pairs)
+    pairs = evaluation_pairs(trial.task, DeviceImages.load(images, device).val, "val")
+    metrics = evaluate(network, pairs)
     return {f"val_{name}": value for name, value in metrics.items()}
 
 

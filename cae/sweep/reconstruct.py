@@ -24,7 +24,7 @@ def reconstruct_files(
 ) -> str:
     """Apply a model to images and write inputs beside outputs, one row per image.
 
-    Each image is resized by its shorter side and cropped to its centre. Returns what was written,
+    Each image is resized by its shorter side and cropped to its center. Returns what was written,
     and the error of each image. Raises UserError for files that cannot be read.
 
     Args:

@@ -22,7 +22,7 @@ EVALUATION_BATCH = 500
 """Images per forward pass where nothing is trained."""
 
 
-class Held(NamedTuple):
+class DeviceSplit(NamedTuple):
     """The images of a split on a device."""
 
     pixels: Tensor
@@ -31,17 +31,17 @@ class Held(NamedTuple):
     """int64, N class numbers."""
 
 
-class Resident(NamedTuple):
+class DeviceImages(NamedTuple):
     """A data set on the device where networks are trained."""
 
-    train: Held
-    val: Held
-    test: Held
+    train: DeviceSplit
+    val: DeviceSplit
+    test: DeviceSplit
     classes: tuple[str, ...] = ()
     """Class names by number; empty if the data set has none."""
 
     @classmethod
-    def of(cls, images: Images, device: torch.device) -> Resident:
+    def load(cls, images: Images, device: torch.device) -> DeviceImages:
         """Copy the images to `device`.
 
         On the CPU the tensors share the memory of the arrays, which may be read-only.
@@ -60,7 +60,7 @@ class Pairs:
     If the task corrupts the images, all inputs are made here, once, and kept as float32.
     """
 
-    def __init__(self, task: Task, held: Held, seed: int, epoch: int, purpose: str) -> None:
+    def __init__(self, task: Task, held: DeviceSplit, seed: int, epoch: int, purpose: str) -> None:
         self.task = task
         self.pixels = held.pixels
         self.labels = held.labels
@@ -69,7 +69,7 @@ class Pairs:
         self.targets: Tensor | None = None
         """N x C x H x W; None if they are the images, which are kept as uint8 only, or are made
         batch by batch."""
-        self._seed = derive(seed, epoch, purpose)
+        self._seed = derive_seed(seed, epoch, purpose)
         self.rewind()
         if task.corrupts:
             self._corrupt_all()
@@ -80,7 +80,7 @@ class Pairs:
         pixel_batches = self.pixels.split(EVALUATION_BATCH)
         label_batches = self.labels.split(EVALUATION_BATCH)
         for pixels, labels in zip(pixel_batches, label_batches, strict=True):
-            images = floats(pixels)
+            images = to_float(pixels)
             corrupted, target = self.task.pairs(images, labels, self.generator)
             inputs.append(corrupted)
             if target is not images:
@@ -93,23 +93,23 @@ class Pairs:
         """Restart the random numbers: later batches get the same ones again."""
         self.generator = torch.Generator(self.pixels.device).manual_seed(self._seed)
 
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+    def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Return the inputs and targets of the images at `indices`.
 
         `indices`: B integers on the device. The inputs are in the memory layout channels last.
         """
         if self.inputs is None:
-            images = floats(self.pixels[indices])
+            images = to_float(self.pixels[indices])
             inputs, targets = self.task.pairs(images, self.labels[indices], self.generator)
         else:
             inputs = self.inputs[indices]
             if self.targets is None:
-                targets = floats(self.pixels[indices])
+                targets = to_float(self.pixels[indices])
             else:
                 targets = self.targets[indices]
         return inputs.contiguous(memory_format=torch.channels_last), targets
 
-    def whole(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield inputs, targets and labels of the whole split in its order, a batch at a time.
 
         The random numbers are the same in every call.
@@ -117,18 +117,18 @@ class Pairs:
         self.rewind()
         indices = torch.arange(len(self.pixels), device=self.pixels.device)
         for batch_indices in indices.split(EVALUATION_BATCH):
-            inputs, targets = self.batch(batch_indices)
+            inputs, targets = self.at(batch_indices)
             yield inputs, targets, self.labels[batch_indices]
 
     def mean_target(self) -> Tensor:
         """Return the mean of all targets; 1 x C x H x W."""
         total = torch.zeros((), dtype=torch.float64, device=self.pixels.device)
-        for _, targets, _ in self.whole():
+        for _, targets, _ in self.batches():
             total = total + targets.double().sum(0, keepdim=True)
         return (total / len(self.pixels)).float()
 
 
-def floats(pixels: Tensor) -> Tensor:
+def to_float(pixels: Tensor) -> Tensor:
     """Return uint8 pixels as float32 in [0, 1], channels last.
 
     In that memory layout these networks are 1.2 to 2.2 times faster on a CPU, and no slower on a
@@ -137,7 +137,7 @@ def floats(pixels: Tensor) -> Tensor:
     return pixels.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 
-def derive(seed: int, epoch: int, purpose: str) -> int:
+def derive_seed(seed: int, epoch: int, purpose: str) -> int:
     """Return the seed of one purpose in one epoch; in [0, 2**63)."""
     digest = hashlib.blake2b(f"{seed}/{epoch}/{purpose}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) >> 1
@@ -145,13 +145,13 @@ def derive(seed: int, epoch: int, purpose: str) -> int:
 
 def generator(seed: int, epoch: int, purpose: str, device: torch.device | str) -> torch.Generator:
     """Return a new random number generator of one purpose in one epoch."""
-    return torch.Generator(device).manual_seed(derive(seed, epoch, purpose))
+    return torch.Generator(device).manual_seed(derive_seed(seed, epoch, purpose))
 
 
-def _to_device(split: Split, device: torch.device) -> Held:
+def _to_device(split: Split, device: torch.device) -> DeviceSplit:
     pixels = torch_compat.share_memory_of(split.pixels).to(device)
     labels = torch_compat.share_memory_of(split.labels).to(device)
-    return Held(pixels, labels)
+    return DeviceSplit(pixels, labels)
 
 
 def _concatenate(batches: list[Tensor]) -> Tensor:

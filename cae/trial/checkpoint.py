@@ -216,7 +216,7 @@ def _save_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def weights(network: nn.Module) -> dict[str, Tensor]:
+def copy_weights(network: nn.Module) -> dict[str, Tensor]:
     """Return a copy of the network's state_dict on the CPU."""
     return {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)

@@ -9,19 +9,19 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from cae.trial.batches import Held, Pairs, Resident
+from cae.trial.batches import DeviceImages, DeviceSplit, Pairs
 from cae.trial.tasks.base import Evaluation, Gallery, Table, Task
 
 SHARED_SEED = 0
 """Randomness in validation and test (noise) is the same for all trials, whatever their seeds."""
 
 
-def pairs_of(task: Task, held: Held, split: str) -> Pairs:
+def evaluation_pairs(task: Task, held: DeviceSplit, split: str) -> Pairs:
     """The pairs of a split (`val` or `test`), the same in every epoch and every trial."""
     return Pairs(task, held, SHARED_SEED, 0, split)
 
 
-def measure(network: nn.Module, pairs: Pairs, *, final: bool = False) -> dict[str, float]:
+def evaluate(network: nn.Module, pairs: Pairs, *, final: bool = False) -> dict[str, float]:
     """`loss` and the task's metrics, means over the split.
 
     The same weights give the same numbers on the same kind of device. `final` adds the metrics that
@@ -35,7 +35,7 @@ def measure(network: nn.Module, pairs: Pairs, *, final: bool = False) -> dict[st
         lambda: torch.zeros((), dtype=torch.float64, device=device)
     )
     with torch.inference_mode():
-        for inputs, target, _ in pairs.whole():
+        for inputs, target, _ in pairs.batches():
             output = network(inputs)
             terms = task.terms(network)
             loss = task.criterion(output, target).double() * len(target)
@@ -49,18 +49,18 @@ def measure(network: nn.Module, pairs: Pairs, *, final: bool = False) -> dict[st
 
 
 def conclude(
-    network: nn.Module, task: Task, images: Resident, dependencies: Mapping[str, nn.Module]
+    network: nn.Module, task: Task, images: DeviceImages, dependencies: Mapping[str, nn.Module]
 ) -> tuple[dict[str, float], dict[str, Table], dict[str, Gallery]]:
     """The final evaluation on the test split: metrics without `test_`, tables and galleries by
     name.
 
     `baseline_NAME` is the loss of a baseline, `floor` that of a perfect answer if it is not 0.
     """
-    test = pairs_of(task, images.test, "test")
-    metrics = measure(network, test, final=True)
+    test = evaluation_pairs(task, images.test, "test")
+    metrics = evaluate(network, test, final=True)
     with torch.inference_mode():
-        evaluation = _evaluate(network, task, images, test, dependencies)
-        for name, answer in task.baselines(evaluation.train, evaluation.given).items():
+        evaluation = _collect_outputs(network, task, images, test, dependencies)
+        for name, answer in task.baselines(evaluation.train, evaluation.inputs).items():
             loss = task.criterion(answer.cpu(), evaluation.target)
             metrics[f"baseline_{name}"] = loss.item()
         floor = task.floor(evaluation.target)
@@ -71,10 +71,10 @@ def conclude(
     return metrics | task_metrics, tables, galleries
 
 
-def _evaluate(
+def _collect_outputs(
     network: nn.Module,
     task: Task,
-    images: Resident,
+    images: DeviceImages,
     test: Pairs,
     dependencies: Mapping[str, nn.Module],
 ) -> Evaluation:
@@ -83,19 +83,19 @@ def _evaluate(
     targets: list[Tensor] = []
     outputs: list[Tensor] = []
     labels: list[Tensor] = []
-    for batch_inputs, batch_targets, batch_labels in test.whole():
+    for batch_inputs, batch_targets, batch_labels in test.batches():
         inputs.append(batch_inputs.cpu())
         targets.append(batch_targets.cpu())
         outputs.append(network(batch_inputs).cpu())
         labels.append(batch_labels.cpu())
     return Evaluation(
         network=network,
-        given=torch.cat(inputs),
+        inputs=torch.cat(inputs),
         target=torch.cat(targets),
         output=torch.cat(outputs),
         labels=torch.cat(labels),
         classes=images.classes,
-        train=pairs_of(task, images.train, "train"),
+        train=evaluation_pairs(task, images.train, "train"),
         dependencies=dependencies,
     )
 
@@ -115,6 +115,6 @@ def best_of(rows: list[dict[str, float]], metric: str, mode: str) -> int:
     return min(values)[1]
 
 
-def finite(row: dict[str, float]) -> bool:
+def has_finite_losses(row: dict[str, float]) -> bool:
     """Whether both losses of an epoch are finite."""
     return math.isfinite(row["train_loss"]) and math.isfinite(row["val_loss"])

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from cae.errors import UserError
 from cae.files import write_whole
 from cae.trial.config import ConfigError, Trial, from_flat
-from cae.trial.networks.create import build
+from cae.trial.networks.create import build_network
 
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
@@ -66,7 +66,7 @@ def load_model(folder: str | os.PathLike[str]) -> Model:
     try:
         description = json.loads((path / DESCRIPTION).read_text())
         trial = from_flat(description["config"])
-        network = build(trial)
+        network = build_network(trial)
         network.load_state_dict(safetensors.torch.load_file(path / WEIGHTS))
     except FileNotFoundError as error:
         missing = Path(error.filename or WEIGHTS).name

@@ -58,7 +58,7 @@ def train_on_all(
     """
     total = torch.zeros((), device=order.device)  # stays on the device: steps do not wait for it
     for indices in order.split(batch_size):
-        inputs, targets = pairs.batch(indices)
+        inputs, targets = pairs.at(indices)
         loss = training_step(network, optimizer, pairs.task, inputs, targets, precision)
         total += loss * len(indices)
     return total.item() / len(order)

@@ -17,11 +17,11 @@ import torch
 from torch import nn
 
 from cae.trial import checkpoint
-from cae.trial.batches import Pairs, Resident, derive, generator
-from cae.trial.checkpoint import Checkpoint, weights
+from cae.trial.batches import DeviceImages, Pairs, derive_seed, generator
+from cae.trial.checkpoint import Checkpoint, copy_weights
 from cae.trial.config import Trial
-from cae.trial.evaluation import best_of, conclude, finite, measure, pairs_of
-from cae.trial.networks.create import build, load_trained, to_device
+from cae.trial.evaluation import best_of, conclude, evaluate, evaluation_pairs, has_finite_losses
+from cae.trial.networks.create import build_network, load_trained, to_device
 from cae.trial.steps import build_optimizer, train_on_all
 from cae.trial.tasks.base import Table
 
@@ -55,7 +55,7 @@ class Epoch:
 
 def train(
     trial: Trial,
-    images: Resident,
+    images: DeviceImages,
     folder: Path,
     *,
     metric: str = "val_loss",
@@ -79,7 +79,7 @@ def train(
         best_epoch = best_of(rows, metric, mode)
         if not restored:
             _save(state, folder, epoch, is_best=best_epoch == epoch)
-        if epoch == trial.epochs or not finite(rows[-1]):
+        if epoch == trial.epochs or not has_finite_losses(rows[-1]):
             final, tables = _evaluate_best(state, folder, best_epoch)
             yield Epoch(epoch, rows[-1], best_epoch, final, tables, restored)
             return
@@ -91,7 +91,7 @@ class _State:
     """A trial in training: its network, optimizer and metrics, and what it is trained with."""
 
     trial: Trial
-    images: Resident
+    images: DeviceImages
     network: nn.Module
     optimizer: torch.optim.Optimizer
     dependency_networks: Mapping[str, nn.Module]
@@ -104,7 +104,7 @@ class _State:
 
     @cached_property
     def val_pairs(self) -> Pairs:
-        return pairs_of(self.trial.task, self.images.val, "val")
+        return evaluation_pairs(self.trial.task, self.images.val, "val")
 
     @cached_property
     def fixed_train_pairs(self) -> Pairs | None:
@@ -117,14 +117,14 @@ class _State:
         return Pairs(self.trial.task, self.images.train, self.trial.seed, epoch, "train")
 
 
-def _start(trial: Trial, images: Resident, dependencies: DependencyFolders) -> _State:
+def _start(trial: Trial, images: DeviceImages, dependencies: DependencyFolders) -> _State:
     """A new network with its optimizer, and the networks of the dependencies."""
     device = images.train.pixels.device
     dependency_networks = {}
     for name, dependency in trial.dependencies().items():
         dependency_networks[name] = load_trained(dependency, dependencies[name], device)
-    torch.manual_seed(derive(trial.seed, 0, "weights"))
-    network = to_device(build(trial), device)
+    torch.manual_seed(derive_seed(trial.seed, 0, "weights"))
+    network = to_device(build_network(trial), device)
     trial.task.start_from(network, dependency_networks)
     optimizer = build_optimizer(trial.optimizer, network)
     return _State(trial, images, network, optimizer, dependency_networks)
@@ -157,7 +157,7 @@ def _train_epoch(state: _State, epoch: int) -> dict[str, float]:
     if pairs is None:
         pairs = state.train_pairs(epoch)
     lr = _prepare_optimizer(state, epoch)
-    torch.manual_seed(derive(trial.seed, epoch, "layers"))
+    torch.manual_seed(derive_seed(trial.seed, epoch, "layers"))
     count = len(pairs.pixels)
     order_generator = generator(trial.seed, epoch, "order", "cpu")
     order = torch.randperm(count, generator=order_generator).to(state.device)
@@ -170,7 +170,7 @@ def _train_epoch(state: _State, epoch: int) -> dict[str, float]:
     )
     trained = time.perf_counter()
     row = {"train_loss": train_loss}
-    for name, value in measure(state.network, val_pairs).items():
+    for name, value in evaluate(state.network, val_pairs).items():
         row[f"val_{name}"] = value
     row["lr"] = lr
     row["seconds"] = time.perf_counter() - started
@@ -197,7 +197,7 @@ def _prepare_optimizer(state: _State, epoch: int) -> float:
 def _save(state: _State, folder: Path, epoch: int, *, is_best: bool) -> None:
     """Write the checkpoints of an epoch, and the samples if it is the best one so far."""
     config = state.trial.flat()
-    network = weights(state.network)
+    network = copy_weights(state.network)
     if is_best:
         Checkpoint(network, epoch, config, state.rows[-1:]).save(folder / checkpoint.BEST)
         _save_samples(state, folder, epoch)
@@ -209,10 +209,10 @@ def _save_samples(state: _State, folder: Path, epoch: int) -> None:
     """Write the first validation images: input, target and output, as the task displays them."""
     task = state.trial.task
     count = min(SAMPLES, len(state.images.val.pixels))
-    inputs, targets = state.val_pairs.batch(torch.arange(count, device=state.device))
+    inputs, targets = state.val_pairs.at(torch.arange(count, device=state.device))
     with torch.inference_mode():
-        target_images = task.picture(inputs, targets)
-        output_images = task.picture(inputs, state.network(inputs))
+        target_images = task.to_image(inputs, targets)
+        output_images = task.to_image(inputs, state.network(inputs))
     checkpoint.save_samples(folder, inputs, target_images, output_images, epoch)
 
 

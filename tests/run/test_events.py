@@ -273,7 +273,7 @@ def test_names_of_journals_before_version_0_2_are_read(line: dict[str, Any], eve
 
 def test_unknown_kinds_and_fields_are_ignored() -> None:
     line = event_fields(planned()) | {"time": 1.0}
-    assert parse_event(line | {"colour": "red"}) == parse_event(line)
+    assert parse_event(line | {"color": "red"}) == parse_event(line)
     assert parse_event({"event": "paused", "time": 1.0, "trial": 1}) is None
     line = {"event": "epoch", "time": 1.0, "trial": 1, "epoch": 1, "metrics": {}}
     assert parse_event(line | {"watts": 3.0}) == parse_event(line)

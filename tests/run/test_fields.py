@@ -80,7 +80,7 @@ def test_valid_values(check: Check, value: object) -> None:
 
 
 def test_a_record_is_read_without_unknown_and_unchecked_fields() -> None:
-    assert parse_record(Point, {"x": 1, "y": 2.5, "colour": "red", "cache": [1]}) == Point(
+    assert parse_record(Point, {"x": 1, "y": 2.5, "color": "red", "cache": [1]}) == Point(
         x=1, y=2.5
     )
     assert parse_fields(Point, {"x": 1}) == {"x": 1}

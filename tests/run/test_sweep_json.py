@@ -98,7 +98,7 @@ def test_axes_are_read_as_dataclasses() -> None:
         ),
         "optimizer.lr": AxisDescription(low=1e-4, high=1e-1, scale="log"),
     }
-    assert replace(SWEEP, axes={"arch": {"colour": "red"}}).axis_descriptions() == {
+    assert replace(SWEEP, axes={"arch": {"color": "red"}}).axis_descriptions() == {
         "arch": AxisDescription()
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cae.trial.batches import Resident
+from cae.trial.batches import DeviceImages
 from cae.trial.config import Trial
 from cae.trial.datasets import Digits
 from cae.trial.networks import ConvAutoencoder
@@ -41,6 +41,6 @@ def trial() -> Trial:
 
 
 @pytest.fixture(scope="session")
-def images(trial: Trial) -> Resident:
+def images(trial: Trial) -> DeviceImages:
     """The images of `trial`, on the CPU."""
-    return Resident.of(trial.dataset.load(()), torch.device("cpu"))
+    return DeviceImages.load(trial.dataset.load(()), torch.device("cpu"))

@@ -21,10 +21,10 @@ from cae.trial.checkpoint import (
     PREVIOUS,
     Checkpoint,
     DamagedCheckpoint,
+    copy_weights,
     load,
     load_newest,
     save_last,
-    weights,
 )
 from cae.trial.optimizers import SGD, Adam, Optimizer, RMSprop
 from cae.trial.steps import build_optimizer
@@ -66,7 +66,7 @@ def saved() -> Checkpoint:
         {"train_loss": 1e-300, "val_loss": -0.5},
     ]
     return Checkpoint(
-        network=weights(network),
+        network=copy_weights(network),
         epoch=2,
         config={"arch.encoder_filters": [3, 1], "seed": 2**60},
         rows=rows,
@@ -110,7 +110,7 @@ def test_a_restored_optimizer_takes_the_same_steps(settings: Optimizer, tmp_path
     optimizer = build_optimizer(settings, network)
     take_steps(network, optimizer, 3)
     tensors = checkpoint.optimizer_tensors(optimizer)
-    Checkpoint(weights(network), 3, {}, [], tensors).save(tmp_path / LAST)
+    Checkpoint(copy_weights(network), 3, {}, [], tensors).save(tmp_path / LAST)
 
     loaded = load(tmp_path / LAST)
     restored_network = small_network()
@@ -121,7 +121,7 @@ def test_a_restored_optimizer_takes_the_same_steps(settings: Optimizer, tmp_path
 
     take_steps(network, optimizer, 3)
     take_steps(restored_network, restored_optimizer, 3)
-    assert equal_tensors(weights(network), weights(restored_network))
+    assert equal_tensors(copy_weights(network), copy_weights(restored_network))
 
 
 def test_an_absent_checkpoint_is_not_a_damaged_one(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from cae.trial.component import Component
 from cae.trial.config import Trial
 from cae.trial.model import save_model
-from cae.trial.networks.create import build
+from cae.trial.networks.create import build_network
 from cae.trial.tasks import Task
 from tests.trial.tasks.test_declared_metrics import TASKS, trial
 
@@ -81,6 +81,6 @@ def _registries() -> dict[str, dict[str, type[Component]]]:
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: f"{task.name}-{task.loss}")
 def test_a_model_of_every_task_can_be_loaded_and_applied(task: Task, tmp_path: Path) -> None:
     small = trial(task)
-    weights = dict(build(small).state_dict())
+    weights = dict(build_network(small).state_dict())
     save_model(tmp_path / "model", weights, small, {"metrics": {}})
     run_python(APPLY, str(tmp_path / "model"))

@@ -27,7 +27,7 @@ data_range=1.0) of each image."""
 
 @pytest.fixture
 def wave() -> Tensor:
-    """Two colour images, 16 x 20, of no randomness."""
+    """Two color images, 16 x 20, of no randomness."""
     return (
         (torch.arange(2 * 3 * 16 * 20, dtype=torch.float64) * 0.37)
         .sin()

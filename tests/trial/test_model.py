@@ -13,10 +13,10 @@ import safetensors.torch
 import torch
 
 from cae.errors import UserError
-from cae.trial.checkpoint import weights
+from cae.trial.checkpoint import copy_weights
 from cae.trial.config import Trial
 from cae.trial.model import DESCRIPTION, WEIGHTS, load_model, reconstruct, save_model
-from cae.trial.networks.create import build
+from cae.trial.networks.create import build_network
 
 INCOMPLETE = "not a complete model"
 
@@ -27,7 +27,7 @@ def folder(trial: Trial, tmp_path: Path) -> Path:
     torch.manual_seed(0)
     save_model(
         tmp_path / "model",
-        weights(build(trial)),
+        copy_weights(build_network(trial)),
         trial,
         {"metrics": {"val_loss": 0.25}, "epoch": 3},
     )
@@ -37,7 +37,7 @@ def folder(trial: Trial, tmp_path: Path) -> Path:
 def test_a_model_is_loaded_with_weights_trial_and_description(folder: Path, trial: Trial) -> None:
     model = load_model(folder)
     torch.manual_seed(0)
-    network = build(trial)
+    network = build_network(trial)
     images = torch.rand(5, 1, 8, 8)
     assert torch.equal(model.network(images), network(images))
     assert not model.network.training
@@ -50,13 +50,13 @@ def test_a_model_is_loaded_with_weights_trial_and_description(folder: Path, tria
 
 def test_a_second_export_replaces_the_model(folder: Path, trial: Trial) -> None:
     other = trial.override({"arch.encoder_filters": [2, 2]})
-    save_model(folder, weights(build(other)), other, {})
+    save_model(folder, copy_weights(build_network(other)), other, {})
     assert load_model(folder).trial == other
 
 
 def test_a_failed_export_leaves_the_earlier_model(folder: Path, trial: Trial) -> None:
     with pytest.raises(TypeError):
-        save_model(folder, weights(build(trial)), trial, {"metrics": object()})
+        save_model(folder, copy_weights(build_network(trial)), trial, {"metrics": object()})
     assert load_model(folder).description["epoch"] == 3
     assert len(list(folder.iterdir())) == 2
 
@@ -158,7 +158,7 @@ def noisy_trial(trial: Trial) -> Trial:
 
 
 def test_images_are_used_unchanged_by_default(noisy_trial: Trial, tmp_path: Path) -> None:
-    save_model(tmp_path, weights(build(noisy_trial)), noisy_trial, {})
+    save_model(tmp_path, copy_weights(build_network(noisy_trial)), noisy_trial, {})
     model = load_model(tmp_path)
     images = torch.rand(2, 1, 8, 8)
     inputs, outputs = reconstruct(model, images)
@@ -169,7 +169,7 @@ def test_images_are_used_unchanged_by_default(noisy_trial: Trial, tmp_path: Path
 def test_images_are_corrupted_on_request_the_same_way_each_time(
     noisy_trial: Trial, tmp_path: Path
 ) -> None:
-    save_model(tmp_path, weights(build(noisy_trial)), noisy_trial, {})
+    save_model(tmp_path, copy_weights(build_network(noisy_trial)), noisy_trial, {})
     model = load_model(tmp_path)
     images = torch.rand(2, 1, 8, 8)
     first, _ = reconstruct(model, images, corrupt=True)

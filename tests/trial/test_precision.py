@@ -11,7 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cae.trial import checkpoint
-from cae.trial.batches import Resident
+from cae.trial.batches import DeviceImages
 from cae.trial.config import Trial, from_flat, identity
 from cae.trial.training import train
 
@@ -35,7 +35,7 @@ def test_mixed_precision_is_a_part_of_the_identity(trial: Trial) -> None:
 
 
 def test_mixed_precision_gives_similar_losses_and_float32_weights(
-    trial: Trial, images: Resident, tmp_path: Path
+    trial: Trial, images: DeviceImages, tmp_path: Path
 ) -> None:
     losses = {}
     for precision in ("float32", "bfloat16"):
@@ -77,7 +77,7 @@ class ReadCounter(TorchDispatchMode):
     ids=str,
 )
 def test_no_step_waits_for_the_device(
-    trial: Trial, images: Resident, tmp_path: Path, changes: dict[str, Any]
+    trial: Trial, images: DeviceImages, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     """An epoch reads the same number of values for any number of steps."""
     reads = []

@@ -20,11 +20,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from cae.trial import checkpoint
-from cae.trial.batches import Resident, floats
+from cae.trial.batches import DeviceImages, to_float
 from cae.trial.checkpoint import BEST, GALLERIES, LAST, PREVIOUS, SAMPLES
 from cae.trial.config import Trial
-from cae.trial.evaluation import measure, pairs_of
-from cae.trial.networks.create import build
+from cae.trial.evaluation import evaluate, evaluation_pairs
+from cae.trial.networks.create import build_network
 from cae.trial.optimizers import SGD, Adam, Parameters, RMSprop
 from cae.trial.training import Epoch, train
 
@@ -95,7 +95,7 @@ def assert_same_results(folder: Path, epochs: list[Epoch], expected: Uninterrupt
     assert (folder / SAMPLES).read_bytes() == (expected.folder / SAMPLES).read_bytes()
 
 
-def train_and_stop(count: int, trial: Trial, images: Resident, folder: Path) -> None:
+def train_and_stop(count: int, trial: Trial, images: DeviceImages, folder: Path) -> None:
     """Train some epochs of a trial, and stop like a worker that is terminated."""
     epochs = train(trial, images, folder)
     for _ in range(count):
@@ -107,7 +107,7 @@ def train_and_stop(count: int, trial: Trial, images: Resident, folder: Path) -> 
 def uninterrupted(
     request: pytest.FixtureRequest,
     trial: Trial,
-    images: Resident,
+    images: DeviceImages,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Uninterrupted:
     task, optimizer = request.param
@@ -118,14 +118,14 @@ def uninterrupted(
 
 @pytest.fixture(scope="module")
 def plain(
-    trial: Trial, images: Resident, tmp_path_factory: pytest.TempPathFactory
+    trial: Trial, images: DeviceImages, tmp_path_factory: pytest.TempPathFactory
 ) -> Uninterrupted:
     folder = tmp_path_factory.mktemp("plain")
     return Uninterrupted(trial, list(train(trial, images, folder)), folder)
 
 
 def test_results_do_not_depend_on_what_ran_before(
-    uninterrupted: Uninterrupted, images: Resident, tmp_path: Path
+    uninterrupted: Uninterrupted, images: DeviceImages, tmp_path: Path
 ) -> None:
     other = uninterrupted.trial.override({"seed": 5, "arch.encoder_filters": [3, 5], "epochs": 1})
     list(train(other, images, tmp_path / "other"))
@@ -136,7 +136,7 @@ def test_results_do_not_depend_on_what_ran_before(
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_resumed_trial_has_the_results_of_an_uninterrupted_one(
-    count: int, uninterrupted: Uninterrupted, images: Resident, tmp_path: Path
+    count: int, uninterrupted: Uninterrupted, images: DeviceImages, tmp_path: Path
 ) -> None:
     train_and_stop(count, uninterrupted.trial, images, tmp_path)
     torch.rand(count)
@@ -145,7 +145,7 @@ def test_a_resumed_trial_has_the_results_of_an_uninterrupted_one(
 
 
 def test_trials_that_train_alternately_do_not_affect_each_other(
-    plain: Uninterrupted, images: Resident, tmp_path: Path
+    plain: Uninterrupted, images: DeviceImages, tmp_path: Path
 ) -> None:
     first = train(plain.trial, images, tmp_path / "first")
     second = train(plain.trial.override({"seed": 1}), images, tmp_path / "second")
@@ -154,7 +154,7 @@ def test_trials_that_train_alternately_do_not_affect_each_other(
 
 
 def test_another_seed_gives_other_numbers(
-    plain: Uninterrupted, images: Resident, tmp_path: Path
+    plain: Uninterrupted, images: DeviceImages, tmp_path: Path
 ) -> None:
     other = list(train(plain.trial.override({"seed": 1, "epochs": 1}), images, tmp_path))
     assert rows_of(other)[0]["train_loss"] != rows_of(plain.epochs)[0]["train_loss"]
@@ -164,12 +164,12 @@ KILLED_AFTER_TWO_EPOCHS = """
 import json, os, signal, sys
 from pathlib import Path
 import torch
-from cae.trial.batches import Resident
+from cae.trial.batches import DeviceImages
 from cae.trial.config import from_flat
 from cae.trial.training import train
 torch.set_num_threads(1)
 trial = from_flat(json.loads(sys.argv[1]))
-images = Resident.of(trial.dataset.load(()), torch.device("cpu"))
+images = DeviceImages.load(trial.dataset.load(()), torch.device("cpu"))
 for epoch in train(trial, images, Path(sys.argv[2])):
     if epoch.epoch == 2:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -177,7 +177,7 @@ for epoch in train(trial, images, Path(sys.argv[2])):
 
 
 def test_a_killed_trial_is_resumed_in_another_process(
-    plain: Uninterrupted, images: Resident, tmp_path: Path
+    plain: Uninterrupted, images: DeviceImages, tmp_path: Path
 ) -> None:
     config = json.dumps(plain.trial.flat())
     process = subprocess.run(
@@ -197,7 +197,7 @@ def test_damaged_checkpoints_cost_epochs_but_change_no_result(
     damaged: tuple[str, ...],
     content: bytes,
     plain: Uninterrupted,
-    images: Resident,
+    images: DeviceImages,
     tmp_path: Path,
 ) -> None:
     train_and_stop(3, plain.trial, images, tmp_path)
@@ -207,7 +207,7 @@ def test_damaged_checkpoints_cost_epochs_but_change_no_result(
 
 
 def test_a_process_that_died_between_two_files_changes_no_result(
-    plain: Uninterrupted, images: Resident, tmp_path: Path
+    plain: Uninterrupted, images: DeviceImages, tmp_path: Path
 ) -> None:
     """`best` is of epoch 2, but the last checkpoint of epoch 1; and a file is half written."""
     train_and_stop(2, plain.trial, images, tmp_path)
@@ -229,7 +229,7 @@ def contents_of(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def test_a_finished_trial_is_replayed_without_training(
-    plain: Uninterrupted, images: Resident
+    plain: Uninterrupted, images: DeviceImages
 ) -> None:
     before = contents_of(plain.folder)
     replayed = list(train(plain.trial, images, plain.folder))
@@ -240,14 +240,14 @@ def test_a_finished_trial_is_replayed_without_training(
 
 
 def test_a_replayed_epoch_has_the_best_epoch_at_its_time(
-    plain: Uninterrupted, images: Resident
+    plain: Uninterrupted, images: DeviceImages
 ) -> None:
     replayed = list(train(plain.trial, images, plain.folder))
     assert [epoch.best_epoch for epoch in replayed] == [epoch.best_epoch for epoch in plain.epochs]
 
 
 def test_a_finished_trial_can_be_extended(
-    plain: Uninterrupted, images: Resident, tmp_path: Path
+    plain: Uninterrupted, images: DeviceImages, tmp_path: Path
 ) -> None:
     longer = plain.trial.override({"epochs": 6})
     epochs = list(train(longer, images, tmp_path / "expected"))
@@ -264,11 +264,13 @@ def test_only_the_last_epoch_has_final_results(plain: Uninterrupted) -> None:
 
 
 def test_final_metrics_are_those_of_the_best_epochs_weights(
-    plain: Uninterrupted, images: Resident
+    plain: Uninterrupted, images: DeviceImages
 ) -> None:
-    network = build(plain.trial)
+    network = build_network(plain.trial)
     network.load_state_dict(network_in(plain.folder, BEST))
-    measured = measure(network, pairs_of(plain.trial.task, images.test, "test"), final=True)
+    measured = evaluate(
+        network, evaluation_pairs(plain.trial.task, images.test, "test"), final=True
+    )
     assert "ssim" in measured
     final = plain.epochs[-1].final
     assert final is not None
@@ -279,38 +281,38 @@ def test_final_metrics_are_those_of_the_best_epochs_weights(
 
 
 def test_final_results_contain_the_baseline_and_the_classes(
-    plain: Uninterrupted, images: Resident
+    plain: Uninterrupted, images: DeviceImages
 ) -> None:
     final = plain.epochs[-1].final
     assert final is not None
-    mean_image = floats(images.train.pixels).mean(0, keepdim=True)
-    error = (floats(images.test.pixels) - mean_image).square().mean().item()
+    mean_image = to_float(images.train.pixels).mean(0, keepdim=True)
+    error = (to_float(images.test.pixels) - mean_image).square().mean().item()
     assert final["test_baseline_mean_image"] == pytest.approx(error)
     counts = [row["images"] for row in plain.epochs[-1].tables["per_class"]]
     assert counts == torch.bincount(images.test.labels).tolist()
 
 
 def test_an_epochs_metrics_are_those_of_its_saved_weights(
-    uninterrupted: Uninterrupted, images: Resident, tmp_path: Path
+    uninterrupted: Uninterrupted, images: DeviceImages, tmp_path: Path
 ) -> None:
     trial = uninterrupted.trial
     for epoch in train(trial, images, tmp_path):
-        network = build(trial).to(memory_format=torch.channels_last)
+        network = build_network(trial).to(memory_format=torch.channels_last)
         network.load_state_dict(network_in(tmp_path))
-        measured = measure(network, pairs_of(trial.task, images.val, "val"))
+        measured = evaluate(network, evaluation_pairs(trial.task, images.val, "val"))
         validation = {name: value for name, value in epoch.row.items() if name.startswith("val_")}
         assert validation == {f"val_{name}": value for name, value in measured.items()}
         assert set(epoch.row) == set(trial.metric_names())
 
 
-def test_validation_noise_is_the_same_for_every_seed(trial: Trial, images: Resident) -> None:
+def test_validation_noise_is_the_same_for_every_seed(trial: Trial, images: DeviceImages) -> None:
     indices = torch.arange(len(images.val.pixels))
     inputs = []
     for seed in (0, 9):
         task = trial.override(DENOISE | {"seed": seed}).task
-        noisy, targets = pairs_of(task, images.val, "val").batch(indices)
+        noisy, targets = evaluation_pairs(task, images.val, "val").at(indices)
         inputs.append(noisy)
-        assert torch.equal(targets, floats(images.val.pixels))
+        assert torch.equal(targets, to_float(images.val.pixels))
     assert torch.equal(inputs[0], inputs[1])
 
 
@@ -323,7 +325,7 @@ def test_the_best_checkpoint_is_that_of_the_best_epoch(
     mode: str,
     best_of: Callable[[list[float]], float],
     trial: Trial,
-    images: Resident,
+    images: DeviceImages,
     tmp_path: Path,
 ) -> None:
     values: list[float] = []
@@ -343,21 +345,21 @@ def test_the_best_checkpoint_is_that_of_the_best_epoch(
 
 @pytest.mark.parametrize("batch_size", [1, 32, 69, 70, 1000])
 def test_train_loss_is_the_mean_over_all_images(
-    batch_size: int, trial: Trial, images: Resident, tmp_path: Path
+    batch_size: int, trial: Trial, images: DeviceImages, tmp_path: Path
 ) -> None:
     """Steps that are too small to change a weight give the loss of one network for all images."""
     unchanging = trial.model_copy(
         update={"optimizer": SGD(lr=1e-30), "epochs": 1, "batch_size": batch_size}
     )
     (epoch,) = train(unchanging, images, tmp_path)
-    network = build(unchanging)
+    network = build_network(unchanging)
     network.load_state_dict(network_in(tmp_path))
-    measured = measure(network, pairs_of(unchanging.task, images.train, "train"))
+    measured = evaluate(network, evaluation_pairs(unchanging.task, images.train, "train"))
     assert epoch.row["train_loss"] == pytest.approx(measured["loss"], rel=1e-5)
 
 
 def test_the_schedule_sets_the_learning_rate_of_each_epoch(
-    trial: Trial, images: Resident, tmp_path: Path
+    trial: Trial, images: DeviceImages, tmp_path: Path
 ) -> None:
     scheduled = trial.override(PLATEAU)
     epochs = list(train(scheduled, images, tmp_path))
@@ -376,7 +378,7 @@ DIVERGING: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("loss", DIVERGING)
 def test_an_epoch_with_a_loss_that_is_not_finite_is_the_last(
-    loss: str, trial: Trial, images: Resident, tmp_path: Path
+    loss: str, trial: Trial, images: DeviceImages, tmp_path: Path
 ) -> None:
     diverging = trial.override(
         {"optimizer": "sgd", "optimizer.lr": 1e30, "optimizer.momentum": 0.9} | DIVERGING[loss]
@@ -406,7 +408,7 @@ class _DivergesInSecondEpoch(SGD):
 
 
 def test_a_diverged_trial_is_tested_with_the_weights_of_its_best_epoch(
-    trial: Trial, images: Resident, tmp_path: Path
+    trial: Trial, images: DeviceImages, tmp_path: Path
 ) -> None:
     diverging = trial.model_copy(update={"optimizer": _DivergesInSecondEpoch(lr=0.1)})
     first, second = train(diverging, images, tmp_path)
@@ -420,7 +422,7 @@ def test_a_diverged_trial_is_tested_with_the_weights_of_its_best_epoch(
 
 @pytest.mark.parametrize("case", [RECONSTRUCT, DENOISE | {"task.loss": "mse"}])
 def test_samples_are_the_first_validation_images_with_the_best_epochs_output(
-    case: dict[str, Any], trial: Trial, images: Resident, tmp_path: Path
+    case: dict[str, Any], trial: Trial, images: DeviceImages, tmp_path: Path
 ) -> None:
     fluctuating = trial.override(case | FLUCTUATING)
     epochs = list(train(fluctuating, images, tmp_path))
@@ -433,9 +435,9 @@ def test_samples_are_the_first_validation_images_with_the_best_epochs_output(
     np.testing.assert_array_equal(samples["target"], images.val.pixels[:8].numpy())
     assert np.array_equal(samples["input"], samples["target"]) == (case is RECONSTRUCT)
 
-    network = build(fluctuating)
+    network = build_network(fluctuating)
     network.load_state_dict(network_in(tmp_path, BEST))
-    inputs, _ = pairs_of(fluctuating.task, images.val, "val").batch(torch.arange(8))
+    inputs, _ = evaluation_pairs(fluctuating.task, images.val, "val").at(torch.arange(8))
     with torch.inference_mode():
         output = network(inputs)
     np.testing.assert_allclose(samples["output"], output.numpy() * 255, atol=0.501)
@@ -443,7 +445,7 @@ def test_samples_are_the_first_validation_images_with_the_best_epochs_output(
 
 def test_few_validation_images_are_all_samples(trial: Trial, tmp_path: Path) -> None:
     small = trial.override({"dataset.val_images": 3, "epochs": 1})
-    images = Resident.of(small.dataset.load(()), torch.device("cpu"))
+    images = DeviceImages.load(small.dataset.load(()), torch.device("cpu"))
     list(train(small, images, tmp_path))
     with np.load(tmp_path / SAMPLES) as samples:
         assert samples["output"].shape == (3, 1, 8, 8)
@@ -453,7 +455,7 @@ def test_few_validation_images_are_all_samples(trial: Trial, tmp_path: Path) -> 
     "optimizer", [Adam(lr=1e-2), RMSprop(), SGD(lr=0.5, momentum=0.9)], ids=repr
 )
 def test_training_improves_the_metrics(
-    optimizer: Any, trial: Trial, images: Resident, tmp_path: Path
+    optimizer: Any, trial: Trial, images: DeviceImages, tmp_path: Path
 ) -> None:
     epochs = list(train(trial.model_copy(update={"optimizer": optimizer}), images, tmp_path))
     assert epochs[-1].row["val_loss"] < epochs[0].row["val_loss"]

@@ -18,7 +18,7 @@ from cae.report.data.cells import is_missing
 Floats = npt.NDArray[np.float64]
 
 MAX_TICKS = 8
-"""Of more values than these, round ones are labelled instead."""
+"""Of more values than these, round ones are labeled instead."""
 MAX_DECADE_TICKS = 6
 
 
@@ -116,14 +116,14 @@ def relative_positions(axis: Axis) -> Floats:
 
 def ticks(values: list[float], kind: AxisKind) -> list[Tick]:
     """Return a tick for each of the sorted values; of many values, for about 5 round ones."""
-    labelled = values
+    labeled = values
     if len(values) > MAX_TICKS:
         if kind == AxisKind.LOG:
-            labelled = _round_values_log(values[0], values[-1])
+            labeled = _round_values_log(values[0], values[-1])
         else:
-            labelled = _round_values(values[0], values[-1])
+            labeled = _round_values(values[0], values[-1])
     marks = []
-    for value in labelled:
+    for value in labeled:
         position = value
         if kind == AxisKind.LOG:
             position = float(np.log10(value))

@@ -103,7 +103,7 @@ class TrialDirectory:
             self._bucket.write(name, (self.path / name).read_bytes())
         self._pushed = files
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Release the trial and delete the temporary folder."""
         if self._locked_log is not None:
             self._locked_log.close()

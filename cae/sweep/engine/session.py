@@ -133,7 +133,7 @@ def prepare(selection: Selection) -> Prepared:
             retry=selection.retry,
         )
 
-    _, plan = gather(lambda: _raise_errors(file.mistakes), plan_trials)
+    _, plan = gather(lambda: _raise_errors(file.errors), plan_trials)
     return Prepared(file, plan, run, selection, records, journal_bytes)
 
 

@@ -34,7 +34,7 @@ from cae.sweep.places.devices import choose_device
 from cae.sweep.places.hosts import unmet_requirement
 from cae.sweep.spec.sweep_file import from_config
 from cae.trial import checkpoint
-from cae.trial.batches import Resident
+from cae.trial.batches import DeviceImages
 from cae.trial.datasets import Images
 from cae.trial.training import Epoch, train
 
@@ -53,7 +53,7 @@ class Worker(tune.Trainable):
         resume_garbage_collection()
         self.device, self.device_name = choose_device(inputs.gpus_per_trial)
         self.resident_key = ""
-        self.resident_images: Resident | None = None
+        self.resident_images: DeviceImages | None = None
         self.directories: list[TrialDirectory] = []
         self.unmet_requirement = ""
         if inputs.requirements is not None:  # this host may have joined after all were checked
@@ -75,7 +75,7 @@ class Worker(tune.Trainable):
     @override
     def cleanup(self) -> None:
         for directory in self.directories:
-            directory.leave()
+            directory.close()
         self.directories = []
 
     @override
@@ -171,11 +171,11 @@ class Worker(tune.Trainable):
             if is_new or epoch.final is not None:
                 yield epoch
 
-    def _load_images(self) -> Resident:
+    def _load_images(self) -> DeviceImages:
         """The trial's images on the device; they stay there for trials with the same data set."""
         key = self.trial.dataset_key
         if self.resident_images is None or self.resident_key != key:
-            self.resident_images = Resident.of(self.images[key], self.device)
+            self.resident_images = DeviceImages.load(self.images[key], self.device)
             self.resident_key = key
         return self.resident_images
 

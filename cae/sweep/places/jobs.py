@@ -51,7 +51,7 @@ def submit(address: str, sweep: Path, out: str | None, arguments: Sequence[str])
     If a job runs the same run already, follow that one. Returns the job's exit code, or DETACHED
     after Ctrl-C. Raises UserError if it cannot be submitted.
     """
-    errors = list(read_sweep_file(sweep).mistakes)
+    errors = list(read_sweep_file(sweep).errors)
     if not out or not (is_url(out) or Path(out).is_absolute()):
         errors.append(
             f"--out {out or ''}: with --address {address} it should be an absolute path on a disk "

@@ -11,7 +11,7 @@ import torch
 from cae.run.status import line
 from cae.sweep.places.base import Resources
 from cae.sweep.spec.plan import Plan, PlannedTrial
-from cae.trial.networks.create import build, to_device
+from cae.trial.networks.create import build_network, to_device
 
 TIMED_NETWORKS = 3
 SECONDS_PER_NETWORK = 0.25
@@ -105,7 +105,7 @@ def _seconds_per_image(planned: PlannedTrial, resources: Resources) -> float:
     if resources.gpus_per_trial and torch.cuda.is_available():
         device = torch.device("cuda")
     torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
-    network = to_device(build(trial), device)
+    network = to_device(build_network(trial), device)
     image_shape = trial.dataset.image_shape
     inputs = torch.rand(trial.batch_size, *trial.task.input_shape(image_shape), device=device)
     inputs = inputs.contiguous(memory_format=torch.channels_last)

@@ -91,9 +91,10 @@ def describe_axes(sweep: Sweep, overrides: Mapping[str, Any]) -> dict[str, dict[
             else:
                 known = axes.get(key, {}).get("values") or []
                 axes[key] = _describe_values(domain, known)
-    for key, sources in sweep.origins.items():
+    for key, sources in sweep.provenance.items():
         values = axes.get(key, {}).get("values")
         if values:
+            # The key that sweep.json has had from the beginning.
             axes[key]["origins"] = _provenance(sweep, key, values, sources)
     return axes
 
@@ -142,7 +143,7 @@ def _provenance(
             if value not in values:
                 known = ", ".join(map(repr, values))
                 raise ConfigError(
-                    [f"origins: {key} has no value {value!r} in the search space: {known}"]
+                    [f"provenance: {key} has no value {value!r} in the search space: {known}"]
                 )
     pairs: list[list[Any]] = []
     for value in values:

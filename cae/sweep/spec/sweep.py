@@ -55,8 +55,8 @@ class Sweep(BaseModel):
     """CSV file of published numbers, relative to the sweep file."""
     claims: list[Claim] = []
     """Claims of a report that the trials support or contradict."""
-    origins: dict[str, dict[Literal["stated", "repo"], list[Any]]] = {}
-    """Provenance of the values of an axis: {"arch.kernel_size": {"stated": [3, 7]}}. `stated`: in
+    provenance: dict[str, dict[Literal["stated", "repo"], list[Any]]] = {}
+    """Where the values of an axis come from: {"arch.kernel_size": {"stated": [3, 7]}}. `stated`: in
     the report; `repo`: in its author's code or logs; values that are not named are inferred."""
     title: str = ""
     """Title of the page. Default: the first line of the sweep file's docstring."""
@@ -101,10 +101,10 @@ class Sweep(BaseModel):
     def _check_names(self) -> Sweep:
         axes = {key for space in self.spaces() for key in space}
         errors = check_claims(self.claims, [*self.base.flat(), *axes])
-        for name in self.origins:
+        for name in self.provenance:
             error = unknown_parameter(name, axes)
             if error:
-                errors.append(f"origins: {error}")
+                errors.append(f"provenance: {error}")
         if errors:
             raise ValueError("; ".join(errors))
         return self

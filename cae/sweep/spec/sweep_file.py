@@ -32,7 +32,7 @@ class SweepFile:
     sweep: Sweep
     published: list[dict[str, str]]
     """Published numbers, one row each."""
-    mistakes: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     """Errors of components that the file builds. They are built without the invalid parameters, so
     that the rest of the sweep can be checked too."""
 
@@ -91,7 +91,7 @@ def read_sweep_file(path: Path) -> SweepFile:
         description=module.__doc__ or "",
         sweep=sweep,
         published=read_published(sweep.published, path.parent),
-        mistakes=errors,
+        errors=errors,
     )
 
 

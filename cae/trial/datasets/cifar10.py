@@ -23,7 +23,7 @@ _STEMS = (
 
 
 class Cifar10(PublishedDataset):
-    """CIFAR-10: 50,000 + 10,000 photographs of ten classes, 32 x 32, colour (Krizhevsky 2009)."""
+    """CIFAR-10: 50,000 + 10,000 photographs of ten classes, 32 x 32, color (Krizhevsky 2009)."""
 
     class_names: ClassVar[tuple[str, ...]] = (
         "airplane",

@@ -98,7 +98,7 @@ def decode_image(path: Path, size: int, channels: int) -> np.ndarray:
     """Return one image as uint8, C x size x size, in 1 or 3 channels.
 
     The image is rotated as its EXIF data requires, drawn over white where it is transparent, its
-    shorter side is resized to `size`, and a centred square is cropped.
+    shorter side is resized to `size`, and a centered square is cropped.
     """
     from PIL import Image, ImageOps
 

@@ -35,10 +35,10 @@ class ImageFolder(Dataset):
     path: str
     """The folder: absolute, or relative to the current folder or to a data folder."""
     size: PositiveInt = 64
-    """Width and height of the images in pixels: the shorter side is resized to it, and a centred
+    """Width and height of the images in pixels: the shorter side is resized to it, and a centered
     square is cropped."""
     channels: Literal[1, 3] = 3
-    """1: grey, 3: colour."""
+    """1: gray, 3: color."""
     split: Literal["pooled"] = "pooled"
     """How the images are divided: there is only one source of images, so `pooled`."""
 

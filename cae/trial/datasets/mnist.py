@@ -49,7 +49,7 @@ class _IdxDataset(PublishedDataset):
 
 
 class Mnist(_IdxDataset):
-    """MNIST: 60,000 + 10,000 handwritten digits, 28 x 28, grey (LeCun, Cortes, Burges 1998)."""
+    """MNIST: 60,000 + 10,000 handwritten digits, 28 x 28, gray (LeCun, Cortes, Burges 1998)."""
 
     class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
     subfolders: ClassVar[tuple[str, ...]] = ("MNIST/raw", "MNIST", "mnist")
@@ -57,7 +57,7 @@ class Mnist(_IdxDataset):
 
 
 class FashionMnist(_IdxDataset):
-    """Fashion-MNIST: 60,000 + 10,000 images of clothing, 28 x 28, grey, in the format of MNIST
+    """Fashion-MNIST: 60,000 + 10,000 images of clothing, 28 x 28, gray, in the format of MNIST
     (Xiao, Rasul, Vollgraf 2017)."""
 
     class_names: ClassVar[tuple[str, ...]] = (

@@ -41,7 +41,7 @@ class _IncludedDataset(Dataset):
 
 
 class Digits(_IncludedDataset):
-    """1,797 handwritten digits of scikit-learn, 8 x 8, 17 grey levels scaled to 0..255 (UCI,
+    """1,797 handwritten digits of scikit-learn, 8 x 8, 17 gray levels scaled to 0..255 (UCI,
     Alpaydin and Kaynak 1998), resized bilinearly."""
 
     size: PositiveInt = 8
@@ -107,7 +107,7 @@ class _Strip:
 
 
 class Patches(_IncludedDataset):
-    """Square colour patches of two photographs of scikit-learn, 427 x 640: a temple in China, and a
+    """Square color patches of two photographs of scikit-learn, 427 x 640: a temple in China, and a
     flower.
 
     Each photograph is divided into three vertical strips, so that no pixel of a training patch is

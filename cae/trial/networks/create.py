@@ -11,7 +11,7 @@ from cae.trial import checkpoint
 from cae.trial.config import Trial
 
 
-def build(trial: Trial) -> nn.Module:
+def build_network(trial: Trial) -> nn.Module:
     """Return a new network of the trial, on the CPU.
 
     The weights are drawn from PyTorch's global random number generator.
@@ -29,7 +29,7 @@ def load_trained(trial: Trial, folder: Path, device: torch.device) -> nn.Module:
     Raises FileNotFoundError or DamagedCheckpoint if `folder` does not contain an undamaged
     checkpoint.
     """
-    network = build(trial)
+    network = build_network(trial)
     network.load_state_dict(checkpoint.load(folder / checkpoint.BEST).network)
     return to_device(network, device).eval().requires_grad_(False)
 

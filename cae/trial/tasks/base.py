@@ -51,11 +51,11 @@ class SplitPairs(Protocol):
     pixels: Tensor
     labels: Tensor
 
-    def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs and targets of the images with these indices."""
         ...
 
-    def whole(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Inputs, targets and labels of the whole split, in batches."""
         ...
 
@@ -68,7 +68,7 @@ class Evaluation(NamedTuple):
     """The test split evaluated with the best weights, on the CPU; N images."""
 
     network: nn.Module
-    given: Tensor
+    inputs: Tensor
     """Inputs of the network."""
     target: Tensor
     output: Tensor
@@ -187,12 +187,12 @@ class Task(Component):
     baseline_names: ClassVar[tuple[str, ...]] = ("mean_image",)
     """The names that `baselines` returns."""
 
-    def baselines(self, train: SplitPairs, given: Tensor) -> dict[str, Tensor]:
+    def baselines(self, train: SplitPairs, inputs: Tensor) -> dict[str, Tensor]:
         """Answers of simple rules to the test inputs, each of the targets' shape.
 
         A network that does not beat them has learnt nothing useful.
         """
-        return {"mean_image": train.mean_target().expand(len(given), -1, -1, -1)}
+        return {"mean_image": train.mean_target().expand(len(inputs), -1, -1, -1)}
 
     def floor(self, target: Tensor) -> float:
         """The loss of a perfect answer: for `bce` the mean entropy of the targets, otherwise 0."""
@@ -227,9 +227,9 @@ class Task(Component):
         median = errors.median()
         order = errors.nan_to_num(-1).argsort(descending=True, stable=True)
         worst = order[:WORST_IMAGES]
-        inputs = seen.given[worst]
-        target_images = self.picture(inputs, seen.target[worst]).clamp(0, 1)
-        output_images = self.picture(inputs, seen.output[worst]).clamp(0, 1)
+        inputs = seen.inputs[worst]
+        target_images = self.to_image(inputs, seen.target[worst]).clamp(0, 1)
+        output_images = self.to_image(inputs, seen.output[worst]).clamp(0, 1)
         captions: list[str] = []
         for index in worst:
             caption = ""
@@ -239,7 +239,7 @@ class Task(Component):
             captions.append(caption)
         return {"worst": (torch.cat([target_images, output_images], 2), captions)}
 
-    def picture(self, given: Tensor, image: Tensor) -> Tensor:
+    def to_image(self, inputs: Tensor, image: Tensor) -> Tensor:
         """How an output or a target is displayed: B x 1 or 3 x H x W, in [0, 1] after clipping."""
         return image
 
@@ -288,7 +288,7 @@ def per_class(task: Task, seen: Evaluation) -> Table:
     return rows
 
 
-def recognise(judge: nn.Module, images: Tensor) -> Tensor:
+def recognize(judge: nn.Module, images: Tensor) -> Tensor:
     """The class that a classifier predicts for each of N images: N class numbers, on the CPU."""
     device = next(judge.parameters()).device
     predictions: list[Tensor] = []

@@ -1,7 +1,7 @@
 """Baselines: answers of simple rules that learn nothing or little.
 
 Images and answers are B x C x H x W, floats in [0, 1]. Each rule takes a few seconds of one CPU
-thread and less than 1 GB beside its answers, for 50,000 grey images of 28 x 28 or 10,000 colour
+thread and less than 1 GB beside its answers, for 50,000 gray images of 28 x 28 or 10,000 color
 images of 64 x 64. If a rule uses only some training images, they are drawn with a fixed seed, the
 same for every trial.
 """
@@ -30,30 +30,30 @@ Box = tuple[slice, slice]
 """Rows and columns of a hole, with at least one row and column of the image on each side."""
 
 
-def mirror(given: Tensor) -> Tensor:
-    """The given half, mirrored at its right edge: the other half of a symmetric object."""
-    return given.flip(-1)
+def mirror(inputs: Tensor) -> Tensor:
+    """The input half, mirrored at its right edge: the other half of a symmetric object."""
+    return inputs.flip(-1)
 
 
-def ridge(train: SplitPairs, given: Tensor, alpha: float | None = None) -> Tensor:
+def ridge(train: SplitPairs, inputs: Tensor, alpha: float | None = None) -> Tensor:
     """Ridge regression of the target's values on the input's (Hoerl and Kennard 1970), clipped to
     [0, 1].
 
     Squared error plus `alpha` times the squared weights, with an intercept that is not penalized,
-    from the normal equations of the centred training pairs, in double precision. Without `alpha`:
+    from the normal equations of the centered training pairs, in double precision. Without `alpha`:
     RIDGE_ALPHA_PER_IMAGE times the number of training images.
     """
-    inputs = small(given)
+    small_inputs = small(inputs)
     first = torch.zeros(1, dtype=torch.int64, device=train.pixels.device)
-    target_shape = train.batch(first)[1].shape[1:]
-    input_size = inputs[0].numel()
+    target_shape = train.at(first)[1].shape[1:]
+    input_size = small_inputs[0].numel()
     target_size = target_shape.numel()
     size = input_size + target_size
     chosen = some(train, int(MAX_MULTIPLICATIONS / (input_size * size)))
     products = torch.zeros(input_size, size, dtype=torch.float64, device=chosen.device)
     sums = torch.zeros(size, dtype=torch.float64, device=chosen.device)
     for batch in chosen.split(BATCH):
-        batch_inputs, batch_targets = train.batch(batch)
+        batch_inputs, batch_targets = train.at(batch)
         both = torch.cat([small(batch_inputs).flatten(1), batch_targets.flatten(1)], 1).double()
         products += both[:, :input_size].T @ both
         sums += both.sum(0)
@@ -65,11 +65,12 @@ def ridge(train: SplitPairs, given: Tensor, alpha: float | None = None) -> Tenso
     penalty = torch.eye(input_size, dtype=torch.float64) * alpha
     weights = torch.linalg.solve(covariance + penalty, cross_covariance)
     intercept = mean[input_size:].cpu() - mean[:input_size].cpu() @ weights
-    answers = torch.addmm(intercept.float(), inputs.cpu().flatten(1), weights.float())
+    flat_inputs = small_inputs.cpu().flatten(1)
+    answers = torch.addmm(intercept.float(), flat_inputs, weights.float())
     return answers.clamp_(0, 1).reshape(-1, *target_shape)
 
 
-def nearest(train: SplitPairs, given: Tensor, limit: int = 10_000) -> Tensor:
+def nearest(train: SplitPairs, inputs: Tensor, limit: int = 10_000) -> Tensor:
     """The target of the training image whose input is nearest by Euclidean distance.
 
     Among at most `limit` training images.
@@ -77,15 +78,15 @@ def nearest(train: SplitPairs, given: Tensor, limit: int = 10_000) -> Tensor:
     chosen = some(train, limit)
     known: list[Tensor] = []
     for batch in chosen.split(BATCH):
-        known.append(small(train.batch(batch)[0]).flatten(1))
+        known.append(small(train.at(batch)[0]).flatten(1))
     known_inputs = torch.cat(known)
     squares = known_inputs.square().sum(1)
     answers: list[Tensor] = []
-    for inputs in given.split(BATCH):
-        flat = small(inputs).flatten(1).to(known_inputs.device)
+    for batch in inputs.split(BATCH):
+        flat = small(batch).flatten(1).to(known_inputs.device)
         # |a - b|^2 = |a|^2 - 2 ab + |b|^2, and |a|^2 does not change the order.
         distances = torch.addmm(squares, flat, known_inputs.T, alpha=-2)
-        answers.append(train.batch(chosen[distances.argmin(1)])[1].cpu())
+        answers.append(train.at(chosen[distances.argmin(1)])[1].cpu())
     return torch.cat(answers)
 
 
@@ -109,9 +110,9 @@ def some(train: SplitPairs, limit: int) -> Tensor:
     return order[: max(1, limit)].sort().values.to(train.pixels.device)
 
 
-def filled(given: Tensor, box: Box, values: Tensor | Callable[[Tensor], Tensor]) -> Tensor:
+def filled(inputs: Tensor, box: Box, values: Tensor | Callable[[Tensor], Tensor]) -> Tensor:
     """The images with `values` in their hole, or with what `values` computes from BATCH images."""
-    answer = given.clone()
+    answer = inputs.clone()
     for images in answer.split(BATCH):
         hole_values = values
         if callable(hole_values):
@@ -120,16 +121,16 @@ def filled(given: Tensor, box: Box, values: Tensor | Callable[[Tensor], Tensor])
     return answer
 
 
-def border_mean(given: Tensor, box: Box) -> Tensor:
-    """The hole in one colour: the mean of the pixels around it, corners included."""
+def border_mean(inputs: Tensor, box: Box) -> Tensor:
+    """The hole in one color: the mean of the pixels around it, corners included."""
     rows, columns = box
-    border = torch.zeros(given.shape[-2:], dtype=torch.bool, device=given.device)
+    border = torch.zeros(inputs.shape[-2:], dtype=torch.bool, device=inputs.device)
     border[rows.start - 1 : rows.stop + 1, columns.start - 1 : columns.stop + 1] = True
     border[box] = False
-    return filled(given, box, lambda images: images[..., border].mean(-1)[..., None, None])
+    return filled(inputs, box, lambda images: images[..., border].mean(-1)[..., None, None])
 
 
-def nearest_border(given: Tensor, box: Box) -> Tensor:
+def nearest_border(inputs: Tensor, box: Box) -> Tensor:
     """Each pixel of the hole as the nearest pixel outside it.
 
     Of equally near ones the one above, below, to the left, to the right, in this order.
@@ -143,13 +144,13 @@ def nearest_border(given: Tensor, box: Box) -> Tensor:
     to_right = columns.stop - 1 - column
     side = torch.stack([to_top, to_bottom, to_left, to_right]).argmin(0)
     source_row = torch.where(side == 1, rows.stop, row)
-    source_row = torch.where(side == 0, rows.start - 1, source_row).to(given.device)
+    source_row = torch.where(side == 0, rows.start - 1, source_row).to(inputs.device)
     source_column = torch.where(side == 3, columns.stop, column)
-    source_column = torch.where(side == 2, columns.start - 1, source_column).to(given.device)
-    return filled(given, box, lambda images: images[..., source_row, source_column])
+    source_column = torch.where(side == 2, columns.start - 1, source_column).to(inputs.device)
+    return filled(inputs, box, lambda images: images[..., source_row, source_column])
 
 
-def harmonic(given: Tensor, box: Box) -> Tensor:
+def harmonic(inputs: Tensor, box: Box) -> Tensor:
     """Each pixel of the hole as the mean of its four neighbours: Laplace's equation on the grid.
 
     The pixels around the hole are the boundary. Solved exactly with the sine functions in which the
@@ -157,8 +158,8 @@ def harmonic(given: Tensor, box: Box) -> Tensor:
     matrix products per image. Clipped to [0, 1], which only rounding errors leave.
     """
     rows, columns = box
-    vertical, vertical_eigenvalues = _sines(rows.stop - rows.start, given)
-    horizontal, horizontal_eigenvalues = _sines(columns.stop - columns.start, given)
+    vertical, vertical_eigenvalues = _sines(rows.stop - rows.start, inputs)
+    horizontal, horizontal_eigenvalues = _sines(columns.stop - columns.start, inputs)
     eigenvalues = vertical_eigenvalues[:, None] + horizontal_eigenvalues
 
     def solve(images: Tensor) -> Tensor:
@@ -170,7 +171,7 @@ def harmonic(given: Tensor, box: Box) -> Tensor:
         coefficients = (vertical @ boundary @ horizontal) / eigenvalues
         return (vertical @ coefficients @ horizontal).clamp(0, 1)
 
-    return filled(given, box, solve)
+    return filled(inputs, box, solve)
 
 
 def rings(side: int) -> Tensor:

@@ -110,9 +110,9 @@ class Classify(Task):
         return {metric.name: metric for metric in metrics}
 
     @override
-    def picture(self, given: Tensor, image: Tensor) -> Tensor:
+    def to_image(self, inputs: Tensor, image: Tensor) -> Tensor:
         """A bar per class, from the left, as high as its probability."""
-        rows, columns = given.shape[-2:]
+        rows, columns = inputs.shape[-2:]
         if image.amin() >= 0:  # a target
             probabilities = image / image.sum(1, keepdim=True)
         else:
@@ -171,10 +171,10 @@ class Classify(Task):
             )
 
     @override
-    def baselines(self, train: SplitPairs, given: Tensor) -> dict[str, Tensor]:
+    def baselines(self, train: SplitPairs, inputs: Tensor) -> dict[str, Tensor]:
         """`frequencies`: each class with its share of the training images, whatever the image."""
         logits = train.mean_target().clamp(min=MIN_FREQUENCY).log()
-        return {"frequencies": logits.expand(len(given), -1, -1, -1)}
+        return {"frequencies": logits.expand(len(inputs), -1, -1, -1)}
 
     @override
     def floor(self, target: Tensor) -> float:
@@ -294,7 +294,7 @@ def _gallery(
         if not result.is_right[index]:
             caption += f", is {names[int(result.truth[index])]}"
         captions.append(f"{caption} ({100 * result.certainty(index):.0f} %)")
-    return seen.given[chosen], captions
+    return seen.inputs[chosen], captions
 
 
 def _most_certain(result: _Classification, members: Tensor, count: int = MAX_SHOWN) -> list[int]:

@@ -1,4 +1,4 @@
-"""Colorizing grey images."""
+"""Colorizing gray images."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ RGB_TO_YIQ = (
 0.21153661 to 0.2115, in TensorFlow. With R, G, B in [0, 1]: Y in [0, 1], I within 0.596 and Q
 within 0.523 of 0."""
 MAX_ROUNDING = 1e-6
-"""I and Q of grey pixels may differ from 0 by this much."""
+"""I and Q of gray pixels may differ from 0 by this much."""
 
 
 class Colorize(Task):
-    """From the grey values of an image to its colours. Input: Y, 1 x H x W.
+    """From the gray values of an image to its colors. Input: Y, 1 x H x W.
 
-    Metrics are reported in both colour spaces, whichever is learnt. `iq_mse`: of I and Q, mean over
-    both and the pixels. `rgb_mse`, `rgb_psnr`: of the colour image, not clipped. An output in I and
+    Metrics are reported in both color spaces, whichever is learnt. `iq_mse`: of I and Q, mean over
+    both and the pixels. `rgb_mse`, `rgb_psnr`: of the color image, not clipped. An output in I and
     Q is merged with the true Y, so its error in RGB follows from that in I and Q alone; an output
     in RGB has an error in Y of its own.
     """
@@ -54,7 +54,7 @@ class Colorize(Task):
         channels, rows, columns = image_shape
         if channels != 3:
             raise ValueError(
-                f"task = 'colorize' needs colour images: the images have {channels} channel"
+                f"task = 'colorize' needs color images: the images have {channels} channel"
             )
         return 1, rows, columns
 
@@ -107,10 +107,8 @@ class Colorize(Task):
         unit = "squared pixel value"
         metrics = [
             error_metric("iq_mse", unit, "Mean squared error of I and Q."),
-            error_metric("rgb_mse", unit, "Mean squared error of the colour image, not clipped."),
-            Metric(
-                "rgb_psnr", Direction.MAXIMIZE, "dB", -200.0, 100.0, "PSNR of the colour image."
-            ),
+            error_metric("rgb_mse", unit, "Mean squared error of the color image, not clipped."),
+            Metric("rgb_psnr", Direction.MAXIMIZE, "dB", -200.0, 100.0, "PSNR of the color image."),
             error_metric("clipped_rgb_mse", unit, "Mean squared error of the clipped image."),
             Metric(
                 "clipped_rgb_psnr",
@@ -130,11 +128,11 @@ class Colorize(Task):
         return super().declared_metrics() | {metric.name: metric for metric in metrics}
 
     @override
-    def picture(self, given: Tensor, image: Tensor) -> Tensor:
-        """The colour image; I and Q are merged with the Y of the input."""
+    def to_image(self, inputs: Tensor, image: Tensor) -> Tensor:
+        """The color image; I and Q are merged with the Y of the input."""
         if self.target == "rgb":
             return image
-        return yiq_to_rgb(torch.cat([given, image], 1))
+        return yiq_to_rgb(torch.cat([inputs, image], 1))
 
     @override
     def validate_output_range(self, output_range: tuple[float, float]) -> None:
@@ -147,32 +145,32 @@ class Colorize(Task):
         super().validate_output_range(output_range)
 
     @override
-    def baselines(self, train: SplitPairs, given: Tensor) -> dict[str, Tensor]:
-        """`grey`: no colour. `mean_chroma`: the mean I and Q of all training pixels.
+    def baselines(self, train: SplitPairs, inputs: Tensor) -> dict[str, Tensor]:
+        """`gray`: no color. `mean_chroma`: the mean I and Q of all training pixels.
 
         In RGB they are merged with the Y of the input and clipped.
         """
-        answers = super().baselines(train, given)
+        answers = super().baselines(train, inputs)
         chroma = {"grey": torch.zeros(1, 2, 1, 1), "mean_chroma": self._mean_chroma(train)}
         for name, iq in chroma.items():
-            answer = iq.to(given).expand(len(given), -1, *given.shape[-2:])
+            answer = iq.to(inputs).expand(len(inputs), -1, *inputs.shape[-2:])
             if self.target == "rgb":
-                answer = yiq_to_rgb(torch.cat([given, answer], 1)).clamp_(0, 1)
+                answer = yiq_to_rgb(torch.cat([inputs, answer], 1)).clamp_(0, 1)
             answers[name] = answer
         return answers
 
     @override
     def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
-        """Metrics of the clipped colour image, of the mean chroma, and of the targets.
+        """Metrics of the clipped color image, of the mean chroma, and of the targets.
 
-        `clipped_rgb_mse`, `clipped_rgb_psnr`: of the colour image clipped to [0, 1], as are all
+        `clipped_rgb_mse`, `clipped_rgb_psnr`: of the color image clipped to [0, 1], as are all
         metrics per class. `mean_chroma_iq_mse`, `mean_chroma_rgb_mse`: of the baseline of that
         name, in both spaces, not clipped. With target I and Q: `negative_i`, `negative_q`, the
         share of target pixels below 0, and `floor_sigmoid`, the smallest mean squared error of
         outputs that are not negative.
         """
-        output = self.picture(seen.given, seen.output).clamp(0, 1)
-        target = self.picture(seen.given, seen.target).clamp(0, 1)
+        output = self.to_image(seen.inputs, seen.output).clamp(0, 1)
+        target = self.to_image(seen.inputs, seen.target).clamp(0, 1)
         iq = rgb_to_yiq(target)[:, 1:]
         metrics = {
             "clipped_rgb_mse": mse(output - target).mean().item(),

@@ -45,17 +45,17 @@ class Complete(Task):
         return images[..., :half], images[..., half:]
 
     @override
-    def picture(self, given: Tensor, image: Tensor) -> Tensor:
+    def to_image(self, inputs: Tensor, image: Tensor) -> Tensor:
         """Both halves, joined."""
-        return torch.cat([given, image], -1)
+        return torch.cat([inputs, image], -1)
 
     @override
-    def baselines(self, train: SplitPairs, given: Tensor) -> dict[str, Tensor]:
+    def baselines(self, train: SplitPairs, inputs: Tensor) -> dict[str, Tensor]:
         """`mean_image`: the mean right half. `mirror`, `ridge`, `nearest`: see baselines.py."""
-        return super().baselines(train, given) | {
-            "mirror": baselines.mirror(given),
-            "ridge": baselines.ridge(train, given),
-            "nearest": baselines.nearest(train, given),
+        return super().baselines(train, inputs) | {
+            "mirror": baselines.mirror(inputs),
+            "ridge": baselines.ridge(train, inputs),
+            "nearest": baselines.nearest(train, inputs),
         }
 
     @override
@@ -89,10 +89,10 @@ class Complete(Task):
         metrics, tables = super().conclude(seen)
         if not tables:
             return metrics, tables
-        asymmetry = mse(seen.target - seen.given.flip(-1))
+        asymmetry = mse(seen.target - seen.inputs.flip(-1))
         error = mse(seen.output - seen.target)
         flipped_output = _apply(seen.network, seen.target.flip(-1))
-        flipped_error = mse(flipped_output - seen.given.flip(-1))
+        flipped_error = mse(flipped_output - seen.inputs.flip(-1))
         numbers = seen.labels.unique().tolist()
         flipped: Table = []
         for row, number in zip(tables["per_class"], numbers, strict=True):

@@ -17,7 +17,7 @@ from cae.trial.tasks.base import (
     Task,
     check_judge,
     confusions,
-    recognise,
+    recognize,
 )
 
 
@@ -77,11 +77,11 @@ class Denoise(Task):
         judge = seen.dependencies.get("judge")
         if judge is None:
             return metrics, tables
-        predictions = recognise(judge, seen.output)
+        predictions = recognize(judge, seen.output)
         is_right = predictions == seen.labels
         metrics["recognised"] = is_right.double().mean().item()
-        for name, images in (("noisy", seen.given), ("clean", seen.target)):
-            recognised = recognise(judge, images) == seen.labels
+        for name, images in (("noisy", seen.inputs), ("clean", seen.target)):
+            recognised = recognize(judge, images) == seen.labels
             metrics[f"recognised_{name}"] = recognised.double().mean().item()
         tables["recognised"] = confusions(seen.labels, predictions, seen.classes)
         numbers = seen.labels.unique().tolist()

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from cae.trial.component import Dependency
 from cae.trial.metrics import Direction, Metric, error_metric, share_metric
-from cae.trial.tasks.base import Evaluation, Gallery, Table, Task, check_judge, recognise
+from cae.trial.tasks.base import Evaluation, Gallery, Table, Task, check_judge, recognize
 
 ELBO_SAMPLES = 16
 """Latent codes drawn per test image."""
@@ -122,13 +122,13 @@ class Vae(Task):
         device = _device_of(seen.network)
         elbo = self._elbo(network, seen.target.to(device))
         metrics = {"elbo": elbo, "loss_per_pixel": -elbo / seen.target[0].numel()}
-        training_images = torch.cat([target.flatten(1) for _, target, _ in seen.train.whole()])
+        training_images = torch.cat([target.flatten(1) for _, target, _ in seen.train.batches()])
         rows: Table = []
         latent_codes = self._draw_latent_codes(_latent_size(network, seen))
         for scale, codes in zip(self.latent_scales, latent_codes, strict=True):
             images = torch.cat([network.decode(batch.to(device)) for batch in codes.split(BATCH)])
             row = {"latent scale": scale, **_measure_generated(images, training_images)}
-            row |= self._recognise(seen, images)
+            row |= self._recognize(seen, images)
             rows.append(row)
             tag = _tag(scale)
             if "recognised" in row:
@@ -137,13 +137,13 @@ class Vae(Task):
             metrics[f"vendi_{tag}"] = float(row["vendi score"])
         return metrics, {"generated": rows}
 
-    def _recognise(self, seen: Evaluation, images: Tensor) -> dict[str, Any]:
+    def _recognize(self, seen: Evaluation, images: Tensor) -> dict[str, Any]:
         """How the judge classifies generated images, if one class was trained on."""
         judge = seen.dependencies.get("judge")
         trained_classes = seen.train.labels.unique().cpu()
         if judge is None or len(trained_classes) != 1:
             return {}
-        return _summarize(recognise(judge, images), int(trained_classes), seen.classes)
+        return _summarize(recognize(judge, images), int(trained_classes), seen.classes)
 
     @override
     def galleries(self, seen: Evaluation) -> dict[str, Gallery]:
@@ -157,7 +157,7 @@ class Vae(Task):
             images = network.decode(codes[:GALLERY_IMAGES].to(device)).cpu()
             captions = [""] * len(images)
             if judge is not None:
-                captions = [f"as {seen.classes[number]}" for number in recognise(judge, images)]
+                captions = [f"as {seen.classes[number]}" for number in recognize(judge, images)]
             galleries[f"generated at latent scale {scale:g}"] = (images, captions)
         return galleries
 

@@ -1,4 +1,4 @@
-"""Filling a hole in the centre of an image."""
+"""Filling a hole in the center of an image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from cae.trial.tasks.statistics import rank_correlation
 
 
 class Inpaint(Task):
-    """From an image with a square hole in its centre to the whole image.
+    """From an image with a square hole in its center to the whole image.
 
     Metrics of the hole alone: `hole_mse`, `hole_l1`, `hole_psnr`, `hole_ssim`. All others are of
     the whole image, most of which the network only has to copy. With `region` = 'hole' the output
@@ -119,25 +119,25 @@ class Inpaint(Task):
         return super().declared_metrics() | {metric.name: metric for metric in metrics}
 
     @override
-    def picture(self, given: Tensor, image: Tensor) -> Tensor:
+    def to_image(self, inputs: Tensor, image: Tensor) -> Tensor:
         """The output; if only the hole is learnt, the input with the hole filled."""
-        return self._filled(image, given)
+        return self._filled(image, inputs)
 
     @override
-    def baselines(self, train: SplitPairs, given: Tensor) -> dict[str, Tensor]:
+    def baselines(self, train: SplitPairs, inputs: Tensor) -> dict[str, Tensor]:
         """`mean_image`: the mean training image. The others copy the input and fill the hole.
 
         `mean_hole` from the mean image; `border_mean`, `nearest_border`, `harmonic`: see
         baselines.py.
         """
-        box = self._box(given.shape)
-        mean = train.mean_target().to(given.device)
+        box = self._box(inputs.shape)
+        mean = train.mean_target().to(inputs.device)
         return {
-            "mean_image": mean.expand(len(given), -1, -1, -1),
-            "mean_hole": baselines.filled(given, box, self._hole(mean)),
-            "border_mean": baselines.border_mean(given, box),
-            "nearest_border": baselines.nearest_border(given, box),
-            "harmonic": baselines.harmonic(given, box),
+            "mean_image": mean.expand(len(inputs), -1, -1, -1),
+            "mean_hole": baselines.filled(inputs, box, self._hole(mean)),
+            "border_mean": baselines.border_mean(inputs, box),
+            "nearest_border": baselines.nearest_border(inputs, box),
+            "harmonic": baselines.harmonic(inputs, box),
         }
 
     @override

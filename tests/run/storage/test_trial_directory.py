@@ -34,7 +34,7 @@ def test_a_renamed_file_is_copied_and_changed_files_are_uploaded(location: str) 
         "previous": b"epoch 1",
         "log.txt": b"one",
     }
-    directory.leave()
+    directory.close()
     assert not directory.path.exists()
 
 
@@ -49,7 +49,7 @@ def test_the_last_file_is_uploaded_after_all_others(
     directory.push()
     assert sorted(written) == ["best", "last", "log.txt"]
     assert written[-1] == "last"
-    directory.leave()
+    directory.close()
 
 
 def test_a_worker_that_was_replaced_uploads_no_more(location: str) -> None:
@@ -65,7 +65,7 @@ def test_a_worker_that_was_replaced_uploads_no_more(location: str) -> None:
         first.push()
     assert Bucket(location).read("last") == b"epoch 2"
     for directory in (first, second):
-        directory.leave()
+        directory.close()
 
 
 def test_a_reader_does_not_replace_the_worker(location: str) -> None:
@@ -76,7 +76,7 @@ def test_a_reader_does_not_replace_the_worker(location: str) -> None:
     reader.pull("last")
     assert (reader.path / "last").read_bytes() == b"epoch 1"
     for directory in (worker, reader):
-        directory.leave()
+        directory.close()
 
 
 def test_a_folder_is_used_in_place_by_one_worker(
@@ -88,11 +88,11 @@ def test_a_folder_is_used_in_place_by_one_worker(
     assert worker.path == folder
     worker.pull("last")
     worker.push()
-    TrialDirectory(str(folder), "last", write=False).leave()
+    TrialDirectory(str(folder), "last", write=False).close()
     with pytest.raises(StorageError, match="has been locked by another worker"):
         TrialDirectory(str(folder), "last")
-    worker.leave()
-    TrialDirectory(str(folder), "last").leave()
+    worker.close()
+    TrialDirectory(str(folder), "last").close()
 
 
 def test_directories_of_dead_workers_are_deleted(
@@ -107,4 +107,4 @@ def test_directories_of_dead_workers_are_deleted(
     assert not abandoned.exists()
     assert unrelated.exists()
     assert directory.path.is_relative_to(tmp_path)
-    directory.leave()
+    directory.close()

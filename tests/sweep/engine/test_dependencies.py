@@ -30,7 +30,7 @@ from cae.run.paths import RunDir
 from cae.run.ranking import ranking
 from cae.sweep.spec.plan import Plan, make_plan
 from cae.trial import checkpoint
-from cae.trial.batches import Resident
+from cae.trial.batches import DeviceImages
 from cae.trial.config import ConfigError, from_flat
 from cae.trial.training import train
 
@@ -178,7 +178,7 @@ def test_a_dependency_has_to_be_a_trial() -> None:
 def test_the_encoder_is_frozen_in_the_first_stage_and_trained_in_the_second(
     tmp_path: Path,
 ) -> None:
-    images = Resident.of(DIGITS.load([]), torch.device("cpu"))
+    images = DeviceImages.load(DIGITS.load([]), torch.device("cpu"))
     list(train(ENCODER, images, tmp_path / "encoder"))
     pretrained = checkpoint.load(tmp_path / "encoder" / checkpoint.BEST).network
     encoders = []
@@ -200,7 +200,7 @@ def test_the_encoder_is_frozen_in_the_first_stage_and_trained_in_the_second(
 def test_an_interrupted_two_stage_trial_ends_with_the_same_numbers(
     after: int, tmp_path: Path
 ) -> None:
-    images = Resident.of(DIGITS.load([]), torch.device("cpu"))
+    images = DeviceImages.load(DIGITS.load([]), torch.device("cpu"))
     dependencies = {"encoder": tmp_path / "encoder"}
     list(train(ENCODER, images, tmp_path / "encoder"))
     whole = list(train(TWO_STAGE, images, tmp_path / "whole", dependencies=dependencies))

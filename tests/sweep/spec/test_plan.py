@@ -169,22 +169,25 @@ def test_all_errors_of_a_space_are_reported_once() -> None:
 
 def test_values_of_an_axis_have_a_provenance() -> None:
     kernels: dict[str, Any] = {"arch.kernel_size": tune.grid_search([5, 7])}
-    origins: dict[str, Any] = {"arch.kernel_size": {"stated": [3], "repo": [7]}}
-    axes = planned([{}, kernels], {"origins": origins}).axes
+    provenance: dict[str, Any] = {"arch.kernel_size": {"stated": [3], "repo": [7]}}
+    axes = planned([{}, kernels], {"provenance": provenance}).axes
     assert axes["arch.kernel_size"]["origins"] == [[3, "stated"], [5, "inferred"], [7, "repo"]]
     assert "origins" not in planned([{}, kernels]).axes["arch.kernel_size"]
-    assert planned([{}, kernels], {"origins": origins}, settings={"arch.kernel_size": 3}).axes == {}
+    assert (
+        planned([{}, kernels], {"provenance": provenance}, settings={"arch.kernel_size": 3}).axes
+        == {}
+    )
 
 
 def test_the_provenance_of_an_unknown_value_or_parameter_is_an_error() -> None:
     kernels: dict[str, Any] = {"arch.kernel_size": tune.grid_search([5, 7])}
-    (error,) = errors_of(kernels, {"origins": {"arch.kernel_size": {"stated": [3]}}})
-    assert error == "origins: arch.kernel_size has no value 3 in the search space: 5, 7"
+    (error,) = errors_of(kernels, {"provenance": {"arch.kernel_size": {"stated": [3]}}})
+    assert error == "provenance: arch.kernel_size has no value 3 in the search space: 5, 7"
     with pytest.raises(
         ValidationError,
-        match=r"origins: arch\.kernal_size is not a parameter; did you mean arch\.kernel_size",
+        match=r"provenance: arch\.kernal_size is not a parameter; did you mean arch\.kernel_size",
     ):
-        Sweep(base=BASE, space=kernels, origins={"arch.kernal_size": {"stated": [5]}})
+        Sweep(base=BASE, space=kernels, provenance={"arch.kernal_size": {"stated": [5]}})
 
 
 def test_an_inactive_parameter_is_an_error_with_the_reason() -> None:

@@ -85,7 +85,7 @@ def write_image(path: Path, image: Image.Image) -> None:
 
 
 def write_random_images(folder: Path, names: list[str]) -> None:
-    """Write colour images of 25 x 20 random pixels."""
+    """Write color images of 25 x 20 random pixels."""
     random_pixels = np.random.default_rng(0).integers(0, 256, (len(names), 20, 25, 3), np.uint8)
     for name, pixels in zip(names, random_pixels, strict=True):
         write_image(folder / name, Image.fromarray(pixels))

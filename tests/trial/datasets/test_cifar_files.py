@@ -84,7 +84,7 @@ def test_pickles_of_python_2_are_read(tmp_path: Path, batch: Batch) -> None:
     np.testing.assert_array_equal(split.labels, batch.labels)
 
 
-def test_truncated_or_mislabelled_binary_files_are_damaged(tmp_path: Path) -> None:
+def test_truncated_or_mislabeled_binary_files_are_damaged(tmp_path: Path) -> None:
     path = tmp_path / "data_batch_1.bin"
     complete = bytes(3073 * CIFAR_IMAGES)
     for content in (complete[:-1], complete[:3073], b"", complete + complete):

@@ -37,7 +37,7 @@ def classes(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_images_are_sorted_and_labelled_by_their_first_folder(classes: Path) -> None:
+def test_images_are_sorted_and_labeled_by_their_first_folder(classes: Path) -> None:
     decoded = decode_folder(classes, 8, 3)
     assert decoded.class_names == tuple(sorted(["a", "b", classes.name]))
     labels = [decoded.class_names[label] for label in decoded.images.labels]
@@ -61,7 +61,7 @@ def test_links_are_followed_but_not_in_a_circle(classes: Path) -> None:
 
 def test_the_shorter_side_is_resized_and_the_centre_cropped(tmp_path: Path) -> None:
     wide = np.zeros((16, 48, 3), np.uint8)
-    wide[:, 16:32] = 255  # the centred square is white
+    wide[:, 16:32] = 255  # the centered square is white
     write_image(tmp_path / "wide.png", Image.fromarray(wide))
     write_image(tmp_path / "tall.png", Image.fromarray(wide.transpose(1, 0, 2)))
     for name in ("wide.png", "tall.png"):
@@ -87,8 +87,8 @@ def test_all_modes_are_converted_to_one_or_three_channels(tmp_path: Path) -> Non
     np.testing.assert_array_equal(decode_image(path, 8, 1)[0], gradient)
     write_image(path, Image.new("RGBA", (8, 8), (255, 0, 0, 0)))  # transparent: white
     np.testing.assert_array_equal(decode_image(path, 8, 3), 255)
-    colour = Image.fromarray(np.full((8, 8, 3), (0, 128, 255), np.uint8))
-    write_image(path, colour.convert("P", palette=Image.Palette.ADAPTIVE))
+    color = Image.fromarray(np.full((8, 8, 3), (0, 128, 255), np.uint8))
+    write_image(path, color.convert("P", palette=Image.Palette.ADAPTIVE))
     np.testing.assert_allclose(decode_image(path, 8, 3)[:, 0, 0], (0, 128, 255), atol=4)
     write_image(path, Image.new("1", (8, 8), 1))
     np.testing.assert_array_equal(decode_image(path, 8, 1), 255)

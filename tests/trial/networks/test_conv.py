@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from cae.trial.batches import Resident
+from cae.trial.batches import DeviceImages
 from cae.trial.config import Trial
 from cae.trial.messages import explain
 from cae.trial.networks import (
@@ -579,7 +579,7 @@ TRAINED: dict[str, Architecture] = {
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_network_is_trained_and_resumed_with_the_same_numbers(
-    name: str, trial: Trial, images: Resident, tmp_path: Path
+    name: str, trial: Trial, images: DeviceImages, tmp_path: Path
 ) -> None:
     config = trial.model_copy(update={"arch": TRAINED[name]})
     rows = [epoch.row for epoch in train(config, images, tmp_path / "uninterrupted")]

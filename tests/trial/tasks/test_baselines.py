@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from cae.trial.batches import Held, Pairs, Resident, floats
+from cae.trial.batches import DeviceImages, DeviceSplit, Pairs, to_float
 from cae.trial.tasks import Complete, baselines
 from cae.trial.tasks.baselines import Box
 
@@ -23,13 +23,13 @@ boxes = st.tuples(
 
 
 def images_around(box: Box, count: int = 2, seed: int = 0) -> Tensor:
-    """Random colour images; below and to the right of the hole lie two more rows and columns."""
+    """Random color images; below and to the right of the hole lie two more rows and columns."""
     shape = (count, 3, box[0].stop + 2, box[1].stop + 2)
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture(scope="module")
-def halves(images: Resident) -> Pairs:
+def halves(images: DeviceImages) -> Pairs:
     """The halves of 70 digits: 28 x 28 pixels where the data set says nothing else."""
     return Pairs(Complete(), images.train, 0, 0, "train")
 
@@ -104,7 +104,7 @@ def test_a_fill_changes_nothing_outside_the_hole_and_reads_nothing_inside(
 
 def test_the_border_mean_is_that_of_the_ring_of_one_pixel() -> None:
     image = torch.zeros(1, 1, 5, 5)
-    image[..., 1, 1:4] = 0.8  # three of the eight pixels around the one in the centre
+    image[..., 1, 1:4] = 0.8  # three of the eight pixels around the one in the center
     image[..., 0, 0] = 1.0  # farther away
     assert baselines.border_mean(image, (slice(2, 3), slice(2, 3)))[
         ..., 2, 2
@@ -125,10 +125,10 @@ def test_the_nearest_border_fills_four_triangles() -> None:
 
 @pytest.mark.parametrize("alpha", [0.1, 1.0, 30.0])
 def test_ridge_gives_the_answers_of_scikit_learn(
-    halves: Pairs, images: Resident, alpha: float
+    halves: Pairs, images: DeviceImages, alpha: float
 ) -> None:
-    given, target, _ = next(halves.whole())
-    test = next(Pairs(Complete(), images.test, 0, 0, "test").whole())[0]
+    given, target, _ = next(halves.batches())
+    test = next(Pairs(Complete(), images.test, 0, 0, "test").batches())[0]
     model = Ridge(alpha=alpha).fit(
         given.flatten(1).double().numpy(), target.flatten(1).double().numpy()
     )
@@ -144,7 +144,7 @@ def test_ridge_gives_the_answers_of_scikit_learn(
 def test_ridge_takes_fewer_images_where_all_would_be_too_much_work(
     halves: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given, target, _ = next(halves.whole())
+    given, target, _ = next(halves.batches())
     whole = baselines.ridge(halves, given)
     monkeypatch.setattr(
         baselines,
@@ -158,7 +158,7 @@ def test_ridge_takes_fewer_images_where_all_would_be_too_much_work(
 def test_the_nearest_training_image_to_a_training_image_is_itself(
     halves: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given, target, _ = next(halves.whole())
+    given, target, _ = next(halves.batches())
     monkeypatch.setattr(baselines, "BATCH", 32)
     assert torch.equal(baselines.nearest(halves, given), target)
     limited = baselines.nearest(halves, given, limit=10)
@@ -185,11 +185,12 @@ def test_large_inputs_are_averaged_down_and_small_ones_are_not(shape: tuple[int,
         assert torch.allclose(less[0, 0, 0, 0], images[0, 0, :2, :2].mean())
 
 
-def test_a_regression_of_colour_images_on_averages_beats_their_mean() -> None:
+def test_a_regression_of_color_images_on_averages_beats_their_mean() -> None:
     ramp = torch.linspace(0, 255, 48).outer(torch.linspace(0.2, 1, 32))
     pixels = torch.stack([ramp.roll(by, 1).expand(3, -1, -1) for by in range(24)]).to(torch.uint8)
-    pairs = Pairs(Complete(), Held(pixels, torch.zeros(24, dtype=torch.int64)), 0, 0, "train")
-    given, target = floats(pixels)[..., :16], floats(pixels)[..., 16:]
+    split = DeviceSplit(pixels, torch.zeros(24, dtype=torch.int64))
+    pairs = Pairs(Complete(), split, 0, 0, "train")
+    given, target = to_float(pixels)[..., :16], to_float(pixels)[..., 16:]
     assert given[0].numel() > baselines.MAX_INPUT_VALUES
     answer = baselines.ridge(pairs, given)
     assert answer.shape == target.shape

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cae.trial.batches import Resident
+from cae.trial.batches import DeviceImages
 from cae.trial.config import Trial
 from cae.trial.datasets import Dataset, Digits, Patches
 from cae.trial.metrics import Direction, find_metric
@@ -81,7 +81,7 @@ TASKS = [
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: f"{task.name}-{task.loss}")
 def test_every_reported_metric_is_declared_with_a_range(task: Task, tmp_path: Path) -> None:
     small = trial(task)
-    images = Resident.of(small.dataset.load([]), torch.device("cpu"))
+    images = DeviceImages.load(small.dataset.load([]), torch.device("cpu"))
     (epoch,) = train(small, images, tmp_path)
     declared = task.declared_metrics()
     reported = epoch.row | (epoch.final or {})

@@ -20,9 +20,9 @@ ANSWERS = [(0, 0, 9.0), (0, 0, 1.0), (1, 0, 5.0), (1, 1, 3.0), (2, 1, 8.0)]
 
 def seen(network: nn.Module, images: torch.Tensor, **changed: Any) -> Evaluation:
     labels = torch.tensor([label for label, _, _ in ANSWERS])
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "network": network,
-        "given": images,
+        "inputs": images,
         "target": images,
         "output": images,
         "labels": labels,
@@ -30,7 +30,7 @@ def seen(network: nn.Module, images: torch.Tensor, **changed: Any) -> Evaluation
         "train": None,
         "dependencies": {},
     }
-    return Evaluation(**given | changed)
+    return Evaluation(**fields | changed)
 
 
 def test_a_classifier_shows_its_surest_right_and_wrong_answers() -> None:

@@ -11,13 +11,13 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from cae.trial.batches import Resident, floats
+from cae.trial.batches import DeviceImages, to_float
 from cae.trial.config import ConfigError, Trial
 from cae.trial.datasets import Digits, Patches
-from cae.trial.evaluation import conclude, measure, pairs_of
+from cae.trial.evaluation import conclude, evaluate, evaluation_pairs
 from cae.trial.metrics import gradient_energy
 from cae.trial.networks import ConvAutoencoder
-from cae.trial.networks.create import build
+from cae.trial.networks.create import build_network
 from cae.trial.tasks import Colorize, Complete, Inpaint
 from cae.trial.tasks.base import Evaluation, Task
 from cae.trial.tasks.colorize import RGB_TO_YIQ, rgb_to_yiq, yiq_to_rgb
@@ -63,17 +63,17 @@ def small(task: Task, activation: Any, dataset: Any, trial: Trial) -> Trial:
 
 
 @pytest.fixture(scope="module")
-def colours() -> Resident:
-    """48 + 8 + 8 colour patches of 12 x 12, of two photographs."""
-    return Resident.of(
+def colors() -> DeviceImages:
+    """48 + 8 + 8 color patches of 12 x 12, of two photographs."""
+    return DeviceImages.load(
         Patches(size=12, train_images=48, val_images=8, test_images=8).load(()), torch.device("cpu")
     )
 
 
 @pytest.fixture(scope="module")
-def digits() -> Resident:
+def digits() -> DeviceImages:
     """Two hundred training digits of 12 x 12, of ten classes, and 60 test digits."""
-    return Resident.of(
+    return DeviceImages.load(
         Digits(size=12, train_images=200, val_images=8, test_images=60).load(()),
         torch.device("cpu"),
     )
@@ -90,8 +90,8 @@ class Same(nn.Module):
         return images if self.answer is None else self.answer[: len(images)]
 
 
-def seen_by(network: nn.Module, task: Task, images: Resident) -> Evaluation:
-    given, target = pairs_from(task, floats(images.test.pixels))
+def seen_by(network: nn.Module, task: Task, images: DeviceImages) -> Evaluation:
+    given, target = pairs_from(task, to_float(images.test.pixels))
     with torch.inference_mode():
         return Evaluation(
             network,
@@ -100,20 +100,20 @@ def seen_by(network: nn.Module, task: Task, images: Resident) -> Evaluation:
             network(given),
             images.test.labels,
             images.classes,
-            pairs_of(task, images.train, "train"),
+            evaluation_pairs(task, images.train, "train"),
             {},
         )
 
 
 @each_network
 def test_the_loss_falls_in_a_few_steps(
-    task: Task, activation: str, colours: Resident, trial: Trial
+    task: Task, activation: str, colors: DeviceImages, trial: Trial
 ) -> None:
     config = small(task, activation, Patches(size=12), trial)
     config.sizes()
     torch.manual_seed(0)
-    network = build(config)
-    given, target = pairs_from(task, floats(colours.train.pixels))
+    network = build_network(config)
+    given, target = pairs_from(task, to_float(colors.train.pixels))
     assert (*given.shape[1:],) == task.input_shape((3, 12, 12))
     assert (*target.shape[1:],) == task.output_shape((3, 12, 12))
     losses = losses_of(task, network, given, target)
@@ -122,16 +122,16 @@ def test_the_loss_falls_in_a_few_steps(
 
 @each_network
 def test_all_that_is_measured_is_named_finite_and_has_rows(
-    task: Task, activation: str, colours: Resident, trial: Trial
+    task: Task, activation: str, colors: DeviceImages, trial: Trial
 ) -> None:
     torch.manual_seed(0)
     config = small(task, activation, Patches(size=12), trial)
-    network = build(config)
-    metrics, tables, _ = conclude(network, task, colours, {})
+    network = build_network(config)
+    metrics, tables, _ = conclude(network, task, colors, {})
     assert all(math.isfinite(value) for value in metrics.values())
-    assert {f"val_{name}" for name in measure(network, pairs_of(task, colours.val, "val"))} <= set(
-        config.metric_names()
-    )
+    assert {
+        f"val_{name}" for name in evaluate(network, evaluation_pairs(task, colors.val, "val"))
+    } <= set(config.metric_names())
     assert len([name for name in metrics if name.startswith("baseline_")]) >= 3
     assert all(table for table in tables.values())
     if task.loss != "mse":
@@ -139,10 +139,10 @@ def test_all_that_is_measured_is_named_finite_and_has_rows(
 
 
 @each_task
-def test_a_perfect_answer_has_no_error(task: Task, colours: Resident) -> None:
-    target = pairs_from(task, floats(colours.test.pixels))[1]
+def test_a_perfect_answer_has_no_error(task: Task, colors: DeviceImages) -> None:
+    target = pairs_from(task, to_float(colors.test.pixels))[1]
     measured = task.metrics(target, target) | task.final_metrics(target, target)
-    metrics = conclude(Same(target), task, colours, {})[0]
+    metrics = conclude(Same(target), task, colors, {})[0]
     for name, values in measured.items():
         if name.endswith(("mse", "l1", "error")):
             assert values.tolist() == [0.0] * 8, name
@@ -158,7 +158,7 @@ def test_a_perfect_answer_has_no_error(task: Task, colours: Resident) -> None:
 @each_task
 def test_what_people_look_at_of_a_perfect_answer_is_the_image(task: Task) -> None:
     given, target = pairs_from(task, COLOURS)
-    assert torch.allclose(task.picture(given, target), COLOURS, atol=1e-6)
+    assert torch.allclose(task.to_image(given, target), COLOURS, atol=1e-6)
 
 
 def test_yiq_has_the_published_numbers_and_comes_back() -> None:
@@ -179,12 +179,12 @@ def test_yiq_has_the_published_numbers_and_comes_back() -> None:
         yiq_to_rgb(primaries)[..., 0, 0].T, torch.tensor(inverse, dtype=torch.float64), atol=1e-6
     )
     assert torch.allclose(yiq_to_rgb(rgb_to_yiq(COLOURS)), COLOURS, atol=1e-6)
-    grey = torch.full((1, 3, 2, 2), 0.7)
-    assert rgb_to_yiq(grey)[:, 0].flatten().tolist() == pytest.approx([0.7] * 4)
-    assert rgb_to_yiq(grey)[:, 1:].abs().max() < 1e-6
+    gray = torch.full((1, 3, 2, 2), 0.7)
+    assert rgb_to_yiq(gray)[:, 0].flatten().tolist() == pytest.approx([0.7] * 4)
+    assert rgb_to_yiq(gray)[:, 1:].abs().max() < 1e-6
 
 
-def test_colorize_is_given_the_grey_image_and_asks_for_colours_or_for_chroma() -> None:
+def test_colorize_is_given_the_grey_image_and_asks_for_colors_or_for_chroma() -> None:
     given, target = pairs_from(Colorize(), COLOURS)
     assert torch.allclose(
         given[:, 0], 0.299 * COLOURS[:, 0] + 0.587 * COLOURS[:, 1] + 0.114 * COLOURS[:, 2]
@@ -201,37 +201,37 @@ def test_an_error_in_chroma_is_the_same_in_both_spaces_whichever_is_learnt() -> 
     task = Colorize(target="iq")
     of_iq, of_rgb = (
         task.metrics(answer, chroma),
-        Colorize().metrics(task.picture(given, answer), COLOURS),
+        Colorize().metrics(task.to_image(given, answer), COLOURS),
     )
     for name in ("iq_mse", "rgb_mse", "rgb_psnr"):
         assert torch.allclose(of_iq[name], of_rgb[name], rtol=1e-4)
     assert "channel_argmax_error" not in of_iq
 
 
-def test_colorize_finds_the_floors_of_chroma(colours: Resident) -> None:
+def test_colorize_finds_the_floors_of_chroma(colors: DeviceImages) -> None:
     task = Colorize(target="iq")
-    target = pairs_from(task, floats(colours.test.pixels))[1]
-    metrics, *_ = conclude(Same(target.clamp(min=0)), task, colours, {})
+    target = pairs_from(task, to_float(colors.test.pixels))[1]
+    metrics, *_ = conclude(Same(target.clamp(min=0)), task, colors, {})
     assert metrics["loss"] == pytest.approx(metrics["floor_sigmoid"])
     assert metrics["negative_i"] == pytest.approx((target[:, 0] < -1e-6).float().mean().item())
     assert 0 < metrics["negative_q"] < 1
     assert metrics["mean_chroma_iq_mse"] == pytest.approx(metrics["baseline_mean_chroma"], rel=1e-4)
-    mean = pairs_from(task, floats(colours.train.pixels))[1].mean((0, 2, 3))[:, None, None]
+    mean = pairs_from(task, to_float(colors.train.pixels))[1].mean((0, 2, 3))[:, None, None]
     assert metrics["mean_chroma_rgb_mse"] == pytest.approx(
         task.metrics(mean.expand_as(target), target)["rgb_mse"].mean().item(), rel=1e-4
     )
-    of_rgb = conclude(Same(floats(colours.test.pixels)), Colorize(), colours, {})[0]
+    of_rgb = conclude(Same(to_float(colors.test.pixels)), Colorize(), colors, {})[0]
     for name in ("mean_chroma_iq_mse", "mean_chroma_rgb_mse"):
         assert of_rgb[name] == pytest.approx(metrics[name], rel=1e-4)
     assert "floor_sigmoid" not in of_rgb
 
 
-def test_colorize_clips_the_merged_image_before_it_measures_classes(colours: Resident) -> None:
+def test_colorize_clips_the_merged_image_before_it_measures_classes(colors: DeviceImages) -> None:
     classes = ("temple", "flower")
     labels = torch.arange(8) % 2
-    images = colours._replace(classes=classes, test=colours.test._replace(labels=labels))
+    images = colors._replace(classes=classes, test=colors.test._replace(labels=labels))
     task = Colorize(target="iq")
-    wild = pairs_from(task, floats(colours.test.pixels))[1] * 3
+    wild = pairs_from(task, to_float(colors.test.pixels))[1] * 3
     metrics, tables = task.conclude(seen_by(Same(wild), task, images))
     assert metrics["clipped_rgb_mse"] < task.metrics(wild, wild / 3)["rgb_mse"].mean()
     rows = tables["per_class"]
@@ -246,10 +246,10 @@ def test_complete_gives_the_left_half_and_asks_for_the_right_one() -> None:
     assert torch.equal(target, COLOURS[..., 6:])
 
 
-def test_complete_relates_the_errors_of_classes_to_their_asymmetry(digits: Resident) -> None:
+def test_complete_relates_the_errors_of_classes_to_their_asymmetry(digits: DeviceImages) -> None:
     task = Complete()
     seen = seen_by(Same(), task, digits)
-    mirrored = seen._replace(output=seen.given.flip(-1))
+    mirrored = seen._replace(output=seen.inputs.flip(-1))
     metrics, tables = task.conclude(mirrored)
     assert metrics["asymmetry_correlation"] == pytest.approx(1), (
         "the mirror errs by just the asymmetry"
@@ -267,7 +267,7 @@ def test_complete_relates_the_errors_of_classes_to_their_asymmetry(digits: Resid
     ), "no errors to rank"
 
 
-def test_complete_scores_the_network_on_flipped_images(digits: Resident) -> None:
+def test_complete_scores_the_network_on_flipped_images(digits: DeviceImages) -> None:
     """A network that repeats its input errs alike on an image and on the flipped one; one that says
     0 does not."""
     for network, alike in ((Same(), True), (Same(torch.zeros(60, 1, 12, 6)), False)):
@@ -276,11 +276,11 @@ def test_complete_scores_the_network_on_flipped_images(digits: Resident) -> None
         assert len(rows) == 10
         assert sum(row["images"] for row in rows) == 60
         for number, row in enumerate(rows):
-            left = seen.given[seen.labels == number].square().mean().item()
+            left = seen.inputs[seen.labels == number].square().mean().item()
             assert row["mse_flipped"] == pytest.approx(row["mse"] if alike else left, rel=1e-4)
 
 
-def test_complete_flips_footwear_alone_where_there_is_some(digits: Resident) -> None:
+def test_complete_flips_footwear_alone_where_there_is_some(digits: DeviceImages) -> None:
     shod = digits._replace(classes=("Sandal", *"12345678", "Ankle boot"))
     metrics, tables = Complete().conclude(seen_by(Same(), Complete(), shod))
     assert [row["class"] for row in tables["flipped"]] == ["Sandal", "Ankle boot"]
@@ -290,7 +290,7 @@ def test_complete_flips_footwear_alone_where_there_is_some(digits: Resident) -> 
     assert len(tables["per_class"]) == 10
 
 
-def test_the_mirror_of_symmetric_images_is_a_perfect_baseline(digits: Resident) -> None:
+def test_the_mirror_of_symmetric_images_is_a_perfect_baseline(digits: DeviceImages) -> None:
     symmetric = digits._replace(
         test=digits.test._replace(
             pixels=torch.maximum(digits.test.pixels, digits.test.pixels.flip(-1))
@@ -302,7 +302,7 @@ def test_the_mirror_of_symmetric_images_is_a_perfect_baseline(digits: Resident) 
     assert "asymmetry_correlation" not in metrics
 
 
-def test_regression_and_neighbours_beat_the_mean_half(digits: Resident) -> None:
+def test_regression_and_neighbours_beat_the_mean_half(digits: DeviceImages) -> None:
     metrics, *_ = conclude(Same(), Complete(), digits, {})
     assert metrics["baseline_ridge"] < metrics["baseline_mean_image"]
     assert metrics["baseline_nearest"] < metrics["baseline_mirror"]
@@ -362,7 +362,7 @@ def test_where_the_hole_is_learnt_the_rest_of_the_image_counts_as_copied() -> No
     task = Inpaint(hole=6, region="hole")
     given, target = pairs_from(task, COLOURS)
     output = torch.full_like(target, 0.5)
-    picture = task.picture(given, output)
+    picture = task.to_image(given, output)
     assert (picture[..., 3:9, 3:9] == 0.5).all()
     assert torch.equal(picture[..., :3, :], COLOURS[..., :3, :])
     measured = task.metrics(output, target)
@@ -375,9 +375,9 @@ def test_binary_accuracy_counts_the_values_that_are_exactly_0_or_1_and_rounded_r
     assert Inpaint().metrics(output, target)["binary_accuracy"].item() == pytest.approx(2 / 8)
 
 
-def test_inpaint_tells_rings_brightness_and_sharpness_of_the_hole(digits: Resident) -> None:
+def test_inpaint_tells_rings_brightness_and_sharpness_of_the_hole(digits: DeviceImages) -> None:
     task = Inpaint(loss="bce")
-    target = pairs_from(task, floats(digits.test.pixels))[1]
+    target = pairs_from(task, to_float(digits.test.pixels))[1]
     output = target.clone()
     output[..., 3:9, 3:9] *= 0.5
     metrics, tables = task.conclude(seen_by(Same(output), task, digits))
@@ -407,8 +407,8 @@ def test_inpaint_tells_rings_brightness_and_sharpness_of_the_hole(digits: Reside
     assert halved["hole_gradient_energy"] == pytest.approx(0.25)
 
 
-def test_fills_of_the_border_beat_the_mean_image_on_photographs(colours: Resident) -> None:
-    metrics, *_ = conclude(Same(), Inpaint(), colours, {})
+def test_fills_of_the_border_beat_the_mean_image_on_photographs(colors: DeviceImages) -> None:
+    metrics, *_ = conclude(Same(), Inpaint(), colors, {})
     found = {
         name: metrics[f"baseline_{name}"]
         for name in ("mean_image", "mean_hole", "border_mean", "nearest_border", "harmonic")
@@ -432,7 +432,7 @@ def test_gradient_energy_is_that_of_neighbours_and_falls_by_blurring() -> None:
         (
             Colorize(),
             Digits(size=12),
-            r"task = 'colorize' needs colour images: the images have 1 channel",
+            r"task = 'colorize' needs color images: the images have 1 channel",
         ),
         (
             Colorize(target="iq", loss="bce"),
@@ -455,7 +455,7 @@ def test_a_trial_that_cannot_be_is_refused_by_name_value_and_rule(
         small(task, "sigmoid", dataset, trial).sizes()
 
 
-def test_cross_entropy_of_colours_needs_a_sigmoid_and_chroma_takes_any_output() -> None:
+def test_cross_entropy_of_colors_needs_a_sigmoid_and_chroma_takes_any_output() -> None:
     with pytest.raises(ValueError, match="output_activation"):
         Colorize(loss="bce").validate_output_range((-1, 1))
     for output_range in ((0.0, 1.0), (-1.0, 1.0), (-math.inf, math.inf)):
@@ -469,7 +469,7 @@ def test_cross_entropy_of_colours_needs_a_sigmoid_and_chroma_takes_any_output() 
         (Inpaint, {"hole": 0}),
         (Inpaint, {"fill": 1.5}),
         (Inpaint, {"fill": -0.1}),
-        (Inpaint, {"region": "centre"}),
+        (Inpaint, {"region": "center"}),
         (Complete, {"half": "left"}),
     ],
 )

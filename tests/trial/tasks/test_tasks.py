@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
-from cae.trial.batches import Held, Pairs, floats, generator
+from cae.trial.batches import DeviceSplit, Pairs, generator, to_float
 from cae.trial.config import Trial
 from cae.trial.datasets import Patches
-from cae.trial.networks.create import build
+from cae.trial.networks.create import build_network
 from cae.trial.tasks import Denoise, Reconstruct, Task
 from tests.trial.steps import losses_of
 
@@ -33,8 +33,8 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 @pytest.fixture(scope="module")
 def patches() -> Tensor:
-    """48 colour patches, 12 x 12, floats in [0, 1]."""
-    return floats(
+    """48 color patches, 12 x 12, floats in [0, 1]."""
+    return to_float(
         torch.from_numpy(
             Patches(size=12, train_images=48, val_images=1, test_images=1).load(()).train.pixels
         )
@@ -48,7 +48,7 @@ def test_the_loss_of_a_registered_task_falls_in_a_few_steps(
 ) -> None:
     task: Task = BUILT_IN[name](loss=loss)
     torch.manual_seed(0)
-    network = build(trial.model_copy(update={"dataset": Patches(size=12), "task": task}))
+    network = build_network(trial.model_copy(update={"dataset": Patches(size=12), "task": task}))
     given, target = task.pairs(patches, LABELS, seeded())
     losses = losses_of(task, network, given, target)
     assert losses[-1] < 0.9 * losses[0] if loss != "bce" else losses[-1] < losses[0] - 0.01
@@ -93,9 +93,9 @@ def test_denoise_adds_noise_of_the_deviation_asked_for_and_keeps_the_range(patch
     assert torch.equal(target, patches)
     assert given.min() == 0
     assert given.max() == 1
-    grey = torch.full((8, 3, 64, 64), 0.5)
+    gray = torch.full((8, 3, 64, 64), 0.5)
     noise = (
-        Denoise(noise_factor=0.1).pairs(grey, LABELS, seeded())[0] - grey
+        Denoise(noise_factor=0.1).pairs(gray, LABELS, seeded())[0] - gray
     )  # five deviations to either end: nothing is clipped
     assert noise.std().item() == pytest.approx(0.1, rel=0.02)
     assert noise.mean().item() == pytest.approx(0, abs=0.002)
@@ -123,8 +123,10 @@ class _Negative(Denoise):
 def test_a_batch_has_the_targets_that_the_task_asks_for(task: Task) -> None:
     pixels = torch.arange(3 * 64, dtype=torch.uint8).reshape(3, 1, 8, 8)
     chosen = torch.tensor([2, 0])
-    given, target = Pairs(task, Held(pixels, LABELS[: len(pixels)]), 0, 1, "train").batch(chosen)
-    every = task.pairs(floats(pixels), LABELS[: len(pixels)], generator(0, 1, "train", "cpu"))
+    given, target = Pairs(task, DeviceSplit(pixels, LABELS[: len(pixels)]), 0, 1, "train").at(
+        chosen
+    )
+    every = task.pairs(to_float(pixels), LABELS[: len(pixels)], generator(0, 1, "train", "cpu"))
     assert torch.equal(given, every[0][chosen])
     assert torch.equal(target, every[1][chosen])
 
@@ -208,7 +210,7 @@ def test_every_task_measures_the_mean_squared_error_be_it_its_loss_or_not(
         assert measured.item() == pytest.approx((output - patches).square().mean().item())
 
 
-def test_the_channel_measure_is_for_colour_images_only() -> None:
+def test_the_channel_measure_is_for_color_images_only() -> None:
     assert "channel_argmax_error" in Reconstruct().metrics(
         torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4)
     )
