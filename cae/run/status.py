@@ -5,12 +5,11 @@ Imports neither ray nor torch: `status` has to respond quickly.
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
-
-import numpy as np
 
 from cae.run.json_values import JsonObject
 from cae.run.paths import RunDir
@@ -172,7 +171,7 @@ def _mean_share_of_epochs(records: list[Record]) -> float:
     if not ended:
         return 1.0
     shares = [len(record.epochs) / record.config["epochs"] for record in ended]
-    return float(np.mean(shares))
+    return statistics.fmean(shares)
 
 
 def measured(records: Iterable[Record]) -> list[tuple[float, float]]:
@@ -204,11 +203,12 @@ def line(measured: list[tuple[float, float]]) -> Callable[[float], float]:
     A line by least squares, at least half of the smallest measured time. With fewer than three
     different values of work: proportional to work.
     """
-    works, seconds = np.array(measured).T
-    min_seconds = float(seconds.min())
-    mean_seconds = float(seconds.mean())
-    mean_work = float(works.mean())
+    works = [pair[0] for pair in measured]
+    seconds = [pair[1] for pair in measured]
+    min_seconds = min(seconds)
+    mean_seconds = statistics.fmean(seconds)
+    mean_work = statistics.fmean(works)
     if len(set(works)) < 3:
         return lambda work: mean_seconds * (work / mean_work if mean_work else 1)
-    slope, intercept = map(float, np.polyfit(works, seconds, 1))
+    slope, intercept = statistics.linear_regression(works, seconds)
     return lambda work: max(intercept + slope * work, min_seconds / 2)
