@@ -234,7 +234,7 @@ def test_the_title_is_declared_or_the_first_line_or_the_file_name(sweep_file: Wr
 
 def test_too_many_gpus_names_the_number_available(sweep_file: Write) -> None:
     there = torch.cuda.device_count()
-    assert f"--gpus {there + 4}: this machine has {there} that torch can use" in error_of(
+    assert f"--gpus {there + 4}: torch can use {there} GPUs of this machine" in error_of(
         "run", sweep_file(), "--gpus", there + 4
     )
 

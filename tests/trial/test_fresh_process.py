@@ -14,7 +14,7 @@ from cae.trial.config import Trial
 from cae.trial.model import save_model
 from cae.trial.networks.create import build_network
 from cae.trial.tasks import Task
-from tests.trial.tasks.test_declared_metrics import TASKS, trial
+from tests.trial.tasks.test_declared_metrics import TASKS, small_trial
 
 READ_BACK = """
 import json, sys
@@ -60,8 +60,8 @@ def test_all_components_are_registered_by_importing_trial() -> None:
 
 
 def test_every_component_is_read_back_from_its_configuration() -> None:
-    flats = [trial(task).flat() for task in TASKS]
-    base = trial(TASKS[0])
+    flats = [small_trial(task).flat() for task in TASKS]
+    base = small_trial(TASKS[0])
     for kind, registry in _registries().items():
         if kind in ("task", "dataset", "arch"):
             continue  # they need one another; the trials above have all tasks
@@ -80,7 +80,7 @@ def _registries() -> dict[str, dict[str, type[Component]]]:
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: f"{task.name}-{task.loss}")
 def test_a_model_of_every_task_can_be_loaded_and_applied(task: Task, tmp_path: Path) -> None:
-    small = trial(task)
-    weights = dict(build_network(small).state_dict())
-    save_model(tmp_path / "model", weights, small, {"metrics": {}})
+    trial = small_trial(task)
+    weights = dict(build_network(trial).state_dict())
+    save_model(tmp_path / "model", weights, trial, {"metrics": {}})
     run_python(APPLY, str(tmp_path / "model"))

@@ -80,7 +80,7 @@ class Audit:
 class EarlyStoppingAnalysis:
     metric: str
     rank_correlations: pd.DataFrame
-    """a, b, rho, n: pairs of epochs, a < b; rho is NaN for few trials or constant values."""
+    """early_epoch, late_epoch, correlation (NaN for few trials or constant values), n (trials)."""
     survival: list[SurvivalCurve]
     """All trials first, then the settings of the separating parameter. Empty if no trial was
     stopped."""
@@ -136,7 +136,7 @@ def _rank_correlations(results: Results, values: pd.DataFrame) -> pd.DataFrame:
         for b in epochs[index + 1 :]:
             both = values[[a, b]].dropna()
             rows.append((a, b, _spearman(both[a], both[b]), len(both)))
-    return pd.DataFrame(rows, columns=["a", "b", "rho", "n"])
+    return pd.DataFrame(rows, columns=["early_epoch", "late_epoch", "correlation", "n"])
 
 
 def _spearman(a: pd.Series[float], b: pd.Series[float]) -> float:

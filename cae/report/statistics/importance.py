@@ -41,7 +41,7 @@ GRID_POINTS = 6
 """Points per parameter at which the joint effect of two parameters is evaluated."""
 
 IMPORTANCE_COLUMNS = ["parameter", "mean", "low", "high"]
-PAIR_COLUMNS = ["a", "b", "share", "of_joint"]
+PAIR_COLUMNS = ["first", "second", "share", "of_joint"]
 
 
 class PopulationKind(StrEnum):

@@ -67,7 +67,7 @@ class ClusterPlace(Place):
             gpus=gpus,
             gpus_text=f"the cluster's {len(hosts)} hosts have {gpus}",
             max_cpus_per_trial=max_cpus,
-            cpus_text=f"the cluster's {len(hosts)} hosts have {max_cpus:g} at most",
+            cpus_text=f"the cluster's {len(hosts)} hosts have at most {max_cpus:g} CPUs each",
         )
         used_gpus, gpus_per_trial = allocate_gpus(self.options, available)
         cpus = int(sum(host.cpus for host in hosts))

@@ -1,4 +1,4 @@
-"""This machine as the place where trials run."""
+"""Running trials on this machine."""
 
 from __future__ import annotations
 
@@ -22,29 +22,36 @@ from cae.sweep.places.ray_start import ray_session
 
 
 class LocalPlace(Place):
-    """Trials run on this machine, in a Ray that is started for them."""
+    """Runs trials on this machine, in a Ray instance that is started for them."""
 
     def __init__(self, options: ResourceOptions) -> None:
         self.options = options
 
     @override
     def check_options(self) -> None:
-        self.resources()
+        self.resources()  # raises ConfigError
 
     def resources(self) -> Resources:
-        """What this machine has. Raises ConfigError with every option that it cannot meet."""
+        """The CPUs and GPUs that the run may use.
+
+        Raises ConfigError with every option that asks for more than this machine has.
+        """
         cpus = count_cpus()
         gpus = torch.cuda.device_count()
         available = Available(
             gpus=gpus,
-            gpus_text=f"this machine has {gpus} that torch can use ({explain_gpus()})",
+            gpus_text=f"torch can use {gpus} GPUs of this machine ({explain_gpus()})",
             max_cpus_per_trial=cpus,
-            cpus_text=f"this machine has {cpus}",
+            cpus_text=f"this machine has {cpus} CPUs",
         )
         used_gpus, gpus_per_trial = allocate_gpus(self.options, available)
         device = device_name(cpus, used_gpus)
         return Resources(
-            cpus, used_gpus, self.options.cpus_per_trial, gpus_per_trial, device=device
+            cpus=cpus,
+            gpus=used_gpus,
+            cpus_per_trial=self.options.cpus_per_trial,
+            gpus_per_trial=gpus_per_trial,
+            device=device,
         )
 
     @override
@@ -60,12 +67,16 @@ class LocalPlace(Place):
 
 @contextlib.contextmanager
 def local_ray(resources: Resources) -> Iterator[None]:
-    """Start a Ray on this machine; use the one that this process has already, if there is one."""
+    """Start Ray on this machine, or use the instance to which this process is connected.
+
+    Raises RunError if Ray cannot start.
+    """
     import ray
 
     if ray.is_initialized():
         yield
         return
+    # An ExitStack, so that errors of the start are converted, but not those of the body.
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(

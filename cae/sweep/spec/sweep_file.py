@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from cae.errors import UserError
 from cae.sweep.schedulers.asha import ASHA
-from cae.sweep.spec.claims import KINDS
+from cae.sweep.spec.claims import KINDS as CLAIM_KINDS
 from cae.sweep.spec.published import read_published
 from cae.sweep.spec.sweep import Sweep
 from cae.trial.component import COLLECTED_ERRORS
@@ -33,8 +33,8 @@ class SweepFile:
     published: list[dict[str, str]]
     """Published numbers, one row each."""
     errors: list[str] = field(default_factory=list)
-    """Errors of components that the file builds. They are built without the invalid parameters, so
-    that the rest of the sweep can be checked too."""
+    """Errors of components that the file builds. Such a component is built without its invalid
+    parameters, so that the rest of the sweep can be checked too."""
 
     @property
     def name(self) -> str:
@@ -53,38 +53,18 @@ class SweepFile:
 
 
 def read_sweep_file(path: Path) -> SweepFile:
-    """Execute a sweep file (it is trusted code) and take its `sweep`.
+    """Execute a sweep file, which is trusted code, and return its sweep.
 
     Raises ConfigError with all errors of the file.
     """
     if not path.is_file():
         raise ConfigError([_missing_file(path)])
-    collected: list[tuple[ValidationError, int]] = []
-    token = COLLECTED_ERRORS.set(collected)
-    failure = ""
-    module = None
-    try:
-        module = execute_sweep_file(path)
-    except ValidationError as error:  # of the trial or the sweep
-        collected.append((error, _line_of(error, path)))
-    except UserError as error:
-        failure = str(error)
-        line = _line_of(error, path)
-        if line:
-            failure = f"{path}: line {line}: {error}"
-    except Exception as error:
-        line = _line_of(error, path)
-        failure = f"{path} cannot be executed: line {line}: {type(error).__name__}: {error}"
-    finally:
-        COLLECTED_ERRORS.reset(token)
-    errors = _messages(collected, path)
-    sweep = getattr(module, "sweep", None)
-    if failure:
-        errors.append(failure)
-    if failure or module is None or (errors and not isinstance(sweep, Sweep)):
+    module, errors = _execute_and_collect(path)
+    if module is None:
         raise ConfigError(errors)
+    sweep = getattr(module, "sweep", None)
     if not isinstance(sweep, Sweep):
-        raise ConfigError([_missing_sweep(path, sweep)])
+        raise ConfigError(errors or [_missing_sweep(path, sweep)])
     return SweepFile(
         path=path,
         source=path.read_text(),
@@ -93,6 +73,31 @@ def read_sweep_file(path: Path) -> SweepFile:
         published=read_published(sweep.published, path.parent),
         errors=errors,
     )
+
+
+def _execute_and_collect(path: Path) -> tuple[ModuleType | None, list[str]]:
+    """Return the module of a sweep file, None if it could not be executed, and its errors."""
+    collected: list[tuple[ValidationError, int]] = []
+    token = COLLECTED_ERRORS.set(collected)  # components add their errors instead of raising them
+    module = None
+    failures: list[str] = []
+    try:
+        module = execute_sweep_file(path)
+    except ValidationError as error:  # Trial(...) and Sweep(...) raise theirs
+        collected.append((error, _line_of(error, path)))
+    except UserError as error:
+        line = _line_of(error, path)
+        if line:
+            failures.append(f"{path}: line {line}: {error}")
+        else:
+            failures.append(str(error))
+    except Exception as error:
+        line = _line_of(error, path)
+        name = type(error).__name__
+        failures.append(f"{path} cannot be executed: line {line}: {name}: {error}")
+    finally:
+        COLLECTED_ERRORS.reset(token)
+    return module, _messages(collected, path) + failures
 
 
 def _missing_file(path: Path) -> str:
@@ -105,15 +110,15 @@ def _missing_file(path: Path) -> str:
 
 
 def _missing_sweep(path: Path, sweep: object) -> str:
-    found = "no `sweep`"
+    definition = "no `sweep`"
     if sweep is not None:
-        found = f"a `sweep` that is a {type(sweep).__name__}"
+        definition = f"`sweep` with the type {type(sweep).__name__}"
     example = "`sweep = Sweep(base=Trial(...), space={...})`"
-    return f"{path} defines {found}: a sweep file ends with {example}"
+    return f"{path} defines {definition}: a sweep file ends with {example}"
 
 
 def _messages(collected: list[tuple[ValidationError, int]], path: Path) -> list[str]:
-    """Each error of components, trial and sweep once, with its line."""
+    """The messages of the collected errors, each once and with its line."""
     messages: dict[str, None] = {}  # an ordered set
     for error, line in collected:
         for message in _explain(error):
@@ -122,11 +127,12 @@ def _messages(collected: list[tuple[ValidationError, int]], path: Path) -> list[
 
 
 def _explain(error: ValidationError) -> list[str]:
-    models: list[type[BaseModel]] = [Trial, Sweep, ASHA, *KINDS]
-    for kind in Trial.COMPONENTS.values():
-        models += kind.registry.values()
-    names = {model.__name__: list(model.model_fields) for model in models}
-    return explain(error, f"{error.title}.", valid=names.get(error.title, []))
+    """The messages of an error, with the nearest valid parameter of its class."""
+    models: list[type[BaseModel]] = [Trial, Sweep, ASHA, *CLAIM_KINDS]
+    for component in Trial.COMPONENTS.values():
+        models += component.registry.values()
+    parameters = {model.__name__: list(model.model_fields) for model in models}
+    return explain(error, f"{error.title}.", valid=parameters.get(error.title, []))
 
 
 def _line_of(error: Exception, path: Path) -> int:
@@ -143,14 +149,16 @@ def _line_of(error: Exception, path: Path) -> int:
 
 
 def from_config(flat: Mapping[str, object], path: Path) -> Trial:
-    """The trial of a flat configuration. The sweep file is executed if it uses components of its
-    own.
+    """The trial of a flat configuration.
 
-    Raises ConfigError.
+    If the configuration names components that are not registered, the sweep file is executed first.
+    Raises ConfigError if a parameter is invalid.
     """
-    kinds = Trial.COMPONENTS.items()
-    has_own_components = any(flat.get(name) not in kind.registry for name, kind in kinds)
-    if has_own_components and path.is_file():
+    unregistered = []
+    for name, component in Trial.COMPONENTS.items():
+        if flat.get(name) not in component.registry:
+            unregistered.append(name)
+    if unregistered and path.is_file():
         execute_sweep_file(path)
     return from_flat(flat)
 
@@ -158,7 +166,7 @@ def from_config(flat: Mapping[str, object], path: Path) -> Trial:
 def execute_sweep_file(path: Path) -> ModuleType:
     """Execute a sweep file as a module; the components that it defines are registered.
 
-    Its folder is importable from then on.
+    The folder of the file is appended to sys.path.
     """
     folder = str(path.resolve().parent)
     if folder not in sys.path:

@@ -1,7 +1,8 @@
-"""Classifying images, in one stage or, with the encoder of another trial, in two."""
+"""Image classification: training in one stage, or in two with the encoder of another trial."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -17,15 +18,15 @@ from cae.trial.metrics import Direction, Metric, description, error_metric, shar
 from cae.trial.tasks.base import Evaluation, Gallery, Shape, SplitPairs, Table, Task, confusions
 from cae.trial.tasks.statistics import total
 
-MAX_SHOWN = 16
-"""Images in a gallery, and rows in the table of mistakes."""
+MAX_EXAMPLES = 16
+"""Images in a gallery, and rows in the table of misclassified images."""
 MIN_FREQUENCY = 1e-9
 """Classes without training images get this frequency in the baseline."""
-UNBOUNDED = (float("-inf"), float("inf"))
+UNBOUNDED = (-math.inf, math.inf)
 
 
 class Classify(Task):
-    """The class of each image.
+    """Prediction of the class of each image.
 
     Outputs are logits, B x classes x 1 x 1; targets are one-hot of the same shape. With an
     `encoder`, training has two stages: first that trial's encoder is frozen (with its batch
@@ -33,8 +34,8 @@ class Classify(Task):
     """
 
     loss: Literal["mse", "cross_entropy"] = "cross_entropy"  # type: ignore[assignment]
-    """`mse`: mean over images and classes of (softmax - one-hot) squared; a wrong and certain
-    answer costs 2 / classes. `cross_entropy`: mean over images, in nats."""
+    """`mse`: mean over images and classes of (softmax - one-hot) squared; a confident
+    wrong prediction has the loss 2 / classes. `cross_entropy`: mean over images, in nats."""
     classes: PositiveInt = 10
     """Number of classes."""
     encoder: Dependency | None = None
@@ -74,9 +75,9 @@ class Classify(Task):
 
     @override
     def final_metrics(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """`rounded_accuracy`: of the class of report 002, the first whose probability rounds to 1.
+        """`rounded_accuracy`: accuracy with the prediction rule of report 002.
 
-        Class 0 if there is none.
+        The predicted class is the first whose probability rounds to 1, or class 0 if there is none.
         """
         rounded = output.softmax(1).round().argmax(1)
         return {"rounded_accuracy": (rounded == target.argmax(1)).float().flatten()}
@@ -86,41 +87,46 @@ class Classify(Task):
         unit = "nats"
         if self.loss == "mse":
             unit = "squared probability"
-        better = Direction.MAXIMIZE
         metrics = [
-            error_metric("loss", unit, "The loss."),
-            share_metric("accuracy", better, "Share of images with the right class."),
+            error_metric("loss", unit, "The loss that is minimized."),
+            share_metric("accuracy", Direction.MAXIMIZE, "Share of images with the right class."),
             share_metric(
                 "rounded_accuracy",
-                better,
-                "Accuracy of the first class whose probability rounds to 1.",
+                Direction.MAXIMIZE,
+                "Accuracy if the predicted class is the first whose probability rounds to 1.",
             ),
-            share_metric("macro_f1", better, "Mean F1 score over classes."),
+            share_metric("macro_f1", Direction.MAXIMIZE, "Mean F1 score over classes."),
             Metric(
-                "correct",
-                better,
-                "images",
-                0.0,
-                float("inf"),
-                "Number of test images with the right class.",
+                name="correct",
+                direction=Direction.MAXIMIZE,
+                unit="images",
+                low=0.0,
+                high=math.inf,
+                meaning="Number of test images with the right class.",
             ),
             description("classes_said", "classes", "Number of different predicted classes.", 0.0),
-            description("baseline_frequencies", unit, "Loss of the class frequencies.", 0.0),
+            description(
+                "baseline_frequencies",
+                unit,
+                "Loss of predicting the class frequencies of the training images.",
+                0.0,
+            ),
         ]
         return {metric.name: metric for metric in metrics}
 
     @override
     def to_image(self, inputs: Tensor, image: Tensor) -> Tensor:
-        """A bar per class, from the left, as high as its probability."""
+        """A bar chart with a bar per class, as high as its probability: B x 1 x H x W, 0 or 1."""
         rows, columns = inputs.shape[-2:]
-        if image.amin() >= 0:  # a target
-            probabilities = image / image.sum(1, keepdim=True)
-        else:
-            probabilities = image.softmax(1)
+        is_target = bool(((image == 0) | (image == 1)).all())  # one-hot, not logits
+        probabilities = image.flatten(1)
+        if not is_target:
+            probabilities = probabilities.softmax(1)
         class_of_column = torch.arange(columns, device=image.device) * self.classes // columns
-        height = torch.linspace(1, 1 / rows, rows, device=image.device)
-        bars = probabilities.flatten(1)[:, None, None, class_of_column]
-        return (bars >= height[None, None, :, None]).float()
+        bar_heights = probabilities[:, class_of_column]  # B x W
+        row_heights = torch.linspace(1, 1 / rows, rows, device=image.device)  # H
+        is_bar = bar_heights[:, None, :] >= row_heights[:, None]
+        return is_bar[:, None].float()
 
     @override
     def stage(self, epoch: int, epochs: int) -> int:
@@ -133,7 +139,9 @@ class Classify(Task):
     def prepare(self, network: nn.Module, stage: int) -> None:
         if self.encoder is not None:
             encoder = network.get_submodule("encoder")
-            encoder.requires_grad_(stage == 1).train(stage == 1)
+            is_trained = stage == 1
+            encoder.requires_grad_(is_trained)
+            encoder.train(is_trained)  # otherwise batch normalization would update its statistics
 
     @override
     def start_from(self, network: nn.Module, dependencies: Mapping[str, nn.Module]) -> None:
@@ -143,22 +151,22 @@ class Classify(Task):
 
     @override
     def validate_trial(self, trial: Any) -> None:
-        count = len(trial.dataset.class_names)
-        if count > self.classes:
+        class_count = len(trial.dataset.class_names)
+        if class_count > self.classes:
             raise ValueError(
-                f"task.classes = {self.classes}: {trial.dataset.name} has {count} classes"
+                f"task.classes = {self.classes}: {trial.dataset.name} has {class_count} classes"
             )
         if self.encoder is None:
             return
         image_shape = trial.dataset.image_shape
         with torch.device("meta"):
-            own = trial.arch.build(image_shape, self.output_shape(image_shape))
+            classifier = trial.arch.build(image_shape, self.output_shape(image_shape))
             encoder_output = self.encoder.task.output_shape(image_shape)
-            other = self.encoder.arch.build(image_shape, encoder_output)
-        own_shapes = _encoder_shapes(own)
-        if not own_shapes or own_shapes != _encoder_shapes(other):
+            pretrained = self.encoder.arch.build(image_shape, encoder_output)
+        encoder_shapes = _encoder_shapes(classifier)
+        if not encoder_shapes or encoder_shapes != _encoder_shapes(pretrained):
             raise ValueError(
-                "task.encoder: the encoder of its arch is not the one of this trial's arch: "
+                "task.encoder: its encoder differs from the encoder of this trial's arch: "
                 "give both the same parameters"
             )
 
@@ -172,7 +180,7 @@ class Classify(Task):
 
     @override
     def baselines(self, train: SplitPairs, inputs: Tensor) -> dict[str, Tensor]:
-        """`frequencies`: each class with its share of the training images, whatever the image."""
+        """`frequencies`: for every image, the class frequencies of the training images."""
         logits = train.mean_target().clamp(min=MIN_FREQUENCY).log()
         return {"frequencies": logits.expand(len(inputs), -1, -1, -1)}
 
@@ -181,12 +189,12 @@ class Classify(Task):
         return 0.0
 
     @override
-    def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
-        """Precision, recall and F1 per class (scikit-learn), the confusion matrix, the worst
-        mistakes."""
-        result = _classify(seen)
-        names = self._class_names(seen)
-        rows = _scores(result, names)
+    def conclude(self, evaluation: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
+        """Precision, recall and F1 per class (as in scikit-learn), the confusion matrix, and the
+        most confident wrong predictions."""
+        result = _classification(evaluation)
+        names = self._class_names(evaluation)
+        rows = _scores_per_class(result, names)
         metrics = {
             "correct": float(result.is_right.sum()),
             "macro_f1": total(row["f1"] for row in rows) / self.classes,
@@ -195,31 +203,33 @@ class Classify(Task):
         tables = {
             "per_class": rows,
             "confusion": confusions(result.truth, result.predictions, tuple(names)),
-            "mistakes": _mistakes(result, names),
+            "mistakes": _misclassified(result, names),
         }
         return metrics, tables
 
     @override
-    def galleries(self, seen: Evaluation) -> dict[str, Gallery]:
-        """`right`: the most certain right answer per class, then the least certain. `wrong`:
-        mistakes."""
-        result = _classify(seen)
-        names = self._class_names(seen)
-        right: list[int] = []
+    def galleries(self, evaluation: Evaluation) -> dict[str, Gallery]:
+        """`right`: per class the most confident right prediction, then the least confident right
+        ones. `wrong`: the most confident wrong predictions."""
+        result = _classification(evaluation)
+        names = self._class_names(evaluation)
+        best_per_class: list[int] = []
         for number in range(self.classes):
-            members = result.is_right & (result.truth == number)
-            right += _most_certain(result, members, 1)
-        by_certainty = _most_certain(result, result.is_right, len(result.truth))
-        shown = set(right)
-        right += [index for index in reversed(by_certainty) if index not in shown]
-        wrong = _most_certain(result, ~result.is_right)
+            is_right = result.is_right & (result.truth == number)
+            best_per_class += _most_confident(result, is_right, 1)
+        by_confidence = _most_confident(result, result.is_right, len(result.truth))
+        others = set(by_confidence) - set(best_per_class)
+        least_confident = [index for index in reversed(by_confidence) if index in others]
+        right = best_per_class + least_confident
+        wrong = _most_confident(result, ~result.is_right, MAX_EXAMPLES)
         return {
-            "right": _gallery(seen, result, names, right[:MAX_SHOWN]),
-            "wrong": _gallery(seen, result, names, wrong),
+            "right": _gallery(evaluation, result, names, right[:MAX_EXAMPLES]),
+            "wrong": _gallery(evaluation, result, names, wrong),
         }
 
-    def _class_names(self, seen: Evaluation) -> list[str]:
-        names = list(seen.classes[: self.classes])
+    def _class_names(self, evaluation: Evaluation) -> list[str]:
+        """A name per output; the number of the class if it has no name."""
+        names = list(evaluation.classes[: self.classes])
         return names + [str(number) for number in range(len(names), self.classes)]
 
 
@@ -235,18 +245,21 @@ class _Classification:
     def is_right(self) -> Tensor:
         return self.predictions == self.truth
 
-    def certainty(self, index: int) -> float:
-        """Probability of the predicted class."""
+    def confidence(self, index: int) -> float:
+        """Probability of the predicted class of an image."""
         return self.probabilities[index, self.predictions[index]].item()
 
 
-def _classify(seen: Evaluation) -> _Classification:
-    probabilities = seen.output.flatten(1).softmax(1)
-    truth = seen.target.flatten(1).argmax(1)
-    return _Classification(truth, probabilities.argmax(1), probabilities)
+def _classification(evaluation: Evaluation) -> _Classification:
+    probabilities = evaluation.output.flatten(1).softmax(1)
+    truth = evaluation.target.flatten(1).argmax(1)
+    return _Classification(
+        truth=truth, predictions=probabilities.argmax(1), probabilities=probabilities
+    )
 
 
-def _scores(result: _Classification, names: list[str]) -> Table:
+def _scores_per_class(result: _Classification, names: list[str]) -> Table:
+    """Precision, recall, F1 score and number of images of each class."""
     from sklearn.metrics import precision_recall_fscore_support  # takes a second to import
 
     precision, recall, f1, support = precision_recall_fscore_support(
@@ -269,44 +282,46 @@ def _scores(result: _Classification, names: list[str]) -> Table:
     return rows
 
 
-def _mistakes(result: _Classification, names: list[str]) -> Table:
-    """The most certain wrong answers."""
+def _misclassified(result: _Classification, names: list[str]) -> Table:
+    """The wrongly classified test images, the most confident prediction first."""
     rows: Table = []
-    for index in _most_certain(result, ~result.is_right):
+    for index in _most_confident(result, ~result.is_right, MAX_EXAMPLES):
         rows.append(
             {
                 "test image": index,
                 "class": names[int(result.truth[index])],
                 "said": names[int(result.predictions[index])],
-                "probability": result.certainty(index),
+                "probability": result.confidence(index),
             }
         )
     return rows
 
 
 def _gallery(
-    seen: Evaluation, result: _Classification, names: list[str], chosen: list[int]
+    evaluation: Evaluation, result: _Classification, names: list[str], chosen: list[int]
 ) -> Gallery:
     """Test images with the predicted class, the true one if it differs, and the probability."""
     captions: list[str] = []
     for index in chosen:
         caption = names[int(result.predictions[index])]
         if not result.is_right[index]:
-            caption += f", is {names[int(result.truth[index])]}"
-        captions.append(f"{caption} ({100 * result.certainty(index):.0f} %)")
-    return seen.inputs[chosen], captions
+            caption += f", truth: {names[int(result.truth[index])]}"
+        captions.append(f"{caption} ({100 * result.confidence(index):.0f} %)")
+    return evaluation.inputs[chosen], captions
 
 
-def _most_certain(result: _Classification, members: Tensor, count: int = MAX_SHOWN) -> list[int]:
-    """Of the images that are True in `members`, those with the largest probability."""
-    indices = members.nonzero().flatten()
-    certainties = result.probabilities[indices].amax(1)
-    order = certainties.argsort(descending=True, stable=True)
+def _most_confident(result: _Classification, mask: Tensor, count: int) -> list[int]:
+    """Indices of at most `count` images in `mask`, the most confident prediction first."""
+    indices = mask.nonzero().flatten()
+    confidences = result.probabilities[indices].amax(1)
+    order = confidences.argsort(descending=True, stable=True)
     chosen: list[int] = indices[order][:count].tolist()
     return chosen
 
 
 def _encoder_shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
     """Shapes of the tensors of a network's encoder; empty if it has none."""
-    encoder = getattr(network, "encoder", nn.Identity())
+    encoder = getattr(network, "encoder", None)
+    if encoder is None:
+        return {}
     return {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}

@@ -1,4 +1,4 @@
-"""Positions of values on an axis, its ticks, and the settings that they stand for."""
+"""Positions and ticks of axes, and the settings of trials."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_linear_axis_has_the_values_as_positions() -> None:
     assert [tick.text for tick in axis.ticks] == ["3", "7"]
 
 
-def test_a_log_axis_has_decades_as_positions() -> None:
+def test_a_log_axis_has_log10_values_as_positions() -> None:
     axis = make_axis("lr", column(0.001, 0.1), {"scale": "log"})
     assert axis.kind == AxisKind.LOG
     assert axis.positions.tolist() == pytest.approx([-3, -1])
@@ -43,7 +43,7 @@ def test_values_that_a_log_axis_cannot_show_are_categories(values: list[Any]) ->
     assert make_axis("x", column(*values), {"scale": "log"}).kind == AxisKind.CATEGORY
 
 
-def test_categories_have_the_order_of_the_sweep_file() -> None:
+def test_categories_have_the_order_of_the_sweep_file_then_undeclared_ones() -> None:
     declared = {"scale": "category", "values": ["sgd", "lion", "adam"]}
     axis = make_axis("x", column("sgd", "adam", "new"), declared)
     assert [tick.text for tick in axis.ticks] == ["sgd", "adam", "new"]
@@ -70,25 +70,25 @@ def test_many_values_have_few_round_ticks() -> None:
     assert [tick.text for tick in log] == ["1e-05", "0.0001", "0.001", "0.01", "0.1"]
 
 
-def test_less_than_three_decades_have_multiples_of_powers_as_ticks() -> None:
-    marks = ticks(list(np.logspace(-2, -1, 50)), AxisKind.LOG)
-    assert [tick.text for tick in marks] == ["0.01", "0.03", "0.1"]
+def test_fewer_than_three_decades_have_ticks_at_1_and_3_times_powers_of_10() -> None:
+    log_ticks = ticks(list(np.logspace(-2, -1, 50)), AxisKind.LOG)
+    assert [tick.text for tick in log_ticks] == ["0.01", "0.03", "0.1"]
 
 
-def test_an_axis_of_metrics_without_finite_values_has_no_ticks() -> None:
+def test_a_metric_without_finite_values_has_no_ticks() -> None:
     axis = value_axis("val_loss", np.array([np.nan, np.inf]), log=False)
     assert axis.ticks == []
     assert (axis.low, axis.high) == (0, 1)
 
 
-def test_settings_of_few_values_are_the_values() -> None:
+def test_a_parameter_with_few_values_has_a_setting_per_value() -> None:
     axis = make_axis("kernel", column(3, None, 7), {})
     settings = settings_per_trial(axis)
     assert settings.dropna().tolist() == ["3", "7"]
     assert settings.isna().tolist() == [False, True, False]
 
 
-def test_settings_of_many_values_are_quarters() -> None:
+def test_a_parameter_with_many_values_has_quartiles_as_settings() -> None:
     axis = make_axis("lr", column(*np.logspace(-4, -1, 40).tolist()), {"scale": "log"})
     settings = settings_per_trial(axis)
     assert settings.value_counts().tolist() == [10, 10, 10, 10]

@@ -126,7 +126,7 @@ def test_parallel_coordinates_of_many_trials_are_a_sample_with_the_best(writer: 
         sweep.epoch(number, 1, 1 / number)
         sweep.end(number, "finished")
     data = parallel_coordinates_data(tables.read([sweep.close()]))
-    assert len(data.trials) + data.left_out == 1300
+    assert len(data.trials) + data.omitted_trials == 1300
     assert len(data.trials) <= MAX_LINES
     assert data.trials["label"].iloc[0] == "trial 1300"
 

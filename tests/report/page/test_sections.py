@@ -339,7 +339,7 @@ def test_the_sheet_contains_the_pixels_unchanged(writer: MakeWriter) -> None:
     samples = reconstructions.load_samples(sweep.run.trial(1) / "samples.npz")
     assert samples is not None
     error = reconstructions.error_images(samples.target, samples.output)
-    image = reconstructions.compose([samples.input, samples.output, error], 16, 16)
+    image = reconstructions.compose_sheet([samples.input, samples.output, error], 16, 16)
     sheet = np.asarray(image)
     assert image.mode == "RGBA"
     assert sheet.shape == (3 * 17 - 1, 8 * 17 - 1, 4)
@@ -354,7 +354,7 @@ def test_equal_inputs_and_targets_share_a_row(writer: MakeWriter) -> None:
     sweep.samples(1, 0.1)
     sheet = reconstructions.make_sheet(sweep.run.trial(1) / "samples.npz")
     assert sheet is not None
-    assert sheet.rows == ["input and target", "output", "|error|, 4 times"]
+    assert sheet.row_names == ["input and target", "output", "4 x |error|"]
 
 
 def test_inputs_may_be_smaller_than_targets(tmp_path: Path) -> None:
@@ -363,7 +363,7 @@ def test_inputs_may_be_smaller_than_targets(tmp_path: Path) -> None:
     path = save_samples(tmp_path / "samples.npz", input=inputs, target=target, output=target)
     sheet = reconstructions.make_sheet(path)
     assert sheet is not None
-    assert sheet.rows[:3] == ["input", "target", "output"]
+    assert sheet.row_names[:3] == ["input", "target", "output"]
     assert (sheet.columns, sheet.width) == (5, 5 * 33 - 1)
 
 
@@ -372,7 +372,7 @@ def test_large_images_are_reduced_by_a_whole_factor(tmp_path: Path) -> None:
     path = save_samples(tmp_path / "samples.npz", input=images, target=images, output=images)
     sheet = reconstructions.make_sheet(path)
     assert sheet is not None
-    assert (sheet.factor, sheet.width, sheet.height) == (3, 2 * 45 - 1, 3 * 51 - 1)
+    assert (sheet.reduction_factor, sheet.width, sheet.height) == (3, 2 * 45 - 1, 3 * 51 - 1)
 
 
 def test_reduced_pixels_are_means_and_edges_are_repeated() -> None:

@@ -40,7 +40,7 @@ def test_rank_correlations_and_survival_are_those_of_the_curves(writer: MakeWrit
         if number < 5:
             curves[number].append(number + 0.5)
     analysis = analyze_early_stopping(early_stopped(writer, curves))
-    columns = ["a", "b", "rho", "n"]
+    columns = ["early_epoch", "late_epoch", "correlation", "n"]
     assert analysis.rank_correlations[columns].to_numpy().tolist() == [[1, 2, 1.0, 4]]
     all_trials = analysis.survival[0]
     assert all_trials.parameter == ""

@@ -50,7 +50,7 @@ def test_an_interaction_is_found(writer: MakeWriter) -> None:
 
     (analysis,) = analyze_importance(grid(writer, value_of))
     strongest = analysis.pairs.iloc[0]
-    assert {strongest["a"], strongest["b"]} == {"arch.kernel_size", "arch.filters"}
+    assert {strongest["first"], strongest["second"]} == {"arch.kernel_size", "arch.filters"}
     assert strongest["of_joint"] > 0.1
 
 

@@ -51,7 +51,7 @@ TWO_STAGE = Trial(
     optimizer=Adam(lr=1e-2),
     epochs=4,
 )
-FILE = '''"""Two classifiers on one encoder."""
+SWEEP_FILE = '''"""Two classifiers on one encoder."""
 
 from ray import tune
 
@@ -89,13 +89,13 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def planned(base: Trial, space: Any, **options: Any) -> Plan:
+def plan_trials(base: Trial, space: Any, **options: Any) -> Plan:
     return make_plan(Sweep(base=base, space=space), lambda dataset: dataset.load([]), **options)
 
 
 def test_a_dependency_is_planned_once_and_first() -> None:
-    plan = planned(TWO_STAGE, {"arch.fc_units": tune.grid_search([4, 8])})
-    assert [(one.number, one.is_dependency, one.dependencies) for one in plan.trials] == [
+    plan = plan_trials(TWO_STAGE, {"arch.fc_units": tune.grid_search([4, 8])})
+    assert [(trial.number, trial.is_dependency, trial.dependencies) for trial in plan.trials] == [
         (1, True, {}),
         (2, False, {"encoder": 1}),
         (3, False, {"encoder": 1}),
@@ -103,36 +103,38 @@ def test_a_dependency_is_planned_once_and_first() -> None:
     assert plan.trials[0].trial == ENCODER
 
 
-def test_an_axis_of_a_dependency_gives_several_dependencies() -> None:
+def test_each_value_of_a_dependency_parameter_is_a_dependency_of_its_own() -> None:
     space = {
         "task.encoder.epochs": tune.grid_search([1, 2]),
         "arch.fc_units": tune.grid_search([4, 8]),
     }
-    plan = planned(TWO_STAGE, space)
-    assert [one.is_dependency for one in plan.trials] == [True, True, False, False, False, False]
-    assert len({one.hash for one in plan.trials}) == 6
-    needed = {one.number: one.trial.epochs for one in plan.trials[:2]}
-    assert {
-        (one.axes["task.encoder.epochs"], needed[one.dependencies["encoder"]])
-        for one in plan.trials[2:]
-    } == {(1, 1), (2, 2)}
+    plan = plan_trials(TWO_STAGE, space)
+    dependencies = plan.trials[:2]
+    requested = plan.trials[2:]
+    assert all(trial.is_dependency for trial in dependencies)
+    assert not any(trial.is_dependency for trial in requested)
+    assert len({trial.hash for trial in plan.trials}) == 6
+    for trial in requested:
+        dependency = dependencies[trial.dependencies["encoder"] - 1]
+        assert dependency.trial.epochs == trial.axes["task.encoder.epochs"]
 
 
-def test_a_requested_dependency_is_one_trial() -> None:
-    judge = TWO_STAGE.override({"epochs": 3})
+def test_a_dependency_with_an_axis_of_one_value_is_planned_once() -> None:
     space = [{"task": "classify", "task.encoder.seed": tune.grid_search([0])}]
-    assert len(planned(judge, space).trials) == 2
-    both = Sweep(base=ENCODER, space=[{}, {"task": "denoise"}])
-    assert not any(
-        one.is_dependency for one in make_plan(both, lambda dataset: dataset.load([])).trials
-    )
+    plan = plan_trials(TWO_STAGE.override({"epochs": 3}), space)
+    assert [trial.is_dependency for trial in plan.trials] == [True, False]
+
+
+def test_trials_without_dependencies_are_not_dependencies() -> None:
+    plan = plan_trials(ENCODER, [{}, {"task": "denoise"}])
+    assert [trial.is_dependency for trial in plan.trials] == [False, False]
 
 
 def test_dependencies_of_dependencies_come_first() -> None:
-    judged = ENCODER.model_copy(update={"task": Denoise(judge=TWO_STAGE)})
-    plan = planned(judged, {})
-    assert [one.trial.task.name for one in plan.trials] == ["reconstruct", "classify", "denoise"]
-    assert [one.dependencies for one in plan.trials] == [{}, {"encoder": 1}, {"judge": 2}]
+    denoiser = ENCODER.model_copy(update={"task": Denoise(judge=TWO_STAGE)})
+    trials = plan_trials(denoiser, {}).trials
+    assert [trial.trial.task.name for trial in trials] == ["reconstruct", "classify", "denoise"]
+    assert [trial.dependencies for trial in trials] == [{}, {"encoder": 1}, {"judge": 2}]
 
 
 def test_a_flat_configuration_with_a_dependency_round_trips() -> None:
@@ -153,7 +155,7 @@ def test_a_flat_configuration_with_a_dependency_round_trips() -> None:
         (
             TWO_STAGE,
             {"task.encoder.arch.encoder_filters": [4, 3]},
-            "task.encoder: the encoder of its arch is not the one of this trial's arch",
+            "task.encoder: its encoder differs from the encoder of this trial's arch",
         ),
         (TWO_STAGE, {"task.classes": 3}, "task.classes = 3"),
         (
@@ -163,11 +165,11 @@ def test_a_flat_configuration_with_a_dependency_round_trips() -> None:
         ),
     ],
 )
-def test_a_dependency_that_does_not_fit_is_an_error_of_the_plan(
+def test_an_invalid_dependency_is_a_config_error(
     base: Trial, changes: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ConfigError, match="(?s)" + re.escape(message)):
-        planned(base, {}, settings=changes)
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        plan_trials(base, {}, settings=changes)
 
 
 def test_a_dependency_has_to_be_a_trial() -> None:
@@ -181,78 +183,83 @@ def test_the_encoder_is_frozen_in_the_first_stage_and_trained_in_the_second(
     images = DeviceImages.load(DIGITS.load([]), torch.device("cpu"))
     list(train(ENCODER, images, tmp_path / "encoder"))
     pretrained = checkpoint.load(tmp_path / "encoder" / checkpoint.BEST).network
-    encoders = []
-    for epoch in train(
+    encoders = []  # the weights of the encoder after each epoch; it is frozen in epochs 1 and 2
+    for _ in train(
         TWO_STAGE, images, tmp_path / "two", dependencies={"encoder": tmp_path / "encoder"}
     ):
         network = checkpoint.load(tmp_path / "two" / checkpoint.LAST).network
         encoders.append(
             {name: tensor for name, tensor in network.items() if name.startswith("encoder.")}
         )
-        assert epoch.row["train_loss"] > 0
     for name, tensor in encoders[0].items():
         assert torch.equal(tensor, pretrained[name])
         assert torch.equal(tensor, encoders[1][name])
     assert any(not torch.equal(tensor, encoders[1][name]) for name, tensor in encoders[3].items())
 
 
-@pytest.mark.parametrize("after", [1, 2, 3])
-def test_an_interrupted_two_stage_trial_ends_with_the_same_numbers(
-    after: int, tmp_path: Path
+@pytest.mark.parametrize("interrupted_after", [1, 2, 3])
+def test_a_resumed_two_stage_trial_reports_the_same_metrics(
+    interrupted_after: int, tmp_path: Path
 ) -> None:
     images = DeviceImages.load(DIGITS.load([]), torch.device("cpu"))
     dependencies = {"encoder": tmp_path / "encoder"}
     list(train(ENCODER, images, tmp_path / "encoder"))
-    whole = list(train(TWO_STAGE, images, tmp_path / "whole", dependencies=dependencies))
-    going = train(TWO_STAGE, images, tmp_path / "cut", dependencies=dependencies)
-    for _ in range(after):
-        next(going)
-    going.close()
-    cut = list(train(TWO_STAGE, images, tmp_path / "cut", dependencies=dependencies))
-    assert [epoch.row["val_loss"] for epoch in cut] == [epoch.row["val_loss"] for epoch in whole]
-    assert cut[-1].final == whole[-1].final
-    assert cut[-1].tables == whole[-1].tables
+    expected = list(train(TWO_STAGE, images, tmp_path / "expected", dependencies=dependencies))
+    interrupted = train(TWO_STAGE, images, tmp_path / "resumed", dependencies=dependencies)
+    for _ in range(interrupted_after):
+        next(interrupted)
+    interrupted.close()
+    resumed = list(train(TWO_STAGE, images, tmp_path / "resumed", dependencies=dependencies))
+    losses = [epoch.row["val_loss"] for epoch in resumed]
+    assert losses == [epoch.row["val_loss"] for epoch in expected]
+    assert resumed[-1].final == expected[-1].final
+    assert resumed[-1].tables == expected[-1].tables
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Callable[..., Path]:
-    def file(lr: str = "1e-2", space: str = '{"arch.fc_units": tune.grid_search([4, 8])}') -> Path:
+def write_sweep_file(tmp_path: Path) -> Callable[..., Path]:
+    def write(lr: str = "1e-2", space: str = '{"arch.fc_units": tune.grid_search([4, 8])}') -> Path:
         path = tmp_path / "stages.py"
-        path.write_text(FILE.replace("{lr}", lr).replace("{space}", space))
+        path.write_text(SWEEP_FILE.replace("{lr}", lr).replace("{space}", space))
         return path
 
-    return file
+    return write
 
 
 def test_a_dependency_runs_first_and_is_not_ranked(
-    write: Callable[..., Path], run_sweep: Callable[..., RunDir]
+    write_sweep_file: Callable[..., Path], run_sweep: Callable[..., RunDir]
 ) -> None:
-    run = run_sweep(write())
+    run = run_sweep(write_sweep_file())
     records = run.records()
     assert [record.is_dependency for record in records.values()] == [True, False, False]
-    assert (records[1].state, records[1].last_epoch, len(records[1].starts)) == ("finished", 2, 1)
+    assert records[1].state == "finished"
+    assert records[1].last_epoch == 2
+    assert len(records[1].starts) == 1
     started = [event.trial for event in run.events() if isinstance(event, TrialStarted)]
     ended = [event.trial for event in run.events() if isinstance(event, TrialEnded)]
     assert started[0] == ended[0] == 1
-    assert {
-        one.record.number
-        for one in ranking(records.values(), run.read_sweep(), "val_accuracy", "max")
-    } == {2, 3}
+    ranked = ranking(records.values(), run.read_sweep(), "val_accuracy", "max")
+    assert {trial.record.number for trial in ranked} == {2, 3}
     results = tables.read([run])
     assert set(results.ranked["trial"]) == {2, 3}
     assert results.trials["needed_by"].tolist() == ["2, 3", None, None]
-    html = page.build(run).read_text()
-    assert "confusion" in html
-    before = run.journal.read_text()
-    run_sweep(write())
-    assert run.journal.read_text() == before
+    assert "confusion" in page.build(run).read_text()
+
+
+def test_a_second_run_trains_neither_the_dependency_nor_the_others(
+    write_sweep_file: Callable[..., Path], run_sweep: Callable[..., RunDir]
+) -> None:
+    run = run_sweep(write_sweep_file())
+    journal = run.journal.read_text()
+    run_sweep(write_sweep_file())
+    assert run.journal.read_text() == journal
 
 
 def test_a_wider_space_does_not_train_the_dependency_again(
-    write: Callable[..., Path], run_sweep: Callable[..., RunDir]
+    write_sweep_file: Callable[..., Path], run_sweep: Callable[..., RunDir]
 ) -> None:
-    run_sweep(write(space='{"arch.fc_units": tune.grid_search([4])}'))
-    run = run_sweep(write(space='{"arch.fc_units": tune.grid_search([4, 8])}'))
+    run_sweep(write_sweep_file(space='{"arch.fc_units": tune.grid_search([4])}'))
+    run = run_sweep(write_sweep_file(space='{"arch.fc_units": tune.grid_search([4, 8])}'))
     records = run.records()
     assert [(record.is_dependency, len(record.starts)) for record in records.values()] == [
         (True, 1),
@@ -262,17 +269,17 @@ def test_a_wider_space_does_not_train_the_dependency_again(
 
 
 def test_a_trial_with_a_failed_dependency_fails(
-    write: Callable[..., Path], run_sweep: Callable[..., RunDir]
+    write_sweep_file: Callable[..., Path], run_sweep: Callable[..., RunDir]
 ) -> None:
-    run = run_sweep(write(lr="1e38"))
+    run = run_sweep(write_sweep_file(lr="1e38"))
     records = run.records()
     assert records[1].state == "diverged"
-    assert [(record.state, record.reason) for number, record in records.items() if number > 1] == [
-        ("failed", "dependency failed: trial 1 (task.encoder) diverged")
-    ] * 2
+    for number in (2, 3):
+        assert records[number].state == "failed"
+        assert records[number].reason == "dependency failed: trial 1 (task.encoder) diverged"
 
 
-def test_asha_does_not_judge_dependencies() -> None:
+def test_asha_does_not_stop_dependencies() -> None:
     judge = ASHA(grace_epochs=1, min_trials=1).create_judge(2, "val_loss", "min", exempt={7})
     assert judge.report(1, 1, 0.1) is None
     assert judge.report(7, 1, 9.0) is None

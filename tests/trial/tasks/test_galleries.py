@@ -47,7 +47,7 @@ def test_a_classifier_shows_its_surest_right_and_wrong_answers() -> None:
     assert captions[0] == "cat (100 %)"
     wrong, captions = galleries["wrong"]
     assert wrong[:, 0, 0, 0].tolist() == images[[4, 2], 0, 0, 0].tolist()
-    assert captions == ["dog, is owl (100 %)", "cat, is dog (99 %)"]
+    assert captions == ["dog, truth: owl (100 %)", "cat, truth: dog (99 %)"]
 
 
 def test_a_variational_autoencoder_shows_what_it_generates_at_each_scale() -> None:

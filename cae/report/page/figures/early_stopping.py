@@ -1,4 +1,4 @@
-"""Evidence on early stopping: rank correlation of epochs, survival, and regret of keeping few."""
+"""Early stopping: rank correlation between epochs, survival of trials, and regret of selection."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ LINE_STYLES = [
 ]
 
 
-def draw_rank_correlation(data: EarlyStoppingAnalysis) -> go.Figure:
+def draw_rank_correlation(analysis: EarlyStoppingAnalysis) -> go.Figure:
     """Draw a heat map: earlier epochs in rows, later epochs in columns."""
-    pairs = data.rank_correlations
-    early_epochs = sorted(pairs["a"].unique())
-    late_epochs = sorted(pairs["b"].unique())
-    correlations = np.full((max(1, len(early_epochs)), max(1, len(late_epochs))), np.nan)
-    texts = np.full(correlations.shape, "", dtype=object)
+    pairs = analysis.rank_correlations
+    early_epochs = sorted(pairs["early_epoch"].unique())
+    late_epochs = sorted(pairs["late_epoch"].unique())
+    # Without pairs, the heat map has one empty cell.
+    shape = (max(1, len(early_epochs)), max(1, len(late_epochs)))
+    correlations = np.full(shape, np.nan)
+    texts = np.full(shape, "", dtype=object)
     for pair in formatting.rows(pairs):
-        row = early_epochs.index(pair.a)
-        column = late_epochs.index(pair.b)
-        correlations[row, column] = pair.rho
-        texts[row, column] = f"{formatting.number(pair.rho, 2)}<br>n = {pair.n}"
+        row = early_epochs.index(pair.early_epoch)
+        column = late_epochs.index(pair.late_epoch)
+        correlations[row, column] = pair.correlation
+        texts[row, column] = f"{formatting.number(pair.correlation, 2)}<br>n = {pair.n}"
     figure = go.Figure()
     figure.add_heatmap(
         z=style.compact(correlations),
@@ -62,14 +64,14 @@ def _epoch_axis(title: str, epochs: list[int]) -> dict[str, object]:
     }
 
 
-def draw_survival(data: EarlyStoppingAnalysis) -> go.Figure:
+def draw_survival(analysis: EarlyStoppingAnalysis) -> go.Figure:
     """Draw the share of trials that were not stopped, one line per group of trials."""
     figure = go.Figure()
-    for index, curve in enumerate(data.survival):
+    for index, curve in enumerate(analysis.survival):
         name = curve_name(curve)
         color, dash = LINE_STYLES[index % len(LINE_STYLES)]
         width = 1.5
-        if index == 0:  # all trials
+        if index == 0:  # the curve of all trials; the others are of groups
             width = 2.5
         texts = []
         for step in formatting.rows(curve.steps):
@@ -94,14 +96,14 @@ def draw_survival(data: EarlyStoppingAnalysis) -> go.Figure:
     return style.set_layout(figure, height=320)
 
 
-def draw_regret(data: EarlyStoppingAnalysis) -> go.Figure:
-    """Draw what keeping only the best trials at an epoch loses, one line per number kept."""
+def draw_regret(analysis: EarlyStoppingAnalysis) -> go.Figure:
+    """Draw the regret of keeping only the best trials at an epoch, one line per number kept."""
     figure = go.Figure()
-    for index, (kept, rows) in enumerate(data.regret.groupby("kept")):
+    for index, (kept, rows) in enumerate(analysis.regret.groupby("kept")):
         color, dash = LINE_STYLES[index % len(LINE_STYLES)]
-        name = f"the best {kept} kept"
+        name = f"best {kept} trials kept"
         if kept == 1:
-            name = "only the best kept"
+            name = "only the best trial kept"
         texts = []
         for row in formatting.rows(rows):
             text = f"after epoch {row.epoch}: {formatting.number(row.regret, 3)} lost"
@@ -117,7 +119,7 @@ def draw_regret(data: EarlyStoppingAnalysis) -> go.Figure:
             text=texts,
         )
     figure.update_layout(
-        xaxis={"title": {"text": "epoch at which only these are kept"}},
-        yaxis={"title": {"text": style.escaped(f"{data.metric} lost")}, "rangemode": "tozero"},
+        xaxis={"title": {"text": "epoch of the selection"}},
+        yaxis={"title": {"text": style.escaped(f"{analysis.metric} lost")}, "rangemode": "tozero"},
     )
     return style.set_layout(figure, height=320)

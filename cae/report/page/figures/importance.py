@@ -21,7 +21,7 @@ from cae.report.statistics.importance import (
 )
 from cae.report.wording.importance import population_name
 
-MAX_BARS = 12
+MAX_PARAMETERS = 12
 MAX_PANELS = 6
 
 
@@ -31,7 +31,7 @@ class PopulationStyle(NamedTuple):
     color: str
     symbol: str
     offset: float
-    """Distance to the middle of the row, if there are two populations."""
+    """Vertical distance from the center of the row, in rows; 0 is used for a single population."""
 
 
 POPULATION_STYLES = [
@@ -52,44 +52,49 @@ def importance_data(results: Results) -> ImportanceData:
 
 
 def draw_importance(data: ImportanceData) -> go.Figure:
-    """Draw means with intervals, one color and symbol per population, in the order of the first."""
+    """Draw mean importances with intervals, in the order of the first population's parameters."""
     figure = go.Figure()
     analyses = [analysis for analysis in data.analyses if len(analysis.importance)]
-    parameters: list[str] = []
+    names: list[str] = []
     for analysis in analyses:
-        parameters += analysis.importance["parameter"].tolist()
-    parameters = list(dict.fromkeys(parameters))[:MAX_BARS]
-    count = len(parameters)
-    for analysis, (color, symbol, offset) in zip(analyses, POPULATION_STYLES, strict=False):
-        if len(analyses) == 1:
-            offset = 0.0
+        names += analysis.importance["parameter"].tolist()
+    parameters = list(dict.fromkeys(names))[:MAX_PARAMETERS]
+    row_count = len(parameters)
+    # There are at most two populations.
+    for analysis, look in zip(analyses, POPULATION_STYLES, strict=False):
+        offset = 0.0
+        if len(analyses) > 1:
+            offset = look.offset
         rows = analysis.importance[analysis.importance["parameter"].isin(parameters)]
-        heights = [count - parameters.index(name) + offset for name in rows["parameter"]]
+        # The first parameter is in the top row, whose y is row_count.
+        y = [row_count - parameters.index(name) + offset for name in rows["parameter"]]
         error_bars = style.error_bars(rows["mean"], rows["low"], rows["high"])
         figure.add_scatter(
             x=style.compact(rows["mean"]),
-            y=style.compact(heights),
+            y=style.compact(y),
             mode="markers",
             name=population_name(analysis.population),
-            marker={"size": 10, "color": color, "symbol": symbol},
+            marker={"size": 10, "color": look.color, "symbol": look.symbol},
             hoverinfo="text",
-            error_x={**error_bars, "color": color},
+            error_x={**error_bars, "color": look.color},
             text=[_importance_text(row) for row in formatting.rows(rows)],
         )
     figure.update_layout(
         xaxis={
-            "title": {"text": "increase of the error when shuffled, as a share of the variance"},
+            "title": {
+                "text": "increase in error if the parameter is shuffled, as a share of the variance"
+            },
             "zeroline": True,
         },
         yaxis={
-            "tickvals": list(range(count, 0, -1)),
+            "tickvals": list(range(row_count, 0, -1)),
             "ticktext": [style.escaped(name, 32) for name in parameters],
-            "range": [0.4, count + 0.6],
+            "range": [0.4, row_count + 0.6],
             "zeroline": False,
             "automargin": True,
         },
     )
-    return style.set_layout(figure, height=120 + 34 * max(2, count), min_width=480)
+    return style.set_layout(figure, height=120 + 34 * max(2, row_count), min_width=480)
 
 
 def _importance_text(row: Any) -> str:
@@ -110,52 +115,50 @@ class MarginalPanel:
 class MarginalsData:
     metric: str
     panels: list[MarginalPanel]
-    """The most important parameter first."""
+    """Sorted by importance, the most important parameter first."""
 
 
 def marginals_data(results: Results) -> MarginalsData:
     analysis = trusted_analysis(results)
     population = analysis.population
-    axes = {scale.name: scale for scale in population.axes}
+    axes = {axis.name: axis for axis in population.axes}
+    # Parameters without a computed importance are last.
     names = list(dict.fromkeys([*analysis.importance["parameter"], *axes]))
     panels = []
     for name in names[:MAX_PANELS]:
-        scale = axes[name]
-        panels.append(
-            MarginalPanel(
-                name, means_at_settings(scale, settings_per_trial(scale), population.values)
-            )
-        )
+        axis = axes[name]
+        means = means_at_settings(axis, settings_per_trial(axis), population.values)
+        panels.append(MarginalPanel(name, means))
     return MarginalsData(results.metric, panels)
 
 
 def draw_marginals(data: MarginalsData) -> go.Figure:
     figure = go.Figure()
     y_axis = _marginals_axis(data)
-    for panel, marginals in enumerate(data.panels):
-        means = marginals.means
+    for index, panel in enumerate(data.panels):
+        means = panel.means
         texts = []
         for row in formatting.rows(means):
             value = formatting.number(row.mean)
-            text = f"{marginals.parameter} {row.setting}: {value}, {row.n} configurations"
+            text = f"{panel.parameter} {row.setting}: {value}, {row.n} configurations"
             texts.append(style.escaped(text, 90))
         figure.add_scatter(
             x=list(range(len(means))),
             y=style.compact(means["mean"]),
             mode="lines+markers",
             name="mean with 95 % interval",
-            showlegend=panel == 0,
+            showlegend=index == 0,
             line={"width": 1, "dash": "dot", "color": style.ACCENT},
             marker={"size": 8, "color": style.ACCENT},
             hoverinfo="text",
             error_y=style.error_bars(means["mean"], means["low"], means["high"]),
             text=texts,
-            **style.panel_axes(panel),
+            **style.panel_axes(index),
         )
-        style.set_panel_layout(figure, panel, _settings_axis(marginals), y_axis)
-    panels = max(1, len(data.panels))
+        style.set_panel_layout(figure, index, _settings_axis(panel), y_axis)
+    panel_count = max(1, len(data.panels))  # a figure without data is one empty panel
     return style.set_layout(
-        figure, height=260, panels=panels, columns=min(3, panels), shares_y=True
+        figure, height=260, panels=panel_count, columns=min(3, panel_count), shares_y=True
     )
 
 
@@ -165,10 +168,12 @@ def _marginals_axis(data: MarginalsData) -> dict[str, object]:
         "title": {"text": style.escaped(data.metric), "standoff": 10},
         "automargin": True,
     }
-    ends = [panel.means[["mean", "low", "high"]].to_numpy(dtype=float) for panel in data.panels]
-    if not ends:
+    panel_values = []
+    for panel in data.panels:
+        panel_values.append(panel.means[["mean", "low", "high"]].to_numpy(dtype=float))
+    if not panel_values:
         return axis
-    values = np.concatenate(ends)
+    values = np.concatenate(panel_values)
     finite = values[np.isfinite(values)]
     if not finite.size or np.ptp(finite) == 0:
         return axis
@@ -178,19 +183,22 @@ def _marginals_axis(data: MarginalsData) -> dict[str, object]:
 
 
 def _settings_axis(panel: MarginalPanel) -> dict[str, object]:
-    """Return the x axis of a panel: ranges are on two lines, and labels that overlap left out."""
+    """Return the x axis of a panel.
+
+    Labels of ranges are split into two lines; labels that would overlap are left out.
+    """
     labels = []
     widest_lines = []
     for setting in panel.means["setting"]:
         label = style.escaped(setting, 24).replace(" to ", "<br>to ")
         labels.append(label)
         widest_lines.append(max(label.split("<br>"), key=len))
-    shown = spaced_labels(widest_lines)
+    shown_indices = spaced_labels(widest_lines)
     return {
         "title": {"text": style.escaped(panel.parameter, 32)},
         "range": [-0.5, len(labels) - 0.5],
-        "tickvals": shown,
-        "ticktext": [labels[index] for index in shown],
+        "tickvals": shown_indices,
+        "ticktext": [labels[index] for index in shown_indices],
         "tickangle": 0,
         "zeroline": False,
     }
@@ -200,12 +208,14 @@ def _settings_axis(panel: MarginalPanel) -> dict[str, object]:
 class InteractionData:
     metric: str
     mode: str
+    """"min" or "max"."""
     row_parameter: str
     column_parameter: str
     means: pd.DataFrame
-    """Mean value as it was measured, by setting of both parameters; NaN without a trial."""
+    """Measured mean of the metric: a row per setting of `row_parameter`, a column per setting of
+    `column_parameter`; NaN if no trial has both settings."""
     counts: pd.DataFrame
-    """Number of configurations in each cell."""
+    """Number of configurations per cell, in the same shape."""
 
 
 def interaction_data(results: Results) -> InteractionData | None:
@@ -213,33 +223,35 @@ def interaction_data(results: Results) -> InteractionData | None:
     analysis = trusted_analysis(results)
     if not len(analysis.pairs):
         return None
-    axes = {scale.name: scale for scale in analysis.population.axes}
-    rows = axes[str(analysis.pairs["a"].iloc[0])]
-    columns = axes[str(analysis.pairs["b"].iloc[0])]
+    axes = {axis.name: axis for axis in analysis.population.axes}
+    strongest_pair = analysis.pairs.iloc[0]
+    row_axis = axes[str(strongest_pair["first"])]
+    column_axis = axes[str(strongest_pair["second"])]
     frame = pd.DataFrame(
         {
-            "row": settings_per_trial(rows).to_numpy(),
-            "column": settings_per_trial(columns).to_numpy(),
+            "row": settings_per_trial(row_axis).to_numpy(),
+            "column": settings_per_trial(column_axis).to_numpy(),
             "value": analysis.population.values,
         }
     )
-    values = frame.groupby(["row", "column"])["value"]
-    row_order = _ordered_settings(rows)
-    column_order = _ordered_settings(columns)
-    means = values.mean().unstack().reindex(index=row_order, columns=column_order)
-    counts = values.size().unstack().reindex(index=row_order, columns=column_order)
+    cells = frame.groupby(["row", "column"])["value"]
+    row_order = _ordered_settings(row_axis)
+    column_order = _ordered_settings(column_axis)
+    means = cells.mean().unstack().reindex(index=row_order, columns=column_order)
+    counts = cells.size().unstack().reindex(index=row_order, columns=column_order)
     return InteractionData(
-        results.metric,
-        results.mode,
-        rows.name,
-        columns.name,
-        means,
-        counts.fillna(0).astype(int),
+        metric=results.metric,
+        mode=results.mode,
+        row_parameter=row_axis.name,
+        column_parameter=column_axis.name,
+        means=means,
+        counts=counts.fillna(0).astype(int),
     )
 
 
-def _ordered_settings(scale: Axis) -> list[str]:
-    positions = pd.Series(scale.positions).groupby(settings_per_trial(scale)).min()
+def _ordered_settings(axis: Axis) -> list[str]:
+    """Return the settings of a parameter in the order of their smallest positions on the axis."""
+    positions = pd.Series(axis.positions).groupby(settings_per_trial(axis)).min()
     return list(positions.sort_values().index)
 
 
@@ -249,7 +261,7 @@ def draw_interaction(data: InteractionData | None) -> go.Figure:
         return style.set_layout(figure, height=200)
     means = data.means.to_numpy()
     texts = np.full(means.shape, "", dtype=object)
-    for row, column in zip(*np.nonzero(data.counts.to_numpy()), strict=True):
+    for row, column in np.argwhere(data.counts.to_numpy() > 0):
         value = formatting.number(means[row, column], 3)
         texts[row, column] = f"{value}<br>n = {data.counts.iloc[row, column]}"
     row_count, column_count = means.shape
@@ -258,7 +270,7 @@ def draw_interaction(data: InteractionData | None) -> go.Figure:
         text=texts.tolist(),
         texttemplate="%{text}",
         colorscale="Cividis",
-        reversescale=data.mode == "max",
+        reversescale=data.mode == "max",  # better values are darker in both modes
         hoverinfo="skip",
         x=list(range(column_count)),
         y=list(range(row_count)),

@@ -26,12 +26,16 @@ MAX_LINES = 1000
 MAX_AXES = 12
 MAX_TICKS = 12
 BINS = 12
-"""Number of colors and of traces: one trace per bin draws a thousand lines as fast as twelve."""
+"""Number of colors. All lines of a bin are one trace: drawing time grows with the number of traces,
+not of lines."""
 NO_VALUE = -1
 """The bin of trials without a value."""
 MISSING_HEIGHT = -0.12
-"""Height of the tick "none", below the axis, through which trials without this parameter pass."""
-WITHOUT_VALUE = [TrialState.FAILED, TrialState.DIVERGED, TrialState.OUT_OF_MEMORY]
+"""Height of the tick "none", below an axis from 0 to 1. Lines of trials without the parameter pass
+through it."""
+CROWDED_LINES = 200
+"""More lines are drawn thinner and more transparent."""
+STATES_WITHOUT_VALUE = [TrialState.FAILED, TrialState.DIVERGED, TrialState.OUT_OF_MEMORY]
 
 
 @dataclass(frozen=True)
@@ -40,21 +44,20 @@ class ParallelCoordinatesData:
     """The parameters, then the metric."""
     trials: pd.DataFrame
     """label, value and bin (0 is the best, `NO_VALUE` without a value) of the trials drawn."""
-    left_out: int
+    omitted_trials: int
     """How many ranked trials are not drawn."""
-    hidden: list[str]
-    """Names of the parameters beyond the first `MAX_AXES`."""
+    omitted_parameters: list[str]
+    """The parameters after the first `MAX_AXES`."""
 
 
 def parallel_coordinates_data(results: Results) -> ParallelCoordinatesData:
     """Select the trials: ranked ones (a sample if there are many), and some without a value."""
     ranked = sample_evenly(results.ranked, MAX_LINES)
-    without_value = results.trials[results.trials["state"].isin(WITHOUT_VALUE)]
-    without_value = without_value.head(MAX_LINES - len(ranked))
+    failed = results.trials[results.trials["state"].isin(STATES_WITHOUT_VALUE)]
+    unranked = failed[~failed.index.isin(ranked.index)].head(MAX_LINES - len(ranked))
     drawn = ranked
-    if len(without_value):
-        drawn = pd.concat([ranked, without_value])
-        drawn = drawn[~drawn.index.duplicated()]
+    if len(unranked):
+        drawn = pd.concat([ranked, unranked])
     values = np.array(results.values.loc[drawn.index], dtype=np.float64)
     names = varying_parameters(results, drawn)
     axes = [make_axis(name, drawn[name], results.axes.get(name, {})) for name in names[:MAX_AXES]]
@@ -68,12 +71,15 @@ def parallel_coordinates_data(results: Results) -> ParallelCoordinatesData:
         index=drawn.index,
     )
     return ParallelCoordinatesData(
-        [*axes, metric_axis], trials, len(results.ranked) - len(ranked), names[MAX_AXES:]
+        axes=[*axes, metric_axis],
+        trials=trials,
+        omitted_trials=len(results.ranked) - len(ranked),
+        omitted_parameters=names[MAX_AXES:],
     )
 
 
 def _bins(positions: Floats, mode: str) -> list[int]:
-    """Divide the range from the best value to the 95 % quantile into even bins.
+    """Return the bin of each trial: equal bins from the best value to the 95 % quantile.
 
     The last bin includes the worst 5 %: a few very bad trials must not take all the colors.
     """
@@ -99,9 +105,9 @@ def _bins(positions: Floats, mode: str) -> list[int]:
 def draw_parallel_coordinates(data: ParallelCoordinatesData) -> go.Figure:
     figure = go.Figure()
     heights = _heights(data.axes)
-    for level in [NO_VALUE, *reversed(range(BINS))]:  # the best are drawn last, on top
-        _draw_bin(figure, data, heights, level)
-    has_missing = bool((heights == MISSING_HEIGHT).any())
+    for bin_index in [NO_VALUE, *reversed(range(BINS))]:  # the best are drawn last, on top
+        _draw_bin(figure, data, heights, bin_index)
+    has_missing = any(_has_missing(axis) for axis in data.axes)
     _draw_axes(figure, data.axes, has_missing=has_missing)
     return style.set_layout(figure, height=460, min_width=110 * len(data.axes) + 60)
 
@@ -109,45 +115,47 @@ def draw_parallel_coordinates(data: ParallelCoordinatesData) -> go.Figure:
 def _heights(axes: list[Axis]) -> Floats:
     """Return the height of each trial (columns) on each axis (rows)."""
     rows = []
-    for scale in axes:
-        positions = relative_positions(scale)
+    for axis in axes:
+        positions = relative_positions(axis)
         rows.append(np.where(np.isfinite(positions), positions, MISSING_HEIGHT))
     return np.array(rows)
 
 
 def _draw_bin(
-    figure: go.Figure, data: ParallelCoordinatesData, heights: Floats, level: int
+    figure: go.Figure, data: ParallelCoordinatesData, heights: Floats, bin_index: int
 ) -> None:
     """Draw all lines of a bin as one trace, with a gap after each line."""
-    members = np.flatnonzero(data.trials["bin"].to_numpy() == level)
-    if not members.size:
+    rows = np.flatnonzero(data.trials["bin"].to_numpy() == bin_index)
+    if not rows.size:
         return
-    points = len(data.axes) + 1  # the last one is the gap
     x = np.append(style.compact(range(len(data.axes))), np.nan)
     texts: list[str] = []
-    trials: list[int] = []
+    trial_indices: list[int] = []
     metric = data.axes[-1].name
-    for row in formatting.rows(data.trials.iloc[members]):
-        text = style.escaped(f"{row.label}: {metric} {formatting.number(row.value)}", 70)
-        texts += [text] * (points - 1) + [""]
-        trials += [row.Index] * points
+    for trial in formatting.rows(data.trials.iloc[rows]):
+        text = style.escaped(f"{trial.label}: {metric} {formatting.number(trial.value)}", 70)
+        for _ in data.axes:
+            texts.append(text)
+            trial_indices.append(trial.Index)
+        texts.append("")  # the gap
+        trial_indices.append(trial.Index)
     thinning = 1.0
-    if len(data.trials) > 200:
+    if len(data.trials) > CROWDED_LINES:
         thinning = 0.5
     figure.add_scatter(
-        x=np.tile(x, members.size),
-        y=_gapped_lines(heights, members),
+        x=np.tile(x, rows.size),
+        y=_gapped_lines(heights, rows),
         mode="lines",
         hoverinfo="text",
         text=texts,
-        customdata=trials,
-        **_bin_style(data, level, thinning),
+        customdata=trial_indices,
+        **_bin_style(data, bin_index, thinning),
     )
 
 
-def _bin_style(data: ParallelCoordinatesData, level: int, thinning: float) -> dict[str, object]:
+def _bin_style(data: ParallelCoordinatesData, bin_index: int, thinning: float) -> dict[str, object]:
     """Return line, opacity, name and visibility; trials without a value are hidden at first."""
-    if level == NO_VALUE:
+    if bin_index == NO_VALUE:
         return {
             "line": {"width": 1, "color": style.MUTED, "dash": "dash"},
             "opacity": 0.6 * thinning,
@@ -155,30 +163,31 @@ def _bin_style(data: ParallelCoordinatesData, level: int, thinning: float) -> di
             "visible": "legendonly",
             "showlegend": True,
         }
-    values = data.trials.loc[data.trials["bin"] == level, "value"]
+    values = data.trials.loc[data.trials["bin"] == bin_index, "value"]
     low = formatting.number(values.min(), 3)
     high = formatting.number(values.max(), 3)
-    name = f"the best: {low}"
+    name = low
     if low != high:
         name += f" to {high}"
     width = 1.2
     opacity = 0.6 * thinning
-    if level == 0:
+    if bin_index == 0:
+        name = f"the best: {name}"
         width = 2.2
         opacity = 0.9
-    color = style.gradient(np.linspace(0, 1, BINS))[level]
+    color = style.gradient(np.linspace(0, 1, BINS))[bin_index]
     return {
         "line": {"width": width * thinning, "color": color},
         "opacity": opacity,
         "name": name,
-        "showlegend": level == 0,
+        "showlegend": bin_index == 0,
     }
 
 
-def _gapped_lines(heights: Floats, members: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
-    """Return the lines of some trials one after the other, with NaN after each."""
-    lines = np.full((members.size, len(heights) + 1), np.nan, dtype=np.float32)
-    lines[:, :-1] = heights[:, members].T
+def _gapped_lines(heights: Floats, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+    """Return the lines of these rows of the trials one after the other, with NaN after each."""
+    lines = np.full((rows.size, len(heights) + 1), np.nan, dtype=np.float32)
+    lines[:, :-1] = heights[:, rows].T
     return lines.ravel()
 
 
@@ -188,7 +197,7 @@ def _draw_axes(figure: go.Figure, axes: list[Axis], *, has_missing: bool) -> Non
         bottom = MISSING_HEIGHT - 0.06
     figure.update_xaxes(
         tickvals=list(range(len(axes))),
-        ticktext=[_title(scale.name) for scale in axes],
+        ticktext=[_title(axis.name) for axis in axes],
         range=[-0.35, len(axes) - 0.5],
         showgrid=False,
         zeroline=False,
@@ -197,7 +206,7 @@ def _draw_axes(figure: go.Figure, axes: list[Axis], *, has_missing: bool) -> Non
         tickangle=0,
     )
     figure.update_yaxes(visible=False, range=[bottom, 1.05], fixedrange=True)
-    for index, scale in enumerate(axes):
+    for index, axis in enumerate(axes):
         is_last = index == len(axes) - 1
         figure.add_shape(
             type="line",
@@ -208,25 +217,32 @@ def _draw_axes(figure: go.Figure, axes: list[Axis], *, has_missing: bool) -> Non
             layer="below",
             line={"width": 1, "color": style.MUTED},
         )
-        for height, text in _ticks(scale):
-            figure.add_annotation(**_tick(index, height, style.escaped(text, 12), is_last=is_last))
-        if has_missing and not np.isfinite(scale.positions).all():
-            figure.add_annotation(**_tick(index, MISSING_HEIGHT, "none", is_last=is_last))
+        ticks = _visible_ticks(axis)
+        if _has_missing(axis):
+            ticks.append((MISSING_HEIGHT, "none"))
+        for height, text in ticks:
+            label = style.escaped(text, 12)
+            figure.add_annotation(**_tick_annotation(index, height, label, is_last=is_last))
 
 
-def _ticks(scale: Axis) -> list[tuple[float, str]]:
+def _has_missing(axis: Axis) -> bool:
+    """Return whether a trial has no position on the axis."""
+    return not np.isfinite(axis.positions).all()
+
+
+def _visible_ticks(axis: Axis) -> list[tuple[float, str]]:
     """Return height and text of at most `MAX_TICKS` ticks."""
     ticks = []
-    for position, text in scale.ticks:
+    for position, text in axis.ticks:
         height = 0.5
-        if scale.high > scale.low:
-            height = (position - scale.low) / (scale.high - scale.low)
+        if axis.high > axis.low:
+            height = (position - axis.low) / (axis.high - axis.low)
         ticks.append((height, text))
     step = max(1, math.ceil(len(ticks) / MAX_TICKS))
     return ticks[::step]
 
 
-def _tick(index: int, height: float, text: str, *, is_last: bool) -> dict[str, object]:
+def _tick_annotation(index: int, height: float, text: str, *, is_last: bool) -> dict[str, object]:
     """Return the annotation of a tick: left of its axis, but right of the last axis."""
     anchor = "right"
     shift = -5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -23,15 +24,16 @@ from cae.report.wording.early_stopping import audit_sentence
 from cae.run.trial_state import TrialState
 
 STRONG_CORRELATION = 0.7
-"""From this rank correlation on, early ranks predict late ranks (as in DeepCAVE)."""
+"""At this rank correlation or above it, early ranks predict late ranks well (limit of DeepCAVE)."""
 MAX_OPEN_ROWS = 15
-"""A longer table of stopped trials is folded away."""
+"""A table of stopped trials with more rows is collapsed at first."""
 FAILED_STATES = [
     TrialState.FAILED,
     TrialState.DIVERGED,
     TrialState.OUT_OF_MEMORY,
     TrialState.KILLED,
 ]
+"""States of trials that ended before their last epoch without being stopped by the scheduler."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,21 +88,37 @@ def stopped_sentence(results: Results) -> str:
     if not len(stopped):
         if scheduler is None:
             return "No early stopping: every trial runs all its epochs."
-        return f"{str(scheduler.get('name', '')).upper()} has stopped no trial so far."
+        scheduler_name = str(scheduler.get("name", "")).upper()
+        return f"{scheduler_name} has not stopped any trial so far."
     count = formatting.plural(len(stopped), "trial")
-    sentence = f"{count} of {len(results.trials):,} stopped early"
-    rungs = pd.to_numeric(stopped["rung"], errors="coerce").dropna().astype(int)
-    by_rung = [f"{n} at epoch {rung}" for rung, n in rungs.value_counts().sort_index().items()]
-    if by_rung:
-        sentence += f" ({formatting.listed(by_rung)})"
-    if "epochs" not in stopped:
-        return f"{sentence}."
-    requested = float(pd.to_numeric(stopped["epochs"], errors="coerce").sum())
-    saved = requested - float(stopped["epochs_done"].sum())
-    if not (math.isfinite(saved) and saved > 0):
-        return f"{sentence}."
-    share = formatting.percent(saved, requested)
-    return f"{sentence}, which saved {saved:,.0f} of their {requested:,.0f} epochs ({share})."
+    counts = f"{count} of {len(results.trials):,} stopped early{_counts_by_rung(stopped)}"
+    return f"{counts}{_saved_epochs(stopped)}."
+
+
+def _counts_by_rung(stopped: pd.DataFrame) -> str:
+    """Return how many trials were stopped at each rung, in parentheses; empty if unknown."""
+    counts = _rung_per_trial(stopped).value_counts().sort_index()
+    if not len(counts):
+        return ""
+    parts = [f"{count} at epoch {rung}" for rung, count in counts.items()]
+    return f" ({formatting.listed(parts)})"
+
+
+def _saved_epochs(stopped: pd.DataFrame) -> str:
+    """Return how many epochs the stopped trials did not train, as a clause; empty if none."""
+    if "epochs" not in stopped:  # in old runs
+        return ""
+    requested_epochs = float(pd.to_numeric(stopped["epochs"], errors="coerce").sum())
+    saved_epochs = requested_epochs - float(stopped["epochs_done"].sum())
+    if math.isnan(saved_epochs) or saved_epochs <= 0:
+        return ""
+    share = formatting.percent(saved_epochs, requested_epochs)
+    return f", which saved {saved_epochs:,.0f} of their {requested_epochs:,.0f} epochs ({share})"
+
+
+def _rung_per_trial(stopped: pd.DataFrame) -> pd.Series[int]:
+    """Return the rung at which each trial was stopped, without trials whose rung is unknown."""
+    return pd.to_numeric(stopped["rung"], errors="coerce").dropna().astype(int)
 
 
 def evidence_sentences(results: Results, analysis: EarlyStoppingAnalysis) -> list[str]:
@@ -126,41 +144,48 @@ def evidence_sentences(results: Results, analysis: EarlyStoppingAnalysis) -> lis
 
 def _correlation_sentence(analysis: EarlyStoppingAnalysis) -> str:
     """Describe the correlation of the first rung with the last epoch."""
-    pairs = analysis.rank_correlations.dropna(subset=["rho"])
+    pairs = analysis.rank_correlations.dropna(subset=["correlation"])
     if not len(pairs):
         return ""
-    pair = pairs.sort_values(["a", "b"], ascending=[True, False], kind="stable").iloc[0]
+    by_epochs = pairs.sort_values(
+        ["early_epoch", "late_epoch"], ascending=[True, False], kind="stable"
+    )
+    pair = by_epochs.iloc[0]
     meaning = "early ranks predict late ranks poorly"
-    if pair["rho"] >= STRONG_CORRELATION:
+    if pair["correlation"] >= STRONG_CORRELATION:
         meaning = "early ranks predict late ranks well"
-    rho = formatting.number(pair["rho"], 2)
+    correlation = formatting.number(pair["correlation"], 2)
     survivors = formatting.plural(int(pair["n"]), "surviving trial")
     return (
-        f"The ranks at epochs {pair['a']:g} and {pair['b']:g} have a correlation of {rho} over "
-        f"{survivors}: {meaning}."
+        f"The ranks at epochs {pair['early_epoch']:g} and {pair['late_epoch']:g} have a "
+        f"correlation of {correlation} over {survivors}: {meaning}."
     )
 
 
 def _regret_sentence(results: Results, analysis: EarlyStoppingAnalysis) -> str:
     """Describe what keeping only the best trial at the first rung would have lost."""
-    first_rung = min(early_stopping.rungs(results), default=0)
+    rungs = early_stopping.rungs(results)
+    if not rungs:
+        return ""
+    first_rung = min(rungs)
     regret = analysis.regret
     rows = regret[(regret["epoch"] == first_rung) & (regret["kept"] == 1)]
     if not len(rows):
         return ""
     lost = float(rows["regret"].iloc[0])
     loss = "nothing"
-    if lost:
+    if lost > 0:
         loss = f"{formatting.number(lost, 3)} of {results.metric}"
     return (
-        f"Keeping only the best trial at the first rung would have lost {loss}, among the "
-        f"{analysis.complete_trials} that ran to the end."
+        f"Keeping only the best trial at the first rung would have lost {loss} (computed over the "
+        f"{analysis.complete_trials} trials that ran all epochs)."
     )
 
 
 def _captions(results: Results, analysis: EarlyStoppingAnalysis) -> dict[str, str]:
+    """Return a caption for each figure that has data; the others are left out."""
     captions = {}
-    if analysis.rank_correlations["rho"].notna().any():
+    if analysis.rank_correlations["correlation"].notna().any():
         captions["rank_correlation"] = "Rank correlation of the trials between two epochs"
     if analysis.survival:
         captions["survival"] = "Share of the trials that were not stopped, by epoch"
@@ -171,15 +196,17 @@ def _captions(results: Results, analysis: EarlyStoppingAnalysis) -> dict[str, st
 
 def _method(analysis: EarlyStoppingAnalysis) -> str:
     sentences = [
-        "Entered: trials that reported the epoch of the rung. Stopped: trials that the scheduler "
-        "ended there. Failed: trials that failed, diverged or were killed from that epoch up to "
-        "the next rung. Early trials of asynchronous successive halving pass a rung with few or no "
-        "trials to compare with. The rank correlation is Spearman's over the trials that reached "
-        "both epochs: only surviving trials reach the later one, and they differ little, so it is "
-        "biased towards 0. Survival is the Kaplan-Meier estimate; failed trials are censored. "
-        "Groups are shown for the parameter with the most significant difference (log-rank test, "
-        "Bonferroni's correction). Regret is computed over the "
-        f"{analysis.complete_trials} trials that ran all epochs."
+        "Entered: trials that reported the epoch of the rung.",
+        "Stopped: trials that the scheduler ended there.",
+        "Failed: trials that failed, diverged or were killed from that epoch up to the next rung.",
+        "Early trials of asynchronous successive halving pass a rung with few or no trials to "
+        "compare with.",
+        "The rank correlation is Spearman's over the trials that reached both epochs: only "
+        "surviving trials reach the later one, and they differ little, so it is biased towards 0.",
+        "Survival is the Kaplan-Meier estimate; failed trials are censored.",
+        "Groups are shown for the parameter with the most significant difference (log-rank test "
+        "with Bonferroni correction).",
+        f"Regret is computed over the {analysis.complete_trials} trials that ran all epochs.",
     ]
     if analysis.audit is not None:
         audit = formatting.plural(analysis.audit.planned, "audit trial")
@@ -188,25 +215,25 @@ def _method(analysis: EarlyStoppingAnalysis) -> str:
 
 
 def _rungs_table(results: Results) -> Table | None:
-    """Return per rung how many trials entered it and how they left it, and its cutoffs."""
+    """Return a row per rung: trials that entered, stopped, failed, continued, and the cutoffs."""
     stopped = _stopped_trials(results)
-    rung_of = pd.to_numeric(stopped["rung"], errors="coerce").dropna().astype(int)
-    rungs = sorted({*early_stopping.rungs(results), *rung_of})
+    rung_per_trial = _rung_per_trial(stopped)
+    rungs = sorted({*early_stopping.rungs(results), *rung_per_trial})
     if not rungs:
         return None
-    reported = results.epochs["epoch"].value_counts()
+    trials_per_epoch = results.epochs["epoch"].value_counts()
     is_failed = results.trials["state"].isin(FAILED_STATES)
     failed_at = results.trials.loc[is_failed, "epochs_done"].astype(float)
     rows = []
-    for rung, next_rung in zip(rungs, [*rungs[1:], math.inf], strict=True):
-        stopped_here = stopped.loc[rung_of.index[rung_of == rung]]
+    for rung, next_rung in itertools.pairwise([*rungs, math.inf]):
+        stopped_here = stopped.loc[rung_per_trial.index[rung_per_trial == rung]]
         cutoffs = pd.to_numeric(stopped_here["cutoff"], errors="coerce").dropna()
-        first_cutoff = None
-        last_cutoff = None
+        lowest_cutoff = None
+        highest_cutoff = None
         if len(cutoffs):
-            first_cutoff = cutoffs.iloc[0]
-            last_cutoff = cutoffs.iloc[-1]
-        entered = int(reported.get(rung, 0))
+            lowest_cutoff = cutoffs.min()
+            highest_cutoff = cutoffs.max()
+        entered = int(trials_per_epoch.get(rung, 0))
         failed = int(failed_at.between(rung, next_rung, inclusive="left").sum())
         rows.append(
             {
@@ -216,8 +243,8 @@ def _rungs_table(results: Results) -> Table | None:
                 "share stopped": formatting.percent(len(stopped_here), entered),
                 "failed": failed,
                 "continued": entered - len(stopped_here) - failed,
-                "first cutoff": first_cutoff,
-                "last cutoff": last_cutoff,
+                "lowest cutoff": lowest_cutoff,
+                "highest cutoff": highest_cutoff,
             }
         )
     return make_table("Rungs", pd.DataFrame(rows))

@@ -53,8 +53,8 @@ def importance_section(results: Results) -> SectionContent:
             f"Mean {results.metric} at each setting of {population_name(trusted.population)}"
         )
     if _has_interaction(trusted):
-        first = formatting.short(trusted.pairs["a"].iloc[0])
-        second = formatting.short(trusted.pairs["b"].iloc[0])
+        first = formatting.short(trusted.pairs["first"].iloc[0])
+        second = formatting.short(trusted.pairs["second"].iloc[0])
         captions["interaction"] = (
             f"Mean {results.metric} by {first} and {second}, the pair that interacts most"
         )
@@ -116,7 +116,7 @@ def _interaction_sentence(analysis: importance.ImportanceAnalysis) -> str:
     pair = analysis.pairs.iloc[0]
     share = formatting.percent(pair["of_joint"], 1)
     return (
-        f"{formatting.short(pair['a'])} and {formatting.short(pair['b'])} interact: {share} of "
+        f"{formatting.short(pair['first'])} and {formatting.short(pair['second'])} interact: {share} of "
         "their joint effect is not the sum of both effects."
     )
 

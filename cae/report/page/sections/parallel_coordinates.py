@@ -60,10 +60,11 @@ def _shared_settings(results: Results, parameters: list[Axis]) -> str:
 
 def _method(results: Results, data: ParallelCoordinatesData) -> str:
     sentences = []
-    if data.left_out:
-        sentences.append(f"{data.left_out} trials, evenly spread over the ranking, are not drawn.")
-    if data.hidden:
-        sentences.append(f"Parameters without room: {formatting.listed(data.hidden)}.")
+    if data.omitted_trials:
+        omitted = formatting.plural(data.omitted_trials, "trial")
+        sentences.append(f"{omitted}, evenly spread over the ranking, not drawn.")
+    if data.omitted_parameters:
+        sentences.append(f"Parameters without room: {formatting.listed(data.omitted_parameters)}.")
     sentences.append(
         f"One line per trial; dark is {better_direction(results)}, and the darkest and widest "
         "lines are the best twelfth of the range. Parameters with the same value in all trials are "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,19 +25,20 @@ from cae.report.page.images import (
 )
 from cae.report.page.section import SectionContent, section
 
-BEST = 10
-WORST = 3
-SAMPLES = 8
+MAX_BEST_TRIALS = 10
+MAX_WORST_TRIALS = 3
+MAX_SAMPLES = 8
 ERROR_GAIN = 4
-"""The error is shown this many times brighter, clipped at white: small errors would be black."""
+"""The absolute error is multiplied by this and clipped at white: otherwise small errors would look
+black."""
 MAX_BYTES = 2_500_000
-"""Of all images of the section; the trials beyond are left out."""
-GAP = 1
-"""Pixels between two images of a sheet."""
+"""Limit for the images of the section, as data URIs; later trials are left out."""
+GAP_PIXELS = 1
+"""Space between two images of a sheet."""
 
 
 class Samples(NamedTuple):
-    """Images of a trial, N x C x H x W."""
+    """Images of a trial: uint8, N x C x H x W, where C is 1 or 3."""
 
     input: Pixels
     target: Pixels
@@ -48,28 +49,27 @@ class Samples(NamedTuple):
 class SampleSheet:
     """One PNG image with all samples of a trial: a row per kind of image, a column per sample."""
 
-    source: str
-    rows: list[str]
-    """Names of the rows."""
+    data_uri: str
+    row_names: list[str]
     columns: int
     width: int
     height: int
-    factor: int
-    """By how much the images are reduced."""
+    reduction_factor: int
+    """Height and width of the images are divided by this."""
 
 
 @dataclass(frozen=True)
 class Strip:
     """The samples of one trial, with the text above them."""
 
-    trial: int
-    """Index in the table of trials."""
-    group: str
-    """best or worst."""
+    trial_index: int
+    """Index in `Results.trials`; not the trial's number."""
+    group: Literal["best", "worst"]
     label: str
     value: str
+    """Name and value of the metric."""
     settings: list[str]
-    image: SampleSheet
+    sheet: SampleSheet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,23 +79,26 @@ class ReconstructionsContent(SectionContent):
 
 @section("reconstructions", title="Reconstructions", order=130)
 def reconstructions_section(results: Results) -> SectionContent:
-    ranked = results.ranked
-    worst = ranked.iloc[max(BEST, len(ranked) - WORST) :]
-    candidates = [(index, "best") for index in ranked.index[:BEST]]
-    candidates += [(index, "worst") for index in worst.index]
-    names = varying_parameters(results, results.trials)
+    candidates = _candidates(results.ranked)
+    parameters = varying_parameters(results, results.trials)
     strips: list[Strip] = []
-    size = 0
+    total_bytes = 0
     for index, group in candidates:
-        row = ranked.loc[index]
-        folder = results.folder(row["run"]).trial(row["trial"])
+        trial = results.ranked.loc[index]
+        folder = results.folder(trial["run"]).trial(trial["trial"])
         sheet = make_sheet(folder / "samples.npz")
-        if sheet is None or size > MAX_BYTES:
+        if sheet is None or total_bytes > MAX_BYTES:
             continue
-        size += len(sheet.source)
-        value = f"{results.metric} {formatting.number(results.values[index])}"
+        total_bytes += len(sheet.data_uri)
         strips.append(
-            Strip(int(index), group, results.labels[index], value, _settings(row, names), sheet)
+            Strip(
+                trial_index=int(index),
+                group=group,
+                label=results.labels[index],
+                value=f"{results.metric} {formatting.number(results.values[index])}",
+                settings=_settings(trial, parameters),
+                sheet=sheet,
+            )
         )
     if not strips:
         return ReconstructionsContent(verdict="No trial has saved samples.", is_empty=True)
@@ -104,16 +107,30 @@ def reconstructions_section(results: Results) -> SectionContent:
         method=(
             "The samples are the same for the whole sweep and come from each trial's best epoch. "
             "|error| is the absolute difference of target and output, averaged over the channels, "
-            f"{ERROR_GAIN} times brighter and clipped at white. The images are lossless; "
-            "trials/*/samples.npz contains them."
+            f"multiplied by {ERROR_GAIN} and clipped at white. The images are compressed without "
+            "loss; trials/*/samples.npz contains the original samples."
         ),
         strips=strips,
     )
 
 
-def _settings(trial: pd.Series[Any], names: list[str]) -> list[str]:
-    names = [name for name in names if not is_missing(trial[name])]
-    return [f"{name}\u00a0{formatting.parameter(trial[name])}" for name in names]
+def _candidates(ranked: pd.DataFrame) -> list[tuple[Any, Literal["best", "worst"]]]:
+    """Return the indices of the best and the worst trials, each trial once."""
+    first_worst = max(MAX_BEST_TRIALS, len(ranked) - MAX_WORST_TRIALS)
+    candidates: list[tuple[Any, Literal["best", "worst"]]] = []
+    for index in ranked.index[:MAX_BEST_TRIALS]:
+        candidates.append((index, "best"))
+    for index in ranked.index[first_worst:]:
+        candidates.append((index, "worst"))
+    return candidates
+
+
+def _settings(trial: pd.Series[Any], parameters: list[str]) -> list[str]:
+    settings = []
+    for name in parameters:
+        if not is_missing(trial[name]):
+            settings.append(f"{name}\u00a0{formatting.parameter(trial[name])}")
+    return settings
 
 
 def _verdict(results: Results, strips: list[Strip], left_out: int) -> str:
@@ -121,12 +138,12 @@ def _verdict(results: Results, strips: list[Strip], left_out: int) -> str:
     trials = f"the best {formatting.plural(best_count, 'trial')}"
     if len(strips) > best_count:
         trials += f" and the worst {len(strips) - best_count}"
-    samples = strips[0].image.columns
+    samples = strips[0].sheet.columns
     sentences = [f"The same {samples} samples through {trials} by {results.metric}."]
     if left_out:
         sentences.append(
-            f"{formatting.plural(left_out, 'trial')} left out: no readable samples, or no room on "
-            "the page."
+            f"{formatting.plural(left_out, 'trial')} left out: no readable samples, or the size "
+            "limit of the section."
         )
     return formatting.sentences(sentences)
 
@@ -136,31 +153,31 @@ def make_sheet(path: Path) -> SampleSheet | None:
     samples = load_samples(path)
     if samples is None:
         return None
-    rows = _rows(samples)
-    sides = [max(images.shape[2:]) for images in rows.values()]
-    factor = reduction_factor(max(sides))
+    rows = _images_by_row(samples)
+    longest_side = max(max(images.shape[2:]) for images in rows.values())
+    factor = reduction_factor(longest_side)
     reduced = [reduce(images, factor) for images in rows.values()]
     height = max(images.shape[2] for images in reduced)
     width = max(images.shape[3] for images in reduced)
-    image = compose(reduced, height, width)
+    image = compose_sheet(reduced, height, width)
     return SampleSheet(
-        source=to_data_uri(image),
-        rows=list(rows),
+        data_uri=to_data_uri(image),
+        row_names=list(rows),
         columns=len(samples.output),
         width=image.width,
         height=image.height,
-        factor=factor,
+        reduction_factor=factor,
     )
 
 
-def _rows(samples: Samples) -> dict[str, Pixels]:
-    """Return the images of each row by its name. Equal inputs and targets share a row."""
+def _images_by_row(samples: Samples) -> dict[str, Pixels]:
+    """Return the images of each row by the row's name. Equal inputs and targets share a row."""
     rows = {"input": samples.input, "target": samples.target}
     if np.array_equal(samples.input, samples.target):
         rows = {"input and target": samples.input}
     rows["output"] = samples.output
     if samples.target.shape == samples.output.shape:
-        rows[f"|error|, {ERROR_GAIN} times"] = error_images(samples.target, samples.output)
+        rows[f"{ERROR_GAIN} x |error|"] = error_images(samples.target, samples.output)
     return rows
 
 
@@ -171,7 +188,7 @@ def load_samples(path: Path) -> Samples | None:
         return None
     batches = []
     for name in Samples._fields:
-        batch = arrays[name][:SAMPLES]
+        batch = arrays[name][:MAX_SAMPLES]
         if not is_image_batch(batch) or not batch.size:
             return None
         batches.append(batch.astype(np.uint8, copy=False))
@@ -182,35 +199,35 @@ def load_samples(path: Path) -> Samples | None:
 
 
 def error_images(target: Pixels, output: Pixels) -> Pixels:
-    """Return the absolute error, averaged over the channels and brightened."""
+    """Return `ERROR_GAIN` times the absolute error, averaged over the channels: N x 1 x H x W."""
     difference = np.abs(target.astype(np.float32) - output.astype(np.float32))
     error = difference.mean(axis=1, keepdims=True)
     return np.asarray(np.clip(ERROR_GAIN * error, 0, 255).round(), dtype=np.uint8)
 
 
-def compose(rows: list[Pixels], height: int, width: int) -> Image.Image:
-    """Arrange rows of images on one sheet of cells of height x width pixels.
+def compose_sheet(rows: list[Pixels], height: int, width: int) -> Image.Image:
+    """Arrange rows of images (N x C x H x W) in a grid of cells of height x width pixels.
 
     Smaller images are enlarged by a whole factor and centered; the rest is transparent.
     """
     has_color = any(images.shape[1] == 3 for images in rows)
-    channels = 1
-    mode = "LA"
+    color_channels = 1
+    mode = "LA"  # gray and alpha
     if has_color:
-        channels = 3
+        color_channels = 3
         mode = "RGBA"
     columns = max(len(images) for images in rows)
-    sheet_height = len(rows) * (height + GAP) - GAP
-    sheet_width = columns * (width + GAP) - GAP
-    sheet = np.zeros((sheet_height, sheet_width, channels + 1), dtype=np.uint8)
+    sheet_height = len(rows) * (height + GAP_PIXELS) - GAP_PIXELS
+    sheet_width = columns * (width + GAP_PIXELS) - GAP_PIXELS
+    sheet = np.zeros((sheet_height, sheet_width, color_channels + 1), dtype=np.uint8)
     for row, images in enumerate(rows):
         for column, pixels in enumerate(images):
             scale = max(1, min(height // pixels.shape[1], width // pixels.shape[2]))
             enlarged = np.repeat(np.repeat(pixels, scale, axis=1), scale, axis=2)
             block = enlarged.transpose(1, 2, 0)
-            top = row * (height + GAP) + (height - block.shape[0]) // 2
-            left = column * (width + GAP) + (width - block.shape[1]) // 2
+            top = row * (height + GAP_PIXELS) + (height - block.shape[0]) // 2
+            left = column * (width + GAP_PIXELS) + (width - block.shape[1]) // 2
             cell = sheet[top : top + block.shape[0], left : left + block.shape[1]]
             cell[..., :-1] = block
-            cell[..., -1] = 255
+            cell[..., -1] = 255  # opaque
     return Image.fromarray(sheet, mode)
