@@ -116,8 +116,8 @@ def _interaction_sentence(analysis: importance.ImportanceAnalysis) -> str:
     pair = analysis.pairs.iloc[0]
     share = formatting.percent(pair["of_joint"], 1)
     return (
-        f"{formatting.short(pair['first'])} and {formatting.short(pair['second'])} interact: {share} of "
-        "their joint effect is not the sum of both effects."
+        f"{formatting.short(pair['first'])} and {formatting.short(pair['second'])} interact: "
+        f"{share} of their joint effect is not the sum of both effects."
     )
 
 
