@@ -380,9 +380,9 @@ def _table_rows(evidence: TableRowsEvidence, judgment: Judgment) -> str:
     named_mean = formatting.number(evidence.difference.first_mean)
     other_mean = formatting.number(evidence.difference.second_mean)
     sentence = (
-        f"The {named_extreme} {formatting.short(evidence.column)} of "
-        f"{formatting.listed(evidence.rows)} is {named_mean}, the {other_extreme} of the other "
-        f"rows {other_mean}, in the mean of {formatting.plural(evidence.trials, 'trial')}."
+        f"Mean over {formatting.plural(evidence.trials, 'trial')}: the {named_extreme} "
+        f"{formatting.short(evidence.column)} of {formatting.listed(evidence.rows)} is "
+        f"{named_mean}, the {other_extreme} of the other rows is {other_mean}."
     )
     return formatting.sentences([sentence, _conclusion(judgment, evidence.difference)])
 
@@ -425,18 +425,16 @@ def _obstacle_clause(obstacle: Obstacle) -> str:
         case ObstacleKind.ONLY_TRIALS_AT_VALUE:
             return f"every finished trial has {conditions}"
         case ObstacleKind.CONSTANT:
-            trials = formatting.plural(obstacle.count, "trial")
-            return f"{names[0]} has the same value in all of {trials}"
+            if obstacle.count == 1:
+                return f"there is only one trial with a value of {names[0]}"
+            return f"{names[0]} has the same value in all {obstacle.count} trials"
         case ObstacleKind.NOTHING_ELSE_VARIES:
             return f"only {names[0]} varies"
         case ObstacleKind.NO_COMMON_TRIAL:
             return _no_common_trial(obstacle, names)
         case ObstacleKind.OTHER_SETTINGS:
             settings = published.differences(obstacle.overrides)
-            return (
-                "the bound is the report's number, which is not comparable: this run has "
-                f"{settings}"
-            )
+            return f"the report's bound was measured with other settings: this run has {settings}"
         case ObstacleKind.NO_TABLE:
             rows = formatting.listed(obstacle.rows)
             return (

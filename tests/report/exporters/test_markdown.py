@@ -67,7 +67,7 @@ def test_a_section_contains_command_date_commit_hardware_numbers_and_claims(
         "cpu (2 x generic)",
         "torch 2.9.0",
         "| 000 | best loss | 0.020 loss | 0.02040 | 1 | reproduced | `one` |",
-        "Every finished trial beats the baselines",
+        "Every finished trial beats every baseline",
         "C1: It is &lt;b>good&lt;/b> \\| bad.",
         "**not testable**",
     ):

@@ -253,7 +253,7 @@ def test_a_network_that_does_not_beat_the_baselines_is_named(writer: MakeWriter)
     assert comparison.is_better.tolist() == [True, False]
     assert list(comparison.baselines) == ["mean image"]
     warning = content_as(SummaryContent, "summary", results).answers["baselines"]
-    assert "1 trial of 2 does not beat a baseline (trial 2)" in warning
+    assert "1 trial of 2 does not beat the best baseline (trial 2)" in warning
 
 
 def test_the_summary_does_not_mention_baselines_that_all_networks_beat(writer: MakeWriter) -> None:

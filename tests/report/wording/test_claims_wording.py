@@ -133,8 +133,8 @@ def test_rows_of_tables_are_described_by_their_extremes(writer: MakeWriter) -> N
     row = claim_row(judge_with_tables(writer, claim, seeds=3))
     assert row["test"] == "paired t-test (3 seeds)"
     assert row["why"].startswith(
-        "The largest mse of cat and dog is 0.01160, the smallest of the other rows 0.03133, in "
-        "the mean of 3 trials."
+        "Mean over 3 trials: the largest mse of cat and dog is 0.01160, the smallest of the other "
+        "rows is 0.03133."
     )
 
 
@@ -148,7 +148,7 @@ def test_a_size_of_the_network_is_compared_without_a_test(writer: MakeWriter) ->
 def test_a_published_bound_under_other_settings_names_them(writer: MakeWriter) -> None:
     claim = Threshold(id="C1", text="x", metric="val_loss", op="<", bound=0.02, as_published=True)
     row = row_of(writer, claim, seeds(3, *LOW), overrides=FEWER_EPOCHS)
-    assert "not comparable: this run has epochs 4 instead of 10" in row["why"]
+    assert "measured with other settings: this run has epochs 4 instead of 10" in row["why"]
 
 
 def test_the_declared_reason_is_a_sentence(writer: MakeWriter) -> None:

@@ -88,9 +88,9 @@ def baseline_warning(results: Results) -> str:
 def _verdict(results: Results, comparison: BaselineComparison) -> str:
     is_better = comparison.is_better
     if is_better.all():
-        sentence = "Every finished trial beats the baselines"
+        sentence = "Every finished trial beats every baseline"
     elif not is_better.any():
-        sentence = "No finished trial beats the baselines"
+        sentence = "No finished trial beats the best baseline"
     else:
         worse = is_better.index[~is_better]
         count = formatting.plural(len(worse), "trial")
@@ -98,14 +98,14 @@ def _verdict(results: Results, comparison: BaselineComparison) -> str:
         verb = "do"
         if len(worse) == 1:
             verb = "does"
-        sentence = f"{count} of {len(is_better):,} {verb} not beat a baseline ({labels})"
+        sentence = f"{count} of {len(is_better):,} {verb} not beat the best baseline ({labels})"
     best = comparison.losses.index[0]
     loss = formatting.number(comparison.losses[best])
     baseline_loss = formatting.number(comparison.lowest_baselines[best])
     baseline = comparison.baselines.loc[best].idxmin()
     return (
-        f"{sentence}; the best trial has a test loss of {loss}, the best baseline ({baseline}) of "
-        f"{baseline_loss}."
+        f"{sentence}; the test loss of the best trial is {loss}, that of the best baseline "
+        f"({baseline}) is {baseline_loss}."
     )
 
 
@@ -134,6 +134,6 @@ def _table(results: Results, comparison: BaselineComparison) -> Table:
     if comparison.floors is not None:
         frame["floor"] = comparison.floors
     frame["verdict"] = comparison.is_better.map(
-        {True: "beats the baselines", False: "does not beat the baselines"}
+        {True: "beats every baseline", False: "does not beat the best baseline"}
     )
     return make_table("Test losses of the trials and of the baselines", frame)
