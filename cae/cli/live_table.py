@@ -43,14 +43,13 @@ STATE_COLOURS = {
 
 def display(prepared: Prepared, *, console: Console, quiet: bool = False) -> Display:
     """A function that opens the live table of a sweep from its records and number of slots."""
-    sweep = prepared.file.sweep
 
     def open_table(records: dict[int, Record], slots: int) -> LiveTable:
         return LiveTable(
             prepared.file.title,
             records,
-            metric=sweep.metric,
-            mode=sweep.mode,
+            metric=prepared.plan.sweep.metric,
+            mode=prepared.plan.mode,
             slots=slots,
             console=console,
             quiet=quiet,

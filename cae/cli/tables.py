@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # these import torch, and `status` has to be quick
 
 PIPE_WIDTH = 160
 """Columns of a table that is not printed to a terminal: wide enough that nothing is cut."""
+BETTER = {"min": "lower", "max": "higher"}
+"""Which values are better, by mode."""
 MAX_AXIS_COLUMNS = 7
 """If the search space has more axes, they share one column."""
 
@@ -144,6 +146,7 @@ def _print_plan_summary(
             )
         budget = f"budget {prepared.selection.budget}: {escape(', '.join(changes))}"
         console.print(budget, highlight=False)
+    console.print(f"ranked by: {escape(plan.sweep.metric)}, {BETTER[plan.mode]} is better")
     if plan.sweep.scheduler and plan.rungs:
         rungs = ", ".join(map(str, plan.rungs))
         summary = plan.sweep.scheduler.summary()
@@ -209,7 +212,9 @@ def status_text(status: RunStatus) -> str:
     ]
     if progress.best:
         location = f"trial {progress.best.trial}, epoch {progress.best.epoch}"
-        lines.append(f"best {status.metric}: {format_value(progress.best.value)} ({location})")
+        value = format_value(progress.best.value)
+        better = BETTER[status.mode]
+        lines.append(f"best {status.metric}: {value} ({location}; {better} is better)")
     if progress.seconds_left:
         left = f"about {format_duration(progress.seconds_left)} left"
         if not status.is_running:

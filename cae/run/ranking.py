@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cae.errors import UserError
-from cae.run.metric_direction import guess_direction
+from cae.run.metric_direction import metric_direction
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
 
@@ -38,12 +38,11 @@ def ranking(
         records: The trials.
         sweep: The sweep that they belong to.
         metric: A metric of an epoch or of the final evaluation.
-        mode: "min" or "max"; None: the direction of the metric.
+        mode: "min" or "max"; None: the declared direction of the metric.
 
-    Raises UserError if no trial has a finite value of the metric.
+    Raises UserError if no trial has a finite value of the metric, or if `mode` is None and the
+    direction of the metric is unknown.
     """
-    if mode is None:
-        mode = _direction(sweep, metric)
     ranked: list[RankedTrial] = []
     metric_names: set[str] = set()
     for record in records:
@@ -57,6 +56,8 @@ def ranking(
             ranked.append(RankedTrial(record, best.epoch, value))
     if not ranked:
         raise UserError(f"--metric {metric}: {_why_nothing_is_ranked(metric_names)}")
+    if mode is None:
+        mode = _direction(sweep, metric)
     sign = 1
     if mode == "max":
         sign = -1
@@ -66,7 +67,13 @@ def ranking(
 def _direction(sweep: SweepDescription, metric: str) -> str:
     if metric == sweep.metric:
         return sweep.mode
-    return guess_direction(metric) or "min"
+    direction = metric_direction(metric, sweep.directions)
+    if direction is None:
+        raise UserError(
+            f"--metric {metric}: it is not declared whether lower or higher values are better: "
+            "add --mode min or --mode max"
+        )
+    return direction
 
 
 def _final_metrics(record: Record) -> dict[str, float]:

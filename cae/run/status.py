@@ -61,6 +61,8 @@ class RunStatus:
     is_running: bool
     """Whether a process runs the sweep now."""
     metric: str
+    mode: str
+    """"min" or "max"."""
     """The metric by which trials are ranked."""
     progress: Progress
     """Progress of the trials that the newest `run` requests."""
@@ -85,6 +87,7 @@ class RunStatus:
             "ended": self.progress.ended,
             "states": self.progress.counts,
             "metric": self.metric,
+            "mode": self.mode,
             "best": best,
             "seconds_left": self.progress.seconds_left,
             "failures": self.failures,
@@ -102,6 +105,7 @@ def run_status(run: RunDir) -> RunStatus:
         title=sweep.title,
         is_running=run.in_use(),
         metric=sweep.metric,
+        mode=sweep.mode,
         progress=progress(requested, sweep.metric, sweep.mode, sweep.slots),
         failures=failures,
     )

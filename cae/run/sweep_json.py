@@ -184,6 +184,9 @@ class SweepDescription:
     """The metric by which trials are ranked."""
     mode: Mode = "min"
     """Whether a smaller ("min") or a larger ("max") value of the metric is better."""
+    directions: TextsByName = field(default_factory=dict)
+    """"min", "max" or "none" by metric, without the split: which values are better. Empty in runs
+    of versions that did not record it."""
     budget: Text = ""
     overrides: Annotated[
         dict[str, JsonObject], mapping_of(OVERRIDE, "a dictionary of overrides")

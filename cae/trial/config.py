@@ -24,6 +24,7 @@ from cae.errors import UserError
 from cae.trial.component import Component
 from cae.trial.datasets import Dataset
 from cae.trial.messages import explain, nearest, unknown_component
+from cae.trial.metrics import TRIAL_METRICS
 from cae.trial.networks import Architecture, sizes
 from cae.trial.optimizers import Optimizer
 from cae.trial.schedules import Constant, Schedule
@@ -172,6 +173,14 @@ class Trial(BaseModel):
         """Return the trials that have to finish before this one starts, by the task's parameter."""
         trials = {name: getattr(self.task, name) for name in self.task.dependency_names}
         return {name: trial for name, trial in trials.items() if trial is not None}
+
+    def metric_directions(self) -> dict[str, str]:
+        """Return "min", "max" or "none" by metric, for all declared metrics.
+
+        Names are without the split: `psnr` declares `val_psnr` and `test_psnr`.
+        """
+        metrics = TRIAL_METRICS | self.task.declared_metrics()
+        return {name: str(metric.direction) for name, metric in metrics.items()}
 
     def metric_names(self) -> list[str]:
         """Return the names of the metrics of every epoch of this trial."""

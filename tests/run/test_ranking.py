@@ -75,11 +75,35 @@ def test_trials_without_a_finite_value_are_left_out() -> None:
     assert numbers(records, "test_loss") == [1]
 
 
-def test_a_metric_of_unknown_direction_is_minimized() -> None:
-    trials = [record(number, losses=(0.5,)) for number in (1, 2)]
-    for trial in trials:
-        trial.epochs[1]["lr"] = -float(trial.number)
-    assert numbers(trials, "lr") == [2, 1]
+def with_final_metric(number: int, name: str, value: float) -> Record:
+    trial = record(number, losses=(0.5,))
+    trial.end = TrialEnded(
+        trial=number, state=TrialState.FINISHED, reason="", metrics={name: value}
+    )
+    return trial
+
+
+def test_a_metric_is_ranked_in_its_declared_direction() -> None:
+    trials = [
+        with_final_metric(1, "test_recognised", 0.7),
+        with_final_metric(2, "test_recognised", 0.9),
+    ]
+    maximized = SweepDescription(metric="val_loss", mode="min", directions={"recognised": "max"})
+    minimized = SweepDescription(metric="val_loss", mode="min", directions={"recognised": "min"})
+    assert numbers(trials, "test_recognised", sweep=maximized) == [2, 1]
+    assert numbers(trials, "test_recognised", sweep=minimized) == [1, 2]
+
+
+@pytest.mark.parametrize("directions", [{}, {"loss": "min"}, {"blur": "none"}])
+def test_a_metric_of_unknown_direction_is_only_ranked_with_a_mode(
+    directions: dict[str, str],
+) -> None:
+    trials = [with_final_metric(1, "test_blur", 0.7), with_final_metric(2, "test_blur", 0.9)]
+    sweep = SweepDescription(metric="val_loss", mode="min", directions=directions)
+    message = r"--metric test_blur: it is not declared .*: add --mode min or --mode max"
+    with pytest.raises(UserError, match=message):
+        numbers(trials, "test_blur", sweep=sweep)
+    assert numbers(trials, "test_blur", "max", sweep) == [2, 1]
 
 
 def test_an_unknown_metric_is_an_error_that_lists_the_metrics() -> None:

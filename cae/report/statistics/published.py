@@ -20,7 +20,7 @@ import pandas as pd
 
 from cae.report.data.cells import to_cell
 from cae.report.data.results import Results, Run
-from cae.run.metric_direction import guess_direction
+from cae.run.metric_direction import common_directions, metric_direction
 from cae.run.sweep_json import PUBLISHED
 from cae.run.trial_state import TrialState
 
@@ -240,7 +240,7 @@ def _compare(
         return replace(comparison, not_comparable=NotComparable.OTHER_SETTINGS)
     mode = None
     if not is_size:
-        mode = metric_direction(results, number.metric)
+        mode = direction_in(results, number.metric)
     return replace(comparison, verdict=_verdict(comparison, mode))
 
 
@@ -256,15 +256,16 @@ def _verdict(comparison: PublishedComparison, mode: str | None) -> PublishedVerd
     return PublishedVerdict.WORSE
 
 
-def metric_direction(results: Results, metric: str) -> str | None:
+def direction_in(results: Results, metric: str) -> str | None:
     """Return "min" or "max", whichever is better; None if unknown.
 
-    Metrics of the same kind as the sweep's own have its mode; for others, the name decides.
+    Metrics of the same kind as the sweep's own have its mode; for others, the declaration decides.
     """
     kind = metric.removeprefix("last_").split("_")[1:]
     if kind and kind == results.metric.split("_")[1:]:
         return results.mode
-    return guess_direction(metric)
+    declared = common_directions([run.sweep.directions for run in results.runs])
+    return metric_direction(metric, declared)
 
 
 def measure(

@@ -108,8 +108,8 @@ class Recorder(tune.Callback, Stopper):
             self.write(end)
         self.limits.ended(end.trial, end.state, end.reason)
         self.stop_reason = self.stop_reason or self.limits.abort_reason()
-        sweep = self.plan.sweep
-        prune_checkpoints(self.run, self.records, end.trial, sweep.metric, sweep.mode)
+        plan = self.plan
+        prune_checkpoints(self.run, self.records, end.trial, plan.sweep.metric, plan.mode)
 
     def fail_trial(self, number: int, reason: str, error: str = "") -> None:
         """Record that a trial failed."""

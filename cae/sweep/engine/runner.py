@@ -102,7 +102,7 @@ def _create_judge(plan: Plan) -> Judge:
     sweep = plan.sweep
     epochs = max((planned.trial.epochs for planned in plan.trials), default=1)
     audited = audit_trials(plan)
-    return scheduler.create_judge(epochs, sweep.metric, sweep.mode, dependencies, audited)
+    return scheduler.create_judge(epochs, sweep.metric, plan.mode, dependencies, audited)
 
 
 def audit_trials(plan: Plan) -> set[int]:
@@ -346,7 +346,7 @@ def _sweep_inputs(
     inputs: dict[int, TrialInputs] = {}
     for planned in trials:
         metric = sweep.metric
-        mode: str = sweep.mode
+        mode: str = recorder.plan.mode
         if planned.is_dependency:
             metric, mode = DEPENDENCY_METRIC
         dependencies = planned.dependencies.items()

@@ -134,11 +134,12 @@ def prepare(selection: Selection) -> Prepared:
         )
 
     _, plan = gather(lambda: _raise_errors(file.errors), plan_trials)
+    _check_metric(run, plan)
     return Prepared(file, plan, run, selection, records, journal_bytes)
 
 
 def _open_run(file: SweepFile, selection: Selection) -> RunDir:
-    """The run's folder. Raises RunError if it belongs to another sweep or metric."""
+    """The run's folder. Raises RunError if it belongs to another sweep."""
     name = file.name
     if selection.budget != "full":
         name = f"{file.name}-{selection.budget}"
@@ -151,13 +152,19 @@ def _open_run(file: SweepFile, selection: Selection) -> RunDir:
             raise RunError(
                 f"{run} contains a run of another sweep, {known.sweep}: choose another --out"
             )
-        if (known.metric, known.mode) != (file.sweep.metric, file.sweep.mode):
-            raise RunError(
-                f"{run} ranks by {known.metric} ({known.mode}), and its weights are the best by "
-                "it: "
-                "choose another --out"
-            )
     return run
+
+
+def _check_metric(run: RunDir, plan: Plan) -> None:
+    """Raise RunError if the run ranks its trials by another metric or direction."""
+    if not run.sweep_json.exists():
+        return
+    known = run.read_sweep()
+    if (known.metric, known.mode) != (plan.sweep.metric, plan.mode):
+        raise RunError(
+            f"{run} ranks by {known.metric} ({known.mode}), and its weights are the best by it; "
+            f"this sweep ranks by {plan.sweep.metric} ({plan.mode}): choose another --out"
+        )
 
 
 def _raise_errors(errors: list[str]) -> None:
@@ -293,7 +300,8 @@ def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDe
         path=str(file.path.resolve()),
         source=file.source,
         metric=sweep.metric,
-        mode=sweep.mode,
+        mode=plan.mode,
+        directions=plan.directions,
         budget=prepared.selection.budget,
         overrides=plan.overrides,
         axes=plan.axes,

@@ -6,8 +6,9 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal, cast
 
+from cae.run.metric_direction import common_directions, metric_direction
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
 from cae.sweep.spec.search_space import Point, describe_axes, select_points
@@ -58,6 +59,10 @@ class Plan:
     """All trials that a sweep requests, in the order in which they run."""
 
     sweep: Sweep
+    mode: Literal["min", "max"]
+    """Whether smaller or larger values of the sweep's metric are better."""
+    directions: dict[str, str]
+    """"min", "max" or "none" by metric, for sweep.json."""
     trials: list[PlannedTrial]
     images: dict[str, Images] = field(repr=False)
     """The data sets by `dataset_key`."""
@@ -148,11 +153,14 @@ def make_plan(
     requested, duplicates = _build_trials(sweep, points.points, overrides)
     candidates = _add_dependencies(requested)
     candidates = _measure_networks(sweep, requested, candidates)
+    directions = common_directions([candidate.trial.metric_directions() for candidate in requested])
     images = _load_images(candidates, load)
     candidates = [_add_images(candidate, images) for candidate in candidates]
     trials = _match_records(candidates, records or {}, retry)
     return Plan(
         sweep=sweep,
+        mode=_mode(sweep, directions),
+        directions=directions,
         trials=trials,
         images=images,
         axes=describe_axes(sweep, overrides),
@@ -160,6 +168,24 @@ def make_plan(
         space_size=points.space_size,
         duplicates=duplicates,
     )
+
+
+def _mode(sweep: Sweep, directions: Mapping[str, str]) -> Literal["min", "max"]:
+    """The mode of the sweep, or the declared direction of its metric.
+
+    Raises ConfigError if there is neither.
+    """
+    if sweep.mode is not None:
+        return sweep.mode
+    direction = metric_direction(sweep.metric, directions)
+    if direction is None:
+        raise ConfigError(
+            [
+                f"metric = {sweep.metric!r}: it is not declared whether lower or higher values are "
+                "better: set mode='min' or mode='max'"
+            ]
+        )
+    return cast(Literal["min", "max"], direction)
 
 
 def _positive(name: str, value: Any) -> int:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from ray import tune
+from torch import Tensor
+from typing_extensions import override
 
 from cae import ASHA, Adam, ConvAutoencoder, Denoise, Digits, Reconstruct, Sweep, Trial
 from cae.run.records import Record
@@ -335,3 +337,32 @@ def test_rungs_are_those_of_the_longest_trial() -> None:
         {"scheduler": ASHA(grace_epochs=1, reduction_factor=3)},
     )
     assert plan.rungs == [1, 3, 9]
+
+
+@pytest.mark.parametrize(
+    ("metric", "mode"),
+    [("val_loss", "min"), ("val_psnr", "max"), ("images_per_second", "max"), ("seconds", "min")],
+)
+def test_the_mode_is_the_declared_direction_of_the_metric(metric: str, mode: str) -> None:
+    assert planned({}, {"metric": metric}).mode == mode
+
+
+def test_a_declared_direction_can_be_overridden() -> None:
+    assert planned({}, {"metric": "val_psnr", "mode": "min"}).mode == "min"
+
+
+class Undeclared(Reconstruct):
+    """Reports a metric that it does not declare."""
+
+    @override
+    def metrics(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
+        return {"sharpness": output.flatten(1).std(1)}
+
+
+@pytest.mark.parametrize("metric", ["val_sharpness", "lr"])
+def test_a_metric_of_unknown_direction_requires_a_mode(metric: str) -> None:
+    space = {"task": "undeclared"}
+    (error,) = errors_of(space, {"metric": metric})
+    assert error.startswith(f"metric = '{metric}': it is not declared")
+    assert "mode='min' or mode='max'" in error
+    assert planned(space, {"metric": metric, "mode": "max"}).mode == "max"

@@ -17,7 +17,7 @@ from cae.report.statistics.claims.verdict import (
     Verdict,
 )
 from cae.report.statistics.inference import MeanDifference, t_tail
-from cae.report.statistics.published import metric_direction
+from cae.report.statistics.published import direction_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class TwoGroupsEvidence:
 def better_than(trials: ClaimTrials, claim: Claim) -> Judgment:
     metric = str(claim["metric"])
     margin = float(claim.get("margin") or 0)
-    mode = claim.get("mode") or metric_direction(trials.results, metric)
+    mode = claim.get("mode") or direction_in(trials.results, metric)
     if mode is None:
         raise NotTestable(Obstacle(kind=ObstacleKind.UNKNOWN_DIRECTION, names=[metric]))
     sign = 1
