@@ -43,8 +43,8 @@ class Sweep(BaseModel):
     metric: str = "val_loss"
     """The metric by which trials are ranked and their best epoch is chosen."""
     mode: Literal["min", "max"] | None = None
-    """Whether smaller or larger values of the metric are better. None: the declared direction of the
-    metric; a metric without one needs `mode`."""
+    """Whether smaller or larger values of the metric are better. None: the declared direction of
+    the metric; a metric without one needs `mode`."""
     scheduler: Scheduler | None = None
     """Early stopping, for example ASHA(). None: every trial trains all its epochs."""
     seeds: PositiveInt = 1
