@@ -44,7 +44,7 @@ MaxTrials = Annotated[
         min=1,
         metavar="N",
         help=(
-            "Run only N points of the search space, sampled with a fixed seed "
+            "Run only N trials, seeds included; their points are sampled with a fixed seed "
             "(a larger N extends a smaller one). Default: all."
         ),
         rich_help_panel=SELECTION_PANEL,

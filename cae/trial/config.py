@@ -183,9 +183,24 @@ class Trial(BaseModel):
         return {name: str(metric.direction) for name, metric in metrics.items()}
 
     def metric_names(self) -> list[str]:
-        """Return the names of the metrics of every epoch of this trial."""
-        image = torch.zeros(1, *self.task.output_shape(self.dataset.image_shape))
-        names = ["loss", *self.task.term_names, *self.task.metrics(image, image)]
+        """Return the names of the metrics of every epoch of this trial.
+
+        Raises ConfigError if a metric of the task has another shape than a value per image.
+        """
+        count = 2
+        images = torch.zeros(count, *self.task.output_shape(self.dataset.image_shape))
+        metrics = self.task.metrics(images, images)
+        errors = []
+        for name, values in metrics.items():
+            if tuple(values.shape) != (count,):
+                errors.append(
+                    f"task = {self.task.name!r}: its metric {name!r} has the shape "
+                    f"{tuple(values.shape)} for {count} images: should be a value per image, "
+                    f"({count},)"
+                )
+        if errors:
+            raise ConfigError(errors)
+        names = ["loss", *self.task.term_names, *metrics]
         validation = [f"val_{name}" for name in names]
         return ["train_loss", *validation, "lr", "seconds", "images_per_second"]
 

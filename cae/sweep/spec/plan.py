@@ -136,7 +136,7 @@ def make_plan(
         load: Reads a data set.
         budget: Name of a budget of the sweep.
         settings: Overrides of the command line. They and the budget's override the search space.
-        max_trials: How many points of the search space to run; overrides the budget's.
+        max_trials: How many trials to run, seeds included; overrides the budget's.
         records: What the journal contains about each trial.
         retry: Trials that ended in these states are requested again.
     """
@@ -149,8 +149,13 @@ def make_plan(
     if budget == "smoke":  # the embedded images have parameters of their own
         spaces = [_without_dataset(space) for space in sweep.spaces()]
         sweep = sweep.model_copy(update={"space": spaces})
-    points = select_points(sweep, overrides, max_trials or budget_limit)
-    requested, duplicates = _build_trials(sweep, points.points, overrides)
+    limit = max_trials or budget_limit
+    max_points = None
+    if limit is not None:
+        max_points = max(1, limit // seeds)  # all seeds of some points, not one seed of more points
+    points = select_points(sweep, overrides, max_points)
+    built, duplicates = _build_trials(sweep, points.points, overrides)
+    requested = built[:limit]
     candidates = _add_dependencies(requested)
     candidates = _measure_networks(sweep, requested, candidates)
     directions = common_directions([candidate.trial.metric_directions() for candidate in requested])
@@ -283,16 +288,32 @@ def _measure_networks(
     for message in _always_inactive(sweep.base, trials):
         errors[message] += len(candidates)
     if not errors:
-        names = trials[0].metric_names()
-        if sweep.metric not in names:
-            message = (
-                f"metric = {sweep.metric!r} is not a metric of these trials: "
-                f"they report {', '.join(names)}"
-            )
-            errors[message] += len(candidates)
+        errors += _metric_errors(sweep, trials)
     if errors:
         raise ConfigError(_with_counts(errors, len(candidates)))
     return measured
+
+
+def _metric_errors(sweep: Sweep, trials: list[Trial]) -> Counter[str]:
+    """Errors: trials that do not report the metric of the sweep, or report metrics wrongly."""
+    errors: Counter[str] = Counter()
+    errors_by_task: dict[str, list[str]] = {}
+    for trial in trials:
+        key = repr((trial.task, trial.dataset.image_shape))
+        if key not in errors_by_task:
+            errors_by_task[key] = []
+            try:
+                names = trial.metric_names()
+            except ConfigError as error:
+                errors_by_task[key] = error.messages
+            else:
+                if sweep.metric not in names:
+                    errors_by_task[key] = [
+                        f"metric = {sweep.metric!r} is not a metric of these trials: "
+                        f"they report {', '.join(names)}"
+                    ]
+        errors.update(errors_by_task[key])
+    return errors
 
 
 def _always_inactive(base: Trial, trials: list[Trial]) -> list[str]:

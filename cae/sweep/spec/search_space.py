@@ -3,14 +3,16 @@ draws."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from ray.tune.search.sample import Categorical, Domain, Float, Integer
+from ray.tune.search.sample import Categorical, Domain, Float, Function, Integer
 from ray.tune.search.variant_generator import generate_variants
 
 from cae.sweep.spec.sweep import Space, Sweep
@@ -45,9 +47,9 @@ def select_points(sweep: Sweep, overrides: Mapping[str, Any], max_points: int | 
         max_points: Run only so many, sampled with a fixed seed.
     """
     points: list[Point] = []
-    for space in sweep.spaces():
+    for index, space in enumerate(sweep.spaces()):
         axes = {key: domain for key, domain in space.items() if key not in overrides}
-        points += expand(axes, sweep.samples)
+        points += expand(axes, sweep.samples, index)
     space_size = len(points)
     is_sample = max_points is not None and max_points < space_size
     if sweep.scheduler is not None or is_sample:
@@ -57,23 +59,64 @@ def select_points(sweep: Sweep, overrides: Mapping[str, Any], max_points: int | 
     return Points(points[:max_points], space_size)
 
 
-def expand(space: Space, samples: int) -> Iterator[Point]:
+def expand(space: Space, samples: int, index: int = 0) -> list[Point]:
     """Every point of a search space: its grid, and `samples` draws of random dimensions.
 
-    Draws are seeded: they are the same each time.
+    Draws are seeded: they are the same each time, and independent between the spaces of a union.
+
+    Args:
+        space: Domains by dotted name.
+        samples: Number of draws.
+        index: Position of the space in the union.
+
+    Raises ConfigError if a function of tune.sample_from returns other values each time.
     """
-    random_state = np.random.RandomState(SAMPLE_SEED)
+    points = list(_draw(space, samples, index))
+    functions = [key for key, domain in space.items() if isinstance(domain, Function)]
+    if functions and not _are_equal(points, list(_draw(space, samples, index))):
+        raise ConfigError(
+            [
+                f"space: {', '.join(functions)}: the function of tune.sample_from returns other "
+                "values each time; use the random or numpy.random module in it, or tune.choice, "
+                "tune.uniform, ..."
+            ]
+        )
+    return points
+
+
+def _draw(space: Space, samples: int, index: int) -> Iterator[Point]:
+    """Draw the points. The global random numbers, which functions may use, are seeded too."""
+    random_state = np.random.RandomState(SAMPLE_SEED + index)
     repetitions = 1
     if any(isinstance(domain, Domain) for domain in space.values()):
         repetitions = samples
-    for _ in range(repetitions):
-        for _, variant in generate_variants(dict(space), random_state=random_state):
-            point: Point = {}
-            for key, value in variant.items():
-                if isinstance(value, np.generic):
-                    value = value.item()
-                point[key] = value
-            yield point
+    with _seeded_global_random_numbers(SAMPLE_SEED + index):
+        for _ in range(repetitions):
+            for _, variant in generate_variants(dict(space), random_state=random_state):
+                point: Point = {}
+                for key, value in variant.items():
+                    if isinstance(value, np.generic):
+                        value = value.item()
+                    point[key] = value
+                yield point
+
+
+@contextlib.contextmanager
+def _seeded_global_random_numbers(seed: int) -> Iterator[None]:
+    """Seed the modules random and numpy.random, and restore their states afterwards."""
+    python_state = random.getstate()
+    numpy_state = np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+
+
+def _are_equal(points: list[Point], others: list[Point]) -> bool:
+    return repr(points) == repr(others)
 
 
 def describe_axes(sweep: Sweep, overrides: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -82,15 +125,18 @@ def describe_axes(sweep: Sweep, overrides: Mapping[str, Any]) -> dict[str, dict[
     Raises ConfigError if the provenance names a value that the search space does not have.
     """
     axes: dict[str, dict[str, Any]] = {}
-    for space in sweep.spaces():
+    for index, space in enumerate(sweep.spaces()):
         for key, domain in space.items():
             if key in overrides:
                 continue
+            known = axes.get(key, {}).get("values") or []
             if isinstance(domain, Float | Integer):
                 axes[key] = _describe_interval(domain)
+            elif isinstance(domain, Function):
+                drawn = [point[key] for point in expand(space, sweep.samples, index)]
+                axes[key] = _describe_values(drawn, known)
             else:
-                known = axes.get(key, {}).get("values") or []
-                axes[key] = _describe_values(domain, known)
+                axes[key] = _describe_values(_candidates(domain), known)
     for key, sources in sweep.provenance.items():
         values = axes.get(key, {}).get("values")
         if values:
@@ -103,19 +149,33 @@ def _describe_interval(domain: Float | Integer) -> dict[str, Any]:
     scale = "linear"
     if "Log" in type(domain.sampler).__name__:
         scale = "log"
-    return {"values": None, "low": domain.lower, "high": domain.upper, "scale": scale}
+    low = _finite(domain.lower)
+    high = _finite(domain.upper)
+    return {"values": None, "low": low, "high": high, "scale": scale}
 
 
-def _describe_values(domain: Any, known: list[Any]) -> dict[str, Any]:
-    """Values of a grid, a choice or a constant, after those of other spaces of the union."""
+def _finite(bound: float) -> float | None:
+    """A bound of an interval; None if it has none (tune.randn)."""
+    if math.isfinite(bound):
+        return bound
+    return None
+
+
+def _candidates(domain: Any) -> list[Any]:
+    """The values of a grid, a choice or a constant."""
     if isinstance(domain, Categorical):
-        candidates = list(domain.categories)
-    elif isinstance(domain, Mapping) and "grid_search" in domain:
-        candidates = list(domain["grid_search"])
-    else:
-        candidates = [domain]
-    new = [value for value in candidates if value not in known]
-    values = _as_json([*known, *new])
+        return list(domain.categories)
+    if isinstance(domain, Mapping) and "grid_search" in domain:
+        return list(domain["grid_search"])
+    return [domain]
+
+
+def _describe_values(candidates: list[Any], known: list[Any]) -> dict[str, Any]:
+    """An axis of distinct values, after those of other spaces of the union."""
+    values = list(known)
+    for value in _as_json(candidates):
+        if value not in values:
+            values.append(value)
     return {"values": values, "scale": _scale_of(values)}
 
 

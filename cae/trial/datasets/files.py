@@ -15,10 +15,16 @@ from cae.trial.datasets.errors import DatasetDamaged, DatasetMissing, describe_e
 
 
 def data_folders(data_dir: Path | None = None) -> list[Path]:
-    """Return the folders that are searched for data sets, in this order: `data_dir` (the option
-    --data-dir), the environment variable CAE_DATA, the user's cache folder."""
+    """Return the folders that are searched for data sets.
+
+    Only `data_dir` (the option --data-dir) if it is given: other images of the same name would be
+    used silently. Otherwise the environment variable CAE_DATA and the user's cache folder, in this
+    order.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "cae-sweep"
-    candidates = [data_dir, os.environ.get("CAE_DATA"), cache]
+    candidates: list[Path | str | None] = [os.environ.get("CAE_DATA"), cache]
+    if data_dir is not None:
+        candidates = [data_dir]
     folders = [Path(folder).expanduser().absolute() for folder in candidates if folder]
     return list(dict.fromkeys(folders))
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 from ray import tune
@@ -13,6 +16,7 @@ from typing_extensions import override
 
 from cae import ASHA, Adam, ConvAutoencoder, Denoise, Digits, Reconstruct, Sweep, Trial
 from cae.run.records import Record
+from cae.run.sweep_json import SweepDescription
 from cae.run.trial_state import TrialState
 from cae.sweep.spec.plan import Plan, make_plan
 from cae.trial.config import ConfigError
@@ -366,3 +370,76 @@ def test_a_metric_of_unknown_direction_requires_a_mode(metric: str) -> None:
     assert error.startswith(f"metric = '{metric}': it is not declared")
     assert "mode='min' or mode='max'" in error
     assert planned(space, {"metric": metric, "mode": "max"}).mode == "max"
+
+
+class ScalarMetric(Reconstruct):
+    """Returns the mean of a metric over the batch instead of a value per image."""
+
+    @override
+    def metrics(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
+        return {"error": (output - target).abs().mean()}
+
+
+def test_a_metric_without_a_value_per_image_is_an_error() -> None:
+    (error,) = errors_of({"task": "scalar_metric"})
+    assert error == (
+        "task = 'scalar_metric': its metric 'error' has the shape () for 2 images: should be a "
+        "value per image, (2,)"
+    )
+
+
+def test_the_spaces_of_a_union_draw_independently() -> None:
+    draws = {"optimizer.lr": tune.loguniform(1e-5, 1e-1)}
+    spaces = [{**draws, "arch.kernel_size": 3}, {**draws, "arch.kernel_size": 5}]
+    trials = planned(spaces, {"samples": 3}).trials
+    first = [trial.axes["optimizer.lr"] for trial in trials if trial.axes["arch.kernel_size"] == 3]
+    second = [trial.axes["optimizer.lr"] for trial in trials if trial.axes["arch.kernel_size"] == 5]
+    assert len(set(first + second)) == 6
+    assert first == [trial.axes["optimizer.lr"] for trial in planned(draws, {"samples": 3}).trials]
+
+
+def test_functions_of_sample_from_are_seeded() -> None:
+    space = {
+        "optimizer.lr": tune.sample_from(lambda _: random.uniform(1e-4, 1e-2)),
+        "batch_size": tune.sample_from(lambda _: int(np.random.randint(1, 64))),
+    }
+    state = random.getstate()
+    first = planned(space, {"samples": 4})
+    assert random.getstate() == state
+    again = planned(space, {"samples": 4})
+    assert [trial.hash for trial in first.trials] == [trial.hash for trial in again.trials]
+    assert len({trial.axes["optimizer.lr"] for trial in first.trials}) == 4
+    drawn = [trial.axes["batch_size"] for trial in first.trials]
+    assert first.axes["batch_size"]["values"] == list(dict.fromkeys(drawn))
+
+
+def test_a_function_with_other_values_each_time_is_an_error() -> None:
+    values = itertools.count(1)
+    (error,) = errors_of({"batch_size": tune.sample_from(lambda _: next(values))})
+    assert error.startswith("space: batch_size: the function of tune.sample_from returns other")
+
+
+@pytest.mark.parametrize("domain", [tune.randn(1e-2, 1e-4), tune.qrandn(1e-2, 1e-4, 1e-5)])
+def test_an_unbounded_domain_has_an_axis_without_ends(domain: Any) -> None:
+    plan = planned({"optimizer.lr": domain}, {"samples": 3})
+    axis = plan.axes["optimizer.lr"]
+    assert axis["low"] is None
+    assert axis["high"] is None
+    assert SweepDescription(axes=plan.axes).to_json()
+
+
+@pytest.mark.parametrize(
+    ("limit", "points", "trials"), [(6, 2, 6), (7, 2, 6), (3, 1, 3), (2, 1, 2)]
+)
+def test_max_trials_counts_seeds(limit: int, points: int, trials: int) -> None:
+    space = {"arch.kernel_size": tune.grid_search([1, 3, 5, 7])}
+    plan = planned(space, {"seeds": 3}, max_trials=limit)
+    assert len(plan.trials) == trials
+    assert len({trial.axes["arch.kernel_size"] for trial in plan.trials}) == points
+
+
+def test_a_larger_sample_with_seeds_contains_the_smaller_one() -> None:
+    space = {"arch.kernel_size": tune.grid_search([1, 3, 5, 7])}
+    small = planned(space, {"seeds": 2}, max_trials=4)
+    large = planned(space, {"seeds": 2}, max_trials=6)
+    assert {trial.hash for trial in small.trials} < {trial.hash for trial in large.trials}
