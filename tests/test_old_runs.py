@@ -227,6 +227,10 @@ def check_resumed(name: str, before: bytes, after: bytes, logs: dict[int, str]) 
     assert not [trial for trial in expected.values() if trial["epochs"]], "epochs are missing"
 
 
+OLD_MODES = {"dependencies": "max"}
+"""Where larger values of the sweep's metric are better."""
+
+
 def check_status_and_best(name: str, place: str) -> None:
     """Whether `status` says and `best` exports what they did.
 
@@ -235,6 +239,7 @@ def check_status_and_best(name: str, place: str) -> None:
     old_status = read_json(OLD_RUNS / name / "status.json")
     status = json.loads(invoke("status", place, "--json"))
     assert status.pop("run") in place
+    assert status.pop("mode") == OLD_MODES.get(name, "min")  # not in the old status
     old_status.pop("run")
     assert status.pop("seconds_left") == pytest.approx(old_status.pop("seconds_left"))
     assert status == old_status

@@ -139,6 +139,36 @@ def welch_difference(first: Floats, second: Floats) -> MeanDifference:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SignedRankTest:
+    """Wilcoxon's signed-rank test of paired differences."""
+
+    statistic: float
+    """Sum of the ranks of positive differences minus that of negative ones; differences that are 0
+    are dropped (Wilcoxon 1945)."""
+    p_value: float
+    """Two-sided."""
+    pseudomedian: float
+    """Median of the means of all pairs of differences (Hodges and Lehmann 1963): an estimate of the
+    difference with the sign of the statistic, if the test is significant."""
+
+
+def wilcoxon(first: Floats, second: Floats) -> SignedRankTest:
+    """Compare pairs of values, of which at least one differs, by their signed ranks."""
+    from scipy import stats
+
+    differences = first - second
+    nonzero = differences[differences != 0]
+    ranks = stats.rankdata(np.abs(nonzero))
+    rows, columns = np.triu_indices(len(differences))
+    walsh_averages = (differences[rows] + differences[columns]) / 2
+    return SignedRankTest(
+        statistic=float((np.sign(nonzero) * ranks).sum()),
+        p_value=float(stats.wilcoxon(first, second).pvalue),
+        pseudomedian=float(np.median(walsh_averages)),
+    )
+
+
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """Correct p values for their number by Holm's step-down procedure."""
     corrected: dict[str, float] = {}

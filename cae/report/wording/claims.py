@@ -351,11 +351,15 @@ def _metric_pairs(evidence: MetricPairsEvidence, judgment: Judgment) -> str:
     left_mean = formatting.number(evidence.difference.first_mean)
     right_mean = formatting.number(evidence.difference.second_mean)
     trials = formatting.plural(evidence.trials, "trial")
-    sentence = (
+    sentences = [
         f"{when}, mean {formatting.short(evidence.left)} {left_mean}, "
         f"{formatting.short(evidence.right)} {right_mean}, in {trials}."
-    )
-    return formatting.sentences([sentence, _conclusion(judgment, evidence.difference)])
+    ]
+    if judgment.procedure.method == Method.WILCOXON:
+        # It may have another sign than the difference of the means.
+        sentences.append(f"Typical difference (Hodges-Lehmann): {effect_text(judgment)}.")
+    sentences.append(_conclusion(judgment, evidence.difference))
+    return formatting.sentences(sentences)
 
 
 def _threshold(evidence: ThresholdEvidence, judgment: Judgment) -> str:

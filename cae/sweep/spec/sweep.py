@@ -75,7 +75,7 @@ class Sweep(BaseModel):
         if name == "full":
             return {}
         if name == "smoke":
-            return _smoke_budget(self.base) | {"max_trials": 4, "seeds": 1}
+            return _smoke_budget(self.base) | {"max_trials": 4 * self.seeds}
         names = ", ".join(dict.fromkeys(["full", *self.budgets, "smoke"]))
         raise ConfigError([f"--budget {name}: this sweep has the budgets {names}"])
 

@@ -46,7 +46,7 @@ def test_missing_files_are_an_error_with_the_searched_folders(tmp_path: Path) ->
         find_files(FILES, SUBFOLDERS, [])
 
 
-def test_data_folders_are_the_option_the_variable_and_the_cache(
+def test_data_folders_are_the_option_alone_or_the_variable_and_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
@@ -55,6 +55,6 @@ def test_data_folders_are_the_option_the_variable_and_the_cache(
     assert data_folders() == [Path("/home/someone/.cache/cae-sweep")]
     monkeypatch.setenv("CAE_DATA", "~/data")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    expected = [Path("/x"), Path("/home/someone/data"), tmp_path / "cae-sweep"]
-    assert data_folders(Path("/x")) == expected
-    assert data_folders(Path("~/data")) == expected[1:]
+    assert data_folders() == [Path("/home/someone/data"), tmp_path / "cae-sweep"]
+    assert data_folders(Path("/x")) == [Path("/x")]
+    assert data_folders(Path("~/other")) == [Path("/home/someone/other")]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from cae.report.statistics.claims.comparison import decide
+from cae.report.statistics.claims.comparison import Decision, decide, direction, verdict
 from cae.report.statistics.claims.registry import judges
 from cae.report.statistics.claims.trials import ClaimTrials
 from cae.report.statistics.claims.verdict import (
@@ -20,7 +20,7 @@ from cae.report.statistics.claims.verdict import (
     Procedure,
     Unit,
 )
-from cae.report.statistics.inference import MeanDifference, paired_difference
+from cae.report.statistics.inference import MeanDifference, paired_difference, wilcoxon
 
 MIN_WILCOXON_TRIALS = 6
 """Fewer signed ranks cannot be significant; then a paired t-test is used."""
@@ -72,13 +72,21 @@ def compares(trials: ClaimTrials, claim: Claim) -> Judgment:
         raise NotTestable(Obstacle(kind=ObstacleKind.NO_COMMON_TRIAL, names=[left, right]))
     difference = paired_difference(values["left"].to_numpy(), values["right"].to_numpy())
     procedure = Procedure(method=Method.PAIRED_T, unit=Unit.TRIALS, count=len(values))
-    p_value = None
+    effect = difference.value
     if not difference.is_testable:
         procedure = NOT_TESTED
-    elif len(values) >= MIN_WILCOXON_TRIALS and difference.value:
+    decision = decide(difference, sign)
+    if len(values) >= MIN_WILCOXON_TRIALS and (values["left"] != values["right"]).any():
+        # The mean may have another sign than most differences: its sign would not fit the test.
+        test = wilcoxon(values["left"].to_numpy(), values["right"].to_numpy())
         procedure = replace(procedure, method=Method.WILCOXON)
-        p_value = _wilcoxon_p_value(values)
-    decision = decide(difference, sign, p_value=p_value)
+        effect = test.pseudomedian
+        decision = Decision(
+            verdict=verdict(sign * test.statistic, test.p_value),
+            direction=direction(sign * test.statistic),
+            statistic=test.statistic,
+            p_value=test.p_value,
+        )
     return Judgment(
         verdict=decision.verdict,
         evidence=MetricPairsEvidence(
@@ -91,7 +99,7 @@ def compares(trials: ClaimTrials, claim: Claim) -> Judgment:
         ),
         procedure=procedure,
         trials=list(values.index),
-        effect=difference.value,
+        effect=effect,
         direction=decision.direction,
         statistic=decision.statistic,
         p_value=decision.p_value,
@@ -123,9 +131,3 @@ def _means_over_epochs(
     means = means.reindex(numbers).set_index(numbers.index).dropna()
     measured = EpochRange(int(rows["epoch"].min()), int(rows["epoch"].max()))
     return _Pairs(means.set_axis(["left", "right"], axis=1), measured)
-
-
-def _wilcoxon_p_value(values: pd.DataFrame) -> float:
-    from scipy import stats
-
-    return float(stats.wilcoxon(values["left"], values["right"]).pvalue)

@@ -9,6 +9,8 @@ import pytest
 from cae import Compares
 from cae.report.statistics.claims.kinds.metric_pairs import EpochRange, MetricPairsEvidence
 from cae.report.statistics.claims.verdict import (
+    Direction,
+    Judgment,
     Method,
     Obstacle,
     ObstacleKind,
@@ -74,3 +76,29 @@ def test_epochs_that_no_trial_has_are_not_testable(judge: Judge) -> None:
     assert result.judgment.evidence == Obstacle(
         kind=ObstacleKind.NO_COMMON_TRIAL, names=["train_loss", "val_loss"], epochs=(7, 9)
     )
+
+
+def judge_pairs(
+    writer: MakeWriter, op: Operator, left: list[float], right: list[float]
+) -> Judgment:
+    """Judge whether the train_loss is below or above the val_loss, given pairs of both."""
+    run = writer(claims=[training_compared(op).described()], overrides={})
+    run.session(list(range(1, len(left) + 1)))
+    for number, (train_loss, val_loss) in enumerate(zip(left, right, strict=True), 1):
+        run.trial(number, KERNEL_3, seed=number)
+        run.start(number)
+        run.epoch(number, 1, val_loss, train_loss=train_loss)
+        run.end(number, "finished")
+    return judge_only_claim(run.close()).judgment
+
+
+def test_an_outlier_does_not_turn_the_direction_of_the_signed_ranks(writer: MakeWriter) -> None:
+    """Left is larger in 19 of 20 trials; the mean difference is negative because of one trial."""
+    left = [1.0 + 0.01 * trial for trial in range(19)] + [-100.0]
+    right = [0.5] * 20
+    judgment = judge_pairs(writer, "<", left, right)
+    assert judgment.procedure.method == Method.WILCOXON
+    assert judgment.verdict == Verdict.CONTRADICTED
+    assert judgment.direction == Direction.OPPOSITE
+    assert judgment.effect == pytest.approx(0.585, abs=0.02)
+    assert judge_pairs(writer, ">", left, right).verdict == Verdict.SUPPORTED
