@@ -120,7 +120,8 @@ EpochTimeout = Annotated[
         min=0,
         metavar="SECONDS",
         help=(
-            "Treat a trial as hung if one epoch takes longer than this. Default: 20x the estimate."
+            "Treat a trial as hung if one epoch takes longer than this; 0: never. "
+            "Default: 20x the estimate."
         ),
         rich_help_panel=EXECUTION_PANEL,
     ),

@@ -30,7 +30,7 @@ class Limits:
     """When a trial counts as hung, and when a sweep is aborted."""
 
     epoch_seconds: float | None = None
-    """A trial is hung if an epoch takes longer. None: HUNG_FACTOR times the estimate."""
+    """A trial is hung if an epoch takes longer. None: HUNG_FACTOR times the estimate; 0: never."""
     failures: int = 10
     """The sweep is aborted after so many consecutive failed trials; 0: never."""
 
@@ -80,6 +80,8 @@ class LimitMonitor:
     def hung_trials(self, records: Mapping[int, Record]) -> list[HungTrial]:
         """Trials whose current epoch takes too long."""
         hung: list[HungTrial] = []
+        if self.limits.epoch_seconds == 0:
+            return hung
         now = time.monotonic()
         epoch_times: list[tuple[float, float]] | None = None
         for number, heartbeat in self.heartbeats.items():

@@ -154,6 +154,11 @@ class Patches(_IncludedDataset):
             )
         return self
 
+    @override
+    def inactive_parameters(self) -> dict[str, str]:
+        reason = "patches are cut from both photographs"
+        return super().inactive_parameters() | {"classes": reason}
+
     @property
     @override
     def image_shape(self) -> tuple[int, int, int]:

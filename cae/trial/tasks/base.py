@@ -258,11 +258,19 @@ class Task(Component):
             )
 
 
-def check_judge(judge: Any) -> None:
-    """Raise ValueError if the judge, a trial or None, does not classify."""
-    if judge is not None and judge.task.name != "classify":
+def check_judge(judge: Any, dataset: Any) -> None:
+    """Raise ValueError if a judge (a trial or None) does not classify the images of a data set."""
+    if judge is None:
+        return
+    if judge.task.name != "classify":
         raise ValueError(
             f"task.judge has the task {judge.task.name!r}: should be a trial with task 'classify'"
+        )
+    class_count = len(dataset.class_names)
+    if judge.task.classes > class_count:
+        raise ValueError(
+            f"task.judge predicts {judge.task.classes} classes, but {dataset.name} has "
+            f"{class_count}: set task.judge.task.classes to {class_count}"
         )
 
 

@@ -56,7 +56,7 @@ class Denoise(Task):
 
     @override
     def validate_trial(self, trial: Any) -> None:
-        check_judge(self.judge)
+        check_judge(self.judge, trial.dataset)
 
     @override
     def declared_metrics(self) -> dict[str, Metric]:

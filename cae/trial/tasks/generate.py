@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
 from annotated_types import Len
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt, field_validator
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -72,7 +73,16 @@ class Vae(Task):
             raise ValueError(
                 f"task = 'vae' needs arch = 'variational_autoencoder', not {trial.arch.name!r}"
             )
-        check_judge(self.judge)
+        check_judge(self.judge, trial.dataset)
+
+    @field_validator("latent_scales")
+    @classmethod
+    def _check_scales(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
+        """Each scale has to be larger than the one before, also in the names of the metrics."""
+        for previous, scale in itertools.pairwise(scales):
+            if scale <= previous or _tag(scale) == _tag(previous):
+                raise ValueError("should be increasing, and differ in the first six digits")
+        return scales
 
     @override
     def declared_metrics(self) -> dict[str, Metric]:

@@ -163,6 +163,11 @@ def test_a_flat_configuration_with_a_dependency_round_trips() -> None:
             {},
             "task.judge has the task 'reconstruct': should be a trial with task 'classify'",
         ),
+        (
+            ENCODER.model_copy(update={"task": Denoise(judge=TWO_STAGE)}),
+            {"task.judge.task.classes": 12},
+            "task.judge predicts 12 classes, but digits has 10: set task.judge.task.classes to 10",
+        ),
     ],
 )
 def test_an_invalid_dependency_is_a_config_error(

@@ -171,6 +171,15 @@ def test_an_epoch_may_take_twenty_times_the_estimate_and_at_least_ten_minutes(
     assert monitor.hung_trials({1: record(1.0)}) == []
 
 
+def test_a_limit_of_0_means_never(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("cae.sweep.engine.limits.time.monotonic", lambda: now[0])
+    monitor = LimitMonitor(Limits(epoch_seconds=0), tmp_path)
+    monitor.heartbeat(1)
+    now[0] = 1e6
+    assert monitor.hung_trials({1: record(1.0)}) == []
+
+
 def test_a_finished_trial_resets_the_count_of_failures(tmp_path: Path) -> None:
     monitor = LimitMonitor(Limits(failures=2), tmp_path)
     for state in (TrialState.FAILED, TrialState.FINISHED, TrialState.OUT_OF_MEMORY):

@@ -14,7 +14,7 @@ from ray import tune
 from torch import Tensor
 from typing_extensions import override
 
-from cae import ASHA, Adam, ConvAutoencoder, Denoise, Digits, Reconstruct, Sweep, Trial
+from cae import ASHA, Adam, ConvAutoencoder, Denoise, Digits, Patches, Reconstruct, Sweep, Trial
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
 from cae.run.trial_state import TrialState
@@ -443,3 +443,13 @@ def test_a_larger_sample_with_seeds_contains_the_smaller_one() -> None:
     small = planned(space, {"seeds": 2}, max_trials=4)
     large = planned(space, {"seeds": 2}, max_trials=6)
     assert {trial.hash for trial in small.trials} < {trial.hash for trial in large.trials}
+
+
+def test_patches_of_one_photograph_are_refused() -> None:
+    patches = BASE.model_copy(update={"dataset": Patches(size=8, classes=(0,))})
+    with pytest.raises(
+        ConfigError, match=r"dataset\.classes = \(0,\) would be ignored"
+    ):
+        make_plan(Sweep(base=patches, space={}), load)
+    (error,) = errors_of({"dataset": "patches", "dataset.size": 8, "dataset.classes": [0]})
+    assert error.startswith("dataset.classes")

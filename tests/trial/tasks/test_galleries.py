@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from cae import Classify, Reconstruct, Vae, VariationalAutoencoder
@@ -83,3 +84,10 @@ def test_a_task_of_images_shows_the_worst_test_images_target_above_output() -> N
     assert images[:, 0, 4, 0].tolist() == pytest.approx([0.4, 0.3, 0.2, 0.2, 0.1])
     assert images[:, 0, 0, 0].tolist() == [0] * 5
     assert captions[0] == "mse 0.16, 4 times the median"
+
+
+@pytest.mark.parametrize("scales", [(2.0, 1.0), (1.0, 1.0), (1.0, 1.0000001)])
+def test_latent_scales_have_to_increase(scales: tuple[float, ...]) -> None:
+    """Otherwise no latent code would lie between two cubes, and drawing them would not end."""
+    with pytest.raises(ValidationError, match="should be increasing"):
+        Vae(latent_scales=scales)
