@@ -11,12 +11,30 @@ def main() -> None:
     gc.set_threshold(100_000, 50, 50)
     try:
         from cae.cli.app import app
+        from cae.cli.output import open_missing_output
 
+        open_missing_output()
         app()
     except KeyboardInterrupt:
         sys.exit(130)
     finally:
         gc.freeze()
+        _flush_output()
+
+
+def _flush_output() -> None:
+    """Write what is buffered; exit with 141 if the reader is gone."""
+    from cae.cli.output import BROKEN_PIPE, discard_output
+
+    # typer exits with 1 if it meets a closed pipe, and replaces sys.stdout by this wrapper.
+    is_broken = type(sys.stdout).__name__ == "PacifyFlushWrapper"
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        is_broken = True
+    if is_broken:
+        discard_output()
+        sys.exit(BROKEN_PIPE)
 
 
 if __name__ == "__main__":

@@ -86,9 +86,8 @@ def run(
     """Run a sweep or resume it: finished epochs are never trained again. Ctrl-C saves and stops."""
     with report_errors():
         with exit_immediately_on_signals():
-            from rich.console import Console
-
             from cae.cli import live_table
+            from cae.cli.console import Console
             from cae.sweep.engine import session
             from cae.sweep.engine.limits import Limits
             from cae.sweep.places.base import ResourceOptions

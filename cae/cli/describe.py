@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cae.cli.console import Console
 from cae.errors import UserError
 from cae.sweep.spec.catalog import Entry, Parameter, catalog, trial_metrics
 from cae.sweep.spec.catalog_markdown import HEADINGS, direction_text, range_text, render

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import typer
 
+from cae.cli.output import BROKEN_PIPE, discard_output
 from cae.errors import UserError
 
 USAGE_ERROR = 2
@@ -24,10 +25,13 @@ INTERRUPTED = 130
 def report_errors() -> Iterator[None]:
     """Print errors that a user can fix, one line each, and exit with code 2.
 
-    Ctrl-C and SIGTERM exit with code 130.
+    Ctrl-C and SIGTERM exit with code 130, a reader of the output that is gone with 141.
     """
     try:
         yield
+    except BrokenPipeError:
+        discard_output()
+        raise typer.Exit(BROKEN_PIPE) from None
     except UserError as error:
         for message in error.messages:
             print(f"error: {message}", file=sys.stderr)

@@ -7,13 +7,15 @@ from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from cae.cli.console import Console
+from cae.cli.output import discard_output
 from cae.run.events import Event, TrialEnded
 from cae.run.formatting import format_axes, format_duration, format_value
 from cae.run.records import Record
@@ -114,6 +116,13 @@ class LiveTable:
     def __call__(self, event: Event | None) -> None:
         if self._quiet:
             return
+        try:
+            self._show(event)
+        except OSError:  # the reader of the output is gone: the sweep continues without output
+            self._quiet = True
+            discard_output()
+
+    def _show(self, event: Event | None) -> None:
         now = time.monotonic()
         if isinstance(event, TrialEnded):
             self._last_line = now

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cae.cli.console import Console
 from cae.errors import RunError
 from cae.files import write_whole
 from cae.run.formatting import format_axes, format_duration, format_value

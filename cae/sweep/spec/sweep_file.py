@@ -91,7 +91,7 @@ def _execute_and_collect(path: Path) -> tuple[ModuleType | None, list[str]]:
             failures.append(f"{path}: line {line}: {error}")
         else:
             failures.append(str(error))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # such as sys.exit, or argparse with our options
         line = _line_of(error, path)
         name = type(error).__name__
         failures.append(f"{path} cannot be executed: line {line}: {name}: {error}")
@@ -135,7 +135,7 @@ def _explain(error: ValidationError) -> list[str]:
     return explain(error, f"{error.title}.", valid=parameters.get(error.title, []))
 
 
-def _line_of(error: Exception, path: Path) -> int:
+def _line_of(error: BaseException, path: Path) -> int:
     """The line of the sweep file at which an error was raised; 0 if it was elsewhere."""
     line = 0
     trace = error.__traceback__

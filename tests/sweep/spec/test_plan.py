@@ -447,9 +447,7 @@ def test_a_larger_sample_with_seeds_contains_the_smaller_one() -> None:
 
 def test_patches_of_one_photograph_are_refused() -> None:
     patches = BASE.model_copy(update={"dataset": Patches(size=8, classes=(0,))})
-    with pytest.raises(
-        ConfigError, match=r"dataset\.classes = \(0,\) would be ignored"
-    ):
+    with pytest.raises(ConfigError, match=r"dataset\.classes = \(0,\) would be ignored"):
         make_plan(Sweep(base=patches, space={}), load)
     (error,) = errors_of({"dataset": "patches", "dataset.size": 8, "dataset.classes": [0]})
     assert error.startswith("dataset.classes")

@@ -1,0 +1,32 @@
+"""Standard output whose reader may be gone. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+BROKEN_PIPE = 141
+"""Exit code if the reader of the output is gone: 128 + SIGPIPE, as shells report it."""
+
+
+def discard_output() -> None:
+    """Write to nowhere from now on: Python flushes its output once more at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
+def open_missing_output() -> None:
+    """Open /dev/null as standard output and error if the caller has closed them."""
+    if sys.stdout is None or sys.stderr is None:
+        for descriptor in (1, 2):
+            try:
+                os.fstat(descriptor)
+            except OSError:
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, descriptor)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115

@@ -1,0 +1,97 @@
+"""Commands whose output is closed: they end quietly, and a sweep is not lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cae.run.paths import RunDir
+
+RUN = Path(__file__).parents[1] / "fixtures" / "runs_261f11c" / "finished" / "run"
+QUICKSTART = Path(__file__).parents[2] / "sweeps" / "quickstart.py"
+SWEEP = '''"""Two small trials."""
+
+from ray import tune
+
+from cae import Adam, ConvAutoencoder, Digits, Reconstruct, Sweep, Trial
+
+sweep = Sweep(
+    base=Trial(
+        dataset=Digits(size=8, train_images=64, val_images=16, test_images=16),
+        task=Reconstruct(),
+        arch=ConvAutoencoder(
+            encoder_filters=(4, 2), decoder_filters=(4,), pool_after=(1,), upsample_after=(0,)
+        ),
+        optimizer=Adam(),
+        epochs=2,
+    ),
+    space={"batch_size": tune.grid_search([16, 32])},
+)
+'''
+
+
+def closed_pipe() -> int:
+    """The writing end of a pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["describe"],
+        ["data", "list"],
+        ["status", str(RUN)],
+        ["status", str(RUN), "--json"],
+        ["best", str(RUN), "--quiet"],
+        ["logs", str(RUN), "1"],
+        ["plan", str(QUICKSTART)],
+    ],
+    ids=" ".join,
+)
+def test_a_command_whose_output_is_closed_exits_quietly(arguments: list[str]) -> None:
+    writer = closed_pipe()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "cae", *arguments],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert done.returncode == 141
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", ">&-", ">&- 2>&-"])
+def test_a_command_runs_without_standard_output_or_error(redirection: str) -> None:
+    command = f"{sys.executable} -m cae status {RUN} {redirection}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 1  # trials of this run failed
+    assert done.stderr == ""
+
+
+def test_a_sweep_whose_output_is_closed_trains_all_trials(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.py"
+    path.write_text(SWEEP)
+    writer = closed_pipe()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "cae", "run", str(path), "--out", str(tmp_path / "run")],
+            stdout=writer,
+            stderr=writer,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert done.returncode == 0
+    run = RunDir(tmp_path / "run")
+    assert [record.state for record in run.records().values()] == ["finished", "finished"]
+    assert run.report_html.exists()
