@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -26,6 +25,7 @@ from cae.sweep.engine.retention import plan_bytes, trial_bytes
 from cae.sweep.places.base import Place, Resources
 from cae.sweep.places.machine import git_commit, versions
 from cae.sweep.spec.plan import Plan, make_plan
+from cae.sweep.spec.settings import adapt_settings, parse_value
 from cae.sweep.spec.sweep_file import SweepFile, read_sweep_file
 from cae.trial.config import ConfigError
 from cae.trial.datasets import Dataset, Images, data_folders
@@ -68,8 +68,7 @@ def select(
     """A selection from command-line arguments. Raises ConfigError with every error.
 
     Args:
-        pairs: KEY=VALUE; the value is JSON if it can be parsed (numbers, true, lists),
-            otherwise text.
+        pairs: KEY=VALUE; see `parse_value` for the forms of a value.
         retry: States separated by commas.
     """
     errors: list[str] = []
@@ -82,9 +81,7 @@ def select(
         key, equals, value = pair.partition("=")
         if not equals:
             errors.append(f"--set {pair}: should be KEY=VALUE")
-        settings[key] = value
-        with contextlib.suppress(ValueError):
-            settings[key] = json.loads(value)
+        settings[key] = parse_value(value)
     if errors:
         raise ConfigError(errors)
     states = tuple(TrialState(name) for name in names)
@@ -127,7 +124,7 @@ def prepare(selection: Selection) -> Prepared:
             file.sweep,
             load,
             budget=selection.budget,
-            settings=selection.settings,
+            settings=adapt_settings(selection.settings, file.sweep.base.flat()),
             max_trials=selection.max_trials,
             records=records,
             retry=selection.retry,
