@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from cae.errors import UserError
+from cae.trial.plain_values import to_plain
 
 COLLECTED_ERRORS: ContextVar[list[tuple[ValidationError, int]] | None] = ContextVar(
     "COLLECTED_ERRORS", default=None
@@ -62,6 +63,7 @@ class Component(BaseModel):
     if not TYPE_CHECKING:  # type checkers derive a signature with the fields
 
         def __init__(self, **parameters: object) -> None:
+            parameters = {name: to_plain(value) for name, value in parameters.items()}
             try:
                 super().__init__(**parameters)
             except ValidationError as error:

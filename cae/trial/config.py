@@ -18,7 +18,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from cae.errors import UserError
 from cae.trial.component import Component
@@ -27,6 +34,7 @@ from cae.trial.messages import explain, nearest, unknown_component
 from cae.trial.metrics import TRIAL_METRICS
 from cae.trial.networks import Architecture, sizes
 from cae.trial.optimizers import Optimizer
+from cae.trial.plain_values import to_plain
 from cae.trial.schedules import Constant, Schedule
 from cae.trial.tasks import Task
 
@@ -78,6 +86,13 @@ class Trial(BaseModel):
     """Data type of the network's forward pass in training. Weights, losses, validation and test are
     always float32. With `bfloat16` (mixed precision), hardware that supports it may need half the
     time; the results differ."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_values(cls, fields: Any) -> Any:
+        if isinstance(fields, dict):
+            return {name: to_plain(value) for name, value in fields.items()}
+        return fields
 
     def flat(self) -> FlatConfig:
         """Return every parameter by its dotted name.

@@ -158,7 +158,7 @@ def make_plan(
     requested = built[:limit]
     candidates = _add_dependencies(requested)
     candidates = _measure_networks(sweep, requested, candidates)
-    directions = common_directions([candidate.trial.metric_directions() for candidate in requested])
+    directions = _directions(requested)
     images = _load_images(candidates, load)
     candidates = [_add_images(candidate, images) for candidate in candidates]
     trials = _match_records(candidates, records or {}, retry)
@@ -173,6 +173,12 @@ def make_plan(
         space_size=points.space_size,
         duplicates=duplicates,
     )
+
+
+def _directions(requested: list[_Candidate]) -> dict[str, str]:
+    """The directions of the metrics on which all tasks agree."""
+    trials_by_task = {repr(candidate.trial.task): candidate.trial for candidate in requested}
+    return common_directions([trial.metric_directions() for trial in trials_by_task.values()])
 
 
 def _mode(sweep: Sweep, directions: Mapping[str, str]) -> Literal["min", "max"]:

@@ -17,6 +17,7 @@ from ray.tune.search.variant_generator import generate_variants
 
 from cae.sweep.spec.sweep import Space, Sweep
 from cae.trial.config import ConfigError
+from cae.trial.plain_values import to_plain
 
 SAMPLE_SEED = 0
 """Seed of random dimensions and of the order of trials: a sample of 48 begins with the sample of
@@ -93,12 +94,7 @@ def _draw(space: Space, samples: int, index: int) -> Iterator[Point]:
     with _seeded_global_random_numbers(SAMPLE_SEED + index):
         for _ in range(repetitions):
             for _, variant in generate_variants(dict(space), random_state=random_state):
-                point: Point = {}
-                for key, value in variant.items():
-                    if isinstance(value, np.generic):
-                        value = value.item()
-                    point[key] = value
-                yield point
+                yield {key: to_plain(value) for key, value in variant.items()}
 
 
 @contextlib.contextmanager
@@ -164,10 +160,10 @@ def _finite(bound: float) -> float | None:
 def _candidates(domain: Any) -> list[Any]:
     """The values of a grid, a choice or a constant."""
     if isinstance(domain, Categorical):
-        return list(domain.categories)
+        return [to_plain(value) for value in domain.categories]
     if isinstance(domain, Mapping) and "grid_search" in domain:
         return list(domain["grid_search"])
-    return [domain]
+    return [to_plain(domain)]
 
 
 def _describe_values(candidates: list[Any], known: list[Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, field_validator, model_
 from cae.sweep.schedulers.base import Scheduler
 from cae.sweep.spec.claims import Claim, check_claims, unknown_parameter
 from cae.trial.config import ConfigError, Trial
+from cae.trial.plain_values import to_plain
 
 Space = Mapping[str, Any]
 """A search space: dotted names to domains of Ray Tune or constants."""
@@ -91,12 +92,10 @@ class Sweep(BaseModel):
                     "should be a dictionary of dotted names, such as "
                     '{"arch.kernel_size": tune.grid_search([3, 5])}, or a list of such'
                 )
-            for key, domain in part.items():
-                if isinstance(domain, Mapping):
-                    values = domain.get("grid_search")
-                    if not isinstance(values, list | tuple):
-                        raise ValueError(f"{key}: tune.grid_search takes a list of values")
-        return space
+        plain_spaces = [_plain_space(part) for part in spaces]
+        if isinstance(space, list | tuple):
+            return plain_spaces
+        return plain_spaces[0]
 
     @model_validator(mode="after")
     def _check_names(self) -> Sweep:
@@ -109,6 +108,19 @@ class Sweep(BaseModel):
         if errors:
             raise ValueError("; ".join(errors))
         return self
+
+
+def _plain_space(space: Space) -> dict[str, Any]:
+    """A search space without numpy values in its grids. Raises ValueError for an invalid grid."""
+    plain: dict[str, Any] = {}
+    for key, domain in space.items():
+        plain[key] = to_plain(domain)
+        if isinstance(domain, Mapping):
+            values = to_plain(domain.get("grid_search"))
+            if not isinstance(values, list | tuple):
+                raise ValueError(f"{key}: tune.grid_search takes a list of values")
+            plain[key] = {"grid_search": list(values)}
+    return plain
 
 
 def _smoke_budget(trial: Trial) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 from dataclasses import replace
 from typing import Any
@@ -451,3 +452,37 @@ def test_patches_of_one_photograph_are_refused() -> None:
         make_plan(Sweep(base=patches, space={}), load)
     (error,) = errors_of({"dataset": "patches", "dataset.size": 8, "dataset.classes": [0]})
     assert error.startswith("dataset.classes")
+
+
+def test_numpy_values_are_values_of_python_everywhere() -> None:
+    integer: Any = np.int64
+    base = Trial(
+        dataset=Digits(size=integer(8), train_images=integer(64), val_images=16, test_images=16),
+        task=Reconstruct(),
+        arch=ConvAutoencoder(
+            encoder_filters=(integer(4), integer(2)),
+            decoder_filters=(4,),
+            pool_after=(1,),
+            upsample_after=(0,),
+        ),
+        optimizer=Adam(),
+        epochs=integer(4),
+    )
+    assert base == BASE
+    space = {
+        "arch.kernel_size": tune.grid_search(np.arange(3, 8, 2)),
+        "arch.encoder_filters": tune.grid_search([(integer(4), integer(2))]),
+        "optimizer.lr": tune.choice(list(np.logspace(-3, -2, 2))),
+        "batch_size": integer(16),
+    }
+    plan = make_plan(Sweep(base=base, space=space, samples=2), load)
+    axes = SweepDescription(axes=plan.axes).axes
+    assert axes["arch.kernel_size"]["values"] == [3, 5, 7]
+    assert axes["optimizer.lr"]["values"] == [0.001, 0.01]
+    assert axes["batch_size"]["values"] == [16]
+    assert {type(value) for trial in plan.trials for value in trial.axes.values()} == {
+        int,
+        float,
+        tuple,
+    }
+    json.dumps([trial.trial.flat() for trial in plan.trials])

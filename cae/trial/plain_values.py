@@ -1,0 +1,27 @@
+"""Values of numpy as values of Python."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+_PLAIN_TYPES = frozenset({bool, float, int, str, type(None)})
+
+
+def to_plain(value: Any) -> Any:
+    """Return a value with all numpy scalars and arrays in it as Python numbers and lists.
+
+    Search spaces are often written with numpy (`np.logspace(-4, -2, 3)`); parameters, hashes and
+    journals contain Python's own types only.
+    """
+    kind = type(value)
+    if kind in _PLAIN_TYPES:  # nearly all values, of thousands of trials
+        return value
+    if kind is list or kind is tuple:
+        return kind([to_plain(item) for item in value])
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value
