@@ -294,7 +294,7 @@ def a_disk_that_is_full_or_read_only(folder: Path) -> Losses:
 def _fill_and_lock_disk(folder: Path, disk: Path) -> Losses:
     losses: Losses = {}
     run = RunDir(folder / "logs" / "run")
-    sweep = sweep_writer(folder)(epochs=40)
+    sweep = sweep_writer(folder)(epochs=200)
     run.path.parent.mkdir()
     run.path.symlink_to(disk / "run")
     (disk / "run").mkdir()

@@ -121,6 +121,7 @@ def test_the_status_of_a_run_as_json(run: RunDir) -> None:
         "ended": 2,
         "states": {"finished": 1, "failed": 1},
         "metric": "val_loss",
+        "mode": "min",
         "best": {"trial": 1, "epoch": 2, "value": 0.25},
         "seconds_left": None,
         "failures": {2: "the reason", 3: "the reason"},
