@@ -162,7 +162,7 @@ def _execute_noop(prepared: session.Prepared) -> str:
 
     Returns why it ended.
     """
-    from rich.console import Console
+    from cae.cli.console import Console
 
     from benchmarks.noop import NoopWorker
     from cae.cli import live_table
