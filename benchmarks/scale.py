@@ -162,10 +162,9 @@ def _execute_noop(prepared: session.Prepared) -> str:
 
     Returns why it ended.
     """
-    from cae.cli.console import Console
-
     from benchmarks.noop import NoopWorker
     from cae.cli import live_table
+    from cae.cli.console import Console
     from tests.places import TwoSlots
 
     with (
