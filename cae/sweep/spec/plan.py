@@ -462,8 +462,8 @@ def _changed_settings(
         is_override = any(_sets(name, key) for name in overrides)
         if is_override and here.get(key) != full.get(key):
             changed[key] = {
-                "full": _setting_text(full.get(key, "no such")),
-                "here": _setting_text(here.get(key, "no such")),
+                "full": _setting_text(full.get(key, "not set")),
+                "here": _setting_text(here.get(key, "not set")),
             }
     return changed
 

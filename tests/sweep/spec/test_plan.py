@@ -262,7 +262,7 @@ def test_a_base_trial_made_by_override_has_no_inactive_parameters() -> None:
 def test_a_setting_of_a_component_that_the_space_chooses_is_valid() -> None:
     plan = planned({"optimizer": "rmsprop"}, settings={"optimizer.alpha": 0.95})
     assert plan.trials[0].trial.flat()["optimizer.alpha"] == 0.95
-    assert plan.overrides == {"optimizer.alpha": {"full": "no such", "here": 0.95}}
+    assert plan.overrides == {"optimizer.alpha": {"full": "not set", "here": 0.95}}
 
 
 @pytest.mark.parametrize("wrong", ["abc", 0, -1, 1.5])
