@@ -68,11 +68,11 @@ app.add_typer(data_app, name="data", rich_help_panel=IMAGES_PANEL)
 @app.command(rich_help_panel=SWEEPS_PANEL)
 def run(
     sweep: SweepArgument,
-    out: Out = None,
     budget: Budget = "full",
     set_: Set = None,
     max_trials: MaxTrials = None,
     retry: Retry = "",
+    out: Out = None,
     gpus: Gpus = None,
     gpus_per_trial: GpusPerTrial = None,
     cpus_per_trial: CpusPerTrial = 1,
@@ -153,11 +153,11 @@ def _exit_code(progress: Progress, reason: str) -> int:
 @app.command(rich_help_panel=SWEEPS_PANEL)
 def plan(
     sweep: SweepArgument,
-    out: Out = None,
     budget: Budget = "full",
     set_: Set = None,
     max_trials: MaxTrials = None,
     retry: Retry = "",
+    out: Out = None,
     gpus: Gpus = None,
     gpus_per_trial: GpusPerTrial = None,
     cpus_per_trial: CpusPerTrial = 1,
