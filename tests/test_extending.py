@@ -6,12 +6,14 @@ A new section of the page is tested in tests/report/page/test_section.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from cae.report.page import build
+from cae.report.statistics.claims.registry import REGISTERED_JUDGES
 from cae.run.paths import RunDir
 from cae.run.trial_state import TrialState
 from cae.trial.metrics import Direction, find_metric
@@ -193,10 +195,15 @@ FILES = {
 
 
 @pytest.fixture
-def sweep_path(tmp_path: Path) -> Path:
+def sweep_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The new files. Other tests do not see their modules nor the new judge."""
     for name, source in FILES.items():
         (tmp_path / name).write_text(source)
-    return tmp_path / "everything_new.py"
+    monkeypatch.setattr(sys, "path", list(sys.path))  # reading a sweep file appends its folder
+    yield tmp_path / "everything_new.py"
+    for name in FILES:
+        sys.modules.pop(name.removesuffix(".py"), None)
+    REGISTERED_JUDGES.pop("AlwaysBelow", None)
 
 
 def test_new_components_plan_train_stop_and_report(
