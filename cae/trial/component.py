@@ -80,6 +80,13 @@ class Component(BaseModel):
     (see Dependency)."""
     registry: ClassVar[dict[str, type[Any]]]
     """All components of this kind, by name."""
+    supports_cuda_graphs: ClassVar[bool] = False
+    """Whether a training step with the component can be recorded once and replayed on a GPU.
+
+    True for built-in components; another class has to declare it itself, it is not inherited. All
+    that its code computes in Python, outside of tensors, has to be the same in every step: a
+    replay repeats the kernels of the recorded step.
+    """
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
@@ -95,6 +102,8 @@ class Component(BaseModel):
             return
         if cls.__name__.startswith("_") or inspect.isabstract(cls):
             return
+        declared = cls.__dict__.get("supports_cuda_graphs")
+        cls.supports_cuda_graphs = cls.is_builtin() if declared is None else declared
         cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
         registered = cls.registry.get(cls.name)
         if (
