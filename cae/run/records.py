@@ -213,6 +213,8 @@ def _apply_epoch(record: Record, event: EpochFinished) -> None:
         start.device = event.device
         start.worker = event.worker
         start.gpu_ids = event.gpu_ids
+        start.replayed_steps = event.replayed_steps
+        start.peak_gpu_bytes = event.peak_gpu_bytes
 
 
 def _apply_plan(records: dict[int, Record], event: TrialPlanned) -> None:

@@ -333,6 +333,6 @@ def test_errors_of_the_sweep_file_are_reported_before_submitting(tmp_path: Path)
 
 def test_devices_of_hosts_are_counted() -> None:
     assert (
-        hosts._describe_devices(["cpu", "NVIDIA A100", "cpu"])
-        == "3 hosts: 2 x cpu, 1 x NVIDIA A100"
+        hosts._describe_devices([("cpu",), ("NVIDIA A100",) * 8, ("cpu",)])
+        == "3 hosts: 2 x cpu, 8 x NVIDIA A100"
     )
