@@ -18,6 +18,7 @@ from cae.sweep.places.base import (
 )
 from cae.sweep.places.devices import GpuProbe, count_gpus, gpu_problem
 from cae.sweep.places.machine import count_cpus, device_name, explain_gpus
+from cae.sweep.places.mps import shared_gpu_service
 from cae.sweep.places.ray_start import ray_session
 from cae.trial.config import ConfigError
 
@@ -66,10 +67,13 @@ class LocalPlace(Place):
         if not start:
             yield resources
             return
-        probe = None
-        if resources.gpus_per_trial:  # while Ray starts
-            probe = GpuProbe()
-        with local_ray(resources):
+        with contextlib.ExitStack() as stack:
+            probe = None
+            if resources.gpus_per_trial and not resources.simulates_gpus:
+                probe = GpuProbe()  # while Ray starts
+                if resources.trials_per_gpu > 1:
+                    stack.enter_context(shared_gpu_service())
+            stack.enter_context(local_ray(resources))
             if probe is not None:
                 problem = probe.result().problem
                 if problem:
