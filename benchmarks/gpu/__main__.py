@@ -61,21 +61,22 @@ def run_stage(name: str, device: str, out: Path, seconds: float) -> Row:
         output, _ = process.communicate()
         error = f"not finished in {seconds:.0f} s"
     file = out / f"{name}.json"
-    if error or not file.exists():
+    if not file.exists():
         error = error or f"exit code {process.returncode}"
-        result = Stage(name, torch.device(device), out, seconds).result(
-            f"{error}\n{output[-ERROR_CHARACTERS:]}"
-        )
+        Stage(name, torch.device(device), out, seconds, file).save(error)
+    result: Row = json.loads(file.read_text())
+    if error:
+        result["error"] = f"{error}\n{output[-ERROR_CHARACTERS:]}"
+        result["passed"] = False
         file.write_text(json.dumps(result, indent=1))
-    loaded: Row = json.loads(file.read_text())
-    return loaded
+    return result
 
 
 def execute_stage(name: str, device: str, out: Path, seconds: float) -> None:
     """Execute a stage in this process and write its result."""
     module = importlib.import_module(f"benchmarks.gpu.{name}")
     with tempfile.TemporaryDirectory(prefix="gpu") as folder:
-        stage = Stage(name, torch.device(device), Path(folder), seconds)
+        stage = Stage(name, torch.device(device), Path(folder), seconds, out / f"{name}.json")
         error = ""
         if stage.is_rehearsal:
             torch.set_num_threads(1)
@@ -83,8 +84,7 @@ def execute_stage(name: str, device: str, out: Path, seconds: float) -> None:
             module.run(stage)
         except Exception:
             error = traceback.format_exc()[-ERROR_CHARACTERS:]
-        result = stage.result(error)
-    (out / f"{name}.json").write_text(json.dumps(result, indent=1, allow_nan=True))
+        stage.save(error)
 
 
 def line(result: Row) -> str:
@@ -124,6 +124,9 @@ def main() -> None:
     parser.add_argument("--run-stage", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    if not options.run_stage:
+        for name in options.stages:
+            (options.out / f"{name}.json").unlink(missing_ok=True)
     if options.run_stage:
         execute_stage(options.run_stage, options.device, options.out, options.seconds)
         return

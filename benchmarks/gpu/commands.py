@@ -7,10 +7,11 @@ one.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from cae.sweep.places.base import Resources
 
 SIMULATED_CPUS = 2
 POLL_SECONDS = 0.1
+COMMAND_SECONDS = 60.0
+"""A command that takes longer is ended."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +58,34 @@ def start(
     )
 
 
-def finish(stage: Stage, process: subprocess.Popen[str]) -> Finished:
-    """Wait for a command, at most until the stage's deadline."""
+def finish(
+    stage: Stage, process: subprocess.Popen[str], arguments: Sequence[str | Path] = ()
+) -> Finished:
+    """Wait for a command, and end it if it takes too long."""
     started = time.monotonic()
-    output, _ = process.communicate(timeout=max(1.0, stage.remaining))
-    return Finished(process.returncode, output, time.monotonic() - started)
+    try:
+        output, _ = process.communicate(timeout=min(COMMAND_SECONDS, max(1.0, stage.remaining)))
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+    seconds = time.monotonic() - started
+    stage.facts.setdefault("commands", []).append(
+        {
+            "arguments": [str(argument) for argument in arguments],
+            "seconds": round(seconds, 1),
+            "code": process.returncode,
+            "output": output[-800:],
+        }
+    )
+    stage.save()
+    return Finished(process.returncode, output, seconds)
 
 
 def run(
     stage: Stage, *arguments: str | Path, environment: Mapping[str, str] | None = None
 ) -> Finished:
     """Run `cae-sweep ARGUMENTS`."""
-    return finish(stage, start(stage, *arguments, environment=environment))
+    return finish(stage, start(stage, *arguments, environment=environment), arguments)
 
 
 def records_of(run_folder: Path) -> dict[str, Record]:

@@ -88,14 +88,21 @@ def _measure_ceilings(stage: Stage) -> None:
             dtype = torch.bfloat16
         multiply = partial(torch.mm, matrix.to(dtype), matrix.to(dtype))
         convolve = partial(F.conv2d, images.to(dtype), weight.to(dtype), padding=1)
-        with torch_compat.tf32(enabled=precision == "TF32"):
+        contiguous = partial(
+            F.conv2d, images.to(dtype).contiguous(), weight.to(dtype).contiguous(), padding=1
+        )
+        with torch_compat.gpu_numerics(tf32=precision == "TF32"):
             product = seconds_per_call(multiply, device, repeats)
             convolution = seconds_per_call(convolve, device, repeats)
+            contiguous_convolution = seconds_per_call(contiguous, device, repeats)
         rates = {
-            f"product, {precision}, TFLOP/s": product_operations / product / 1e12,
-            f"convolution, {precision}, TFLOP/s": convolution_operations / convolution / 1e12,
+            f"product, {precision}": product_operations / product / 1e12,
+            f"convolution, channels last, {precision}": convolution_operations / convolution / 1e12,
+            f"convolution, contiguous, {precision}": (
+                convolution_operations / contiguous_convolution / 1e12
+            ),
         }
-        stage.rows += [{"ceiling": name, "value": rate} for name, rate in rates.items()]
+        stage.rows += [{"ceiling": f"{name}, TFLOP/s", "value": rates[name]} for name in rates]
 
 
 def _copy_seconds(copied: int, device: torch.device, repeats: int) -> float:
@@ -107,12 +114,12 @@ def _copy_seconds(copied: int, device: torch.device, repeats: int) -> float:
 def _tf32_matters(stage: Stage) -> bool:
     """Whether `torch_compat.tf32` changes the numbers of a convolution, as it should on a GPU."""
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(8, 16, 16, 16, generator=generator).to(stage.device)
-    weight = torch.randn(16, 16, 3, 3, generator=generator).to(stage.device)
+    images = torch.randn(32, 64, 16, 16, generator=generator).to(stage.device)
+    weight = torch.randn(64, 64, 3, 3, generator=generator).to(stage.device)
     exact = F.conv2d(images.double(), weight.double())
     errors = []
     for enabled in (False, True):
-        with torch_compat.tf32(enabled=enabled):
+        with torch_compat.gpu_numerics(tf32=enabled):
             difference = F.conv2d(images, weight).double() - exact
         errors.append((difference.norm() / exact.norm()).item())
     stage.rows.append({"ceiling": "error of a convolution, IEEE", "value": errors[0]})

@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 from benchmarks.gpu import commands
@@ -17,6 +18,7 @@ from cae.run.trial_state import TrialState
 SWEEP = Path(__file__).parent / "sweeps" / "small.py"
 SHARED = ("run", SWEEP, "--quiet", "--gpus-per-trial", "0.5")
 USAGE_ERROR = 2
+SHARED_SECONDS = 35.0
 
 
 def run(stage: Stage) -> None:
@@ -30,9 +32,15 @@ def _check_sharing(stage: Stage) -> dict[str, Record]:
     """Four trials, two at a time on one GPU."""
     process = commands.start(stage, *SHARED, "--out", "shared")
     processes_on_gpu: set[int] = set()
-    while process.poll() is None and stage.remaining > 1:
+    started = time.monotonic()
+    while process.poll() is None and time.monotonic() - started < SHARED_SECONDS:
         processes_on_gpu |= _processes_on_gpu(stage)
-    done = commands.finish(stage, process)
+        time.sleep(0.2)
+    if process.poll() is None:
+        log = stage.folder / "shared" / "trials" / "0001" / "log.txt"
+        if log.exists():
+            stage.facts["log of trial 1"] = log.read_text()[-1000:]
+    done = commands.finish(stage, process, SHARED)
     records = commands.records_of(stage.folder / "shared")
     stage.facts |= {
         "seconds of 4 trials": done.seconds,
@@ -94,6 +102,7 @@ def _check_killed_sweep(stage: Stage, whole: dict[str, Record]) -> None:
     commands.wait_for(stage, some_epochs, "five epochs")
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
+    stage.save()
     done = commands.run(stage, *SHARED, "--out", "killed")
     stage.at_most("exit code of the resumed sweep", done.code, 0)
     resumed = commands.records_of(stage.folder / "killed")

@@ -25,9 +25,9 @@ from cae.trial.networks.create import build_network, to_device
 from cae.trial.steps import GRAPHS_VARIABLE, Step, build_optimizer
 from cae.trial.training import train
 
-STEPS = 300
+STEPS = 120
 REHEARSAL_STEPS = 8
-EPOCHS = 3
+EPOCHS = 2
 VAL_IMAGES = 64
 PRECISIONS = ("float32", "tf32", "bfloat16")
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -45,15 +45,17 @@ def run(stage: Stage) -> None:
         images = synthetic_images(trial, trial.batch_size * steps, VAL_IMAGES, stage.device)
         row: Row = {"network": name, "batch": trial.batch_size, "steps": steps}
         row["kernels"] = _kernels_per_step(trial, images)
-        row["bare"] = _bare(trial, images)
+        row["bare"] = _bare(trial, images, torch.channels_last)
+        row["bare_contiguous"] = _bare(trial, images, torch.contiguous_format)
         row["script"] = _script(trial, images)
+        row["eager_float32"] = _ours(trial, images, graphs=False)
         for precision in PRECISIONS:
             changed = trial.override({"precision": precision})
-            row[f"eager_{precision}"] = _ours(changed, images, graphs=False)
             row[f"graphed_{precision}"] = _ours(changed, images, graphs=True)
         row["eager_over_bare"] = row["eager_float32"] / row["bare"]
         row["graphed_over_bare"] = row["graphed_float32"] / row["bare"]
         stage.rows.append(row)
+        stage.save()
         if stage.is_rehearsal:
             continue
         stage.at_least(f"{name}: eager over the bare loop", row["eager_over_bare"], 0.95)
@@ -81,12 +83,14 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _bare(trial: Trial, images: DeviceImages) -> float:
+def _bare(trial: Trial, images: DeviceImages, layout: torch.memory_format) -> float:
     """The same network with one batch made in advance: forward pass, backward pass, step."""
     device = images.train.pixels.device
     pairs = Pairs(trial.task, images.train, 0, 0, "train")
     inputs, targets = pairs.at(torch.arange(trial.batch_size, device=device))
-    network = to_device(unmerged(build_network(trial)), device)
+    inputs = inputs.contiguous(memory_format=layout)
+    targets = targets.contiguous(memory_format=layout)
+    network = unmerged(build_network(trial)).to(device).to(memory_format=layout)
     optimizer = trial.optimizer.build(network.parameters())
     criterion = LOSSES[trial.task.loss]
     steps = len(images.train.pixels) // trial.batch_size
@@ -98,7 +102,7 @@ def _bare(trial: Trial, images: DeviceImages) -> float:
             loss.backward()
             optimizer.step()
 
-    with torch_compat.tf32(enabled=False):
+    with torch_compat.gpu_numerics():
         return _median_rate(epoch, steps * trial.batch_size, device)
 
 
@@ -156,7 +160,7 @@ def _kernels_per_step(trial: Trial, images: DeviceImages) -> int:
     for _ in range(3):
         step(indices)
     torch.cuda.synchronize(device)
-    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+    with profile(activities=[ProfilerActivity.CUDA], acc_events=True) as profiler:
         step(indices)
         torch.cuda.synchronize(device)
     events = profiler.events() or []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import time
 from dataclasses import dataclass, field
@@ -49,6 +50,8 @@ class Stage:
     """For files of the stage; exists."""
     seconds: float
     """The deadline, in seconds after the start."""
+    file: Path | None = None
+    """Where the result is written."""
     checks: list[Check] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     """Measurements, one dictionary each."""
@@ -77,6 +80,11 @@ class Stage:
     def holds(self, name: str, condition: bool) -> None:
         """Check that something is true (1) and not false (0)."""
         self.checks.append(Check(name, float(condition), at_least=1))
+
+    def save(self, error: str = "unfinished") -> None:
+        """Write the result so far: a stage that is ended keeps what it has measured."""
+        if self.file is not None:
+            self.file.write_text(json.dumps(self.result(error), indent=1))
 
     def result(self, error: str = "") -> Row:
         """Return the result, ready for the json module."""

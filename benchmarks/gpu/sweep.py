@@ -85,3 +85,4 @@ def _run_case(stage: Stage, case: Case) -> None:
             "output": done.output[-200:],
         }
     )
+    stage.save()

@@ -28,7 +28,7 @@ def evaluate(network: nn.Module, pairs: Pairs, *, final: bool = False) -> dict[s
     The same weights give the same numbers on the same kind of device, in IEEE float32. `final` adds
     the metrics that are too expensive for every epoch.
     """
-    with torch_compat.tf32(enabled=False):
+    with torch_compat.gpu_numerics():
         return _evaluate(network, pairs, final=final)
 
 
@@ -64,7 +64,7 @@ def conclude(
     """
     test = evaluation_pairs(task, images.test, "test")
     metrics = evaluate(network, test, final=True)
-    with torch.inference_mode(), torch_compat.tf32(enabled=False):
+    with torch.inference_mode(), torch_compat.gpu_numerics():
         evaluation = _collect_outputs(network, task, images, test, dependencies)
         for name, answer in task.baselines(evaluation.train, evaluation.inputs).items():
             loss = task.criterion(answer.cpu(), evaluation.target)

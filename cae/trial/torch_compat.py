@@ -98,21 +98,29 @@ def capture_cuda_graph(
 
 
 @contextlib.contextmanager
-def tf32(*, enabled: bool) -> Iterator[None]:
-    """Allow or forbid TF32 in convolutions and matrix products on a GPU.
+def gpu_numerics(*, tf32: bool = False) -> Iterator[None]:
+    """Make the numbers of a GPU repeatable, with or without TF32.
 
-    TF32 rounds the factors to a mantissa of 10 bits. PyTorch allows it in convolutions by default.
+    TF32 rounds the factors of convolutions and matrix products to a mantissa of 10 bits; PyTorch
+    allows it in convolutions by default. Of cuDNN's algorithms only those are used that give the
+    same bits each time.
     """
-    # The older names of these settings: after the newer ones are set, reading the older ones
-    # raises an error.
-    before = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
-    torch.backends.cudnn.allow_tf32 = enabled
-    torch.backends.cuda.matmul.allow_tf32 = enabled
+    # The older names of the settings: after the newer ones are set, reading the older ones raises
+    # an error.
+    cudnn = torch.backends.cudnn
+    products = torch.backends.cuda.matmul
+    before = (cudnn.allow_tf32, products.allow_tf32, cudnn.deterministic, cudnn.benchmark)
+    cudnn.allow_tf32 = tf32
+    products.allow_tf32 = tf32
+    cudnn.deterministic = True
+    cudnn.benchmark = False
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32 = before[0]
-        torch.backends.cuda.matmul.allow_tf32 = before[1]
+        cudnn.allow_tf32 = before[0]
+        products.allow_tf32 = before[1]
+        cudnn.deterministic = before[2]
+        cudnn.benchmark = before[3]
 
 
 class HostAccess(TorchDispatchMode):

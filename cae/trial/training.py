@@ -209,7 +209,7 @@ def _train_on_all(state: _State, order: Tensor) -> float:
     step = state.step
     step.loss_sum.zero_()
     replayed_before = step.replayed
-    with torch_compat.tf32(enabled=trial.precision == "tf32"):
+    with torch_compat.gpu_numerics(tf32=trial.precision == "tf32"):
         for indices in order.split(trial.batch_size):
             step(indices)
     loss = step.loss_sum.item() / len(order)
@@ -251,7 +251,7 @@ def _save_samples(state: _State, folder: Path, epoch: int) -> None:
     task = state.trial.task
     count = min(SAMPLES, len(state.images.val.pixels))
     inputs, targets = state.val_pairs.at(torch.arange(count, device=state.device))
-    with torch.inference_mode(), torch_compat.tf32(enabled=False):
+    with torch.inference_mode(), torch_compat.gpu_numerics():
         target_images = task.to_image(inputs, targets)
         output_images = task.to_image(inputs, state.network(inputs))
     checkpoint.save_samples(folder, inputs, target_images, output_images, epoch)

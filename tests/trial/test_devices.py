@@ -62,7 +62,7 @@ def test_tf32_is_used_in_training_only_and_on_request(
 
 def test_the_precision_is_restored_after_an_error() -> None:
     before = torch.backends.cudnn.allow_tf32
-    with pytest.raises(ValueError, match="in between"), torch_compat.tf32(enabled=not before):
+    with pytest.raises(ValueError, match="in between"), torch_compat.gpu_numerics(tf32=not before):
         raise ValueError("in between")
     assert torch.backends.cudnn.allow_tf32 == before
 
@@ -165,6 +165,6 @@ def test_evaluation_of_a_network_does_not_depend_on_the_caller(
     network = build_network(trial)
     assert isinstance(network, Autoencoder)
     pairs = evaluation_pairs(trial.task, images.val, "val")
-    with torch_compat.tf32(enabled=True):
+    with torch_compat.gpu_numerics(tf32=True):
         allowed = evaluate(network, pairs)
     assert allowed == evaluate(network, pairs)

@@ -117,6 +117,4 @@ def choose_device(gpus: float, memory_share: float = 1.0) -> tuple[torch.device,
         torch.ones(8, device="cuda").sum().item()
     except RuntimeError as error:
         raise UnusableGpu(str(error).splitlines()[0]) from error
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
     return torch.device("cuda"), torch.cuda.get_device_name()

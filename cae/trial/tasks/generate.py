@@ -175,13 +175,13 @@ class Vae(Task):
         """The evidence lower bound in nats per image, mean over ELBO_SAMPLES latent codes of
         each."""
         total = 0.0
-        generator = torch.Generator(images.device).manual_seed(SEED)
+        generator = torch.Generator().manual_seed(SEED)  # on the CPU: the same for all devices
         for batch in images.split(BATCH):
             inputs = batch.contiguous(memory_format=torch.channels_last)
             mean, log_variance = network.encode(inputs)
             kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
             for _ in range(ELBO_SAMPLES):
-                noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+                noise = torch.randn(mean.shape, generator=generator).to(mean.device)
                 output = network.decode(mean + (0.5 * log_variance).exp() * noise)
                 error = self.criterion(output, batch) * len(batch)
                 total += (error + kl.sum()).item() / ELBO_SAMPLES
