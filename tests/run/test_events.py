@@ -185,9 +185,7 @@ REFUSED: dict[str, tuple[type[Event], dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_no_reader_would_accept_is_refused_with_field_value_and_rule(
-    name: str, tmp_path: Path
-) -> None:
+def test_writing_an_invalid_event_is_an_error(name: str, tmp_path: Path) -> None:
     event_class, fields, message = REFUSED[name]
     run = RunDir(tmp_path)
     with pytest.raises(InvalidEvent) as caught:
@@ -205,7 +203,7 @@ def test_numbers_of_numpy_are_written_as_numbers() -> None:
 
 
 @pytest.mark.parametrize("value", [1e300, -1e300, 2.0**60, 0, 3])
-def test_large_values_at_a_rung_are_read(value: float, tmp_path: Path) -> None:
+def test_values_at_a_rung_are_written_and_read_exactly(value: float, tmp_path: Path) -> None:
     run = RunDir(tmp_path)
     end = TrialEnded(
         trial=1, state=TrialState.STOPPED, reason="", rung=1, value=value, cutoff=value, seen=3
@@ -215,7 +213,7 @@ def test_large_values_at_a_rung_are_read(value: float, tmp_path: Path) -> None:
     assert list(run.events()) == [end, stop]
 
 
-def test_a_metric_of_another_type_is_read_as_nan() -> None:
+def test_a_metric_that_is_not_a_number_is_read_as_nan() -> None:
     metrics = {"a": "NaN", "b": "-Infinity", "c": None, "d": [1], "e": 10**400, "f": 3, "g": 0.5}
     line = {"event": "epoch", "time": 1.0, "trial": 1, "epoch": 1, "metrics": metrics}
     event = parse_event(line)
@@ -267,7 +265,7 @@ OLD_LINES: list[tuple[dict[str, Any], Event]] = [
 
 
 @pytest.mark.parametrize(("line", "event"), OLD_LINES, ids=[line["event"] for line, _ in OLD_LINES])
-def test_names_of_journals_before_version_0_2_are_read(line: dict[str, Any], event: Event) -> None:
+def test_old_names_of_events_and_fields_are_read(line: dict[str, Any], event: Event) -> None:
     assert parse_event(line) == event
 
 
@@ -305,5 +303,5 @@ def test_unknown_kinds_and_fields_are_ignored() -> None:
         {"event": "start", "time": 1.0, "trial": 1},
     ],
 )
-def test_a_line_that_is_no_valid_event_is_none(line: object) -> None:
+def test_an_invalid_line_is_ignored(line: object) -> None:
     assert parse_event(line) is None

@@ -12,7 +12,7 @@ from tests.report.planted_runs import early_stopped
 from tests.report.synthetic_runs import MakeWriter
 
 
-def test_regret_is_the_value_that_would_have_been_lost(writer: MakeWriter) -> None:
+def test_regret_is_how_much_worse_the_best_kept_trial_is(writer: MakeWriter) -> None:
     curves = {
         1: [0.5, 0.4, 0.30],
         2: [0.6, 0.5, 0.10],
@@ -33,7 +33,7 @@ def test_regret_is_the_value_that_would_have_been_lost(writer: MakeWriter) -> No
     assert analysis.complete_trials == 4
 
 
-def test_rank_correlations_and_survival_are_those_of_the_curves(writer: MakeWriter) -> None:
+def test_rank_correlations_and_survival_are_computed_from_the_curves(writer: MakeWriter) -> None:
     curves: dict[int, list[float]] = {}
     for number in range(1, 9):
         curves[number] = [float(number)]

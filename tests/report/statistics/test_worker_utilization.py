@@ -11,7 +11,7 @@ from cae.report.statistics.worker_utilization import SlotTime, measure_utilizati
 from tests.report.synthetic_runs import MakeWriter
 
 
-def test_the_seconds_of_all_slots_are_divided_by_what_they_were_used_for(
+def test_the_seconds_of_all_slots_are_divided_by_use(
     writer: MakeWriter,
 ) -> None:
     run = writer()

@@ -39,7 +39,7 @@ def ended_trial(run: RunDir, number: int, state: TrialState, loss: float) -> Rec
         (TrialState.KILLED, FILES),
     ],
 )
-def test_checkpoints_that_may_be_needed_are_kept(
+def test_the_state_of_a_trial_decides_which_checkpoints_are_kept(
     state: TrialState, kept: set[str], tmp_path: Path
 ) -> None:
     run = RunDir(tmp_path)

@@ -41,7 +41,7 @@ def judge(
     st.sampled_from(["min", "max"]),
     st.sampled_from([2, 3]),
 )
-def test_finite_values_are_judged_as_by_rays_asha(
+def test_finite_values_are_stopped_exactly_as_by_the_asha_of_ray(
     curves: list[list[float]], mode: str, factor: int
 ) -> None:
     ours = judge(*ASHA(reduction_factor=factor).rungs(9), mode=mode, factor=factor)

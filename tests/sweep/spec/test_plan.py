@@ -100,7 +100,7 @@ def test_random_dimensions_are_seeded() -> None:
     assert all(1e-5 <= trial.axes["optimizer.lr"] <= 1e-1 for trial in first.trials)
 
 
-def test_a_larger_sample_begins_with_the_smaller_one() -> None:
+def test_a_larger_sample_starts_with_the_smaller_one_in_random_order() -> None:
     space = {"optimizer.lr": tune.grid_search([0.01 * step for step in range(1, 30)])}
     small, large = planned(space, max_trials=5), planned(space, max_trials=12)
     assert [trial.hash for trial in large.trials][:5] == [trial.hash for trial in small.trials]
@@ -154,7 +154,7 @@ def test_smoke_uses_a_few_embedded_images_of_the_same_shape() -> None:
     assert {trial.trial.epochs for trial in plan.trials} == {2}
 
 
-def test_all_errors_of_a_space_are_reported_once() -> None:
+def test_all_errors_of_a_search_space_are_reported_together_and_once() -> None:
     errors = errors_of(
         {
             "arch.kernal_size": tune.grid_search([3, 5]),
@@ -186,7 +186,7 @@ def test_values_of_an_axis_have_a_provenance() -> None:
     )
 
 
-def test_the_provenance_of_an_unknown_value_or_parameter_is_an_error() -> None:
+def test_the_provenance_of_an_unknown_value_is_an_error() -> None:
     kernels: dict[str, Any] = {"arch.kernel_size": tune.grid_search([5, 7])}
     (error,) = errors_of(kernels, {"provenance": {"arch.kernel_size": {"stated": [3]}}})
     assert error == "provenance: arch.kernel_size has no value 3 in the search space: 5, 7"
@@ -234,7 +234,7 @@ def test_trials_keep_their_numbers_when_the_space_grows() -> None:
     assert [trial.number for trial in large.remaining] == [3]
 
 
-def test_more_epochs_extend_the_trial_with_fewer() -> None:
+def test_more_epochs_extend_existing_trials() -> None:
     before = planned({"arch.kernel_size": tune.grid_search([3, 5])})
     after = planned(
         {"arch.kernel_size": tune.grid_search([3, 5])},
@@ -245,7 +245,7 @@ def test_more_epochs_extend_the_trial_with_fewer() -> None:
     assert [trial.done_epochs for trial in after.remaining] == [1, 1]
 
 
-def test_more_epochs_on_other_images_are_a_new_trial() -> None:
+def test_trials_on_other_images_are_new_trials() -> None:
     before = planned({})
 
     def other(dataset: Dataset) -> Images:
@@ -255,11 +255,11 @@ def test_more_epochs_on_other_images_are_a_new_trial() -> None:
     assert [(trial.number, trial.done_epochs) for trial in after.trials] == [(2, 0)]
 
 
-def test_a_base_trial_made_by_override_has_no_inactive_parameters() -> None:
+def test_a_base_trial_can_be_made_with_override() -> None:
     assert make_plan(Sweep(base=BASE.override({"epochs": 5})), load).trials[0].trial.epochs == 5
 
 
-def test_a_setting_of_a_component_that_the_space_chooses_is_valid() -> None:
+def test_a_setting_may_belong_to_a_component_of_the_search_space() -> None:
     plan = planned({"optimizer": "rmsprop"}, settings={"optimizer.alpha": 0.95})
     assert plan.trials[0].trial.flat()["optimizer.alpha"] == 0.95
     assert plan.overrides == {"optimizer.alpha": {"full": "not set", "here": 0.95}}
@@ -314,12 +314,12 @@ def test_an_axis_of_epochs_gives_separate_trials() -> None:
         (TrialState.PENDING, True),
     ],
 )
-def test_ended_trials_do_not_run_again(state: TrialState, runs: bool) -> None:
+def test_only_interrupted_and_pending_trials_run_again(state: TrialState, runs: bool) -> None:
     before = planned({})
     assert bool(planned({}, records=records(before, state)).remaining) == runs
 
 
-def test_retry_runs_the_named_states_again() -> None:
+def test_retry_runs_only_trials_in_the_named_states() -> None:
     known = records(planned({}), TrialState.FAILED)
     assert planned({}, records=known, retry=(TrialState.OUT_OF_MEMORY,)).remaining == []
     assert [
@@ -414,14 +414,14 @@ def test_functions_of_sample_from_are_seeded() -> None:
     assert first.axes["batch_size"]["values"] == list(dict.fromkeys(drawn))
 
 
-def test_a_function_with_other_values_each_time_is_an_error() -> None:
+def test_a_function_of_sample_from_has_to_be_reproducible() -> None:
     values = itertools.count(1)
     (error,) = errors_of({"batch_size": tune.sample_from(lambda _: next(values))})
     assert error.startswith("space: batch_size: the function of tune.sample_from returns other")
 
 
 @pytest.mark.parametrize("domain", [tune.randn(1e-2, 1e-4), tune.qrandn(1e-2, 1e-4, 1e-5)])
-def test_an_unbounded_domain_has_an_axis_without_ends(domain: Any) -> None:
+def test_the_axis_of_an_unbounded_domain_has_no_limits(domain: Any) -> None:
     plan = planned({"optimizer.lr": domain}, {"samples": 3})
     axis = plan.axes["optimizer.lr"]
     assert axis["low"] is None
@@ -432,7 +432,7 @@ def test_an_unbounded_domain_has_an_axis_without_ends(domain: Any) -> None:
 @pytest.mark.parametrize(
     ("limit", "points", "trials"), [(6, 2, 6), (7, 2, 6), (3, 1, 3), (2, 1, 2)]
 )
-def test_max_trials_counts_seeds(limit: int, points: int, trials: int) -> None:
+def test_max_trials_limits_configurations_times_seeds(limit: int, points: int, trials: int) -> None:
     space = {"arch.kernel_size": tune.grid_search([1, 3, 5, 7])}
     plan = planned(space, {"seeds": 3}, max_trials=limit)
     assert len(plan.trials) == trials
@@ -446,7 +446,7 @@ def test_a_larger_sample_with_seeds_contains_the_smaller_one() -> None:
     assert {trial.hash for trial in small.trials} < {trial.hash for trial in large.trials}
 
 
-def test_patches_of_one_photograph_are_refused() -> None:
+def test_classes_are_inactive_for_patches() -> None:
     patches = BASE.model_copy(update={"dataset": Patches(size=8, classes=(0,))})
     with pytest.raises(ConfigError, match=r"dataset\.classes = \(0,\) would be ignored"):
         make_plan(Sweep(base=patches, space={}), load)
@@ -454,7 +454,7 @@ def test_patches_of_one_photograph_are_refused() -> None:
     assert error.startswith("dataset.classes")
 
 
-def test_numpy_values_are_values_of_python_everywhere() -> None:
+def test_numpy_values_are_converted_to_python_values() -> None:
     integer: Any = np.int64
     base = Trial(
         dataset=Digits(size=integer(8), train_images=integer(64), val_images=16, test_images=16),
