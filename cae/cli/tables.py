@@ -18,6 +18,7 @@ from cae.errors import RunError
 from cae.files import write_whole
 from cae.run.formatting import format_axes, format_duration, format_value
 from cae.run.locate import find_runs
+from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.ranking import RankedTrial, ranking
 from cae.run.status import Progress, RunStatus, run_status
@@ -235,7 +236,7 @@ def _state_counts(progress: Progress) -> str:
 def print_best(
     run: RunDir,
     metric: str,
-    mode: str | None,
+    mode: Mode | None,
     top: int,
     out: Path | None,
     data_dir: Path | None,

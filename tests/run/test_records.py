@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cae.run.events import AuditStop, Event
+from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.records import apply_event, replay
 from cae.run.trial_state import TrialState
@@ -230,7 +231,7 @@ def test_records_are_sorted_and_events_of_unknown_trials_are_ignored() -> None:
     ],
 )
 def test_the_best_epoch_is_the_earliest_of_the_best_finite_ones(
-    losses: tuple[float, ...], mode: str, best: tuple[int, float] | None
+    losses: tuple[float, ...], mode: Mode, best: tuple[int, float] | None
 ) -> None:
     assert record(1, losses=losses).best("val_loss", mode) == best
 

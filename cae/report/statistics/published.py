@@ -20,7 +20,7 @@ import pandas as pd
 
 from cae.report.data.cells import to_cell
 from cae.report.data.results import Results, Run
-from cae.run.metric_direction import common_directions, metric_direction
+from cae.run.metric_direction import Mode, common_directions, metric_direction
 from cae.run.sweep_json import PUBLISHED
 from cae.run.trial_state import TrialState
 
@@ -244,7 +244,7 @@ def _compare(
     return replace(comparison, verdict=_verdict(comparison, mode))
 
 
-def _verdict(comparison: PublishedComparison, mode: str | None) -> PublishedVerdict:
+def _verdict(comparison: PublishedComparison, mode: Mode | None) -> PublishedVerdict:
     """Return the verdict on a comparable number; mode: "min", "max", or None if unknown."""
     if abs(comparison.difference) <= comparison.tolerance * (1 + 1e-9):
         return PublishedVerdict.REPRODUCED
@@ -256,7 +256,7 @@ def _verdict(comparison: PublishedComparison, mode: str | None) -> PublishedVerd
     return PublishedVerdict.WORSE
 
 
-def direction_in(results: Results, metric: str) -> str | None:
+def direction_in(results: Results, metric: str) -> Mode | None:
     """Return "min" or "max", whichever is better; None if unknown.
 
     Metrics of the same kind as the sweep's own have its mode; for others, the declaration decides.

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cae.errors import UserError
+from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.ranking import ranking
 from cae.run.records import Record
@@ -48,7 +49,7 @@ def test_the_state_of_a_trial_decides_which_checkpoints_are_kept(
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
-def test_the_best_stopped_trials_keep_their_weights(mode: str, tmp_path: Path) -> None:
+def test_the_best_stopped_trials_keep_their_weights(mode: Mode, tmp_path: Path) -> None:
     run = RunDir(tmp_path)
     records: dict[int, Record] = {}
     losses = [((number * 7) % 13) / 10 for number in range(13)]

@@ -20,6 +20,7 @@ from cae.report.statistics.importance import (
     trusted_analysis,
 )
 from cae.report.wording.importance import population_name
+from cae.run.metric_direction import Mode
 
 MAX_PARAMETERS = 12
 MAX_PANELS = 6
@@ -207,8 +208,7 @@ def _settings_axis(panel: MarginalPanel) -> dict[str, object]:
 @dataclass(frozen=True)
 class InteractionData:
     metric: str
-    mode: str
-    """"min" or "max"."""
+    mode: Mode
     row_parameter: str
     column_parameter: str
     means: pd.DataFrame
