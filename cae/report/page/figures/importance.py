@@ -17,7 +17,7 @@ from cae.report.statistics.importance import (
     ImportanceAnalysis,
     analyze_importance,
     means_at_settings,
-    trusted_analysis,
+    shown_analysis,
 )
 from cae.report.wording.importance import population_name
 from cae.run.metric_direction import Mode
@@ -120,7 +120,7 @@ class MarginalsData:
 
 
 def marginals_data(results: Results) -> MarginalsData:
-    analysis = trusted_analysis(results)
+    analysis = shown_analysis(results)
     population = analysis.population
     axes = {axis.name: axis for axis in population.axes}
     # Parameters without a computed importance are last.
@@ -220,7 +220,7 @@ class InteractionData:
 
 def interaction_data(results: Results) -> InteractionData | None:
     """Return the measured means of the pair that interacts most; None if no pair was analyzed."""
-    analysis = trusted_analysis(results)
+    analysis = shown_analysis(results)
     if not len(analysis.pairs):
         return None
     axes = {axis.name: axis for axis in analysis.population.axes}
