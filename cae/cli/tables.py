@@ -278,15 +278,13 @@ def print_best(
     best_trials = ranking(run.records().values(), sweep, metric, mode)[:top]
     for trial in best_trials:
         if out is None:
-            weights = run.trial(trial.record.number) / "best.safetensors"
-            path = weights
-            note = f"weights: {weights} (export them with -o DIR)"
+            path = run.trial(trial.record.number) / "best.safetensors"
+            note = f"weights: {path} (export them with -o DIR)"
         else:
-            folder = out
+            path = out
             if top > 1:
-                folder = out / f"{trial.record.number:04d}"
-            path = folder
-            note = _export(run, trial, folder, data_dir)
+                path = out / f"{trial.record.number:04d}"
+            note = _export(run, trial, path, data_dir)
         if quiet:
             print(path)
             continue
@@ -390,7 +388,7 @@ def print_datasets(data_dir: Path | None) -> None:
 
 
 def trial_log(run: RunDir, number: int) -> str:
-    """The output of a trial, why it ended, and its traceback."""
+    """The output of a trial, why it ended, and its traceback if the output does not contain it."""
     records = run.records()
     if number not in records:
         raise _unknown_trial(run, records, number)

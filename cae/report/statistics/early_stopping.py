@@ -147,7 +147,7 @@ def _rank_correlations(results: Results, values: pd.DataFrame) -> pd.DataFrame:
 
 
 def _correlated_epochs(results: Results, values: pd.DataFrame) -> list[int]:
-    """Return the rungs and the last epoch, without those that no trial reached, in order."""
+    """Return the rungs that trials reached and the last epoch, at most `MAX_EPOCHS` of them."""
     if not len(values.columns):
         return []
     reached = [rung for rung in rungs(results) if rung in values]
@@ -314,7 +314,7 @@ def _sign(results: Results) -> int:
 
 
 def audit(results: Results) -> Audit | None:
-    """Count the audit trials; None if none were planned."""
+    """Return what the audit trials show; None if none were planned."""
     from scipy import stats
 
     planned = sum(record.is_audit for record in results.records)

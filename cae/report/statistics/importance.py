@@ -130,7 +130,7 @@ def finished_trials(results: Results) -> Population:
 
 
 def trials_at_first_rung(results: Results) -> Population | None:
-    """Return all trials with their values at the first rung, where none has been stopped yet.
+    """Return all trials with their values at the first rung, before any of them was stopped.
 
     If joined runs have different rungs, this is the lowest rung of all of them: values at different
     epochs could not be compared, and at a later epoch stopped trials would be missing. Returns None

@@ -118,7 +118,7 @@ class PublishedNumber:
 
     @property
     def conditions(self) -> list[Condition]:
-        """All of which a trial has to meet to be compared with the number."""
+        """Conditions that a trial has to meet to be compared with the number."""
         conditions: list[Condition] = []
         if not self.has_conditions:
             return conditions
@@ -157,6 +157,7 @@ class PublishedComparison:
     """Whether it is a size of the network, which does not depend on seeds, images or epochs."""
     verdict: PublishedVerdict
     published_value: float = math.nan
+    """NaN if the report prints no single number."""
     measurement: Measurement | None = None
     """In the unit of the published number; None for NOT_RUN and CONTEXT."""
     tolerance: float = math.nan
@@ -237,15 +238,12 @@ def _compare(
         not_comparable: NotComparable | None = None,
         tolerance: float = math.nan,
     ) -> PublishedComparison:
-        value = math.nan
-        if measurement is not None:
-            value = published_value
         return PublishedComparison(
             run=run.name,
             published=number,
             is_size=is_size,
             verdict=verdict,
-            published_value=value,
+            published_value=published_value,
             measurement=measurement,
             tolerance=tolerance,
             not_comparable=not_comparable,

@@ -14,7 +14,7 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial as RayTrial
 
 REQUIRED_PROCESSES = ("raylet", "gcs_server")
-"""If one of these processes of Ray dies, Ray hangs, or exits this process without a message."""
+"""If one of these processes dies, Ray hangs, or it ends this process without a message."""
 
 
 def disable_usage_tags() -> None:

@@ -93,7 +93,8 @@ def _read_digits(size: int) -> Split:
             digit = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
             resized[index] = np.asarray(digit)
         pixels = resized
-    return Split(pixels[:, None], labels)
+    images = pixels[:, None]  # N x 1 x H x W
+    return Split(images, labels)
 
 
 @dataclass(frozen=True)
@@ -192,8 +193,8 @@ def _cut_patches(
 ) -> Split:
     """Cut `count` patches (3 x size x size) out of the areas (H x W x 3).
 
-    The patches alternate between the areas: patch i, with the label i % len(areas), is from that
-    area. No two patches have the same position.
+    The patches alternate between the areas: the label of patch i, i % len(areas), is the index of
+    its area. No two patches have the same position.
     """
     labels = np.arange(count, dtype=np.int64) % len(areas)
     pixels = np.empty((count, 3, size, size), np.uint8)

@@ -78,7 +78,7 @@
     layout.height = height;
   };
 
-  // Run plotly.js, which the page contains in compressed form, once.
+  // Load plotly.js once: it is in the page, compressed.
   let libraryLoaded = null;
   const loadLibrary = () => {
     libraryLoaded ??= unpack("library").then((source) => {
@@ -89,7 +89,8 @@
     return libraryLoaded;
   };
 
-  // plotly.py writes arrays of numbers as base64 of their bytes.
+  // plotly.py writes arrays of numbers as base64 of their bytes (bdata), with numpy's name of their
+  // type (dtype).
   const ARRAY_TYPES = {
     f4: Float32Array, f8: Float64Array, i1: Int8Array, i2: Int16Array, i4: Int32Array, u1: Uint8Array,
   };
