@@ -262,9 +262,11 @@ def best(
     with report_errors():
         from cae.cli import tables
 
-        if mode not in (None, "min", "max"):
-            raise UserError(f"--mode {mode}: should be min or max")
-        tables.print_best(_find_run(run), metric, mode, top, out, data_dir, quiet=quiet)
+        match mode:
+            case None | "min" | "max":
+                tables.print_best(_find_run(run), metric, mode, top, out, data_dir, quiet=quiet)
+            case _:
+                raise UserError(f"--mode {mode}: should be min or max")
 
 
 @app.command(rich_help_panel=RESULTS_PANEL)

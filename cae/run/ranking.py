@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cae.errors import UserError
-from cae.run.metric_direction import metric_direction
+from cae.run.metric_direction import Mode, metric_direction
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
 
@@ -27,7 +27,7 @@ class RankedTrial:
 
 
 def ranking(
-    records: Iterable[Record], sweep: SweepDescription, metric: str, mode: str | None
+    records: Iterable[Record], sweep: SweepDescription, metric: str, mode: Mode | None
 ) -> list[RankedTrial]:
     """Rank trials by a metric, the best one first; equal ones by number.
 
@@ -64,7 +64,7 @@ def ranking(
     return sorted(ranked, key=lambda trial: (sign * trial.value, trial.record.number))
 
 
-def _direction(sweep: SweepDescription, metric: str) -> str:
+def _direction(sweep: SweepDescription, metric: str) -> Mode:
     if metric == sweep.metric:
         return sweep.mode
     direction = metric_direction(metric, sweep.directions)

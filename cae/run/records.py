@@ -19,6 +19,7 @@ from cae.run.events import (
     TrialStarted,
 )
 from cae.run.json_values import JsonObject
+from cae.run.metric_direction import Mode
 from cae.run.trial_state import TrialState
 
 
@@ -95,7 +96,7 @@ class Record:
         """The last finished epoch; 0 if there is none."""
         return max(self.epochs, default=0)
 
-    def best(self, metric: str, mode: str) -> BestEpoch | None:
+    def best(self, metric: str, mode: Mode) -> BestEpoch | None:
         """The epoch with the best finite value of `metric`; the earliest of equal ones.
 
         None if no epoch has a finite value, if trials in this state are not ranked, if the trial
@@ -109,7 +110,7 @@ class Record:
             self._best[key] = self._find_best(metric, mode)
         return self._best[key]
 
-    def _find_best(self, metric: str, mode: str) -> BestEpoch | None:
+    def _find_best(self, metric: str, mode: Mode) -> BestEpoch | None:
         best: BestEpoch | None = None
         for epoch in sorted(self.epochs):
             value = self.epochs[epoch].get(metric, math.nan)

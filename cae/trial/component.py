@@ -22,18 +22,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from cae.errors import UserError
 from cae.trial.plain_values import to_plain
 
-COLLECTED_ERRORS: ContextVar[list[tuple[ValidationError, int]] | None] = ContextVar(
+COLLECTED_ERRORS: ContextVar[list[tuple[ValidationError, int | None]] | None] = ContextVar(
     "COLLECTED_ERRORS", default=None
 )
-"""The errors of the components of the sweep file that is being read, each with its line; None if no
-file is being read.
+"""The errors of the components of the sweep file that is being read, each with its line (None if
+unknown). None if no file is being read.
 
 A component with an invalid parameter is created without that parameter, so that the whole file can
 be read and all errors are reported together.
 """
 
 
-def collect_error(error: ValidationError, line: int) -> int:
+def collect_error(error: ValidationError, line: int | None) -> int:
     """Collect an error of a sweep file and its line; return the number of collected errors.
 
     Raises `error` if no sweep file is being read.

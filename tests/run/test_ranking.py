@@ -8,6 +8,7 @@ import pytest
 
 from cae.errors import UserError
 from cae.run.events import TrialEnded
+from cae.run.metric_direction import Mode
 from cae.run.ranking import ranking
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
@@ -20,7 +21,7 @@ SWEEP = SweepDescription(metric="val_loss", mode="min")
 def numbers(
     records: list[Record],
     metric: str = "val_loss",
-    mode: str | None = None,
+    mode: Mode | None = None,
     sweep: SweepDescription = SWEEP,
 ) -> list[int]:
     return [trial.record.number for trial in ranking(records, sweep, metric, mode)]

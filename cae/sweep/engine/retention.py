@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
@@ -36,7 +37,7 @@ def plan_bytes(plan: Plan, slots: int) -> int:
 
 
 def prune_checkpoints(
-    run: RunDir, records: Mapping[int, Record], number: int, metric: str, mode: str
+    run: RunDir, records: Mapping[int, Record], number: int, metric: str, mode: Mode
 ) -> None:
     """Delete the checkpoints that nothing can need again, after a trial has ended.
 
@@ -58,7 +59,7 @@ def prune_checkpoints(
             run.delete_trial_files(worse, BEST)
 
 
-def _ranked_stopped_trials(records: Mapping[int, Record], metric: str, mode: str) -> list[int]:
+def _ranked_stopped_trials(records: Mapping[int, Record], metric: str, mode: Mode) -> list[int]:
     """Numbers of the stopped trials, the best first."""
     sign = 1
     if mode != "min":

@@ -42,7 +42,7 @@ def epochs(run: RunDir) -> list[tuple[int, int]]:
     ]
 
 
-def test_every_trial_is_trained_once_also_when_the_sweep_is_repeated_or_extended(
+def test_repeating_or_extending_a_sweep_trains_no_trial_twice(
     sweep_file: Write, run_sweep: Run
 ) -> None:
     path = sweep_file("{'optimizer.lr': tune.grid_search([1e-3, 3e-3])}", epochs=3)

@@ -98,7 +98,7 @@ def test_a_host_that_does_not_see_the_folder_is_reported(requirements: HostRequi
     )
 
 
-def test_a_host_with_another_folder_of_that_name_is_reported(
+def test_a_host_that_sees_another_folder_at_the_same_path_is_reported(
     requirements: HostRequirements,
 ) -> None:
     assert "the folder is not the same on all hosts" in unmet_requirement(
