@@ -59,7 +59,9 @@ class History:
     def __init__(
         self, trial: Trial, network: nn.Module, images: DeviceImages, max_batch: int
     ) -> None:
-        self.network = to_device(copy.deepcopy(network), images.train.pixels.device).train()
+        self.network = to_device(
+            copy.deepcopy(network), images.train.pixels.device, trial.precision
+        ).train()
         optimizer = build_optimizer(trial.optimizer, self.network)
         pairs = Pairs(trial.task, images.train, 0, 0, "train")
         step = Step(self.network, optimizer, pairs, trial.precision)

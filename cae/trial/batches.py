@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cae.trial import torch_compat
 from cae.trial.datasets import Images, Split
+from cae.trial.layout import image_layout
 from cae.trial.tasks.base import Task
 
 EVALUATION_BATCH = 500
@@ -129,7 +130,7 @@ class Pairs:
             (len(self.pixels), *batch.shape[1:]),
             dtype=batch.dtype,
             device=self.pixels.device,
-            memory_format=torch.channels_last,
+            memory_format=image_layout(self.device),
         )
 
     def rewind(self) -> None:
@@ -137,10 +138,7 @@ class Pairs:
         self.generator.manual_seed(self._epoch_seed)
 
     def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the inputs and targets of the images at `indices`.
-
-        `indices`: B integers on the device. The inputs are in the memory layout channels last.
-        """
+        """Return the inputs and targets of the images at `indices`, B integers on the device."""
         if self.inputs is None:
             images = to_float(self.pixels[indices])
             inputs, targets = self.task.pairs(images, self.labels[indices], self.generator)
@@ -150,7 +148,7 @@ class Pairs:
                 targets = to_float(self.pixels[indices])
             else:
                 targets = self.targets[indices]
-        return inputs.contiguous(memory_format=torch.channels_last), targets
+        return inputs.contiguous(memory_format=image_layout(self.device)), targets
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield inputs, targets and labels of the whole split in its order, a batch at a time.
@@ -172,12 +170,8 @@ class Pairs:
 
 
 def to_float(pixels: Tensor) -> Tensor:
-    """Return uint8 pixels as float32 in [0, 1], channels last.
-
-    In that memory layout these networks are 1.2 to 2.2 times faster on a CPU, and no slower on a
-    GPU.
-    """
-    return pixels.to(torch.float32, memory_format=torch.channels_last).div_(255)
+    """Return uint8 pixels as float32 in [0, 1], in the layout of `image_layout`."""
+    return pixels.to(torch.float32, memory_format=image_layout(pixels.device)).div_(255)
 
 
 def derive_seed(seed: int, epoch: int, purpose: str) -> int:

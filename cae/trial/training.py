@@ -147,7 +147,7 @@ def _start(trial: Trial, images: DeviceImages, dependencies: DependencyFolders) 
     for name, dependency in trial.dependencies().items():
         dependency_networks[name] = load_trained(dependency, dependencies[name], device)
     torch.manual_seed(derive_seed(trial.seed, 0, "weights"))
-    network = to_device(build_network(trial), device)
+    network = to_device(build_network(trial), device, trial.precision)
     trial.task.start_from(network, dependency_networks)
     optimizer = build_optimizer(trial.optimizer, network)
     return _State(trial, images, network, optimizer, dependency_networks)

@@ -9,6 +9,7 @@ from torch import nn
 
 from cae.trial import checkpoint
 from cae.trial.config import Trial
+from cae.trial.layout import weight_layout
 
 
 def build_network(trial: Trial) -> nn.Module:
@@ -34,9 +35,9 @@ def load_trained(trial: Trial, folder: Path, device: torch.device) -> nn.Module:
     return to_device(network, device).eval().requires_grad_(False)
 
 
-def to_device(network: nn.Module, device: torch.device) -> nn.Module:
-    """Move a network to a device, in the memory layout channels last; return the same network.
+def to_device(network: nn.Module, device: torch.device, precision: str = "float32") -> nn.Module:
+    """Move a network to a device, in the layout that is fastest there; return the same network.
 
-    See batches.floats for the layout.
+    `precision`: that of its training.
     """
-    return network.to(device).to(memory_format=torch.channels_last)
+    return network.to(device).to(memory_format=weight_layout(device, precision))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from cae.trial.layout import image_layout
 from cae.trial.metrics import Direction, Metric, description, mse
 from cae.trial.tasks import baselines
 from cae.trial.tasks.base import Evaluation, Shape, SplitPairs, Table, Task
@@ -146,6 +147,6 @@ def _apply(network: nn.Module, inputs: Tensor) -> Tensor:
     outputs: list[Tensor] = []
     with torch.inference_mode():
         for batch in inputs.split(OUTPUT_BATCH):
-            on_device = batch.to(device, memory_format=torch.channels_last)
+            on_device = batch.to(device, memory_format=image_layout(device))
             outputs.append(network(on_device).cpu())
     return torch.cat(outputs)

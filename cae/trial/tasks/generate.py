@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from cae.trial.component import Dependency
+from cae.trial.layout import image_layout
 from cae.trial.metrics import Direction, Metric, error_metric, share_metric
 from cae.trial.tasks.base import Evaluation, Gallery, Table, Task, check_judge, recognize
 
@@ -181,7 +182,7 @@ class Vae(Task):
         total = 0.0
         generator = torch.Generator().manual_seed(SEED)  # on the CPU: the same for all devices
         for batch in images.split(BATCH):
-            inputs = batch.contiguous(memory_format=torch.channels_last)
+            inputs = batch.contiguous(memory_format=image_layout(batch.device))
             mean, log_variance = network.encode(inputs)
             kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
             for _ in range(ELBO_SAMPLES):
