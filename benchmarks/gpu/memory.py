@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 from benchmarks.gpu import commands
@@ -13,22 +11,10 @@ from cae.run.trial_state import TrialState
 
 SWEEP = Path(__file__).parent / "sweeps" / "memory.py"
 SMALL_TRIAL_MIB = 2048
-FILL = """
-import sys, torch
-free, total = torch.cuda.mem_get_info()
-held = torch.empty(int(free - 0.05 * total), dtype=torch.uint8, device="cuda")
-held.fill_(1)
-torch.cuda.synchronize()
-print("full", flush=True)
-sys.stdin.read()
-"""
-"""Fills the memory of the GPU until its input is closed."""
 
 
 def run(stage: Stage) -> None:
     _check_shares(stage)
-    if not stage.is_rehearsal:
-        _check_full_gpu(stage)
 
 
 def _row(name: str, record: Record) -> dict[str, object]:
@@ -60,28 +46,3 @@ def _check_shares(stage: Stage) -> None:
     if not stage.is_rehearsal:
         peak = (records["0.0"].starts[-1].peak_gpu_bytes or 0) / 2**20
         stage.at_most("memory of the trial without demands, MiB", peak, SMALL_TRIAL_MIB)
-
-
-def _check_full_gpu(stage: Stage) -> None:
-    """A GPU that another process fills; afterwards `--retry oom` finishes the trials."""
-    other = subprocess.Popen(
-        [sys.executable, "-c", FILL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert other.stdin is not None
-    assert other.stdout is not None
-    try:
-        stage.holds("the GPU is full", other.stdout.readline().strip() == "full")
-        options = ("run", SWEEP, "--quiet", "--out", "full", "--set", "arch.share=0.3")
-        done = commands.run(stage, *options)
-        records = commands.records_of(stage.folder / "full")
-        states = [record.state for record in records.values()]
-        stage.facts["full: output"] = done.output[-1500:]
-        stage.facts["full: reasons"] = [record.reason for record in records.values()]
-        stage.holds("full: out of memory", states == [TrialState.OUT_OF_MEMORY])
-    finally:
-        other.stdin.close()
-        other.wait()
-    done = commands.run(stage, *options, "--retry", "oom")
-    stage.facts["retried: output"] = done.output[-500:]
-    states = [record.state for record in commands.records_of(stage.folder / "full").values()]
-    stage.holds("later, --retry oom finishes", states == [TrialState.FINISHED])

@@ -22,10 +22,10 @@ SHARED_SECONDS = 35.0
 
 
 def run(stage: Stage) -> None:
-    _check_refusals(stage)
     whole = _check_sharing(stage)
     _check_killed_sweep(stage, whole)
     _check_without_gpu(stage)
+    _check_refusals(stage)
 
 
 def _check_sharing(stage: Stage) -> dict[str, Record]:

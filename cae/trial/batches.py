@@ -40,6 +40,8 @@ class DeviceImages(NamedTuple):
     test: DeviceSplit
     classes: tuple[str, ...] = ()
     """Class names by number; empty if the data set has none."""
+    fingerprint: str = ""
+    """That of `Images`; empty if it is not known."""
 
     @classmethod
     def load(cls, images: Images, device: torch.device) -> DeviceImages:
@@ -52,6 +54,7 @@ class DeviceImages(NamedTuple):
             val=_to_device(images.val, device),
             test=_to_device(images.test, device),
             classes=images.class_names,
+            fingerprint=images.fingerprint,
         )
 
 
@@ -70,11 +73,13 @@ class Pairs:
         purpose: str,
         *,
         draw_on_device: bool = False,
+        draw_on_first_use: bool = False,
     ) -> None:
         """Draw the inputs of `epoch`, if the task corrupts the images.
 
         Random numbers are drawn on the CPU, so that all devices get the same ones, or with
-        `draw_on_device`, which is faster there, on the device of the images.
+        `draw_on_device`, which is faster there, on the device of the images. With
+        `draw_on_first_use` nothing is drawn before an input is needed.
         """
         self.task = task
         self.pixels = held.pixels
@@ -90,6 +95,7 @@ class Pairs:
         if task.corrupts and not draw_on_device:
             device = torch.device("cpu")
         self.generator = torch.Generator(device)
+        self._is_drawn = not draw_on_first_use
         self.start_epoch(epoch)
 
     @property
@@ -103,7 +109,7 @@ class Pairs:
         """
         self._epoch_seed = derive_seed(self._seed, epoch, self._purpose)
         self.rewind()
-        if self.task.corrupts:
+        if self.task.corrupts and self._is_drawn:
             self._corrupt_all()
 
     def _corrupt_all(self) -> None:
@@ -139,6 +145,10 @@ class Pairs:
 
     def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Return the inputs and targets of the images at `indices`, B integers on the device."""
+        if not self._is_drawn:
+            self._is_drawn = True
+            if self.task.corrupts:
+                self._corrupt_all()
         if self.inputs is None:
             images = to_float(self.pixels[indices])
             inputs, targets = self.task.pairs(images, self.labels[indices], self.generator)

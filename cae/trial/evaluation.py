@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from cae.trial import torch_compat
 from cae.trial.batches import DeviceImages, DeviceSplit, Pairs
 from cae.trial.tasks.base import Evaluation, Gallery, Table, Task
+
+_known_baseline_losses: dict[tuple[str, str, str], dict[str, float]] = {}
 
 SHARED_SEED = 0
 """Randomness in validation and test (noise) is the same for all trials, whatever their seeds."""
@@ -22,35 +24,55 @@ def evaluation_pairs(task: Task, held: DeviceSplit, split: str) -> Pairs:
     return Pairs(task, held, SHARED_SEED, 0, split)
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """What a network gives for a batch of a split."""
+
+    inputs: Tensor
+    target: Tensor
+    output: Tensor
+    labels: Tensor
+    loss_sum: Tensor
+    """Sum of the images' losses, in double precision."""
+    values: dict[str, Tensor]
+    """Metrics of each image, by name."""
+
+
 def evaluate(network: nn.Module, pairs: Pairs, *, final: bool = False) -> dict[str, float]:
     """`loss` and the task's metrics, means over the split.
 
     The same weights give the same numbers on the same kind of device, in IEEE float32. `final` adds
     the metrics that are too expensive for every epoch.
     """
-    with torch_compat.gpu_numerics():
-        return _evaluate(network, pairs, final=final)
+    with torch.inference_mode(), torch_compat.gpu_numerics():
+        return _means(_evaluate_batches(network, pairs, final=final))
 
 
-def _evaluate(network: nn.Module, pairs: Pairs, *, final: bool) -> dict[str, float]:
+def _evaluate_batches(network: nn.Module, pairs: Pairs, *, final: bool) -> Iterator[_Batch]:
     network.eval()
     task = pairs.task
-    device = pairs.pixels.device
-    count = len(pairs.pixels)
-    sums: dict[str, Tensor] = defaultdict(
-        lambda: torch.zeros((), dtype=torch.float64, device=device)
-    )
-    with torch.inference_mode():
-        for inputs, target, _ in pairs.batches():
-            output = network(inputs)
-            terms = task.terms(network)
-            loss = task.criterion(output, target).double() * len(target)
-            sums["loss"] += loss + sum(term.double().sum() for term in terms.values())
-            metrics = terms | task.metrics(output, target)
-            if final:
-                metrics |= task.final_metrics(output, target)
-            for name, values in metrics.items():
-                sums[name] += values.double().sum()
+    for inputs, target, labels in pairs.batches():
+        output = network(inputs)
+        terms = task.terms(network)
+        loss = task.criterion(output, target).double() * len(target)
+        loss_sum = loss + sum(term.double().sum() for term in terms.values())
+        values = terms | task.metrics(output, target)
+        if final:
+            values |= task.final_metrics(output, target)
+        yield _Batch(inputs, target, output, labels, loss_sum, values)
+
+
+def _means(batches: Iterable[_Batch]) -> dict[str, float]:
+    """The means of the losses and metrics of all images. The sums stay on the device."""
+    sums: dict[str, Tensor] = {}
+    count = 0
+    for batch in batches:
+        count += len(batch.target)
+        totals = {"loss": batch.loss_sum}
+        for name, values in batch.values.items():
+            totals[name] = values.double().sum()
+        for name, total in totals.items():
+            sums[name] = sums.get(name, torch.zeros_like(total)) + total
     return {name: total.item() / count for name, total in sums.items()}
 
 
@@ -63,12 +85,12 @@ def conclude(
     `baseline_NAME` is the loss of a baseline, `floor` that of a perfect answer if it is not 0.
     """
     test = evaluation_pairs(task, images.test, "test")
-    metrics = evaluate(network, test, final=True)
     with torch.inference_mode(), torch_compat.gpu_numerics():
-        evaluation = _collect_outputs(network, task, images, test, dependencies)
-        for name, answer in task.baselines(evaluation.train, evaluation.inputs).items():
-            loss = task.criterion(answer.cpu(), evaluation.target)
-            metrics[f"baseline_{name}"] = loss.item()
+        batches = list(_evaluate_batches(network, test, final=True))
+        metrics = _means(batches)
+        evaluation = _join(network, task, images, batches, dependencies)
+        for name, loss in _baseline_losses(task, images, evaluation).items():
+            metrics[f"baseline_{name}"] = loss
         floor = task.floor(evaluation.target)
         if floor:
             metrics["floor"] = floor
@@ -77,33 +99,52 @@ def conclude(
     return metrics | task_metrics, tables, galleries
 
 
-def _collect_outputs(
+def _join(
     network: nn.Module,
     task: Task,
     images: DeviceImages,
-    test: Pairs,
+    batches: Sequence[_Batch],
     dependencies: Mapping[str, nn.Module],
 ) -> Evaluation:
-    """Inputs, targets, outputs and labels of the whole test split, on the CPU."""
-    inputs: list[Tensor] = []
-    targets: list[Tensor] = []
-    outputs: list[Tensor] = []
-    labels: list[Tensor] = []
-    for batch_inputs, batch_targets, batch_labels in test.batches():
-        inputs.append(batch_inputs.cpu())
-        targets.append(batch_targets.cpu())
-        outputs.append(network(batch_inputs).cpu())
-        labels.append(batch_labels.cpu())
+    """The evaluation of the whole split from that of its batches."""
+    values: dict[str, Tensor] = {}
+    for name in batches[0].values:
+        values[name] = torch.cat([batch.values[name] for batch in batches])
     return Evaluation(
         network=network,
-        inputs=torch.cat(inputs),
-        target=torch.cat(targets),
-        output=torch.cat(outputs),
-        labels=torch.cat(labels),
+        inputs=torch.cat([batch.inputs for batch in batches]),
+        target=torch.cat([batch.target for batch in batches]),
+        output=torch.cat([batch.output for batch in batches]),
+        labels=torch.cat([batch.labels for batch in batches]),
         classes=images.classes,
-        train=evaluation_pairs(task, images.train, "train"),
+        train=Pairs(task, images.train, SHARED_SEED, 0, "train", draw_on_first_use=True),
         dependencies=dependencies,
+        values=values,
     )
+
+
+def _baseline_losses(task: Task, images: DeviceImages, evaluation: Evaluation) -> dict[str, float]:
+    """The losses of the task's baselines, by name.
+
+    They depend on the images and the task only: this process computes them once.
+    """
+    key = (images.fingerprint, evaluation.target.device.type, _parameters(task))
+    losses = _known_baseline_losses.get(key)
+    if losses is None or not images.fingerprint:
+        losses = {}
+        for name, answer in task.baselines(evaluation.train, evaluation.inputs).items():
+            target = evaluation.target
+            losses[name] = task.criterion(answer.to(target.device), target).item()
+        _known_baseline_losses[key] = losses
+    return losses
+
+
+def _parameters(task: Task) -> str:
+    """The task and its parameters, except the trials that it depends on."""
+    parameters = task.parameters()
+    for name in task.dependency_names:
+        parameters.pop(name, None)
+    return f"{type(task).__module__}.{task.name} {sorted(parameters.items())!r}"
 
 
 def best_of(rows: list[dict[str, float]], metric: str, mode: str) -> int:

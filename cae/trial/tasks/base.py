@@ -7,6 +7,7 @@ that scale.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
@@ -65,7 +66,7 @@ class SplitPairs(Protocol):
 
 
 class Evaluation(NamedTuple):
-    """The test split evaluated with the best weights, on the CPU; N images."""
+    """The test split evaluated with the best weights, on the trial's device; N images."""
 
     network: nn.Module
     inputs: Tensor
@@ -80,6 +81,9 @@ class Evaluation(NamedTuple):
     """The training pairs, on the device."""
     dependencies: Mapping[str, nn.Module]
     """Networks of the trials that this one depends on, by parameter of the task."""
+    values: Mapping[str, Tensor] = MappingProxyType({})
+    """Metrics of each image, by name, N values each: those of `Task.metrics` and of
+    `Task.final_metrics`. Empty: they are computed from the outputs when they are needed."""
 
 
 class Task(Component):
@@ -280,30 +284,33 @@ def per_class(task: Task, evaluation: Evaluation) -> Table:
     `relative_mse` is the mean squared error over the mean variance of the class's target pixels: a
     class that fills few pixels has a small error for that reason alone.
     """
+    values = {"mse": mse(evaluation.output - evaluation.target)}
+    values |= evaluation.values or _metrics_per_image(task, evaluation)
     rows: Table = []
     for number in evaluation.labels.unique().tolist():
         members = evaluation.labels == number
-        output = evaluation.output[members]
-        target = evaluation.target[members]
-        metrics = {"mse": mse(output - target)}
-        metrics |= task.metrics(output, target)
-        metrics |= task.final_metrics(output, target)
-        means = {name: values.double().mean().item() for name, values in metrics.items()}
-        variance = target.double().var(0, correction=0).mean().item()
+        means = {name: of_images[members].double().mean() for name, of_images in values.items()}
+        row = {name: mean.item() for name, mean in means.items()}
+        variance = evaluation.target[members].double().var(0, correction=0).mean().item()
         if variance:
-            means["relative_mse"] = means["mse"] / variance
-        rows.append({"class": evaluation.classes[number], "images": int(members.sum()), **means})
+            row["relative_mse"] = row["mse"] / variance
+        rows.append({"class": evaluation.classes[number], "images": int(members.sum()), **row})
     return rows
 
 
+def _metrics_per_image(task: Task, evaluation: Evaluation) -> dict[str, Tensor]:
+    metrics = task.metrics(evaluation.output, evaluation.target)
+    return metrics | task.final_metrics(evaluation.output, evaluation.target)
+
+
 def recognize(judge: nn.Module, images: Tensor) -> Tensor:
-    """The class that a classifier predicts for each of N images: N class numbers, on the CPU."""
+    """The class that a classifier predicts for each of N images: N class numbers."""
     device = next(judge.parameters()).device
     predictions: list[Tensor] = []
     with torch.inference_mode():
         for batch in images.split(CLASSIFIER_BATCH):
             logits = judge(batch.to(device)).flatten(1)
-            predictions.append(logits.argmax(1).cpu())
+            predictions.append(logits.argmax(1).to(images.device))
     return torch.cat(predictions)
 
 

@@ -251,8 +251,8 @@ class _Classification:
 
 
 def _classification(evaluation: Evaluation) -> _Classification:
-    probabilities = evaluation.output.flatten(1).softmax(1)
-    truth = evaluation.target.flatten(1).argmax(1)
+    probabilities = evaluation.output.flatten(1).softmax(1).cpu()
+    truth = evaluation.target.flatten(1).argmax(1).cpu()
     return _Classification(
         truth=truth, predictions=probabilities.argmax(1), probabilities=probabilities
     )

@@ -190,11 +190,13 @@ class Colorize(Task):
         tables: dict[str, Table] = {}
         if len(seen.classes) > 1:
             in_rgb = self.model_copy(update={"target": "rgb"})
-            tables["per_class"] = per_class(in_rgb, seen._replace(output=output, target=target))
+            tables["per_class"] = per_class(
+                in_rgb, seen._replace(output=output, target=target, values={})
+            )
         return metrics, tables
 
     def _mean_chroma_errors(self, train: SplitPairs, iq: Tensor) -> dict[str, float]:
-        errors = (self._mean_chroma(train) - iq).movedim(1, 0).flatten(1).double()
+        errors = (self._mean_chroma(train).to(iq) - iq).movedim(1, 0).flatten(1).double()
         products = errors @ errors.T / errors.shape[1]  # 2 x 2, means over images and pixels
         to_rgb = _conversion_matrix(iq, inverse=True)[:, 1:].double()
         return {

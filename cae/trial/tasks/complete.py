@@ -139,7 +139,7 @@ def _asymmetry_correlations(rows: Table) -> dict[str, float]:
 
 
 def _apply(network: nn.Module, inputs: Tensor) -> Tensor:
-    """Outputs of the network, on the CPU."""
+    """Outputs of the network, on the device of the inputs."""
     device = inputs.device
     for parameter in network.parameters():
         device = parameter.device
@@ -148,5 +148,5 @@ def _apply(network: nn.Module, inputs: Tensor) -> Tensor:
     with torch.inference_mode():
         for batch in inputs.split(OUTPUT_BATCH):
             on_device = batch.to(device, memory_format=image_layout(device))
-            outputs.append(network(on_device).cpu())
+            outputs.append(network(on_device).to(inputs.device))
     return torch.cat(outputs)

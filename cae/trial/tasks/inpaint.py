@@ -202,7 +202,7 @@ def _errors_by_ring(error: Tensor) -> Table:
     """Mean errors of the pixels at each distance from the border of the hole."""
     squared = error.square().mean((0, 1))
     absolute = error.abs().mean((0, 1))
-    ring = baselines.rings(error.shape[-1])
+    ring = baselines.rings(error.shape[-1]).to(error.device)
     rows: Table = []
     for number in ring.unique().tolist():
         pixels = ring == number
