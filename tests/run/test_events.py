@@ -65,6 +65,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "dependencies": st.dictionaries(st.text(), counts, max_size=2),
     "is_dependency": st.booleans(),
     "is_audit": st.booleans(),
+    "group": st.dictionaries(st.sampled_from(["key", "parameters"]), st.text(max_size=3)),
 }
 """Valid values of the fields; all others are text."""
 
