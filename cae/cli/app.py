@@ -133,9 +133,12 @@ def _print_outcome(progress: Progress, metric: str, reason: str, page: Path) -> 
     if reason != "complete":
         counts += f" ({reason})"
     print(counts)
-    if progress.best:
-        trial, epoch, value = progress.best
-        print(f"best: trial {trial}, epoch {epoch}, {metric} {value:.6g}")
+    for group in progress.bests:
+        trial, epoch, value = group.best
+        label = ""
+        if progress.groups > 1:
+            label = f" at {group.label}"
+        print(f"best{label}: trial {trial}, epoch {epoch}, {metric} {value:.6g}")
     print(f"report: {page}")
     if reason != "complete":
         hint = "run the same command to resume; add --retry failed to re-run failed trials"
@@ -248,7 +251,27 @@ def best(
         str | None,
         typer.Option(metavar="min|max", help="Default: the direction of the metric."),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Number of trials.")] = 1,
+    top: Annotated[int, typer.Option(min=1, help="Number of trials (of each group).")] = 1,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Only trials with this value of a parameter, such as task.noise_factor=0.5; "
+            "repeatable.",
+        ),
+    ] = None,
+    trial: Annotated[
+        int | None, typer.Option(metavar="N", help="Show or export this trial instead.")
+    ] = None,
+    across_groups: Annotated[
+        bool,
+        typer.Option(
+            "--across-groups",
+            help="Rank the trials of all groups together, by a metric that has the same formula in "
+            "all of them (val_psnr for several losses). Trials of different groups differ in their "
+            "data, their task or its loss: a better value may only mean an easier task.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option("-o", metavar="DIR", help="Export weights, configuration and metrics."),
@@ -258,13 +281,29 @@ def best(
     ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Show the best trials; with -o, re-evaluate and export their weights."""
+    """Show the best trials; with -o, re-evaluate and export their weights.
+
+    Trials are only compared if they have the same data and the same task with the same loss. A
+    sweep over noise levels has a best trial for each level: all are shown, and -o needs a choice by
+    --where or --trial.
+    """
     with report_errors():
-        from cae.cli import tables
+        from cae.cli.best import BestOptions, print_best
 
         if mode not in (None, "min", "max"):
             raise UserError(f"--mode {mode}: should be min or max")
-        tables.print_best(_find_run(run), metric, mode, top, out, data_dir, quiet=quiet)
+        options = BestOptions(
+            metric=metric,
+            mode=mode,
+            top=top,
+            where=where or (),
+            trial=trial,
+            across_groups=across_groups,
+            out=out,
+            data_dir=data_dir,
+            quiet=quiet,
+        )
+        print_best(_find_run(run), options)
 
 
 @app.command(rich_help_panel=RESULTS_PANEL)

@@ -16,11 +16,10 @@ from rich.table import Table
 from cae.cli.console import Console
 from cae.errors import RunError
 from cae.files import write_whole
-from cae.run.formatting import format_axes, format_duration, format_value
+from cae.run.formatting import format_duration, format_value
 from cae.run.locate import find_runs
 from cae.run.paths import RunDir
-from cae.run.ranking import RankedTrial, ranking
-from cae.run.status import Progress, RunStatus, run_status
+from cae.run.status import Progress, RunStatus, best_text, run_status
 
 if TYPE_CHECKING:  # these import torch, and `status` has to be quick
     from cae.sweep.engine.session import Prepared
@@ -210,11 +209,7 @@ def status_text(status: RunStatus) -> str:
         f"{status.title} ({status.run}), {running}",
         f"{progress.ended} of {progress.requested} trials ended: {_state_counts(progress)}",
     ]
-    if progress.best:
-        location = f"trial {progress.best.trial}, epoch {progress.best.epoch}"
-        value = format_value(progress.best.value)
-        better = BETTER[status.mode]
-        lines.append(f"best {status.metric}: {value} ({location}; {better} is better)")
+    lines += _best_lines(status)
     if progress.seconds_left:
         left = f"about {format_duration(progress.seconds_left)} left"
         if not status.is_running:
@@ -225,56 +220,28 @@ def status_text(status: RunStatus) -> str:
     return "\n".join(lines)
 
 
+def _best_lines(status: RunStatus) -> list[str]:
+    """The best trial of each comparability group; no line without a value."""
+    progress = status.progress
+    better = f"{BETTER[status.mode]} is better"
+    lines: list[str] = []
+    if progress.groups > 1 and progress.bests:
+        lines.append(
+            f"best {status.metric} of each of {progress.groups} groups that are not comparable "
+            f"with each other ({better}):"
+        )
+    for group in progress.bests:
+        location = f"trial {group.best.trial}, epoch {group.best.epoch}"
+        value = format_value(group.best.value)
+        if progress.groups > 1:
+            lines.append(f"  {group.label}: {value} ({location})")
+        else:
+            lines.append(f"best {status.metric}: {value} ({location}; {better})")
+    return lines
+
+
 def _state_counts(progress: Progress) -> str:
     return ", ".join(f"{count} {state}" for state, count in progress.counts.items())
-
-
-# `cae-sweep best`
-
-
-def print_best(
-    run: RunDir,
-    metric: str,
-    mode: str | None,
-    top: int,
-    out: Path | None,
-    data_dir: Path | None,
-    *,
-    quiet: bool,
-) -> None:
-    """Print the best trials and export them to `out` if it is given.
-
-    Several trials are exported to subfolders named by their numbers.
-    """
-    sweep = run.read_sweep()
-    metric = metric or sweep.metric
-    best_trials = ranking(run.records().values(), sweep, metric, mode)[:top]
-    for trial in best_trials:
-        if out is None:
-            location = run.trial(trial.record.number) / "best.safetensors"
-            note = f"weights: {location} (export them with -o DIR)"
-        else:
-            location = out
-            if top > 1:
-                location = out / f"{trial.record.number:04d}"
-            note = _export(run, trial, location, data_dir)
-        if quiet:
-            print(location)
-            continue
-        summary = f"{metric} {trial.value:.6g} at epoch {trial.epoch} ({trial.record.state})"
-        print(f"trial {trial.record.number}: {summary}; {format_axes(trial.record.axes)}")
-        metrics = trial.record.epochs[trial.epoch] | trial.record.final_metrics
-        print("  " + "  ".join(f"{name} {format_value(value)}" for name, value in metrics.items()))
-        print(f"  {note}")
-
-
-def _export(run: RunDir, trial: RankedTrial, folder: Path, data_dir: Path | None) -> str:
-    from cae.sweep.export import export
-    from cae.trial.datasets import data_folders
-
-    epoch, reevaluated = export(run, trial, folder, data_folders(data_dir))
-    values = ", ".join(f"{name} {value:.8g}" for name, value in reevaluated.items())
-    return f"exported to {folder} (epoch {epoch}); re-evaluated: {values}"
 
 
 # `cae-sweep list`, `cae-sweep data list`
@@ -306,7 +273,7 @@ def _runs_table(root: Path) -> Table:
             table.add_row(escape(run.name), escape(str(error)))
             continue
         progress = status.progress
-        best = ""
+        best = best_text(progress, status.metric).removeprefix("best ")
         if progress.best:
             value = format_value(progress.best.value)
             best = f"{status.metric} {value} (trial {progress.best.trial})"
