@@ -73,6 +73,8 @@ class NotComparable(StrEnum):
 
     NO_NUMBER = "the report prints no single number"
     OTHER_SETTINGS = "the run has other settings than the report"
+    SEVERAL_GROUPS = "its trials are not comparable with each other"
+    """They are in several comparability groups: the row lacks a condition."""
 
 
 class Condition(NamedTuple):
@@ -220,6 +222,13 @@ def _compare(
     )
     if not number.metric:
         return context
+    if not is_size and _group_count(results, candidates, number, run.sweep.overrides) > 1:
+        return replace(
+            context,
+            verdict=PublishedVerdict.NOT_COMPARABLE,
+            published_value=parse_printed(number.value)[0],
+            not_comparable=NotComparable.SEVERAL_GROUPS,
+        )
     measurement = measure(results, candidates, number, run.sweep.overrides)
     if measurement is None:
         return replace(context, verdict=PublishedVerdict.NOT_RUN)
@@ -266,6 +275,17 @@ def direction_in(results: Results, metric: str) -> str | None:
         return results.mode
     declared = common_directions([run.sweep.directions for run in results.runs])
     return metric_direction(metric, declared)
+
+
+def _group_count(
+    results: Results, candidates: pd.DataFrame, number: PublishedNumber, overrides: Overrides
+) -> int:
+    """Return in how many comparability groups the trials are that measure a number."""
+    if number.metric not in candidates:
+        return 0
+    values = pd.to_numeric(candidates[number.metric], errors="coerce").astype(float)
+    is_used = _meets(candidates, number.conditions, overrides) & values.map(math.isfinite)
+    return int(results.group_keys.loc[candidates.index[is_used]].nunique())
 
 
 def measure(
