@@ -102,8 +102,8 @@ def _is_below(name: str, parameters: tuple[str, ...]) -> bool:
 def own_source(component: Component) -> str:
     """Return the source of a component that the user defined, with all that it uses of theirs.
 
-    These are base classes, functions and plain constants, in the sweep file and in modules beside
-    it. Empty for built-in components.
+    These are base classes, functions and plain constants, in the sweep file and in modules that are
+    not installed. Empty for built-in components.
     """
     if type(component).is_builtin():
         return ""
@@ -123,6 +123,8 @@ def own_source(component: Component) -> str:
             value = names_in_module.get(used)
             if (inspect.isclass(value) or inspect.isfunction(value)) and _is_users(value):
                 waiting.append(value)
+            elif inspect.ismodule(value) and _is_users(value):
+                parts[value.__name__] = inspect.getsource(value)
             elif used in names_in_module and isinstance(value, _PLAIN_TYPES):
                 parts[f"{user_object.__module__}.{used}"] = repr(value)
     return "\n".join(parts[name] for name in sorted(parts))
@@ -142,7 +144,7 @@ def _module_names(user_object: Any) -> dict[str, Any]:
 
 
 def _used_names(source: str) -> list[str]:
-    """Return the names that a source uses, each once, in the order of the text."""
+    """Return the names that a source uses, each once, sorted."""
     with contextlib.suppress(SyntaxError):
         nodes = ast.walk(ast.parse(source))
         return sorted({node.id for node in nodes if isinstance(node, ast.Name)})
@@ -150,7 +152,7 @@ def _used_names(source: str) -> list[str]:
 
 
 def _is_users(value: Any) -> bool:
-    """Whether a class or function is neither of this package nor of Python or an installed one."""
+    """Whether a class, function or module is neither of this package nor of an installed one."""
     try:
         file = Path(inspect.getfile(value)).resolve()
     except (TypeError, OSError):
