@@ -2,7 +2,7 @@
 
 Trials are comparable if they have the same data (the fingerprint covers the images of each split),
 the same task with the same parameters, and the same code of the loss and the metrics. Only trials
-of one group are ranked, stopped and analyzed together. `cae.trial.comparability` describes the
+of one group are ranked, stopped and analyzed together. `cae.sweep.spec.comparability` describes the
 group of a trial when it is planned, and the journal holds the description. For trials of older
 versions, which have none, the group follows from their configuration.
 
@@ -15,14 +15,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from cae.run.formatting import format_value
 from cae.run.json_values import JsonObject
 from cae.run.metric_direction import SPLITS
-
-if TYPE_CHECKING:
-    from cae.run.records import Record
 
 DATA = "data"
 """Parameter of a group: the beginning of the fingerprint of its images."""
@@ -86,15 +83,29 @@ class Group:
         return definition
 
 
+class Member(Protocol):
+    """What this module needs of the record of a trial."""
+
+    is_dependency: bool
+
+    @property
+    def group(self) -> Group:
+        """The comparability group by itself (see `assign_groups`)."""
+        ...
+
+
+MemberT = TypeVar("MemberT", bound=Member)
+
+
 @dataclass(frozen=True)
-class LabeledGroup:
+class LabeledGroup(Generic[MemberT]):
     """A group among others, and the trials that belong to it."""
 
     group: Group
     label: str
     """The parameters in which the groups differ: `task.noise_factor = 0.5`. Empty if there is one
     group."""
-    records: list[Record]
+    records: list[MemberT]
 
 
 def group_key(*content: object) -> str:
@@ -149,11 +160,11 @@ def _compared_parameters(config: JsonObject) -> JsonObject:
     return parameters
 
 
-def assign_groups(records: Sequence[Record]) -> list[Group | None]:
+def assign_groups(records: Sequence[Member]) -> list[Group | None]:
     """The group of each trial; None for dependencies.
 
     A trial whose group is not recorded belongs to the recorded group with the same parameters, if
-    there is exactly one: an older version trained it before the others.
+    there is exactly one and the task is built in: an older version trained it before the others.
     """
     groups: list[Group | None] = []
     for record in records:
@@ -166,7 +177,7 @@ def assign_groups(records: Sequence[Record]) -> list[Group | None]:
         return groups
     recorded: dict[str, list[Group]] = {}
     for group in distinct:
-        if group.is_recorded:
+        if group.is_recorded and CODE not in group.parameters:
             names = group.parameters.keys() - {DATA, CODE}
             parameters = {name: group.parameters[name] for name in names}
             recorded.setdefault(group_key(parameters), []).append(group)
@@ -182,10 +193,10 @@ def assign_groups(records: Sequence[Record]) -> list[Group | None]:
     return assigned
 
 
-def split_by_group(records: Iterable[Record]) -> list[LabeledGroup]:
+def split_by_group(records: Iterable[MemberT]) -> list[LabeledGroup[MemberT]]:
     """The groups of some trials, in the order of their first trials; without dependencies."""
     records = list(records)
-    members: dict[Group, list[Record]] = {}
+    members: dict[Group, list[MemberT]] = {}
     for record, group in zip(records, assign_groups(records), strict=True):
         if group is not None:
             members.setdefault(group, []).append(record)
@@ -233,6 +244,8 @@ def distinguishing_parameters(groups: Iterable[Group]) -> list[str]:
 
 
 def _value_text(group: Group, name: str) -> str:
+    if name not in group.parameters and name == DATA:
+        return "not recorded"
     if name not in group.parameters:
         return "not set"
     return parameter_text(name, group.parameters[name])

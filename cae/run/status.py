@@ -101,7 +101,7 @@ class RunStatus:
         best = None
         if self.progress.best is not None:
             best = self.progress.best._asdict()
-        return {
+        values: JsonObject = {
             "run": self.run,
             "title": self.title,
             "running": self.is_running,
@@ -111,12 +111,14 @@ class RunStatus:
             "metric": self.metric,
             "mode": self.mode,
             "best": best,
-            "groups": [
-                {"group": group.label, **group.best._asdict()} for group in self.progress.bests
-            ],
             "seconds_left": self.progress.seconds_left,
             "failures": self.failures,
         }
+        if self.progress.groups > 1:  # `best` is None then
+            values["groups"] = [
+                {"group": group.label, **group.best._asdict()} for group in self.progress.bests
+            ]
+        return values
 
 
 def run_status(run: RunDir) -> RunStatus:

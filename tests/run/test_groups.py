@@ -96,6 +96,18 @@ def test_an_old_trial_joins_no_group_if_two_have_its_parameters() -> None:
     assert len(set(keys([with_config(1), recorded(2, "a"), recorded(3, "b")]))) == 3
 
 
+def test_an_old_trial_joins_no_group_of_an_own_task() -> None:
+    """Its code may have changed since."""
+    own = recorded(2)
+    own.group_description["parameters"]["code"] = "1234"
+    trials = [with_config(1), own]
+    assert len(set(keys(trials))) == 2
+    assert [group.label for group in split_by_group(trials)] == [
+        "data = not recorded",
+        "data = 0123abcd",
+    ]
+
+
 def test_a_trial_keeps_the_group_that_it_was_measured_in() -> None:
     first = planned(1)
     first.group = {"key": "before", "parameters": {"data": "1"}}

@@ -131,7 +131,6 @@ def test_the_status_of_a_run_as_json(run: RunDir) -> None:
         "metric": "val_loss",
         "mode": "min",
         "best": {"trial": 1, "epoch": 2, "value": 0.25},
-        "groups": [{"group": "", "trial": 1, "epoch": 2, "value": 0.25}],
         "seconds_left": None,
         "failures": {2: "the reason", 3: "the reason"},
     }

@@ -174,7 +174,6 @@ def _record_plan(recorder: Recorder, planned: PlannedTrial) -> None:
         and record.hash == planned.hash
         and record.is_dependency == planned.is_dependency
         and record.is_audit == is_audit
-        and bool(record.group_description)
     )
     if is_unchanged:
         return

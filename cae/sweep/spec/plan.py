@@ -11,9 +11,9 @@ from typing import Any, Literal, cast
 from cae.run.metric_direction import common_directions, metric_direction
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
+from cae.sweep.spec.comparability import describe_group
 from cae.sweep.spec.search_space import Point, describe_axes, select_points
 from cae.sweep.spec.sweep import Space, Sweep
-from cae.trial.comparability import describe_group
 from cae.trial.config import ConfigError, Trial, fingerprint_of, identity
 from cae.trial.datasets import Dataset, Images
 

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cae
 from cae.run.groups import CODE, DATA, KINDS, group_key
 from cae.trial.component import Component
 from cae.trial.config import Trial, fingerprint_of
@@ -29,7 +28,7 @@ from cae.trial.metrics import TRIAL_METRICS
 FINGERPRINT_DIGITS = 8
 """Printed digits of a fingerprint."""
 _PLAIN_TYPES = (bool, int, float, str, tuple, list, dict, type(None))
-_PACKAGE_FOLDER = Path(cae.__file__).resolve().parent
+_PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 
 
 def describe_group(trial: Trial, images: Callable[[Dataset], str]) -> dict[str, Any]:

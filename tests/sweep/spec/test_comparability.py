@@ -27,8 +27,8 @@ from cae import (
     VariationalAutoencoder,
 )
 from cae.run.groups import Group, is_defined_equally, parse_group
+from cae.sweep.spec.comparability import describe_group
 from cae.sweep.spec.sweep_file import read_sweep_file
-from cae.trial.comparability import describe_group
 from cae.trial.datasets import Dataset
 
 DIGITS = Digits(size=16)
