@@ -194,25 +194,48 @@ def assign_groups(records: Sequence[Member]) -> list[Group | None]:
 
 
 def split_by_group(records: Iterable[MemberT]) -> list[LabeledGroup[MemberT]]:
-    """The groups of some trials, in the order of their first trials; without dependencies."""
+    """The groups of some trials in the order of `group_labels`, without dependencies."""
     records = list(records)
     members: dict[Group, list[MemberT]] = {}
     for record, group in zip(records, assign_groups(records), strict=True):
         if group is not None:
             members.setdefault(group, []).append(record)
     labels = group_labels(members)
-    return [LabeledGroup(group, labels[group], members[group]) for group in members]
+    return [LabeledGroup(group, label, members[group]) for group, label in labels.items()]
 
 
 def group_labels(groups: Iterable[Group]) -> dict[Group, str]:
-    """A label per group: the parameters in which it differs from the others."""
+    """A label per group: the parameters in which it differs from the others.
+
+    The groups are in the order of these parameters: numbers in ascending order, then other values
+    in the order in which they occur.
+    """
     groups = list(groups)
     names = distinguishing_parameters(groups)
     labels: dict[Group, str] = {}
-    for group in groups:
+    for group in _ordered(groups, names):
         parts = [f"{name} = {_value_text(group, name)}" for name in names]
         labels[group] = ", ".join(parts)
     return labels
+
+
+def _ordered(groups: list[Group], names: list[str]) -> list[Group]:
+    first_positions: dict[tuple[str, str], int] = {}
+    for position, group in enumerate(groups):
+        for name in names:
+            first_positions.setdefault((name, _value_text(group, name)), position)
+
+    def sort_key(group: Group) -> list[tuple[bool, float]]:
+        key: list[tuple[bool, float]] = []
+        for name in names:
+            value = group.parameters.get(name)
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                key.append((False, value))
+            else:
+                key.append((True, first_positions[name, _value_text(group, name)]))
+        return key
+
+    return sorted(groups, key=sort_key)
 
 
 def distinguishing_parameters(groups: Iterable[Group]) -> list[str]:

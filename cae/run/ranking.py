@@ -53,7 +53,7 @@ def rank_by_group(
     """Rank the trials of each comparability group by a metric; equal ones by number.
 
     A trial's value is that of its best epoch by the sweep's own metric, whose weights are in the
-    checkpoint, or that of the final evaluation. The groups are in the order of their first trials.
+    checkpoint, or that of the final evaluation. The groups are in the order of `group_labels`.
 
     Args:
         records: The trials.
@@ -74,8 +74,7 @@ def rank_by_group(
             members.setdefault(group, []).append(trial)
     labels = group_labels(members)
     return [
-        GroupRanking(group, labels[group], _sorted(trials, mode))
-        for group, trials in members.items()
+        GroupRanking(group, label, _sorted(members[group], mode)) for group, label in labels.items()
     ]
 
 

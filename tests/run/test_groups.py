@@ -139,7 +139,14 @@ def test_labels_name_fingerprint_and_code_only_where_no_parameter_differs() -> N
     named = [Group("a", {"data": "1", "dataset.train_images": None})]
     named.append(Group("b", {"data": "2", "dataset.train_images": 10}))
     labels = list(group_labels(named).values())
-    assert labels == ["dataset.train_images = all", "dataset.train_images = 10"]
+    assert labels == ["dataset.train_images = 10", "dataset.train_images = all"]
+
+
+def test_groups_are_in_the_order_of_numbers_and_else_of_their_first_trials() -> None:
+    levels = [with_config(number, task__noise_factor=10 - number) for number in range(3)]
+    assert [group.records[0].number for group in split_by_group(levels)] == [2, 1, 0]
+    losses = [with_config(number, task__loss=loss) for number, loss in enumerate(("mse", "l1"))]
+    assert [group.records[0].number for group in split_by_group(losses)] == [0, 1]
 
 
 def test_a_metric_is_defined_equally_if_its_keys_are_equal_and_known() -> None:

@@ -143,7 +143,7 @@ class Results:
 
     @functools.cached_property
     def groups(self) -> list[GroupResults]:
-        """The results by comparability group, in the order of their first trials.
+        """The results by comparability group, in the order of `group_labels`.
 
         Trials are only compared within these. Groups without a requested trial and without a value
         are left out.
@@ -156,7 +156,7 @@ class Results:
             return [GroupResults("", self._restricted([], 1))]
         labels = group_labels(rows)
         counts = self.is_requested | self.values.notna()
-        shown = [group for group, members in rows.items() if counts.loc[members].any()]
+        shown = [group for group in labels if counts.loc[rows[group]].any()]
         if len(rows) == 1 or not shown:
             members = [index for group in rows for index in rows[group]]
             return [GroupResults("", self._restricted(sorted(members), 1))]
