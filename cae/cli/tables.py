@@ -17,6 +17,7 @@ from cae.cli.console import Console
 from cae.errors import RunError
 from cae.files import write_whole
 from cae.run.formatting import format_duration, format_value
+from cae.run.groups import differences_text, parse_group
 from cae.run.locate import find_runs
 from cae.run.paths import RunDir
 from cae.run.status import Progress, RunStatus, best_text, run_status
@@ -146,6 +147,7 @@ def _print_plan_summary(
         budget = f"budget {prepared.selection.budget}: {escape(', '.join(changes))}"
         console.print(budget, highlight=False)
     console.print(f"ranked by: {escape(plan.sweep.metric)}, {BETTER[plan.mode]} is better")
+    _print_groups(console, plan)
     if plan.sweep.scheduler and plan.rungs:
         rungs = ", ".join(map(str, plan.rungs))
         summary = plan.sweep.scheduler.summary()
@@ -166,6 +168,18 @@ def _print_plan_summary(
         f"disk: up to {needed_mb:,.0f} MB in {escape(str(prepared.run))} ({free_gb:,.0f} GB free)",
         highlight=False,
     )
+
+
+def _print_groups(console: Console, plan: Plan) -> None:
+    """Print in how many comparability groups the trials are, if there are several."""
+    groups = {
+        parse_group(planned.group, {}): None for planned in plan.trials if not planned.is_dependency
+    }
+    if len(groups) > 1:
+        console.print(
+            f"{len(groups)} groups of trials are not comparable with each other: they differ in "
+            f"{escape(differences_text(groups))}; each has a best trial of its own"
+        )
 
 
 def _write_plan_csv(plan: Plan, cost: Cost, file: Path) -> None:
