@@ -30,8 +30,14 @@ class GroupResults:
     label: str
     """The parameters in which the groups differ: `task.noise_factor = 0.5`. Empty if there is one
     group."""
-    results: Results
-    """Without dependencies, which are not compared with other trials."""
+    _parent: Results = field(repr=False)
+    _rows: list[Any] = field(repr=False)
+    _group_count: int = 1
+
+    @functools.cached_property
+    def results(self) -> Results:
+        """Without dependencies, which are not compared with other trials."""
+        return self._parent.restricted(self._rows, self._group_count)
 
 
 @dataclass
@@ -153,17 +159,14 @@ class Results:
             if group is not None:
                 rows.setdefault(group, []).append(index)
         if not rows:
-            return [GroupResults("", self._restricted([], 1))]
+            return [GroupResults("", self, [])]
         labels = group_labels(rows)
         counts = self.is_requested | self.values.notna()
         shown = [group for group in labels if counts.loc[rows[group]].any()]
         if len(rows) == 1 or not shown:
             members = [index for group in rows for index in rows[group]]
-            return [GroupResults("", self._restricted(sorted(members), 1))]
-        return [
-            GroupResults(labels[group], self._restricted(rows[group], len(shown)))
-            for group in shown
-        ]
+            return [GroupResults("", self, sorted(members))]
+        return [GroupResults(labels[group], self, rows[group], len(shown)) for group in shown]
 
     @functools.cached_property
     def group_differences(self) -> str:
@@ -173,10 +176,10 @@ class Results:
     @functools.cached_property
     def dependencies(self) -> Results:
         """The results of the trials that run only because others depend on them."""
-        return self._restricted(list(self.trials.index[self.is_dependency.to_numpy()]), 1)
+        return self.restricted(list(self.trials.index[self.is_dependency.to_numpy()]), 1)
 
-    def _restricted(self, rows: list[Any], group_count: int) -> Results:
-        """These results with some of the trials; the rows keep their index."""
+    def restricted(self, rows: list[Any], group_count: int) -> Results:
+        """Return these results with some of the trials; the rows keep their index."""
         if len(rows) == len(self.trials):
             return self
         trials = self.trials.loc[rows]

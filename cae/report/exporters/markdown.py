@@ -54,6 +54,10 @@ EXPLANATION = (
 )
 
 
+MAX_GROUPS = 50
+"""Comparability groups whose best trials are listed."""
+
+
 class SectionHeader(NamedTuple):
     """What the tables at the top of the file need of a section; a comment before its text."""
 
@@ -243,7 +247,7 @@ def _section_text(measured: Measured) -> str:
         f"```sh\n{results.sweep.command}\n```",
         _description(measured),
     ]
-    for group in results.groups:
+    for group in results.groups[:MAX_GROUPS]:
         at_group = ""
         if group.label:
             at_group = f" at {_cell(group.label)}"

@@ -23,7 +23,7 @@ from markupsafe import Markup, escape
 from cae.files import write_whole
 from cae.report import formatting
 from cae.report.data import tables
-from cae.report.data.results import GroupResults, Results
+from cae.report.data.results import Results
 from cae.report.page import linked_data
 from cae.report.page.figures import style
 from cae.report.page.section import Scope, Section, SectionContent
@@ -141,13 +141,14 @@ def build_section(section: Section, results: Results) -> BuiltSection:
     groups = results.groups
     has_dependencies = bool(results.is_dependency.any())
     if section.scope == Scope.ALL:
-        return BuiltSection(section, [_build_part(section, GroupResults("", results), 1)])
+        return BuiltSection(section, [_build_part(section, "", results, 1)])
     if len(groups) == 1:
-        group = groups[0]
+        only = groups[0]
+        part = _build_part(section, only.label, only.results, 1)
         if section.scope == Scope.GROUP_AND_DEPENDENCIES and has_dependencies:
-            group = GroupResults(group.label, results)
-        return BuiltSection(section, [_build_part(section, group, 1)])
-    shown = groups[:MAX_GROUPS]
+            part = _build_part(section, only.label, results, 1)
+        return BuiltSection(section, [part])
+    shown = [(group.label, group.results) for group in groups[:MAX_GROUPS]]
     introduction = (
         f"One answer for each of {len(groups)} groups of trials: they differ in "
         f"{results.group_differences} and are not comparable with each other."
@@ -155,24 +156,27 @@ def build_section(section: Section, results: Results) -> BuiltSection:
     if len(shown) < len(groups):
         introduction += f" The first {MAX_GROUPS} are shown; trials.csv contains all."
     if section.scope == Scope.GROUP_AND_DEPENDENCIES and has_dependencies:
-        shown = [*shown, GroupResults("Dependencies", results.dependencies)]
-    parts = [_build_part(section, group, number) for number, group in enumerate(shown, start=1)]
+        shown.append(("Dependencies", results.dependencies))
+    parts = [
+        _build_part(section, label, of_group, number)
+        for number, (label, of_group) in enumerate(shown, start=1)
+    ]
     first = parts[0].content
     if first.is_empty and all(part.content == first for part in parts):
         return BuiltSection(section, [replace(parts[0], label="")])
     return BuiltSection(section, parts, introduction)
 
 
-def _build_part(section: Section, group: GroupResults, number: int) -> BuiltPart:
+def _build_part(section: Section, label: str, results: Results, number: int) -> BuiltPart:
     suffix = ""
     if number > 1:
         suffix = f"-{number}"
-    content = section.build(group.results)
+    content = section.build(results)
     charts = []
     for name, caption in content.captions.items():
-        figure = section.figure(name).build(group.results)
+        figure = section.figure(name).build(results)
         charts.append(embed(f"{name}{suffix}", caption, figure))
-    return BuiltPart(group.label, suffix, content, charts)
+    return BuiltPart(label, suffix, content, charts)
 
 
 def embed(name: str, caption: str, figure: go.Figure) -> Chart:

@@ -38,6 +38,8 @@ STATES = [
     TrialState.WITHDRAWN,
 ]
 """In the order of the cards."""
+MAX_GROUPS = 50
+"""Comparability groups whose best trials are listed."""
 REMAINING = [TrialState.RUNNING, TrialState.PENDING, TrialState.INTERRUPTED]
 
 
@@ -78,7 +80,9 @@ def summary_section(results: Results) -> SectionContent:
             f"The trials are in {len(results.groups)} groups that are not comparable with each "
             f"other: they differ in {results.group_differences}. Each group has a best trial."
         )
-        for group in results.groups:
+        if len(results.groups) > MAX_GROUPS:
+            verdict += f" The first {MAX_GROUPS} are listed; trials.csv contains all."
+        for group in results.groups[:MAX_GROUPS]:
             group_answers[group.label] = best_sentence(group.results)
     return SummaryContent(
         verdict=verdict,
@@ -93,7 +97,7 @@ def summary_section(results: Results) -> SectionContent:
 def _baseline_warnings(results: Results) -> str:
     """Return the warning of each comparability group whose trials do not beat the baselines."""
     warnings: list[str] = []
-    for group in results.groups:
+    for group in results.groups[:MAX_GROUPS]:
         warning = baseline_warning(group.results)
         if warning and group.label:
             warning = f"{group.label}: {warning}"

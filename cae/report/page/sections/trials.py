@@ -25,11 +25,16 @@ def trials_section(results: Results) -> SectionContent:
     count = len(results.trials)
     if not count:
         return TrialsContent(verdict="There is no trial yet.", is_empty=True)
-    ranked = [group.results.ranked for group in results.groups]
-    unranked = results.trials.drop([index for frame in ranked for index in frame.index])
-    trials = pd.concat([*ranked, unranked])[_columns(results)].head(MAX_ROWS)
+    ranked = results.ranked
+    if len(results.groups) > 1:
+        positions = {group.label: position for position, group in enumerate(results.groups)}
+        ranked = ranked.sort_values(
+            "group", key=lambda labels: labels.map(positions), kind="stable"
+        )
+    unranked = results.trials.drop(ranked.index)
+    trials = pd.concat([ranked, unranked])[_columns(results)].head(MAX_ROWS)
     order = "the best on top"
-    if len(ranked) > 1:
+    if len(results.groups) > 1:
         order = "by group, the best of each group on top"
     verdict = (
         f"{formatting.plural(count, 'trial')}, ranked ones first, {order}. No trial is "
