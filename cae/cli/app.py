@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from cae.run.paths import RunDir
     from cae.run.status import Progress
 
+MAX_GROUP_LINES = 20
+"""Comparability groups whose best trials `run` prints."""
 CONFIRM_TRIALS = 100
 """`run` asks for confirmation before it starts more trials than this."""
 
@@ -133,12 +135,14 @@ def _print_outcome(progress: Progress, metric: str, reason: str, page: Path) -> 
     if reason != "complete":
         counts += f" ({reason})"
     print(counts)
-    for group in progress.bests:
+    for group in progress.bests[:MAX_GROUP_LINES]:
         trial, epoch, value = group.best
         label = ""
         if progress.groups > 1:
             label = f" at {group.label}"
         print(f"best{label}: trial {trial}, epoch {epoch}, {metric} {value:.6g}")
+    if len(progress.bests) > MAX_GROUP_LINES:
+        print(f"... and of {len(progress.bests) - MAX_GROUP_LINES} more groups: cae-sweep best")
     print(f"report: {page}")
     if reason != "complete":
         hint = "run the same command to resume; add --retry failed to re-run failed trials"

@@ -32,6 +32,8 @@ PIPE_WIDTH = 160
 """Columns of a table that is not printed to a terminal: wide enough that nothing is cut."""
 BETTER = {"min": "lower", "max": "higher"}
 """Which values are better, by mode."""
+MAX_GROUP_LINES = 20
+"""Comparability groups whose best trials `status` prints."""
 MAX_AXIS_COLUMNS = 7
 """If the search space has more axes, they share one column."""
 
@@ -244,13 +246,15 @@ def _best_lines(status: RunStatus) -> list[str]:
             f"best {status.metric} of each of {progress.groups} groups that are not comparable "
             f"with each other ({better}):"
         )
-    for group in progress.bests:
+    for group in progress.bests[:MAX_GROUP_LINES]:
         location = f"trial {group.best.trial}, epoch {group.best.epoch}"
         value = format_value(group.best.value)
         if progress.groups > 1:
             lines.append(f"  {group.label}: {value} ({location})")
         else:
             lines.append(f"best {status.metric}: {value} ({location}; {better})")
+    if len(progress.bests) > MAX_GROUP_LINES:
+        lines.append(f"  ... and {len(progress.bests) - MAX_GROUP_LINES} more: cae-sweep best")
     return lines
 
 
