@@ -287,9 +287,11 @@ def best(
 ) -> None:
     """Show the best trials; with -o, re-evaluate and export their weights.
 
-    Trials are only compared if they have the same data and the same task with the same loss. A
-    sweep over noise levels has a best trial for each level: all are shown, and -o needs a choice by
-    --where or --trial.
+    Only trials with the same data, task and loss are compared; these are a group.
+
+    A sweep over noise levels has a best trial for each level, and all are shown.
+
+    With several groups -o needs a choice: --where or --trial.
     """
     with report_errors():
         from cae.cli.best import BestOptions, print_best

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cae.errors import UserError
 from cae.run.formatting import format_axes, format_value
-from cae.run.groups import differences_text, distinguishing_parameters, parameter_text
+from cae.run.groups import differences_text, distinguishing_texts
 from cae.run.paths import RunDir
 from cae.run.ranking import (
     GroupRanking,
@@ -142,13 +142,12 @@ def _choices(rankings: Sequence[GroupRanking], sweep: SweepDescription) -> str:
 
 def _flags(ranking: GroupRanking, rankings: Sequence[GroupRanking]) -> str:
     """The options that choose a group."""
-    parameters = ranking.group.parameters
+    texts = distinguishing_texts([other.group for other in rankings])
     flags: list[str] = []
-    for name in distinguishing_parameters([other.group for other in rankings]):
-        if name not in parameters:
+    for name, text in texts[ranking.group].items():
+        if name not in ranking.group.parameters:
             return f"--trial {ranking.trials[0].record.number}"
-        condition = f"{name}={parameter_text(name, parameters[name])}"
-        flags.append(f"--where {shlex.quote(condition)}")
+        flags.append(f"--where {shlex.quote(f'{name}={text}')}")
     return " ".join(flags)
 
 

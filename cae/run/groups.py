@@ -210,20 +210,29 @@ def group_labels(groups: Iterable[Group]) -> dict[Group, str]:
     The groups are in the order of these parameters: numbers in ascending order, then other values
     in the order in which they occur.
     """
+    labels: dict[Group, str] = {}
+    for group, texts in distinguishing_texts(groups).items():
+        labels[group] = ", ".join(f"{name} = {text}" for name, text in texts.items())
+    return labels
+
+
+def distinguishing_texts(groups: Iterable[Group]) -> dict[Group, dict[str, str]]:
+    """The values of the parameters that distinguish each group, as text, in the order of
+    `group_labels`."""
     groups = list(groups)
     names = distinguishing_parameters(groups)
-    labels: dict[Group, str] = {}
-    for group in _ordered(groups, names):
-        parts = [f"{name} = {_value_text(group, name)}" for name in names]
-        labels[group] = ", ".join(parts)
-    return labels
+    texts: dict[Group, dict[str, str]] = {group: {} for group in _ordered(groups, names)}
+    for name in names:
+        for group, text in zip(groups, _value_texts(groups, name), strict=True):
+            texts[group][name] = text
+    return texts
 
 
 def _ordered(groups: list[Group], names: list[str]) -> list[Group]:
     first_positions: dict[tuple[str, str], int] = {}
     for position, group in enumerate(groups):
         for name in names:
-            first_positions.setdefault((name, _value_text(group, name)), position)
+            first_positions.setdefault((name, str(group.parameters.get(name))), position)
 
     def sort_key(group: Group) -> list[tuple[bool, float]]:
         key: list[tuple[bool, float]] = []
@@ -232,7 +241,7 @@ def _ordered(groups: list[Group], names: list[str]) -> list[Group]:
             if isinstance(value, int | float) and not isinstance(value, bool):
                 key.append((False, value))
             else:
-                key.append((True, first_positions[name, _value_text(group, name)]))
+                key.append((True, first_positions[name, str(value)]))
         return key
 
     return sorted(groups, key=sort_key)
@@ -252,18 +261,26 @@ def distinguishing_parameters(groups: Iterable[Group]) -> list[str]:
             del names[last]
             names[last] = None
     chosen: list[str] = []
-    texts: list[list[str]] = [[] for _ in groups]
+    classes: list[tuple[str, ...]] = [() for _ in groups]
     count = 1
     for name in names:
-        extended = [
-            [*text, _value_text(group, name)] for text, group in zip(texts, groups, strict=True)
-        ]
-        new_count = len({tuple(text) for text in extended})
+        texts = _value_texts(groups, name)
+        extended = [(*known, text) for known, text in zip(classes, texts, strict=True)]
+        new_count = len(set(extended))
         if new_count > count:
             chosen.append(name)
-            texts = extended
+            classes = extended
             count = new_count
     return chosen
+
+
+def _value_texts(groups: Sequence[Group], name: str) -> list[str]:
+    """The values of a parameter as text: rounded, unless different values would look equal."""
+    texts = [_value_text(group, name) for group in groups]
+    exact = [str(group.parameters.get(name)) for group in groups]
+    if len(set(exact)) == len(set(texts)):
+        return texts
+    return exact
 
 
 def _value_text(group: Group, name: str) -> str:

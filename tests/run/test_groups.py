@@ -142,6 +142,13 @@ def test_labels_name_fingerprint_and_code_only_where_no_parameter_differs() -> N
     assert labels == ["dataset.train_images = 10", "dataset.train_images = all"]
 
 
+def test_labels_of_values_that_look_equal_when_rounded_are_exact() -> None:
+    levels = (0.123451, 0.123452, 0.5)
+    trials = [with_config(number, task__noise_factor=level) for number, level in enumerate(levels)]
+    labels = [group.label for group in split_by_group(trials)]
+    assert labels == [f"task.noise_factor = {level}" for level in levels]
+
+
 def test_groups_are_in_the_order_of_numbers_and_else_of_their_first_trials() -> None:
     levels = [with_config(number, task__noise_factor=10 - number) for number in range(3)]
     assert [group.records[0].number for group in split_by_group(levels)] == [2, 1, 0]
