@@ -1,6 +1,7 @@
-"""FashionMNIST, the right half from the left: report 003 (PyTorch).
+"""FashionMNIST, completion of images from their left halves: report 003 (PyTorch).
 
-A network completes clothes from their left halves: from 1 x 28 x 14 pixels to 1 x 28 x 14 pixels.
+A network predicts the right half of an image of clothes from the left half: 1 x 28 x 14 pixels from
+1 x 28 x 14 pixels.
 
 Varied, one at a time: filters, learning rate, optimizer, loss, kernel, hidden units; three seeds.
 `--budget stated` trains only the network that the report states.
@@ -9,8 +10,8 @@ normalization in the first two; LeakyReLU; fully connected layers of 256 and 64 
 batches of 512; learning rate 1e-3, halved when the loss has not improved for 2 epochs; an MSE of
 0.0273 for training and validation by epoch 17.
 Inferred: Adam, mean squared error on pixels in [0, 1], 50,000 / 10,000 / 10,000 images, padding
-`same` with a size of ceil(size / 2), a mirrored decoder, a sigmoid output. The axes are the
-report's, most of their values are inferred.
+`same` with a size of ceil(size / 2), a mirrored decoder, a sigmoid output. The report names the
+axes; most of their values are inferred.
 
 Expected: a validation loss of 0.0273 or less. The baselines are the mirrored half, ridge regression
 and the nearest training image.
@@ -42,14 +43,19 @@ from cae import (
 
 
 def network(*encoder_filters: int) -> dict[str, Any]:
-    """A strided encoder with these filters and the mirrored decoder."""
+    """Settings of a strided encoder with a number of filters per layer, and its mirrored decoder.
+
+    The first two decoder convolutions have batch normalization, but never the output convolution.
+    """
     layers = len(encoder_filters)
+    decoder_filters = list(reversed(encoder_filters[:-1]))
+    normalized = min(2, len(decoder_filters))
     return {
         "arch.encoder_filters": list(encoder_filters),
-        "arch.decoder_filters": list(encoder_filters[-2::-1]),
+        "arch.decoder_filters": decoder_filters,
         "arch.pool_after": list(range(1, layers + 1)),
         "arch.upsample_after": list(range(layers)),
-        "arch.batch_norm_decoder": list(range(1, layers))[:2],
+        "arch.batch_norm_decoder": list(range(1, normalized + 1)),
     }
 
 
@@ -95,6 +101,7 @@ sweep = Sweep(
         network(16, 32, 64),
         network(64, 128, 256),
         {"optimizer.lr": tune.grid_search([1e-2, 1e-4])},
+        # The learning rate of Adam instead of the other optimizers' own defaults.
         {"optimizer": tune.grid_search(["sgd", "rmsprop"]), "optimizer.lr": 1e-3},
         {"task.loss": tune.grid_search(["l1", "bce"])},
         {"arch.kernel_size": tune.grid_search([[4, 4], [3, 3]])},
@@ -111,7 +118,7 @@ sweep = Sweep(
         "optimizer.lr": {"stated": [1e-3]},
         "arch.hidden_units": {"stated": [[256, 64]]},
         "task.loss": {"stated": ["mse"]},
-        "optimizer": {},
+        "optimizer": {},  # all values are inferred
     },
     claims=[
         Threshold(
@@ -120,7 +127,7 @@ sweep = Sweep(
             metric="val_loss",
             op="<=",
             as_published=True,
-            bound=0.02735,
+            bound=0.02735,  # smaller values are printed as 0.0273 or less
             where=STATED,
         ),
         Compares(

@@ -296,20 +296,22 @@ def best(
     with report_errors():
         from cae.cli.best import BestOptions, print_best
 
-        if mode not in (None, "min", "max"):
-            raise UserError(f"--mode {mode}: should be min or max")
-        options = BestOptions(
-            metric=metric,
-            mode=mode,
-            top=top,
-            where=where or (),
-            trial=trial,
-            across_groups=across_groups,
-            out=out,
-            data_dir=data_dir,
-            quiet=quiet,
-        )
-        print_best(_find_run(run), options)
+        match mode:
+            case None | "min" | "max":
+                options = BestOptions(
+                    metric=metric,
+                    mode=mode,
+                    top=top,
+                    where=where or (),
+                    trial=trial,
+                    across_groups=across_groups,
+                    out=out,
+                    data_dir=data_dir,
+                    quiet=quiet,
+                )
+                print_best(_find_run(run), options)
+            case _:
+                raise UserError(f"--mode {mode}: should be min or max")
 
 
 @app.command(rich_help_panel=RESULTS_PANEL)

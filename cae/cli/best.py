@@ -12,6 +12,7 @@ from pathlib import Path
 from cae.errors import UserError
 from cae.run.formatting import format_axes, format_value
 from cae.run.groups import differences_text, distinguishing_texts
+from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.ranking import (
     GroupRanking,
@@ -35,7 +36,7 @@ class BestOptions:
 
     metric: str = ""
     """Empty: the metric of the sweep."""
-    mode: str | None = None
+    mode: Mode | None = None
     top: int = 1
     """Number of trials of each group."""
     where: Sequence[str] = ()

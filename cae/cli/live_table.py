@@ -18,6 +18,7 @@ from cae.cli.console import Console
 from cae.cli.output import discard_output
 from cae.run.events import Event, TrialEnded
 from cae.run.formatting import format_axes, format_duration, format_value
+from cae.run.metric_direction import Mode
 from cae.run.records import Record
 from cae.run.status import Progress, best_text, progress
 from cae.run.trial_state import TrialState
@@ -73,7 +74,7 @@ class LiveTable:
         records: dict[int, Record],
         *,
         metric: str,
-        mode: str,
+        mode: Mode,
         slots: int,
         console: Console,
         quiet: bool,

@@ -6,9 +6,10 @@ import ast
 import csv
 import io
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.markup import escape
 from rich.table import Table
@@ -19,7 +20,9 @@ from cae.files import write_whole
 from cae.run.formatting import format_duration, format_value
 from cae.run.groups import differences_text, parse_group
 from cae.run.locate import find_runs
+from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
+from cae.run.records import Record
 from cae.run.status import Progress, RunStatus, best_text, run_status
 
 if TYPE_CHECKING:  # these import torch, and `status` has to be quick
@@ -29,9 +32,8 @@ if TYPE_CHECKING:  # these import torch, and `status` has to be quick
     from cae.sweep.spec.plan import Plan, PlannedTrial
 
 PIPE_WIDTH = 160
-"""Columns of a table that is not printed to a terminal: wide enough that nothing is cut."""
-BETTER = {"min": "lower", "max": "higher"}
-"""Which values are better, by mode."""
+"""Characters per line of a plan that is not printed to a terminal: wide enough to cut nothing."""
+BETTER_VALUES: dict[Mode, str] = {"min": "lower", "max": "higher"}
 MAX_GROUP_LINES = 20
 """Comparability groups whose best trials `status` prints."""
 MAX_AXIS_COLUMNS = 7
@@ -42,7 +44,7 @@ MAX_AXIS_COLUMNS = 7
 
 
 def print_plan(prepared: Prepared, resources: Resources, csv_file: Path | None) -> None:
-    """Print the trials of a plan and what they cost; write them to `csv_file` if it is given."""
+    """Print the trials of a plan and their costs, and write them to `csv_file`, if any."""
     from cae.sweep.spec.cost import estimate
 
     console = Console()
@@ -60,7 +62,8 @@ def print_plan(prepared: Prepared, resources: Resources, csv_file: Path | None) 
 class _Column:
     name: str
     cells: list[str]
-    justify: str = "right"
+    """One per trial."""
+    justify: Literal["left", "right"] = "right"
 
 
 def _plan_table(plan: Plan, cost: Cost) -> Table:
@@ -72,52 +75,61 @@ def _plan_table(plan: Plan, cost: Cost) -> Table:
         _Column("parameters", [f"{trial.sizes['parameters']:,}" for trial in trials]),
     ]
     if any("total_parameters" in trial.sizes for trial in trials):
-        columns.append(_Column("with running\nstatistics", list(map(_total_parameters, trials))))
+        totals = [f"{_total_parameters(trial):,}" for trial in trials]
+        columns.append(_Column("with running\nstatistics", totals))
+    latent_sizes = [format_value(trial.sizes.get("latent_values", "")) for trial in trials]
     columns += [
-        _Column(
-            "latent\nsize", [format_value(trial.sizes.get("latent_values", "")) for trial in trials]
-        ),
+        _Column("latent\nsize", latent_sizes),
         _Column("MFLOP", [format_value(trial.sizes["megaflops"]) for trial in trials]),
         _Column("epochs", [str(trial.trial.epochs) for trial in trials]),
         _Column("s/epoch", [f"{seconds:.2g}" for seconds in cost.seconds_per_epoch]),
     ]
     table = Table(box=None, header_style="bold", padding=(0, 2))
     for column in columns:
-        if column.justify == "left":
-            table.add_column(escape(column.name), justify="left")
-        else:
-            table.add_column(escape(column.name), justify="right")
-    for cells in zip(*(column.cells for column in columns), strict=True):
-        table.add_row(*map(escape, cells))
+        table.add_column(escape(column.name), justify=column.justify)
+    for row in range(len(trials)):
+        table.add_row(*[escape(column.cells[row]) for column in columns])
     return table
 
 
-def _total_parameters(trial: PlannedTrial) -> str:
-    """Parameters and the running statistics of batch normalization."""
-    return f"{trial.sizes.get('total_parameters', trial.sizes['parameters']):,}"
+def _total_parameters(trial: PlannedTrial) -> int:
+    """Number of parameters and of running statistics of batch normalization."""
+    total: int = trial.sizes.get("total_parameters", trial.sizes["parameters"])
+    return total
 
 
 def _axis_columns(plan: Plan) -> list[_Column]:
-    axes = list(plan.axes)
-    if len(axes) > MAX_AXIS_COLUMNS:
+    """A column per axis of the search space, or one for all axes if there are many."""
+    if len(plan.axes) > MAX_AXIS_COLUMNS:
         return [_Column("settings", [_settings(trial) for trial in plan.trials], justify="left")]
     columns: list[_Column] = []
-    for axis in axes:
-        name = axis.split(".", 1)[-1].replace("_", "_\n")
-        columns.append(
-            _Column(name, [format_value(trial.axes.get(axis, "")) for trial in plan.trials])
-        )
+    for axis in plan.axes:
+        narrow_name = _without_component(axis).replace("_", "_\n")
+        cells = [format_value(trial.axes.get(axis, "")) for trial in plan.trials]
+        columns.append(_Column(narrow_name, cells))
     return columns
 
 
+def _without_component(axis: str) -> str:
+    """`kernel_size` for the axis `arch.kernel_size`."""
+    _, dot, parameter = axis.partition(".")
+    if not dot:
+        return axis
+    return parameter
+
+
 def _settings(trial: PlannedTrial) -> str:
+    """The values of all axes that the trial has, in one text."""
+    if not trial.axes:
+        return "the base trial"
     parts: list[str] = []
     for axis, value in trial.axes.items():
-        parts.append(f"{axis.split('.', 1)[-1]} {format_value(value) or 'none'}")
-    return ", ".join(parts) or "the base trial"
+        parts.append(f"{_without_component(axis)} {format_value(value) or 'none'}")
+    return ", ".join(parts)
 
 
 def _planned_state(trial: PlannedTrial) -> str:
+    """The state of the trial in the run; "new" if it is not in the run yet."""
     state = "new"
     if trial.record is not None:
         state = str(trial.record.state)
@@ -129,46 +141,57 @@ def _planned_state(trial: PlannedTrial) -> str:
 def _print_plan_summary(
     console: Console, prepared: Prepared, resources: Resources, cost: Cost
 ) -> None:
-    from cae.sweep.engine.retention import plan_bytes
-
     plan = prepared.plan
-    sample = ""
-    if plan.space_size != len(plan.trials):
-        sample = f" of {plan.space_size:,} points of the search space"
-    done = len(plan.trials) - len(plan.remaining)
-    counts = (
-        f"{len(plan.trials)} trials{sample}, {done} done, {plan.duplicates} duplicates left out"
-    )
-    console.print(f"\n[bold]{escape(prepared.file.title)}[/]: {counts}")
+    console.print(f"\n[bold]{escape(prepared.file.title)}[/]: {_trial_counts(plan)}")
     if plan.overrides:
-        changes: list[str] = []
-        for key, change in plan.overrides.items():
-            changes.append(
-                f"{key} {format_value(change['here'])} (full: {format_value(change['full'])})"
-            )
-        budget = f"budget {prepared.selection.budget}: {escape(', '.join(changes))}"
+        budget = f"budget {prepared.selection.budget}: {escape(_overrides(plan))}"
         console.print(budget, highlight=False)
-    console.print(f"ranked by: {escape(plan.sweep.metric)}, {BETTER[plan.mode]} is better")
+    better_values = BETTER_VALUES[plan.mode]
+    console.print(f"ranked by: {escape(plan.sweep.metric)}, {better_values} is better")
     _print_groups(console, plan)
     if plan.sweep.scheduler and plan.rungs:
         rungs = ", ".join(map(str, plan.rungs))
         summary = plan.sweep.scheduler.summary()
         console.print(f"early stopping: at epochs {rungs}; {summary}")
-    without_stopping = ""
+    console.print(_time_estimate(plan, resources, cost))
+    console.print(_disk_estimate(prepared, resources), highlight=False)
+
+
+def _trial_counts(plan: Plan) -> str:
+    trials = f"{len(plan.trials)} trials"
+    if plan.space_size != len(plan.trials):
+        trials += f" of {plan.space_size:,} points of the search space"
+    done = len(plan.trials) - len(plan.remaining)
+    return f"{trials}, {done} done, {plan.duplicates} duplicates left out"
+
+
+def _overrides(plan: Plan) -> str:
+    """The settings of the budget and the command that differ from the sweep file."""
+    overrides: list[str] = []
+    for key, override in plan.overrides.items():
+        here = format_value(override["here"])
+        full = format_value(override["full"])
+        overrides.append(f"{key} {here} (full: {full})")
+    return ", ".join(overrides)
+
+
+def _time_estimate(plan: Plan, resources: Resources, cost: Cost) -> str:
+    time = f"about {format_duration(cost.seconds)} with {resources.slots} trials at a time"
     if plan.rungs:
-        without_stopping = (
-            f" ({format_duration(cost.seconds_without_stopping)} without early stopping)"
-        )
-    console.print(
-        f"time: about {format_duration(cost.seconds)} with {resources.slots} trials at a time"
-        f"{without_stopping}, estimated from {cost.probed} networks timed on this machine; "
-        "expect up to a factor of two"
+        time += f" ({format_duration(cost.seconds_without_stopping)} without early stopping)"
+    return (
+        f"time: {time}, estimated from {cost.probed} networks timed on this machine; it may take "
+        "half or twice as long"
     )
-    needed_mb = plan_bytes(plan, resources.slots) / 1e6
+
+
+def _disk_estimate(prepared: Prepared, resources: Resources) -> str:
+    from cae.sweep.engine.retention import plan_bytes
+
+    needed_mb = plan_bytes(prepared.plan, resources.slots) / 1e6
     free_gb = shutil.disk_usage(_existing_parent(prepared.run.path)).free / 1e9
-    console.print(
-        f"disk: up to {needed_mb:,.0f} MB in {escape(str(prepared.run))} ({free_gb:,.0f} GB free)",
-        highlight=False,
+    return (
+        f"disk: up to {needed_mb:,.0f} MB in {escape(str(prepared.run))} ({free_gb:,.0f} GB free)"
     )
 
 
@@ -186,6 +209,7 @@ def _print_groups(console: Console, plan: Plan) -> None:
 
 def _write_plan_csv(plan: Plan, cost: Cost, file: Path) -> None:
     rows: list[dict[str, Any]] = []
+    columns: dict[str, None] = {}  # an ordered set: trials may have different parameters
     for trial, seconds in zip(plan.trials, cost.seconds_per_epoch, strict=True):
         row: dict[str, Any] = {
             "trial": trial.number,
@@ -193,20 +217,22 @@ def _write_plan_csv(plan: Plan, cost: Cost, file: Path) -> None:
             "state": _planned_state(trial),
             "seconds_per_epoch": round(seconds, 3),
         }
-        row |= trial.trial.flat() | trial.axes | trial.sizes
-        for key, value in row.items():
+        values = trial.trial.flat() | trial.axes | trial.sizes
+        for name, value in values.items():
+            row[name] = value
             if isinstance(value, list):
-                row[key] = format_value(value)
+                row[name] = format_value(value)
         rows.append(row)
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+        columns |= dict.fromkeys(row)
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns)
+    writer = csv.DictWriter(text, list(columns))
     writer.writeheader()
     writer.writerows(rows)
     write_whole(file, text.getvalue())
 
 
 def _existing_parent(path: Path) -> Path:
+    """The path, or its nearest parent that exists: a new run has no folder yet."""
     if path.exists():
         return path
     return _existing_parent(path.resolve().parent)
@@ -227,10 +253,10 @@ def status_text(status: RunStatus) -> str:
     ]
     lines += _best_lines(status)
     if progress.seconds_left:
-        left = f"about {format_duration(progress.seconds_left)} left"
+        time_left = f"about {format_duration(progress.seconds_left)} left"
         if not status.is_running:
-            left += " once it is resumed"
-        lines.append(left)
+            time_left += " once it is resumed"
+        lines.append(time_left)
     for number, reason in status.failures.items():
         lines.append(f"trial {number} failed: {reason}")
     return "\n".join(lines)
@@ -239,7 +265,7 @@ def status_text(status: RunStatus) -> str:
 def _best_lines(status: RunStatus) -> list[str]:
     """The best trial of each comparability group; no line without a value."""
     progress = status.progress
-    better = f"{BETTER[status.mode]} is better"
+    better = f"{BETTER_VALUES[status.mode]} is better"
     lines: list[str] = []
     if progress.groups > 1 and progress.bests:
         lines.append(
@@ -346,11 +372,10 @@ def print_datasets(data_dir: Path | None) -> None:
 
 
 def trial_log(run: RunDir, number: int) -> str:
-    """The output of a trial, why it ended, and its traceback."""
+    """The output of a trial, why it ended, and its traceback if the output does not contain it."""
     records = run.records()
     if number not in records:
-        trials = f"it has trials {min(records, default=0)} to {max(records, default=0)}"
-        raise RunError(f"trial {number} is not in {run}: {trials}")
+        raise _unknown_trial(run, records, number)
     run.fetch("log.txt", number=number)
     record = records[number]
     log_file = run.trial(number) / "log.txt"
@@ -361,13 +386,21 @@ def trial_log(run: RunDir, number: int) -> str:
     if record.reason:
         end = f"{record.state}: {record.reason}"
     parts = [log, end]
-    if record.error.strip() not in log:
+    error = record.error.strip()
+    if error and error not in log:
         parts.append(record.error)
     return "\n".join(parts)
 
 
+def _unknown_trial(run: RunDir, records: Mapping[int, Record], number: int) -> RunError:
+    trials = "it has no trials yet"
+    if records:
+        trials = f"it has trials {min(records)} to {max(records)}"
+    return RunError(f"trial {number} is not in {run}: {trials}")
+
+
 def request_stop(run: RunDir) -> str:
-    """Ask the process that runs a sweep to stop it."""
+    """Request a stop from the process that runs a sweep."""
     if not run.in_use():
         raise RunError(f"{run} is not running: there is nothing to stop")
     run.request("stop")
@@ -375,12 +408,13 @@ def request_stop(run: RunDir) -> str:
 
 
 def request_kill(run: RunDir, number: int) -> str:
-    """Ask the process that runs a sweep to end one trial."""
+    """Request from the process that runs a sweep that it kills one trial."""
     if not run.in_use():
         raise RunError(f"{run} is not running: there is nothing to kill")
-    record = run.records().get(number)
-    if record is None:
-        raise RunError(f"trial {number} is not in {run}")
+    records = run.records()
+    if number not in records:
+        raise _unknown_trial(run, records, number)
+    record = records[number]
     if record.state.is_final or not record.is_requested:
         raise RunError(f"trial {number} has ended already: {record.state}")
     run.request(run.kill_request(number).name)

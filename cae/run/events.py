@@ -141,6 +141,8 @@ class TrialStarted(Event):
     """Process id of the worker."""
     gpu_ids: Text = ""
     """Indices of the GPUs that Ray assigned, separated by commas."""
+    replayed_steps: OptionalCount = None
+    peak_gpu_bytes: OptionalCount = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -154,10 +156,14 @@ class EpochFinished(Event):
     metrics: Metrics
     """Metrics by name: train_loss, val_loss, lr, seconds, images_per_second, ..."""
     host: Text = ""
-    """Host, device, worker and gpu_ids are set in the first epoch after a start."""
+    """Host and all that follows are set in the first epoch after a start."""
     device: Text = ""
     worker: OptionalCount = None
     gpu_ids: Text = ""
+    replayed_steps: OptionalCount = None
+    """How many of the epoch's training steps were replays of a CUDA graph."""
+    peak_gpu_bytes: OptionalCount = None
+    """The most memory of the GPU that the worker held; None on a CPU."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
+
+Mode = Literal["min", "max"]
+"""Whether lower ("min") or higher ("max") values of a metric are better."""
 
 SPLITS = ("train_", "val_", "test_")
 """Prefixes of metrics that name a split."""
@@ -15,8 +19,8 @@ OLD_LOWER_IS_BETTER = frozenset(
 )
 
 
-def metric_direction(metric: str, directions: Mapping[str, str]) -> str | None:
-    """Return "min" or "max", whichever is better; None if it is unknown or if neither is.
+def metric_direction(metric: str, directions: Mapping[str, str]) -> Mode | None:
+    """Return which values of a metric are better; None if it is unknown or if neither are.
 
     Args:
         metric: A metric as it is reported: `val_psnr`, `last_val_psnr`, `lr`.
@@ -30,9 +34,11 @@ def metric_direction(metric: str, directions: Mapping[str, str]) -> str | None:
     for split in SPLITS:
         if direction is None and name.startswith(split):
             direction = directions.get(name.removeprefix(split))
-    if direction in ("min", "max"):
-        return direction
-    return None
+    match direction:
+        case "min" | "max":
+            return direction
+        case _:
+            return None
 
 
 def common_directions(declarations: list[dict[str, str]]) -> dict[str, str]:
@@ -46,8 +52,8 @@ def common_directions(declarations: list[dict[str, str]]) -> dict[str, str]:
     return {name: value for name, value in directions.items() if name not in conflicts}
 
 
-def _direction_in_old_runs(metric: str) -> str | None:
-    """The direction of the metrics of versions that did not record it, by words of the name."""
+def _direction_in_old_runs(metric: str) -> Mode | None:
+    """Guess the direction of a metric from its name, for runs that did not record it."""
     words = set(metric.split("_"))
     if words & OLD_HIGHER_IS_BETTER:
         return "max"

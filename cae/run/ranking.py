@@ -17,7 +17,7 @@ from cae.run.groups import (
     group_labels,
     is_defined_equally,
 )
-from cae.run.metric_direction import metric_direction
+from cae.run.metric_direction import Mode, metric_direction
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
 
@@ -48,7 +48,7 @@ class GroupRanking:
 
 
 def rank_by_group(
-    records: Iterable[Record], sweep: SweepDescription, metric: str, mode: str | None
+    records: Iterable[Record], sweep: SweepDescription, metric: str, mode: Mode | None
 ) -> list[GroupRanking]:
     """Rank the trials of each comparability group by a metric; equal ones by number.
 
@@ -79,7 +79,7 @@ def rank_by_group(
 
 
 def rank_across_groups(
-    records: Iterable[Record], sweep: SweepDescription, metric: str, mode: str | None
+    records: Iterable[Record], sweep: SweepDescription, metric: str, mode: Mode | None
 ) -> list[RankedTrial]:
     """Rank the trials of all groups together (see `rank_by_group` for the arguments).
 
@@ -98,7 +98,7 @@ def rank_across_groups(
 
 
 def ranking(
-    records: Iterable[Record], sweep: SweepDescription, metric: str, mode: str | None
+    records: Iterable[Record], sweep: SweepDescription, metric: str, mode: Mode | None
 ) -> list[RankedTrial]:
     """Rank the trials of one comparability group (see `rank_by_group` for the arguments).
 
@@ -166,7 +166,7 @@ def _sorted(trials: list[RankedTrial], mode: str) -> list[RankedTrial]:
     return sorted(trials, key=lambda trial: (sign * trial.value, trial.record.number))
 
 
-def _direction(sweep: SweepDescription, metric: str) -> str:
+def _direction(sweep: SweepDescription, metric: str) -> Mode:
     if metric == sweep.metric:
         return sweep.mode
     direction = metric_direction(metric, sweep.directions)

@@ -21,6 +21,7 @@ from cae.run.events import (
 )
 from cae.run.groups import Group, parse_group
 from cae.run.json_values import JsonObject
+from cae.run.metric_direction import Mode
 from cae.run.trial_state import TrialState
 
 
@@ -111,7 +112,7 @@ class Record:
         """The last finished epoch; 0 if there is none."""
         return max(self.epochs, default=0)
 
-    def best(self, metric: str, mode: str) -> BestEpoch | None:
+    def best(self, metric: str, mode: Mode) -> BestEpoch | None:
         """The epoch with the best finite value of `metric`; the earliest of equal ones.
 
         None if no epoch has a finite value, if trials in this state are not ranked, if the trial
@@ -125,7 +126,7 @@ class Record:
             self._best[key] = self._find_best(metric, mode)
         return self._best[key]
 
-    def _find_best(self, metric: str, mode: str) -> BestEpoch | None:
+    def _find_best(self, metric: str, mode: Mode) -> BestEpoch | None:
         best: BestEpoch | None = None
         for epoch in sorted(self.epochs):
             value = self.epochs[epoch].get(metric, math.nan)
@@ -229,6 +230,8 @@ def _apply_epoch(record: Record, event: EpochFinished) -> None:
         start.device = event.device
         start.worker = event.worker
         start.gpu_ids = event.gpu_ids
+        start.replayed_steps = event.replayed_steps
+        start.peak_gpu_bytes = event.peak_gpu_bytes
 
 
 def _apply_plan(records: dict[int, Record], event: TrialPlanned) -> None:

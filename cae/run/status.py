@@ -14,6 +14,7 @@ from typing import NamedTuple
 from cae.run.formatting import format_value
 from cae.run.groups import split_by_group
 from cae.run.json_values import JsonObject
+from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
@@ -83,8 +84,7 @@ class RunStatus:
     is_running: bool
     """Whether a process runs the sweep now."""
     metric: str
-    mode: str
-    """"min" or "max"."""
+    mode: Mode
     """The metric by which trials are ranked."""
     progress: Progress
     """Progress of the trials that the newest `run` requests."""
@@ -138,13 +138,13 @@ def run_status(run: RunDir) -> RunStatus:
     )
 
 
-def progress(records: Iterable[Record], metric: str, mode: str, slots: int) -> Progress:
+def progress(records: Iterable[Record], metric: str, mode: Mode, slots: int) -> Progress:
     """The progress of trials.
 
     Args:
         records: The trials.
         metric: The metric by which they are ranked.
-        mode: "min" or "max".
+        mode: Which values of the metric are better.
         slots: Number of trials that run at the same time.
     """
     records = list(records)
@@ -184,7 +184,7 @@ def best_text(progress: Progress, metric: str) -> str:
     return f"best {metric} of each of {progress.groups} groups: {'; '.join(parts)}"
 
 
-def _best_trial(records: list[Record], metric: str, mode: str) -> BestTrial | None:
+def _best_trial(records: list[Record], metric: str, mode: Mode) -> BestTrial | None:
     """The best value of a group's trials; of equal values that of the lowest number."""
     ranked: list[BestTrial] = []
     for record in records:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from cae.errors import RunError
 from cae.run.fields import (
@@ -30,6 +30,7 @@ from cae.run.fields import (
     present_fields,
 )
 from cae.run.json_values import JsonObject, is_count
+from cae.run.metric_direction import Mode
 from cae.run.published_rows import PUBLISHED_COLUMNS, PublishedRow
 
 PUBLISHED = PUBLISHED_COLUMNS
@@ -48,7 +49,7 @@ def _is_mode(value: object) -> bool:
     return value in ("min", "max")
 
 
-Mode = Annotated[Literal["min", "max"], Check('"min" or "max"', _is_mode)]
+CheckedMode = Annotated[Mode, Check('"min" or "max"', _is_mode)]
 
 
 class ValueProvenance(NamedTuple):
@@ -124,7 +125,7 @@ class ClaimDescription:
     bound: OptionalNumber = None
     margin: OptionalNumber = None
     at_epoch: OptionalCount = None
-    mode: Mode = "min"
+    mode: CheckedMode = "min"
     epochs: Annotated[
         tuple[int, int] | None, optional(Check("a pair of epochs", _is_epoch_range))
     ] = None
@@ -182,7 +183,7 @@ class SweepDescription:
     """Content of the sweep file."""
     metric: Text = "val_loss"
     """The metric by which trials are ranked."""
-    mode: Mode = "min"
+    mode: CheckedMode = "min"
     """Whether a smaller ("min") or a larger ("max") value of the metric is better."""
     directions: TextsByName = field(default_factory=dict)
     """"min", "max" or "none" by metric, without the split: which values are better. Empty in runs

@@ -60,7 +60,21 @@ class Pairs:
     If the task corrupts the images, all inputs are made here, once, and kept as float32.
     """
 
-    def __init__(self, task: Task, held: DeviceSplit, seed: int, epoch: int, purpose: str) -> None:
+    def __init__(
+        self,
+        task: Task,
+        held: DeviceSplit,
+        seed: int,
+        epoch: int,
+        purpose: str,
+        *,
+        draw_on_device: bool = False,
+    ) -> None:
+        """Draw the inputs of `epoch`, if the task corrupts the images.
+
+        Random numbers are drawn on the CPU, so that all devices get the same ones, or with
+        `draw_on_device`, which is faster there, on the device of the images.
+        """
         self.task = task
         self.pixels = held.pixels
         self.labels = held.labels
@@ -69,29 +83,58 @@ class Pairs:
         self.targets: Tensor | None = None
         """N x C x H x W; None if they are the images, which are kept as uint8 only, or are made
         batch by batch."""
-        self._seed = derive_seed(seed, epoch, purpose)
+        self._seed = seed
+        self._purpose = purpose
+        device = self.pixels.device
+        if task.corrupts and not draw_on_device:
+            device = torch.device("cpu")
+        self.generator = torch.Generator(device)
+        self.start_epoch(epoch)
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixels.device
+
+    def start_epoch(self, epoch: int) -> None:
+        """Restart the random numbers with those of an epoch, and draw its inputs.
+
+        The new inputs replace the old ones in the same memory.
+        """
+        self._epoch_seed = derive_seed(self._seed, epoch, self._purpose)
         self.rewind()
-        if task.corrupts:
+        if self.task.corrupts:
             self._corrupt_all()
 
     def _corrupt_all(self) -> None:
-        inputs = []
-        targets = []
+        start = 0
         pixel_batches = self.pixels.split(EVALUATION_BATCH)
         label_batches = self.labels.split(EVALUATION_BATCH)
         for pixels, labels in zip(pixel_batches, label_batches, strict=True):
-            images = to_float(pixels)
-            corrupted, target = self.task.pairs(images, labels, self.generator)
-            inputs.append(corrupted)
+            images = to_float(pixels.to(self.generator.device))
+            drawn_labels = labels.to(self.generator.device)
+            corrupted, target = self.task.pairs(images, drawn_labels, self.generator)
+            end = start + len(pixels)
+            if self.inputs is None:
+                self.inputs = self._empty_like(corrupted)
+            self.inputs[start:end] = corrupted
             if target is not images:
-                targets.append(target)
-        self.inputs = _concatenate(inputs)
-        if targets:
-            self.targets = _concatenate(targets)
+                if self.targets is None:
+                    self.targets = self._empty_like(target)
+                self.targets[start:end] = target
+            start = end
+
+    def _empty_like(self, batch: Tensor) -> Tensor:
+        """An uninitialized tensor on the device, with images like those of `batch` for all."""
+        return torch.empty(
+            (len(self.pixels), *batch.shape[1:]),
+            dtype=batch.dtype,
+            device=self.pixels.device,
+            memory_format=torch.channels_last,
+        )
 
     def rewind(self) -> None:
         """Restart the random numbers: later batches get the same ones again."""
-        self.generator = torch.Generator(self.pixels.device).manual_seed(self._seed)
+        self.generator.manual_seed(self._epoch_seed)
 
     def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Return the inputs and targets of the images at `indices`.
@@ -152,7 +195,3 @@ def _to_device(split: Split, device: torch.device) -> DeviceSplit:
     pixels = torch_compat.share_memory_of(split.pixels).to(device)
     labels = torch_compat.share_memory_of(split.labels).to(device)
     return DeviceSplit(pixels, labels)
-
-
-def _concatenate(batches: list[Tensor]) -> Tensor:
-    return torch.cat(batches).contiguous(memory_format=torch.channels_last)

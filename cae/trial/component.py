@@ -22,18 +22,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from cae.errors import UserError
 from cae.trial.plain_values import to_plain
 
-COLLECTED_ERRORS: ContextVar[list[tuple[ValidationError, int]] | None] = ContextVar(
+COLLECTED_ERRORS: ContextVar[list[tuple[ValidationError, int | None]] | None] = ContextVar(
     "COLLECTED_ERRORS", default=None
 )
-"""The errors of the components of the sweep file that is being read, each with its line; None if no
-file is being read.
+"""The errors of the components of the sweep file that is being read, each with its line (None if
+unknown). None if no file is being read.
 
 A component with an invalid parameter is created without that parameter, so that the whole file can
 be read and all errors are reported together.
 """
 
 
-def collect_error(error: ValidationError, line: int) -> int:
+def collect_error(error: ValidationError, line: int | None) -> int:
     """Collect an error of a sweep file and its line; return the number of collected errors.
 
     Raises `error` if no sweep file is being read.
@@ -80,6 +80,13 @@ class Component(BaseModel):
     (see Dependency)."""
     registry: ClassVar[dict[str, type[Any]]]
     """All components of this kind, by name."""
+    supports_cuda_graphs: ClassVar[bool] = False
+    """Whether a training step with the component can be recorded once and replayed on a GPU.
+
+    True for built-in components; another class has to declare it itself, it is not inherited. All
+    that its code computes in Python, outside of tensors, has to be the same in every step: a
+    replay repeats the kernels of the recorded step.
+    """
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
@@ -95,6 +102,8 @@ class Component(BaseModel):
             return
         if cls.__name__.startswith("_") or inspect.isabstract(cls):
             return
+        declared = cls.__dict__.get("supports_cuda_graphs")
+        cls.supports_cuda_graphs = cls.is_builtin() if declared is None else declared
         cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
         registered = cls.registry.get(cls.name)
         if (

@@ -82,10 +82,11 @@ class Trial(BaseModel):
     """Seed of the trial's random numbers, at least 0: initial weights, order of the images,
     dropout, noise of the training images. The random numbers of validation and test are the same
     for all seeds."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Data type of the network's forward pass in training. Weights, losses, validation and test are
-    always float32. With `bfloat16` (mixed precision), hardware that supports it may need half the
-    time; the results differ."""
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """Precision of training. Weights, losses, validation and test are always IEEE float32. `tf32`:
+    factors of convolutions and matrix products are rounded to 10 bits of mantissa, on GPUs that can
+    do so; elsewhere it is float32. `bfloat16`: the forward pass in mixed precision. Both may be
+    faster on a GPU; the results differ."""
 
     @model_validator(mode="before")
     @classmethod

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from cae.trial import torch_compat
 from cae.trial.batches import DeviceImages, DeviceSplit, Pairs
 from cae.trial.tasks.base import Evaluation, Gallery, Table, Task
 
@@ -24,9 +25,14 @@ def evaluation_pairs(task: Task, held: DeviceSplit, split: str) -> Pairs:
 def evaluate(network: nn.Module, pairs: Pairs, *, final: bool = False) -> dict[str, float]:
     """`loss` and the task's metrics, means over the split.
 
-    The same weights give the same numbers on the same kind of device. `final` adds the metrics that
-    are too expensive for every epoch.
+    The same weights give the same numbers on the same kind of device, in IEEE float32. `final` adds
+    the metrics that are too expensive for every epoch.
     """
+    with torch_compat.gpu_numerics():
+        return _evaluate(network, pairs, final=final)
+
+
+def _evaluate(network: nn.Module, pairs: Pairs, *, final: bool) -> dict[str, float]:
     network.eval()
     task = pairs.task
     device = pairs.pixels.device
@@ -58,7 +64,7 @@ def conclude(
     """
     test = evaluation_pairs(task, images.test, "test")
     metrics = evaluate(network, test, final=True)
-    with torch.inference_mode():
+    with torch.inference_mode(), torch_compat.gpu_numerics():
         evaluation = _collect_outputs(network, task, images, test, dependencies)
         for name, answer in task.baselines(evaluation.train, evaluation.inputs).items():
             loss = task.criterion(answer.cpu(), evaluation.target)

@@ -1,64 +1,194 @@
-"""One step of training: forward pass, loss, backward pass, update of the weights."""
+"""One step of training: forward pass, loss, backward pass, update of the weights.
+
+On a GPU, small networks leave it idle while Python starts their kernels one by one. There the
+kernels of a step are recorded once in a CUDA graph and replayed (`GraphedStep`); the weights and
+losses are those of the plain `Step`, bit for bit.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
 from cae.trial import torch_compat
 from cae.trial.batches import Pairs
+from cae.trial.config import Trial
 from cae.trial.optimizers import Optimizer
-from cae.trial.tasks.base import Task
+
+GRAPHS_VARIABLE = "CAE_SWEEP_CUDA_GRAPHS"
+"""Environment variable: 0 turns CUDA graphs off."""
+WARM_UP_STEPS = 3
+"""Steps before the recording: they create the state of the optimizer and load the kernels."""
+
+StepFunction = Callable[[], None]
+Capture = Callable[[StepFunction], StepFunction]
+"""Records a step without executing it, and returns a function that replays it."""
 
 
 def build_optimizer(settings: Optimizer, network: nn.Module) -> torch.optim.Optimizer:
-    """Return a new optimizer of the network's parameters."""
+    """Return a new optimizer of the network's parameters.
+
+    On a GPU its learning rate is a tensor, with or without CUDA graphs, so that both give the same
+    weights.
+    """
     torch_compat.skip_compiler_import()
-    return settings.build(network.parameters())
+    optimizer = settings.build(network.parameters())
+    device = next((parameter.device for parameter in network.parameters()), None)
+    if device is not None and device.type == "cuda" and torch_compat.is_capturable(optimizer):
+        torch_compat.make_capturable(optimizer, device)
+    return optimizer
 
 
-def training_step(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    task: Task,
-    inputs: Tensor,
-    targets: Tensor,
-    precision: contextlib.AbstractContextManager[object],
-) -> Tensor:
-    """Update the weights with one batch; return its loss (a scalar on the device, without a graph).
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Set the learning rate of all parameters."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
 
-    `inputs`, `targets`: B x C x H x W; `precision`: the context of the forward pass, such as
-    torch.autocast. Losses are computed in float32. Reading the result waits for the device.
+
+class Step:
+    """Updates the weights with one batch.
+
+    `precision`: that of the trial (Trial.precision). The losses are computed in float32.
     """
-    with precision:
-        outputs = network(inputs)
-    loss = task.criterion(outputs.float(), targets)
-    for term in task.terms(network).values():
-        loss = loss + term.float().mean()
-    optimizer.zero_grad()
-    loss.backward()
-    torch_compat.optimizer_step(optimizer)
-    return loss.detach()
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        pairs: Pairs,
+        precision: str = "float32",
+    ) -> None:
+        self.network = network
+        self.optimizer = optimizer
+        self.pairs = pairs
+        self.device = pairs.device
+        self.precision = precision
+        self.loss_sum = torch.zeros((), device=self.device)
+        """Sum of the losses of all images so far; steps do not wait for it."""
+        self.replayed = 0
+        """Steps that were replays of a CUDA graph."""
+
+    def __call__(self, indices: Tensor) -> None:
+        """Update the weights with the images at `indices` (B integers on the device)."""
+        inputs, targets = self.pairs.at(indices)
+        is_mixed = self.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=is_mixed):
+            outputs = self.network(inputs)
+        task = self.pairs.task
+        loss = task.criterion(outputs.float(), targets)
+        for term in task.terms(self.network).values():
+            loss = loss + term.float().mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch_compat.optimizer_step(self.optimizer)
+        self.loss_sum += loss.detach() * len(indices)
 
 
-def train_on_all(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    pairs: Pairs,
-    order: Tensor,
-    batch_size: int,
-    precision: contextlib.AbstractContextManager[object],
-) -> float:
-    """Train one epoch; return the mean loss of the images, each as it was when its batch was used.
+class GraphedStep(Step):
+    """A step that is recorded once and then replayed, for batches of `batch_size` images.
 
-    `order`: the indices of the images, N on the device; the last batch may be smaller than
-    `batch_size`.
+    The first WARM_UP_STEPS and smaller batches are plain steps. What Python computes is computed
+    while the step is recorded only: every number that changes has to be in a tensor. A step that
+    exchanges data with the CPU is not recorded; `reason` then says why.
     """
-    total = torch.zeros((), device=order.device)  # stays on the device: steps do not wait for it
-    for indices in order.split(batch_size):
-        inputs, targets = pairs.at(indices)
-        loss = training_step(network, optimizer, pairs.task, inputs, targets, precision)
-        total += loss * len(indices)
-    return total.item() / len(order)
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        pairs: Pairs,
+        batch_size: int,
+        precision: str = "float32",
+        capture: Capture | None = None,
+    ) -> None:
+        super().__init__(network, optimizer, pairs, precision)
+        self.indices = torch.zeros(batch_size, dtype=torch.int64, device=self.device)
+        self.reason = ""
+        """Why the step is not recorded; empty if it is."""
+        self._capture = capture or self._capture_cuda_graph
+        self._warm_ups = 0
+        self._replay: StepFunction | None = None
+        self._stream: torch.cuda.Stream | None = None
+        if self.device.type == "cuda":
+            self._stream = torch.cuda.Stream(self.device)
+
+    def __call__(self, indices: Tensor) -> None:
+        """Update the weights with the images at `indices` (B integers on the device)."""
+        if len(indices) != len(self.indices) or self.reason:
+            super().__call__(indices)
+            return
+        self.indices.copy_(indices)
+        if self._replay is None and self._warm_ups < WARM_UP_STEPS:
+            self._warm_up()
+            return
+        if self._replay is None:
+            self.optimizer.zero_grad()  # so that the gradients belong to the graph's memory
+            self._replay = self._capture(self._plain_step)
+        self._replay()
+        self.replayed += 1
+
+    def _plain_step(self) -> None:
+        super().__call__(self.indices)
+
+    def _warm_up(self) -> None:
+        self._warm_ups += 1
+        is_last = self._warm_ups == WARM_UP_STEPS
+        host_access = torch_compat.HostAccess()
+        with self._on_stream(), host_access if is_last else contextlib.nullcontext():
+            self._plain_step()
+        if host_access.operations:
+            names = ", ".join(dict.fromkeys(host_access.operations))
+            self.reason = f"a step exchanges data with the CPU: {names}"
+
+    @contextlib.contextmanager
+    def _on_stream(self) -> Iterator[None]:
+        if self._stream is None:
+            yield
+            return
+        current = torch.cuda.current_stream(self.device)
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
+            yield
+        current.wait_stream(self._stream)
+
+    def _capture_cuda_graph(self, step: StepFunction) -> StepFunction:
+        assert self._stream is not None
+        generators = []
+        if self.pairs.generator.device.type == "cuda":
+            generators.append(self.pairs.generator)
+        return torch_compat.capture_cuda_graph(step, generators, self._stream)
+
+
+def create_step(
+    trial: Trial, network: nn.Module, optimizer: torch.optim.Optimizer, pairs: Pairs
+) -> tuple[Step, str]:
+    """Return the step of a trial, and why it is not a GraphedStep (empty if it is)."""
+    reason = reason_for_plain_steps(trial, optimizer, pairs)
+    if reason:
+        return Step(network, optimizer, pairs, trial.precision), reason
+    step = GraphedStep(network, optimizer, pairs, trial.batch_size, trial.precision)
+    return step, ""
+
+
+def reason_for_plain_steps(trial: Trial, optimizer: torch.optim.Optimizer, pairs: Pairs) -> str:
+    """Return why the steps of a trial are not recorded as a CUDA graph; empty if they are."""
+    if pairs.device.type != "cuda":
+        return "the trial does not use a GPU"
+    if os.environ.get(GRAPHS_VARIABLE, "1") == "0":
+        return f"{GRAPHS_VARIABLE} is 0"
+    if len(pairs.pixels) < trial.batch_size * (WARM_UP_STEPS + 1):
+        return "an epoch has too few steps"
+    for kind in ("task", "arch", "optimizer"):
+        component = getattr(trial, kind)
+        if not component.supports_cuda_graphs:
+            return f"{kind} = {component.name!r} does not declare supports_cuda_graphs"
+    if not torch_compat.is_capturable(optimizer):
+        return f"{type(optimizer).__name__} has no form for CUDA graphs"
+    return ""

@@ -7,13 +7,16 @@ a release drops it; pyproject.toml bounds the releases.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 COMPILER_ATTRIBUTE = "__dynamo_disable"
 """Attribute of a function in which torch._compile caches the variant of the function that is never
@@ -52,6 +55,101 @@ def optimizer_step(optimizer: torch.optim.Optimizer) -> None:
     unwrapped_step = inspect.unwrap(type(optimizer).step)
     with torch.no_grad():
         unwrapped_step(optimizer)
+
+
+def is_capturable(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether `make_capturable` supports the optimizer: Adam, RMSprop, fused SGD, ..."""
+    if type(optimizer).__module__ == "torch.optim.sgd":
+        return bool(optimizer.defaults["fused"])
+    return type(optimizer).__module__.startswith("torch.optim.") and (
+        "capturable" in optimizer.defaults
+    )
+
+
+def make_capturable(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Keep all that changes from step to step in tensors on `device`, the learning rate too.
+
+    A step of the optimizer can then be captured in a CUDA graph. Has to be called before the first
+    step, for an optimizer that `is_capturable`.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(float(group["lr"]), device=device)
+        if "capturable" in group:
+            group["capturable"] = True
+    # Steps that are not captured, such as the first ones, are no reason for PyTorch's warning.
+    optimizer._warned_capturable_if_run_uncaptured = True
+
+
+def capture_cuda_graph(
+    step: Callable[[], None], generators: Sequence[torch.Generator], stream: torch.cuda.Stream
+) -> Callable[[], None]:
+    """Record the kernels of `step`, without executing them; return a function that does.
+
+    `generators`: those that the step uses beside PyTorch's own. `stream`: the one on which the
+    steps before were executed: the backward pass uses the stream of the first use of a parameter.
+    """
+    graph = torch.cuda.CUDAGraph()
+    for generator in generators:
+        graph.register_generator_state(generator)
+    # thread_local: other threads of a worker may use the GPU's runtime in the meantime.
+    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+        step()
+    return graph.replay
+
+
+@contextlib.contextmanager
+def gpu_numerics(*, tf32: bool = False) -> Iterator[None]:
+    """Make the numbers of a GPU repeatable, with or without TF32.
+
+    TF32 rounds the factors of convolutions and matrix products to a mantissa of 10 bits; PyTorch
+    allows it in convolutions by default. Of cuDNN's algorithms only those are used that give the
+    same bits each time.
+    """
+    # The older names of the settings: after the newer ones are set, reading the older ones raises
+    # an error.
+    cudnn = torch.backends.cudnn
+    products = torch.backends.cuda.matmul
+    before = (cudnn.allow_tf32, products.allow_tf32, cudnn.deterministic, cudnn.benchmark)
+    cudnn.allow_tf32 = tf32
+    products.allow_tf32 = tf32
+    cudnn.deterministic = True
+    cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32 = before[0]
+        products.allow_tf32 = before[1]
+        cudnn.deterministic = before[2]
+        cudnn.benchmark = before[3]
+
+
+class HostAccess(TorchDispatchMode):
+    """Finds operations that a CUDA graph cannot contain: they exchange data with the CPU."""
+
+    READS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal", "is_nonzero")
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operations: list[str] = []
+        """What was found, in words."""
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., object],
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        name = str(func).removeprefix("aten.").partition(".")[0]
+        tensors = [value for value in (*args, result) if isinstance(value, Tensor)]
+        devices = {tensor.device.type for tensor in tensors if tensor.dim()}
+        if name.lstrip("_") in {read.lstrip("_") for read in self.READS}:
+            self.operations.append(f"{name} (reads a value)")
+        elif name in ("_to_copy", "copy_") and len(devices) > 1:
+            self.operations.append(f"{name} (copies between {' and '.join(sorted(devices))})")
+        return result
 
 
 def binary_cross_entropy_backward(gradient: Tensor, output: Tensor, target: Tensor) -> Tensor:

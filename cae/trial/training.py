@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from cae.trial import checkpoint
+from cae.trial import checkpoint, torch_compat
 from cae.trial.batches import DeviceImages, Pairs, derive_seed, generator
 from cae.trial.checkpoint import Checkpoint, copy_weights
 from cae.trial.config import Trial
 from cae.trial.evaluation import best_of, conclude, evaluate, evaluation_pairs, has_finite_losses
 from cae.trial.networks.create import build_network, load_trained, to_device
-from cae.trial.steps import build_optimizer, train_on_all
+from cae.trial.steps import GraphedStep, Step, build_optimizer, create_step, set_learning_rate
 from cae.trial.tasks.base import Table
 
 SAMPLES = 8
@@ -51,6 +51,10 @@ class Epoch:
     """The task's tables about the test split; only with the last epoch."""
     restored: bool = False
     """Whether the epoch comes from a checkpoint and was not trained again."""
+    replayed_steps: int = 0
+    """How many of the epoch's steps were replays of a CUDA graph."""
+    plain_steps_reason: str = ""
+    """Why no step was a replay; empty if some were, or if no step was taken."""
 
 
 def train(
@@ -79,11 +83,18 @@ def train(
         best_epoch = best_of(rows, metric, mode)
         if not restored:
             _save(state, folder, epoch, is_best=best_epoch == epoch)
+        result = Epoch(epoch, rows[-1], best_epoch, restored=restored)
+        if not restored:
+            result = replace(
+                result,
+                replayed_steps=state.replayed_steps,
+                plain_steps_reason=state.plain_steps_reason,
+            )
         if epoch == trial.epochs or not has_finite_losses(rows[-1]):
             final, tables = _evaluate_best(state, folder, best_epoch)
-            yield Epoch(epoch, rows[-1], best_epoch, final, tables, restored)
+            yield replace(result, final=final, tables=tables)
             return
-        yield Epoch(epoch, rows[-1], best_epoch, restored=restored)
+        yield result
 
 
 @dataclass
@@ -97,6 +108,11 @@ class _State:
     dependency_networks: Mapping[str, nn.Module]
     rows: list[dict[str, float]] = field(default_factory=list)
     """Metrics of the epochs so far."""
+    step: Step | None = None
+    """The step of the current stage."""
+    replayed_steps: int = 0
+    """Those of the last epoch."""
+    plain_steps_reason: str = ""
 
     @property
     def device(self) -> torch.device:
@@ -107,14 +123,21 @@ class _State:
         return evaluation_pairs(self.trial.task, self.images.val, "val")
 
     @cached_property
-    def fixed_train_pairs(self) -> Pairs | None:
-        """The training pairs, if the task corrupts its inputs once for all epochs; else None."""
-        if self.trial.task.redraws or not self.trial.task.corrupts:
-            return None
-        return self.train_pairs(0)
+    def train_pairs(self) -> Pairs:
+        """The training pairs, of epoch 0 until `Pairs.start_epoch` is called.
 
-    def train_pairs(self, epoch: int) -> Pairs:
-        return Pairs(self.trial.task, self.images.train, self.trial.seed, epoch, "train")
+        Inputs that are drawn in each epoch are drawn on the device, which is faster.
+        """
+        task = self.trial.task
+        draw_on_device = task.redraws
+        return Pairs(
+            task, self.images.train, self.trial.seed, 0, "train", draw_on_device=draw_on_device
+        )
+
+    @property
+    def is_drawn_once(self) -> bool:
+        """Whether the task corrupts its inputs once for all epochs."""
+        return self.trial.task.corrupts and not self.trial.task.redraws
 
 
 def _start(trial: Trial, images: DeviceImages, dependencies: DependencyFolders) -> _State:
@@ -152,10 +175,10 @@ def _train_epoch(state: _State, epoch: int) -> dict[str, float]:
     trial = state.trial
     # What is made once per trial is not part of an epoch's time.
     val_pairs = state.val_pairs
-    pairs = state.fixed_train_pairs
+    pairs = state.train_pairs
     started = time.perf_counter()
-    if pairs is None:
-        pairs = state.train_pairs(epoch)
+    if not state.is_drawn_once:
+        pairs.start_epoch(epoch)
     lr = _prepare_optimizer(state, epoch)
     torch.manual_seed(derive_seed(trial.seed, epoch, "layers"))
     count = len(pairs.pixels)
@@ -163,19 +186,37 @@ def _train_epoch(state: _State, epoch: int) -> dict[str, float]:
     order = torch.randperm(count, generator=order_generator).to(state.device)
     state.network.train()
     trial.task.prepare(state.network, trial.task.stage(epoch, trial.epochs))
-    is_mixed = trial.precision == "bfloat16"
-    precision = torch.autocast(state.device.type, torch.bfloat16, enabled=is_mixed)
-    train_loss = train_on_all(
-        state.network, state.optimizer, pairs, order, trial.batch_size, precision
-    )
+    row = {"train_loss": _train_on_all(state, order)}
     trained = time.perf_counter()
-    row = {"train_loss": train_loss}
     for name, value in evaluate(state.network, val_pairs).items():
         row[f"val_{name}"] = value
     row["lr"] = lr
     row["seconds"] = time.perf_counter() - started
     row["images_per_second"] = count / (trained - started)
     return row
+
+
+def _train_on_all(state: _State, order: Tensor) -> float:
+    """Train on all images; return their mean loss, each as it was when its batch was used.
+
+    `order`: the indices of the images, N on the device.
+    """
+    trial = state.trial
+    if state.step is None:
+        state.step, state.plain_steps_reason = create_step(
+            trial, state.network, state.optimizer, state.train_pairs
+        )
+    step = state.step
+    step.loss_sum.zero_()
+    replayed_before = step.replayed
+    with torch_compat.gpu_numerics(tf32=trial.precision == "tf32"):
+        for indices in order.split(trial.batch_size):
+            step(indices)
+    loss = step.loss_sum.item() / len(order)
+    state.replayed_steps = step.replayed - replayed_before
+    if isinstance(step, GraphedStep) and step.reason:
+        state.plain_steps_reason = step.reason
+    return loss
 
 
 def _prepare_optimizer(state: _State, epoch: int) -> float:
@@ -189,8 +230,8 @@ def _prepare_optimizer(state: _State, epoch: int) -> float:
     stage = trial.task.stage(epoch, trial.epochs)
     if epoch > 1 and stage != trial.task.stage(epoch - 1, trial.epochs):
         state.optimizer = build_optimizer(trial.optimizer, state.network)
-    for group in state.optimizer.param_groups:
-        group["lr"] = lr
+        state.step = None
+    set_learning_rate(state.optimizer, lr)
     return lr
 
 
@@ -210,7 +251,7 @@ def _save_samples(state: _State, folder: Path, epoch: int) -> None:
     task = state.trial.task
     count = min(SAMPLES, len(state.images.val.pixels))
     inputs, targets = state.val_pairs.at(torch.arange(count, device=state.device))
-    with torch.inference_mode():
+    with torch.inference_mode(), torch_compat.gpu_numerics():
         target_images = task.to_image(inputs, targets)
         output_images = task.to_image(inputs, state.network(inputs))
     checkpoint.save_samples(folder, inputs, target_images, output_images, epoch)

@@ -113,7 +113,9 @@ def test_a_writer_applies_the_checks_of_the_reader() -> None:
     with pytest.raises(InvalidField, match="x = -1"):
         to_json_fields(Point(x=-1))
     labels: dict[str, Any] = {"a": b""}
-    with pytest.raises(InvalidField, match="labels: a bytes cannot be written as JSON"):
+    with pytest.raises(
+        InvalidField, match="labels: a value of type bytes cannot be written as JSON"
+    ):
         to_json_fields(Point(x=1, labels=labels))
 
 

@@ -48,7 +48,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_runs(root: Path) -> None:
         find_run(Path("d"), root)
 
 
-def test_no_run_at_all_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_without_runs_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"there is no run under .*: start with `cae-sweep run"):
         find_run(None, tmp_path)
     with pytest.raises(RunError, match="the runs are: none under"):

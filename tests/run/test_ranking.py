@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cae.errors import UserError
 from cae.run.events import TrialEnded
+from cae.run.metric_direction import Mode
 from cae.run.ranking import find_trial, rank_across_groups, rank_by_group, ranking
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
@@ -22,7 +23,7 @@ SWEEP = SweepDescription(metric="val_loss", mode="min")
 def numbers(
     records: list[Record],
     metric: str = "val_loss",
-    mode: str | None = None,
+    mode: Mode | None = None,
     sweep: SweepDescription = SWEEP,
 ) -> list[int]:
     return [trial.record.number for trial in ranking(records, sweep, metric, mode)]

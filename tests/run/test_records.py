@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cae.run.events import AuditStop, Event
+from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.records import apply_event, replay
 from cae.run.trial_state import TrialState
@@ -112,7 +113,7 @@ def test_a_trial_that_ended_has_the_state_of_its_end(state: TrialState) -> None:
     assert state_of(session(1), planned(), started(), epoch(1), ended(state)) == state
 
 
-def test_a_started_trial_is_running_while_the_process_that_runs_the_sweep_is_alive() -> None:
+def test_a_started_trial_is_running_while_the_sweep_process_is_alive() -> None:
     events = [session(1), planned(), started(), epoch(1)]
     assert state_of(*events, is_running=True) == TrialState.RUNNING
     retry = [*events, ended(FAILED), session(1), started()]
@@ -184,7 +185,7 @@ def test_the_end_is_kept_until_the_trial_starts_again() -> None:
     assert (retried_trial.final_metrics, retried_trial.final_tables) == ({}, {})
 
 
-def test_the_stop_of_an_audit_trial_is_kept_when_it_goes_on_and_is_extended() -> None:
+def test_the_stop_of_an_audit_trial_is_kept_when_it_continues_and_is_extended() -> None:
     stop = AuditStop(trial=1, reason="above the cutoff", rung=1, value=0.5, cutoff=0.4, seen=3)
     events = [session(1), planned(), started(), epoch(1), stop, epoch(2), ended(), planned(1, 4)]
     assert replay(events, is_running=False)[1].audit_stop == stop
@@ -230,7 +231,7 @@ def test_records_are_sorted_and_events_of_unknown_trials_are_ignored() -> None:
     ],
 )
 def test_the_best_epoch_is_the_earliest_of_the_best_finite_ones(
-    losses: tuple[float, ...], mode: str, best: tuple[int, float] | None
+    losses: tuple[float, ...], mode: Mode, best: tuple[int, float] | None
 ) -> None:
     assert record(1, losses=losses).best("val_loss", mode) == best
 

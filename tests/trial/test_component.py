@@ -118,6 +118,7 @@ def test_while_a_file_is_read_errors_are_collected_with_their_lines() -> None:
     (first, first_line), (second, second_line) = collected
     assert first.errors()[0]["loc"] == ("lr",)
     assert second.errors()[0]["loc"] == ("padding",)
+    assert first_line is not None
     assert second_line == first_line + 1
     assert (component.lr, component.beta1) == (Adam().lr, 0.5)
 

@@ -16,6 +16,7 @@ import pandas as pd
 from cae.report.data.cells import to_cell
 from cae.report.data.results import Run
 from cae.run.groups import assign_groups, group_labels
+from cae.run.metric_direction import Mode
 from cae.run.records import Record
 
 Cells = dict[str, Any]
@@ -56,7 +57,7 @@ class TrialRow:
         return cells
 
 
-def trials_table(runs: list[Run], metric: str, mode: str) -> pd.DataFrame:
+def trials_table(runs: list[Run], metric: str, mode: Mode) -> pd.DataFrame:
     """Return one row per trial of every run, whatever its state."""
     rows: list[TrialRow] = []
     labels = _group_labels(runs)
@@ -98,7 +99,7 @@ def _column_names(rows: list[TrialRow]) -> list[str]:
     return list(names)
 
 
-def trial_row(run: str, record: Record, metric: str, mode: str) -> TrialRow:
+def trial_row(run: str, record: Record, metric: str, mode: Mode) -> TrialRow:
     best = best_epoch(record, metric, mode)
     best_metrics: Cells = {}
     if best is not None:
@@ -178,7 +179,7 @@ def _dependents(run: Run) -> dict[int, str]:
     return {number: ", ".join(numbers) for number, numbers in dependents.items()}
 
 
-def best_epoch(record: Record, metric: str, mode: str) -> int | None:
+def best_epoch(record: Record, metric: str, mode: Mode) -> int | None:
     """Return the best epoch by the metric of the sweep.
 
     For a trial that does not measure this metric (a dependency), the epoch that its end names.

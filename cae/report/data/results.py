@@ -11,6 +11,7 @@ import pandas as pd
 
 from cae.run.events import SessionStarted
 from cae.run.groups import Group, assign_groups, differences_text, group_labels
+from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
@@ -77,8 +78,7 @@ class Results:
     runs: list[Run]
     metric: str
     """The metric by which trials are ranked."""
-    mode: str
-    """"min" or "max"."""
+    mode: Mode
     trials: pd.DataFrame
     """One row per trial: the columns of trials.csv, and the run."""
     epochs: pd.DataFrame

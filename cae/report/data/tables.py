@@ -21,6 +21,7 @@ from cae.files import write_whole
 from cae.report.data.columns import epochs_table, trials_table
 from cae.report.data.results import Results, Run, Session
 from cae.run.events import Event, SessionStarted
+from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.records import replay
 
@@ -90,7 +91,7 @@ def _unique_names(folders: list[RunDir]) -> list[str]:
     return [f"{folder.path.resolve().parent.name}/{folder.name}" for folder in folders]
 
 
-def _common_metric(runs: list[Run]) -> tuple[str, str]:
+def _common_metric(runs: list[Run]) -> tuple[str, Mode]:
     """Return the metric and mode by which all runs rank their trials. Raises RunError."""
     rules = {(run.sweep.metric, run.sweep.mode) for run in runs}
     if len(rules) > 1:

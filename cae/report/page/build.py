@@ -1,4 +1,4 @@
-"""The page: one HTML file with its charts, images, tables and scripts, which loads nothing.
+"""The page: one HTML file that contains its charts, images, tables and scripts.
 
 `build` derives four files from the journal of a run: trials.csv, epochs.csv, verdicts.json and
 report.html. Each is written completely or not at all, and two builds of the same folder give the
@@ -37,24 +37,25 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src data: blob:; base-uri 'none'; form-action 'none'"
 )
-"""The browser itself refuses every request: everything that the page needs is inside it."""
+"""With this policy, the browser refuses every request of the page, which contains all it needs."""
 SCRIPTS = ("selection.js", "charts.js", "trials_table.js", "page.js")
-"""In the order in which they run."""
+"""In the order in which they run: the first one defines what the others use."""
 MAX_TITLE_LENGTH = 300
 MAX_DESCRIPTION_LENGTH = 600
 DEFAULT_HEIGHT = 400
+"""Height in pixels of charts whose figure does not define one."""
 MAX_GROUPS = 12
 """Comparability groups that sections show; the summary names the best trial of each."""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure as the page embeds it."""
+    """A figure in the form in which the template writes it into the page."""
 
     name: str
     caption: str
     json: str
-    """JSON that cannot end the script element that contains it."""
+    """The figure as JSON, escaped by `safe_json`."""
     height: int
     """Pixels to keep free until the chart is drawn."""
 
@@ -73,7 +74,7 @@ class BuiltPart:
 
 @dataclass(frozen=True)
 class BuiltSection:
-    """A section with its content and its charts for some results."""
+    """A section with the content and the charts that were computed from the results."""
 
     section: Section
     parts: Sequence[BuiltPart]
@@ -98,7 +99,9 @@ class BuiltSection:
 
 
 def build(run: RunDir) -> Path:
-    """Write the tables, the verdicts and the page of one run into its folder; return the page.
+    """Write the tables, the verdicts and the page of one run into its folder.
+
+    Returns the path of the page.
 
     Works while the sweep is running. Raises RunError if the folder is not a run.
     """
@@ -108,17 +111,21 @@ def build(run: RunDir) -> Path:
 def build_joined(runs: list[RunDir], out: Path) -> Path:
     """Write one page for several runs, and tables with a `run` column, into the folder `out`.
 
+    Returns the path of the page.
+
     Raises RunError if a folder is not a run, or the runs rank their trials by different metrics.
     """
     return _write(tables.read(runs), RunDir(out))
 
 
 def build_all(runs: list[RunDir], out: Path | None = None) -> Path:
-    """Write the page of one run into its folder and its bucket, of several into `out`.
+    """Write the page of one run, or one page for several runs; return its path.
 
-    The default of `out` is runs/joined.
+    One run: the files are written into its folder and, if it is in a bucket, uploaded. Several
+    runs: they are written into `out`, by default runs/joined.
     """
     for run in runs:
+        # A run in a bucket has no local copies of these files, whose images the page contains.
         run.fetch("samples.npz", "galleries.npz")
     if len(runs) > 1:
         return build_joined(runs, out or Path("runs/joined"))
@@ -180,7 +187,7 @@ def _build_part(section: Section, label: str, results: Results, number: int) -> 
 
 
 def embed(name: str, caption: str, figure: go.Figure) -> Chart:
-    """Convert a figure to what the page embeds."""
+    """Convert a figure to a chart of the page."""
     text = str(plotly.io.to_json(figure, validate=False, engine="json"))
     height = figure.layout.height or DEFAULT_HEIGHT
     return Chart(name, caption, safe_json(text), int(height))
@@ -197,7 +204,7 @@ def _verdicts_json(results: Results, sections: Sequence[BuiltSection]) -> str:
 
 
 def _without_nan(value: object) -> object:
-    """Replace numbers that JSON cannot hold by None."""
+    """Replace NaN and infinity, which JSON does not have, by None."""
     if isinstance(value, dict):
         return {str(key): _without_nan(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -208,10 +215,9 @@ def _without_nan(value: object) -> object:
 
 
 def render(results: Results, sections: Sequence[BuiltSection]) -> str:
-    """Return the page as text."""
-    has_charts = any(part.charts for built in sections for part in built.parts)
+    """Return the HTML of the page."""
     library = ""
-    if has_charts:
+    if any(part.charts for built in sections for part in built.parts):
         library = _plotly_library()
     return (
         _environment()
@@ -247,12 +253,16 @@ def _environment() -> jinja2.Environment:
 
 
 def breakable(name: str) -> Markup:
-    """Allow line breaks after the dots and underscores of a name."""
+    """Allow line breaks after the dots and underscores of a name, which may be long."""
     return escape(name).replace("_", Markup("_<wbr>")).replace(".", Markup(".<wbr>"))
 
 
 def safe_json(text: str) -> str:
-    """Escape JSON for a script element: no HTML parser can see the end of the element in it."""
+    """Escape JSON so that it can be written into a script element.
+
+    Otherwise, a text such as "</script>" in it would end the element. The two line separators are
+    valid in JSON, but not in JavaScript of older browsers.
+    """
     text = text.replace("<", "\\u003c").replace(">", "\\u003e")
     return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
@@ -278,6 +288,6 @@ def _read_package_file(name: str) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _plotly_library() -> str:
-    """Return plotly.js of the installed package, compressed to a third of its size."""
+    """Return plotly.js of the installed package, compressed (to a third) as base64 text."""
     path = importlib.resources.files("plotly").joinpath("package_data", "plotly.min.js")
     return linked_data.compress(path.read_bytes())

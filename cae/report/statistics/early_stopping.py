@@ -1,21 +1,24 @@
-"""Whether early stopping lost good trials, as far as a run can show it.
+"""Whether early stopping lost good trials: four analyses of a run.
 
 Rank correlation
-    Spearman's, between the values at two epochs, over the trials that reached both. Trials stopped
-    at the first one are missing, so it is biased towards 0: the survivors differ little.
+    Spearman's, between the values at two epochs, over the trials that reached both. It is biased
+    towards 0: trials that were stopped before the later epoch are missing, and the surviving trials
+    differ little.
 Survival
     The share of trials that the scheduler had not stopped by an epoch (Kaplan-Meier; trials that
     ended for another reason are censored).
 Regret
-    Of the trials that ran all epochs: what keeping only the best few at an epoch would have lost.
+    How much worse the best trial would be if only the best few at an epoch had been kept. Computed
+    over the trials that ran all epochs.
 Audit
-    Audit trials are exempt from early stopping. They are drawn before the sweep, so those that
-    would have been stopped give the only unbiased answer.
+    How many trials that would have been stopped became the best. Audit trials are exempt from early
+    stopping and are drawn before the sweep, so only this analysis is unbiased.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import warnings
 from dataclasses import dataclass
@@ -30,16 +33,17 @@ from cae.report.data.results import CACHED_RESULTS, TRIAL_KEY, Results
 from cae.run.trial_state import TrialState
 
 ALPHA = 0.05
+"""Significance level of the log-rank tests."""
 KEPT = (1, 3, 10)
-"""Numbers of trials that are kept, for the regret."""
+"""The regret is computed for keeping this many trials."""
 MAX_EPOCHS = 8
-"""Of more rungs, this many evenly spaced ones are correlated, with the last epoch."""
-MAX_GROUPS = 6
-"""A parameter with more settings is not tested for its survival."""
-MIN_GROUP = 3
-"""Trials in a group whose survival is tested."""
+"""At most this many epochs are correlated: evenly spaced rungs, and the last epoch."""
+MAX_SETTINGS = 6
+"""The survival of a parameter with more settings is not tested."""
+MIN_TRIALS_PER_SETTING = 3
+"""The survival of a setting with fewer trials is not tested."""
 MIN_TRIALS = 3
-"""Trials for a rank correlation or a regret."""
+"""With fewer trials, there is no rank correlation and no regret."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +54,7 @@ class SurvivalCurve:
     """Empty for all trials."""
     setting: str
     steps: pd.DataFrame
-    """epoch, share, low, high (95 % interval)."""
+    """One row per step: epoch, share of trials not stopped, low and high (95 % interval)."""
 
 
 @dataclass(frozen=True)
@@ -59,20 +63,22 @@ class Separation:
 
     parameter: str
     p_value: float
-    """Of the log-rank test, with Bonferroni's correction."""
+    """p value of the log-rank test, with Bonferroni's correction."""
 
 
 @dataclass(frozen=True)
 class Audit:
-    """Audit trials: planned, and exempt from a stop that the scheduler would have ordered."""
+    """How many audit trials would have been stopped, and how many of these became the best."""
 
     planned: int
-    exempt: int
-    """Finished trials that would have been stopped."""
-    best: int
-    """Exempt trials that are better than all other trials."""
+    """All audit trials."""
+    would_be_stopped: int
+    """Audit trials that finished, and would have been stopped if they were not exempt."""
+    best: int | None
+    """Of `would_be_stopped`, those that are better than all other trials. None if no other trial
+    has a value to compare with, or if `would_be_stopped` is 0."""
     low: float
-    """Wilson's 95 % interval of the share of the best among the exempt; NaN without any."""
+    """Lower end of Wilson's 95 % interval of `best` / `would_be_stopped`; NaN if `best` is None."""
     high: float
 
 
@@ -80,16 +86,18 @@ class Audit:
 class EarlyStoppingAnalysis:
     metric: str
     rank_correlations: pd.DataFrame
-    """early_epoch, late_epoch, correlation (NaN for few trials or constant values), n (trials)."""
+    """One row per pair of epochs: early_epoch, late_epoch, correlation (NaN for few trials or
+    constant values), n (number of trials)."""
     survival: list[SurvivalCurve]
     """All trials first, then the settings of the separating parameter. Empty if no trial was
     stopped."""
     separation: Separation | None
     """None if no parameter separates the trials significantly."""
     regret: pd.DataFrame
-    """epoch, kept, regret (of the best trial that is kept, against the best of all)."""
+    """One row per epoch and number of kept trials: epoch, kept, regret (by how much the best kept
+    trial is worse than the best of all)."""
     complete_trials: int
-    """How many trials ran all epochs: the regret is over these."""
+    """How many trials ran all epochs; the regret is computed over these."""
     audit: Audit | None
     """None if no audit trials were planned."""
 
@@ -111,32 +119,44 @@ def analyze_early_stopping(results: Results) -> EarlyStoppingAnalysis:
 
 
 def rungs(results: Results) -> list[int]:
-    """Return the epochs at which the scheduler judges trials."""
+    """Return the epochs at which the scheduler compares trials, in all runs."""
     return sorted({int(rung) for run in results.runs for rung in run.sweep.rungs})
 
 
 def _values_by_epoch(results: Results) -> pd.DataFrame:
-    """Return the metric by trial (rows of the table of trials) and epoch (columns)."""
+    """Return a table of the metric: a row per trial, as in `results.trials`, a column per epoch.
+
+    It is NaN where a trial has no finite value, and for trials that the sweep does not request.
+    """
     if results.metric not in results.epochs or not len(results.epochs):
         return pd.DataFrame(index=results.trials.index)
     values = results.epochs.pivot(index=TRIAL_KEY, columns="epoch", values=results.metric)
     values = values.reindex(pd.MultiIndex.from_frame(results.trials[TRIAL_KEY]))
     values = values.set_axis(results.trials.index, axis=0)
-    return values.where(np.isfinite(values) & results.is_requested.to_numpy()[:, None])
+    values = values[np.isfinite(values)]
+    values.loc[~results.is_requested] = math.nan
+    return values
 
 
 def _rank_correlations(results: Results, values: pd.DataFrame) -> pd.DataFrame:
-    epochs = [epoch for epoch in rungs(results) if epoch in values]
-    epochs = list(dict.fromkeys([*epochs, *values.columns[-1:]]))
-    if len(epochs) > MAX_EPOCHS:
-        chosen = np.linspace(0, len(epochs) - 1, MAX_EPOCHS).astype(int)
-        epochs = [epochs[index] for index in chosen]
     rows = []
-    for index, a in enumerate(epochs):
-        for b in epochs[index + 1 :]:
-            both = values[[a, b]].dropna()
-            rows.append((a, b, _spearman(both[a], both[b]), len(both)))
+    for early, late in itertools.combinations(_correlated_epochs(results, values), 2):
+        both = values[[early, late]].dropna()
+        rows.append((early, late, _spearman(both[early], both[late]), len(both)))
     return pd.DataFrame(rows, columns=["early_epoch", "late_epoch", "correlation", "n"])
+
+
+def _correlated_epochs(results: Results, values: pd.DataFrame) -> list[int]:
+    """Return the rungs that trials reached and the last epoch, at most `MAX_EPOCHS` of them."""
+    if not len(values.columns):
+        return []
+    reached = [rung for rung in rungs(results) if rung in values]
+    last_epoch = int(values.columns[-1])
+    epochs = sorted({*reached, last_epoch})
+    if len(epochs) <= MAX_EPOCHS:
+        return epochs
+    evenly_spaced = np.linspace(0, len(epochs) - 1, MAX_EPOCHS).astype(int)
+    return [epochs[index] for index in evenly_spaced]
 
 
 def _spearman(a: pd.Series[float], b: pd.Series[float]) -> float:
@@ -150,12 +170,15 @@ def _spearman(a: pd.Series[float], b: pd.Series[float]) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _TestedParameter:
-    """The most significant log-rank test of a parameter."""
+    """A parameter, with the most significant log-rank test of one of its settings."""
 
     name: str
     positions: Floats
+    """Per trial: the position of its setting on the axis of the parameter."""
     settings: pd.Series[str]
+    """Per trial: its setting."""
     p_value: float
+    """Smallest p value, without correction."""
 
 
 def _survival(results: Results) -> tuple[list[SurvivalCurve], Separation | None]:
@@ -168,47 +191,55 @@ def _survival(results: Results) -> tuple[list[SurvivalCurve], Separation | None]
     tested, tests = _most_significant_parameter(results, trials, epochs, is_stopped)
     if tested is None:
         return curves, None
-    p_value = min(1.0, tested.p_value * tests)
-    if not p_value < ALPHA:
+    corrected_p_value = min(1.0, tested.p_value * tests)
+    if corrected_p_value >= ALPHA:
         return curves, None
     for setting in _ordered_settings(tested):
-        inside = tested.settings == setting
-        steps = _kaplan_meier(epochs[inside], is_stopped[inside])
+        has_setting = tested.settings == setting
+        steps = _kaplan_meier(epochs[has_setting], is_stopped[has_setting])
         curves.append(SurvivalCurve(tested.name, setting, steps))
-    return curves, Separation(tested.name, p_value)
+    return curves, Separation(tested.name, corrected_p_value)
 
 
 def _most_significant_parameter(
     results: Results, trials: pd.DataFrame, epochs: pd.Series[float], is_stopped: pd.Series[bool]
 ) -> tuple[_TestedParameter | None, int]:
-    """Return the parameter with the smallest p value, and the number of tests to correct for."""
+    """Return the parameter with the smallest p value, and the number of tests to correct for.
+
+    Each setting is tested against all other settings of its parameter. Returns None if nothing can
+    be tested.
+    """
     best: _TestedParameter | None = None
     tests = 0
+    if not is_stopped.any():
+        return best, tests
     for name in varying_parameters(results, trials):
         axis = make_axis(name, trials[name], results.axes.get(name, {}))
         settings = settings_per_trial(axis).set_axis(trials.index)
-        sizes = settings.value_counts()
-        if not 2 <= len(sizes) <= MAX_GROUPS:
+        trials_per_setting = settings.value_counts()
+        if not 2 <= len(trials_per_setting) <= MAX_SETTINGS:
             continue
-        tests += len(sizes)
-        for setting in sizes.index[sizes >= MIN_GROUP]:
-            inside = settings == setting
-            if (~inside).sum() < MIN_GROUP or not is_stopped[inside | is_stopped].any():
+        # Settings with too few trials for a test are counted too: the correction is conservative.
+        tests += len(trials_per_setting)
+        for setting, count in trials_per_setting.items():
+            if min(count, len(trials) - count) < MIN_TRIALS_PER_SETTING:
                 continue
-            p_value = _logrank_p_value(epochs, is_stopped, inside)
-            if p_value < 1 and (best is None or p_value < best.p_value):
+            p_value = _logrank_p_value(epochs, is_stopped, settings == setting)
+            if math.isnan(p_value):
+                continue
+            if best is None or p_value < best.p_value:
                 best = _TestedParameter(name, axis.positions, settings, p_value)
     return best, tests
 
 
 def _logrank_p_value(
-    epochs: pd.Series[float], is_stopped: pd.Series[bool], inside: pd.Series[bool]
+    epochs: pd.Series[float], is_stopped: pd.Series[bool], in_group: pd.Series[bool]
 ) -> float:
-    """Test whether the trials inside a group survive as long as those outside."""
+    """Test whether the trials of a group survive as long as all others."""
     from scipy import stats
 
-    group = _censored(epochs[inside], is_stopped[inside])
-    others = _censored(epochs[~inside], is_stopped[~inside])
+    group = _censored(epochs[in_group], is_stopped[in_group])
+    others = _censored(epochs[~in_group], is_stopped[~in_group])
     return float(stats.logrank(group, others).pvalue)
 
 
@@ -216,12 +247,13 @@ def _ordered_settings(tested: _TestedParameter) -> list[str]:
     """Return the settings in the order of the axis."""
     first_positions = {}
     for setting in tested.settings.dropna().unique():
-        inside = (tested.settings == setting).to_numpy()
-        first_positions[setting] = float(tested.positions[inside].min())
+        has_setting = (tested.settings == setting).to_numpy()
+        first_positions[setting] = float(tested.positions[has_setting].min())
     return sorted(first_positions, key=lambda setting: first_positions[setting])
 
 
 def _censored(epochs: pd.Series[float], is_stopped: pd.Series[bool]) -> Any:
+    """Return the epochs of trials as scipy's CensoredData: only a stop is an event."""
     from scipy import stats
 
     return stats.CensoredData(
@@ -230,6 +262,7 @@ def _censored(epochs: pd.Series[float], is_stopped: pd.Series[bool]) -> Any:
 
 
 def _kaplan_meier(epochs: pd.Series[float], is_stopped: pd.Series[bool]) -> pd.DataFrame:
+    """Return the steps of a `SurvivalCurve`."""
     from scipy import stats
 
     survival: Any = stats.ecdf(_censored(epochs, is_stopped)).sf
@@ -250,46 +283,51 @@ def _kaplan_meier(epochs: pd.Series[float], is_stopped: pd.Series[bool]) -> pd.D
 
 
 def _regret(results: Results, values: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Return the regret, and over how many trials: those that finished the last epoch."""
+    """Return the regret, and how many trials it is computed over: those that ran all epochs."""
     columns = ["epoch", "kept", "regret"]
     if not len(values.columns):
         return pd.DataFrame(columns=columns), 0
-    sign = _sign(results)
     is_finished = results.trials["state"] == TrialState.FINISHED
-    best_values = results.values[is_finished].dropna()
-    complete = sign * values.reindex(best_values.index).dropna(subset=[values.columns.max()])
+    final_values = results.values[is_finished].dropna()
+    last_epoch = values.columns.max()
+    complete = values.reindex(final_values.index).dropna(subset=[last_epoch])
     if len(complete) < MIN_TRIALS:
         return pd.DataFrame(columns=columns), len(complete)
-    best = sign * best_values[complete.index]
+    sign = _sign(results)
+    final_losses = sign * final_values[complete.index]
     rows = []
     for epoch in complete.columns:
-        order = complete[epoch].dropna().sort_values(kind="stable").index
+        losses_at_epoch = sign * complete[epoch].dropna()
+        best_first = losses_at_epoch.sort_values(kind="stable").index
         for kept in KEPT:
             if kept < len(complete):
-                rows.append((epoch, kept, float(best[order[:kept]].min() - best.min())))
+                best_kept_loss = final_losses[best_first[:kept]].min()
+                rows.append((epoch, kept, float(best_kept_loss - final_losses.min())))
     return pd.DataFrame(rows, columns=columns), len(complete)
 
 
 def _sign(results: Results) -> int:
-    """Return the factor that makes lower values better."""
+    """Return the factor that turns values of the metric into losses: lower ones are better."""
     if results.mode == "min":
         return 1
     return -1
 
 
 def audit(results: Results) -> Audit | None:
-    """Count the audit trials; None if none were planned."""
+    """Return what the audit trials show; None if none were planned."""
     from scipy import stats
 
     planned = sum(record.is_audit for record in results.records)
     if not planned:
         return None
-    would_stop = np.array([record.audit_stop is not None for record in results.records])
-    is_exempt = would_stop & (results.trials["state"] == TrialState.FINISHED)
-    exempt = int(is_exempt.sum())
-    if not exempt:
-        return Audit(planned, exempt=0, best=0, low=math.nan, high=math.nan)
-    values = _sign(results) * results.values
-    best = int((values[is_exempt] < values[~is_exempt].min()).sum())
-    interval = stats.binomtest(best, exempt).proportion_ci(method="wilson")
-    return Audit(planned, exempt, best, float(interval.low), float(interval.high))
+    has_audit_stop = np.array([record.audit_stop is not None for record in results.records])
+    is_finished = results.trials["state"] == TrialState.FINISHED
+    would_be_stopped = has_audit_stop & is_finished
+    count = int(would_be_stopped.sum())
+    losses = _sign(results) * results.values
+    best_other_loss = losses[~would_be_stopped].min()
+    if not count or math.isnan(best_other_loss):
+        return Audit(planned, count, best=None, low=math.nan, high=math.nan)
+    best = int((losses[would_be_stopped] < best_other_loss).sum())
+    interval = stats.binomtest(best, count).proportion_ci(method="wilson")
+    return Audit(planned, count, best, float(interval.low), float(interval.high))

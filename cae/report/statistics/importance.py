@@ -1,10 +1,12 @@
 """Importance of parameters and their interaction, by a random forest.
 
-The forest predicts the rank of the value of a configuration, so that one bad outlier does not
-decide. It is used only if it predicts configurations that it was not fitted to: by the R² of a
-5-fold cross-validation. The importance of a parameter is the increase of the error on unseen
-configurations when the parameter is shuffled, as a share of the variance; its interval is over
-bootstraps of the configurations, so it is wide if there are few.
+The forest predicts the rank of a configuration by its value. Ranks are used because one outlier
+would dominate the values.
+
+The forest is used only if it predicts unseen configurations well enough, as measured by the R² of a
+5-fold cross-validation. The importance of a parameter is the increase of the squared error on
+unseen configurations when the parameter is shuffled, divided by the variance of the ranks. Its
+interval is over bootstraps of the configurations: the fewer configurations, the wider.
 
 Early stopping hides the importance of a parameter that decides which trials are stopped. If trials
 were stopped, all trials at the first rung are therefore analyzed as well.
@@ -13,6 +15,7 @@ were stopped, all trials at the first rung are therefore analyzed as well.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -33,9 +36,10 @@ MIN_R2 = 0.3
 BOOTSTRAPS = 30
 INTERVAL_QUANTILES = (0.05, 0.95)
 MAX_CONFIGURATIONS = 200
-"""Of more configurations, a random sample is used: more would take seconds and change little."""
-TOP_PAIRS = 4
-"""Interactions are computed between this many of the most important parameters."""
+"""A random sample of this size is used if there are more: they would take seconds and change
+little."""
+INTERACTING_PARAMETERS = 4
+"""Interactions are computed for the pairs of this many of the most important parameters."""
 FOREST_TREES = 50
 GRID_POINTS = 6
 """Points per parameter at which the joint effect of two parameters is evaluated."""
@@ -70,9 +74,9 @@ class Population:
     axes: list[Axis]
     """The parameters that vary, without those that are determined by another one."""
     values: Floats
-    """Mean over the seeds of each configuration."""
+    """Per configuration: the mean over its seeds. At most `MAX_CONFIGURATIONS`."""
     total_configurations: int
-    """Before sampling; `values` has at most `MAX_CONFIGURATIONS`."""
+    """Number of configurations before sampling."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,16 +84,18 @@ class ImportanceAnalysis:
     population: Population
     verdict: ImportanceVerdict
     min_configurations: int
-    """How many configurations this number of parameters needs."""
+    """How many configurations are required for the parameters that vary."""
     r2: float
-    """Of predictions of unseen configurations; NaN if no forest was fitted."""
+    """R² of the predictions of unseen configurations; NaN if no forest was fitted."""
     importance: pd.DataFrame
-    """Per parameter: parameter, mean, low and high (90 % of the bootstraps), the most important
-    first. Empty unless computed."""
+    """One row per parameter, the most important first: `parameter`, and its importance over the
+    bootstraps as `mean`, `low` (5 % quantile) and `high` (95 % quantile). Empty unless computed."""
     pairs: pd.DataFrame
-    """Per pair of parameters a and b, the strongest interaction first. `share`: share of the
-    variance of ranks that is in their joint effect and not in the sum of their own effects.
-    `of_joint`: the same as a share of the joint effect. Empty unless computed."""
+    """One row per pair of parameters `first` and `second`, the strongest interaction first.
+
+    The interaction is the part of the joint effect of two parameters that is not the sum of their
+    separate effects. `share` is its variance divided by the variance of the ranks; `of_joint` is
+    its variance divided by the variance of the joint effect. Empty unless computed."""
 
     @property
     def is_computed(self) -> bool:
@@ -107,8 +113,8 @@ def analyze_importance(results: Results) -> list[ImportanceAnalysis]:
     return analyses
 
 
-def trusted_analysis(results: Results) -> ImportanceAnalysis:
-    """Return the first analysis with computed importance; without one, the first of all."""
+def shown_analysis(results: Results) -> ImportanceAnalysis:
+    """Return the first analysis with computed importance, or the first one if there is none."""
     analyses = analyze_importance(results)
     for analysis in analyses:
         if analysis.is_computed:
@@ -117,20 +123,28 @@ def trusted_analysis(results: Results) -> ImportanceAnalysis:
 
 
 def finished_trials(results: Results) -> Population:
+    """Return the finished trials with the values of their best epochs."""
     is_finished = results.trials["state"] == TrialState.FINISHED
     values = results.values[is_finished].dropna()
     return _make_population(results, PopulationKind.FINISHED, None, values)
 
 
 def trials_at_first_rung(results: Results) -> Population | None:
-    """Return the trials that reached the first rung; None if there are no rungs or no values."""
+    """Return all trials with their values at the first rung, before any of them was stopped.
+
+    If joined runs have different rungs, this is the lowest rung of all of them: values at different
+    epochs could not be compared, and at a later epoch stopped trials would be missing. Returns None
+    if there are no rungs or no values.
+    """
     rungs = [rung for run in results.runs for rung in run.sweep.rungs]
     if not rungs or results.metric not in results.epochs:
         return None
     epoch = min(rungs)
-    rows = results.epochs[results.epochs["epoch"] == epoch].set_index(TRIAL_KEY)[results.metric]
+    rows_at_rung = results.epochs[results.epochs["epoch"] == epoch]
+    value_by_trial = rows_at_rung.set_index(TRIAL_KEY)[results.metric]
     trials = pd.MultiIndex.from_frame(results.trials[TRIAL_KEY])
-    values = pd.Series(rows.reindex(trials).to_numpy(dtype=float), index=results.trials.index)
+    value_per_row = value_by_trial.reindex(trials).to_numpy(dtype=float)
+    values = pd.Series(value_per_row, index=results.trials.index)
     values = values[np.isfinite(values) & ~results.is_dependency]
     return _make_population(results, PopulationKind.FIRST_RUNG, epoch, values)
 
@@ -141,10 +155,11 @@ def _make_population(
     """Average the values of trials over seeds, and sample the configurations."""
     configurations = results.configurations.loc[values.index]
     means = values.groupby(configurations, sort=False).mean()
+    # The first trial of each configuration represents it: its other trials differ in the seed only.
     first_trials = values.index[~configurations.duplicated()]
-    order = np.random.default_rng(0).permutation(len(first_trials))
-    chosen = np.sort(order[:MAX_CONFIGURATIONS])
-    trials = results.trials.loc[first_trials[chosen]]
+    shuffled = np.random.default_rng(0).permutation(len(first_trials))
+    sample = np.sort(shuffled[:MAX_CONFIGURATIONS])
+    trials = results.trials.loc[first_trials[sample]]
     axes = []
     if len(trials):
         for name in independent_parameters(trials, varying_parameters(results, trials)):
@@ -153,24 +168,25 @@ def _make_population(
         kind=kind,
         epoch=epoch,
         axes=axes,
-        values=means.to_numpy(dtype=float)[chosen],
+        values=means.to_numpy(dtype=float)[sample],
         total_configurations=len(first_trials),
     )
 
 
 def to_matrix(positions: Sequence[Floats]) -> Floats:
-    """Return a matrix of trials x parameters. A missing value is below all others."""
+    """Return a matrix of trials x parameters. A missing value becomes lower than all others."""
     columns = []
     for column in positions:
-        columns.append(np.where(np.isnan(column), np.nanmin(column) - 1, column))
+        below_all = np.nanmin(column) - 1
+        columns.append(np.where(np.isnan(column), below_all, column))
     return np.column_stack(columns)
 
 
 def analyze_population(population: Population) -> ImportanceAnalysis:
+    """Compute the importance of the parameters, or why it cannot be computed."""
     from scipy import stats
 
     axes = population.axes
-    count = len(population.values)
     min_configurations = max(MIN_CONFIGURATIONS, MIN_CONFIGURATIONS_PER_PARAMETER * len(axes))
 
     def without_importance(verdict: ImportanceVerdict, r2: float = np.nan) -> ImportanceAnalysis:
@@ -187,36 +203,40 @@ def analyze_population(population: Population) -> ImportanceAnalysis:
         return without_importance(ImportanceVerdict.NO_PARAMETER_VARIES)
     if len(axes) == 1:
         return without_importance(ImportanceVerdict.ONE_PARAMETER_VARIES)
-    if count < min_configurations:
+    if len(population.values) < min_configurations:
         return without_importance(ImportanceVerdict.TOO_FEW_CONFIGURATIONS)
-    x = to_matrix([axis.positions for axis in axes])
-    y = np.asarray(stats.rankdata(population.values), dtype=float)
-    if not y.std():
+    positions = to_matrix([axis.positions for axis in axes])
+    ranks = np.asarray(stats.rankdata(population.values), dtype=float)
+    if not ranks.std():
         return without_importance(ImportanceVerdict.EQUAL_VALUES)
-    y = (y - y.mean()) / y.std()
-    r2, forest = _fit_forest(x, y)
+    # With a variance of 1, squared errors are shares of the variance.
+    standardized_ranks = (ranks - ranks.mean()) / ranks.std()
+    r2, forest = _fit_forest(positions, standardized_ranks)
     if r2 < MIN_R2:
         return without_importance(ImportanceVerdict.POOR_PREDICTION, r2)
-    importance = _importance(x, y, [axis.name for axis in axes])
+    names = [axis.name for axis in axes]
+    importance = _importance(positions, standardized_ranks, names)
+    most_important = importance["parameter"].tolist()[:INTERACTING_PARAMETERS]
     return ImportanceAnalysis(
         population=population,
         verdict=ImportanceVerdict.COMPUTED,
         min_configurations=min_configurations,
         r2=r2,
-        importance=importance.reset_index(drop=True),
-        pairs=_interactions(forest, x, axes, columns=list(importance.index[:TOP_PAIRS])),
+        importance=importance,
+        pairs=_interactions(forest, positions, names, most_important),
     )
 
 
 def _importance(x: Floats, y: Floats, names: list[str]) -> pd.DataFrame:
-    """Return the importance of each parameter, the most important first, indexed by column."""
+    """Return a row per parameter, the most important first; `names` are those of the columns."""
     random = np.random.default_rng(0)
     bootstraps = np.array([permutation_importance(x, y, random) for _ in range(BOOTSTRAPS)])
     low, high = np.quantile(bootstraps, INTERVAL_QUANTILES, axis=0)
     frame = pd.DataFrame(
         {"parameter": names, "mean": bootstraps.mean(axis=0), "low": low, "high": high}
     )
-    return frame.sort_values("mean", ascending=False, kind="stable")
+    frame = frame.sort_values("mean", ascending=False, kind="stable")
+    return frame.reset_index(drop=True)
 
 
 def _fit_forest(x: Floats, y: Floats) -> tuple[float, Any]:
@@ -230,34 +250,35 @@ def _fit_forest(x: Floats, y: Floats) -> tuple[float, Any]:
     return float(scores.mean()), forest.fit(x, y)
 
 
-def _interactions(forest: Any, x: Floats, axes: list[Axis], columns: list[int]) -> pd.DataFrame:
-    """Return the interaction of each pair of columns.
+def _interactions(forest: Any, x: Floats, names: list[str], parameters: list[str]) -> pd.DataFrame:
+    """Return the interaction of each pair of `parameters`, the strongest first.
 
-    This is the share of the variance of the partial dependence on two parameters that the sum of
-    two separate effects does not explain (H² of Friedman and Popescu 2008, over a grid).
+    `names` are those of the columns of `x`. The joint effect of two parameters is the partial
+    dependence of the forest on them over a grid; `of_joint` is H² of Friedman and Popescu (2008).
     """
     from sklearn.inspection import partial_dependence
 
     rows = []
-    for index, a in enumerate(columns):
-        for b in columns[index + 1 :]:
-            dependence = partial_dependence(
-                forest,
-                x,
-                [(a, b)],
-                grid_resolution=GRID_POINTS,
-                percentiles=(0, 1),
-                method="recursion",
-            )
-            joint = dependence["average"][0]
-            joint = joint - joint.mean()
-            rest = joint - joint.mean(axis=0) - joint.mean(axis=1, keepdims=True)
-            share = float(np.square(rest).mean())
-            joint_variance = float(np.square(joint).mean())
-            of_joint = 0.0
-            if joint_variance:
-                of_joint = share / joint_variance
-            rows.append((axes[a].name, axes[b].name, share, of_joint))
+    for first, second in itertools.combinations(parameters, 2):
+        dependence = partial_dependence(
+            forest,
+            x,
+            [(names.index(first), names.index(second))],
+            grid_resolution=GRID_POINTS,
+            percentiles=(0, 1),
+            method="recursion",
+        )
+        joint_effect = dependence["average"][0]
+        joint_effect = joint_effect - joint_effect.mean()
+        effect_of_first = joint_effect.mean(axis=1, keepdims=True)
+        effect_of_second = joint_effect.mean(axis=0, keepdims=True)
+        interaction = joint_effect - effect_of_first - effect_of_second
+        joint_variance = float(np.square(joint_effect).mean())
+        interaction_variance = float(np.square(interaction).mean())
+        of_joint = 0.0
+        if joint_variance:
+            of_joint = interaction_variance / joint_variance
+        rows.append((first, second, interaction_variance, of_joint))
     pairs = pd.DataFrame(rows, columns=PAIR_COLUMNS)
     return pairs.sort_values("share", ascending=False, kind="stable").reset_index(drop=True)
 
@@ -265,8 +286,8 @@ def _interactions(forest: Any, x: Floats, axes: list[Axis], columns: list[int]) 
 def means_at_settings(axis: Axis, settings: pd.Series[str], values: Floats) -> pd.DataFrame:
     """Return per setting of one parameter: position, setting, n, mean, low, high.
 
-    low and high are a 95 % t interval; they are NaN for fewer than three values, which say too
-    little about the spread.
+    low and high are a 95 % t interval of the mean. They are NaN for fewer than three values, which
+    are too few to estimate the spread.
     """
     from scipy import stats
 

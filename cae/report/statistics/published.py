@@ -11,7 +11,7 @@ from __future__ import annotations
 import decimal
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -20,16 +20,20 @@ import pandas as pd
 
 from cae.report.data.cells import to_cell
 from cae.report.data.results import Results, Run
-from cae.run.metric_direction import common_directions, metric_direction
+from cae.run.metric_direction import Mode, common_directions, metric_direction
 from cae.run.sweep_json import PUBLISHED
 from cae.run.trial_state import TrialState
 
 Overrides = Mapping[str, Mapping[str, Any]]
-"""Settings of a run that differ from the sweep's own: {parameter: {"full": ..., "here": ...}}."""
+"""Settings of a run that differ from the sweep's own: {parameter: {"full": ..., "here": ...}}.
+
+"full" is the value in the sweep file, as in the report; "here" is the value in the run."""
 
 NO_OVERRIDES: Overrides = MappingProxyType({})
 BEST = "best"
-"""As conditions of a published number: the best trial, like no conditions."""
+"""In the column `trials`: no conditions, so the number is compared with the best trial."""
+ROUNDING = 1e-9
+"""Relative. A difference as large as the tolerance is within it, despite rounding errors."""
 
 
 class PublishedVerdict(StrEnum):
@@ -45,16 +49,16 @@ class PublishedVerdict(StrEnum):
     NOT_RUN = "not run"
     """No finished trial of the run measures it."""
     CONTEXT = "context"
-    """Not to be compared."""
+    """The number has no metric, so it is shown without a comparison."""
 
     @property
     def is_judged(self) -> bool:
-        """Whether the number was to be compared."""
+        """Whether the number has a metric, so that a comparison was requested."""
         return self != PublishedVerdict.CONTEXT
 
     @property
     def is_compared(self) -> bool:
-        """Whether the number was measured with the settings of the report."""
+        """Whether the published number was compared with a measured one."""
         return self in _COMPARED
 
 
@@ -89,15 +93,18 @@ class PublishedNumber:
 
     report: str = ""
     where: str = ""
+    """Place in the report, such as "table 1"."""
     quantity: str = ""
+    """What the number is, in words."""
     value: str = ""
+    """The number as it is printed in the report."""
     unit: str = ""
     definition: str = ""
     provenance: str = ""
     metric: str = ""
     """Column of trials.csv that measures the number; empty: context."""
     trials: str = ""
-    """Conditions of the trials, "name=value;name=value"; "" and "best": all trials."""
+    """Conditions of the trials, "name=value;name=value"; "" and "best": no conditions."""
     comment: str = ""
     other_columns: Mapping[str, str] = field(default_factory=dict)
 
@@ -113,7 +120,7 @@ class PublishedNumber:
 
     @property
     def conditions(self) -> list[Condition]:
-        """The values that a trial needs."""
+        """Conditions that a trial has to meet to be compared with the number."""
         conditions: list[Condition] = []
         if not self.has_conditions:
             return conditions
@@ -138,7 +145,8 @@ class Measurement:
     trials: list[int]
     """Numbers of the trials, one per seed."""
     matching_configurations: int
-    """How many configurations met the conditions; the best one by the sweep's metric is used."""
+    """How many configurations met the conditions; the best one by the sweep's metric is used. 0 if
+    the number has no conditions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,8 +159,9 @@ class PublishedComparison:
     """Whether it is a size of the network, which does not depend on seeds, images or epochs."""
     verdict: PublishedVerdict
     published_value: float = math.nan
+    """NaN if the report prints no single number."""
     measurement: Measurement | None = None
-    """In the unit of the published number; None if not run."""
+    """In the unit of the published number; None for NOT_RUN and CONTEXT."""
     tolerance: float = math.nan
     """NaN if there is no number to compare with."""
     not_comparable: NotComparable | None = None
@@ -168,13 +177,14 @@ class PublishedComparison:
 
     @property
     def ours(self) -> float | None:
+        """Our mean over the seeds; None without a measurement."""
         if self.measurement is None:
             return None
         return self.measurement.mean
 
     @property
     def sd(self) -> float | None:
-        """Standard deviation; None with one seed."""
+        """Our standard deviation over the seeds; None with one seed."""
         if self.measurement is None or self.n < 2:
             return None
         return self.measurement.sd
@@ -201,77 +211,99 @@ def compare_published(results: Results) -> list[PublishedComparison]:
 
 
 def _candidates(results: Results, run: Run, *, is_size: bool) -> pd.DataFrame:
-    """Return the finished trials of a run, the best first; for a size, all requested ones."""
+    """Return the trials of a run that may measure a number, the best first.
+
+    Only finished trials may, except for sizes of the network: they are known of every trial that
+    the sweep requests, and trials without a value follow the ranked ones.
+    """
     ranked = results.ranked[results.ranked["run"] == run.name]
     if not is_size:
         return ranked[ranked["state"] == TrialState.FINISHED]
     is_in_run = results.trials["run"] == run.name
-    requested = results.trials[is_in_run & results.trials["trial"].isin(run.requested_trials)]
-    return pd.concat([ranked, requested.drop(ranked.index)])
+    is_requested = results.trials["trial"].isin(run.requested_trials)
+    requested = results.trials[is_in_run & is_requested]
+    not_ranked = requested.drop(ranked.index)
+    return pd.concat([ranked, not_ranked])
 
 
 def _compare(
     results: Results, run: Run, number: PublishedNumber, candidates: pd.DataFrame, *, is_size: bool
 ) -> PublishedComparison:
-    context = PublishedComparison(
-        run=run.name,
-        published=number,
-        is_size=is_size,
-        verdict=PublishedVerdict.CONTEXT,
-        overrides=run.sweep.overrides,
-    )
-    if not number.metric:
-        return context
-    if not is_size and _group_count(results, candidates, number, run.sweep.overrides) > 1:
-        return replace(
-            context,
-            verdict=PublishedVerdict.NOT_COMPARABLE,
-            published_value=parse_printed(number.value)[0],
-            not_comparable=NotComparable.SEVERAL_GROUPS,
-        )
-    measurement = measure(results, candidates, number, run.sweep.overrides)
-    if measurement is None:
-        return replace(context, verdict=PublishedVerdict.NOT_RUN)
-    tolerance = 0.0
-    if len(measurement.trials) > 1:
-        tolerance = 2 * measurement.sd
+    overrides = run.sweep.overrides
     published_value, half_unit = parse_printed(number.value)
-    comparison = replace(
-        context,
-        verdict=PublishedVerdict.NOT_COMPARABLE,
-        published_value=published_value,
-        measurement=measurement,
-    )
+    measurement = None
+    if number.metric:
+        measurement = measure(results, number, candidates, overrides)
+
+    def comparison(
+        verdict: PublishedVerdict,
+        not_comparable: NotComparable | None = None,
+        tolerance: float = math.nan,
+    ) -> PublishedComparison:
+        return PublishedComparison(
+            run=run.name,
+            published=number,
+            is_size=is_size,
+            verdict=verdict,
+            published_value=published_value,
+            measurement=measurement,
+            tolerance=tolerance,
+            not_comparable=not_comparable,
+            overrides=overrides,
+        )
+
+    if not number.metric:
+        return comparison(PublishedVerdict.CONTEXT)
+    if not is_size and _group_count(results, candidates, number, overrides) > 1:
+        measurement = None
+        reason = NotComparable.SEVERAL_GROUPS
+        return comparison(PublishedVerdict.NOT_COMPARABLE, reason)
+    if measurement is None:
+        return comparison(PublishedVerdict.NOT_RUN)
     if not math.isfinite(published_value):
-        return replace(comparison, not_comparable=NotComparable.NO_NUMBER)
-    comparison = replace(comparison, tolerance=max(tolerance, half_unit))
-    if run.sweep.overrides and not is_size:
-        return replace(comparison, not_comparable=NotComparable.OTHER_SETTINGS)
+        return comparison(PublishedVerdict.NOT_COMPARABLE, NotComparable.NO_NUMBER)
+    tolerance = _tolerance(measurement, half_unit)
+    if overrides and not is_size:
+        reason = NotComparable.OTHER_SETTINGS
+        return comparison(PublishedVerdict.NOT_COMPARABLE, reason, tolerance)
     mode = None
     if not is_size:
         mode = direction_in(results, number.metric)
-    return replace(comparison, verdict=_verdict(comparison, mode))
+    verdict = _verdict(measurement.mean - published_value, tolerance, mode)
+    return comparison(verdict, tolerance=tolerance)
 
 
-def _verdict(comparison: PublishedComparison, mode: str | None) -> PublishedVerdict:
-    """Return the verdict on a comparable number; mode: "min", "max", or None if unknown."""
-    if abs(comparison.difference) <= comparison.tolerance * (1 + 1e-9):
+def _tolerance(measurement: Measurement, half_unit: float) -> float:
+    """Return the larger of 2 standard deviations and half a unit of the last printed digit."""
+    if len(measurement.trials) < 2:
+        return half_unit
+    return max(2 * measurement.sd, half_unit)
+
+
+def _verdict(difference: float, tolerance: float, mode: Mode | None) -> PublishedVerdict:
+    """Return the verdict on a comparable number; mode: None if neither side is better."""
+    if abs(difference) <= tolerance * (1 + ROUNDING):
         return PublishedVerdict.REPRODUCED
-    if mode is None:
-        return PublishedVerdict.DIFFERS
-    is_lower = comparison.difference < 0
-    if is_lower == (mode == "min"):
+    match mode:
+        case None:
+            return PublishedVerdict.DIFFERS
+        case "min":
+            is_better = difference < 0
+        case "max":
+            is_better = difference > 0
+    if is_better:
         return PublishedVerdict.BETTER
     return PublishedVerdict.WORSE
 
 
-def direction_in(results: Results, metric: str) -> str | None:
-    """Return "min" or "max", whichever is better; None if unknown.
+def direction_in(results: Results, metric: str) -> Mode | None:
+    """Return which values of a metric are better in some results; None if it is unknown.
 
-    Metrics of the same kind as the sweep's own have its mode; for others, the declaration decides.
+    If the metric differs from the sweep's own only in the split (`test_psnr` and `val_psnr`), it
+    has the mode of the sweep. For others, the declaration decides.
     """
-    kind = metric.removeprefix("last_").split("_")[1:]
-    if kind and kind == results.metric.split("_")[1:]:
+    name = _without_split(metric.removeprefix("last_"))
+    if name and name == _without_split(results.metric):
         return results.mode
     declared = common_directions([run.sweep.directions for run in results.runs])
     return metric_direction(metric, declared)
@@ -288,15 +320,22 @@ def _group_count(
     return int(results.group_keys.loc[candidates.index[is_used]].nunique())
 
 
+def _without_split(metric: str) -> str:
+    """Return the name of a metric after its first word; empty if it is one word."""
+    _, _, name = metric.partition("_")
+    return name
+
+
 def measure(
     results: Results,
-    candidates: pd.DataFrame,
     number: PublishedNumber,
+    candidates: pd.DataFrame,
     overrides: Overrides = NO_OVERRIDES,
 ) -> Measurement | None:
     """Measure a number over the seeds of the best configuration that meets its conditions.
 
-    candidates: trials, the best first. None if none of them measures the number.
+    `candidates` are the trials that may measure the number, the best first. Returns None if none
+    of them meets the conditions and has a finite value.
     """
     if number.metric not in candidates:
         return None
@@ -308,17 +347,17 @@ def measure(
     scale = 1.0
     if number.is_percent:
         scale = 100.0
-    seeds = values[results.same_configuration(values.index)]
+    values_of_best = values[results.same_configuration(values.index)]
     sd = math.nan
-    if len(seeds) > 1:
-        sd = float(seeds.std(ddof=1))
+    if len(values_of_best) > 1:
+        sd = float(values_of_best.std(ddof=1))
     matching_configurations = 0
     if number.has_conditions:
         matching_configurations = int(results.configurations.loc[values.index].nunique())
     return Measurement(
-        mean=float(seeds.mean()) * scale,
+        mean=float(values_of_best.mean()) * scale,
         sd=sd * scale,
-        trials=[int(trial) for trial in matching.loc[seeds.index, "trial"]],
+        trials=[int(trial) for trial in matching.loc[values_of_best.index, "trial"]],
         matching_configurations=matching_configurations,
     )
 
@@ -343,31 +382,32 @@ def _meets(
 ) -> pd.Series[bool]:
     """Return which trials meet all conditions."""
     meets = pd.Series(True, index=trials.index)
-    for name, required in conditions:
+    for name, value_in_report in conditions:
         if name not in trials:
-            meets &= False
-            continue
-        value = str(to_cell(required_value(name, required, overrides)))
-        meets &= pd.Series(
-            [is_equal(cell, value) for cell in trials[name]], index=trials.index, dtype=bool
-        )
+            return pd.Series(False, index=trials.index)
+        required = required_value(name, value_in_report, overrides)
+        required_text = str(to_cell(required))
+        meets_condition = [is_equal(cell, required_text) for cell in trials[name]]
+        meets &= pd.Series(meets_condition, index=trials.index, dtype=bool)
     return meets
 
 
-def required_value(name: str, required: Any, overrides: Overrides) -> Any:
-    """Return the value that a trial needs to meet a condition.
+def required_value(name: str, value_in_report: Any, overrides: Overrides) -> Any:
+    """Return the value that a trial of this run needs to meet a condition.
 
-    If the run overrides a setting of the report for all trials, its value replaces the report's.
-    Such numbers are measured, but they are not comparable.
+    This is the value in the report, unless all trials of the run override it: if the report has 10
+    epochs and the run 4 instead, trials with 4 epochs meet the condition `epochs=10`. Numbers are
+    measured under overrides, but they are not comparable.
     """
-    change = overrides.get(name)
-    if not change:
-        return required
-    full = to_cell(change.get("full"))
-    cell = to_cell(required)
-    if full == cell or is_equal(full, str(cell)):
-        return change.get("here")
-    return required
+    override = overrides.get(name)
+    if not override:
+        return value_in_report
+    overridden_cell = to_cell(override.get("full"))
+    cell_in_report = to_cell(value_in_report)
+    is_overridden = overridden_cell == cell_in_report
+    if is_overridden or is_equal(overridden_cell, str(cell_in_report)):
+        return override.get("here")
+    return value_in_report
 
 
 def is_equal(value: Any, text: str) -> bool:

@@ -23,19 +23,19 @@ class SlotTime(StrEnum):
     """What the time of a slot was spent on."""
 
     FINISHED = "finished"
-    """Training of trials that finished or are running."""
+    """Training of trials that finished, are running, or were interrupted and can be resumed."""
     STOPPED = "stopped"
     """Training of trials that were stopped early."""
     LOST = "lost"
-    """Training of trials that failed, diverged or were killed."""
+    """Training of trials that failed, diverged, ran out of memory, or were killed or withdrawn."""
     OVERHEAD = "overhead"
-    """Around the epochs: workers, checkpoints, final evaluation."""
+    """The rest of the time of trials: starting workers, checkpoints, final evaluation."""
     START = "start"
-    """Before the first trial."""
+    """Without a trial, before the first trial of a session."""
     BETWEEN = "between"
-    """Between trials."""
+    """Without a trial, between the first and the last start."""
     END = "end"
-    """After the last trial was started, without remaining trials."""
+    """Without a trial, after the last trial was started: no trials remain."""
 
 
 TRAINING = (SlotTime.FINISHED, SlotTime.STOPPED, SlotTime.LOST)
@@ -57,13 +57,13 @@ class WorkerUtilization:
     training (seconds in epochs), begin and end (hours since the start, without the time between
     sessions), lane. Joined runs follow each other."""
     seconds: dict[SlotTime, float]
-    """Seconds of all slots."""
+    """Seconds of all slots, by what they were spent on."""
     running_seconds: float
     """Time in which the sweep was running."""
     slots: int
     """Largest number of slots in a session."""
     sessions: int
-    """With trials."""
+    """Number of sessions in which a trial was started."""
 
     @property
     def total_seconds(self) -> float:
@@ -115,7 +115,8 @@ def measure_utilization(results: Results) -> WorkerUtilization:
                 rows.append((span.trial, span.state, span.training, hours, end_hours, lane))
             running_seconds = running_seconds + session.end_time - begin
             max_slots = max(max_slots, _slots(session))
-            sessions += bool(in_session)
+            if in_session:
+                sessions += 1
     columns = ["trial", "state", "training", "begin", "end", "lane"]
     return WorkerUtilization(
         spans=pd.DataFrame(rows, columns=columns),

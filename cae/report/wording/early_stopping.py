@@ -10,16 +10,18 @@ def audit_sentence(audit: Audit | None, metric: str) -> str:
     """What the audit trials show; empty if there are none."""
     if audit is None:
         return ""
-    if not audit.exempt:
+    if not audit.would_be_stopped:
         planned = formatting.plural(audit.planned, "audit trial")
         return f"{planned}; none that would have been stopped has finished yet."
-    exempt = formatting.plural(audit.exempt, "trial")
+    trials = formatting.plural(audit.would_be_stopped, "trial")
+    finished = f"Audit: {trials} that would have been stopped ran all epochs"
+    if audit.best is None:
+        return f"{finished}, but no other trial has a {metric} to compare with."
     low = formatting.percent(audit.low, 1)
     high = formatting.percent(audit.high, 1)
     return (
-        f"Audit: {exempt} that would have been stopped ran all epochs, and {audit.best} had a "
-        f"better {metric} than all other trials; so {low} to {high} of the stopped trials would "
-        "have been the best (95 % interval)."
+        f"{finished}, and {audit.best} had a better {metric} than all other trials; so {low} to "
+        f"{high} of the stopped trials would have been the best (95 % interval)."
     )
 
 

@@ -14,19 +14,20 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial as RayTrial
 
 REQUIRED_PROCESSES = ("raylet", "gcs_server")
-"""Processes of Ray without which it hangs or ends the driver without a message."""
+"""If one of these processes dies, Ray hangs, or it ends this process without a message."""
 
 
 def disable_usage_tags() -> None:
-    """Skip Tune's usage statistics, which are off.
+    """Prevent Tune from collecting usage statistics.
 
-    To collect them, Tune would import MLflow and similar packages if they are installed: seconds of
-    every start.
+    Tune collects them even if sending them is disabled (RAY_USAGE_STATS_ENABLED), and imports
+    MLflow and similar packages for that, which takes seconds at every start.
     """
-    usage.tag_callbacks = _tag_nothing
+    usage.tag_callbacks = _record_no_usage
 
 
-def _tag_nothing(callbacks: object) -> bool:
+def _record_no_usage(callbacks: object) -> bool:
+    """Replace Ray's `tag_callbacks`, which returns whether usage was recorded."""
     del callbacks
     return False
 
@@ -34,14 +35,18 @@ def _tag_nothing(callbacks: object) -> bool:
 def hide_credentials_from_actors() -> None:
     """Do not copy AWS credentials into the environment of actors.
 
-    Ray shows this environment in its dashboard and logs. Every host has its own credentials.
+    Ray shows this environment in its dashboard and logs. Actors do not need the copy: every host
+    has its own credentials.
     """
     names = {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
     class_cache.ENV_VARS_TO_PROPAGATE -= names
 
 
 def dead_ray_process() -> str:
-    """Name of a required process of the Ray started here that has ended; empty if none has."""
+    """Return the name of a required process of Ray that has ended; empty if all are running.
+
+    Only processes that this process started are examined.
+    """
     node = _own_node()
     if node is None:
         return ""
@@ -52,25 +57,29 @@ def dead_ray_process() -> str:
 
 
 def kill_ray() -> None:
-    """Kill the processes of the Ray started here. Its workers end when the raylet is gone."""
+    """Kill the processes of Ray that this process started.
+
+    The workers exit without being killed: they detect that the raylet has ended.
+    """
     node = _own_node()
     if node is not None:
         node.kill_all_processes(check_alive=False, allow_graceful=False)
 
 
 def _own_node() -> Any:
-    """Ray's node object of this process; None if Ray was not started here."""
+    """Return the node object of Ray in this process; None if Ray runs only elsewhere."""
     return ray._private.worker._global_node
 
 
 def pending_trials(controller: TuneController) -> list[RayTrial]:
-    """Tune's trials that wait for a worker, without those that have ended."""
-    trials = controller.get_live_trials()
-    return [trial for trial in trials if trial.status == RayTrial.PENDING]
+    """Return Tune's trials that wait for a worker."""
+    # Live trials are few, whereas all trials would include every one that has ended.
+    live_trials = controller.get_live_trials()
+    return [trial for trial in live_trials if trial.status == RayTrial.PENDING]
 
 
 def stop_trial(controller: TuneController, trial: RayTrial) -> None:
-    """End a trial that waits or runs."""
+    """Stop a trial that is pending or running."""
     if trial.status in (RayTrial.PENDING, RayTrial.RUNNING):
         controller.stop_trial(trial)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from cae.run.records import Record, apply_event
 from cae.run.trial_state import TrialState
 from cae.sweep.engine import ray_compat
 from cae.sweep.engine.limits import LimitMonitor
+from cae.sweep.engine.out_of_memory import mentions_gpu_out_of_memory
 from cae.sweep.engine.retention import prune_checkpoints
 from cae.sweep.engine.trial_queue import TrialQueue
 from cae.sweep.engine.tune_scheduler import TuneScheduler
@@ -40,6 +42,8 @@ POLL_SECONDS = 0.5
 SLOT_COUNT_SECONDS = 5.0
 MAX_RESTARTS = 3
 """How often in a row a trial restarts after its worker died; a finished epoch resets the count."""
+
+_EXCEPTION = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception): .+)$", re.MULTILINE)
 
 Watcher = Callable[[Event | None], None]
 """Called with each event after it is written, and with None from time to time."""
@@ -221,13 +225,19 @@ class Recorder(tune.Callback, Stopper):
         error = ""
         if trial.error_file and Path(trial.error_file).exists():
             error = Path(trial.error_file).read_text()
-        if "OutOfMemoryError" in error:
+        if "OutOfMemoryError" in error and not mentions_gpu_out_of_memory(error):
             self.out_of_memory(number, "out of memory: Ray killed its worker", error)
+            return
+        if mentions_gpu_out_of_memory(error):
+            self.out_of_memory(number, "out of memory on the GPU", error)
             return
         self.worker_deaths[number] += 1
         if self.worker_deaths[number] > MAX_RESTARTS:
             deaths = self.worker_deaths[number]
             reason = f"its worker died {deaths} times in a row without another finished epoch"
+            cause = last_exception(error)
+            if cause:
+                reason += f": {cause}"
             self.fail_trial(number, reason, error)
         else:
             self.limits.queued(number)
@@ -300,3 +310,11 @@ class Recorder(tune.Callback, Stopper):
     @override
     def stop_all(self) -> bool:
         return bool(self.stop_reason)
+
+
+def last_exception(traceback_text: str) -> str:
+    """The name and the first line of the last exception in a traceback; empty if there is none."""
+    found: list[str] = _EXCEPTION.findall(traceback_text)
+    if not found:
+        return ""
+    return found[-1]

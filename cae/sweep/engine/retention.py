@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cae.run.groups import Group
+from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
@@ -38,7 +39,7 @@ def plan_bytes(plan: Plan, slots: int) -> int:
 
 
 def prune_checkpoints(
-    run: RunDir, records: Mapping[int, Record], number: int, metric: str, mode: str
+    run: RunDir, records: Mapping[int, Record], number: int, metric: str, mode: Mode
 ) -> None:
     """Delete the checkpoints that nothing can need again, after a trial has ended.
 
@@ -61,7 +62,7 @@ def prune_checkpoints(
 
 
 def _ranked_stopped_trials(
-    records: Mapping[int, Record], group: Group, metric: str, mode: str
+    records: Mapping[int, Record], group: Group, metric: str, mode: Mode
 ) -> list[int]:
     """Numbers of the stopped trials of a comparability group, the best first."""
     sign = 1

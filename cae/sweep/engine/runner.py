@@ -393,8 +393,17 @@ def _sweep_inputs(
         metric=sweep.metric,
         cpus_per_trial=checked.resources.cpus_per_trial,
         gpus_per_trial=checked.resources.gpus_per_trial,
+        gpu_memory_share=_gpu_memory_share(recorder, checked),
+        simulates_gpus=checked.resources.simulates_gpus,
         requirements=checked.requirements,
     )
+
+
+def _gpu_memory_share(recorder: Recorder, checked: CheckedHosts) -> float:
+    """The part of a GPU's memory for each trial; all of it for a trial that runs alone."""
+    if recorder.slots < 2:
+        return 1.0
+    return min(1.0, checked.resources.gpus_per_trial)
 
 
 def _start_order(recorder: Recorder, trials: list[PlannedTrial]) -> list[int]:

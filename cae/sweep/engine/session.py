@@ -190,6 +190,9 @@ def execute(
         has_work = bool(prepared.plan.remaining)
         with place.connect(sweep_file, start=has_work) as resources:
             check_disk_space(prepared, resources)
+            hint = resources.idle_gpus_hint()
+            if hint and has_work:
+                print(hint, file=sys.stderr)
             if _is_complete(prepared):
                 _update_sweep_json(prepared, resources, command)
                 return COMPLETE

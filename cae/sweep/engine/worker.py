@@ -24,13 +24,14 @@ from cae.run.events import EpochFinished, TrialEnded
 from cae.run.storage import LOG, StorageError, TrialDirectory
 from cae.run.trial_state import TrialState
 from cae.sweep.engine.limits import DISK_FULL_ERRORS
+from cae.sweep.engine.out_of_memory import is_cpu_out_of_memory, is_gpu_out_of_memory
 from cae.sweep.engine.worker_memory import (
     keep_freed_memory,
     resume_garbage_collection,
     return_freed_memory,
 )
 from cae.sweep.engine.worker_report import REPORT, SweepInputs, WorkerReport
-from cae.sweep.places.devices import choose_device
+from cae.sweep.places.devices import UnusableGpu, choose_device
 from cae.sweep.places.hosts import unmet_requirement
 from cae.sweep.spec.sweep_file import from_config
 from cae.trial import checkpoint
@@ -51,14 +52,28 @@ class Worker(tune.Trainable):
         torch.set_num_threads(max(1, int(inputs.cpus_per_trial)))
         keep_freed_memory()
         resume_garbage_collection()
-        self.device, self.device_name = choose_device(inputs.gpus_per_trial)
+        self.unmet_requirement = ""
+        self._choose_device()
         self.resident_key = ""
         self.resident_images: DeviceImages | None = None
         self.directories: list[TrialDirectory] = []
-        self.unmet_requirement = ""
         if inputs.requirements is not None:  # this host may have joined after all were checked
-            self.unmet_requirement = unmet_requirement(inputs.requirements)
+            unmet = unmet_requirement(inputs.requirements)
+            self.unmet_requirement = self.unmet_requirement or unmet
         self.reset_config(config)
+
+    def _choose_device(self) -> None:
+        inputs = self.inputs
+        self.device, self.device_name = torch.device("cpu"), "cpu"
+        if inputs.simulates_gpus:
+            self.device_name = "cpu (simulated GPU)"
+            return
+        try:
+            self.device, self.device_name = choose_device(
+                inputs.gpus_per_trial, inputs.gpu_memory_share
+            )
+        except UnusableGpu as error:
+            self.unmet_requirement = f"host {socket.gethostname()} cannot use its GPU: {error}"
 
     @override
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -66,10 +81,12 @@ class Worker(tune.Trainable):
         self.trial = self.inputs.trials[self.number]
         # Release the previous trial's network before the next one is built.
         self.epochs: Iterator[Epoch] = iter(())
+        self._has_printed_steps = False
         self.cleanup()
         return_freed_memory()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
         return True
 
     @override
@@ -134,18 +151,18 @@ class Worker(tune.Trainable):
         ):
             try:
                 epoch = next(self.epochs)
-            except torch.OutOfMemoryError:
-                return self._failure(TrialState.OUT_OF_MEMORY, "out of memory on the GPU")
             except torch.AcceleratorError:
                 raise  # this process has lost its GPU; Ray starts a new one
             except Exception as error:
                 if isinstance(error, OSError) and error.errno in DISK_FULL_ERRORS:
                     raise
+                if is_gpu_out_of_memory(error):
+                    return self._failure(TrialState.OUT_OF_MEMORY, "out of memory on the GPU")
                 state = TrialState.FAILED
-                if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+                if is_cpu_out_of_memory(error):
                     state = TrialState.OUT_OF_MEMORY
                 return self._failure(state, f"{type(error).__name__}: {error}")
-            _print_epoch(epoch)
+            self._print_epoch(epoch)
         end = None
         if epoch.final is not None:
             end = _trial_end(self.number, epoch)
@@ -189,7 +206,15 @@ class Worker(tune.Trainable):
             device=self.device_name,
             worker=os.getpid(),
             gpu_ids=gpu_ids,
+            replayed_steps=epoch.replayed_steps,
+            peak_gpu_bytes=self._peak_gpu_bytes(),
         )
+
+    def _peak_gpu_bytes(self) -> int | None:
+        """The most memory of the GPU that this process has held since the trial began."""
+        if self.device.type != "cuda":
+            return None
+        return torch.cuda.max_memory_reserved()
 
     def _failure(self, state: TrialState, reason: str) -> WorkerReport:
         traceback.print_exc()
@@ -198,6 +223,19 @@ class Worker(tune.Trainable):
         end = TrialEnded(trial=self.number, state=state, reason=reason, error=error)
         return WorkerReport(end=end)
 
+    def _print_epoch(self, epoch: Epoch) -> None:
+        source = ""
+        if epoch.restored:
+            source = ", from the checkpoint"
+        metrics = " ".join(f"{name}={value:.6g}" for name, value in epoch.row.items())
+        print(f"{time.strftime('%F %T')} epoch {epoch.epoch}{source}: {metrics}")
+        if self.device.type == "cuda" and not epoch.restored and not self._has_printed_steps:
+            self._has_printed_steps = True
+            steps = f"{epoch.replayed_steps} steps were replays of a CUDA graph"
+            if epoch.plain_steps_reason:
+                steps = f"no CUDA graph: {epoch.plain_steps_reason}"
+            print(steps)
+
     @override
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing to do: every epoch is saved in the trial's own folder."""
@@ -205,14 +243,6 @@ class Worker(tune.Trainable):
     @override
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Nothing to do: `train` finds the newest checkpoint itself."""
-
-
-def _print_epoch(epoch: Epoch) -> None:
-    source = ""
-    if epoch.restored:
-        source = ", from the checkpoint"
-    metrics = " ".join(f"{name}={value:.6g}" for name, value in epoch.row.items())
-    print(f"{time.strftime('%F %T')} epoch {epoch.epoch}{source}: {metrics}")
 
 
 def _trial_end(number: int, epoch: Epoch) -> TrialEnded:

@@ -41,6 +41,10 @@ class SweepInputs:
     """The metric of the sweep, by which its scheduler judges trials."""
     cpus_per_trial: float
     gpus_per_trial: float
+    gpu_memory_share: float = 1.0
+    """The part of a GPU's memory that a trial may use."""
+    simulates_gpus: bool = False
+    """Whether trials with GPUs run on the CPU: for tests and rehearsals."""
     requirements: HostRequirements | None = None
     """What a host of a cluster must have; None on one machine."""
 

@@ -46,6 +46,8 @@ class Resources:
     """Hosts of a cluster; empty: everything is on this machine."""
     device: str = ""
     """What the trials run on, in words."""
+    simulates_gpus: bool = False
+    """Whether trials reserve GPUs of Ray, but run on the CPU: for tests and rehearsals."""
 
     @property
     def slots(self) -> int:
@@ -57,15 +59,34 @@ class Resources:
         return slots
 
     def _slots_of(self, host: Host) -> int:
-        """Trials on one host. A share of a GPU is of a single one; several GPUs are on one host."""
+        """Trials on one host. A share of a GPU is of a single one."""
         by_cpus = host.cpus / self.cpus_per_trial
         if not self.gpus_per_trial:
             return int(by_cpus)
-        if self.gpus_per_trial >= 1:
-            by_gpus = int(host.gpus) // int(self.gpus_per_trial)
-        else:
-            by_gpus = int(host.gpus) * int(1 / self.gpus_per_trial)
-        return int(min(by_gpus, by_cpus))
+        return int(min(int(host.gpus) * self.trials_per_gpu, by_cpus))
+
+    @property
+    def trials_per_gpu(self) -> int:
+        """How many trials share a GPU; 0 if trials use none."""
+        if not self.gpus_per_trial:
+            return 0
+        return int(1 / self.gpus_per_trial)
+
+    def idle_gpus_hint(self) -> str:
+        """A message if too few CPUs leave GPUs idle, with the remedy; empty if none are."""
+        if not self.gpus_per_trial:
+            return ""
+        wanted = self.gpus * self.trials_per_gpu
+        if self.slots >= wanted:
+            return ""
+        cpus = sum(host.cpus for host in self.hosts) or self.cpus
+        idle = self.gpus - math.ceil(self.slots / self.trials_per_gpu)
+        share = math.floor(cpus / wanted * 100) / 100
+        return (
+            f"{self.slots} trials at a time use {self.gpus - idle} of {self.gpus} GPUs: each "
+            f"reserves {self.cpus_per_trial:g} of {cpus:g} CPUs; with --cpus-per-trial {share:g} "
+            f"there are {wanted} at a time"
+        )
 
 
 @dataclass(frozen=True)
@@ -74,6 +95,7 @@ class Available:
 
     gpus: int
     gpus_text: str
+    """Why there are not more."""
     max_cpus_per_trial: float
     cpus_text: str
 
@@ -89,11 +111,12 @@ def allocate_gpus(options: ResourceOptions, available: Available) -> tuple[int, 
     errors: list[str] = []
     if gpus > available.gpus:
         errors.append(f"--gpus {gpus}: {available.gpus_text}")
-    if per_trial > gpus:
+    if gpus < per_trial <= 1:
         errors.append(f"--gpus-per-trial {per_trial:g} is more than the {gpus} GPUs of this run")
-    if per_trial > 1 and per_trial != int(per_trial):
+    if per_trial > 1:
         errors.append(
-            f"--gpus-per-trial {per_trial:g}: should be a share of one GPU (0.5) or a whole number"
+            f"--gpus-per-trial {per_trial:g}: a trial uses one GPU; should be 1, or a share of one "
+            "such as 0.5"
         )
     if not 0 < options.cpus_per_trial <= available.max_cpus_per_trial:
         errors.append(f"--cpus-per-trial {options.cpus_per_trial:g}: {available.cpus_text}")

@@ -82,7 +82,8 @@ class ClusterPlace(Place):
         # Workers start in the folder that was copied to their host.
         staged_file = Path(sweep_file.name)
         config = plan.remaining[0].trial.flat()
-        requirements = new_requirements(run.location(), config, staged_file)
+        uses_gpus = resources.gpus_per_trial > 0
+        requirements = new_requirements(run.location(), config, staged_file, uses_gpus=uses_gpus)
         device = check_hosts(requirements, _missing_room(resources))
         return CheckedHosts(replace(resources, device=device), staged_file, requirements)
 

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from cae.errors import RunError, UserError
 from cae.run.storage import StorageError, open_store
-from cae.sweep.places.devices import choose_device
+from cae.sweep.places.devices import GpuProbe
 from cae.sweep.places.machine import versions
 from cae.sweep.spec.sweep_file import from_config
 
@@ -39,6 +37,8 @@ class HostRequirements:
     """Configuration of a trial that the host has to be able to build, components of the sweep file
     included."""
     sweep_file: Path
+    uses_gpus: bool = False
+    """Whether trials run on GPUs."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,17 @@ class HostAnswer:
     """Result of the check on one host."""
 
     hostname: str
-    device: str = ""
+    devices: tuple[str, ...] = ()
+    """Names of the GPUs, or `cpu`."""
     error: str = ""
 
 
-def new_requirements(location: str, config: dict[str, Any], sweep_file: Path) -> HostRequirements:
+def new_requirements(
+    location: str, config: dict[str, Any], sweep_file: Path, *, uses_gpus: bool = False
+) -> HostRequirements:
     """The requirements of a run, with this machine's versions."""
-    return HostRequirements(location, secrets.token_hex(8), versions(), config, sweep_file)
+    token = secrets.token_hex(8)
+    return HostRequirements(location, token, versions(), config, sweep_file, uses_gpus)
 
 
 def unmet_requirement(requirements: HostRequirements) -> str:
@@ -89,8 +93,11 @@ def unmet_requirement(requirements: HostRequirements) -> str:
     return ""
 
 
-def _check_this_host(requirements: HostRequirements, node_id: str) -> HostAnswer:
-    """Executed on a host: check it and write a file that the driver looks for."""
+def _check_this_host(requirements: HostRequirements, node_id: str, gpus: int) -> HostAnswer:
+    """Executed on a host: check it and write a file that the driver looks for.
+
+    `gpus`: how many it has in the cluster.
+    """
     hostname = socket.gethostname()
     error = unmet_requirement(requirements)
     if error:
@@ -101,8 +108,14 @@ def _check_this_host(requirements: HostRequirements, node_id: str) -> HostAnswer
     except (OSError, StorageError) as storage_error:
         error = f"host {hostname} cannot write to {requirements.location}: {storage_error}"
         return HostAnswer(hostname, error=error)
-    _, device = choose_device(float(torch.cuda.is_available()))
-    return HostAnswer(hostname, device=device)
+    if not (requirements.uses_gpus and gpus):
+        return HostAnswer(hostname, ("cpu",))
+    probe = GpuProbe().result()
+    if probe.problem or len(probe.names) < gpus:
+        problem = probe.problem or f"torch finds {len(probe.names)}"
+        error = f"host {hostname} has {gpus} GPUs in the cluster, but torch cannot use them: "
+        return HostAnswer(hostname, error=error + problem)
+    return HostAnswer(hostname, probe.names[:gpus])
 
 
 def check_hosts(requirements: HostRequirements, other_errors: Sequence[str] = ()) -> str:
@@ -122,10 +135,11 @@ def check_hosts(requirements: HostRequirements, other_errors: Sequence[str] = ()
         if node["Alive"]:
             on_node = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             task = check.options(scheduling_strategy=on_node)
-            nodes[task.remote(requirements, node["NodeID"])] = node
+            gpus = int(node["Resources"].get("GPU", 0))
+            nodes[task.remote(requirements, node["NodeID"], gpus)] = node
     answered, late = ray.wait(list(nodes), num_returns=len(nodes), timeout=ANSWER_TIMEOUT_SECONDS)
     errors: list[str] = []
-    devices: list[str] = []
+    devices: list[tuple[str, ...]] = []
     for reference in answered:
         node = nodes[reference]
         try:
@@ -141,7 +155,7 @@ def check_hosts(requirements: HostRequirements, other_errors: Sequence[str] = ()
                 f"what {_name(node)} writes to {requirements.location} does not arrive here: "
                 "the folder is not the same on all hosts"
             )
-        devices.append(answer.device)
+        devices.append(answer.devices)
     for reference in late:
         errors.append(f"{_name(nodes[reference])} gave no answer in {ANSWER_TIMEOUT_SECONDS:.0f} s")
     errors += other_errors
@@ -168,10 +182,11 @@ def _receives_file(location: str, node_id: str) -> bool:
     return is_received
 
 
-def _describe_devices(devices: list[str]) -> str:
-    """For example "3 hosts: 2 x NVIDIA A100, 1 x cpu"."""
+def _describe_devices(devices: list[tuple[str, ...]]) -> str:
+    """The devices of all hosts, for example "3 hosts: 8 x NVIDIA A100, 1 x cpu"."""
     hosts = "1 host"
     if len(devices) != 1:
         hosts = f"{len(devices)} hosts"
-    counts = ", ".join(f"{count} x {device}" for device, count in Counter(devices).items())
+    total = Counter(name for names in devices for name in names)
+    counts = ", ".join(f"{count} x {name}" for name, count in total.items())
     return f"{hosts}: {counts}"

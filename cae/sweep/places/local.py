@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
 from typing_extensions import override
 
 from cae.errors import RunError
@@ -17,8 +16,11 @@ from cae.sweep.places.base import (
     Resources,
     allocate_gpus,
 )
+from cae.sweep.places.devices import GpuProbe, count_gpus, gpu_problem
 from cae.sweep.places.machine import count_cpus, device_name, explain_gpus
+from cae.sweep.places.mps import shared_gpu_service
 from cae.sweep.places.ray_start import ray_session
+from cae.trial.config import ConfigError
 
 
 class LocalPlace(Place):
@@ -37,7 +39,7 @@ class LocalPlace(Place):
         Raises ConfigError with every option that asks for more than this machine has.
         """
         cpus = count_cpus()
-        gpus = torch.cuda.device_count()
+        gpus = count_gpus()
         available = Available(
             gpus=gpus,
             gpus_text=f"torch can use {gpus} GPUs of this machine ({explain_gpus()})",
@@ -45,6 +47,10 @@ class LocalPlace(Place):
             cpus_text=f"this machine has {cpus} CPUs",
         )
         used_gpus, gpus_per_trial = allocate_gpus(self.options, available)
+        if gpus_per_trial:
+            problem = gpu_problem()
+            if problem:
+                raise ConfigError([unusable_gpus(gpus, problem)])
         device = device_name(cpus, used_gpus)
         return Resources(
             cpus=cpus,
@@ -61,8 +67,26 @@ class LocalPlace(Place):
         if not start:
             yield resources
             return
-        with local_ray(resources):
+        with contextlib.ExitStack() as stack:
+            probe = None
+            if resources.gpus_per_trial and not resources.simulates_gpus:
+                probe = GpuProbe()  # while Ray starts
+                if resources.trials_per_gpu > 1:
+                    stack.enter_context(shared_gpu_service())
+            stack.enter_context(local_ray(resources))
+            if probe is not None:
+                problem = probe.result().problem
+                if problem:
+                    raise RunError(unusable_gpus(resources.gpus, problem))
             yield resources
+
+
+def unusable_gpus(gpus: int, problem: str) -> str:
+    """The message if torch cannot compute on the GPUs of this machine."""
+    return (
+        f"this machine has {gpus} GPUs, but torch cannot compute on them: {problem}; "
+        "--gpus 0 trains on the CPU"
+    )
 
 
 @contextlib.contextmanager

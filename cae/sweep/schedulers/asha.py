@@ -16,6 +16,7 @@ from annotated_types import Gt
 from pydantic import PositiveInt
 from typing_extensions import override
 
+from cae.run.metric_direction import Mode
 from cae.sweep.schedulers.base import Judge, Scheduler, Stop
 
 
@@ -53,7 +54,7 @@ class ASHA(Scheduler):
         self,
         epochs: int,
         metric: str,
-        mode: str,
+        mode: Mode,
         exempt: Collection[int] = (),
         audited: Collection[int] = (),
     ) -> ASHAJudge:
@@ -92,7 +93,7 @@ class ASHAJudge(Judge):
         rungs: Iterable[int],
         *,
         metric: str,
-        mode: str,
+        mode: Mode,
         reduction_factor: float,
         min_trials: int = 1,
         exempt: Collection[int] = (),

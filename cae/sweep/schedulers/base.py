@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from typing_extensions import override
 
 from cae.run.events import EpochFinished, Event
+from cae.run.metric_direction import Mode
 
 
 @dataclass(frozen=True)
@@ -132,11 +133,11 @@ class Scheduler(BaseModel, ABC):
         self,
         epochs: int,
         metric: str,
-        mode: str,
+        mode: Mode,
         exempt: Collection[int] = (),
         audited: Collection[int] = (),
     ) -> Judge:
-        """The judge of a sweep whose longest trial has `epochs` epochs. `mode`: "min" or "max"."""
+        """The judge of a sweep whose longest trial has `epochs` epochs."""
 
     @abstractmethod
     def expected_epochs(self, epochs: int, rungs: list[int]) -> float:

@@ -32,6 +32,7 @@ from pydantic import (
 )
 from typing_extensions import override
 
+from cae.run.metric_direction import Mode
 from cae.trial.component import collect_error
 from cae.trial.config import Trial
 
@@ -185,7 +186,7 @@ class BetterThan(_TwoGroups):
 
     margin: NonNegativeFloat = 0.0
     """By more than this, in the unit of the metric."""
-    mode: Literal["min", "max"] | None = None
+    mode: Mode | None = None
     """Whether smaller or larger values are better. None: as declared for the metric."""
 
 

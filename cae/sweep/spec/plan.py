@@ -6,9 +6,9 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any
 
-from cae.run.metric_direction import common_directions, metric_direction
+from cae.run.metric_direction import Mode, common_directions, metric_direction
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
 from cae.sweep.spec.comparability import describe_group
@@ -62,7 +62,7 @@ class Plan:
     """All trials that a sweep requests, in the order in which they run."""
 
     sweep: Sweep
-    mode: Literal["min", "max"]
+    mode: Mode
     """Whether smaller or larger values of the sweep's metric are better."""
     directions: dict[str, str]
     """"min", "max" or "none" by metric, for sweep.json."""
@@ -187,7 +187,7 @@ def _directions(requested: list[_Candidate]) -> dict[str, str]:
     return common_directions([trial.metric_directions() for trial in trials_by_task.values()])
 
 
-def _mode(sweep: Sweep, directions: Mapping[str, str]) -> Literal["min", "max"]:
+def _mode(sweep: Sweep, directions: Mapping[str, str]) -> Mode:
     """The mode of the sweep, or the declared direction of its metric.
 
     Raises ConfigError if there is neither.
@@ -202,7 +202,7 @@ def _mode(sweep: Sweep, directions: Mapping[str, str]) -> Literal["min", "max"]:
                 "better: set mode='min' or mode='max'"
             ]
         )
-    return cast(Literal["min", "max"], direction)
+    return direction
 
 
 def _positive(name: str, value: Any) -> int:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, field_validator, model_validator
 
+from cae.run.metric_direction import Mode
 from cae.sweep.schedulers.base import Scheduler
 from cae.sweep.spec.claims import Claim, check_claims, unknown_parameter
 from cae.trial.config import ConfigError, Trial
@@ -43,7 +44,7 @@ class Sweep(BaseModel):
     """How many points are drawn if the search space has random dimensions (tune.choice, ...)."""
     metric: str = "val_loss"
     """The metric by which trials are ranked and their best epoch is chosen."""
-    mode: Literal["min", "max"] | None = None
+    mode: Mode | None = None
     """Whether smaller or larger values of the metric are better. None: the declared direction of
     the metric; a metric without one needs `mode`."""
     scheduler: Scheduler | None = None

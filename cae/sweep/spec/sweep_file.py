@@ -1,4 +1,4 @@
-"""Reading a sweep file: it is executed, and every error is reported with its line."""
+"""Reading a sweep file: it is executed, and all of its errors are reported together."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import TypeGuard
 
 from pydantic import BaseModel, ValidationError
 
@@ -77,7 +78,7 @@ def read_sweep_file(path: Path) -> SweepFile:
 
 def _execute_and_collect(path: Path) -> tuple[ModuleType | None, list[str]]:
     """Return the module of a sweep file, None if it could not be executed, and its errors."""
-    collected: list[tuple[ValidationError, int]] = []
+    collected: list[tuple[ValidationError, int | None]] = []
     token = COLLECTED_ERRORS.set(collected)  # components add their errors instead of raising them
     module = None
     failures: list[str] = []
@@ -87,14 +88,14 @@ def _execute_and_collect(path: Path) -> tuple[ModuleType | None, list[str]]:
         collected.append((error, _line_of(error, path)))
     except UserError as error:
         line = _line_of(error, path)
-        if line:
-            failures.append(f"{path}: line {line}: {error}")
-        else:
+        if line is None:
             failures.append(str(error))
+        else:
+            failures.append(_at_line(f"{path}: ", line, str(error)))
     except (Exception, SystemExit) as error:  # such as sys.exit, or argparse with our options
         line = _line_of(error, path)
-        name = type(error).__name__
-        failures.append(f"{path} cannot be executed: line {line}: {name}: {error}")
+        description = f"{type(error).__name__}: {_text_of(error, path)}"
+        failures.append(_at_line(f"{path} cannot be executed: ", line, description))
     finally:
         COLLECTED_ERRORS.reset(token)
     return module, _messages(collected, path) + failures
@@ -117,13 +118,20 @@ def _missing_sweep(path: Path, sweep: object) -> str:
     return f"{path} defines {definition}: a sweep file ends with {example}"
 
 
-def _messages(collected: list[tuple[ValidationError, int]], path: Path) -> list[str]:
+def _messages(collected: list[tuple[ValidationError, int | None]], path: Path) -> list[str]:
     """The messages of the collected errors, each once and with its line."""
     messages: dict[str, None] = {}  # an ordered set
     for error, line in collected:
         for message in _explain(error):
-            messages[f"{path}: line {line}: {message}"] = None
+            messages[_at_line(f"{path}: ", line, message)] = None
     return list(messages)
+
+
+def _at_line(start: str, line: int | None, message: str) -> str:
+    """A message with its line, if it has one."""
+    if line is None:
+        return f"{start}{message}"
+    return f"{start}line {line}: {message}"
 
 
 def _explain(error: ValidationError) -> list[str]:
@@ -135,17 +143,31 @@ def _explain(error: ValidationError) -> list[str]:
     return explain(error, f"{error.title}.", valid=parameters.get(error.title, []))
 
 
-def _line_of(error: BaseException, path: Path) -> int:
-    """The line of the sweep file at which an error was raised; 0 if it was elsewhere."""
-    line = 0
+def _line_of(error: BaseException, path: Path) -> int | None:
+    """The line of the sweep file at which an error was raised; None if it has none there."""
+    if _is_syntax_error_of(error, path):
+        return error.lineno or None  # 0 if the encoding is unknown
+    line = None
     trace = error.__traceback__
     while trace:
         if Path(trace.tb_frame.f_code.co_filename).resolve() == path.resolve():
             line = trace.tb_lineno
         trace = trace.tb_next
-    if not line and isinstance(error, SyntaxError):
-        line = error.lineno or 0
     return line
+
+
+def _text_of(error: BaseException, path: Path) -> str:
+    """The message of an error. That of a syntax error would repeat the file and the line."""
+    if _is_syntax_error_of(error, path):
+        return error.msg
+    return str(error)
+
+
+def _is_syntax_error_of(error: BaseException, path: Path) -> TypeGuard[SyntaxError]:
+    """Whether the sweep file itself, and not a module that it imports, has invalid syntax."""
+    if not isinstance(error, SyntaxError) or error.filename is None:
+        return False
+    return Path(error.filename).resolve() == path.resolve()
 
 
 def from_config(flat: Mapping[str, object], path: Path) -> Trial:

@@ -40,7 +40,7 @@ class ImageFolder(Dataset):
     channels: Literal[1, 3] = 3
     """1: gray, 3: color."""
     split: Literal["pooled"] = "pooled"
-    """How the images are divided: there is only one source of images, so `pooled`."""
+    """How the images are divided. Only `pooled`, because there is no separate test file."""
 
     @property
     @override

@@ -41,8 +41,10 @@ class _IncludedDataset(Dataset):
 
 
 class Digits(_IncludedDataset):
-    """1,797 handwritten digits of scikit-learn, 8 x 8, 17 gray levels scaled to 0..255 (UCI,
-    Alpaydin and Kaynak 1998), resized bilinearly."""
+    """1,797 handwritten digits of scikit-learn, 8 x 8, gray (UCI, Alpaydin and Kaynak 1998).
+
+    Their 17 gray levels are scaled to 0..255. Other sizes are resized bilinearly.
+    """
 
     size: PositiveInt = 8
     """Width and height of the images in pixels."""
@@ -51,14 +53,16 @@ class Digits(_IncludedDataset):
     test_images: PositiveInt | None = 256
     """Number of test images. None: a tenth of all images."""
     split: Literal["pooled"] = "pooled"
-    """How the images are divided: there is only one source of images, so `pooled`."""
+    """How the images are divided. Only `pooled`, because there is no separate test file."""
 
     class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
     included_images: ClassVar[int] = 1797
 
     @model_validator(mode="after")
     def _validate_counts(self) -> Self:
-        split_counts(self.split, self.included_images, 0, self._requested_counts())
+        """Raise ValueError if the data set does not contain enough images."""
+        requested = self._requested_counts()
+        split_counts(self.split, train_file=self.included_images, test_file=0, requested=requested)
         return self
 
     @property
@@ -74,13 +78,13 @@ class Digits(_IncludedDataset):
 def _read_digits(size: int) -> Split:
     from PIL import Image
 
-    # Read scikit-learn's file as its load_digits does: importing the library would add a second to
-    # every command that plans.
+    # This does the same as load_digits of scikit-learn, without importing scikit-learn: the import
+    # would add a second to every command that makes a plan.
     library = importlib.util.find_spec("sklearn")
     if library is None or library.origin is None:
         raise ModuleNotFoundError("scikit-learn, which contains the digits, is not installed")
     path = Path(library.origin).parent / "datasets" / "data" / "digits.csv.gz"
-    table = np.loadtxt(path, delimiter=",")  # a row: 64 values in 0..16 and the label
+    table = np.loadtxt(path, delimiter=",")  # per image a row of 64 values in 0..16 and the label
     labels = table[:, -1].astype(np.int64)
     pixels = np.rint(table[:, :-1].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
     if size != 8:
@@ -89,15 +93,16 @@ def _read_digits(size: int) -> Split:
             digit = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
             resized[index] = np.asarray(digit)
         pixels = resized
-    return Split(pixels[:, None], labels)
+    images = pixels[:, None]  # N x 1 x H x W
+    return Split(images, labels)
 
 
 @dataclass(frozen=True)
 class _Strip:
     """The columns of each photograph from which the patches of one split are cut."""
 
-    parameter: str
-    """The parameter with the number of patches."""
+    count_parameter: str
+    """The parameter that is the number of patches in the split."""
     first_column: int
     end_column: int
 
@@ -107,8 +112,7 @@ class _Strip:
 
 
 class Patches(_IncludedDataset):
-    """Square color patches of two photographs of scikit-learn, 427 x 640: a temple in China, and a
-    flower.
+    """Square color patches of two photographs of scikit-learn, 427 x 640: a temple and a flower.
 
     Each photograph is divided into three vertical strips, so that no pixel of a training patch is
     in a validation or test patch, whatever the seed. `split_seed` selects the positions of the
@@ -123,11 +127,13 @@ class Patches(_IncludedDataset):
     """Number of validation patches."""
     test_images: PositiveInt = 256
     """Number of test patches."""
-    split: Literal["regions"] = "regions"  # type: ignore[assignment]  # not a rule of Dataset
+    # "regions" is not one of the rules in the type of Dataset.split.
+    split: Literal["regions"] = "regions"  # type: ignore[assignment]
     """How the patches are divided: by regions of the photographs."""
 
     class_names: ClassVar[tuple[str, ...]] = ("china", "flower")
     included_images: ClassVar[int] = 2048 + 256 + 256
+    photograph_count: ClassVar[int] = 2
     height: ClassVar[int] = 427
     """Height of the photographs in pixels."""
     strips: ClassVar[tuple[_Strip, ...]] = (
@@ -139,18 +145,20 @@ class Patches(_IncludedDataset):
 
     @model_validator(mode="after")
     def _validate_counts(self) -> Self:
+        """Raise ValueError if a strip does not contain enough patches."""
         for strip in self.strips:
             if self.size > strip.width:
                 raise ValueError(
                     f"dataset.size = {self.size}: at most {strip.width}, the width of the strip "
-                    f"for dataset.{strip.parameter}"
+                    f"for dataset.{strip.count_parameter}"
                 )
-            positions = (strip.width - self.size + 1) * (self.height - self.size + 1)
+            columns = strip.width - self.size + 1
+            rows = self.height - self.size + 1
             validate_count(
-                strip.parameter,
-                getattr(self, strip.parameter),
-                2 * positions,
-                f"of {self.size} x {self.size} in its strips of the photographs",
+                strip.count_parameter,
+                requested=getattr(self, strip.count_parameter),
+                available=self.photograph_count * rows * columns,
+                where=f"of {self.size} x {self.size} in its strips of the photographs",
             )
         return self
 
@@ -170,27 +178,33 @@ class Patches(_IncludedDataset):
 
         photographs = load_sample_images().images
         splits = []
-        for number, strip in enumerate(self.strips):
+        for strip_number, strip in enumerate(self.strips):
             areas = [photo[:, strip.first_column : strip.end_column] for photo in photographs]
-            # Each strip has random numbers of its own: another number of images in one split does
-            # not change the images of another split.
-            seeds = (self.split_seed, number)
-            splits.append(_cut_patches(areas, self.size, getattr(self, strip.parameter), seeds))
+            count = getattr(self, strip.count_parameter)
+            # Each strip has its own seed, so the size of one split does not change the patches of
+            # another one.
+            splits.append(_cut_patches(areas, self.size, count, (self.split_seed, strip_number)))
         train, val, test = splits
         return with_fingerprint(train, val, test, self.class_names)
 
 
 def _cut_patches(
-    areas: Sequence[np.ndarray], size: int, count: int, seeds: tuple[int, int]
+    areas: Sequence[np.ndarray], size: int, count: int, seed: tuple[int, int]
 ) -> Split:
-    """Return `count` patches (3 x size x size) of the areas (H x W x 3), alternating between them,
-    no two from the same position. The label of a patch is the number of its area."""
+    """Cut `count` patches (3 x size x size) out of the areas (H x W x 3).
+
+    The patches alternate between the areas: the label of patch i, i % len(areas), is the index of
+    its area. No two patches have the same position.
+    """
+    labels = np.arange(count, dtype=np.int64) % len(areas)
     pixels = np.empty((count, 3, size, size), np.uint8)
-    for number, area in enumerate(areas):
+    for label, area in enumerate(areas):
+        # rows x columns x 3 x size x size: the patch at each position, without copying
         windows = np.lib.stride_tricks.sliding_window_view(area, (size, size), axis=(0, 1))
         rows, columns = windows.shape[:2]
-        positions = np.random.RandomState([*seeds, number]).permutation(rows * columns)
-        patches_of_area = pixels[number :: len(areas)]
-        row_indices, column_indices = np.divmod(positions[: len(patches_of_area)], columns)
-        patches_of_area[:] = windows[row_indices, column_indices]
-    return Split(pixels, np.arange(count, dtype=np.int64) % len(areas))
+        random = np.random.RandomState([*seed, label])
+        is_from_area = labels == label
+        positions = random.permutation(rows * columns)[: is_from_area.sum()]
+        row_indices, column_indices = np.divmod(positions, columns)
+        pixels[is_from_area] = windows[row_indices, column_indices]
+    return Split(pixels, labels)

@@ -76,8 +76,8 @@ class ConvAutoencoder(ConvEncoder):
     """Decoder convolutions, counted from 1, followed by dropout (after their upsampling);
     increasing. 0: before the first one, which `all` does not include."""
     output_activation: Literal["sigmoid", "tanh", "linear"] = "sigmoid"
-    """Activation of the output, and so its range: `sigmoid` [0, 1], `tanh` [-1, 1], `linear`
-    unbounded."""
+    """Activation of the output layer, which determines the range of the output: `sigmoid` [0, 1],
+    `tanh` [-1, 1], `linear` unbounded."""
 
     @model_validator(mode="after")
     def _validate_decoder_layers(self) -> Self:

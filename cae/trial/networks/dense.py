@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from annotated_types import Len
@@ -34,8 +36,8 @@ class DenseAutoencoder(Architecture):
     negative_slope: PositiveFloat = 0.01
     """Slope of leaky_relu for negative values; above 0. PyTorch's default."""
     output_activation: Literal["sigmoid", "tanh", "linear"] = "sigmoid"
-    """Activation of the output, and so its range: `sigmoid` [0, 1], `tanh` [-1, 1], `linear`
-    unbounded."""
+    """Activation of the output layer, which determines the range of the output: `sigmoid` [0, 1],
+    `tanh` [-1, 1], `linear` unbounded."""
     init: Initialization = "glorot_uniform"
     """Initial weights. `glorot_uniform`: uniform, scaled by the number of inputs and outputs
     (Glorot & Bengio 2010), with biases of 0, Keras's default. `pytorch`: the default of PyTorch's
@@ -55,25 +57,31 @@ class DenseAutoencoder(Architecture):
 
     @override
     def build(self, input_shape: Shape, output_shape: Shape) -> Autoencoder:
-        decoder_units = self.decoder_hidden_units
-        if isinstance(decoder_units, str):
-            decoder_units = self.hidden_units[-2::-1]
+        encoder_widths = [math.prod(input_shape), *self.hidden_units]
+        latent_size = encoder_widths[-1]
+        decoder_widths = [latent_size, *self._decoder_units()]
         encoder = nn.Sequential(nn.Flatten())
-        width = self._add_layers(encoder, math.prod(input_shape), self.hidden_units)
+        self._add_layers(encoder, encoder_widths)
         decoder = nn.Sequential()
-        width = self._add_layers(decoder, width, decoder_units)
-        decoder.append(initialize(nn.Linear(width, math.prod(output_shape)), self.init))
+        self._add_layers(decoder, decoder_widths)
+        output_layer = nn.Linear(decoder_widths[-1], math.prod(output_shape))
+        decoder.append(initialize(output_layer, self.init))
         decoder.append(OUTPUT_ACTIVATIONS[self.output_activation].layer())
         decoder.append(nn.Unflatten(1, output_shape))
         return Autoencoder(encoder, decoder)
 
-    def _add_layers(self, layers: nn.Sequential, inputs: int, units: tuple[int, ...]) -> int:
-        """Add a fully connected layer with an activation for each of `units`.
+    def _decoder_units(self) -> tuple[int, ...]:
+        """Return the units of the decoder's layers before the output layer."""
+        if self.decoder_hidden_units == "mirrored":
+            before_latent_code = self.hidden_units[:-1]
+            return before_latent_code[::-1]
+        return self.decoder_hidden_units
 
-        `inputs`: number of values of the input.
+    def _add_layers(self, layers: nn.Sequential, widths: Sequence[int]) -> None:
+        """Add fully connected layers, each with an activation.
+
+        `widths`: number of inputs of the first layer, then the units of each layer.
         """
-        for outputs in units:
+        for inputs, outputs in itertools.pairwise(widths):
             layers.append(initialize(nn.Linear(inputs, outputs), self.init))
             layers.append(activation(self.activation, self.negative_slope))
-            inputs = outputs
-        return inputs

@@ -78,11 +78,12 @@ class VariationalNetwork(Autoencoder):
 
         It is the sum over the latent values: beside a loss that is a mean over pixels, it has to be
         divided by their number. It is not returned by `forward`, so that all losses and metrics of
-        images work for this network too. Raises RuntimeError before the first batch.
+        images work for this network too. It is computed in float32: in bfloat16 the difference of
+        nearly equal numbers would be lost. Raises RuntimeError before the first batch.
         """
         if self._last_distribution is None:
             raise RuntimeError("no batch has been passed through the network yet")
-        mean, log_var = self._last_distribution
+        mean, log_var = (values.float() for values in self._last_distribution)
         return (mean.square() + log_var.exp() - 1 - log_var).sum(1) / 2
 
     def __getstate__(self) -> dict[str, object]:

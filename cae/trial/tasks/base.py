@@ -239,34 +239,34 @@ class Task(Component):
 
     # Final evaluation and display
 
-    def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
+    def conclude(self, evaluation: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
         """Metrics and tables of the test split that are not means over single images.
 
         `gradient_energy`: of the outputs over that of the targets; below 1 they are blurred.
         """
         metrics: dict[str, float] = {}
-        target_energy = gradient_energy(seen.target).mean().item()
+        target_energy = gradient_energy(evaluation.target).mean().item()
         if target_energy:
-            energy = gradient_energy(seen.output).mean().item()
+            energy = gradient_energy(evaluation.output).mean().item()
             metrics["gradient_energy"] = energy / target_energy
         tables: dict[str, Table] = {}
-        if len(seen.classes) > 1:
-            tables["per_class"] = per_class(self, seen)
+        if len(evaluation.classes) > 1:
+            tables["per_class"] = per_class(self, evaluation)
         return metrics, tables
 
-    def galleries(self, seen: Evaluation) -> dict[str, Gallery]:
+    def galleries(self, evaluation: Evaluation) -> dict[str, Gallery]:
         """Images to look at, by name.
 
         `worst`: the test images with the largest mean squared errors, the largest first; target
         above output.
         """
-        errors = mse(seen.output - seen.target)
+        errors = mse(evaluation.output - evaluation.target)
         median = errors.median()
         order = errors.nan_to_num(-1).argsort(descending=True, stable=True)
         worst = order[:WORST_IMAGES]
-        inputs = seen.inputs[worst]
-        target_images = self.to_image(inputs, seen.target[worst]).clamp(0, 1)
-        output_images = self.to_image(inputs, seen.output[worst]).clamp(0, 1)
+        inputs = evaluation.inputs[worst]
+        target_images = self.to_image(inputs, evaluation.target[worst]).clamp(0, 1)
+        output_images = self.to_image(inputs, evaluation.output[worst]).clamp(0, 1)
         captions: list[str] = []
         for index in worst:
             caption = ""
@@ -311,17 +311,17 @@ def check_judge(judge: Any, dataset: Any) -> None:
         )
 
 
-def per_class(task: Task, seen: Evaluation) -> Table:
+def per_class(task: Task, evaluation: Evaluation) -> Table:
     """A row per class: its images, and the means of all metrics over them.
 
     `relative_mse` is the mean squared error over the mean variance of the class's target pixels: a
     class that fills few pixels has a small error for that reason alone.
     """
     rows: Table = []
-    for number in seen.labels.unique().tolist():
-        members = seen.labels == number
-        output = seen.output[members]
-        target = seen.target[members]
+    for number in evaluation.labels.unique().tolist():
+        members = evaluation.labels == number
+        output = evaluation.output[members]
+        target = evaluation.target[members]
         metrics = {"mse": mse(output - target)}
         metrics |= task.metrics(output, target)
         metrics |= task.final_metrics(output, target)
@@ -329,7 +329,7 @@ def per_class(task: Task, seen: Evaluation) -> Table:
         variance = target.double().var(0, correction=0).mean().item()
         if variance:
             means["relative_mse"] = means["mse"] / variance
-        rows.append({"class": seen.classes[number], "images": int(members.sum()), **means})
+        rows.append({"class": evaluation.classes[number], "images": int(members.sum()), **means})
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
 import torch
@@ -228,7 +229,14 @@ def yiq_to_rgb(images: Tensor) -> Tensor:
 
 
 def _conversion_matrix(like: Tensor, *, inverse: bool = False) -> Tensor:
-    matrix = torch.tensor(RGB_TO_YIQ, dtype=torch.float64)
-    if inverse:
-        matrix = torch.linalg.inv(matrix)
-    return matrix.to(like)
+    return _cached_conversion_matrix(like.device, like.dtype, inverse)
+
+
+@functools.cache
+def _cached_conversion_matrix(device: torch.device, dtype: torch.dtype, inverse: bool) -> Tensor:
+    """The matrix on a device: copying it in every step would wait for the device."""
+    with torch.inference_mode(mode=False):  # usable in training, whoever asks for it first
+        matrix = torch.tensor(RGB_TO_YIQ, dtype=torch.float64)
+        if inverse:
+            matrix = torch.linalg.inv(matrix)
+        return matrix.to(device, dtype)

@@ -82,7 +82,7 @@ class Complete(Task):
         return super().declared_metrics() | {metric.name: metric for metric in metrics}
 
     @override
-    def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
+    def conclude(self, evaluation: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
         """Per class: asymmetry, and errors of horizontally flipped images.
 
         `asymmetry`: mean squared difference of the right halves of a class from their mirrored left
@@ -92,17 +92,17 @@ class Complete(Task):
         is some, otherwise for all; `flipped_ratio`: the second over the first, mean over those
         classes.
         """
-        metrics, tables = super().conclude(seen)
+        metrics, tables = super().conclude(evaluation)
         if not tables:
             return metrics, tables
-        asymmetry = mse(seen.target - seen.inputs.flip(-1))
-        error = mse(seen.output - seen.target)
-        flipped_output = _apply(seen.network, seen.target.flip(-1))
-        flipped_error = mse(flipped_output - seen.inputs.flip(-1))
-        numbers = seen.labels.unique().tolist()
+        asymmetry = mse(evaluation.target - evaluation.inputs.flip(-1))
+        error = mse(evaluation.output - evaluation.target)
+        flipped_output = _apply(evaluation.network, evaluation.target.flip(-1))
+        flipped_error = mse(flipped_output - evaluation.inputs.flip(-1))
+        numbers = evaluation.labels.unique().tolist()
         flipped: Table = []
         for row, number in zip(tables["per_class"], numbers, strict=True):
-            members = seen.labels == number
+            members = evaluation.labels == number
             row["asymmetry"] = _mean(asymmetry, members)
             flipped.append(
                 {

@@ -78,20 +78,20 @@ class Denoise(Task):
         return metrics
 
     @override
-    def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
+    def conclude(self, evaluation: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
         """With a judge: the share of test images that it recognizes denoised, noisy and clean."""
-        metrics, tables = super().conclude(seen)
-        judge = seen.dependencies.get("judge")
+        metrics, tables = super().conclude(evaluation)
+        judge = evaluation.dependencies.get("judge")
         if judge is None:
             return metrics, tables
-        predictions = recognize(judge, seen.output)
-        is_right = predictions == seen.labels
+        predictions = recognize(judge, evaluation.output)
+        is_right = predictions == evaluation.labels
         metrics["recognised"] = is_right.double().mean().item()
-        for name, images in (("noisy", seen.inputs), ("clean", seen.target)):
-            recognised = recognize(judge, images) == seen.labels
+        for name, images in (("noisy", evaluation.inputs), ("clean", evaluation.target)):
+            recognised = recognize(judge, images) == evaluation.labels
             metrics[f"recognised_{name}"] = recognised.double().mean().item()
-        tables["recognised"] = confusions(seen.labels, predictions, seen.classes)
-        numbers = seen.labels.unique().tolist()
+        tables["recognised"] = confusions(evaluation.labels, predictions, evaluation.classes)
+        numbers = evaluation.labels.unique().tolist()
         for row, number in zip(tables.get("per_class", []), numbers, strict=False):
-            row["recognised"] = is_right.double()[seen.labels == number].mean().item()
+            row["recognised"] = is_right.double()[evaluation.labels == number].mean().item()
         return metrics, tables

@@ -121,24 +121,26 @@ class Vae(Task):
         return super().declared_metrics() | {metric.name: metric for metric in metrics}
 
     @override
-    def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
+    def conclude(self, evaluation: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
         """The drawn bound, and measures of the generated images per latent scale.
 
         How many the judge recognizes (Wilson interval, 95 %), how they differ from one another
         (mean pairwise Euclidean distance; Vendi score of cosine similarities) and from the training
         images.
         """
-        network: Any = seen.network
-        device = _device_of(seen.network)
-        elbo = self._elbo(network, seen.target.to(device))
-        metrics = {"elbo": elbo, "loss_per_pixel": -elbo / seen.target[0].numel()}
-        training_images = torch.cat([target.flatten(1) for _, target, _ in seen.train.batches()])
+        network: Any = evaluation.network
+        device = _device_of(evaluation.network)
+        elbo = self._elbo(network, evaluation.target.to(device))
+        metrics = {"elbo": elbo, "loss_per_pixel": -elbo / evaluation.target[0].numel()}
+        training_images = torch.cat(
+            [target.flatten(1) for _, target, _ in evaluation.train.batches()]
+        )
         rows: Table = []
-        latent_codes = self._draw_latent_codes(_latent_size(network, seen))
+        latent_codes = self._draw_latent_codes(_latent_size(network, evaluation))
         for scale, codes in zip(self.latent_scales, latent_codes, strict=True):
             images = torch.cat([network.decode(batch.to(device)) for batch in codes.split(BATCH)])
             row = {"latent scale": scale, **_measure_generated(images, training_images)}
-            row |= self._recognize(seen, images)
+            row |= self._recognize(evaluation, images)
             rows.append(row)
             tag = _tag(scale)
             if "recognised" in row:
@@ -147,27 +149,29 @@ class Vae(Task):
             metrics[f"vendi_{tag}"] = float(row["vendi score"])
         return metrics, {"generated": rows}
 
-    def _recognize(self, seen: Evaluation, images: Tensor) -> dict[str, Any]:
+    def _recognize(self, evaluation: Evaluation, images: Tensor) -> dict[str, Any]:
         """How the judge classifies generated images, if one class was trained on."""
-        judge = seen.dependencies.get("judge")
-        trained_classes = seen.train.labels.unique().cpu()
+        judge = evaluation.dependencies.get("judge")
+        trained_classes = evaluation.train.labels.unique().cpu()
         if judge is None or len(trained_classes) != 1:
             return {}
-        return _summarize(recognize(judge, images), int(trained_classes), seen.classes)
+        return _summarize(recognize(judge, images), int(trained_classes), evaluation.classes)
 
     @override
-    def galleries(self, seen: Evaluation) -> dict[str, Gallery]:
+    def galleries(self, evaluation: Evaluation) -> dict[str, Gallery]:
         """The first generated images per scale; with a judge, the classes that it predicts."""
-        network: Any = seen.network
-        device = _device_of(seen.network)
-        judge = seen.dependencies.get("judge")
+        network: Any = evaluation.network
+        device = _device_of(evaluation.network)
+        judge = evaluation.dependencies.get("judge")
         galleries: dict[str, Gallery] = {}
-        latent_codes = self._draw_latent_codes(_latent_size(network, seen))
+        latent_codes = self._draw_latent_codes(_latent_size(network, evaluation))
         for scale, codes in zip(self.latent_scales, latent_codes, strict=True):
             images = network.decode(codes[:GALLERY_IMAGES].to(device)).cpu()
             captions = [""] * len(images)
             if judge is not None:
-                captions = [f"as {seen.classes[number]}" for number in recognize(judge, images)]
+                captions = [
+                    f"as {evaluation.classes[number]}" for number in recognize(judge, images)
+                ]
             galleries[f"generated at latent scale {scale:g}"] = (images, captions)
         return galleries
 
@@ -175,13 +179,13 @@ class Vae(Task):
         """The evidence lower bound in nats per image, mean over ELBO_SAMPLES latent codes of
         each."""
         total = 0.0
-        generator = torch.Generator(images.device).manual_seed(SEED)
+        generator = torch.Generator().manual_seed(SEED)  # on the CPU: the same for all devices
         for batch in images.split(BATCH):
             inputs = batch.contiguous(memory_format=torch.channels_last)
             mean, log_variance = network.encode(inputs)
             kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
             for _ in range(ELBO_SAMPLES):
-                noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+                noise = torch.randn(mean.shape, generator=generator).to(mean.device)
                 output = network.decode(mean + (0.5 * log_variance).exp() * noise)
                 error = self.criterion(output, batch) * len(batch)
                 total += (error + kl.sum()).item() / ELBO_SAMPLES
@@ -213,8 +217,8 @@ def _device_of(network: nn.Module) -> torch.device:
     return next(network.parameters()).device
 
 
-def _latent_size(network: Any, seen: Evaluation) -> int:
-    mean, _ = network.encode(seen.target[:1].to(_device_of(seen.network)))
+def _latent_size(network: Any, evaluation: Evaluation) -> int:
+    mean, _ = network.encode(evaluation.target[:1].to(_device_of(evaluation.network)))
     return int(mean.shape[1])
 
 

@@ -147,7 +147,7 @@ class Inpaint(Task):
         }
 
     @override
-    def conclude(self, seen: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
+    def conclude(self, evaluation: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
         """Brightness and sharpness of the hole, and errors by distance from its border.
 
         `hole_mean`: of the predicted hole, on 0..255. `hole_brightness`, `hole_gradient_energy`:
@@ -155,9 +155,9 @@ class Inpaint(Task):
         minus the entropy of the targets. `rings`: errors by distance from the border of the hole,
         from 1; `ring_correlation`: Spearman's correlation of both.
         """
-        metrics, tables = super().conclude(seen)
-        output = self._hole(seen.output)
-        target = self._hole(seen.target)
+        metrics, tables = super().conclude(evaluation)
+        output = self._hole(evaluation.output)
+        target = self._hole(evaluation.target)
         metrics["hole_mean"] = 255 * output.mean().item()
         brightness = target.mean().item()
         if brightness:
@@ -166,8 +166,8 @@ class Inpaint(Task):
         if energy:
             metrics["hole_gradient_energy"] = gradient_energy(output).mean().item() / energy
         if self.loss == "bce":
-            loss = self.criterion(seen.output, seen.target).item()
-            metrics["bce_above_floor"] = loss - self.floor(seen.target)
+            loss = self.criterion(evaluation.output, evaluation.target).item()
+            metrics["bce_above_floor"] = loss - self.floor(evaluation.target)
         rings = _errors_by_ring(output - target)
         errors = [row["mse"] for row in rings]
         if len(set(errors)) > 1:

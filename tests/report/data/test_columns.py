@@ -36,7 +36,7 @@ def test_an_epoch_reported_twice_counts_once_with_its_first_report(writer: MakeW
     assert trial["seconds"] == 25.0
 
 
-def test_a_metric_is_that_of_the_best_epoch_and_last_is_that_of_the_last(
+def test_metrics_are_of_the_best_epoch_and_last_metrics_of_the_last_epoch(
     writer: MakeWriter,
 ) -> None:
     row = row_of_one_trial(
@@ -62,7 +62,7 @@ def test_the_best_epoch_follows_the_mode_of_the_sweep(writer: MakeWriter) -> Non
 
 
 @pytest.mark.parametrize("state", ["diverged", "failed", "oom"])
-def test_a_trial_that_is_not_ranked_has_only_its_last_metrics(
+def test_a_trial_that_is_not_ranked_has_only_metrics_of_its_last_epoch(
     writer: MakeWriter, state: str
 ) -> None:
     error = "Traceback\n  File x\nRuntimeError: boom  \n"

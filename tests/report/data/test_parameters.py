@@ -36,7 +36,7 @@ def test_the_seed_is_not_a_parameter(make_run: Callable[[str], RunDir]) -> None:
     assert varying_parameters(results, results.trials) == ["arch.kernel_size"]
 
 
-def test_a_parameter_that_follows_from_an_earlier_one_is_not_independent() -> None:
+def test_a_parameter_that_is_determined_by_an_earlier_one_is_not_independent() -> None:
     trials = pd.DataFrame(
         {
             "encoder": [8, 8, 16, 16, 8, 16],
@@ -50,7 +50,7 @@ def test_a_parameter_that_follows_from_an_earlier_one_is_not_independent() -> No
     ]
 
 
-def test_a_parameter_whose_values_do_not_recur_determines_no_other() -> None:
+def test_a_parameter_with_unique_values_does_not_determine_others() -> None:
     trials = pd.DataFrame({"lr": [0.1, 0.2, 0.3, 0.4], "kernel": [3, 5, 3, 5]})
     assert independent_parameters(trials, ["lr", "kernel"]) == ["lr", "kernel"]
 

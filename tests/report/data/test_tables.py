@@ -115,7 +115,7 @@ def test_runs_with_different_metrics_are_not_joined(writer: MakeWriter) -> None:
         tables.read(runs)
 
 
-def test_no_run_at_all_is_an_error() -> None:
+def test_reading_zero_runs_is_an_error() -> None:
     with pytest.raises(RunError, match="there is no run"):
         tables.read([])
 

@@ -25,6 +25,7 @@ from cae.report.page.figures.parameters import best_at_settings, parameters_data
 from cae.report.page.figures.pareto import pareto_data
 from cae.report.page.figures.progress import draw_progress, progress_data
 from cae.report.page.sections import all_sections
+from cae.run.metric_direction import Mode
 from cae.run.trial_state import TrialState
 from tests.report.page.conftest import ReadResults
 from tests.report.planted_runs import configurations_with_seeds, grid
@@ -146,7 +147,7 @@ def test_constant_parameters_have_no_panel(read_results: ReadResults) -> None:
 
 
 @pytest.mark.parametrize(("mode", "best"), [("min", [3.0, 2.0]), ("max", [4.0, 5.0])])
-def test_the_line_shows_the_best_at_each_setting(mode: str, best: list[float]) -> None:
+def test_the_line_shows_the_best_at_each_setting(mode: Mode, best: list[float]) -> None:
     scale = make_axis("x", pd.Series([1, 1, 2, 2]), {"scale": "linear"})
     line = best_at_settings(scale, np.array([4.0, 3.0, 2.0, 5.0]), mode)
     assert line["best"].tolist() == best

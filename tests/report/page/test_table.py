@@ -26,7 +26,7 @@ from cae.report.page.table import Cell, make_cell, make_table
         ("adam", Cell("adam")),
     ],
 )
-def test_numbers_are_rounded_and_kept_exactly(value: Any, cell: Cell) -> None:
+def test_a_cell_shows_a_rounded_number_and_contains_the_exact_one(value: Any, cell: Cell) -> None:
     assert make_cell(value) == cell
 
 

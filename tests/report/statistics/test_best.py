@@ -21,7 +21,7 @@ from tests.report.planted_runs import configurations_with_seeds
 from tests.report.synthetic_runs import MakeWriter
 
 
-def test_a_configuration_that_is_better_than_the_spread_of_seeds_is_better(
+def test_a_difference_larger_than_the_spread_of_seeds_is_significant(
     writer: MakeWriter,
 ) -> None:
     results = configurations_with_seeds(writer, [0.010, 0.020, 0.021], 5, 0.0005)
@@ -40,7 +40,9 @@ def test_equal_configurations_are_tied(writer: MakeWriter) -> None:
     assert comparison.table["probability"].sum() == pytest.approx(1)
 
 
-def test_the_smallest_of_tied_networks_has_the_fewest_parameters(writer: MakeWriter) -> None:
+def test_the_smallest_of_tied_configurations_is_that_with_the_fewest_parameters(
+    writer: MakeWriter,
+) -> None:
     """Networks are larger the higher the number of their trial."""
     results = configurations_with_seeds(writer, [0.010, 0.010, 0.030], 4, 0.001)
     comparison = compare_configurations(results)
@@ -90,7 +92,7 @@ def test_a_configuration_with_a_failed_seed_is_not_compared(writer: MakeWriter) 
     assert len(comparison.compared) == 1
 
 
-def test_settings_that_are_unusual_distinguish_trials(writer: MakeWriter) -> None:
+def test_trials_are_distinguished_by_their_unusual_settings(writer: MakeWriter) -> None:
     """The number of pools is determined by the number of layers, so it is left out."""
     usual: dict[str, Any] = {
         "arch.kernel_size": 3,

@@ -12,7 +12,7 @@ from tests.report.planted_runs import early_stopped
 from tests.report.synthetic_runs import MakeWriter
 
 
-def test_regret_is_the_value_that_would_have_been_lost(writer: MakeWriter) -> None:
+def test_regret_is_how_much_worse_the_best_kept_trial_is(writer: MakeWriter) -> None:
     curves = {
         1: [0.5, 0.4, 0.30],
         2: [0.6, 0.5, 0.10],
@@ -33,7 +33,7 @@ def test_regret_is_the_value_that_would_have_been_lost(writer: MakeWriter) -> No
     assert analysis.complete_trials == 4
 
 
-def test_rank_correlations_and_survival_are_those_of_the_curves(writer: MakeWriter) -> None:
+def test_rank_correlations_and_survival_are_computed_from_the_curves(writer: MakeWriter) -> None:
     curves: dict[int, list[float]] = {}
     for number in range(1, 9):
         curves[number] = [float(number)]
@@ -98,20 +98,20 @@ def test_a_run_without_epochs_has_nothing_to_analyze(writer: MakeWriter) -> None
     assert analysis.complete_trials == 0
 
 
-def test_the_audit_counts_exempt_trials_that_became_the_best(writer: MakeWriter) -> None:
+def test_the_audit_counts_would_be_stopped_trials_that_became_the_best(writer: MakeWriter) -> None:
     curves = {number: [1.0, 0.5 + 0.01 * number] for number in range(1, 21)}
     curves |= {21: [2.0, 0.1], 22: [2.0, 0.9], 23: [2.0, 0.95], 24: [2.0, 0.8]}
     result = audit(early_stopped(writer, curves, audited=frozenset(range(21, 25))))
     assert result is not None
     assert result.planned == 4
-    assert result.exempt == 4
+    assert result.would_be_stopped == 4
     assert result.best == 1
     # Wilson's interval of 1 in 4.
     assert result.low == pytest.approx(0.0456, abs=1e-3)
     assert result.high == pytest.approx(0.6994, abs=1e-3)
 
 
-def test_audit_trials_that_would_not_have_been_stopped_are_not_exempt(writer: MakeWriter) -> None:
+def test_audit_trials_that_would_not_have_been_stopped_are_not_counted(writer: MakeWriter) -> None:
     run = writer()
     run.session([1])
     run.trial(1, {}, is_audit=True)
@@ -120,8 +120,17 @@ def test_audit_trials_that_would_not_have_been_stopped_are_not_exempt(writer: Ma
     run.end(1, "finished")
     result = audit(tables.read([run.close()]))
     assert result is not None
-    assert (result.planned, result.exempt) == (1, 0)
+    assert (result.planned, result.would_be_stopped, result.best) == (1, 0, None)
     assert math.isnan(result.low)
+
+
+def test_an_audit_without_other_values_does_not_count_the_best(writer: MakeWriter) -> None:
+    curves = {1: [1.0, 0.5], 2: [1.0, 0.4], 3: [math.nan, math.nan]}
+    result = audit(early_stopped(writer, curves, audited=frozenset({1, 2})))
+    assert result is not None
+    assert (result.planned, result.would_be_stopped, result.best) == (2, 2, None)
+    assert math.isnan(result.low)
+    assert math.isnan(result.high)
 
 
 def test_without_audit_trials_there_is_no_audit(writer: MakeWriter) -> None:

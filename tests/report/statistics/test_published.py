@@ -116,7 +116,7 @@ def test_within_half_a_unit_of_the_last_digit_is_reproduced(compare: Compare) ->
 @pytest.mark.parametrize(
     ("loss", "verdict"), [(0.094, PublishedVerdict.BETTER), (0.106, PublishedVerdict.WORSE)]
 )
-def test_outside_the_tolerance_the_side_decides(
+def test_outside_the_tolerance_a_number_is_better_or_worse(
     compare: Compare, loss: float, verdict: PublishedVerdict
 ) -> None:
     comparison = compare({"value": "0.10"}, TrialLoss(3, 0, loss))

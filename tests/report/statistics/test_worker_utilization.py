@@ -7,11 +7,11 @@ import math
 import pytest
 
 from cae.report.data import tables
-from cae.report.statistics.worker_utilization import SlotTime, measure_utilization
+from cae.report.statistics.worker_utilization import TRAINING, SlotTime, measure_utilization
 from tests.report.synthetic_runs import MakeWriter
 
 
-def test_the_seconds_of_all_slots_are_divided_by_what_they_were_used_for(
+def test_the_seconds_of_all_slots_are_divided_by_use(
     writer: MakeWriter,
 ) -> None:
     run = writer()
@@ -53,6 +53,32 @@ def test_trials_at_the_same_time_have_different_lanes(writer: MakeWriter) -> Non
     spans = utilization.spans.sort_values("trial")
     assert spans["lane"].tolist() == [0, 1, 0]
     assert utilization.seconds[SlotTime.STOPPED] == pytest.approx(12.5)
+
+
+@pytest.mark.parametrize(
+    ("end_state", "kind"),
+    [
+        (None, SlotTime.FINISHED),  # interrupted: the trial can be resumed
+        ("finished", SlotTime.FINISHED),
+        ("stopped", SlotTime.STOPPED),
+        ("diverged", SlotTime.LOST),
+        ("oom", SlotTime.LOST),
+        ("killed", SlotTime.LOST),
+    ],
+)
+def test_training_is_divided_by_the_state_of_the_trial(
+    writer: MakeWriter, end_state: str | None, kind: SlotTime
+) -> None:
+    run = writer()
+    run.session([1])
+    run.trial(1, {})
+    run.start(1)
+    run.epoch(1, 1, 0.1)  # 12.5 s of training
+    if end_state is not None:
+        run.end(1, end_state)
+    seconds = measure_utilization(tables.read([run.run])).seconds
+    assert seconds[kind] == pytest.approx(12.5)
+    assert sum(seconds[training] for training in TRAINING) == pytest.approx(12.5)
 
 
 def test_the_time_between_sessions_does_not_count(writer: MakeWriter) -> None:

@@ -14,7 +14,7 @@ from tests.report.synthetic_runs import MakeWriter
 
 
 def test_the_audit_states_how_many_stopped_trials_would_have_been_the_best() -> None:
-    audit = Audit(planned=4, exempt=4, best=1, low=0.0456, high=0.6994)
+    audit = Audit(planned=4, would_be_stopped=4, best=1, low=0.0456, high=0.6994)
     assert audit_sentence(audit, "val_loss") == (
         "Audit: 4 trials that would have been stopped ran all epochs, and 1 had a better val_loss "
         "than all other trials; so 4.6\u00a0% to 70\u00a0% of the stopped trials would have been "
@@ -22,8 +22,16 @@ def test_the_audit_states_how_many_stopped_trials_would_have_been_the_best() -> 
     )
 
 
-def test_an_audit_without_exempt_trials_is_stated() -> None:
-    audit = Audit(planned=1, exempt=0, best=0, low=math.nan, high=math.nan)
+def test_an_audit_without_other_values_is_stated() -> None:
+    audit = Audit(planned=2, would_be_stopped=2, best=None, low=math.nan, high=math.nan)
+    assert audit_sentence(audit, "val_loss") == (
+        "Audit: 2 trials that would have been stopped ran all epochs, but no other trial has a "
+        "val_loss to compare with."
+    )
+
+
+def test_an_audit_in_which_no_trial_would_be_stopped_is_stated() -> None:
+    audit = Audit(planned=1, would_be_stopped=0, best=None, low=math.nan, high=math.nan)
     assert audit_sentence(audit, "val_loss") == (
         "1 audit trial; none that would have been stopped has finished yet."
     )

@@ -52,7 +52,7 @@ def write(run: RunDir, count: int) -> None:
     journal.close()
 
 
-def seen_from_another_host(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunDir:
+def run_on_another_host(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunDir:
     """The run as a host without a local copy sees it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another host"))
     return run_at(url)
@@ -72,7 +72,7 @@ def test_a_journal_in_parts_is_read_as_one(
                 journal.write(b'{"event":"tr')
     content = run.journal.read_bytes()
     assert len(run.bucket.list("journal")) > 3
-    copy = seen_from_another_host(url, monkeypatch, tmp_path)
+    copy = run_on_another_host(url, monkeypatch, tmp_path)
     assert list(copy.events()) == list(run.events())
     assert len(list(copy.events())) == 40
     assert content.startswith(copy.journal.read_bytes()[:1000])

@@ -35,7 +35,7 @@ def losses(run: RunDir, number: int) -> list[float]:
     return [rows[epoch]["val_loss"] for epoch in sorted(rows)]
 
 
-def seen_from_another_host(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunDir:
+def run_on_another_host(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunDir:
     """The run as a host without a local copy sees it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another host"))
     return run_at(url)
@@ -60,7 +60,7 @@ def test_a_run_in_a_bucket_is_complete_for_readers_on_other_hosts(
 ) -> None:
     path = sweep_file("{'optimizer.lr': tune.grid_search([1e-3, 3e-3, 1e-2])}", epochs=3)
     run_sweep(path, out=url)
-    run = seen_from_another_host(url, monkeypatch, tmp_path)
+    run = run_on_another_host(url, monkeypatch, tmp_path)
     assert sorted(epochs(run)) == [(trial, epoch) for trial in (1, 2, 3) for epoch in (1, 2, 3)]
     for number, record in run.records().items():
         assert record.state == TrialState.FINISHED
@@ -105,7 +105,7 @@ def test_a_stopped_sweep_is_resumed_without_training_an_epoch_twice(
     thread.start()
     run_sweep(path, out=url)
     thread.join()
-    run = seen_from_another_host(url, monkeypatch, tmp_path)
+    run = run_on_another_host(url, monkeypatch, tmp_path)
     assert run.records()[1].state == TrialState.INTERRUPTED
     assert not Bucket(url).list("control")
     assert not run.in_use()

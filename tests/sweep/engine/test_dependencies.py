@@ -251,7 +251,7 @@ def test_a_dependency_runs_first_and_is_not_ranked(
     assert "confusion" in page.build(run).read_text()
 
 
-def test_a_second_run_trains_neither_the_dependency_nor_the_others(
+def test_repeating_a_sweep_trains_neither_dependencies_nor_other_trials(
     write_sweep_file: Callable[..., Path], run_sweep: Callable[..., RunDir]
 ) -> None:
     run = run_sweep(write_sweep_file())

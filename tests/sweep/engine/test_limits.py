@@ -65,7 +65,7 @@ def test_consecutive_failures_abort_the_sweep_with_the_reason(
     assert {record.state for record in run.records().values()} == {"finished"}
 
 
-def test_a_trial_out_of_memory_beside_others_is_retried_alone(
+def test_a_trial_that_ran_out_of_memory_beside_others_is_retried_alone(
     sweep_file: Write, run_sweep: Run
 ) -> None:
     run = run_sweep(failing_sweep(sweep_file, ["hungry", "crowded", "none"]))
@@ -76,7 +76,7 @@ def test_a_trial_out_of_memory_beside_others_is_retried_alone(
     assert "a lot was asked for" in records[1].error
 
 
-def test_a_trial_out_of_memory_alone_is_final(sweep_file: Write, run_sweep: Run) -> None:
+def test_running_out_of_memory_alone_is_final(sweep_file: Write, run_sweep: Run) -> None:
     run = run_sweep(
         failing_sweep(sweep_file, ["hungry"]),
         Resources(cpus=1, gpus=0, cpus_per_trial=1, gpus_per_trial=0),
@@ -118,7 +118,7 @@ def test_a_journal_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_a_queued_trial_is_not_hung_after_ray_ended_the_sweep(
+def test_a_queued_trial_does_not_count_as_hung_after_ray_ended(
     sweep_file: Write, run_sweep: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit = runner._fit

@@ -32,7 +32,7 @@ SYMBOLS = [
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
-def test_ray_still_has(symbol: str) -> None:
+def test_ray_has_the_private_symbol(symbol: str) -> None:
     parts = symbol.split(".")
     for split in range(len(parts) - 1, 0, -1):
         try:
@@ -46,7 +46,7 @@ def test_ray_still_has(symbol: str) -> None:
     pytest.fail(f"ray {ray.__version__} has no {symbol}")
 
 
-def test_a_trial_still_has_an_actor() -> None:
+def test_a_trial_of_ray_has_an_actor() -> None:
     from ray.tune.experiment.trial import _TemporaryTrialState
 
     assert hasattr(_TemporaryTrialState(), "ray_actor")
@@ -63,7 +63,7 @@ def test_usage_tags_and_credentials_are_off() -> None:
 
 
 @pytest.mark.parametrize("variable", ray_environment._VARIABLES)
-def test_ray_still_reads(variable: str) -> None:
+def test_ray_reads_the_environment_variable(variable: str) -> None:
     assert variable in _python_sources(), f"ray {ray.__version__} does not read {variable}"
 
 

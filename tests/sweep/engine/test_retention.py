@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cae.errors import UserError
+from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.ranking import ranking
 from cae.run.records import Record
@@ -39,7 +40,7 @@ def ended_trial(run: RunDir, number: int, state: TrialState, loss: float) -> Rec
         (TrialState.KILLED, FILES),
     ],
 )
-def test_checkpoints_that_may_be_needed_are_kept(
+def test_the_state_of_a_trial_decides_which_checkpoints_are_kept(
     state: TrialState, kept: set[str], tmp_path: Path
 ) -> None:
     run = RunDir(tmp_path)
@@ -48,7 +49,7 @@ def test_checkpoints_that_may_be_needed_are_kept(
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
-def test_the_best_stopped_trials_keep_their_weights(mode: str, tmp_path: Path) -> None:
+def test_the_best_stopped_trials_keep_their_weights(mode: Mode, tmp_path: Path) -> None:
     run = RunDir(tmp_path)
     records: dict[int, Record] = {}
     losses = [((number * 7) % 13) / 10 for number in range(13)]

@@ -9,16 +9,20 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from cae.cli.tables import request_kill, request_stop, trial_log
-from cae.run.events import EpochFinished
+from cae.run.events import EpochFinished, SessionEnded
 from cae.run.paths import RunDir
 from cae.run.ranking import ranking
 from cae.run.status import run_status
 from cae.run.trial_state import TrialState
+from cae.sweep.engine import runner
+from cae.sweep.engine.out_of_memory import is_gpu_out_of_memory, mentions_gpu_out_of_memory
+from cae.sweep.engine.recorder import last_exception
 from cae.sweep.export import export
 from cae.sweep.places.base import Resources
 from tests.sweep.engine.failing_trials import failing_sweep
@@ -38,7 +42,7 @@ def epochs(run: RunDir) -> list[tuple[int, int]]:
     ]
 
 
-def test_every_trial_is_trained_once_also_when_the_sweep_is_repeated_or_extended(
+def test_repeating_or_extending_a_sweep_trains_no_trial_twice(
     sweep_file: Write, run_sweep: Run
 ) -> None:
     path = sweep_file("{'optimizer.lr': tune.grid_search([1e-3, 3e-3])}", epochs=3)
@@ -239,23 +243,82 @@ def test_the_numbers_of_a_trial_depend_on_its_seed_and_not_on_the_worker(
 
 
 @pytest.mark.parametrize("share", [1, 0.5])
-def test_trials_are_spread_over_gpus_and_report_missing_ones(
-    share: float, sweep_file: Write, run_sweep: Run
-) -> None:
+def test_trials_are_spread_over_gpus(share: float, sweep_file: Write, run_sweep: Run) -> None:
     """Ray counts two logical GPUs; the trials wait until both run."""
     path = failing_sweep(sweep_file, ["pair", "pair2"], epochs=1)
-    run = run_sweep(
-        path, resources=Resources(cpus=2, gpus=2, cpus_per_trial=1, gpus_per_trial=share)
+    resources = Resources(
+        cpus=2, gpus=2, cpus_per_trial=1, gpus_per_trial=share, simulates_gpus=True
     )
+    run = run_sweep(path, resources=resources)
     starts = [record.starts[-1] for record in run.records().values()]
     assert {record.state for record in run.records().values()} == {"finished"}
     assert {start.gpu_ids for start in starts} <= {"0", "1"}
     if share == 1:
         assert sorted(start.gpu_ids for start in starts) == ["0", "1"]
-    if not torch.cuda.is_available():
-        assert {start.device for start in starts} == {
-            f"cpu ({share:g} GPU requested, but torch finds none)"
-        }
+    assert {start.device for start in starts} == {"cpu (simulated GPU)"}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_trial_with_a_gpu_never_falls_back_to_the_cpu(sweep_file: Write, run_sweep: Run) -> None:
+    run = run_sweep(
+        sweep_file("{}", epochs=1),
+        resources=Resources(cpus=2, gpus=2, cpus_per_trial=1, gpus_per_trial=1),
+    )
+    assert [record.state for record in run.records().values()] == ["interrupted"]
+    assert epochs(run) == []
+    reasons = [event.reason for event in run.events() if isinstance(event, SessionEnded)]
+    assert "cannot use its GPU" in reasons[-1]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA out of memory. Tried to allocate 2.00 GiB.",
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ],
+)
+def test_every_form_of_a_full_gpu_is_recognized(message: str) -> None:
+    assert is_gpu_out_of_memory(RuntimeError(message))
+    assert mentions_gpu_out_of_memory(f"Traceback ...\nRuntimeError: {message}\n")
+    assert not is_gpu_out_of_memory(RuntimeError("CUDA error: no kernel image is available"))
+
+
+def test_the_cause_of_a_dead_worker_is_its_last_exception() -> None:
+    error = """Traceback (most recent call last):
+  File "x.py", line 1, in f
+KeyError: 'x'
+
+During handling of the above exception, another exception occurred:
+torch.AcceleratorError: CUDA error: no kernel image is available for execution on the device
+CUDA kernel errors might be asynchronously reported at some other API call.
+"""
+    cause = last_exception(error)
+    assert cause == (
+        "AcceleratorError: CUDA error: no kernel image is available for execution on the device"
+    )
+    assert last_exception("Worker exit type: SYSTEM_ERROR") == ""
+
+
+def test_a_trial_that_needs_more_than_its_share_is_retried_with_the_whole_gpu(
+    sweep_file: Write, run_sweep: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares: list[float] = []
+    inputs_of = runner._sweep_inputs
+
+    def record(*args: Any) -> Any:
+        inputs = inputs_of(*args)
+        shares.append(inputs.gpu_memory_share)
+        return inputs
+
+    monkeypatch.setattr(runner, "_sweep_inputs", record)
+    run = run_sweep(
+        failing_sweep(sweep_file, ["crowded", "none"], epochs=1),
+        resources=Resources(2, 1, cpus_per_trial=1, gpus_per_trial=0.5, simulates_gpus=True),
+    )
+    assert [record.state for record in run.records().values()] == ["finished"] * 2
+    assert shares == [0.5, 1.0]
 
 
 def test_audit_trials_finish_and_their_stops_are_recorded(

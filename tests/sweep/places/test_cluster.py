@@ -98,7 +98,7 @@ def test_a_host_that_does_not_see_the_folder_is_reported(requirements: HostRequi
     )
 
 
-def test_a_host_with_another_folder_of_that_name_is_reported(
+def test_a_host_that_sees_another_folder_at_the_same_path_is_reported(
     requirements: HostRequirements,
 ) -> None:
     assert "the folder is not the same on all hosts" in unmet_requirement(
@@ -333,6 +333,6 @@ def test_errors_of_the_sweep_file_are_reported_before_submitting(tmp_path: Path)
 
 def test_devices_of_hosts_are_counted() -> None:
     assert (
-        hosts._describe_devices(["cpu", "NVIDIA A100", "cpu"])
-        == "3 hosts: 2 x cpu, 1 x NVIDIA A100"
+        hosts._describe_devices([("cpu",), ("NVIDIA A100",) * 8, ("cpu",)])
+        == "3 hosts: 2 x cpu, 8 x NVIDIA A100"
     )

@@ -14,6 +14,7 @@ from ray.tune.schedulers.async_hyperband import _Bracket
 
 from cae import ASHA
 from cae.run.events import EpochFinished
+from cae.run.metric_direction import Mode
 from cae.sweep.schedulers.asha import ASHAJudge, _percentile
 
 values = st.floats(0, 1, allow_nan=False, width=32)
@@ -21,7 +22,7 @@ values = st.floats(0, 1, allow_nan=False, width=32)
 
 def judge(
     *rungs: int,
-    mode: str = "min",
+    mode: Mode = "min",
     factor: float = 2,
     min_trials: int = 1,
     audited: Collection[int] = (),
@@ -41,8 +42,8 @@ def judge(
     st.sampled_from(["min", "max"]),
     st.sampled_from([2, 3]),
 )
-def test_finite_values_are_judged_as_by_rays_asha(
-    curves: list[list[float]], mode: str, factor: int
+def test_finite_values_are_stopped_exactly_as_by_the_asha_of_ray(
+    curves: list[list[float]], mode: Mode, factor: int
 ) -> None:
     ours = judge(*ASHA(reduction_factor=factor).rungs(9), mode=mode, factor=factor)
     rays = _Bracket(1, 8, factor, 0)

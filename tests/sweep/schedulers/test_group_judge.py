@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from cae import ASHA
 from cae.run.events import EpochFinished
+from cae.run.metric_direction import Mode
 from cae.sweep.schedulers.base import GroupJudge, Judge
 
 EPOCHS = 9
 
 
-def create(mode: str = "min", audited: tuple[int, ...] = ()) -> Callable[[], Judge]:
+def create(mode: Mode = "min", audited: tuple[int, ...] = ()) -> Callable[[], Judge]:
     scheduler = ASHA(min_trials=1, reduction_factor=2)
     return functools.partial(
         scheduler.create_judge, EPOCHS, "val_loss", mode, exempt=(), audited=audited
@@ -48,7 +49,7 @@ def stops(judge: Judge, reports: Reports) -> dict[int, int]:
     st.sampled_from(["min", "max"]),
 )
 def test_decisions_in_a_group_are_those_without_the_other_groups(
-    reports: Reports, group_of_trial: list[int], mode: str
+    reports: Reports, group_of_trial: list[int], mode: Mode
 ) -> None:
     groups = {trial: f"group {group}" for trial, group in enumerate(group_of_trial)}
     together = stops(GroupJudge(create(mode), groups), reports)

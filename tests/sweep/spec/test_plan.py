@@ -38,17 +38,22 @@ def load(dataset: Dataset) -> Images:
     return dataset.load([])
 
 
-def planned(space: Any, sweep: dict[str, Any] | None = None, **options: Any) -> Plan:
+def plan_of(space: Any, sweep: dict[str, Any] | None = None, **options: Any) -> Plan:
+    """The plan of a search space around BASE.
+
+    `sweep`: further parameters of Sweep; `options`: those of make_plan.
+    """
     return make_plan(Sweep(base=BASE, space=space, **(sweep or {})), load, **options)
 
 
 def errors_of(space: Any, sweep: dict[str, Any] | None = None, **options: Any) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        planned(space, sweep, **options)
+        plan_of(space, sweep, **options)
     return caught.value.messages
 
 
-def records(plan: Plan, state: TrialState = TrialState.FINISHED) -> dict[int, Record]:
+def records_of(plan: Plan, state: TrialState = TrialState.FINISHED) -> dict[int, Record]:
+    """Records of all trials of a plan, each with one epoch."""
     records: dict[int, Record] = {}
     for trial in plan.trials:
         records[trial.number] = Record(
@@ -64,10 +69,10 @@ def records(plan: Plan, state: TrialState = TrialState.FINISHED) -> dict[int, Re
 
 
 def test_a_grid_has_every_combination() -> None:
-    plan = planned(
+    plan = plan_of(
         {"arch.kernel_size": tune.grid_search([3, 5]), "optimizer.lr": tune.grid_search([0.1, 0.2])}
     )
-    settings = [planned.trial.flat() for planned in plan.trials]
+    settings = [trial.trial.flat() for trial in plan.trials]
     assert sorted((flat["arch.kernel_size"], flat["optimizer.lr"]) for flat in settings) == [
         (3, 0.1),
         (3, 0.2),
@@ -79,7 +84,7 @@ def test_a_grid_has_every_combination() -> None:
 
 
 def test_a_list_of_spaces_is_a_union_without_duplicates() -> None:
-    plan = planned(
+    plan = plan_of(
         [
             {"arch.kernel_size": tune.grid_search([3, 5])},
             {"arch.kernel_size": tune.grid_search([5, 7])},
@@ -94,30 +99,32 @@ def test_random_dimensions_are_seeded() -> None:
         "optimizer.lr": tune.loguniform(1e-5, 1e-1),
         "arch.kernel_size": tune.choice([3, 5, 7]),
     }
-    first, second = (planned(space, {"samples": 5}) for _ in range(2))
+    first, second = (plan_of(space, {"samples": 5}) for _ in range(2))
     assert [trial.hash for trial in first.trials] == [trial.hash for trial in second.trials]
     assert len({trial.axes["optimizer.lr"] for trial in first.trials}) == 5
     assert all(1e-5 <= trial.axes["optimizer.lr"] <= 1e-1 for trial in first.trials)
 
 
-def test_a_larger_sample_begins_with_the_smaller_one() -> None:
+def test_a_larger_sample_starts_with_the_smaller_one_in_random_order() -> None:
     space = {"optimizer.lr": tune.grid_search([0.01 * step for step in range(1, 30)])}
-    small, large = planned(space, max_trials=5), planned(space, max_trials=12)
-    assert [trial.hash for trial in large.trials][:5] == [trial.hash for trial in small.trials]
-    assert [trial.axes["optimizer.lr"] for trial in large.trials] != sorted(
-        trial.axes["optimizer.lr"] for trial in large.trials
-    )
+    small = plan_of(space, max_trials=5)
+    large = plan_of(space, max_trials=12)
+    assert [trial.hash for trial in large.trials[:5]] == [trial.hash for trial in small.trials]
+    rates = [trial.axes["optimizer.lr"] for trial in large.trials]
+    assert rates != sorted(rates), "a sample is not the beginning of the grid"
 
 
 def test_seeds_repeat_every_configuration() -> None:
-    plan = planned({"arch.kernel_size": tune.grid_search([3, 5])}, {"seeds": 3})
-    assert sorted((trial.axes["arch.kernel_size"], trial.trial.seed) for trial in plan.trials) == [
-        (k, s) for k in (3, 5) for s in (0, 1, 2)
-    ]
+    plan = plan_of({"arch.kernel_size": tune.grid_search([3, 5])}, {"seeds": 3})
+    seeds: dict[int, set[int]] = {3: set(), 5: set()}
+    for trial in plan.trials:
+        seeds[trial.axes["arch.kernel_size"]].add(trial.trial.seed)
+    assert seeds == {3: {0, 1, 2}, 5: {0, 1, 2}}
+    assert len(plan.trials) == 6
 
 
 def test_one_element_of_a_tuple_can_be_an_axis() -> None:
-    plan = planned({"arch.encoder_filters.2": tune.grid_search([2, 6])})
+    plan = plan_of({"arch.encoder_filters.2": tune.grid_search([2, 6])})
     assert [trial.trial.flat()["arch.encoder_filters"] for trial in plan.trials] == [[4, 2], [4, 6]]
     assert plan.axes == {"arch.encoder_filters.2": {"values": [2, 6], "scale": "linear"}}
 
@@ -128,7 +135,7 @@ def test_the_scale_of_an_axis_comes_from_the_space() -> None:
         "arch.padding": tune.grid_search(["same"]),
         "batch_size": tune.grid_search([1, 64]),
     }
-    assert {key: axis["scale"] for key, axis in planned(space).axes.items()} == {
+    assert {key: axis["scale"] for key, axis in plan_of(space).axes.items()} == {
         "optimizer.lr": "log",
         "arch.padding": "category",
         "batch_size": "log",
@@ -136,7 +143,7 @@ def test_the_scale_of_an_axis_comes_from_the_space() -> None:
 
 
 def test_a_setting_replaces_an_axis() -> None:
-    plan = planned(
+    plan = plan_of(
         {"arch.kernel_size": tune.grid_search([3, 5]), "epochs": tune.grid_search([2, 3])},
         settings={"epochs": 1},
     )
@@ -145,16 +152,15 @@ def test_a_setting_replaces_an_axis() -> None:
     assert plan.overrides == {"epochs": {"full": 4, "here": 1}}
 
 
-def test_smoke_uses_a_few_embedded_images_of_the_same_shape() -> None:
-    plan = planned(
-        {"optimizer.lr": tune.grid_search([0.01 * step for step in range(1, 9)])}, budget="smoke"
-    )
+def test_the_smoke_budget_has_few_trials_and_epochs_with_images_of_the_same_shape() -> None:
+    eight_rates = [0.01 * step for step in range(1, 9)]
+    plan = plan_of({"optimizer.lr": tune.grid_search(eight_rates)}, budget="smoke")
     assert len(plan.trials) == 4
     assert {trial.trial.dataset.image_shape for trial in plan.trials} == {BASE.dataset.image_shape}
     assert {trial.trial.epochs for trial in plan.trials} == {2}
 
 
-def test_all_errors_of_a_space_are_reported_once() -> None:
+def test_all_errors_of_a_search_space_are_reported_together_and_once() -> None:
     errors = errors_of(
         {
             "arch.kernal_size": tune.grid_search([3, 5]),
@@ -177,19 +183,26 @@ def test_all_errors_of_a_space_are_reported_once() -> None:
 def test_values_of_an_axis_have_a_provenance() -> None:
     kernels: dict[str, Any] = {"arch.kernel_size": tune.grid_search([5, 7])}
     provenance: dict[str, Any] = {"arch.kernel_size": {"stated": [3], "repo": [7]}}
-    axes = planned([{}, kernels], {"provenance": provenance}).axes
+    axes = plan_of([{}, kernels], {"provenance": provenance}).axes
     assert axes["arch.kernel_size"]["origins"] == [[3, "stated"], [5, "inferred"], [7, "repo"]]
-    assert "origins" not in planned([{}, kernels]).axes["arch.kernel_size"]
-    assert (
-        planned([{}, kernels], {"provenance": provenance}, settings={"arch.kernel_size": 3}).axes
-        == {}
-    )
+    assert "origins" not in plan_of([{}, kernels]).axes["arch.kernel_size"]
 
 
-def test_the_provenance_of_an_unknown_value_or_parameter_is_an_error() -> None:
+def test_an_axis_that_a_setting_replaces_may_have_a_provenance() -> None:
+    kernels: dict[str, Any] = {"arch.kernel_size": tune.grid_search([5, 7])}
+    sweep = {"provenance": {"arch.kernel_size": {"repo": [7]}}}
+    plan = plan_of(kernels, sweep, settings={"arch.kernel_size": 3})
+    assert plan.axes == {}
+
+
+def test_the_provenance_of_an_unknown_value_is_an_error() -> None:
     kernels: dict[str, Any] = {"arch.kernel_size": tune.grid_search([5, 7])}
     (error,) = errors_of(kernels, {"provenance": {"arch.kernel_size": {"stated": [3]}}})
     assert error == "provenance: arch.kernel_size has no value 3 in the search space: 5, 7"
+
+
+def test_the_provenance_of_an_unknown_parameter_is_an_error() -> None:
+    kernels: dict[str, Any] = {"arch.kernel_size": tune.grid_search([5, 7])}
     with pytest.raises(
         ValidationError,
         match=r"provenance: arch\.kernal_size is not a parameter; did you mean arch\.kernel_size",
@@ -224,8 +237,8 @@ def test_an_unknown_budget_lists_the_budgets() -> None:
 
 
 def test_trials_keep_their_numbers_when_the_space_grows() -> None:
-    small = planned({"arch.kernel_size": tune.grid_search([3, 5])})
-    large = planned({"arch.kernel_size": tune.grid_search([7, 5, 3])}, records=records(small))
+    small = plan_of({"arch.kernel_size": tune.grid_search([3, 5])})
+    large = plan_of({"arch.kernel_size": tune.grid_search([7, 5, 3])}, records=records_of(small))
     assert {trial.axes["arch.kernel_size"]: trial.number for trial in large.trials} == {
         3: 1,
         5: 2,
@@ -234,41 +247,45 @@ def test_trials_keep_their_numbers_when_the_space_grows() -> None:
     assert [trial.number for trial in large.remaining] == [3]
 
 
-def test_more_epochs_extend_the_trial_with_fewer() -> None:
-    before = planned({"arch.kernel_size": tune.grid_search([3, 5])})
-    after = planned(
+def test_more_epochs_extend_existing_trials() -> None:
+    before = plan_of({"arch.kernel_size": tune.grid_search([3, 5])})
+    after = plan_of(
         {"arch.kernel_size": tune.grid_search([3, 5])},
         settings={"epochs": 9},
-        records=records(before),
+        records=records_of(before),
     )
     assert [trial.number for trial in after.trials] == [1, 2]
-    assert [trial.done_epochs for trial in after.remaining] == [1, 1]
+    assert [trial.done_epochs for trial in after.remaining] == [1, 1], "the epochs of the records"
 
 
-def test_more_epochs_on_other_images_are_a_new_trial() -> None:
-    before = planned({})
+def test_trials_on_other_images_are_new_trials() -> None:
+    before = plan_of({})
 
-    def other(dataset: Dataset) -> Images:
+    def load_other_images(dataset: Dataset) -> Images:
         return replace(dataset.load([]), fingerprint="other")
 
-    after = make_plan(Sweep(base=BASE), other, settings={"epochs": 9}, records=records(before))
+    after = make_plan(
+        Sweep(base=BASE), load_other_images, settings={"epochs": 9}, records=records_of(before)
+    )
     assert [(trial.number, trial.done_epochs) for trial in after.trials] == [(2, 0)]
 
 
-def test_a_base_trial_made_by_override_has_no_inactive_parameters() -> None:
-    assert make_plan(Sweep(base=BASE.override({"epochs": 5})), load).trials[0].trial.epochs == 5
+def test_a_base_trial_can_be_made_with_override() -> None:
+    base = BASE.override({"epochs": 5})  # sets all parameters, of which none counts as inactive
+    (trial,) = make_plan(Sweep(base=base), load).trials
+    assert trial.trial == base
 
 
-def test_a_setting_of_a_component_that_the_space_chooses_is_valid() -> None:
-    plan = planned({"optimizer": "rmsprop"}, settings={"optimizer.alpha": 0.95})
+def test_a_setting_may_belong_to_a_component_of_the_search_space() -> None:
+    plan = plan_of({"optimizer": "rmsprop"}, settings={"optimizer.alpha": 0.95})
     assert plan.trials[0].trial.flat()["optimizer.alpha"] == 0.95
     assert plan.overrides == {"optimizer.alpha": {"full": "not set", "here": 0.95}}
 
 
-@pytest.mark.parametrize("wrong", ["abc", 0, -1, 1.5])
-def test_an_invalid_max_trials_is_an_error(wrong: object) -> None:
-    assert errors_of({}, settings={"max_trials": wrong}) == [
-        f"max_trials = {wrong!r}: should be a whole number above 0"
+@pytest.mark.parametrize("max_trials", ["abc", 0, -1, 1.5])
+def test_an_invalid_max_trials_is_an_error(max_trials: object) -> None:
+    assert errors_of({}, settings={"max_trials": max_trials}) == [
+        f"max_trials = {max_trials!r}: should be a whole number above 0"
     ]
 
 
@@ -296,8 +313,8 @@ def test_a_grid_without_values_is_an_error() -> None:
 
 
 def test_an_axis_of_epochs_gives_separate_trials() -> None:
-    before = planned({"epochs": tune.grid_search([2])})
-    after = planned({"epochs": tune.grid_search([2, 3])}, records=records(before))
+    before = plan_of({"epochs": tune.grid_search([2])})
+    after = plan_of({"epochs": tune.grid_search([2, 3])}, records=records_of(before))
     assert [(trial.number, trial.trial.epochs, trial.finished) for trial in after.trials] == [
         (1, 2, True),
         (2, 3, False),
@@ -305,7 +322,7 @@ def test_an_axis_of_epochs_gives_separate_trials() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "runs"),
+    ("state", "runs_again"),
     [
         (TrialState.FINISHED, False),
         (TrialState.STOPPED, False),
@@ -314,17 +331,18 @@ def test_an_axis_of_epochs_gives_separate_trials() -> None:
         (TrialState.PENDING, True),
     ],
 )
-def test_ended_trials_do_not_run_again(state: TrialState, runs: bool) -> None:
-    before = planned({})
-    assert bool(planned({}, records=records(before, state)).remaining) == runs
+def test_only_interrupted_and_pending_trials_run_again(state: TrialState, runs_again: bool) -> None:
+    before = plan_of({})
+    after = plan_of({}, records=records_of(before, state))
+    assert bool(after.remaining) == runs_again
 
 
-def test_retry_runs_the_named_states_again() -> None:
-    known = records(planned({}), TrialState.FAILED)
-    assert planned({}, records=known, retry=(TrialState.OUT_OF_MEMORY,)).remaining == []
-    assert [
-        trial.number for trial in planned({}, records=known, retry=(TrialState.FAILED,)).remaining
-    ] == [1]
+def test_retry_runs_only_trials_in_the_named_states() -> None:
+    failed = records_of(plan_of({}), TrialState.FAILED)
+    other_state = plan_of({}, records=failed, retry=(TrialState.OUT_OF_MEMORY,))
+    assert other_state.remaining == []
+    same_state = plan_of({}, records=failed, retry=(TrialState.FAILED,))
+    assert [trial.number for trial in same_state.remaining] == [1]
 
 
 def test_a_component_can_be_an_axis_with_its_own_parameters() -> None:
@@ -332,12 +350,12 @@ def test_a_component_can_be_an_axis_with_its_own_parameters() -> None:
         {"task": "reconstruct"},
         {"task": "denoise", "task.noise_factor": tune.grid_search([0.3, 0.6])},
     ]
-    tasks = [trial.trial.task for trial in planned(space).trials]
+    tasks = [trial.trial.task for trial in plan_of(space).trials]
     assert tasks == [Reconstruct(), Denoise(noise_factor=0.3), Denoise(noise_factor=0.6)]
 
 
 def test_rungs_are_those_of_the_longest_trial() -> None:
-    plan = planned(
+    plan = plan_of(
         {"epochs": tune.grid_search([2, 10])},
         {"scheduler": ASHA(grace_epochs=1, reduction_factor=3)},
     )
@@ -349,11 +367,11 @@ def test_rungs_are_those_of_the_longest_trial() -> None:
     [("val_loss", "min"), ("val_psnr", "max"), ("images_per_second", "max"), ("seconds", "min")],
 )
 def test_the_mode_is_the_declared_direction_of_the_metric(metric: str, mode: str) -> None:
-    assert planned({}, {"metric": metric}).mode == mode
+    assert plan_of({}, {"metric": metric}).mode == mode
 
 
 def test_a_declared_direction_can_be_overridden() -> None:
-    assert planned({}, {"metric": "val_psnr", "mode": "min"}).mode == "min"
+    assert plan_of({}, {"metric": "val_psnr", "mode": "min"}).mode == "min"
 
 
 class Undeclared(Reconstruct):
@@ -370,7 +388,7 @@ def test_a_metric_of_unknown_direction_requires_a_mode(metric: str) -> None:
     (error,) = errors_of(space, {"metric": metric})
     assert error.startswith(f"metric = '{metric}': it is not declared")
     assert "mode='min' or mode='max'" in error
-    assert planned(space, {"metric": metric, "mode": "max"}).mode == "max"
+    assert plan_of(space, {"metric": metric, "mode": "max"}).mode == "max"
 
 
 class ScalarMetric(Reconstruct):
@@ -390,13 +408,15 @@ def test_a_metric_without_a_value_per_image_is_an_error() -> None:
 
 
 def test_the_spaces_of_a_union_draw_independently() -> None:
-    draws = {"optimizer.lr": tune.loguniform(1e-5, 1e-1)}
-    spaces = [{**draws, "arch.kernel_size": 3}, {**draws, "arch.kernel_size": 5}]
-    trials = planned(spaces, {"samples": 3}).trials
-    first = [trial.axes["optimizer.lr"] for trial in trials if trial.axes["arch.kernel_size"] == 3]
-    second = [trial.axes["optimizer.lr"] for trial in trials if trial.axes["arch.kernel_size"] == 5]
-    assert len(set(first + second)) == 6
-    assert first == [trial.axes["optimizer.lr"] for trial in planned(draws, {"samples": 3}).trials]
+    rates = {"optimizer.lr": tune.loguniform(1e-5, 1e-1)}
+    spaces = [{**rates, "arch.kernel_size": 3}, {**rates, "arch.kernel_size": 5}]
+    drawn: dict[int, list[float]] = {3: [], 5: []}
+    for trial in plan_of(spaces, {"samples": 3}).trials:
+        drawn[trial.axes["arch.kernel_size"]].append(trial.axes["optimizer.lr"])
+    assert len({*drawn[3], *drawn[5]}) == 6
+    # Adding the second space has not changed the values of the first one.
+    first_space_alone = plan_of(rates, {"samples": 3})
+    assert drawn[3] == [trial.axes["optimizer.lr"] for trial in first_space_alone.trials]
 
 
 def test_functions_of_sample_from_are_seeded() -> None:
@@ -404,49 +424,63 @@ def test_functions_of_sample_from_are_seeded() -> None:
         "optimizer.lr": tune.sample_from(lambda _: random.uniform(1e-4, 1e-2)),
         "batch_size": tune.sample_from(lambda _: int(np.random.randint(1, 64))),
     }
-    state = random.getstate()
-    first = planned(space, {"samples": 4})
-    assert random.getstate() == state
-    again = planned(space, {"samples": 4})
-    assert [trial.hash for trial in first.trials] == [trial.hash for trial in again.trials]
+    first = plan_of(space, {"samples": 4})
+    second = plan_of(space, {"samples": 4})
+    assert [trial.hash for trial in first.trials] == [trial.hash for trial in second.trials]
     assert len({trial.axes["optimizer.lr"] for trial in first.trials}) == 4
-    drawn = [trial.axes["batch_size"] for trial in first.trials]
-    assert first.axes["batch_size"]["values"] == list(dict.fromkeys(drawn))
+    batch_sizes = [trial.axes["batch_size"] for trial in first.trials]
+    without_duplicates = list(dict.fromkeys(batch_sizes))
+    assert first.axes["batch_size"]["values"] == without_duplicates
 
 
-def test_a_function_with_other_values_each_time_is_an_error() -> None:
+def test_a_plan_does_not_change_the_global_random_state() -> None:
+    space = {"optimizer.lr": tune.sample_from(lambda _: random.uniform(1e-4, 1e-2))}
+    state_before = random.getstate()
+    plan_of(space, {"samples": 4})
+    assert random.getstate() == state_before
+
+
+def test_a_function_of_sample_from_has_to_be_reproducible() -> None:
     values = itertools.count(1)
     (error,) = errors_of({"batch_size": tune.sample_from(lambda _: next(values))})
     assert error.startswith("space: batch_size: the function of tune.sample_from returns other")
 
 
 @pytest.mark.parametrize("domain", [tune.randn(1e-2, 1e-4), tune.qrandn(1e-2, 1e-4, 1e-5)])
-def test_an_unbounded_domain_has_an_axis_without_ends(domain: Any) -> None:
-    plan = planned({"optimizer.lr": domain}, {"samples": 3})
+def test_the_axis_of_an_unbounded_domain_has_no_limits(domain: Any) -> None:
+    plan = plan_of({"optimizer.lr": domain}, {"samples": 3})
     axis = plan.axes["optimizer.lr"]
     assert axis["low"] is None
     assert axis["high"] is None
-    assert SweepDescription(axes=plan.axes).to_json()
+    SweepDescription(axes=plan.axes).to_json()  # raises an error for an axis that is not valid
 
 
 @pytest.mark.parametrize(
-    ("limit", "points", "trials"), [(6, 2, 6), (7, 2, 6), (3, 1, 3), (2, 1, 2)]
+    ("max_trials", "configurations", "trials"),
+    [
+        (6, 2, 6),
+        (7, 2, 6),  # a third configuration would need 9 trials
+        (3, 1, 3),
+        (2, 1, 2),  # at least one configuration, if need be with fewer seeds
+    ],
 )
-def test_max_trials_counts_seeds(limit: int, points: int, trials: int) -> None:
+def test_max_trials_limits_configurations_times_seeds(
+    max_trials: int, configurations: int, trials: int
+) -> None:
     space = {"arch.kernel_size": tune.grid_search([1, 3, 5, 7])}
-    plan = planned(space, {"seeds": 3}, max_trials=limit)
+    plan = plan_of(space, {"seeds": 3}, max_trials=max_trials)
     assert len(plan.trials) == trials
-    assert len({trial.axes["arch.kernel_size"] for trial in plan.trials}) == points
+    assert len({trial.axes["arch.kernel_size"] for trial in plan.trials}) == configurations
 
 
 def test_a_larger_sample_with_seeds_contains_the_smaller_one() -> None:
     space = {"arch.kernel_size": tune.grid_search([1, 3, 5, 7])}
-    small = planned(space, {"seeds": 2}, max_trials=4)
-    large = planned(space, {"seeds": 2}, max_trials=6)
+    small = plan_of(space, {"seeds": 2}, max_trials=4)
+    large = plan_of(space, {"seeds": 2}, max_trials=6)
     assert {trial.hash for trial in small.trials} < {trial.hash for trial in large.trials}
 
 
-def test_patches_of_one_photograph_are_refused() -> None:
+def test_classes_are_inactive_for_patches() -> None:
     patches = BASE.model_copy(update={"dataset": Patches(size=8, classes=(0,))})
     with pytest.raises(ConfigError, match=r"dataset\.classes = \(0,\) would be ignored"):
         make_plan(Sweep(base=patches, space={}), load)
@@ -454,7 +488,7 @@ def test_patches_of_one_photograph_are_refused() -> None:
     assert error.startswith("dataset.classes")
 
 
-def test_numpy_values_are_values_of_python_everywhere() -> None:
+def test_numpy_values_are_converted_to_python_values() -> None:
     integer: Any = np.int64
     base = Trial(
         dataset=Digits(size=integer(8), train_images=integer(64), val_images=16, test_images=16),
@@ -480,9 +514,8 @@ def test_numpy_values_are_values_of_python_everywhere() -> None:
     assert axes["arch.kernel_size"]["values"] == [3, 5, 7]
     assert axes["optimizer.lr"]["values"] == [0.001, 0.01]
     assert axes["batch_size"]["values"] == [16]
-    assert {type(value) for trial in plan.trials for value in trial.axes.values()} == {
-        int,
-        float,
-        tuple,
-    }
-    json.dumps([trial.trial.flat() for trial in plan.trials])
+    types = set()
+    for trial in plan.trials:
+        types |= {type(value) for value in trial.axes.values()}
+    assert types == {int, float, tuple}
+    json.dumps([trial.trial.flat() for trial in plan.trials])  # fails for values of numpy

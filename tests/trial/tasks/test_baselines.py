@@ -73,7 +73,7 @@ def test_each_pixel_of_a_harmonic_fill_is_the_mean_of_its_neighbours(box: Box, s
     assert (hole.amin(-1) >= border.amin(-1) - 1e-12).all()
 
 
-def test_the_harmonic_fill_is_the_same_whatever_the_number_of_images(
+def test_the_harmonic_fill_of_an_image_does_not_depend_on_the_other_images(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     image = images_around(BOX, 7)
@@ -85,7 +85,7 @@ def test_the_harmonic_fill_is_the_same_whatever_the_number_of_images(
 @pytest.mark.parametrize(
     "rule", [baselines.border_mean, baselines.nearest_border, baselines.harmonic]
 )
-def test_a_fill_changes_nothing_outside_the_hole_and_reads_nothing_inside(
+def test_a_fill_neither_changes_pixels_outside_the_hole_nor_reads_pixels_inside(
     rule: Callable[[Tensor, Box], Tensor],
 ) -> None:
     image = images_around(BOX)
@@ -102,7 +102,7 @@ def test_a_fill_changes_nothing_outside_the_hole_and_reads_nothing_inside(
     )
 
 
-def test_the_border_mean_is_that_of_the_ring_of_one_pixel() -> None:
+def test_the_border_mean_is_the_mean_of_the_pixels_next_to_the_hole() -> None:
     image = torch.zeros(1, 1, 5, 5)
     image[..., 1, 1:4] = 0.8  # three of the eight pixels around the one in the center
     image[..., 0, 0] = 1.0  # farther away
@@ -124,7 +124,7 @@ def test_the_nearest_border_fills_four_triangles() -> None:
 
 
 @pytest.mark.parametrize("alpha", [0.1, 1.0, 30.0])
-def test_ridge_gives_the_answers_of_scikit_learn(
+def test_ridge_predicts_the_same_as_scikit_learn(
     halves: Pairs, images: DeviceImages, alpha: float
 ) -> None:
     given, target, _ = next(halves.batches())
@@ -141,7 +141,7 @@ def test_ridge_gives_the_answers_of_scikit_learn(
     assert torch.allclose(baselines.ridge(halves, test, alpha), expected, atol=1e-5)
 
 
-def test_ridge_takes_fewer_images_where_all_would_be_too_much_work(
+def test_ridge_is_fitted_to_fewer_images_if_all_would_be_too_expensive(
     halves: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given, target, _ = next(halves.batches())
@@ -170,13 +170,13 @@ def test_the_nearest_training_image_to_a_training_image_is_itself(
     assert torch.equal(limited, target[baselines.some(halves, 10)[distances.argmin(1)]])
 
 
-def test_the_mirror_answers_symmetric_images_without_error() -> None:
+def test_the_mirror_predicts_symmetric_images_without_error() -> None:
     left = torch.rand(3, 3, 6, 4)
     assert torch.equal(baselines.mirror(left), torch.cat([left, left.flip(-1)], -1)[..., 4:])
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 14), (3, 32, 16), (3, 64, 32), (3, 7, 300), (1, 1, 1)])
-def test_large_inputs_are_averaged_down_and_small_ones_are_not(shape: tuple[int, int, int]) -> None:
+def test_only_large_inputs_are_averaged_to_fewer_pixels(shape: tuple[int, int, int]) -> None:
     images = torch.rand(2, *shape)
     less = baselines.small(images)
     assert less[0].numel() <= baselines.MAX_INPUT_VALUES
@@ -185,7 +185,7 @@ def test_large_inputs_are_averaged_down_and_small_ones_are_not(shape: tuple[int,
         assert torch.allclose(less[0, 0, 0, 0], images[0, 0, :2, :2].mean())
 
 
-def test_a_regression_of_color_images_on_averages_beats_their_mean() -> None:
+def test_ridge_on_averaged_color_images_beats_the_mean_image() -> None:
     ramp = torch.linspace(0, 255, 48).outer(torch.linspace(0.2, 1, 32))
     pixels = torch.stack([ramp.roll(by, 1).expand(3, -1, -1) for by in range(24)]).to(torch.uint8)
     split = DeviceSplit(pixels, torch.zeros(24, dtype=torch.int64))

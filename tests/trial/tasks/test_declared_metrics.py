@@ -98,7 +98,7 @@ def test_every_task_is_tested() -> None:
     assert tested == {task for task in Task.registry.values() if task.is_builtin()}
 
 
-def test_metrics_are_maximized_also_if_their_names_do_not_show_it() -> None:
+def test_directions_are_declared_and_not_guessed_from_names() -> None:
     denoise = Denoise().declared_metrics()
     generate = Vae().declared_metrics()
     metrics = [

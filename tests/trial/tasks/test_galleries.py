@@ -15,12 +15,12 @@ from cae import Classify, Reconstruct, Vae, VariationalAutoencoder
 from cae.trial import checkpoint
 from cae.trial.tasks.base import Evaluation
 
-ANSWERS = [(0, 0, 9.0), (0, 0, 1.0), (1, 0, 5.0), (1, 1, 3.0), (2, 1, 8.0)]
-"""Of each image: its class, the class that is said, the logit of that."""
+PREDICTIONS = [(0, 0, 9.0), (0, 0, 1.0), (1, 0, 5.0), (1, 1, 3.0), (2, 1, 8.0)]
+"""Of each image: its class, the predicted class, and the logit of that."""
 
 
-def seen(network: nn.Module, images: torch.Tensor, **changed: Any) -> Evaluation:
-    labels = torch.tensor([label for label, _, _ in ANSWERS])
+def make_evaluation(network: nn.Module, images: torch.Tensor, **changed: Any) -> Evaluation:
+    labels = torch.tensor([label for label, _, _ in PREDICTIONS])
     fields: dict[str, Any] = {
         "network": network,
         "inputs": images,
@@ -34,37 +34,40 @@ def seen(network: nn.Module, images: torch.Tensor, **changed: Any) -> Evaluation
     return Evaluation(**fields | changed)
 
 
-def test_a_classifier_shows_its_surest_right_and_wrong_answers() -> None:
+def test_the_galleries_of_a_classifier_are_its_most_confident_right_and_wrong_predictions() -> None:
     task = Classify(classes=3)
     images = torch.arange(5.0).view(5, 1, 1, 1).expand(5, 1, 4, 4) / 10
-    output, target = torch.zeros(5, 3, 1, 1), torch.zeros(5, 3, 1, 1)
-    for at, (label, said, logit) in enumerate(ANSWERS):
-        output[at, said], target[at, label] = logit, 1
-    galleries = task.galleries(seen(nn.Identity(), images, output=output, target=target))
+    output = torch.zeros(5, 3, 1, 1)
+    target = torch.zeros(5, 3, 1, 1)
+    for index, (label, predicted, logit) in enumerate(PREDICTIONS):
+        output[index, predicted] = logit
+        target[index, label] = 1
+    galleries = task.galleries(make_evaluation(nn.Identity(), images, output=output, target=target))
     right, captions = galleries["right"]
-    assert right[:, 0, 0, 0].tolist() == images[[0, 3, 1], 0, 0, 0].tolist(), (
-        "the surest of each class, then the least sure"
-    )
+    # the most confident prediction of each class, then the least confident ones
+    assert right[:, 0, 0, 0].tolist() == images[[0, 3, 1], 0, 0, 0].tolist()
     assert captions[0] == "cat (100 %)"
     wrong, captions = galleries["wrong"]
     assert wrong[:, 0, 0, 0].tolist() == images[[4, 2], 0, 0, 0].tolist()
     assert captions == ["dog, truth: owl (100 %)", "cat, truth: dog (99 %)"]
 
 
-def test_a_variational_autoencoder_shows_what_it_generates_at_each_scale() -> None:
+def test_the_galleries_of_a_vae_are_images_generated_at_each_latent_scale() -> None:
     network = VariationalAutoencoder().build((1, 28, 28), (1, 28, 28)).eval()
-    galleries = Vae(latent_scales=(1.0, 2.5)).galleries(seen(network, torch.rand(5, 1, 28, 28)))
+    galleries = Vae(latent_scales=(1.0, 2.5)).galleries(
+        make_evaluation(network, torch.rand(5, 1, 28, 28))
+    )
     assert list(galleries) == ["generated at latent scale 1", "generated at latent scale 2.5"]
     images, captions = galleries["generated at latent scale 1"]
     assert images.shape == (8, 1, 28, 28)
     assert captions == [""] * 8
-    again = Vae(latent_scales=(1.0,)).galleries(seen(network, torch.rand(5, 1, 28, 28)))[
-        "generated at latent scale 1"
-    ][0]
-    assert torch.equal(images, again)
+    one_scale = Vae(latent_scales=(1.0,))
+    galleries = one_scale.galleries(make_evaluation(network, torch.rand(5, 1, 28, 28)))
+    same_images, _ = galleries["generated at latent scale 1"]
+    assert torch.equal(images, same_images)
 
 
-def test_galleries_are_kept_whole_and_read_without_unpickling(tmp_path: Path) -> None:
+def test_a_file_of_galleries_contains_all_images_and_no_pickle(tmp_path: Path) -> None:
     images = torch.rand(2, 3, 5, 6)
     checkpoint.save_galleries(tmp_path, {"right": (images, ["a", "b"]), "wrong": (images[:0], [])})
     with np.load(tmp_path / "galleries.npz", allow_pickle=False) as kept:
@@ -74,11 +77,11 @@ def test_galleries_are_kept_whole_and_read_without_unpickling(tmp_path: Path) ->
         assert kept["images_1"].shape == (0, 3, 5, 6)
 
 
-def test_a_task_of_images_shows_the_worst_test_images_target_above_output() -> None:
+def test_the_gallery_of_a_reconstruction_is_its_worst_images_with_the_target_above() -> None:
     target = torch.zeros(5, 1, 4, 4)
     output = target + torch.tensor([0.1, 0.4, 0.2, 0.2, 0.3]).view(5, 1, 1, 1)
     images, captions = Reconstruct().galleries(
-        seen(nn.Identity(), target, output=output, target=target)
+        make_evaluation(nn.Identity(), target, output=output, target=target)
     )["worst"]
     assert images.shape == (5, 1, 8, 4)
     assert images[:, 0, 4, 0].tolist() == pytest.approx([0.4, 0.3, 0.2, 0.2, 0.1])

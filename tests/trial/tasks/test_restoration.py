@@ -80,48 +80,50 @@ def digits() -> DeviceImages:
 
 
 class Same(nn.Module):
-    """A network of no parameters that gives what it was told to give, or its input."""
+    """A network without parameters whose output is fixed, or else its input."""
 
-    def __init__(self, answer: Tensor | None = None) -> None:
+    def __init__(self, output: Tensor | None = None) -> None:
         super().__init__()
-        self.answer = answer
+        self.output = output
 
     def forward(self, images: Tensor) -> Tensor:
-        return images if self.answer is None else self.answer[: len(images)]
+        if self.output is None:
+            return images
+        return self.output[: len(images)]
 
 
-def seen_by(network: nn.Module, task: Task, images: DeviceImages) -> Evaluation:
-    given, target = pairs_from(task, to_float(images.test.pixels))
+def evaluation_of(network: nn.Module, task: Task, images: DeviceImages) -> Evaluation:
+    inputs, target = pairs_from(task, to_float(images.test.pixels))
     with torch.inference_mode():
         return Evaluation(
-            network,
-            given,
-            target,
-            network(given),
-            images.test.labels,
-            images.classes,
-            evaluation_pairs(task, images.train, "train"),
-            {},
+            network=network,
+            inputs=inputs,
+            target=target,
+            output=network(inputs),
+            labels=images.test.labels,
+            classes=images.classes,
+            train=evaluation_pairs(task, images.train, "train"),
+            dependencies={},
         )
 
 
 @each_network
-def test_the_loss_falls_in_a_few_steps(
+def test_a_few_training_steps_reduce_the_loss(
     task: Task, activation: str, colors: DeviceImages, trial: Trial
 ) -> None:
     config = small(task, activation, Patches(size=12), trial)
     config.sizes()
     torch.manual_seed(0)
     network = build_network(config)
-    given, target = pairs_from(task, to_float(colors.train.pixels))
-    assert (*given.shape[1:],) == task.input_shape((3, 12, 12))
+    inputs, target = pairs_from(task, to_float(colors.train.pixels))
+    assert (*inputs.shape[1:],) == task.input_shape((3, 12, 12))
     assert (*target.shape[1:],) == task.output_shape((3, 12, 12))
-    losses = losses_of(task, network, given, target)
+    losses = losses_of(task, network, inputs, target)
     assert losses[-1] < (0.9 * losses[0] if task.loss != "bce" else losses[0] - 0.01)
 
 
 @each_network
-def test_all_that_is_measured_is_named_finite_and_has_rows(
+def test_metrics_are_declared_and_finite_and_tables_have_rows(
     task: Task, activation: str, colors: DeviceImages, trial: Trial
 ) -> None:
     torch.manual_seed(0)
@@ -139,7 +141,7 @@ def test_all_that_is_measured_is_named_finite_and_has_rows(
 
 
 @each_task
-def test_a_perfect_answer_has_no_error(task: Task, colors: DeviceImages) -> None:
+def test_a_perfect_prediction_has_no_error(task: Task, colors: DeviceImages) -> None:
     target = pairs_from(task, to_float(colors.test.pixels))[1]
     measured = task.metrics(target, target) | task.final_metrics(target, target)
     metrics = conclude(Same(target), task, colors, {})[0]
@@ -156,12 +158,12 @@ def test_a_perfect_answer_has_no_error(task: Task, colors: DeviceImages) -> None
 
 
 @each_task
-def test_what_people_look_at_of_a_perfect_answer_is_the_image(task: Task) -> None:
-    given, target = pairs_from(task, COLOURS)
-    assert torch.allclose(task.to_image(given, target), COLOURS, atol=1e-6)
+def test_the_displayed_image_of_a_perfect_prediction_is_the_original(task: Task) -> None:
+    inputs, target = pairs_from(task, COLOURS)
+    assert torch.allclose(task.to_image(inputs, target), COLOURS, atol=1e-6)
 
 
-def test_yiq_has_the_published_numbers_and_comes_back() -> None:
+def test_yiq_has_the_published_coefficients_and_an_inverse() -> None:
     """The inverse is that of TensorFlow (tf.image.yiq_to_rgb) and of scikit-image, to the digits
     that they agree on."""
     primaries = torch.eye(3, dtype=torch.float64).T[..., None, None]
@@ -184,10 +186,10 @@ def test_yiq_has_the_published_numbers_and_comes_back() -> None:
     assert rgb_to_yiq(gray)[:, 1:].abs().max() < 1e-6
 
 
-def test_colorize_is_given_the_grey_image_and_asks_for_colors_or_for_chroma() -> None:
-    given, target = pairs_from(Colorize(), COLOURS)
+def test_colorize_maps_the_gray_image_to_colors_or_to_chroma() -> None:
+    inputs, target = pairs_from(Colorize(), COLOURS)
     assert torch.allclose(
-        given[:, 0], 0.299 * COLOURS[:, 0] + 0.587 * COLOURS[:, 1] + 0.114 * COLOURS[:, 2]
+        inputs[:, 0], 0.299 * COLOURS[:, 0] + 0.587 * COLOURS[:, 1] + 0.114 * COLOURS[:, 2]
     )
     assert torch.equal(target, COLOURS)
     chroma = pairs_from(Colorize(target="iq"), COLOURS)[1]
@@ -195,20 +197,20 @@ def test_colorize_is_given_the_grey_image_and_asks_for_colors_or_for_chroma() ->
     assert chroma.abs().max() < 0.6
 
 
-def test_an_error_in_chroma_is_the_same_in_both_spaces_whichever_is_learnt() -> None:
-    given, chroma = pairs_from(Colorize(target="iq"), COLOURS)
+def test_both_targets_of_colorize_report_the_same_errors_in_rgb_and_iq() -> None:
+    inputs, chroma = pairs_from(Colorize(target="iq"), COLOURS)
     answer = chroma + 0.1 * torch.randn(chroma.shape, generator=torch.Generator().manual_seed(1))
     task = Colorize(target="iq")
     of_iq, of_rgb = (
         task.metrics(answer, chroma),
-        Colorize().metrics(task.to_image(given, answer), COLOURS),
+        Colorize().metrics(task.to_image(inputs, answer), COLOURS),
     )
     for name in ("iq_mse", "rgb_mse", "rgb_psnr"):
         assert torch.allclose(of_iq[name], of_rgb[name], rtol=1e-4)
     assert "channel_argmax_error" not in of_iq
 
 
-def test_colorize_finds_the_floors_of_chroma(colors: DeviceImages) -> None:
+def test_colorize_reports_the_lowest_reachable_losses_of_chroma(colors: DeviceImages) -> None:
     task = Colorize(target="iq")
     target = pairs_from(task, to_float(colors.test.pixels))[1]
     metrics, *_ = conclude(Same(target.clamp(min=0)), task, colors, {})
@@ -226,13 +228,15 @@ def test_colorize_finds_the_floors_of_chroma(colors: DeviceImages) -> None:
     assert "floor_sigmoid" not in of_rgb
 
 
-def test_colorize_clips_the_merged_image_before_it_measures_classes(colors: DeviceImages) -> None:
+def test_colorize_reports_the_errors_per_class_of_the_clipped_rgb_image(
+    colors: DeviceImages,
+) -> None:
     classes = ("temple", "flower")
     labels = torch.arange(8) % 2
     images = colors._replace(classes=classes, test=colors.test._replace(labels=labels))
     task = Colorize(target="iq")
     wild = pairs_from(task, to_float(colors.test.pixels))[1] * 3
-    metrics, tables = task.conclude(seen_by(Same(wild), task, images))
+    metrics, tables = task.conclude(evaluation_of(Same(wild), task, images))
     assert metrics["clipped_rgb_mse"] < task.metrics(wild, wild / 3)["rgb_mse"].mean()
     rows = tables["per_class"]
     assert [row["class"] for row in rows] == [*classes]
@@ -240,19 +244,21 @@ def test_colorize_clips_the_merged_image_before_it_measures_classes(colors: Devi
     assert {"ssim", "relative_mse", "iq_mse"} <= rows[0].keys()
 
 
-def test_complete_gives_the_left_half_and_asks_for_the_right_one() -> None:
-    given, target = pairs_from(Complete(), COLOURS)
-    assert torch.equal(given, COLOURS[..., :6])
+def test_complete_maps_the_left_half_to_the_right_half() -> None:
+    inputs, target = pairs_from(Complete(), COLOURS)
+    assert torch.equal(inputs, COLOURS[..., :6])
     assert torch.equal(target, COLOURS[..., 6:])
 
 
-def test_complete_relates_the_errors_of_classes_to_their_asymmetry(digits: DeviceImages) -> None:
+def test_complete_correlates_the_errors_of_classes_with_their_asymmetry(
+    digits: DeviceImages,
+) -> None:
     task = Complete()
-    seen = seen_by(Same(), task, digits)
-    mirrored = seen._replace(output=seen.inputs.flip(-1))
+    evaluation = evaluation_of(Same(), task, digits)
+    mirrored = evaluation._replace(output=evaluation.inputs.flip(-1))
     metrics, tables = task.conclude(mirrored)
     assert metrics["asymmetry_correlation"] == pytest.approx(1), (
-        "the mirror errs by just the asymmetry"
+        "the error of the mirror is the asymmetry"
     )
     assert -1 <= metrics["asymmetry_correlation_relative"] <= 1
     rows = tables["per_class"]
@@ -260,32 +266,29 @@ def test_complete_relates_the_errors_of_classes_to_their_asymmetry(digits: Devic
     for row in rows:
         assert row["asymmetry"] == pytest.approx(row["mse"], rel=1e-4)
     assert {"relative_mse", "ssim", "psnr", "images"} <= rows[0].keys()
-    assert (
-        task.conclude(seen._replace(output=seen.target))[0]
-        .keys()
-        .isdisjoint({"asymmetry_correlation"})
-    ), "no errors to rank"
+    without_errors, _ = task.conclude(evaluation._replace(output=evaluation.target))
+    assert "asymmetry_correlation" not in without_errors
 
 
-def test_complete_scores_the_network_on_flipped_images(digits: DeviceImages) -> None:
-    """A network that repeats its input errs alike on an image and on the flipped one; one that says
-    0 does not."""
+def test_complete_reports_the_errors_on_flipped_images(digits: DeviceImages) -> None:
+    """A network that returns its input has the same error on an image and on the flipped image; a
+    network that returns 0 does not."""
     for network, alike in ((Same(), True), (Same(torch.zeros(60, 1, 12, 6)), False)):
-        seen = seen_by(network, Complete(), digits)
-        rows = Complete().conclude(seen)[1]["flipped"]
+        evaluation = evaluation_of(network, Complete(), digits)
+        rows = Complete().conclude(evaluation)[1]["flipped"]
         assert len(rows) == 10
         assert sum(row["images"] for row in rows) == 60
         for number, row in enumerate(rows):
-            left = seen.inputs[seen.labels == number].square().mean().item()
+            left = evaluation.inputs[evaluation.labels == number].square().mean().item()
             assert row["mse_flipped"] == pytest.approx(row["mse"] if alike else left, rel=1e-4)
 
 
-def test_complete_flips_footwear_alone_where_there_is_some(digits: DeviceImages) -> None:
+def test_complete_flips_only_footwear_if_the_data_set_has_footwear(digits: DeviceImages) -> None:
     shod = digits._replace(classes=("Sandal", *"12345678", "Ankle boot"))
-    metrics, tables = Complete().conclude(seen_by(Same(), Complete(), shod))
+    metrics, tables = Complete().conclude(evaluation_of(Same(), Complete(), shod))
     assert [row["class"] for row in tables["flipped"]] == ["Sandal", "Ankle boot"]
     assert metrics["flipped_ratio"] == pytest.approx(1, rel=1e-4), (
-        "a network that repeats its input errs alike on flipped images"
+        "a network that returns its input has the same error on flipped images"
     )
     assert len(tables["per_class"]) == 10
 
@@ -302,7 +305,9 @@ def test_the_mirror_of_symmetric_images_is_a_perfect_baseline(digits: DeviceImag
     assert "asymmetry_correlation" not in metrics
 
 
-def test_regression_and_neighbours_beat_the_mean_half(digits: DeviceImages) -> None:
+def test_ridge_beats_the_mean_image_and_the_nearest_image_beats_the_mirror(
+    digits: DeviceImages,
+) -> None:
     metrics, *_ = conclude(Same(), Complete(), digits, {})
     assert metrics["baseline_ridge"] < metrics["baseline_mean_image"]
     assert metrics["baseline_nearest"] < metrics["baseline_mirror"]
@@ -322,19 +327,19 @@ def test_inpaint_fills_a_square_in_the_centre(
 ) -> None:
     images = 0.1 + 0.8 * torch.rand(2, *shape)
     before = images.clone()
-    given, target = pairs_from(Inpaint(hole=hole, fill=1.0), images)
+    inputs, target = pairs_from(Inpaint(hole=hole, fill=1.0), images)
     assert torch.equal(target, before)
     assert torch.equal(images, before)
-    changed = (given != images).all(1).all(0)
-    assert torch.equal(given[..., ~changed], images[..., ~changed])
-    assert given[..., changed].unique().tolist() == [1.0]
+    changed = (inputs != images).all(1).all(0)
+    assert torch.equal(inputs[..., ~changed], images[..., ~changed])
+    assert inputs[..., changed].unique().tolist() == [1.0]
     places = changed.nonzero()
     assert (places[:, 0].min().item(), places[:, 0].max().item()) == rows
     assert (places[:, 1].min().item(), places[:, 1].max().item()) == columns
 
 
 @pytest.mark.parametrize("region", ["full", "hole"])
-def test_measures_of_the_hole_ignore_what_is_outside_it(region: Any) -> None:
+def test_metrics_of_the_hole_ignore_pixels_outside_it(region: Any) -> None:
     task = Inpaint(hole=4, region=region)
     output = (COLOURS + 0.1).clone()
     elsewhere = torch.rand(output.shape, generator=torch.Generator().manual_seed(2))
@@ -358,29 +363,29 @@ def test_measures_of_the_hole_ignore_what_is_outside_it(region: Any) -> None:
     )
 
 
-def test_where_the_hole_is_learnt_the_rest_of_the_image_counts_as_copied() -> None:
+def test_with_region_hole_the_pixels_outside_are_copied_from_the_input() -> None:
     task = Inpaint(hole=6, region="hole")
-    given, target = pairs_from(task, COLOURS)
+    inputs, target = pairs_from(task, COLOURS)
     output = torch.full_like(target, 0.5)
-    picture = task.to_image(given, output)
-    assert (picture[..., 3:9, 3:9] == 0.5).all()
-    assert torch.equal(picture[..., :3, :], COLOURS[..., :3, :])
+    image = task.to_image(inputs, output)
+    assert (image[..., 3:9, 3:9] == 0.5).all()
+    assert torch.equal(image[..., :3, :], COLOURS[..., :3, :])
     measured = task.metrics(output, target)
     assert torch.allclose(measured["mse"], measured["hole_mse"] * 36 / 144)
 
 
-def test_binary_accuracy_counts_the_values_that_are_exactly_0_or_1_and_rounded_rightly() -> None:
+def test_binary_accuracy_is_the_share_of_binary_target_pixels_that_are_rounded_correctly() -> None:
     target = torch.tensor([0.0, 0.0, 1.0, 1.0, 0.4, 0.9, 0.5, 0.1] * 2).reshape(1, 1, 4, 4)
     output = torch.tensor([0.1, 0.7, 0.8, 0.2, 0.4, 0.9, 0.5, 0.1] * 2).reshape(1, 1, 4, 4)
     assert Inpaint().metrics(output, target)["binary_accuracy"].item() == pytest.approx(2 / 8)
 
 
-def test_inpaint_tells_rings_brightness_and_sharpness_of_the_hole(digits: DeviceImages) -> None:
+def test_inpaint_reports_rings_brightness_and_sharpness_of_the_hole(digits: DeviceImages) -> None:
     task = Inpaint(loss="bce")
     target = pairs_from(task, to_float(digits.test.pixels))[1]
     output = target.clone()
     output[..., 3:9, 3:9] *= 0.5
-    metrics, tables = task.conclude(seen_by(Same(output), task, digits))
+    metrics, tables = task.conclude(evaluation_of(Same(output), task, digits))
     hole = target[..., 3:9, 3:9]
     assert metrics["hole_mean"] == pytest.approx(
         255 * output[..., 3:9, 3:9].mean().item(), rel=1e-5
@@ -402,12 +407,12 @@ def test_inpaint_tells_rings_brightness_and_sharpness_of_the_hole(digits: Device
         task.metrics(output, target)["hole_mse"].mean().item()
     )
     assert len(tables["per_class"]) == 10
-    halved = task.conclude(seen_by(Same(target / 2), task, digits))[0]
+    halved = task.conclude(evaluation_of(Same(target / 2), task, digits))[0]
     assert halved["hole_brightness"] == pytest.approx(0.5)
     assert halved["hole_gradient_energy"] == pytest.approx(0.25)
 
 
-def test_fills_of_the_border_beat_the_mean_image_on_photographs(colors: DeviceImages) -> None:
+def test_fills_from_the_border_beat_the_mean_image_on_photographs(colors: DeviceImages) -> None:
     metrics, *_ = conclude(Same(), Inpaint(), colors, {})
     found = {
         name: metrics[f"baseline_{name}"]
@@ -417,7 +422,9 @@ def test_fills_of_the_border_beat_the_mean_image_on_photographs(colors: DeviceIm
     assert max(found, key=found.__getitem__) == "mean_image"
 
 
-def test_gradient_energy_is_that_of_neighbours_and_falls_by_blurring() -> None:
+def test_gradient_energy_is_the_mean_squared_difference_of_neighbors_and_blurring_reduces_it() -> (
+    None
+):
     image = torch.tensor([[0.0, 1.0], [0.0, 0.5]]).reshape(1, 1, 2, 2)
     assert gradient_energy(image).item() == pytest.approx((1 + 0.25 + 0 + 0.25) / 4)
     assert (
@@ -448,14 +455,14 @@ def test_gradient_energy_is_that_of_neighbours_and_falls_by_blurring() -> None:
         (Inpaint(hole=11), Patches(size=12), r"task\.hole = 11: .* at most 10"),
     ],
 )
-def test_a_trial_that_cannot_be_is_refused_by_name_value_and_rule(
+def test_a_task_that_does_not_fit_the_data_set_is_an_error(
     task: Task, dataset: Any, message: str, trial: Trial
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         small(task, "sigmoid", dataset, trial).sizes()
 
 
-def test_cross_entropy_of_colors_needs_a_sigmoid_and_chroma_takes_any_output() -> None:
+def test_cross_entropy_of_colors_requires_a_sigmoid_and_chroma_allows_any_output() -> None:
     with pytest.raises(ValueError, match="output_activation"):
         Colorize(loss="bce").validate_output_range((-1, 1))
     for output_range in ((0.0, 1.0), (-1.0, 1.0), (-math.inf, math.inf)):
@@ -473,6 +480,6 @@ def test_cross_entropy_of_colors_needs_a_sigmoid_and_chroma_takes_any_output() -
         (Complete, {"half": "left"}),
     ],
 )
-def test_parameters_out_of_range_are_refused(part: type[Task], wrong: dict[str, Any]) -> None:
+def test_an_invalid_parameter_is_an_error(part: type[Task], wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         part(**wrong)

@@ -43,65 +43,69 @@ def patches() -> Tensor:
 
 @pytest.mark.parametrize("loss", ["mse", "l1", "bce"])
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_the_loss_of_a_registered_task_falls_in_a_few_steps(
+def test_a_few_training_steps_reduce_the_loss_of_each_task_and_loss(
     name: str, loss: str, patches: Tensor, trial: Trial
 ) -> None:
     task: Task = BUILT_IN[name](loss=loss)
     torch.manual_seed(0)
     network = build_network(trial.model_copy(update={"dataset": Patches(size=12), "task": task}))
-    given, target = task.pairs(patches, LABELS, seeded())
-    losses = losses_of(task, network, given, target)
-    assert losses[-1] < 0.9 * losses[0] if loss != "bce" else losses[-1] < losses[0] - 0.01
+    inputs, target = task.pairs(patches, LABELS, seeded())
+    losses = losses_of(task, network, inputs, target)
+    if loss == "bce":  # its minimum is far above 0
+        assert losses[-1] < losses[0] - 0.01
+    else:
+        assert losses[-1] < 0.9 * losses[0]
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_the_pairs_of_a_registered_task_have_the_shapes_and_the_range_that_it_says(
+def test_inputs_and_targets_have_the_declared_shapes_and_are_between_0_and_1(
     name: str, patches: Tensor
 ) -> None:
     task: Task = BUILT_IN[name]()
     before = patches.clone()
-    given, target = task.pairs(patches, LABELS, seeded())
-    assert (*given.shape[1:],) == task.input_shape((3, 12, 12))
+    inputs, target = task.pairs(patches, LABELS, seeded())
+    assert (*inputs.shape[1:],) == task.input_shape((3, 12, 12))
     assert (*target.shape[1:],) == task.output_shape((3, 12, 12))
-    assert all(images.min() >= 0 and images.max() <= 1 for images in (given, target))
+    assert all(images.min() >= 0 and images.max() <= 1 for images in (inputs, target))
     assert torch.equal(patches, before), "the images themselves stay as they are"
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_a_registered_task_measures_each_image_by_snake_case_names(
-    name: str, patches: Tensor
-) -> None:
+def test_metrics_have_snake_case_names_and_one_value_per_image(name: str, patches: Tensor) -> None:
     task: Task = BUILT_IN[name]()
     _, target = task.pairs(patches, LABELS, seeded())
-    every, last = task.metrics(target, target), task.final_metrics(target, target)
-    assert not every.keys() & last.keys()
-    for metric, values in (every | last).items():
+    metrics = task.metrics(target, target)
+    final_metrics = task.final_metrics(target, target)
+    assert not metrics.keys() & final_metrics.keys()
+    for metric, values in (metrics | final_metrics).items():
         assert metric.isidentifier(), metric
         assert metric.islower(), metric
         assert metric != "loss"
         assert values.shape == (len(patches),)
 
 
-def test_reconstruct_asks_for_the_input_itself(patches: Tensor) -> None:
-    given, target = Reconstruct().pairs(patches, LABELS, seeded())
-    assert torch.equal(given, patches)
+def test_the_target_of_reconstruct_is_the_input(patches: Tensor) -> None:
+    inputs, target = Reconstruct().pairs(patches, LABELS, seeded())
+    assert torch.equal(inputs, patches)
     assert torch.equal(target, patches)
 
 
-def test_denoise_adds_noise_of_the_deviation_asked_for_and_keeps_the_range(patches: Tensor) -> None:
-    given, target = Denoise(noise_factor=0.3).pairs(patches, LABELS, seeded())
+def test_the_noise_of_denoise_has_the_standard_deviation_noise_factor_and_is_clipped(
+    patches: Tensor,
+) -> None:
+    inputs, target = Denoise(noise_factor=0.3).pairs(patches, LABELS, seeded())
     assert torch.equal(target, patches)
-    assert given.min() == 0
-    assert given.max() == 1
+    assert inputs.min() == 0
+    assert inputs.max() == 1
+    # 0.5 is five standard deviations away from 0 and from 1, so nothing is clipped.
     gray = torch.full((8, 3, 64, 64), 0.5)
-    noise = (
-        Denoise(noise_factor=0.1).pairs(gray, LABELS, seeded())[0] - gray
-    )  # five deviations to either end: nothing is clipped
+    noisy, _ = Denoise(noise_factor=0.1).pairs(gray, LABELS, seeded())
+    noise = noisy - gray
     assert noise.std().item() == pytest.approx(0.1, rel=0.02)
     assert noise.mean().item() == pytest.approx(0, abs=0.002)
 
 
-def test_denoise_draws_the_same_noise_from_the_same_seed_and_other_noise_from_another(
+def test_the_noise_of_denoise_depends_only_on_the_seed(
     patches: Tensor,
 ) -> None:
     noisy = [Denoise().pairs(patches, LABELS, seeded(seed))[0] for seed in (7, 7, 8)]
@@ -110,8 +114,10 @@ def test_denoise_draws_the_same_noise_from_the_same_seed_and_other_noise_from_an
 
 
 class _Negative(Denoise):
-    """A task of a sweep file: from the noisy image to its negative. (A name with a `_` stays out of
-    the registry.)"""
+    """A task of a sweep file: from the noisy image to its negative.
+
+    A class with a leading underscore is not registered.
+    """
 
     def pairs(
         self, images: Tensor, labels: Tensor, generator: torch.Generator
@@ -120,18 +126,18 @@ class _Negative(Denoise):
 
 
 @pytest.mark.parametrize("task", [_Negative(), Denoise(), Reconstruct()], ids=repr)
-def test_a_batch_has_the_targets_that_the_task_asks_for(task: Task) -> None:
+def test_a_batch_contains_the_inputs_and_targets_of_its_indices(task: Task) -> None:
     pixels = torch.arange(3 * 64, dtype=torch.uint8).reshape(3, 1, 8, 8)
     chosen = torch.tensor([2, 0])
-    given, target = Pairs(task, DeviceSplit(pixels, LABELS[: len(pixels)]), 0, 1, "train").at(
+    inputs, target = Pairs(task, DeviceSplit(pixels, LABELS[: len(pixels)]), 0, 1, "train").at(
         chosen
     )
     every = task.pairs(to_float(pixels), LABELS[: len(pixels)], generator(0, 1, "train", "cpu"))
-    assert torch.equal(given, every[0][chosen])
+    assert torch.equal(inputs, every[0][chosen])
     assert torch.equal(target, every[1][chosen])
 
 
-def test_denoise_redraws_only_when_asked() -> None:
+def test_denoise_redraws_its_noise_only_with_redraw_noise() -> None:
     assert Denoise.corrupts
     assert not Denoise().redraws
     assert Denoise(redraw_noise=True).redraws
@@ -166,7 +172,7 @@ def test_a_loss_is_the_mean_over_images_channels_and_pixels(loss: Any, expected:
 @given(
     seed=st.integers(0, 999), certain=st.floats(0, 1), scale=st.sampled_from([1.0, 10.0, 1000.0])
 )
-def test_cross_entropy_has_the_values_and_gradients_of_torchs_own(
+def test_cross_entropy_has_the_same_values_and_gradients_as_in_torch(
     seed: int, certain: float, scale: float
 ) -> None:
     torch.manual_seed(seed)
@@ -179,38 +185,38 @@ def test_cross_entropy_has_the_values_and_gradients_of_torchs_own(
     target = torch.where(
         torch.rand_like(output) < certain, torch.rand_like(output).round(), torch.rand_like(output)
     )
-    losses = [
-        Reconstruct(loss="bce").criterion(output, target),
-        F.binary_cross_entropy(output, target),
-    ]
-    torch.testing.assert_close(*losses)
-    torch.testing.assert_close(*(torch.autograd.grad(loss, output)[0] for loss in losses))
+    ours = Reconstruct(loss="bce").criterion(output, target)
+    torchs = F.binary_cross_entropy(output, target)
+    torch.testing.assert_close(ours, torchs)
+    (our_gradient,) = torch.autograd.grad(ours, output)
+    (torchs_gradient,) = torch.autograd.grad(torchs, output)
+    torch.testing.assert_close(our_gradient, torchs_gradient)
 
 
-def test_a_loss_of_outputs_that_are_no_numbers_is_no_number_whatever_its_formula() -> None:
-    """So that the trial ends as `diverged`. (torch's own cross-entropy raises there, and on a GPU
-    takes the process with it.)"""
-    output, target = torch.full((1, 1, 2, 2), math.nan), torch.rand(1, 1, 2, 2)
+def test_every_loss_of_nan_outputs_is_nan() -> None:
+    """So that the trial ends as `diverged`: torch's own cross-entropy raises an error, which on a
+    GPU ends the process."""
+    output = torch.full((1, 1, 2, 2), math.nan)
+    target = torch.rand(1, 1, 2, 2)
     for loss in ("mse", "l1", "bce"):
         assert Reconstruct(loss=loss).criterion(output, target).isnan()
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_every_task_measures_the_mean_squared_error_be_it_its_loss_or_not(
+def test_every_task_reports_the_mean_squared_error_with_every_loss(
     name: str, patches: Tensor
 ) -> None:
     output = (patches * 0.9).clamp(0, 1)
     for loss in ("mse", "l1", "bce"):
         task: Task = BUILT_IN[name](loss=loss)
-        measured = (
-            task.criterion(output, patches)
-            if loss == "mse"
-            else task.metrics(output, patches)["mse"].mean()
-        )
+        if loss == "mse":
+            measured = task.criterion(output, patches)
+        else:
+            measured = task.metrics(output, patches)["mse"].mean()
         assert measured.item() == pytest.approx((output - patches).square().mean().item())
 
 
-def test_the_channel_measure_is_for_color_images_only() -> None:
+def test_channel_argmax_error_is_reported_for_color_images_only() -> None:
     assert "channel_argmax_error" in Reconstruct().metrics(
         torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4)
     )
@@ -219,7 +225,7 @@ def test_the_channel_measure_is_for_color_images_only() -> None:
     )
 
 
-def test_cross_entropy_refuses_outputs_that_can_leave_its_range() -> None:
+def test_cross_entropy_requires_outputs_between_0_and_1() -> None:
     Reconstruct(loss="bce").validate_output_range((0, 1))
     Reconstruct(loss="mse").validate_output_range((-1, 1))
     for output_range in ((-1.0, 1.0), (-math.inf, math.inf)):
@@ -237,6 +243,6 @@ def test_cross_entropy_refuses_outputs_that_can_leave_its_range() -> None:
         {"redraw_noise": 1},
     ],
 )
-def test_parameters_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
+def test_an_invalid_parameter_is_an_error(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Denoise(**wrong)

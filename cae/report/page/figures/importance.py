@@ -17,9 +17,10 @@ from cae.report.statistics.importance import (
     ImportanceAnalysis,
     analyze_importance,
     means_at_settings,
-    trusted_analysis,
+    shown_analysis,
 )
 from cae.report.wording.importance import population_name
+from cae.run.metric_direction import Mode
 
 MAX_PARAMETERS = 12
 MAX_PANELS = 6
@@ -119,7 +120,7 @@ class MarginalsData:
 
 
 def marginals_data(results: Results) -> MarginalsData:
-    analysis = trusted_analysis(results)
+    analysis = shown_analysis(results)
     population = analysis.population
     axes = {axis.name: axis for axis in population.axes}
     # Parameters without a computed importance are last.
@@ -207,8 +208,7 @@ def _settings_axis(panel: MarginalPanel) -> dict[str, object]:
 @dataclass(frozen=True)
 class InteractionData:
     metric: str
-    mode: str
-    """"min" or "max"."""
+    mode: Mode
     row_parameter: str
     column_parameter: str
     means: pd.DataFrame
@@ -220,7 +220,7 @@ class InteractionData:
 
 def interaction_data(results: Results) -> InteractionData | None:
     """Return the measured means of the pair that interacts most; None if no pair was analyzed."""
-    analysis = trusted_analysis(results)
+    analysis = shown_analysis(results)
     if not len(analysis.pairs):
         return None
     axes = {axis.name: axis for axis in analysis.population.axes}

@@ -20,6 +20,7 @@ from cae.report.data.parameters import varying_parameters
 from cae.report.data.results import Results
 from cae.report.page.figures import style
 from cae.report.page.figures.parameters import sample_evenly
+from cae.run.metric_direction import Mode
 from cae.run.trial_state import TrialState
 
 MAX_LINES = 1000
@@ -78,7 +79,7 @@ def parallel_coordinates_data(results: Results) -> ParallelCoordinatesData:
     )
 
 
-def _bins(positions: Floats, mode: str) -> list[int]:
+def _bins(positions: Floats, mode: Mode) -> list[int]:
     """Return the bin of each trial: equal bins from the best value to the 95 % quantile.
 
     The last bin includes the worst 5 %: a few very bad trials must not take all the colors.

@@ -16,6 +16,7 @@ from cae.report.data.axis import Axis, Floats, make_axis, spaced_labels
 from cae.report.data.parameters import varying_parameters
 from cae.report.data.results import Results
 from cae.report.page.figures import style
+from cae.run.metric_direction import Mode
 
 MAX_PANELS = 12
 MAX_POINTS = 600
@@ -28,7 +29,7 @@ GOLDEN_RATIO = 0.618
 @dataclass(frozen=True)
 class ParametersData:
     metric: str
-    mode: str
+    mode: Mode
     axes: list[Axis]
     trials: pd.DataFrame
     """label, state and value of the trials that are drawn, the best first."""
@@ -60,7 +61,7 @@ def sample_evenly(ranked: pd.DataFrame, size: int) -> pd.DataFrame:
     return ranked.iloc[np.unique(positions)]
 
 
-def best_at_settings(scale: Axis, values: Floats, mode: str) -> pd.DataFrame:
+def best_at_settings(scale: Axis, values: Floats, mode: Mode) -> pd.DataFrame:
     """Return the best value at each setting, or per bin at its middle: position, best."""
     is_known = np.isfinite(scale.positions) & np.isfinite(values)
     frame = pd.DataFrame({"position": scale.positions[is_known], "best": values[is_known]})

@@ -13,6 +13,7 @@ from cae.report.data.parameters import has_several_values
 from cae.report.data.results import Results
 from cae.report.page.figures import style
 from cae.report.page.figures.parameters import sample_evenly
+from cae.run.metric_direction import Mode
 from cae.run.trial_state import TrialState
 
 COSTS = {
@@ -29,7 +30,7 @@ MAX_POINTS = 800
 @dataclass(frozen=True)
 class ParetoData:
     metric: str
-    mode: str
+    mode: Mode
     trials: pd.DataFrame
     """label, state, value and a column per cost, the best first; indexed like the results."""
     fronts: dict[str, pd.DataFrame]
@@ -56,7 +57,7 @@ def pareto_data(results: Results) -> ParetoData:
     return ParetoData(results.metric, results.mode, trials.loc[drawn], fronts)
 
 
-def pareto_front(trials: pd.DataFrame, cost: str, mode: str) -> pd.DataFrame:
+def pareto_front(trials: pd.DataFrame, cost: str, mode: Mode) -> pd.DataFrame:
     """Return each trial that is better than all cheaper ones, the cheapest first."""
     objective = trials["value"]
     if mode == "max":

@@ -123,7 +123,7 @@ def set_layout(
             "columns": columns,
             "panel_height": height,
             "min_width": min_width,
-            "shared": shares_y,
+            "shares_y": shares_y,
         },
     )
     if panels > 1:
@@ -132,23 +132,26 @@ def set_layout(
 
 
 def _arrange_panels(
-    figure: go.Figure, panels: int, columns: int, panel_height: int, width: int = 1000
+    figure: go.Figure, panels: int, columns: int, row_height: int, width: int = 1000
 ) -> None:
-    """Place the panels in rows; charts.js repeats this for the width of the window."""
+    """Place the panels in rows. charts.js repeats this for the width of the window.
+
+    Plotly's domains are shares of the width and the height, from the bottom left.
+    """
     rows = math.ceil(panels / columns)
-    gap_across = PANEL_GAP / width
-    gap_down = PANEL_GAP / (rows * panel_height)
-    panel_width = (1 - gap_across * (columns - 1)) / columns
-    panel_share = (1 - gap_down * (rows - 1)) / rows
+    column_gap = PANEL_GAP / width
+    row_gap = PANEL_GAP / (rows * row_height)
+    panel_width = (1 - column_gap * (columns - 1)) / columns
+    panel_height = (1 - row_gap * (rows - 1)) / rows
     for panel in range(panels):
         row, column = divmod(panel, columns)
-        left = column * (panel_width + gap_across)
-        top = 1 - row * (panel_share + gap_down)
+        left = column * (panel_width + column_gap)
+        top = 1 - row * (panel_height + row_gap)
         suffix = panel_suffix(panel)
         x_axis = {"domain": [left, left + panel_width], "anchor": f"y{suffix}"}
-        y_axis = {"domain": [max(0.0, top - panel_share), top], "anchor": f"x{suffix}"}
+        y_axis = {"domain": [max(0.0, top - panel_height), top], "anchor": f"x{suffix}"}
         figure.update_layout({f"xaxis{suffix}": x_axis, f"yaxis{suffix}": y_axis})
-    figure.update_layout(height=rows * panel_height)
+    figure.update_layout(height=rows * row_height)
 
 
 def value_axis(name: str, values: Floats) -> dict[str, object]:

@@ -1,6 +1,6 @@
 "use strict";
 // Charts: drawn when they come near the screen, in the colors of the reader's theme, with the
-// selected trials highlighted.
+// selected trials highlighted. Uses `selection` and `unpack` of selection.js.
 (() => {
   const PANEL_GAP = 64;  // pixels, as in figures/style.py
   const MIN_PANEL_WIDTH = 300;
@@ -50,31 +50,38 @@
     };
   };
 
-  // Arrange the panels in as many columns as fit: figures/style.py does the same for 1000 pixels.
+  // Arrange the panels of a figure in as many columns as fit into `width` pixels. The figure itself
+  // is arranged for 1000 pixels (figures/style.py).
   const arrangePanels = (layout, width) => {
-    const { panels, columns, panel_height: panelHeight, shared } = layout.meta;
+    const { panels, columns: maxColumns, panel_height: rowHeight, shares_y: sharesY } = layout.meta;
     if (panels <= 1) return;
-    const fitting = Math.max(1, Math.min(columns, Math.floor(width / MIN_PANEL_WIDTH)));
-    const rows = Math.ceil(panels / fitting);
-    const gapAcross = PANEL_GAP / width;
-    const gapDown = PANEL_GAP / (rows * panelHeight);
-    const panelWidth = (1 - gapAcross * (fitting - 1)) / fitting;
-    const panelShare = (1 - gapDown * (rows - 1)) / rows;
+    const fittingColumns = Math.floor(width / MIN_PANEL_WIDTH);
+    const columns = Math.max(1, Math.min(maxColumns, fittingColumns));
+    const rows = Math.ceil(panels / columns);
+    const height = rows * rowHeight;
+    // Plotly's domains are shares of the width and the height, from the bottom left.
+    const columnGap = PANEL_GAP / width;
+    const rowGap = PANEL_GAP / height;
+    const panelWidth = (1 - columnGap * (columns - 1)) / columns;
+    const panelHeight = (1 - rowGap * (rows - 1)) / rows;
     for (let panel = 0; panel < panels; panel++) {
-      const suffix = panel ? String(panel + 1) : "";
-      const column = panel % fitting;
-      const left = column * (panelWidth + gapAcross);
-      const top = 1 - Math.floor(panel / fitting) * (panelShare + gapDown);
+      const column = panel % columns;
+      const row = Math.floor(panel / columns);
+      const left = column * (panelWidth + columnGap);
+      const top = 1 - row * (panelHeight + rowGap);
+      const suffix = panel === 0 ? "" : String(panel + 1);  // xaxis, xaxis2, xaxis3, ...
+      const yAxis = layout["yaxis" + suffix];
       layout["xaxis" + suffix].domain = [left, left + panelWidth];
-      layout["yaxis" + suffix].domain = [Math.max(0, top - panelShare), top];
-      if (shared && column > 0) layout["yaxis" + suffix].title.text = "";
+      yAxis.domain = [Math.max(0, top - panelHeight), top];
+      if (sharesY && column > 0) yAxis.title.text = "";  // named at the first panel of the row
     }
-    layout.height = rows * panelHeight;
+    layout.height = height;
   };
 
+  // Load plotly.js once: it is in the page, compressed.
   let libraryLoaded = null;
   const loadLibrary = () => {
-    libraryLoaded ||= unpack("library").then((source) => {
+    libraryLoaded ??= unpack("library").then((source) => {
       const script = document.createElement("script");
       script.textContent = source;
       document.head.append(script);
@@ -82,7 +89,8 @@
     return libraryLoaded;
   };
 
-  // plotly.py writes arrays of numbers as base64 of their bytes.
+  // plotly.py writes arrays of numbers as base64 of their bytes (bdata), with numpy's name of their
+  // type (dtype).
   const ARRAY_TYPES = {
     f4: Float32Array, f8: Float64Array, i1: Int8Array, i2: Int16Array, i4: Int32Array, u1: Uint8Array,
   };
@@ -91,27 +99,37 @@
     const bytes = Uint8Array.from(atob(array.bdata), (character) => character.charCodeAt(0));
     return new ARRAY_TYPES[array.dtype](bytes.buffer);
   };
-  // A point stands for one trial or for several (the mean over seeds).
+  // `customdata` of a point: its trial, or all trials of which it is the mean (over seeds).
   const trialsOfPoint = (customdata) => (Array.isArray(customdata) ? customdata : [customdata]);
 
-  // Fade trials that are not selected: markers with plotly's own selection of points, lines by
-  // drawing a pale copy of all behind the selected ones.
+  // Fade markers with plotly's own selection of points.
+  const fadeMarkers = (trace, isHighlighted) => {
+    const points = isHighlighted.map((_, point) => point);
+    const selectedpoints = points.filter((point) => isHighlighted[point]);
+    return { ...trace, selectedpoints, unselected: { marker: { opacity: 0.1 } } };
+  };
+
+  // Plotly cannot fade parts of a line: draw a pale copy of the whole trace, and over it the
+  // highlighted lines. A null is a gap in a line.
+  const fadeLines = (trace, isHighlighted) => {
+    const values = [...decodeArray(trace.y)];
+    const y = values.map((value, point) => (isHighlighted[point] ? value : null));
+    return [
+      { ...trace, opacity: 0.08, hoverinfo: "skip" },
+      { ...trace, y, opacity: 1, showlegend: false },
+    ];
+  };
+
+  // Fade the trials that are not selected.
   const highlightSelection = (traces) => {
     const highlighted = selection.highlighted();
     if (!highlighted) return traces;
     return traces.flatMap((trace) => {
       if (!trace.customdata) return [trace];
       const isHighlighted = trace.customdata.map(
-        (point) => trialsOfPoint(point).some((trial) => highlighted.has(trial)));
-      if (trace.mode === "markers") {
-        const selectedpoints = [...isHighlighted.keys()].filter((point) => isHighlighted[point]);
-        return [{ ...trace, selectedpoints, unselected: { marker: { opacity: 0.1 } } }];
-      }
-      const y = [...decodeArray(trace.y)].map((value, point) => (isHighlighted[point] ? value : null));
-      return [
-        { ...trace, opacity: 0.08, hoverinfo: "skip" },
-        { ...trace, y, opacity: 1, showlegend: false },
-      ];
+        (customdata) => trialsOfPoint(customdata).some((trial) => highlighted.has(trial)));
+      if (trace.mode === "markers") return [fadeMarkers(trace, isHighlighted)];
+      return fadeLines(trace, isHighlighted);
     });
   };
 
@@ -135,18 +153,20 @@
       autosize: true,
       dragmode: showsTrials ? "select" : "zoom",
       uirevision: "constant",  // a redrawn chart keeps its zoom
-      selections: [],
+      selections: [],  // remove the box of the last selection: the selection may have changed
     };
     await Plotly.react(plot, highlightSelection(data), { ...layout, ...settings }, config);
-    if (!plot.dataset.drawn && showsTrials) listenToSelection(plot);
-    plot.dataset.drawn = plot.clientWidth;
+    const isFirstTime = !plot.dataset.drawn;
+    if (isFirstTime && showsTrials) listenToSelection(plot);
+    plot.dataset.drawn = "yes";
     delete plot.dataset.stale;
   };
 
-  // The trials whose lines pass through a box: plotly itself only selects markers.
-  const linesInBox = (plot, ranges) => {
+  // The trials whose lines have a point in a box: plotly itself only selects markers.
+  const trialsOfLinesInBox = (plot, ranges) => {
     const trials = [];
-    const isInside = (value, [a, b]) => value >= Math.min(a, b) && value <= Math.max(a, b);
+    const isInside = (value, [start, end]) =>
+      value >= Math.min(start, end) && value <= Math.max(start, end);
     for (const trace of readFigure(plot).data) {
       const xRange = ranges?.[trace.xaxis ?? "x"];
       const yRange = ranges?.[trace.yaxis ?? "y"];
@@ -163,16 +183,18 @@
 
   const listenToSelection = (plot) => {
     plot.on("plotly_selected", (event) => {
-      if (!event) return;
-      const markers = (event.points ?? []).flatMap((point) => trialsOfPoint(point.customdata));
-      const trials = new Set([...markers, ...linesInBox(plot, event.range)]);
+      if (!event) return;  // the box was removed
+      const points = event.points ?? [];
+      const trialsOfMarkers = points.flatMap((point) => trialsOfPoint(point.customdata));
+      const trials = new Set([...trialsOfMarkers, ...trialsOfLinesInBox(plot, event.range)]);
       if (trials.size) selection.replace(trials);
     });
     plot.on("plotly_deselect", () => selection.clear());
     plot.on("plotly_click", (event) => {
       const customdata = event.points[0]?.customdata;
-      if (customdata === undefined) return;
-      trialsOfPoint(customdata).forEach((trial) => selection.toggle(trial, true));
+      if (customdata === undefined) return;  // not a point of a trial
+      const onlySelected = true;
+      trialsOfPoint(customdata).forEach((trial) => selection.toggle(trial, onlySelected));
     });
   };
 
@@ -189,7 +211,8 @@
   plots.forEach((plot) => observer.observe(plot));
 
   const redraw = () => {
-    for (const plot of plots.filter((other) => other.dataset.drawn)) {
+    for (const plot of plots) {
+      if (!plot.dataset.drawn) continue;
       if (plotsNearScreen.has(plot)) {
         draw(plot);
       } else {
@@ -204,6 +227,13 @@
     clearTimeout(resizeTimer);
     resizeTimer = setTimeout(redraw, 200);
   });
-  addEventListener("beforeprint", () => { isPrinting = true; plots.forEach(draw); });
-  addEventListener("afterprint", () => { isPrinting = false; plots.forEach(draw); });
+  const drawAll = () => plots.forEach((plot) => draw(plot));
+  addEventListener("beforeprint", () => {
+    isPrinting = true;  // in light colors
+    drawAll();
+  });
+  addEventListener("afterprint", () => {
+    isPrinting = false;
+    drawAll();
+  });
 })();

@@ -38,7 +38,7 @@ MIN_SHARE_OF_JOINT = 0.1
 )
 def importance_section(results: Results) -> SectionContent:
     analyses = importance.analyze_importance(results)
-    trusted = importance.trusted_analysis(results)
+    shown = importance.shown_analysis(results)
     marginals = marginals_data(results)
     has_importance = any(analysis.is_computed for analysis in analyses)
     if not marginals.panels and not has_importance:
@@ -50,20 +50,20 @@ def importance_section(results: Results) -> SectionContent:
         )
     if marginals.panels:
         captions["marginals"] = (
-            f"Mean {results.metric} at each setting of {population_name(trusted.population)}"
+            f"Mean {results.metric} at each setting of {population_name(shown.population)}"
         )
-    if _has_interaction(trusted):
-        first = formatting.short(trusted.pairs["first"].iloc[0])
-        second = formatting.short(trusted.pairs["second"].iloc[0])
+    if _has_interaction(shown):
+        first = formatting.short(shown.pairs["first"].iloc[0])
+        second = formatting.short(shown.pairs["second"].iloc[0])
         captions["interaction"] = (
             f"Mean {results.metric} by {first} and {second}, the pair that interacts most"
         )
     sentences = [_importance_sentence(analysis) for analysis in analyses]
     return SectionContent(
-        verdict=formatting.sentences([*sentences, _interaction_sentence(trusted)]),
+        verdict=formatting.sentences([*sentences, _interaction_sentence(shown)]),
         method=_method(analyses),
         captions=captions,
-        tables=_tables(results, analyses, trusted, marginals),
+        tables=_tables(results, analyses, shown, marginals),
         open_tables=0,
     )
 
@@ -124,7 +124,7 @@ def _interaction_sentence(analysis: importance.ImportanceAnalysis) -> str:
 def _tables(
     results: Results,
     analyses: list[importance.ImportanceAnalysis],
-    trusted: importance.ImportanceAnalysis,
+    shown: importance.ImportanceAnalysis,
     marginals: MarginalsData,
 ) -> list[Table]:
     tables = []
@@ -132,10 +132,10 @@ def _tables(
         if analysis.is_computed:
             caption = f"Importance, {population_name(analysis.population)}"
             tables.append(make_table(caption, analysis.importance))
-    population = population_name(trusted.population)
-    if len(trusted.pairs):
+    population = population_name(shown.population)
+    if len(shown.pairs):
         headings = {"share": "share of the variance", "of_joint": "share of their joint effect"}
-        tables.append(make_table(f"Interactions, {population}", trusted.pairs, headings=headings))
+        tables.append(make_table(f"Interactions, {population}", shown.pairs, headings=headings))
     if marginals.panels:
         frames = [panel.means.assign(parameter=panel.parameter) for panel in marginals.panels]
         frame = pd.concat(frames)[["parameter", "setting", "n", "mean", "low", "high"]]
@@ -172,6 +172,7 @@ def _method(analyses: list[importance.ImportanceAnalysis]) -> str:
         "stopping left fewer, better trials, a parameter that decides which trials are stopped "
         "looks less important among them; therefore all trials at the first rung are analyzed as "
         "well. Means at settings need no model; the other parameters vary within each. Interaction "
-        f"is Friedman's H² of the forest over the pairs of the {importance.TOP_PAIRS} most "
-        "important parameters; its chart shows measured values."
+        "is Friedman's H² of the forest over the pairs of the "
+        f"{importance.INTERACTING_PARAMETERS} most important parameters; its chart shows measured "
+        "values."
     )

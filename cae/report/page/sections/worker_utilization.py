@@ -22,9 +22,11 @@ from cae.report.statistics.worker_utilization import (
 )
 
 DESCRIPTIONS = {
-    SlotTime.FINISHED: "training of trials that finished or are running",
+    SlotTime.FINISHED: "training of trials that finished, are running or can be resumed",
     SlotTime.STOPPED: "training of trials that were stopped early",
-    SlotTime.LOST: "training of trials that failed, diverged or were killed",
+    SlotTime.LOST: (
+        "training of trials that failed, diverged, ran out of memory, or were killed or withdrawn"
+    ),
     SlotTime.OVERHEAD: "overhead around the epochs: workers, checkpoints, final evaluation",
     SlotTime.START: "waiting for the first trial",
     SlotTime.BETWEEN: "waiting between trials",

@@ -51,7 +51,7 @@ def test_an_extreme_is_judged_against_every_other_value(
     assert len(result.trials) == 9
 
 
-def test_the_value_that_is_not_certain_decides(judge: Judge) -> None:
+def test_an_extreme_is_as_certain_as_its_least_certain_comparison(judge: Judge) -> None:
     """Kernel size 5 is not significantly different, kernel size 7 is clearly worse."""
     close = (0.0100, 0.0103, 0.0102)
     trials = [*seeds(3, *LOW), *seeds(5, *close), *seeds(7, *HIGHEST)]
@@ -73,7 +73,7 @@ def test_a_value_with_one_seed_leaves_an_extreme_undecided(judge: Judge) -> None
     assert (evidence.untested.first_count, evidence.untested.second_count) == (3, 1)
 
 
-def test_a_value_that_no_trial_has_is_not_testable(judge: Judge) -> None:
+def test_a_value_of_no_trial_is_not_testable(judge: Judge) -> None:
     result = judge(extreme(SmallestAt, 9), trials_of_three_kernels())
     assert result.verdict == Verdict.NOT_TESTABLE
     assert result.judgment.evidence == Obstacle(
@@ -81,7 +81,7 @@ def test_a_value_that_no_trial_has_is_not_testable(judge: Judge) -> None:
     )
 
 
-def test_a_value_that_every_trial_has_is_not_testable(judge: Judge) -> None:
+def test_a_value_of_every_trial_is_not_testable(judge: Judge) -> None:
     result = judge(extreme(SmallestAt, 3), seeds(3, *LOW))
     assert result.judgment.evidence == Obstacle(
         kind=ObstacleKind.ONLY_TRIALS_AT_VALUE, conditions=KERNEL_3

@@ -92,7 +92,9 @@ def judge_pairs(
     return judge_only_claim(run.close()).judgment
 
 
-def test_an_outlier_does_not_turn_the_direction_of_the_signed_ranks(writer: MakeWriter) -> None:
+def test_an_outlier_does_not_reverse_the_direction_of_the_signed_rank_test(
+    writer: MakeWriter,
+) -> None:
     """Left is larger in 19 of 20 trials; the mean difference is negative because of one trial."""
     left = [1.0 + 0.01 * trial for trial in range(19)] + [-100.0]
     right = [0.5] * 20

@@ -59,7 +59,7 @@ def test_rows_of_one_trial_are_undecided(writer: MakeWriter) -> None:
 
 
 @pytest.mark.parametrize("rows", [["cat", "cow"], ["cat", "dog", "frog"]])
-def test_rows_that_are_missing_or_all_there_are_is_not_testable(
+def test_a_claim_about_missing_rows_or_about_all_rows_is_not_testable(
     rows: list[str], writer: MakeWriter
 ) -> None:
     result = judge_with_tables(writer, extreme_classes(SmallestRows, rows), seeds=3)

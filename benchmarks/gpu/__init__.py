@@ -1,0 +1,1 @@
+"""Acceptance on a GPU: what has to hold there, and what was measured."""
