@@ -13,6 +13,9 @@ Expected: tanh is better. I is negative in about 39 % of the pixels and Q in 61 
 output negative values, so its MSE stays above a floor, `test_floor_sigmoid`. The baseline is the
 mean chroma: a network that does not beat it has learned no colors. Trials are ranked by the error
 in RGB because the losses of the two targets are not comparable.
+Compared: the two targets are groups of their own with a best network each; `best --across-groups`
+ranks both by the error in RGB. C000-9 is judged for each target, because their losses have
+different scales.
 Duration on 2 CPU cores: 21 minutes with `--budget cpu`. The full budget was not run.
 """
 

@@ -15,6 +15,8 @@ axes; most of their values are inferred.
 
 Expected: a validation loss of 0.0273 or less. The baselines are the mirrored half, ridge regression
 and the nearest training image.
+Compared: each loss is a group of its own with a best network; `best --across-groups` ranks them by
+PSNR, which has the same formula for all. C003-8 compares networks with the same loss.
 Duration on 2 CPU cores: 29 minutes with `--budget stated`, 19 minutes with `--budget cpu`. The full
 budget was not run.
 """

@@ -15,6 +15,7 @@ Expected: 98 to 99 % accuracy, mostly ties, because the binomial standard error 
 0.1 %. The published failure of 256 units (57 %) fits a softmax that saturated early under mean
 squared error, an accident rather than an effect of the width. The additional trials count how often
 it happens.
+Compared: each loss is a group of its own; no claim compares them.
 Duration on 2 CPU cores: 15 minutes with `--budget cpu`. It trains on 2,000 images, 2 + 2 epochs on
 an encoder of 2 epochs: too little to judge single rows. The full budget was not run.
 """

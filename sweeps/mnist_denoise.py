@@ -15,6 +15,8 @@ that is trained first.
 Expected: val_loss rises with the noise. It cannot fall below the entropy of the pixels, about 0.06
 to 0.07 nats. The latent code has 7 x 7 x 16 = 784 values, as many as the image: only the noise
 forces this network to learn the digits.
+Compared: each noise factor is a group of its own with a best trial. Only C004-1 compares them, by
+the cross-entropy with the clean digits, which has the same formula for all.
 Duration on 2 CPU cores: 95 minutes, 9 minutes with `--budget cpu`. The latter trains on 20,000
 images for 8 epochs with three seeds: it shows the order of the losses but is not comparable with
 0.10 and 0.15.

@@ -28,6 +28,7 @@ from PIL import Image
 
 from cae import Adam, ConvAutoencoder, Digits, Reconstruct, Trial, load_model
 from cae.cli import tables
+from cae.cli.best import BestOptions, print_best
 from cae.errors import UserError
 from cae.report.page import build as page
 from cae.run.events import (
@@ -298,7 +299,7 @@ def altered_journal(data: st.DataObject) -> bytes:
 def show_status_and_best(run: RunDir) -> None:
     """What `status` and `best` do. Without a ranked trial only `best` may fail."""
     tables.status_text(run_status(run))
-    best = functools.partial(tables.print_best, run, "val_loss", None, 2, None, None, quiet=True)
+    best = functools.partial(print_best, run, BestOptions(metric="val_loss", top=2, quiet=True))
     assert_handled(best, run.journal)
 
 

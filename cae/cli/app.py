@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from cae.run.paths import RunDir
     from cae.run.status import Progress
 
+MAX_GROUP_LINES = 20
+"""Comparability groups whose best trials `run` prints."""
 CONFIRM_TRIALS = 100
 """`run` asks for confirmation before it starts more trials than this."""
 
@@ -133,9 +135,14 @@ def _print_outcome(progress: Progress, metric: str, reason: str, page: Path) -> 
     if reason != "complete":
         counts += f" ({reason})"
     print(counts)
-    if progress.best:
-        trial, epoch, value = progress.best
-        print(f"best: trial {trial}, epoch {epoch}, {metric} {value:.6g}")
+    for group in progress.bests[:MAX_GROUP_LINES]:
+        trial, epoch, value = group.best
+        label = ""
+        if progress.groups > 1:
+            label = f" at {group.label}"
+        print(f"best{label}: trial {trial}, epoch {epoch}, {metric} {value:.6g}")
+    if len(progress.bests) > MAX_GROUP_LINES:
+        print(f"... and of {len(progress.bests) - MAX_GROUP_LINES} more groups: cae-sweep best")
     print(f"report: {page}")
     if reason != "complete":
         hint = "run the same command to resume; add --retry failed to re-run failed trials"
@@ -248,7 +255,27 @@ def best(
         str | None,
         typer.Option(metavar="min|max", help="Default: the direction of the metric."),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Number of trials.")] = 1,
+    top: Annotated[int, typer.Option(min=1, help="Number of trials (of each group).")] = 1,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Only trials with this value of a parameter, such as task.noise_factor=0.5; "
+            "repeatable.",
+        ),
+    ] = None,
+    trial: Annotated[
+        int | None, typer.Option(metavar="N", help="Show or export this trial instead.")
+    ] = None,
+    across_groups: Annotated[
+        bool,
+        typer.Option(
+            "--across-groups",
+            help="Rank the trials of all groups together, by a metric that has the same formula in "
+            "all of them (val_psnr for several losses). Trials of different groups differ in their "
+            "data, their task or its loss: a better value may only mean an easier task.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option("-o", metavar="DIR", help="Export weights, configuration and metrics."),
@@ -258,13 +285,31 @@ def best(
     ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Show the best trials; with -o, re-evaluate and export their weights."""
+    """Show the best trials; with -o, re-evaluate and export their weights.
+
+    Only trials with the same data, task and loss are compared; these are a group.
+
+    A sweep over noise levels has a best trial for each level, and all are shown.
+
+    With several groups -o needs a choice: --where or --trial.
+    """
     with report_errors():
-        from cae.cli import tables
+        from cae.cli.best import BestOptions, print_best
 
         match mode:
             case None | "min" | "max":
-                tables.print_best(_find_run(run), metric, mode, top, out, data_dir, quiet=quiet)
+                options = BestOptions(
+                    metric=metric,
+                    mode=mode,
+                    top=top,
+                    where=where or (),
+                    trial=trial,
+                    across_groups=across_groups,
+                    out=out,
+                    data_dir=data_dir,
+                    quiet=quiet,
+                )
+                print_best(_find_run(run), options)
             case _:
                 raise UserError(f"--mode {mode}: should be min or max")
 

@@ -20,7 +20,7 @@ from cae.run.events import Event, TrialEnded
 from cae.run.formatting import format_axes, format_duration, format_value
 from cae.run.metric_direction import Mode
 from cae.run.records import Record
-from cae.run.status import Progress, progress
+from cae.run.status import Progress, best_text, progress
 from cae.run.trial_state import TrialState
 
 if TYPE_CHECKING:
@@ -151,17 +151,14 @@ class LiveTable:
     def _summary(self) -> str:
         now = self._current_progress()
         parts = [f"{now.ended} of {now.requested} trials ended"]
-        if now.best:
+        if now.bests:
             parts.append(self._best_text(now))
         if now.seconds_left:
             parts.append(f"about {format_duration(now.seconds_left)} left")
         return "; ".join(parts)
 
     def _best_text(self, now: Progress) -> str:
-        if not now.best:
-            return "no epoch yet"
-        trial, epoch, value = now.best
-        return f"best {self._metric} {format_value(value)} (trial {trial}, epoch {epoch})"
+        return best_text(now, self._metric) or "no epoch yet"
 
     def _ended_line(self, event: TrialEnded) -> str:
         best = self._records[event.trial].best(self._metric, self._mode)
@@ -189,7 +186,7 @@ class LiveTable:
             left = f"about {format_duration(now.seconds_left)} left"
         elapsed = format_duration(time.monotonic() - self._started)
         style = ""
-        if now.best:
+        if now.bests:
             style = "bold green"
         best = Text(self._best_text(now), style=style)
         header.add_row(best, "", "", f"{elapsed} elapsed, {left}")

@@ -17,13 +17,13 @@ from rich.table import Table
 from cae.cli.console import Console
 from cae.errors import RunError
 from cae.files import write_whole
-from cae.run.formatting import format_axes, format_duration, format_value
+from cae.run.formatting import format_duration, format_value
+from cae.run.groups import differences_text, parse_group
 from cae.run.locate import find_runs
 from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
-from cae.run.ranking import RankedTrial, ranking
 from cae.run.records import Record
-from cae.run.status import Progress, RunStatus, run_status
+from cae.run.status import Progress, RunStatus, best_text, run_status
 
 if TYPE_CHECKING:  # these import torch, and `status` has to be quick
     from cae.sweep.engine.session import Prepared
@@ -34,6 +34,8 @@ if TYPE_CHECKING:  # these import torch, and `status` has to be quick
 PIPE_WIDTH = 160
 """Characters per line of a plan that is not printed to a terminal: wide enough to cut nothing."""
 BETTER_VALUES: dict[Mode, str] = {"min": "lower", "max": "higher"}
+MAX_GROUP_LINES = 20
+"""Comparability groups whose best trials `status` prints."""
 MAX_AXIS_COLUMNS = 7
 """If the search space has more axes, they share one column."""
 
@@ -146,6 +148,7 @@ def _print_plan_summary(
         console.print(budget, highlight=False)
     better_values = BETTER_VALUES[plan.mode]
     console.print(f"ranked by: {escape(plan.sweep.metric)}, {better_values} is better")
+    _print_groups(console, plan)
     if plan.sweep.scheduler and plan.rungs:
         rungs = ", ".join(map(str, plan.rungs))
         summary = plan.sweep.scheduler.summary()
@@ -192,6 +195,18 @@ def _disk_estimate(prepared: Prepared, resources: Resources) -> str:
     )
 
 
+def _print_groups(console: Console, plan: Plan) -> None:
+    """Print in how many comparability groups the trials are, if there are several."""
+    groups = {
+        parse_group(planned.group, {}): None for planned in plan.trials if not planned.is_dependency
+    }
+    if len(groups) > 1:
+        console.print(
+            f"{len(groups)} groups of trials are not comparable with each other: they differ in "
+            f"{escape(differences_text(groups))}; each has a best trial of its own"
+        )
+
+
 def _write_plan_csv(plan: Plan, cost: Cost, file: Path) -> None:
     rows: list[dict[str, Any]] = []
     columns: dict[str, None] = {}  # an ordered set: trials may have different parameters
@@ -236,11 +251,7 @@ def status_text(status: RunStatus) -> str:
         f"{status.title} ({status.run}), {running}",
         f"{progress.ended} of {progress.requested} trials ended: {_state_counts(progress)}",
     ]
-    if progress.best:
-        location = f"trial {progress.best.trial}, epoch {progress.best.epoch}"
-        value = format_value(progress.best.value)
-        better_values = BETTER_VALUES[status.mode]
-        lines.append(f"best {status.metric}: {value} ({location}; {better_values} is better)")
+    lines += _best_lines(status)
     if progress.seconds_left:
         time_left = f"about {format_duration(progress.seconds_left)} left"
         if not status.is_running:
@@ -251,57 +262,30 @@ def status_text(status: RunStatus) -> str:
     return "\n".join(lines)
 
 
+def _best_lines(status: RunStatus) -> list[str]:
+    """The best trial of each comparability group; no line without a value."""
+    progress = status.progress
+    better = f"{BETTER_VALUES[status.mode]} is better"
+    lines: list[str] = []
+    if progress.groups > 1 and progress.bests:
+        lines.append(
+            f"best {status.metric} of each of {progress.groups} groups that are not comparable "
+            f"with each other ({better}):"
+        )
+    for group in progress.bests[:MAX_GROUP_LINES]:
+        location = f"trial {group.best.trial}, epoch {group.best.epoch}"
+        value = format_value(group.best.value)
+        if progress.groups > 1:
+            lines.append(f"  {group.label}: {value} ({location})")
+        else:
+            lines.append(f"best {status.metric}: {value} ({location}; {better})")
+    if len(progress.bests) > MAX_GROUP_LINES:
+        lines.append(f"  ... and {len(progress.bests) - MAX_GROUP_LINES} more: cae-sweep best")
+    return lines
+
+
 def _state_counts(progress: Progress) -> str:
     return ", ".join(f"{count} {state}" for state, count in progress.counts.items())
-
-
-# `cae-sweep best`
-
-
-def print_best(
-    run: RunDir,
-    metric: str,
-    mode: Mode | None,
-    top: int,
-    out: Path | None,
-    data_dir: Path | None,
-    *,
-    quiet: bool,
-) -> None:
-    """Print the best trials, and export their models to the folder `out`, if any.
-
-    If more than one trial is requested, each has a subfolder of `out` with its number. `quiet`
-    prints only the path of each exported model, or of each checkpoint without `out`.
-    """
-    sweep = run.read_sweep()
-    metric = metric or sweep.metric
-    best_trials = ranking(run.records().values(), sweep, metric, mode)[:top]
-    for trial in best_trials:
-        if out is None:
-            path = run.trial(trial.record.number) / "best.safetensors"
-            note = f"weights: {path} (export them with -o DIR)"
-        else:
-            path = out
-            if top > 1:
-                path = out / f"{trial.record.number:04d}"
-            note = _export(run, trial, path, data_dir)
-        if quiet:
-            print(path)
-            continue
-        summary = f"{metric} {trial.value:.6g} at epoch {trial.epoch} ({trial.record.state})"
-        print(f"trial {trial.record.number}: {summary}; {format_axes(trial.record.axes)}")
-        metrics = trial.record.epochs[trial.epoch] | trial.record.final_metrics
-        print("  " + "  ".join(f"{name} {format_value(value)}" for name, value in metrics.items()))
-        print(f"  {note}")
-
-
-def _export(run: RunDir, trial: RankedTrial, folder: Path, data_dir: Path | None) -> str:
-    from cae.sweep.export import export
-    from cae.trial.datasets import data_folders
-
-    epoch, reevaluated = export(run, trial, folder, data_folders(data_dir))
-    values = ", ".join(f"{name} {value:.8g}" for name, value in reevaluated.items())
-    return f"exported to {folder} (epoch {epoch}); re-evaluated: {values}"
 
 
 # `cae-sweep list`, `cae-sweep data list`
@@ -333,7 +317,7 @@ def _runs_table(root: Path) -> Table:
             table.add_row(escape(run.name), escape(str(error)))
             continue
         progress = status.progress
-        best = ""
+        best = best_text(progress, status.metric).removeprefix("best ")
         if progress.best:
             value = format_value(progress.best.value)
             best = f"{status.metric} {value} (trial {progress.best.trial})"

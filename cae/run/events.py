@@ -119,6 +119,9 @@ class TrialPlanned(Event):
     """Whether the trial runs only because other trials depend on it."""
     is_audit: Flag = False
     """Whether the trial is exempt from early stopping, to measure what stopping costs."""
+    group: Object = field(default_factory=dict)
+    """The comparability group (see cae/run/groups.py): key, parameters, and keys of the definitions
+    of metrics. Empty in journals of versions that did not record it."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The ranking of a run's trials.
+"""The ranking of a run's trials, within their comparability groups.
 
 Imports neither ray nor torch: `best --quiet` has to respond quickly.
 """
@@ -6,13 +6,22 @@ Imports neither ray nor torch: `best --quiet` has to respond quickly.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cae.errors import UserError
+from cae.run.groups import (
+    Group,
+    assign_groups,
+    differences_text,
+    group_labels,
+    is_defined_equally,
+)
 from cae.run.metric_direction import Mode, metric_direction
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
+
+MEASURED_SPLITS = ("val_", "test_")
 
 
 @dataclass(frozen=True)
@@ -23,16 +32,28 @@ class RankedTrial:
     epoch: int
     """The best epoch by the sweep's own metric: its weights are in the checkpoint."""
     value: float
-    """The metric of the ranking in that epoch."""
+    """The metric of the ranking in that epoch; NaN if a trial that was chosen by its number has
+    none."""
 
 
-def ranking(
+@dataclass(frozen=True)
+class GroupRanking:
+    """The ranked trials of one comparability group."""
+
+    group: Group
+    label: str
+    """The parameters in which the groups differ; empty if there is one group."""
+    trials: list[RankedTrial]
+    """The best one first."""
+
+
+def rank_by_group(
     records: Iterable[Record], sweep: SweepDescription, metric: str, mode: Mode | None
-) -> list[RankedTrial]:
-    """Rank trials by a metric, the best one first; equal ones by number.
+) -> list[GroupRanking]:
+    """Rank the trials of each comparability group by a metric; equal ones by number.
 
     A trial's value is that of its best epoch by the sweep's own metric, whose weights are in the
-    checkpoint, or that of the final evaluation.
+    checkpoint, or that of the final evaluation. The groups are in the order of `group_labels`.
 
     Args:
         records: The trials.
@@ -43,6 +64,85 @@ def ranking(
     Raises UserError if no trial has a finite value of the metric, or if `mode` is None and the
     direction of the metric is unknown.
     """
+    ranked = _ranked_trials(records, sweep, metric)
+    if mode is None:
+        mode = _direction(sweep, metric)
+    members: dict[Group, list[RankedTrial]] = {}
+    groups = assign_groups([trial.record for trial in ranked])
+    for trial, group in zip(ranked, groups, strict=True):
+        if group is not None:
+            members.setdefault(group, []).append(trial)
+    labels = group_labels(members)
+    return [
+        GroupRanking(group, label, _sorted(members[group], mode)) for group, label in labels.items()
+    ]
+
+
+def rank_across_groups(
+    records: Iterable[Record], sweep: SweepDescription, metric: str, mode: Mode | None
+) -> list[RankedTrial]:
+    """Rank the trials of all groups together (see `rank_by_group` for the arguments).
+
+    Raises UserError, too, if the metric does not have the same definition in all groups.
+    """
+    records = list(records)
+    rankings = rank_by_group(records, sweep, metric, mode)
+    all_rankings = rank_by_group(records, sweep, sweep.metric, sweep.mode)
+    groups = [ranking.group for ranking in all_rankings]
+    is_measured = {ranking.group for ranking in rankings} == set(groups)
+    if len(groups) > 1 and not (is_measured and is_defined_equally(metric, groups)):
+        raise UserError(f"--across-groups: {_why_not_across(all_rankings, sweep, metric)}")
+    if mode is None:
+        mode = _direction(sweep, metric)
+    return _sorted([trial for ranking in rankings for trial in ranking.trials], mode)
+
+
+def ranking(
+    records: Iterable[Record], sweep: SweepDescription, metric: str, mode: Mode | None
+) -> list[RankedTrial]:
+    """Rank the trials of one comparability group (see `rank_by_group` for the arguments).
+
+    Raises UserError, too, if the trials are in several groups.
+    """
+    rankings = rank_by_group(records, sweep, metric, mode)
+    if len(rankings) > 1:
+        differences = differences_text([ranking.group for ranking in rankings])
+        raise UserError(
+            f"--metric {metric}: the trials are in {len(rankings)} groups that are not comparable "
+            f"with each other: they differ in {differences}"
+        )
+    return rankings[0].trials
+
+
+def find_trial(
+    records: Iterable[Record], sweep: SweepDescription, metric: str, number: int
+) -> RankedTrial:
+    """A trial by its number, with its best epoch.
+
+    Raises UserError if there is no such trial, or if it has no best epoch.
+    """
+    by_number = {record.number: record for record in records}
+    record = by_number.get(number)
+    if record is None:
+        known = "there are no trials"
+        if by_number:
+            known = f"there are trials {min(by_number)} to {max(by_number)}"
+        raise UserError(f"--trial {number}: the run does not have it; {known}")
+    epoch = None
+    best = record.best(sweep.metric, sweep.mode)
+    if best is not None:
+        epoch = best.epoch
+    elif record.end is not None and record.state.is_ranked:
+        epoch = record.end.best_epoch
+    if epoch is None:
+        raise UserError(f"--trial {number}: it has no best epoch; its state is {record.state}")
+    metrics = record.epochs.get(epoch, {}) | _final_metrics(record)
+    return RankedTrial(record, epoch, metrics.get(metric, math.nan))
+
+
+def _ranked_trials(
+    records: Iterable[Record], sweep: SweepDescription, metric: str
+) -> list[RankedTrial]:
     ranked: list[RankedTrial] = []
     metric_names: set[str] = set()
     for record in records:
@@ -56,12 +156,14 @@ def ranking(
             ranked.append(RankedTrial(record, best.epoch, value))
     if not ranked:
         raise UserError(f"--metric {metric}: {_why_nothing_is_ranked(metric_names)}")
-    if mode is None:
-        mode = _direction(sweep, metric)
+    return ranked
+
+
+def _sorted(trials: list[RankedTrial], mode: str) -> list[RankedTrial]:
     sign = 1
     if mode == "max":
         sign = -1
-    return sorted(ranked, key=lambda trial: (sign * trial.value, trial.record.number))
+    return sorted(trials, key=lambda trial: (sign * trial.value, trial.record.number))
 
 
 def _direction(sweep: SweepDescription, metric: str) -> Mode:
@@ -74,6 +176,38 @@ def _direction(sweep: SweepDescription, metric: str) -> Mode:
             "add --mode min or --mode max"
         )
     return direction
+
+
+def metrics_across_groups(rankings: Sequence[GroupRanking], sweep: SweepDescription) -> list[str]:
+    """The metrics by which trials of all these groups can be ranked together."""
+    groups = [ranking.group for ranking in rankings]
+    names_by_group: list[dict[str, None]] = []
+    for ranking in rankings:
+        names: dict[str, None] = {}
+        for trial in ranking.trials:
+            names |= dict.fromkeys(trial.record.epochs[trial.epoch])
+            names |= dict.fromkeys(_final_metrics(trial.record))
+        names_by_group.append(names)
+    return [
+        name
+        for name in names_by_group[0]
+        if name.startswith(MEASURED_SPLITS)
+        and metric_direction(name, sweep.directions) is not None
+        and all(name in names for names in names_by_group)
+        and is_defined_equally(name, groups)
+    ]
+
+
+def _why_not_across(rankings: Sequence[GroupRanking], sweep: SweepDescription, metric: str) -> str:
+    groups = [ranking.group for ranking in rankings]
+    others = metrics_across_groups(rankings, sweep)
+    hint = "no metric of these trials is"
+    if others:
+        hint = f"these are: {', '.join(others)} (--metric)"
+    return (
+        f"{metric} is not measured with one definition in all {len(groups)} groups, which differ "
+        f"in {differences_text(groups)}; {hint}"
+    )
 
 
 def _final_metrics(record: Record) -> dict[str, float]:

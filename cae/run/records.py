@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from cae.run.events import (
     TrialRetried,
     TrialStarted,
 )
+from cae.run.groups import Group, parse_group
 from cae.run.json_values import JsonObject
 from cae.run.metric_direction import Mode
 from cae.run.trial_state import TrialState
@@ -56,12 +58,26 @@ class Record:
     """Whether the trial is exempt from early stopping."""
     audit_stop: AuditStop | None = None
     """Why the scheduler would have stopped an audit trial."""
+    group_description: JsonObject = field(default_factory=dict)
+    """The comparability group as the journal describes it; empty if it does not."""
     _best: dict[tuple[str, str], BestEpoch | None] = field(
         default_factory=dict, repr=False, compare=False
     )
     """Best epochs by metric and mode, until the epochs change. `status` and the live table compute
     them again and again, and of ten thousand trials few change between two calls."""
     _means: dict[str, float | None] = field(default_factory=dict, repr=False, compare=False)
+
+    @functools.cached_property
+    def group(self) -> Group:
+        """The comparability group, by itself (see `groups.assign_groups`)."""
+        return parse_group(self.group_description, self.config)
+
+    def describe_group(self, description: JsonObject) -> None:
+        """Set the comparability group if none is recorded: values keep the group that they were
+        measured in."""
+        if description and not self.group_description:
+            self.group_description = description
+            self.__dict__.pop("group", None)
 
     @property
     def reason(self) -> str:
@@ -224,6 +240,7 @@ def _apply_plan(records: dict[int, Record], event: TrialPlanned) -> None:
         known.dependencies = event.dependencies
         known.is_dependency = event.is_dependency
         known.is_audit = event.is_audit
+        known.describe_group(event.group)
         return
     record = Record(
         number=event.trial,
@@ -234,6 +251,7 @@ def _apply_plan(records: dict[int, Record], event: TrialPlanned) -> None:
         dependencies=event.dependencies,
         is_dependency=event.is_dependency,
         is_audit=event.is_audit,
+        group_description=event.group,
     )
     if known is not None:  # the same trial, extended to more epochs
         record.epochs = known.epochs

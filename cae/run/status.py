@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from cae.run.formatting import format_value
+from cae.run.groups import split_by_group
 from cae.run.json_values import JsonObject
 from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
@@ -29,16 +31,36 @@ class BestTrial(NamedTuple):
     value: float
 
 
+class GroupBest(NamedTuple):
+    """The best trial of a comparability group."""
+
+    label: str
+    """The parameters in which the groups differ; empty if there is one group."""
+    best: BestTrial
+
+
 @dataclass(frozen=True)
 class Progress:
     """The progress of a run at one moment."""
 
     counts: dict[TrialState, int]
     """Number of trials by state; states that no trial has are left out."""
-    best: BestTrial | None
-    """The best value of the metric so far; None if no ranked trial has one."""
+    bests: list[GroupBest]
+    """The best value of the metric so far in each comparability group that has one."""
+    groups: int
+    """Number of comparability groups."""
     seconds_left: float | None
     """None if no epoch has been measured yet or nothing is left."""
+
+    @property
+    def best(self) -> BestTrial | None:
+        """The best value of the metric so far.
+
+        None if no ranked trial has one, or if there are several comparability groups.
+        """
+        if self.groups > 1 or not self.bests:
+            return None
+        return self.bests[0].best
 
     @property
     def requested(self) -> int:
@@ -79,7 +101,7 @@ class RunStatus:
         best = None
         if self.progress.best is not None:
             best = self.progress.best._asdict()
-        return {
+        values: JsonObject = {
             "run": self.run,
             "title": self.title,
             "running": self.is_running,
@@ -92,6 +114,11 @@ class RunStatus:
             "seconds_left": self.progress.seconds_left,
             "failures": self.failures,
         }
+        if self.progress.groups > 1:  # `best` is None then
+            values["groups"] = [
+                {"group": group.label, **group.best._asdict()} for group in self.progress.bests
+            ]
+        return values
 
 
 def run_status(run: RunDir) -> RunStatus:
@@ -124,15 +151,41 @@ def progress(records: Iterable[Record], metric: str, mode: Mode, slots: int) -> 
     counts_by_state = Counter(record.state for record in records)
     # In the order in which states are listed to users.
     counts = {state: counts_by_state[state] for state in TrialState if counts_by_state[state]}
+    groups = split_by_group(records)
+    bests: list[GroupBest] = []
+    for group in groups:
+        best = _best_trial(group.records, metric, mode)
+        if best is not None:
+            bests.append(GroupBest(group.label, best))
     return Progress(
         counts=counts,
-        best=_best_trial(records, metric, mode),
+        bests=bests,
+        groups=len(groups),
         seconds_left=_seconds_left(records, max(slots, 1)),
     )
 
 
+MAX_SHOWN_GROUPS = 3
+
+
+def best_text(progress: Progress, metric: str) -> str:
+    """The best value in one line, or those of the first comparability groups; may be empty."""
+    if progress.best is not None:
+        trial, epoch, value = progress.best
+        return f"best {metric} {format_value(value)} (trial {trial}, epoch {epoch})"
+    if not progress.bests:
+        return ""
+    parts: list[str] = []
+    for group in progress.bests[:MAX_SHOWN_GROUPS]:
+        best = group.best
+        parts.append(f"{format_value(best.value)} at {group.label} (trial {best.trial})")
+    if len(progress.bests) > MAX_SHOWN_GROUPS:
+        parts.append("...")
+    return f"best {metric} of each of {progress.groups} groups: {'; '.join(parts)}"
+
+
 def _best_trial(records: list[Record], metric: str, mode: Mode) -> BestTrial | None:
-    """The best value of all trials; of equal values that of the trial with the lowest number."""
+    """The best value of a group's trials; of equal values that of the lowest number."""
     ranked: list[BestTrial] = []
     for record in records:
         best = record.best(metric, mode)

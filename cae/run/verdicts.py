@@ -11,6 +11,7 @@ from typing import Annotated
 
 from cae.errors import RunError
 from cae.run.fields import (
+    TEXT,
     Count,
     Counts,
     Flag,
@@ -26,6 +27,8 @@ from cae.run.fields import (
 )
 from cae.run.json_values import JsonObject
 from cae.run.published_rows import PublishedRow
+
+Texts = Annotated[list[str], list_of(TEXT, "a list of text")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +85,8 @@ class ClaimVerdict:
     differs: Text = ""
     """Settings that differ from the publication's, in words."""
     trials_used: Counts = field(default_factory=list)
+    groups: Texts = field(default_factory=list)
+    """Labels of the comparability groups of these trials; empty if nothing was tested."""
 
 
 _PUBLISHED_VERDICTS = list_of(

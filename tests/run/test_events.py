@@ -76,6 +76,7 @@ VALID_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "dependencies": st.dictionaries(st.text(), counts, max_size=2),
     "is_dependency": st.booleans(),
     "is_audit": st.booleans(),
+    "group": st.dictionaries(st.sampled_from(["key", "parameters"]), st.text(max_size=3)),
 }
 """Valid values by the name of a field; all other fields are text."""
 

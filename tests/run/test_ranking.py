@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cae.errors import UserError
 from cae.run.events import TrialEnded
 from cae.run.metric_direction import Mode
-from cae.run.ranking import ranking
+from cae.run.ranking import find_trial, rank_across_groups, rank_by_group, ranking
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
 from cae.run.trial_state import TrialState
@@ -116,3 +118,91 @@ def test_an_unknown_metric_is_an_error_that_lists_the_metrics() -> None:
 def test_a_run_without_epochs_is_an_error() -> None:
     with pytest.raises(UserError, match="--metric val_loss: no trial has finished an epoch"):
         numbers([record(1, TrialState.PENDING)])
+
+
+# Comparability groups
+
+
+def in_group(number: int, group: str, loss: float, psnr: float = 20.0, **more: float) -> Record:
+    """A trial of a group; losses are defined differently in each group, PSNR equally."""
+    trial = record(number, losses=(loss,))
+    trial.epochs[1] |= {"val_psnr": psnr, **more}
+    trial.describe_group(
+        {
+            "key": group,
+            "parameters": {"task.loss": group, "data": "0"},
+            "metrics": {"loss": group, "psnr": "p", "mse": "m"},
+        }
+    )
+    return trial
+
+
+SCALES = [in_group(1, "mse", 0.01, 20.0), in_group(2, "l1", 0.2, 22.0), in_group(3, "l1", 0.3)]
+"""The losses of the second group are larger; its first trial has the best PSNR."""
+
+
+def test_each_group_has_its_own_ranking() -> None:
+    rankings = rank_by_group(SCALES, SWEEP, "val_loss", None)
+    numbers_by_label = {
+        ranking.label: [trial.record.number for trial in ranking.trials] for ranking in rankings
+    }
+    assert numbers_by_label == {"task.loss = mse": [1], "task.loss = l1": [2, 3]}
+
+
+def test_a_ranking_over_several_groups_is_an_error() -> None:
+    message = "the trials are in 2 groups that are not comparable .*: they differ in task.loss"
+    with pytest.raises(UserError, match=message):
+        numbers(SCALES)
+
+
+def test_groups_are_ranked_together_by_a_metric_with_one_definition() -> None:
+    together = rank_across_groups(SCALES, SWEEP, "val_psnr", "max")
+    assert [trial.record.number for trial in together] == [2, 1, 3]
+
+
+def test_groups_are_not_ranked_together_by_a_metric_with_several_definitions() -> None:
+    sweep = SweepDescription(metric="val_loss", mode="min", directions={"psnr": "max"})
+    message = r"--across-groups: val_loss .* differ in task.loss; these are: val_psnr \(--metric\)"
+    with pytest.raises(UserError, match=message):
+        rank_across_groups(SCALES, sweep, "val_loss", None)
+
+
+def test_groups_are_not_ranked_together_by_a_metric_that_one_does_not_measure() -> None:
+    trials = [in_group(1, "mse", 0.01), in_group(2, "l1", 0.2, val_mse=0.05)]
+    with pytest.raises(UserError, match="--across-groups: val_mse is not measured"):
+        rank_across_groups(trials, SWEEP, "val_mse", "min")
+    alone = rank_across_groups(trials[1:], SWEEP, "val_mse", "min")
+    assert [trial.record.number for trial in alone] == [2]
+
+
+def test_a_trial_is_found_by_its_number() -> None:
+    found = find_trial(SCALES, SWEEP, "val_psnr", 3)
+    assert (found.record.number, found.epoch, found.value) == (3, 1, 20.0)
+    with pytest.raises(UserError, match="--trial 9: the run does not have it; there are trials 1"):
+        find_trial(SCALES, SWEEP, "val_psnr", 9)
+    pending = record(4, TrialState.PENDING)
+    with pytest.raises(UserError, match="--trial 4: it has no best epoch; its state is pending"):
+        find_trial([pending], SWEEP, "val_psnr", 4)
+
+
+def test_a_dependency_is_found_by_its_number_although_it_is_not_ranked() -> None:
+    judge = record(1, losses=(0.5, 0.4))
+    judge.is_dependency = True
+    judge.end = TrialEnded(trial=1, state=TrialState.FINISHED, reason="", best_epoch=2)
+    assert find_trial([judge], SWEEP, "val_loss", 1).epoch == 2
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["mse", "l1", "bce"]), st.floats(0, 1, allow_nan=False)),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_the_ranking_of_a_group_does_not_depend_on_other_groups(
+    trials: list[tuple[str, float]],
+) -> None:
+    records = [in_group(number, group, loss) for number, (group, loss) in enumerate(trials)]
+    for ranked in rank_by_group(records, SWEEP, "val_loss", None):
+        own = [trial for trial in records if trial.group == ranked.group]
+        assert [trial.record.number for trial in ranked.trials] == numbers(own)

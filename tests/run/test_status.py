@@ -8,7 +8,15 @@ import pytest
 
 from cae.run.paths import RunDir
 from cae.run.records import Record
-from cae.run.status import BestTrial, line, progress, run_status, work
+from cae.run.status import (
+    BestTrial,
+    GroupBest,
+    best_text,
+    line,
+    progress,
+    run_status,
+    work,
+)
 from cae.run.sweep_json import SweepDescription
 from cae.run.trial_state import TrialState
 from tests.run.events import ended, epoch, planned, record, session, started, write
@@ -136,3 +144,28 @@ def test_the_status_of_a_run_without_epochs(tmp_path: Path) -> None:
     assert status.is_running
     assert not status.has_failures
     assert status.to_json()["best"] is None
+
+
+def test_the_best_of_each_comparability_group() -> None:
+    records = []
+    for number, (noise, loss) in enumerate([(0.3, 0.2), (0.3, 0.1), (0.9, 0.4)], start=1):
+        trial = record(number, losses=(loss,))
+        trial.config |= {"task": "denoise", "task.noise_factor": noise}
+        records.append(trial)
+    judge = record(4, losses=(0.01,))
+    judge.config |= {"task": "classify"}
+    judge.is_dependency = True
+    several = progress([*records, judge], "val_loss", "min", 1)
+    assert several.best is None
+    assert several.groups == 2
+    assert several.bests == [
+        GroupBest("task.noise_factor = 0.3", BestTrial(2, 1, 0.1)),
+        GroupBest("task.noise_factor = 0.9", BestTrial(3, 1, 0.4)),
+    ]
+    assert best_text(several, "val_loss") == (
+        "best val_loss of each of 2 groups: 0.1 at task.noise_factor = 0.3 (trial 2); "
+        "0.4 at task.noise_factor = 0.9 (trial 3)"
+    )
+    one = progress([*records[:2], judge], "val_loss", "min", 1)
+    assert one.best == BestTrial(2, 1, 0.1)
+    assert best_text(one, "val_loss") == "best val_loss 0.1 (trial 2, epoch 1)"

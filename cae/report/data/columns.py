@@ -15,6 +15,7 @@ import pandas as pd
 
 from cae.report.data.cells import to_cell
 from cae.report.data.results import Run
+from cae.run.groups import assign_groups, group_labels
 from cae.run.metric_direction import Mode
 from cae.run.records import Record
 
@@ -31,6 +32,8 @@ class TrialRow:
 
     identity: Cells
     dependents: Cells
+    group: Cells
+    """The label of the comparability group, if there are several."""
     axes: Cells
     best_epoch: Cells
     """Metrics at the best epoch; empty without one."""
@@ -56,13 +59,16 @@ class TrialRow:
 
 def trials_table(runs: list[Run], metric: str, mode: Mode) -> pd.DataFrame:
     """Return one row per trial of every run, whatever its state."""
-    rows = []
+    rows: list[TrialRow] = []
+    labels = _group_labels(runs)
     for run in runs:
         dependents = _dependents(run)
         for record in run.records.values():
             row = trial_row(run.name, record, metric, mode)
             if dependents:
                 row.dependents["needed_by"] = dependents.get(record.number)
+            if labels:
+                row.group["group"] = labels[len(rows)]
             rows.append(row)
     if not rows:
         return pd.DataFrame({name: to_column([]) for name in ("run", "trial", "state", "reason")})
@@ -71,6 +77,17 @@ def trials_table(runs: list[Run], metric: str, mode: Mode) -> pd.DataFrame:
     for name in _column_names(rows):
         columns[name] = to_column([cells.get(name) for cells in all_cells])
     return pd.DataFrame(columns)
+
+
+def _group_labels(runs: list[Run]) -> list[str | None]:
+    """Return the label of each trial's comparability group; empty if there is only one group."""
+    records = [record for run in runs for record in run.records.values()]
+    groups = assign_groups(records)
+    distinct = dict.fromkeys(filter(None, groups))
+    if len(distinct) < 2:
+        return []
+    labels = group_labels(distinct)
+    return [None if group is None else labels[group] for group in groups]
 
 
 def _column_names(rows: list[TrialRow]) -> list[str]:
@@ -95,6 +112,7 @@ def trial_row(run: str, record: Record, metric: str, mode: Mode) -> TrialRow:
     return TrialRow(
         identity={"run": run, "trial": record.number, "state": record.state},
         dependents={},
+        group={},
         axes=axes,
         best_epoch=best_metrics,
         progress={

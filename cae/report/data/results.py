@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cae.run.events import SessionStarted
+from cae.run.groups import Group, assign_groups, differences_text, group_labels
 from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.records import Record
@@ -17,6 +18,27 @@ from cae.run.sweep_json import SweepDescription
 
 TRIAL_KEY = ["run", "trial"]
 """Columns that identify a trial: joined runs share trial numbers."""
+
+
+CACHED_RESULTS = 32
+"""Results whose statistics are kept: sections and the summary use those of each group again."""
+
+
+@dataclass(frozen=True, eq=False)
+class GroupResults:
+    """The results of one comparability group."""
+
+    label: str
+    """The parameters in which the groups differ: `task.noise_factor = 0.5`. Empty if there is one
+    group."""
+    _parent: Results = field(repr=False)
+    _rows: list[Any] = field(repr=False)
+    _group_count: int = 1
+
+    @functools.cached_property
+    def results(self) -> Results:
+        """Without dependencies, which are not compared with other trials."""
+        return self._parent.restricted(self._rows, self._group_count)
 
 
 @dataclass
@@ -64,6 +86,9 @@ class Results:
     axes: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The parameters of the search space, in the order of the sweep file:
     {"values": [...] | None, "scale": "linear" | "log" | "category"}."""
+    group_count: int = 1
+    """On how many comparability groups these results were divided: sections of the page divide
+    their size limits by it."""
 
     @property
     def sweep(self) -> SweepDescription:
@@ -110,6 +135,68 @@ class Results:
 
     def _flags(self, values: list[bool]) -> pd.Series[bool]:
         return pd.Series(values, index=self.trials.index, dtype=bool)
+
+    @functools.cached_property
+    def group_of_row(self) -> list[Group | None]:
+        """The comparability group of each trial, in the order of the rows; None: dependencies."""
+        return assign_groups(self.records)
+
+    @functools.cached_property
+    def group_keys(self) -> pd.Series[str]:
+        """The key of each trial's comparability group; missing for dependencies."""
+        keys = [None if group is None else group.key for group in self.group_of_row]
+        return pd.Series(keys, index=self.trials.index, dtype=object)
+
+    @functools.cached_property
+    def groups(self) -> list[GroupResults]:
+        """The results by comparability group, in the order of `group_labels`.
+
+        Trials are only compared within these. Groups without a requested trial and without a value
+        are left out.
+        """
+        rows: dict[Group, list[Any]] = {}
+        for index, group in zip(self.trials.index, self.group_of_row, strict=True):
+            if group is not None:
+                rows.setdefault(group, []).append(index)
+        if not rows:
+            return [GroupResults("", self, [])]
+        labels = group_labels(rows)
+        counts = self.is_requested | self.values.notna()
+        shown = [group for group in labels if counts.loc[rows[group]].any()]
+        if len(rows) == 1 or not shown:
+            members = [index for group in rows for index in rows[group]]
+            return [GroupResults("", self, sorted(members))]
+        return [GroupResults(labels[group], self, rows[group], len(shown)) for group in shown]
+
+    @functools.cached_property
+    def group_differences(self) -> str:
+        """The parameters in which the comparability groups differ; empty if there is one."""
+        return differences_text(dict.fromkeys(filter(None, self.group_of_row)))
+
+    @functools.cached_property
+    def dependencies(self) -> Results:
+        """The results of the trials that run only because others depend on them."""
+        return self.restricted(list(self.trials.index[self.is_dependency.to_numpy()]), 1)
+
+    def restricted(self, rows: list[Any], group_count: int) -> Results:
+        """Return these results with some of the trials; the rows keep their index."""
+        if len(rows) == len(self.trials):
+            return self
+        trials = self.trials.loc[rows]
+        kept = set(zip(trials["run"], trials["trial"], strict=True))
+        runs: list[Run] = []
+        for run in self.runs:
+            records = {
+                number: record
+                for number, record in run.records.items()
+                if (run.name, number) in kept
+            }
+            runs.append(replace(run, records=records))
+        epochs = self.epochs
+        if len(epochs):
+            keys = pd.MultiIndex.from_frame(epochs[TRIAL_KEY])
+            epochs = epochs[keys.isin(kept)]
+        return replace(self, runs=runs, trials=trials, epochs=epochs, group_count=group_count)
 
     @functools.cached_property
     def values(self) -> pd.Series[float]:

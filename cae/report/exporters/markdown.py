@@ -54,6 +54,10 @@ EXPLANATION = (
 )
 
 
+MAX_GROUPS = 50
+"""Comparability groups whose best trials are listed."""
+
+
 class SectionHeader(NamedTuple):
     """What the tables at the top of the file need of a section; a comment before its text."""
 
@@ -243,11 +247,15 @@ def _section_text(measured: Measured) -> str:
         f"```sh\n{results.sweep.command}\n```",
         _description(measured),
     ]
-    if len(results.ranked):
-        blocks.append(f"Best {results.metric}: {_best(results)}.")
-    baselines = baselines_section(results)
-    if not baselines.is_empty:
-        blocks.append(f"Baselines: {_cell(baselines.verdict)}")
+    for group in results.groups[:MAX_GROUPS]:
+        at_group = ""
+        if group.label:
+            at_group = f" at {_cell(group.label)}"
+        if len(group.results.ranked):
+            blocks.append(f"Best {results.metric}{at_group}: {_best(group.results)}.")
+        baselines = baselines_section(group.results)
+        if not baselines.is_empty:
+            blocks.append(f"Baselines{at_group}: {_cell(baselines.verdict)}")
     if measured.published:
         blocks += _published_blocks(measured.published)
     if measured.claims:

@@ -12,7 +12,7 @@ import importlib.resources
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jinja2
@@ -26,7 +26,7 @@ from cae.report.data import tables
 from cae.report.data.results import Results
 from cae.report.page import linked_data
 from cae.report.page.figures import style
-from cae.report.page.section import Section, SectionContent
+from cae.report.page.section import Scope, Section, SectionContent
 from cae.report.page.sections import all_sections
 from cae.report.page.sections.published import published_comparisons
 from cae.report.statistics.claims.judge import judge_claims
@@ -44,6 +44,8 @@ MAX_TITLE_LENGTH = 300
 MAX_DESCRIPTION_LENGTH = 600
 DEFAULT_HEIGHT = 400
 """Height in pixels of charts whose figure does not define one."""
+MAX_GROUPS = 12
+"""Comparability groups that sections show; the summary names the best trial of each."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,41 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class BuiltPart:
+    """A section for one comparability group, or for all trials."""
+
+    label: str
+    """What distinguishes the group from the others; empty if the section has one part."""
+    suffix: str
+    """Distinguishes the ids of elements in the parts of a section; empty in the first one."""
+    content: SectionContent
+    charts: Sequence[Chart]
+
+
+@dataclass(frozen=True)
 class BuiltSection:
     """A section with the content and the charts that were computed from the results."""
 
     section: Section
-    content: SectionContent
-    charts: Sequence[Chart]
+    parts: Sequence[BuiltPart]
+    introduction: str = ""
+    """Why there are several parts; empty if there is one."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no part has anything to show but its verdict."""
+        return all(part.content.is_empty for part in self.parts)
+
+    @property
+    def answer(self) -> str:
+        """The answers of all parts as text."""
+        answers: list[str] = []
+        for part in self.parts:
+            answer = part.content.answer
+            if part.label:
+                answer = f"{part.label}: {answer}"
+            answers.append(answer)
+        return "\n".join(answers)
 
 
 def build(run: RunDir) -> Path:
@@ -113,13 +144,46 @@ def _write(results: Results, folder: RunDir) -> Path:
 
 
 def build_section(section: Section, results: Results) -> BuiltSection:
-    """Compute the content of a section and draw its figures."""
+    """Compute the content of a section and draw its figures, for each comparability group."""
+    groups = results.groups
+    has_dependencies = bool(results.is_dependency.any())
+    if section.scope == Scope.ALL:
+        return BuiltSection(section, [_build_part(section, "", results, 1)])
+    if len(groups) == 1:
+        only = groups[0]
+        part = _build_part(section, only.label, only.results, 1)
+        if section.scope == Scope.GROUP_AND_DEPENDENCIES and has_dependencies:
+            part = _build_part(section, only.label, results, 1)
+        return BuiltSection(section, [part])
+    shown = [(group.label, group.results) for group in groups[:MAX_GROUPS]]
+    introduction = (
+        f"One answer for each of {len(groups)} groups of trials: they differ in "
+        f"{results.group_differences} and are not comparable with each other."
+    )
+    if len(shown) < len(groups):
+        introduction += f" The first {MAX_GROUPS} are shown; trials.csv contains all."
+    if section.scope == Scope.GROUP_AND_DEPENDENCIES and has_dependencies:
+        shown.append(("Dependencies", results.dependencies))
+    parts = [
+        _build_part(section, label, of_group, number)
+        for number, (label, of_group) in enumerate(shown, start=1)
+    ]
+    first = parts[0].content
+    if first.is_empty and all(part.content == first for part in parts):
+        return BuiltSection(section, [replace(parts[0], label="")])
+    return BuiltSection(section, parts, introduction)
+
+
+def _build_part(section: Section, label: str, results: Results, number: int) -> BuiltPart:
+    suffix = ""
+    if number > 1:
+        suffix = f"-{number}"
     content = section.build(results)
     charts = []
     for name, caption in content.captions.items():
         figure = section.figure(name).build(results)
-        charts.append(embed(name, caption, figure))
-    return BuiltSection(section, content, charts)
+        charts.append(embed(f"{name}{suffix}", caption, figure))
+    return BuiltPart(label, suffix, content, charts)
 
 
 def embed(name: str, caption: str, figure: go.Figure) -> Chart:
@@ -131,7 +195,7 @@ def embed(name: str, caption: str, figure: go.Figure) -> Chart:
 
 def _verdicts_json(results: Results, sections: Sequence[BuiltSection]) -> str:
     verdicts = {
-        "sections": {built.section.id: built.content.verdict for built in sections},
+        "sections": {built.section.id: built.answer for built in sections},
         "published": [published_row(comparison) for comparison in published_comparisons(results)],
         "claims": [claim_row(result) for result in judge_claims(results)],
     }
@@ -153,7 +217,7 @@ def _without_nan(value: object) -> object:
 def render(results: Results, sections: Sequence[BuiltSection]) -> str:
     """Return the HTML of the page."""
     library = ""
-    if any(built.charts for built in sections):
+    if any(part.charts for built in sections for part in built.parts):
         library = _plotly_library()
     return (
         _environment()

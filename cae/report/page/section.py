@@ -6,19 +6,36 @@ content from the results:
     @section("failures", title="Failures", order=170)
     def failures_section(results: Results) -> SectionContent: ...
 
-Figures are passed to the decorator. A template `templates/ID.html` prints the content if the
-section needs markup of its own; otherwise its tables are printed.
+It is called once for each comparability group (see `Scope`). Figures are passed to the decorator. A
+template `templates/ID.html` prints the content if the section needs markup of its own; otherwise
+its tables are printed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from cae.report.data.results import Results
 from cae.report.page.figures import Figure
 from cae.report.page.table import Table
+
+
+class Scope(StrEnum):
+    """Which trials a section is built from.
+
+    Trials of different comparability groups are not comparable, so a section that compares trials
+    is built once for each group.
+    """
+
+    GROUP = "group"
+    """Once for each comparability group, without dependencies."""
+    GROUP_AND_DEPENDENCIES = "group and dependencies"
+    """For each group, and for the dependencies; together if there is one group."""
+    ALL = "all"
+    """Once for all trials: the section compares none, or takes the groups into account itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +54,11 @@ class SectionContent:
     open_tables: int | None = None
     """How many of the tables are shown unfolded. None: all."""
 
+    @property
+    def answer(self) -> str:
+        """The answer as verdicts.json contains it."""
+        return self.verdict
+
 
 BuildContent = Callable[[Results], SectionContent]
 
@@ -52,6 +74,7 @@ class Section:
     """Position on the page: sections are sorted by this number."""
     build: BuildContent
     figures: Sequence[Figure[Any]] = ()
+    scope: Scope = Scope.GROUP
 
     @property
     def label(self) -> str:
@@ -71,7 +94,12 @@ REGISTERED_SECTIONS: dict[str, Section] = {}
 
 
 def section(
-    id: str, *, title: str, order: int, figures: Sequence[Figure[Any]] = ()
+    id: str,
+    *,
+    title: str,
+    order: int,
+    figures: Sequence[Figure[Any]] = (),
+    scope: Scope = Scope.GROUP,
 ) -> Callable[[BuildContent], BuildContent]:
     """Register the decorated function as the section `id`.
 
@@ -82,7 +110,7 @@ def section(
         for other in REGISTERED_SECTIONS.values():
             if other.id == id or other.order == order:
                 raise ValueError(f"section {id} (order {order}): conflicts with {other}")
-        REGISTERED_SECTIONS[id] = Section(id, title, order, build, figures)
+        REGISTERED_SECTIONS[id] = Section(id, title, order, build, figures, scope)
         return build
 
     return register

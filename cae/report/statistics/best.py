@@ -23,7 +23,7 @@ import pandas as pd
 from cae.report import formatting
 from cae.report.data.cells import is_missing
 from cae.report.data.parameters import independent_parameters, varying_parameters
-from cae.report.data.results import Results
+from cae.report.data.results import CACHED_RESULTS, Results
 from cae.report.statistics.inference import (
     MeanDifference,
     paired_difference,
@@ -85,7 +85,7 @@ class ConfigurationComparison:
         return self.table[self.table["is_complete"]]
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=CACHED_RESULTS)
 def compare_configurations(results: Results) -> ConfigurationComparison:
     sign = -1
     if results.mode == "min":

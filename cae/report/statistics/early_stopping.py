@@ -29,7 +29,7 @@ import pandas as pd
 
 from cae.report.data.axis import Floats, make_axis, settings_per_trial
 from cae.report.data.parameters import varying_parameters
-from cae.report.data.results import TRIAL_KEY, Results
+from cae.report.data.results import CACHED_RESULTS, TRIAL_KEY, Results
 from cae.run.trial_state import TrialState
 
 ALPHA = 0.05
@@ -102,7 +102,7 @@ class EarlyStoppingAnalysis:
     """None if no audit trials were planned."""
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=CACHED_RESULTS)
 def analyze_early_stopping(results: Results) -> EarlyStoppingAnalysis:
     values = _values_by_epoch(results)
     survival, separation = _survival(results)

@@ -26,7 +26,7 @@ import pandas as pd
 
 from cae.report.data.axis import Axis, make_axis
 from cae.report.data.parameters import independent_parameters, varying_parameters
-from cae.report.data.results import TRIAL_KEY, Results
+from cae.report.data.results import CACHED_RESULTS, TRIAL_KEY, Results
 from cae.report.statistics.inference import UPPER_QUANTILE, Floats, permutation_importance
 from cae.run.trial_state import TrialState
 
@@ -102,7 +102,7 @@ class ImportanceAnalysis:
         return self.verdict == ImportanceVerdict.COMPUTED
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=CACHED_RESULTS)
 def analyze_importance(results: Results) -> list[ImportanceAnalysis]:
     """Analyze the finished trials and, if some were stopped, all trials at the first rung."""
     analyses = [analyze_population(finished_trials(results))]

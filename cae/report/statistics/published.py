@@ -77,6 +77,8 @@ class NotComparable(StrEnum):
 
     NO_NUMBER = "the report prints no single number"
     OTHER_SETTINGS = "the run has other settings than the report"
+    SEVERAL_GROUPS = "its trials are not comparable with each other"
+    """They are in several comparability groups: the row lacks a condition."""
 
 
 class Condition(NamedTuple):
@@ -252,6 +254,10 @@ def _compare(
 
     if not number.metric:
         return comparison(PublishedVerdict.CONTEXT)
+    if not is_size and _group_count(results, candidates, number, overrides) > 1:
+        measurement = None
+        reason = NotComparable.SEVERAL_GROUPS
+        return comparison(PublishedVerdict.NOT_COMPARABLE, reason)
     if measurement is None:
         return comparison(PublishedVerdict.NOT_RUN)
     if not math.isfinite(published_value):
@@ -301,6 +307,17 @@ def direction_in(results: Results, metric: str) -> Mode | None:
         return results.mode
     declared = common_directions([run.sweep.directions for run in results.runs])
     return metric_direction(metric, declared)
+
+
+def _group_count(
+    results: Results, candidates: pd.DataFrame, number: PublishedNumber, overrides: Overrides
+) -> int:
+    """Return in how many comparability groups the trials are that measure a number."""
+    if number.metric not in candidates:
+        return 0
+    values = pd.to_numeric(candidates[number.metric], errors="coerce").astype(float)
+    is_used = _meets(candidates, number.conditions, overrides) & values.map(math.isfinite)
+    return int(results.group_keys.loc[candidates.index[is_used]].nunique())
 
 
 def _without_split(metric: str) -> str:

@@ -48,6 +48,37 @@ def comparison_sentence(results: Results, comparison: ConfigurationComparison) -
     )
 
 
+def other_best_configuration(results: Results, comparison: ConfigurationComparison) -> bool:
+    """Whether the best trial is a seed of another configuration than the one with the best mean."""
+    compared = comparison.compared
+    if not len(compared) or not len(results.ranked) or compared["n"].max() < 2:
+        return False
+    return results.ranked.index[0] not in compared["trials"].iloc[0]
+
+
+def best_configuration_sentence(results: Results, comparison: ConfigurationComparison) -> str:
+    """Name the best configuration, and the better single trial of another configuration."""
+    compared = comparison.compared
+    first = compared.iloc[0]
+    mean = formatting.number(first["mean"])
+    best_trial = results.ranked.index[0]
+    value = formatting.number(results.values[best_trial])
+    label = results.labels[best_trial]
+    reason = "its configuration has not finished all its seeds"
+    for row in formatting.rows(compared):
+        if best_trial in row.trials:
+            reason = f"the mean of its configuration is {formatting.number(row.mean)}"
+    seeds = formatting.plural(int(first["n"]), "seed")
+    return formatting.sentences(
+        [
+            f"Best is the configuration of {first['label']}: mean {results.metric} {mean} over "
+            f"{seeds}.",
+            comparison_sentence(results, comparison),
+            f"The best single trial is {label} ({value}): {reason}.",
+        ]
+    )
+
+
 def _seeds(compared: pd.DataFrame) -> str:
     if compared["n"].max() == 1:
         return "all ran with one seed"

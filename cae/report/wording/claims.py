@@ -53,7 +53,26 @@ def p_value_text(p_value: float) -> str:
 
 def reason(result: ClaimResult) -> str:
     """Why a claim has its verdict, without the settings in which the run differs."""
-    return formatting.sentences([evidence_text(result.judgment), _left_out(result.left_out)])
+    return formatting.sentences(
+        [evidence_text(result.judgment), _groups(result), _left_out(result.left_out)]
+    )
+
+
+def _groups(result: ClaimResult) -> str:
+    """Which comparability groups are compared; empty if there is one."""
+    count = len(result.groups)
+    if count < 2:
+        return ""
+    deciding = result.judgment.deciding_group
+    if deciding:
+        return (
+            f"Judged in each of {count} groups, which differ in {result.group_differences}; the "
+            f"numbers are those of {deciding}, which decides."
+        )
+    return (
+        f"Over {count} groups of trials, which differ in {result.group_differences}; the metric "
+        "has the same formula in all of them."
+    )
 
 
 def settings_sentence(result: ClaimResult) -> str:
@@ -439,6 +458,16 @@ def _obstacle_clause(obstacle: Obstacle) -> str:
         case ObstacleKind.OTHER_SETTINGS:
             settings = published.differences(obstacle.overrides)
             return f"the report's bound was measured with other settings: this run has {settings}"
+        case ObstacleKind.NO_COMMON_GROUP:
+            return (
+                "the trials differ in their data, task or loss, and not only in "
+                f"{formatting.listed(names)}: they are not comparable; add conditions to the claim"
+            )
+        case ObstacleKind.OTHER_DEFINITION:
+            return (
+                f"{names[0]} is not defined in the same way in all of these trials, which differ "
+                f"in {formatting.short(obstacle.text)}; add a condition to the claim (where)"
+            )
         case ObstacleKind.NO_TABLE:
             rows = formatting.listed(obstacle.rows)
             return (

@@ -86,6 +86,11 @@ def _not_comparable(comparison: PublishedComparison) -> str:
             return f"“{formatting.short(comparison.published.value)}” is not one number"
         case NotComparable.OTHER_SETTINGS:
             return f"this run has {differences(comparison.overrides)}"
+        case NotComparable.SEVERAL_GROUPS:
+            return (
+                "the trials that meet the conditions have different data, tasks or losses; add a "
+                "condition to the row"
+            )
     return ""
 
 

@@ -58,4 +58,5 @@ def claim_row(result: ClaimResult) -> dict[str, Any]:
         "why": reason,
         "differs": published.differences(result.overrides),
         "trials_used": list(result.trials),
+        "groups": list(result.groups),
     }

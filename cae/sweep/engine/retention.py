@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cae.run.groups import Group
 from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.records import Record
@@ -12,7 +13,8 @@ from cae.sweep.spec.plan import Plan, PlannedTrial
 from cae.trial.checkpoint import BEST, LAST, PREVIOUS
 
 KEPT_STOPPED_TRIALS = 10
-"""How many stopped trials keep their best weights: the best ones by the sweep's metric."""
+"""How many stopped trials of each comparability group keep their best weights: the best ones by the
+sweep's metric."""
 BYTES_PER_VALUE = 4
 RUNNING_COPIES = 3 * 2 + 1
 """Copies of the network in a running trial's folder: last and previous checkpoint with two moments
@@ -50,7 +52,7 @@ def prune_checkpoints(
         run.delete_trial_files(number, PREVIOUS)
     elif state == TrialState.STOPPED:
         run.delete_trial_files(number, PREVIOUS, LAST)
-        ranked = _ranked_stopped_trials(records, metric, mode)
+        ranked = _ranked_stopped_trials(records, records[number].group, metric, mode)
         # Trials further behind lost their weights when an earlier trial stopped.
         surplus = set(ranked[KEPT_STOPPED_TRIALS : KEPT_STOPPED_TRIALS + 1])
         if number in ranked[KEPT_STOPPED_TRIALS:]:
@@ -59,14 +61,16 @@ def prune_checkpoints(
             run.delete_trial_files(worse, BEST)
 
 
-def _ranked_stopped_trials(records: Mapping[int, Record], metric: str, mode: Mode) -> list[int]:
-    """Numbers of the stopped trials, the best first."""
+def _ranked_stopped_trials(
+    records: Mapping[int, Record], group: Group, metric: str, mode: Mode
+) -> list[int]:
+    """Numbers of the stopped trials of a comparability group, the best first."""
     sign = 1
     if mode != "min":
         sign = -1
     values: list[tuple[float, int]] = []
     for record in records.values():
-        if record.state == TrialState.STOPPED:
+        if record.state == TrialState.STOPPED and record.group == group:
             best = record.best(metric, mode)
             if best is not None:
                 values.append((sign * best.value, record.number))

@@ -13,7 +13,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -23,6 +23,7 @@ from ray.tune.experiment import Trial as RayTrial
 
 from cae.errors import RESUME_HINT, RunError
 from cae.run.events import SessionEnded, SessionStarted, TrialPlanned, TrialRetried
+from cae.run.groups import assign_groups
 from cae.run.journal import Journal
 from cae.run.paths import RunDir
 from cae.run.records import Record
@@ -39,7 +40,7 @@ from cae.sweep.places.base import CheckedHosts, Place
 from cae.sweep.places.machine import versions
 from cae.sweep.places.ray_start import first_line
 from cae.sweep.ray_environment import set_max_pending_trials
-from cae.sweep.schedulers.base import Judge, NeverStop, Stop
+from cae.sweep.schedulers.base import GroupJudge, Judge, NeverStop, Stop
 from cae.sweep.spec.cost import images_of_an_epoch
 from cae.sweep.spec.plan import Plan, PlannedTrial, dataset_key
 
@@ -74,7 +75,7 @@ def run_plan(
     ray_compat.hide_credentials_from_actors()
     journal = Journal(run.journal)
     try:
-        judge = _create_judge(plan)
+        judge = _create_judge(plan, records)
         past_stops = judge.replay(run.events(epochs=judge.judged_epochs), plan.sweep.metric)
         scheduler = TuneScheduler(judge, plan.sweep.metric)
         monitor = LimitMonitor(limits, run.path)
@@ -94,15 +95,41 @@ def run_plan(
 # Before the first trial
 
 
-def _create_judge(plan: Plan) -> Judge:
+def _create_judge(plan: Plan, records: Mapping[int, Record]) -> Judge:
     scheduler = plan.sweep.scheduler
     if scheduler is None:
         return NeverStop()
-    dependencies = {planned.number for planned in plan.trials if planned.is_dependency}
-    sweep = plan.sweep
-    epochs = max((planned.trial.epochs for planned in plan.trials), default=1)
-    audited = audit_trials(plan)
-    return scheduler.create_judge(epochs, sweep.metric, plan.mode, dependencies, audited)
+    create = functools.partial(
+        scheduler.create_judge,
+        epochs=max((planned.trial.epochs for planned in plan.trials), default=1),
+        metric=plan.sweep.metric,
+        mode=plan.mode,
+        exempt={planned.number for planned in plan.trials if planned.is_dependency},
+        audited=audit_trials(plan),
+    )
+    return GroupJudge(create, groups_of_trials(plan, records))
+
+
+def groups_of_trials(plan: Plan, records: Mapping[int, Record]) -> dict[int, str]:
+    """The keys of the comparability groups of all trials of the run that are not dependencies."""
+    known = dict(records)
+    for planned in plan.trials:
+        record = Record(
+            number=planned.number,
+            hash=planned.hash,
+            config=planned.trial.flat(),
+            axes=planned.axes,
+            sizes=planned.sizes,
+            is_dependency=planned.is_dependency,
+        )
+        if planned.record is not None and planned.record.hash == planned.hash:
+            record.describe_group(planned.record.group_description)
+        record.describe_group(planned.group)
+        known[planned.number] = record
+    numbers = list(known)
+    groups = assign_groups(list(known.values()))
+    pairs = zip(numbers, groups, strict=True)
+    return {number: group.key for number, group in pairs if group is not None}
 
 
 def audit_trials(plan: Plan) -> set[int]:
@@ -160,6 +187,7 @@ def _record_plan(recorder: Recorder, planned: PlannedTrial) -> None:
             dependencies=planned.dependencies,
             is_dependency=planned.is_dependency,
             is_audit=is_audit,
+            group=planned.group,
         )
     )
 

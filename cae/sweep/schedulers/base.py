@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Le
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import override
 
 from cae.run.events import EpochFinished, Event
 from cae.run.metric_direction import Mode
@@ -82,6 +83,33 @@ class Judge(ABC):
                 if stop is not None:
                     stops[event.trial] = stop
         return stops
+
+
+class GroupJudge(Judge):
+    """A judge per comparability group: trials of different groups are not compared.
+
+    Args:
+        create: Creates the judge of a group.
+        groups: The group of each trial by its number. Trials without a group are not judged.
+    """
+
+    def __init__(self, create: Callable[[], Judge], groups: Mapping[int, str]) -> None:
+        self._groups = groups
+        self._judges: dict[str, Judge] = {group: create() for group in sorted(set(groups.values()))}
+        self._any_judge = create()
+        super().__init__(self._any_judge.exempt, self._any_judge.audited)
+
+    @property
+    @override
+    def judged_epochs(self) -> list[int]:
+        return self._any_judge.judged_epochs
+
+    @override
+    def judge(self, trial: int, epoch: int, value: float) -> Stop | None:
+        group = self._groups.get(trial)
+        if group is None:
+            return None
+        return self._judges[group].judge(trial, epoch, value)
 
 
 class Scheduler(BaseModel, ABC):

@@ -259,7 +259,10 @@ class Compares(Claim):
 
 
 class Threshold(Claim):
-    """A metric of the best configuration that meets `where` is beyond a bound."""
+    """A metric of the best configuration that meets `where` is beyond a bound.
+
+    If trials that meet `where` are in several comparability groups, it is so in each of them.
+    """
 
     metric: Text
     """A column of trials.csv."""

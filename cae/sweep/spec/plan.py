@@ -11,6 +11,7 @@ from typing import Any
 from cae.run.metric_direction import Mode, common_directions, metric_direction
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
+from cae.sweep.spec.comparability import describe_group
 from cae.sweep.spec.search_space import Point, describe_axes, select_points
 from cae.sweep.spec.sweep import Space, Sweep
 from cae.trial.config import ConfigError, Trial, fingerprint_of, identity
@@ -38,6 +39,8 @@ class PlannedTrial:
     """What the journal contains about it."""
     retry: bool = False
     """Whether it has ended and is requested again."""
+    group: dict[str, Any] = field(default_factory=dict, repr=False)
+    """The comparability group, as the journal describes it."""
 
     @property
     def done_epochs(self) -> int:
@@ -99,6 +102,8 @@ class _Candidate:
     sizes: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     """Of its images, and of those of its dependencies."""
+    group: dict[str, Any] = field(default_factory=dict)
+    """The description of its comparability group."""
 
     @property
     def key(self) -> str:
@@ -161,6 +166,7 @@ def make_plan(
     directions = _directions(requested)
     images = _load_images(candidates, load)
     candidates = [_add_images(candidate, images) for candidate in candidates]
+    candidates = _add_groups(candidates, images)
     trials = _match_records(candidates, records or {}, retry)
     return Plan(
         sweep=sweep,
@@ -384,6 +390,22 @@ def _add_images(candidate: _Candidate, images: Mapping[str, Images]) -> _Candida
     )
 
 
+def _add_groups(candidates: list[_Candidate], images: Mapping[str, Images]) -> list[_Candidate]:
+    """The candidates with their comparability groups; each group is described once."""
+
+    def fingerprint(dataset: Dataset) -> str:
+        return images[dataset_key(dataset)].fingerprint
+
+    groups: dict[str, dict[str, Any]] = {}
+    described: list[_Candidate] = []
+    for candidate in candidates:
+        key = repr((candidate.trial.dataset, candidate.trial.task))
+        if key not in groups:
+            groups[key] = describe_group(candidate.trial, fingerprint)
+        described.append(replace(candidate, group=groups[key]))
+    return described
+
+
 def _match_records(
     candidates: list[_Candidate], records: Mapping[int, Record], retry: Collection[TrialState]
 ) -> list[PlannedTrial]:
@@ -426,6 +448,7 @@ def _match_records(
                 is_dependency=candidate.is_dependency,
                 record=record,
                 retry=record is not None and record.state in retry,
+                group=candidate.group,
             )
         )
     return planned

@@ -43,6 +43,14 @@ WORST_IMAGES = 8
 """How many test images with the largest errors are kept in the gallery."""
 CLASSIFIER_BATCH = 500
 
+COMMON_METRICS = {
+    "loss": "criterion",
+    "psnr": "metrics",
+    "mse": "metrics",
+    "channel_argmax_error": "metrics",
+    "ssim": "final_metrics",
+}
+"""Metrics of the base class that do not depend on the task, with the method that computes each."""
 LOSS_UNITS = {"mse": "squared pixel value", "l1": "pixel value", "bce": "nats"}
 
 
@@ -173,6 +181,35 @@ class Task(Component):
             meaning = f"Loss of the baseline {name.replace('_', ' ')}."
             metrics.append(description(f"baseline_{name}", unit, meaning, 0.0))
         return {metric.name: metric for metric in metrics}
+
+    # Comparability
+
+    training_parameters: ClassVar[tuple[str, ...]] = ()
+    """Parameters that change only the training, not what is measured: trials with different values
+    of them are comparable."""
+
+    def is_common_metric(self, name: str) -> bool:
+        """Whether a metric is that of the base class, equal in all tasks that do not override
+        it."""
+        method = COMMON_METRICS.get(name)
+        if method is None:
+            return False
+        is_overridden = getattr(type(self), method) is not getattr(Task, method)
+        return not is_overridden and not (name == "loss" and self.term_names)
+
+    def defining_parameters(self, name: str) -> tuple[str, ...]:
+        """The parameters on which the definition of a metric depends.
+
+        Trials of different comparability groups may be ranked together by a metric whose definition
+        is the same. By default a metric of a task depends on all its parameters but
+        `training_parameters`.
+        """
+        if not self.is_common_metric(name):
+            parameters = type(self).model_fields
+            return tuple(item for item in parameters if item not in self.training_parameters)
+        if name == "loss":
+            return ("loss",)
+        return ()
 
     # Stages of training
 

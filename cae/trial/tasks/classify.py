@@ -45,6 +45,7 @@ class Classify(Task):
     """Share of the epochs, rounded to a whole number, during which the encoder is frozen."""
 
     dependency_names: ClassVar[tuple[str, ...]] = ("encoder",)
+    training_parameters: ClassVar[tuple[str, ...]] = ("encoder", "frozen_share")
     baseline_names = ("frequencies",)
 
     @override
@@ -81,6 +82,12 @@ class Classify(Task):
         """
         rounded = output.softmax(1).round().argmax(1)
         return {"rounded_accuracy": (rounded == target.argmax(1)).float().flatten()}
+
+    @override
+    def defining_parameters(self, name: str) -> tuple[str, ...]:
+        if name in ("accuracy", "rounded_accuracy", "macro_f1", "correct", "classes_said"):
+            return ("classes",)
+        return super().defining_parameters(name)
 
     @override
     def declared_metrics(self) -> dict[str, Metric]:

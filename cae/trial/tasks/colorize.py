@@ -104,6 +104,14 @@ class Colorize(Task):
         return {}
 
     @override
+    def defining_parameters(self, name: str) -> tuple[str, ...]:
+        if name.startswith(("iq_", "rgb_", "clipped_rgb_", "mean_chroma_")):
+            return ()  # in one color space, whichever is learnt
+        if self.is_common_metric(name):
+            return ("loss", "target")
+        return super().defining_parameters(name)
+
+    @override
     def declared_metrics(self) -> dict[str, Metric]:
         unit = "squared pixel value"
         metrics = [

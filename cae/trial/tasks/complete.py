@@ -60,6 +60,12 @@ class Complete(Task):
         }
 
     @override
+    def defining_parameters(self, name: str) -> tuple[str, ...]:
+        if name.startswith(("asymmetry_", "flipped_")):
+            return ()
+        return super().defining_parameters(name)
+
+    @override
     def declared_metrics(self) -> dict[str, Metric]:
         correlation = "Spearman correlation over classes of asymmetry and "
         metrics = [

@@ -41,6 +41,7 @@ class Denoise(Task):
 
     corrupts: ClassVar[bool] = True
     dependency_names: ClassVar[tuple[str, ...]] = ("judge",)
+    training_parameters: ClassVar[tuple[str, ...]] = ("redraw_noise",)
 
     @property
     @override
@@ -57,6 +58,12 @@ class Denoise(Task):
     @override
     def validate_trial(self, trial: Any) -> None:
         check_judge(self.judge, trial.dataset)
+
+    @override
+    def defining_parameters(self, name: str) -> tuple[str, ...]:
+        if name.startswith("recognised"):
+            return ("judge",)
+        return super().defining_parameters(name)
 
     @override
     def declared_metrics(self) -> dict[str, Metric]:

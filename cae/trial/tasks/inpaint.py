@@ -89,6 +89,12 @@ class Inpaint(Task):
         return super().final_metrics(image, target) | {"hole_ssim": hole_ssim}
 
     @override
+    def defining_parameters(self, name: str) -> tuple[str, ...]:
+        if name.startswith("hole_"):  # of the hole alone, whatever the loss is
+            return ("hole", "fill")
+        return super().defining_parameters(name)
+
+    @override
     def declared_metrics(self) -> dict[str, Metric]:
         metrics = [
             error_metric("hole_mse", "squared pixel value", "Mean squared error in the hole."),

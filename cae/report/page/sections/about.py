@@ -10,7 +10,7 @@ import pandas as pd
 
 from cae.report import formatting
 from cae.report.data.results import Results, Run
-from cae.report.page.section import SectionContent, section
+from cae.report.page.section import Scope, SectionContent, section
 
 
 class Fact(NamedTuple):
@@ -40,7 +40,7 @@ class AboutContent(SectionContent):
     runs: Sequence[RunDetails] = ()
 
 
-@section("about", title="Hardware and settings", order=210)
+@section("about", title="Hardware and settings", order=210, scope=Scope.ALL)
 def about_section(results: Results) -> SectionContent:
     return AboutContent(
         verdict=_verdict(results), runs=[_details(results, run) for run in results.runs]

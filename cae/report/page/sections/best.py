@@ -17,7 +17,13 @@ from cae.report.page.table import Table, make_table, parameter_columns
 from cae.report.page.wording import better_direction
 from cae.report.statistics import best
 from cae.report.statistics.best import BestVerdict
-from cae.report.wording.best import comparison_sentence, more_seeds_command, settings_text
+from cae.report.wording.best import (
+    best_configuration_sentence,
+    comparison_sentence,
+    more_seeds_command,
+    other_best_configuration,
+    settings_text,
+)
 
 MAX_CONFIGURATIONS = 50
 """Rows of the table of configurations."""
@@ -54,8 +60,13 @@ def best_section(results: Results) -> SectionContent:
     seeds_command = ""
     if comparison.verdict in (BestVerdict.UNKNOWN, BestVerdict.TIED) and not results.joined:
         seeds_command = more_seeds_command(results)
+    if other_best_configuration(results, comparison):
+        verdict = best_configuration_sentence(results, comparison)
+    else:
+        sentences = [_leader(results), comparison_sentence(results, comparison)]
+        verdict = formatting.sentences(sentences)
     return BestContent(
-        verdict=formatting.sentences([_leader(results), comparison_sentence(results, comparison)]),
+        verdict=verdict,
         method=_method(results, comparison),
         captions=captions,
         best_trials=_best_trials(results),
@@ -172,4 +183,7 @@ def _export_command(results: Results) -> str:
     """Return the command that exports the best network; the run by name, without its path."""
     name = results.folder(str(results.ranked["run"].iloc[0])).name
     metric = shlex.quote(results.metric)
+    if results.group_count > 1:
+        number = results.ranked["trial"].iloc[0]
+        return f"cae-sweep best {shlex.quote(name)} --trial {number} -o best"
     return f"cae-sweep best {shlex.quote(name)} --metric {metric} --mode {results.mode} -o best"

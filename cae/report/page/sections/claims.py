@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from cae.report import formatting
 from cae.report.data.results import Results
-from cae.report.page.section import SectionContent, section
+from cae.report.page.section import Scope, SectionContent, section
 from cae.report.page.table import Cell, Column, Table
 from cae.report.statistics.claims.judge import judge_claims
 from cae.report.statistics.claims.verdict import ALPHA, ClaimResult
 from cae.report.wording import claims, published
 
 
-@section("claims", title="Claims", order=40)
+@section("claims", title="Claims", order=40, scope=Scope.ALL)
 def claims_section(results: Results) -> SectionContent:
     judged = judge_claims(results)
     if not judged:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from cae.report import formatting
 from cae.report.data.results import Results
-from cae.report.page.section import SectionContent, section
+from cae.report.page.section import Scope, SectionContent, section
 from cae.run.trial_state import TrialState
 
 DESCRIPTIONS = {
@@ -62,7 +62,7 @@ class FailuresContent(SectionContent):
     groups: Sequence[FailureGroup] = ()
 
 
-@section("failures", title="Failures", order=170)
+@section("failures", title="Failures", order=170, scope=Scope.ALL)
 def failures_section(results: Results) -> SectionContent:
     trials = results.trials[results.trials["state"].isin(list(DESCRIPTIONS))]
     if not len(trials):

@@ -7,14 +7,19 @@ import pandas as pd
 from cae.report import formatting
 from cae.report.data.cells import to_cell
 from cae.report.data.results import Results
-from cae.report.page.section import SectionContent, section
+from cae.report.page.section import Scope, SectionContent, section
 from cae.report.page.table import Table, make_table
 
 MAX_TRIALS = 12
 """Trials whose tables are on the page; the journal contains all."""
 
 
-@section("final_evaluation", title="Tables of the final evaluation", order=160)
+@section(
+    "final_evaluation",
+    title="Tables of the final evaluation",
+    order=160,
+    scope=Scope.GROUP_AND_DEPENDENCIES,
+)
 def final_evaluation_section(results: Results) -> SectionContent:
     tables_by_trial: list[list[Table]] = []
     unranked = results.trials.index.difference(results.ranked.index, sort=False)

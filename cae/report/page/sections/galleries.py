@@ -19,7 +19,7 @@ from cae.report.page.images import (
     reduction_factor,
     to_data_uri,
 )
-from cae.report.page.section import SectionContent, section
+from cae.report.page.section import Scope, SectionContent, section
 
 MAX_TRIALS = 4
 MAX_IMAGES = 24
@@ -48,7 +48,7 @@ class GalleriesContent(SectionContent):
     galleries: Sequence[Gallery] = ()
 
 
-@section("galleries", title="Images from the tasks", order=140)
+@section("galleries", title="Images from the tasks", order=140, scope=Scope.GROUP_AND_DEPENDENCIES)
 def galleries_section(results: Results) -> SectionContent:
     galleries: list[Gallery] = []
     trials = 0

@@ -8,7 +8,7 @@ import pandas as pd
 
 from cae.report import formatting
 from cae.report.data.results import Results
-from cae.report.page.section import SectionContent, section
+from cae.report.page.section import Scope, SectionContent, section
 from cae.report.page.table import make_table
 
 DESCRIPTIONS = {
@@ -18,7 +18,7 @@ DESCRIPTIONS = {
 }
 
 
-@section("provenance", title="Provenance of the values", order=50)
+@section("provenance", title="Provenance of the values", order=50, scope=Scope.ALL)
 def provenance_section(results: Results) -> SectionContent:
     counts: Counter[str] = Counter()
     rows: list[dict[str, str]] = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cae.report import formatting
 from cae.report.data.results import Results
-from cae.report.page.section import SectionContent, section
+from cae.report.page.section import Scope, SectionContent, section
 from cae.report.statistics.published import (
     PublishedComparison,
     PublishedVerdict,
@@ -48,7 +48,7 @@ def published_comparisons(results: Results) -> list[PublishedComparison]:
     return compare_published(results)
 
 
-@section("published", title="Published numbers", order=30)
+@section("published", title="Published numbers", order=30, scope=Scope.ALL)
 def published_section(results: Results) -> SectionContent:
     comparisons = published_comparisons(results)
     if not comparisons:

@@ -81,25 +81,24 @@ class ReconstructionsContent(SectionContent):
 def reconstructions_section(results: Results) -> SectionContent:
     candidates = _candidates(results.ranked)
     parameters = varying_parameters(results, results.trials)
-    strips: list[Strip] = []
+    strips_by_trial: dict[Any, Strip] = {}
     total_bytes = 0
-    for index, group in candidates:
+    for index, group in _by_importance(candidates):
         trial = results.ranked.loc[index]
         folder = results.folder(trial["run"]).trial(trial["trial"])
         sheet = make_sheet(folder / "samples.npz")
-        if sheet is None or total_bytes > MAX_BYTES:
+        if sheet is None or total_bytes > MAX_BYTES / results.group_count:
             continue
         total_bytes += len(sheet.data_uri)
-        strips.append(
-            Strip(
-                trial_index=int(index),
-                group=group,
-                label=results.labels[index],
-                value=f"{results.metric} {formatting.number(results.values[index])}",
-                settings=_settings(trial, parameters),
-                sheet=sheet,
-            )
+        strips_by_trial[index] = Strip(
+            trial_index=int(index),
+            group=group,
+            label=results.labels[index],
+            value=f"{results.metric} {formatting.number(results.values[index])}",
+            settings=_settings(trial, parameters),
+            sheet=sheet,
         )
+    strips = [strips_by_trial[index] for index, _ in candidates if index in strips_by_trial]
     if not strips:
         return ReconstructionsContent(verdict="No trial has saved samples.", is_empty=True)
     return ReconstructionsContent(
@@ -123,6 +122,18 @@ def _candidates(ranked: pd.DataFrame) -> list[tuple[Any, Literal["best", "worst"
     for index in ranked.index[first_worst:]:
         candidates.append((index, "worst"))
     return candidates
+
+
+def _by_importance(
+    candidates: list[tuple[Any, Literal["best", "worst"]]],
+) -> list[tuple[Any, Literal["best", "worst"]]]:
+    """Return the best trial, the worst ones, the very worst first, and then the other best ones.
+
+    If the size limit leaves some out, these are the ones in the middle.
+    """
+    best = [candidate for candidate in candidates if candidate[1] == "best"]
+    worst = [candidate for candidate in candidates if candidate[1] == "worst"]
+    return [*best[:1], *reversed(worst), *best[1:]]
 
 
 def _settings(trial: pd.Series[Any], parameters: list[str]) -> list[str]:

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from typing_extensions import override
+
 from cae.report import formatting
 from cae.report.data.results import Results
-from cae.report.page.section import SectionContent, section
+from cae.report.page.section import Scope, SectionContent, section
 from cae.report.page.sections.baselines import baseline_warning
 from cae.report.page.sections.early_stopping import stopped_sentence
 from cae.report.page.sections.failures import failures_section
@@ -16,7 +18,11 @@ from cae.report.page.sections.published import published_comparisons
 from cae.report.page.wording import better_direction
 from cae.report.statistics.best import compare_configurations
 from cae.report.wording import published
-from cae.report.wording.best import comparison_sentence
+from cae.report.wording.best import (
+    best_configuration_sentence,
+    comparison_sentence,
+    other_best_configuration,
+)
 from cae.run.trial_state import TrialState
 
 STATES = [
@@ -32,6 +38,8 @@ STATES = [
     TrialState.WITHDRAWN,
 ]
 """In the order of the cards."""
+MAX_GROUPS = 50
+"""Comparability groups whose best trials are listed."""
 REMAINING = [TrialState.RUNNING, TrialState.PENDING, TrialState.INTERRUPTED]
 
 
@@ -44,21 +52,41 @@ class SummaryContent(SectionContent):
     """What restricts all results of the page."""
     answers: Mapping[str, str] = field(default_factory=dict)
     """One sentence by id of the section that has more."""
+    group_answers: Mapping[str, str] = field(default_factory=dict)
+    """The best trial of each comparability group, by its label; empty if there is one group."""
+
+    @property
+    @override
+    def answer(self) -> str:
+        lines = [f"{label}: {answer}" for label, answer in self.group_answers.items()]
+        return "\n".join([self.verdict, *lines])
 
 
-@section("summary", title="Summary", order=10)
+@section("summary", title="Summary", order=10, scope=Scope.ALL)
 def summary_section(results: Results) -> SectionContent:
     counts = results.trials["state"].value_counts()
     states = {state: int(counts[state]) for state in STATES if state in counts}
     answers = {
         "early_stopping": stopped_sentence(results),
         "failures": failures_section(results).verdict,
-        "baselines": baseline_warning(results),
+        "baselines": _baseline_warnings(results),
         "published": published.summary_sentence(published_comparisons(results), reasons=False),
     }
     notes = [_remaining(results, states), _joined(results), _budget(results)]
+    group_answers = {}
+    verdict = best_sentence(results.groups[0].results)
+    if len(results.groups) > 1:
+        verdict = (
+            f"The trials are in {len(results.groups)} groups that are not comparable with each "
+            f"other: they differ in {results.group_differences}. Each group has a best trial."
+        )
+        if len(results.groups) > MAX_GROUPS:
+            verdict += f" The first {MAX_GROUPS} are listed; trials.csv contains all."
+        for group in results.groups[:MAX_GROUPS]:
+            group_answers[group.label] = best_sentence(group.results)
     return SummaryContent(
-        verdict=best_sentence(results),
+        verdict=verdict,
+        group_answers=group_answers,
         trials=len(results.trials),
         states=states,
         notes=[note for note in notes if note],
@@ -66,8 +94,22 @@ def summary_section(results: Results) -> SectionContent:
     )
 
 
+def _baseline_warnings(results: Results) -> str:
+    """Return the warning of each comparability group whose trials do not beat the baselines."""
+    warnings: list[str] = []
+    for group in results.groups[:MAX_GROUPS]:
+        warning = baseline_warning(group.results)
+        if warning and group.label:
+            warning = f"{group.label}: {warning}"
+        warnings.append(warning)
+    return formatting.sentences(warnings)
+
+
 def best_sentence(results: Results) -> str:
-    """Return the best trial, its distance to the second, and how certain it is that it is best."""
+    """Return the best trial, its distance to the second, and how certain it is that it is best.
+
+    `results` are those of one comparability group.
+    """
     if not len(results.trials):
         return "No trial has been planned or run yet."
     ranked = results.ranked
@@ -84,8 +126,11 @@ def best_sentence(results: Results) -> str:
     is_same = configurations == configurations[first]
     if is_same.all():
         return f"{sentence}. All {len(ranked)} trials with a value are seeds of one configuration."
+    comparison = compare_configurations(results)
+    if other_best_configuration(results, comparison):
+        return best_configuration_sentence(results, comparison)
     distance = _distance(results, first, ranked.index[~is_same][0], seeds=int(is_same.sum()))
-    certainty = comparison_sentence(results, compare_configurations(results))
+    certainty = comparison_sentence(results, comparison)
     return formatting.sentences([f"{sentence}, {distance}.", certainty])
 
 

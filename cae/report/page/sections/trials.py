@@ -8,7 +8,7 @@ import pandas as pd
 
 from cae.report import formatting
 from cae.report.data.results import Results
-from cae.report.page.section import SectionContent, section
+from cae.report.page.section import Scope, SectionContent, section
 from cae.report.page.table import Table, make_table, parameter_columns
 
 MAX_ROWS = 2000
@@ -20,15 +20,24 @@ class TrialsContent(SectionContent):
     table: Table | None = None
 
 
-@section("trials", title="All trials", order=200)
+@section("trials", title="All trials", order=200, scope=Scope.ALL)
 def trials_section(results: Results) -> SectionContent:
     count = len(results.trials)
     if not count:
         return TrialsContent(verdict="There is no trial yet.", is_empty=True)
-    unranked = results.trials.drop(results.ranked.index)
-    trials = pd.concat([results.ranked, unranked])[_columns(results)].head(MAX_ROWS)
+    ranked = results.ranked
+    if len(results.groups) > 1:
+        positions = {group.label: position for position, group in enumerate(results.groups)}
+        ranked = ranked.sort_values(
+            "group", key=lambda labels: labels.map(positions), kind="stable"
+        )
+    unranked = results.trials.drop(ranked.index)
+    trials = pd.concat([ranked, unranked])[_columns(results)].head(MAX_ROWS)
+    order = "the best on top"
+    if len(results.groups) > 1:
+        order = "by group, the best of each group on top"
     verdict = (
-        f"{formatting.plural(count, 'trial')}, ranked ones first, the best on top. No trial is "
+        f"{formatting.plural(count, 'trial')}, ranked ones first, {order}. No trial is "
         "left out, whatever its state."
     )
     if count > MAX_ROWS:
@@ -53,7 +62,7 @@ def trials_section(results: Results) -> SectionContent:
 def _columns(results: Results) -> list[str]:
     """Return all columns with a value, the most important first. "run" is only for joined runs."""
     with_value = results.trials.dropna(axis="columns", how="all").columns.drop("run")
-    first = ["trial", "state", results.metric, "best_epoch"]
+    first = ["trial", "state", "group", results.metric, "best_epoch"]
     columns = [name for name in first if name in with_value]
     if results.joined:
         columns.insert(0, "run")

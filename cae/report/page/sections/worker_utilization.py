@@ -13,7 +13,7 @@ from cae.report.page.figures.worker_utilization import (
     draw_worker_utilization,
     worker_utilization_data,
 )
-from cae.report.page.section import SectionContent, section
+from cae.report.page.section import Scope, SectionContent, section
 from cae.report.page.table import make_table
 from cae.report.statistics.worker_utilization import (
     SlotTime,
@@ -42,6 +42,7 @@ IDLE_KINDS = (SlotTime.OVERHEAD, SlotTime.START, SlotTime.BETWEEN, SlotTime.END)
     figures=[
         Figure("worker_utilization", worker_utilization_data, draw_worker_utilization),
     ],
+    scope=Scope.ALL,
 )
 def worker_utilization_section(results: Results) -> SectionContent:
     utilization = measure_utilization(results)

@@ -57,11 +57,13 @@ def compare_groups(
 ) -> GroupComparison:
     """Compare two groups that differ in the settings `names`.
 
-    If some trials of both groups are equal in all other settings, only these are compared.
+    If some trials of both groups are equal in all other settings, only these are compared. Trials
+    of different comparability groups are only compared if those differ in `names`.
     """
     if set(first.index) & set(second.index):
         raise NotTestable(Obstacle(kind=ObstacleKind.OVERLAPPING_GROUPS))
     names = list(names)
+    first, second = _in_common_strata(trials, first, second, names)
     others = {}
     for trial in [*first.index, *second.index]:
         others[trial] = trials.other_settings(trial, names)
@@ -86,6 +88,19 @@ def compare_groups(
             has_equal_settings=bool(shared),
         )
     return comparison
+
+
+def _in_common_strata(
+    trials: ClaimTrials, first: pd.Series[float], second: pd.Series[float], names: list[str]
+) -> tuple[pd.Series[float], pd.Series[float]]:
+    """Return the trials whose comparability groups may be compared with one on the other side."""
+    strata = {trial: trials.stratum(trial, names) for trial in [*first.index, *second.index]}
+    common = {strata[trial] for trial in first.index} & {strata[trial] for trial in second.index}
+    if not common:
+        raise NotTestable(Obstacle(kind=ObstacleKind.NO_COMMON_GROUP, names=names))
+    first = first[[strata[trial] in common for trial in first.index]]
+    second = second[[strata[trial] in common for trial in second.index]]
+    return first, second
 
 
 def _compare_pairs(

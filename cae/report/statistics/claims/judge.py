@@ -1,11 +1,20 @@
-"""Judging the claims of all runs."""
+"""Judging the claims of all runs.
+
+Trials of different comparability groups are only compared if the claim contrasts the parameters in
+which these groups differ, and by metrics that have the same definition in all of them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 from cae.report.data.results import Results, Run
 from cae.report.statistics.claims.kinds import all_judges
+from cae.report.statistics.claims.registry import EACH_GROUP, EachGroup, Judge
 from cae.report.statistics.claims.trials import ClaimTrials
 from cae.report.statistics.claims.verdict import (
+    ALPHA,
     Claim,
     ClaimResult,
     Judgment,
@@ -14,6 +23,10 @@ from cae.report.statistics.claims.verdict import (
     ObstacleKind,
     Verdict,
 )
+from cae.run.groups import Group, differences_text, group_labels, is_defined_equally
+
+METRIC_FIELDS = ("metric", "left", "right", "other")
+"""Fields of claims that name a metric or another column."""
 
 
 def judge_claims(results: Results) -> list[ClaimResult]:
@@ -34,6 +47,7 @@ def judge_claim(results: Results, run: Run, claim: Claim) -> ClaimResult:
     if judgment.is_tested:
         seeds = int(results.configurations.loc[used].value_counts().min())
         overrides = run.sweep.overrides
+    groups = _groups(trials, used)
     return ClaimResult(
         run=run.name,
         id=str(claim.get("id", "")),
@@ -45,18 +59,115 @@ def judge_claim(results: Results, run: Run, claim: Claim) -> ClaimResult:
         seeds=seeds,
         left_out=list(trials.left_out.values()),
         overrides=overrides,
+        groups=list(group_labels(groups).values()),
+        group_differences=differences_text(groups),
     )
 
 
 def _judge(trials: ClaimTrials, claim: Claim) -> Judgment:
-    kind = claim.get("kind")
+    kind = str(claim.get("kind"))
     try:
-        judge = all_judges().get(str(kind))
+        judge = all_judges().get(kind)
         if judge is None:
             raise NotTestable(_unknown_kind(claim))
-        return judge(trials, claim)
+        each_group = EACH_GROUP.get(kind, EachGroup.NEVER)
+        if each_group == EachGroup.ALWAYS:
+            return _judge_each_group(trials, claim, judge)
+        judgment = judge(trials, claim)
+        groups = _groups(trials, judgment.trials)
+        different = _differently_defined(trials, claim, groups)
+        if not different:
+            return judgment
+        if each_group == EachGroup.IF_DEFINITIONS_DIFFER:
+            return _judge_each_group(trials, claim, judge)
+        obstacle = Obstacle(
+            kind=ObstacleKind.OTHER_DEFINITION, names=[different], text=differences_text(groups)
+        )
+        raise NotTestable(obstacle)
     except NotTestable as error:
         return Judgment(verdict=Verdict.NOT_TESTABLE, evidence=error.obstacle)
+
+
+def _groups(trials: ClaimTrials, rows: Sequence[int]) -> list[Group]:
+    """Return the comparability groups of some trials, in the order of the table of trials."""
+    return list(dict.fromkeys(trials.groups[row] for row in sorted(rows) if row in trials.groups))
+
+
+def _differently_defined(trials: ClaimTrials, claim: Claim, groups: list[Group]) -> str:
+    """Return a metric of the claim that is not defined equally in all groups; otherwise empty."""
+    if len(groups) < 2:
+        return ""
+    metrics = trials.results.epochs.columns
+    for field in METRIC_FIELDS:
+        name = str(claim.get(field, ""))
+        is_metric = name.startswith(("train_", "val_", "test_", "last_")) or name in metrics
+        if is_metric and not is_defined_equally(name, groups):
+            return name
+    return ""
+
+
+# One judgment per group
+
+
+@dataclass(frozen=True)
+class _GroupJudgment:
+    group: Group
+    judgment: Judgment
+
+
+def _judge_each_group(trials: ClaimTrials, claim: Claim, judge: Judge) -> Judgment:
+    """Judge a claim in each comparability group that has trials for it.
+
+    The claim is supported if it is supported in each group (an intersection-union test, which needs
+    no correction), and contradicted if it is contradicted in one of them with Bonferroni's
+    correction.
+    """
+    in_groups: list[_GroupJudgment] = []
+    for group in _groups(trials, list(trials.requested.index)):
+        of_group = ClaimTrials(trials.results, trials.run, group)
+        try:
+            judgment = judge(of_group, claim)
+        except NotTestable:
+            continue
+        finally:
+            trials.left_out.update(of_group.left_out)
+        in_groups.append(_GroupJudgment(group, judgment))
+    if not in_groups:
+        return judge(trials, claim)  # raises NotTestable with the reason
+    if len(in_groups) == 1:
+        return in_groups[0].judgment
+    return _combine(in_groups)
+
+
+def _combine(in_groups: list[_GroupJudgment]) -> Judgment:
+    labels = group_labels([item.group for item in in_groups])
+    used = [trial for item in in_groups for trial in item.judgment.trials]
+    deciding = _deciding(in_groups)
+    verdict = deciding.judgment.verdict
+    p_value = deciding.judgment.p_value
+    if verdict == Verdict.CONTRADICTED and p_value is not None:
+        p_value = min(1.0, p_value * len(in_groups))
+        if not p_value < ALPHA:
+            verdict = Verdict.UNDECIDED
+    return replace(
+        deciding.judgment,
+        verdict=verdict,
+        p_value=p_value,
+        trials=used,
+        deciding_group=labels[deciding.group],
+    )
+
+
+def _deciding(in_groups: list[_GroupJudgment]) -> _GroupJudgment:
+    """Return the group that decides: the most certain contradiction, or the least certain support.
+
+    A judgment without a p value is about a number that needs no test, or on too few trials.
+    """
+    contradicting = [item for item in in_groups if item.judgment.verdict == Verdict.CONTRADICTED]
+    if contradicting:
+        return min(contradicting, key=lambda item: item.judgment.p_value or 0.0)
+    undecided = [item for item in in_groups if item.judgment.verdict != Verdict.SUPPORTED]
+    return max(undecided or in_groups, key=lambda item: item.judgment.p_value or 0.0)
 
 
 def _unknown_kind(claim: Claim) -> Obstacle:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 
 from cae.report.statistics.claims.trials import ClaimTrials
 from cae.report.statistics.claims.verdict import Claim, Judgment
@@ -15,7 +16,22 @@ REGISTERED_JUDGES: dict[str, Judge] = {}
 every module first."""
 
 
-def judges(*kinds: str) -> Callable[[Judge], Judge]:
+class EachGroup(StrEnum):
+    """When a claim is judged in each comparability group, instead of in all trials."""
+
+    NEVER = "never"
+    """The claim compares trials: those of different groups if it contrasts their parameters."""
+    IF_DEFINITIONS_DIFFER = "if definitions differ"
+    """The claim compares numbers of the same trial."""
+    ALWAYS = "always"
+    """The claim is about the best configuration."""
+
+
+EACH_GROUP: dict[str, EachGroup] = {}
+"""By kind of claim."""
+
+
+def judges(*kinds: str, each_group: EachGroup = EachGroup.NEVER) -> Callable[[Judge], Judge]:
     """Register the decorated function for these kinds of claims.
 
     Raises ValueError if another function is registered for one of them.
@@ -26,6 +42,7 @@ def judges(*kinds: str) -> Callable[[Judge], Judge]:
             if kind in REGISTERED_JUDGES:
                 raise ValueError(f"claims of kind {kind} are judged by {REGISTERED_JUDGES[kind]}")
             REGISTERED_JUDGES[kind] = judge
+            EACH_GROUP[kind] = each_group
         return judge
 
     return register

@@ -19,6 +19,7 @@ from cae.report.statistics.claims.verdict import (
     ObstacleKind,
 )
 from cae.report.statistics.published import is_equal, required_value
+from cae.run.groups import CODE, DATA, Group
 from cae.run.trial_state import TrialState
 
 Conditions = Mapping[str, Any]
@@ -31,17 +32,44 @@ class ClaimTrials:
     `left_out` collects the trials to which the claim applies and that cannot be used.
     """
 
-    def __init__(self, results: Results, run: Run) -> None:
+    def __init__(self, results: Results, run: Run, group: Group | None = None) -> None:
+        """group: only the trials of this comparability group."""
         self.results = results
         self.run = run
         self.left_out: dict[int, LeftOut] = {}
         in_run = results.trials[results.trials["run"] == run.name]
         self.requested = in_run[in_run["trial"].isin(run.requested_trials)]
+        groups = zip(results.trials.index, results.group_of_row, strict=True)
+        self.groups = {index: row_group for index, row_group in groups if row_group is not None}
+        if group is not None:
+            rows = [index for index in self.requested.index if self.groups.get(index) == group]
+            self.requested = self.requested.loc[rows]
         is_finished = results.ranked["state"] == TrialState.FINISHED
-        self.usable = results.ranked[(results.ranked["run"] == run.name) & is_finished]
+        usable = results.ranked[(results.ranked["run"] == run.name) & is_finished]
+        self.usable = usable[usable.index.isin(self.requested.index)]
 
     def config(self, trial: int) -> dict[str, Any]:
         return self.run.records[self._number(trial)].config
+
+    def stratum(self, trial: int, contrasted: Iterable[str]) -> str:
+        """Return the comparability group of a trial without the parameters that a claim contrasts.
+
+        A claim may compare trials with equal strata: their groups differ on purpose only.
+        """
+        names = set(contrasted)
+        if any("dataset" in name.split(".") for name in names):
+            names.add(DATA)
+        if "task" in names:
+            names.add(CODE)
+        group = self.groups.get(trial)
+        if group is None:
+            return ""
+        parameters: dict[str, Any] = {}
+        for name, value in group.parameters.items():
+            is_contrasted = any(name == key or name.startswith(f"{key}.") for key in names)
+            if not is_contrasted:
+                parameters[name] = value
+        return repr(sorted(parameters.items(), key=lambda item: item[0]))
 
     def _number(self, trial: int) -> int:
         return int(str(self.results.trials.at[trial, "trial"]))

@@ -91,6 +91,9 @@ class Judgment:
     direction: Direction = Direction.ZERO
     statistic: float | None = None
     p_value: float | None = None
+    deciding_group: str = ""
+    """If the claim was judged in each comparability group: the label of the one that decides, of
+    which the numbers are."""
 
     @property
     def is_tested(self) -> bool:
@@ -145,6 +148,10 @@ class ObstacleKind(StrEnum):
     """No finished trial has both metrics `names`, in `epochs` if they are stated."""
     OTHER_SETTINGS = "other settings"
     """The bound is the report's, and the run has other settings: `overrides`."""
+    NO_COMMON_GROUP = "no common group"
+    """The two sides differ in the data, the task or the loss, and not only in `names`."""
+    OTHER_DEFINITION = "other definition"
+    """`names[0]` is defined differently in the groups of trials, which differ in `text`."""
     NO_TABLE = "no table"
     """No finished trial has a table `names[0]` with column `names[1]` of `rows` and of others."""
 
@@ -191,6 +198,10 @@ class ClaimResult:
     """One entry per trial to which the claim applies and that is not used."""
     overrides: Mapping[str, Mapping[str, Any]]
     """Settings of the run that differ from the report's; empty if nothing was tested."""
+    groups: Sequence[str] = ()
+    """Labels of the comparability groups of the used trials."""
+    group_differences: str = ""
+    """The parameters in which these groups differ; empty if there is one."""
 
     @property
     def verdict(self) -> Verdict:

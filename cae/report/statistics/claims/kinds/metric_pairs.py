@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from cae.report.statistics.claims.comparison import Decision, decide, direction, verdict
-from cae.report.statistics.claims.registry import judges
+from cae.report.statistics.claims.registry import EachGroup, judges
 from cae.report.statistics.claims.trials import ClaimTrials
 from cae.report.statistics.claims.verdict import (
     NOT_TESTED,
@@ -51,7 +51,7 @@ class _Pairs:
     epochs: EpochRange | None = None
 
 
-@judges("Compares")
+@judges("Compares", each_group=EachGroup.IF_DEFINITIONS_DIFFER)
 def compares(trials: ClaimTrials, claim: Claim) -> Judgment:
     left = str(claim["left"])
     right = str(claim["right"])

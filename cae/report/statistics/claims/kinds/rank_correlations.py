@@ -84,7 +84,7 @@ def rises_or_falls(trials: ClaimTrials, claim: Claim) -> Judgment:
     if has_equal_settings:
         blocks = comparable_blocks
     else:
-        blocks = pd.Series("", index=values.index)
+        blocks = _strata(trials, settings, axis)
     settings = settings[blocks.index]
     values = values[blocks.index]
     sufficient_seeds = None
@@ -100,6 +100,18 @@ def rises_or_falls(trials: ClaimTrials, claim: Claim) -> Judgment:
         sufficient_seeds=sufficient_seeds,
     )
     return _judge(claim, axis, settings, values, blocks.tolist(), sign, trend)
+
+
+def _strata(trials: ClaimTrials, x: pd.Series[float], name: str) -> pd.Series[str]:
+    """Return the stratum of each trial (see `ClaimTrials.stratum`).
+
+    Trials whose stratum has a single value of `name` are left out: it correlates with nothing.
+    """
+    strata = pd.Series({trial: trials.stratum(trial, [name]) for trial in x.index}, dtype=object)
+    is_constant = x.groupby(strata).transform("nunique") < 2
+    if is_constant.all():
+        raise NotTestable(Obstacle(kind=ObstacleKind.NO_COMMON_GROUP, names=[name]))
+    return strata[~is_constant]
 
 
 def _sufficient_seeds(settings: int) -> int:
@@ -129,7 +141,10 @@ def correlates_with(trials: ClaimTrials, claim: Claim) -> Judgment:
         raise NotTestable(
             Obstacle(kind=ObstacleKind.CONSTANT, names=[other], count=len(other_values))
         )
-    return _judge(claim, other, other_values, values, [""] * len(values), sign)
+    strata = _strata(trials, other_values, other)
+    return _judge(
+        claim, other, other_values[strata.index], values[strata.index], strata.tolist(), sign
+    )
 
 
 def _judge(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cae.report.statistics.claims.comparison import decide
-from cae.report.statistics.claims.registry import judges
+from cae.report.statistics.claims.registry import EachGroup, judges
 from cae.report.statistics.claims.trials import ClaimTrials
 from cae.report.statistics.claims.verdict import (
     NOT_TESTED,
@@ -47,7 +47,7 @@ class _Extremes(NamedTuple):
     """The most extreme of the other rows."""
 
 
-@judges("SmallestRows", "LargestRows")
+@judges("SmallestRows", "LargestRows", each_group=EachGroup.ALWAYS)
 def extreme_rows(trials: ClaimTrials, claim: Claim) -> Judgment:
     """Compare within each trial, over the seeds of the best configuration."""
     table = str(claim["table"])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cae.report.statistics.claims.comparison import decide
-from cae.report.statistics.claims.registry import judges
+from cae.report.statistics.claims.registry import EachGroup, judges
 from cae.report.statistics.claims.trials import ClaimTrials
 from cae.report.statistics.claims.verdict import (
     NOT_TESTED,
@@ -46,7 +46,7 @@ class ThresholdEvidence:
     """Whether the metric is a size of the network, which needs no test."""
 
 
-@judges("Threshold")
+@judges("Threshold", each_group=EachGroup.ALWAYS)
 def threshold(trials: ClaimTrials, claim: Claim) -> Judgment:
     metric = str(claim["metric"])
     op = str(claim["op"])

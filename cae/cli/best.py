@@ -1,0 +1,195 @@
+"""`cae-sweep best`: the best trials of each comparability group, and their export."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cae.errors import UserError
+from cae.run.formatting import format_axes, format_value
+from cae.run.groups import differences_text, distinguishing_texts
+from cae.run.metric_direction import Mode
+from cae.run.paths import RunDir
+from cae.run.ranking import (
+    GroupRanking,
+    RankedTrial,
+    find_trial,
+    metrics_across_groups,
+    rank_across_groups,
+    rank_by_group,
+)
+from cae.run.records import Record
+from cae.run.selection import parse_conditions, select_trials
+from cae.run.sweep_json import SweepDescription
+
+MAX_CHOICES = 12
+"""Groups that an error lists."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestOptions:
+    """Options of `cae-sweep best`."""
+
+    metric: str = ""
+    """Empty: the metric of the sweep."""
+    mode: Mode | None = None
+    top: int = 1
+    """Number of trials of each group."""
+    where: Sequence[str] = ()
+    """Conditions KEY=VALUE that the trials meet."""
+    trial: int | None = None
+    """Number of a trial to show instead of the best ones."""
+    across_groups: bool = False
+    """Whether the trials of all groups are ranked together."""
+    out: Path | None = None
+    """Folder of the export; None: nothing is exported."""
+    data_dir: Path | None = None
+    quiet: bool = False
+
+
+def print_best(run: RunDir, options: BestOptions) -> None:
+    """Print the best trials and export them if a folder is given.
+
+    Several trials are exported to subfolders named by their numbers. Raises UserError if trials of
+    several groups would be exported and none was chosen.
+    """
+    sweep = run.read_sweep()
+    metric = options.metric or sweep.metric
+    records = list(run.records().values())
+    if options.trial is not None:
+        _check_trial_alone(options)
+        trial = find_trial(records, sweep, metric, options.trial)
+        _print_trials(run, [trial], metric, options)
+        return
+    records = select_trials(records, parse_conditions(options.where))
+    if options.across_groups:
+        trials = rank_across_groups(records, sweep, metric, options.mode)[: options.top]
+        _note_comparison(records, sweep, metric, options)
+        _print_trials(run, trials, metric, options)
+        return
+    rankings = rank_by_group(records, sweep, metric, options.mode)
+    if len(rankings) == 1:
+        _print_trials(run, rankings[0].trials[: options.top], metric, options)
+        return
+    if options.out is not None:
+        raise UserError(f"-o {options.out}: {_choices(rankings, sweep)}")
+    reason = _not_comparable(rankings)
+    _note(f"{reason[0].upper()}{reason[1:]}. The best of each:", options)
+    for ranking in rankings:
+        if not options.quiet:
+            print(f"\n{ranking.label}")
+        _print_trials(run, ranking.trials[: options.top], metric, options, names_trial=True)
+
+
+def _check_trial_alone(options: BestOptions) -> None:
+    """Raise UserError for options that choose trials in another way."""
+    others = {
+        "--where": bool(options.where),
+        "--top": options.top > 1,
+        "--across-groups": options.across_groups,
+    }
+    given = [name for name, is_given in others.items() if is_given]
+    if given:
+        raise UserError(f"--trial {options.trial}: cannot be combined with {' and '.join(given)}")
+
+
+def _note(text: str, options: BestOptions) -> None:
+    """Print a note; with --quiet, when the output is for programs, to stderr."""
+    if options.quiet:
+        print(text, file=sys.stderr)
+    else:
+        print(text)
+
+
+def _note_comparison(
+    records: list[Record], sweep: SweepDescription, metric: str, options: BestOptions
+) -> None:
+    rankings = rank_by_group(records, sweep, metric, options.mode)
+    if len(rankings) > 1:
+        differences = differences_text([ranking.group for ranking in rankings])
+        _note(
+            f"Ranked over {len(rankings)} groups that differ in {differences}: {metric} has the "
+            "same formula in all of them, but one group may be easier than another.",
+            options,
+        )
+
+
+def _not_comparable(rankings: Sequence[GroupRanking]) -> str:
+    differences = differences_text([ranking.group for ranking in rankings])
+    return (
+        f"the trials are in {len(rankings)} groups that are not comparable with each other: they "
+        f"differ in {differences}"
+    )
+
+
+def _choices(rankings: Sequence[GroupRanking], sweep: SweepDescription) -> str:
+    """An error that lists how each group is chosen."""
+    choices: list[str] = []
+    for ranking in rankings[:MAX_CHOICES]:
+        number = ranking.trials[0].record.number
+        choices.append(f"{_flags(ranking, rankings)} (best: trial {number})")
+    if len(rankings) > MAX_CHOICES:
+        choices.append("...")
+    message = f"{_not_comparable(rankings)}. Choose one: {'; '.join(choices)}; or --trial N"
+    metrics = metrics_across_groups(rankings, sweep)
+    if metrics:
+        message += f"; or rank them together with --across-groups --metric {metrics[0]}"
+    return message
+
+
+def _flags(ranking: GroupRanking, rankings: Sequence[GroupRanking]) -> str:
+    """The options that choose a group."""
+    texts = distinguishing_texts([other.group for other in rankings])
+    flags: list[str] = []
+    for name, text in texts[ranking.group].items():
+        if name not in ranking.group.parameters:
+            return f"--trial {ranking.trials[0].record.number}"
+        flags.append(f"--where {shlex.quote(f'{name}={text}')}")
+    return " ".join(flags)
+
+
+def _print_trials(
+    run: RunDir,
+    trials: Sequence[RankedTrial],
+    metric: str,
+    options: BestOptions,
+    *,
+    names_trial: bool = False,
+) -> None:
+    for trial in trials:
+        number = trial.record.number
+        if options.out is None:
+            location = run.trial(number) / "best.safetensors"
+            choice = ""
+            if names_trial:
+                choice = f"--trial {number} "
+            note = f"weights: {location} (export them with {choice}-o DIR)"
+        else:
+            location = options.out
+            if options.top > 1:
+                location = options.out / f"{number:04d}"
+            note = _export(run, trial, location, options.data_dir)
+        if options.quiet:
+            print(location)
+            continue
+        value = ""
+        if math.isfinite(trial.value):
+            value = f"{metric} {trial.value:.6g} "
+        summary = f"{value}at epoch {trial.epoch} ({trial.record.state})"
+        print(f"trial {number}: {summary}; {format_axes(trial.record.axes)}")
+        metrics = trial.record.epochs.get(trial.epoch, {}) | trial.record.final_metrics
+        print("  " + "  ".join(f"{name} {format_value(value)}" for name, value in metrics.items()))
+        print(f"  {note}")
+
+
+def _export(run: RunDir, trial: RankedTrial, folder: Path, data_dir: Path | None) -> str:
+    from cae.sweep.export import export
+    from cae.trial.datasets import data_folders
+
+    epoch, reevaluated = export(run, trial, folder, data_folders(data_dir))
+    values = ", ".join(f"{name} {value:.8g}" for name, value in reevaluated.items())
+    return f"exported to {folder} (epoch {epoch}); re-evaluated: {values}"
