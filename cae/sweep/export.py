@@ -18,7 +18,7 @@ from cae.trial import checkpoint
 from cae.trial.batches import DeviceImages
 from cae.trial.checkpoint import Checkpoint
 from cae.trial.config import Trial, fingerprint_of, identity
-from cae.trial.datasets import Dataset, Images
+from cae.trial.datasets import Dataset, Images, load_images
 from cae.trial.evaluation import evaluate, evaluation_pairs
 from cae.trial.model import save_model
 from cae.trial.networks.create import build_network, to_device
@@ -81,15 +81,12 @@ def _load_weights(run: RunDir, record: Record) -> Checkpoint:
 
 def _load_images(record: Record, trial: Trial, data_folders: Sequence[Path]) -> Images:
     """The trial's images. Raises UserError if they are not those that it was trained on."""
-    try:
-        images = trial.dataset.load(data_folders)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    images = load_images(trial.dataset, data_folders)
 
     def fingerprint(dataset: Dataset) -> str:
         if dataset == trial.dataset:
             return images.fingerprint
-        return dataset.load(data_folders).fingerprint
+        return load_images(dataset, data_folders).fingerprint
 
     trial_hash = identity(record.config, fingerprint_of(trial, fingerprint), trial.code())
     if trial_hash != record.hash:

@@ -278,6 +278,7 @@ def _measure_networks(
     sizes_by_network: dict[str, dict[str, Any]] = {}
     errors_by_network: dict[str, list[str]] = {}
     measured: list[_Candidate] = []
+    _check_image_shapes(candidates)
     for candidate in candidates:
         trial = candidate.trial
         network = repr((trial.arch, trial.task, trial.dataset.image_shape))
@@ -298,6 +299,16 @@ def _measure_networks(
     if errors:
         raise ConfigError(_with_counts(errors, len(candidates)))
     return measured
+
+
+def _check_image_shapes(candidates: list[_Candidate]) -> None:
+    """Raise ConfigError if the `image_shape` of a data set of the user's own is invalid."""
+    errors: dict[str, None] = {}  # an ordered set
+    for candidate in candidates:
+        for message in candidate.trial.dataset.shape_errors():
+            errors[message] = None
+    if errors:
+        raise ConfigError(list(errors))
 
 
 def _metric_errors(sweep: Sweep, trials: list[Trial]) -> Counter[str]:
@@ -366,6 +377,8 @@ def _load_images(candidates: Iterable[_Candidate], load: LoadImages) -> dict[str
 def _add_images(candidate: _Candidate, images: Mapping[str, Images]) -> _Candidate:
     """The candidate with its fingerprint and the number of images per epoch.
 
+    Raises ConfigError if the images do not fit the task.
+
     A data set's own parameters may only state "all" images.
     """
 
@@ -373,6 +386,10 @@ def _add_images(candidate: _Candidate, images: Mapping[str, Images]) -> _Candida
         return images[dataset_key(dataset)].fingerprint
 
     own_images = images[dataset_key(candidate.trial.dataset)]
+    try:
+        candidate.trial.task.validate_images(candidate.trial.dataset, own_images)
+    except ValueError as error:
+        raise ConfigError([str(error)]) from None
     counts = {
         "train_images": len(own_images.train.pixels),
         "val_images": len(own_images.val.pixels),

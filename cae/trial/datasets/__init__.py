@@ -3,9 +3,9 @@
 Importing this package registers all data sets: a new one is one new file and one import here.
 """
 
-from cae.trial.datasets.base import Dataset, InventoryEntry, Source
+from cae.trial.datasets.base import Dataset, InventoryEntry, Source, load_images
 from cae.trial.datasets.cifar10 import Cifar10
-from cae.trial.datasets.errors import DatasetDamaged, DatasetMissing
+from cae.trial.datasets.errors import DatasetDamaged, DatasetInvalid, DatasetMissing
 from cae.trial.datasets.files import data_folders
 from cae.trial.datasets.image_folder import ImageFolder, import_folder
 from cae.trial.datasets.inventory import fetch, list_datasets
@@ -17,6 +17,7 @@ __all__ = [
     "Cifar10",
     "Dataset",
     "DatasetDamaged",
+    "DatasetInvalid",
     "DatasetMissing",
     "Digits",
     "FashionMnist",
@@ -31,4 +32,5 @@ __all__ = [
     "fetch",
     "import_folder",
     "list_datasets",
+    "load_images",
 ]

@@ -248,6 +248,12 @@ class Task(Component):
     def validate_trial(self, trial: Any) -> None:
         """Raise ValueError if the rest of the trial does not fit the task."""
 
+    def validate_images(self, dataset: Any, images: Any) -> None:
+        """Raise ValueError if the images of a data set (Images) do not fit the task.
+
+        Called before anything is trained; `validate_trial` is called before any image is read.
+        """
+
     def validate_output_range(self, output_range: tuple[float, float]) -> None:
         """Raise ValueError if the range of the network's outputs does not fit the loss."""
         low, high = output_range

@@ -171,6 +171,31 @@ class Classify(Task):
             )
 
     @override
+    def validate_images(self, dataset: Any, images: Any) -> None:
+        """Every label needs an output, and there have to be two classes to tell apart."""
+        names = images.class_names
+        if len(names) > self.classes:
+            raise ValueError(
+                f"task.classes = {self.classes}: {dataset.name} has {len(names)} classes"
+            )
+        numbers: set[int] = set()
+        for split in (images.train, images.val, images.test):
+            numbers |= set(split.labels.tolist())
+        if max(numbers) >= self.classes:
+            hint = f"set task.classes = {max(numbers) + 1}"
+            if min(numbers) == 1 and max(numbers) == self.classes:
+                hint = "the numbers of classes begin with 0"
+            raise ValueError(
+                f"task.classes = {self.classes}: the labels of {dataset.name} are from "
+                f"{min(numbers)} to {max(numbers)}; {hint}"
+            )
+        if len(numbers) < 2 and not dataset.classes:
+            raise ValueError(
+                f"task = 'classify': all images of {dataset.name} are of class {min(numbers)}: "
+                "there is nothing to classify"
+            )
+
+    @override
     def validate_output_range(self, output_range: tuple[float, float]) -> None:
         if output_range != UNBOUNDED:
             raise ValueError(
