@@ -15,6 +15,7 @@ from cae.sweep.spec.search_space import Point, describe_axes, select_points
 from cae.sweep.spec.sweep import Space, Sweep
 from cae.trial.config import ConfigError, Trial, fingerprint_of, identity
 from cae.trial.datasets import Dataset, Images
+from cae.trial.tasks.shapes import result_errors
 
 LoadImages = Callable[[Dataset], Images]
 
@@ -318,19 +319,24 @@ def _metric_errors(sweep: Sweep, trials: list[Trial]) -> Counter[str]:
     for trial in trials:
         key = repr((trial.task, trial.dataset.image_shape))
         if key not in errors_by_task:
-            errors_by_task[key] = []
-            try:
-                names = trial.metric_names()
-            except ConfigError as error:
-                errors_by_task[key] = error.messages
-            else:
-                if sweep.metric not in names:
-                    errors_by_task[key] = [
-                        f"metric = {sweep.metric!r} is not a metric of these trials: "
-                        f"they report {', '.join(names)}"
-                    ]
+            output_shape = trial.task.output_shape(trial.dataset.image_shape)
+            errors_by_task[key] = result_errors(trial.task, output_shape)
+            if not errors_by_task[key]:
+                errors_by_task[key] = _sweep_metric_errors(sweep, trial)
         errors.update(errors_by_task[key])
     return errors
+
+
+def _sweep_metric_errors(sweep: Sweep, trial: Trial) -> list[str]:
+    try:
+        names = trial.metric_names()
+    except ConfigError as error:
+        return error.messages
+    if sweep.metric in names:
+        return []
+    return [
+        f"metric = {sweep.metric!r} is not a metric of these trials: they report {', '.join(names)}"
+    ]
 
 
 def _always_inactive(base: Trial, trials: list[Trial]) -> list[str]:

@@ -237,7 +237,7 @@ class Dataset(Component):
 def load_images(dataset: Dataset, folders: Sequence[Path]) -> Images:
     """Return the images of a data set, divided and checked.
 
-    Raises UserError for everything that is wrong with a data set, an exception in its code included.
+    Raises UserError for everything that is wrong with a data set, exceptions in its code too.
     """
     try:
         images = dataset.load(folders)

@@ -113,9 +113,7 @@ def check_class_names(names: object, findings: Findings) -> tuple[str, ...]:
     """Return the names of the classes; empty, with an error in `findings`, if they are invalid."""
     is_sequence = isinstance(names, tuple | list)
     if not is_sequence and not isinstance(names, np.ndarray):
-        findings.error(
-            f"class_names = {names!r:.80}: should be a tuple of texts, a name per class"
-        )
+        findings.error(f"class_names = {names!r:.80}: should be a tuple of texts, a name per class")
         return ()
     texts: list[str] = []
     for name in names:  # type: ignore[attr-defined]
@@ -225,11 +223,14 @@ def _value_range(declared: object, findings: Findings) -> ValueRange | None:
     if declared is None:
         return None
     try:
-        low, high = declared  # type: ignore[misc]
-        limits = (float(low), float(high))
-    except (TypeError, ValueError):
+        values = [float(value) for value in declared]  # type: ignore[attr-defined]
+        limits = (values[0], values[1])
+        is_pair = len(values) == 2
+    except (TypeError, ValueError, IndexError):
+        is_pair = False
         limits = (0.0, 0.0)
-    if not (math.isfinite(limits[0]) and math.isfinite(limits[1]) and limits[0] < limits[1]):
+    is_finite = math.isfinite(limits[0]) and math.isfinite(limits[1])
+    if not (is_pair and is_finite and limits[0] < limits[1]):
         findings.error(
             f"value_range = {declared!r:.60}: should be two numbers, the values of black and "
             "white, such as (0, 1)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,17 +18,16 @@ from cae.trial.datasets import Dataset, DatasetInvalid, Images, load_images
 SHAPE = (3, 6, 8)
 COUNT = 40
 RANDOM = np.random.default_rng(0)
-PIXELS = RANDOM.integers(0, 256, (COUNT, *SHAPE), np.uint8)
+PIXELS: Any = RANDOM.integers(0, 256, (COUNT, *SHAPE), np.uint8)
 PIXELS[0, 0, 0, :2] = (0, 255)
 LABELS = np.arange(COUNT) % 4
 NAMES = ("ant", "bee", "cat", "dog")
 
 
 @pytest.fixture(autouse=True)
-def _registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """The data sets of a test are registered only in it."""
     monkeypatch.setattr(Dataset, "registry", dict(Dataset.registry))
-    yield
 
 
 def own(
@@ -101,7 +100,9 @@ def test_the_same_images_in_any_type_are_the_same_data_set(kind: str) -> None:
 
 def test_bools_are_black_and_white() -> None:
     images = load(PIXELS > 127)
-    np.testing.assert_array_equal(images.train.pixels, (EXPECTED.train.pixels > 127) * np.uint8(255))
+    np.testing.assert_array_equal(
+        images.train.pixels, (EXPECTED.train.pixels > 127) * np.uint8(255)
+    )
 
 
 def test_rounded_values_are_noted() -> None:
@@ -218,9 +219,7 @@ def test_wrong_labels_are_errors_with_the_fix(kind: str) -> None:
     assert expected in error_of(Source(Split(PIXELS, labels), None, NAMES))
 
 
-@pytest.mark.parametrize(
-    "names", ["abcd", ("a", "b", "c", 4), ("a", "b", "c", "a"), 4, {"a": 1}]
-)
+@pytest.mark.parametrize("names", ["abcd", ("a", "b", "c", 4), ("a", "b", "c", "a"), 4, {"a": 1}])
 def test_class_names_are_distinct_texts(names: Any) -> None:
     assert "class_names" in error_of(Source(Split(PIXELS, LABELS), None, names))
 
@@ -241,7 +240,9 @@ def test_all_errors_are_reported_together() -> None:
     assert "test.pixels" in messages[2]
 
 
-@pytest.mark.parametrize("source", [None, PIXELS, (PIXELS, LABELS), [PIXELS, LABELS], Source(PIXELS)])
+@pytest.mark.parametrize(
+    "source", [None, PIXELS, (PIXELS, LABELS), [PIXELS, LABELS], Source(PIXELS)]
+)
 def test_another_result_of_read_is_an_error(source: Any) -> None:
     assert "should" in error_of(source)
 
