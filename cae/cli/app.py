@@ -103,6 +103,8 @@ def run(
                 session.select(sweep, out, budget, set_, max_trials, data_dir, retry)
             ),
         )
+        for note in prepared.plan.image_notes:
+            print(f"images: {note}", file=sys.stderr)
         if not yes:
             _confirm(len(prepared.plan.remaining))
         reason = session.execute(

@@ -78,6 +78,9 @@ class Component(BaseModel):
     dependency_names: ClassVar[tuple[str, ...]] = ()
     """Parameters that are trials, which have to finish before the trial of this component starts
     (see Dependency)."""
+    later_parameters: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that were added after the first runs. They are left out of the flat configuration
+    while they have their defaults, so that earlier trials keep their hashes."""
     registry: ClassVar[dict[str, type[Any]]]
     """All components of this kind, by name."""
 

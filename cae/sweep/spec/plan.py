@@ -82,6 +82,16 @@ class Plan:
         return [planned for planned in self.trials if not planned.finished]
 
     @property
+    def image_notes(self) -> list[str]:
+        """What was done to the images, with the name of the data set, each once."""
+        notes: dict[str, None] = {}  # an ordered set
+        for planned in self.trials:
+            dataset = planned.trial.dataset
+            for note in self.images[dataset_key(dataset)].notes:
+                notes[f"{dataset.name}: {note}"] = None
+        return list(notes)
+
+    @property
     def rungs(self) -> list[int]:
         """The epochs at which trials may be stopped; empty without a scheduler."""
         if self.sweep.scheduler is None:

@@ -7,8 +7,8 @@ from cae.trial.datasets.base import Dataset, InventoryEntry, Source, load_images
 from cae.trial.datasets.cifar10 import Cifar10
 from cae.trial.datasets.errors import DatasetDamaged, DatasetInvalid, DatasetMissing
 from cae.trial.datasets.files import data_folders
-from cae.trial.datasets.image_folder import ImageFolder, import_folder
-from cae.trial.datasets.inventory import fetch, list_datasets
+from cae.trial.datasets.image_folder import ImageFolder, Import, import_folder
+from cae.trial.datasets.inventory import fetch, find_dataset, list_datasets
 from cae.trial.datasets.mnist import FashionMnist, Mnist
 from cae.trial.datasets.scikit_learn import Digits, Patches
 from cae.trial.datasets.splits import Images, Split
@@ -23,6 +23,7 @@ __all__ = [
     "FashionMnist",
     "ImageFolder",
     "Images",
+    "Import",
     "InventoryEntry",
     "Mnist",
     "Patches",
@@ -30,6 +31,7 @@ __all__ = [
     "Split",
     "data_folders",
     "fetch",
+    "find_dataset",
     "import_folder",
     "list_datasets",
     "load_images",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -69,7 +70,11 @@ def error_of(source: object, **options: Any) -> str:
     return str(caught.value)
 
 
-EXPECTED = load(PIXELS)
+@functools.cache
+def expected_images() -> Images:
+    """The images of PIXELS and LABELS."""
+    return load(PIXELS)
+
 
 SAME_PIXELS: dict[str, tuple[Callable[[], Any], tuple[float, float] | None]] = {
     "uint8": (lambda: PIXELS, None),
@@ -93,20 +98,20 @@ SAME_PIXELS: dict[str, tuple[Callable[[], Any], tuple[float, float] | None]] = {
 def test_the_same_images_in_any_type_are_the_same_data_set(kind: str) -> None:
     make, value_range = SAME_PIXELS[kind]
     images = load(make(), value_range=value_range)
-    np.testing.assert_array_equal(images.train.pixels, EXPECTED.train.pixels)
+    np.testing.assert_array_equal(images.train.pixels, expected_images().train.pixels)
     assert images.train.pixels.dtype == np.uint8
-    assert images.fingerprint == EXPECTED.fingerprint
+    assert images.fingerprint == expected_images().fingerprint
 
 
 def test_bools_are_black_and_white() -> None:
     images = load(PIXELS > 127)
     np.testing.assert_array_equal(
-        images.train.pixels, (EXPECTED.train.pixels > 127) * np.uint8(255)
+        images.train.pixels, (expected_images().train.pixels > 127) * np.uint8(255)
     )
 
 
 def test_rounded_values_are_noted() -> None:
-    assert EXPECTED.notes == ()
+    assert expected_images().notes == ()
     assert load(PIXELS.astype(np.int64)).notes == ()
     [note] = load(PIXELS / 255).notes
     assert "float64 pixels in [0, 1] are stored as uint8" in note
@@ -189,7 +194,7 @@ SAME_LABELS: dict[str, Any] = {
 @pytest.mark.parametrize("kind", SAME_LABELS)
 def test_the_same_labels_in_any_type_are_the_same_data_set(kind: str) -> None:
     images = load(PIXELS, SAME_LABELS[kind])
-    assert images.fingerprint == EXPECTED.fingerprint
+    assert images.fingerprint == expected_images().fingerprint
     assert images.train.labels.dtype == np.int64
 
 
@@ -248,7 +253,7 @@ def test_another_result_of_read_is_an_error(source: Any) -> None:
 
 
 def test_a_split_alone_is_accepted() -> None:
-    assert load_images(own(Split(PIXELS, LABELS)), []).fingerprint == EXPECTED.fingerprint
+    assert load_images(own(Split(PIXELS, LABELS)), []).fingerprint == expected_images().fingerprint
 
 
 def test_an_exception_in_read_is_an_error_with_its_line() -> None:
