@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cae.cli.errors import report_errors
-from cae.cli.options import DataDir
+from cae.cli.options import DataDir, expand_home
 
 if TYPE_CHECKING:
     from cae.trial.datasets import Import
@@ -55,7 +55,8 @@ def data_import(
             help=(
                 "Folder of images; its subfolders are classes. Subfolders train, val and test are "
                 "splits, whose subfolders are classes."
-            )
+            ),
+            callback=expand_home,
         ),
     ],
     name: Annotated[str, typer.Argument(help="Name for ImageFolder(path=NAME).")],

@@ -14,7 +14,7 @@ from cae.run.records import Record
 from cae.run.trial_state import TrialState
 from cae.sweep.engine.retention import KEPT_STOPPED_TRIALS
 from cae.sweep.spec.sweep_file import from_config
-from cae.trial import checkpoint
+from cae.trial import checkpoint, image_statistics
 from cae.trial.batches import DeviceImages
 from cae.trial.checkpoint import Checkpoint
 from cae.trial.config import Trial, fingerprint_of, identity
@@ -60,6 +60,8 @@ def export(
         "metrics": journal_metrics | record.final_metrics,
         "sizes": record.sizes,
         "re_evaluated": reevaluated,
+        "class_names": list(images.class_names),
+        "training_images": image_statistics.measure(images.train.pixels).to_json(),
         "origin": origin,
     }
     save_model(folder, saved.network, trial, description)

@@ -19,6 +19,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 Fit = Literal["crop", "pad"]
 
@@ -30,6 +31,8 @@ MAX_DEEP = 65535
 """Largest value of 16 bits."""
 SUSPICIOUS_DEEP = 4095
 """If no value of 16-bit images is larger, they have 8, 10 or 12 bits in files of 16."""
+MAX_VALUE = "max_value (--max-value)"
+"""The parameter of ImageFolder, and the option of commands, in messages."""
 MAX_REASON = 120
 """Characters of Pillow's own reason in a message."""
 
@@ -115,9 +118,9 @@ def read_image(path: Path, channels: int, max_value: int | None = None) -> ReadI
 
 
 def _read(path: Path, mode: str, max_value: int | None) -> ReadImage:
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    with Image.open(path, formats=readable_formats()) as file:
+    with _open(path) as file:
         frames = 1
         if file.format in ANIMATED_FORMATS:
             frames = getattr(file, "n_frames", 1)
@@ -140,6 +143,43 @@ def _read(path: Path, mode: str, max_value: int | None) -> ReadImage:
     return ReadImage(image, ImageFacts(largest, is_deep_color, frames))
 
 
+def read_bands(path: Path, channels: int) -> list[Image]:
+    """Return the channels of a file that has exactly so many, each as a gray image of 8 bits.
+
+    Two channels are gray and alpha, four are RGB and alpha or CMYK; a file with as many gray images
+    as channels has one per channel. Raises UnreadableImage.
+    """
+    from PIL import ImageOps
+
+    try:
+        with _open(path) as file:
+            frames = getattr(file, "n_frames", 1)
+            if frames == channels and file.mode == "L":
+                bands = []
+                for frame in range(frames):
+                    file.seek(frame)
+                    bands.append(file.copy())
+                return bands
+            file.seek(0)
+            image = ImageOps.exif_transpose(file)
+    except Exception as error:
+        raise UnreadableImage(_reason(path, error)) from None
+    names = image.getbands()
+    if len(names) != channels or image.mode not in ("LA", "RGBA", "CMYK"):
+        raise UnreadableImage(
+            f"it has {len(names)} channels ({image.mode}), and the model needs {channels}: give an "
+            f"array of {channels} x H x W that numpy.save wrote (.npy), or a TIFF file of "
+            f"{channels} gray images"
+        )
+    return list(image.split())
+
+
+def _open(path: Path) -> ImageFile:
+    from PIL import Image
+
+    return Image.open(path, formats=readable_formats())
+
+
 def _scale_deep(image: Image, max_value: int | None) -> tuple[Image, int | None]:
     """A gray image of more than 8 bits as one of 8 bits, and its largest value (None: floats)."""
     from PIL import Image
@@ -154,15 +194,15 @@ def _scale_deep(image: Image, max_value: int | None) -> tuple[Image, int | None]
         if low < 0 or high > white:
             raise UnreadableImage(
                 f"its values are floats from {low:g} to {high:g}: should be in [0, {white:g}]; "
-                "set max_value to the value of white, or save it with 8 bits"
+                f"set {MAX_VALUE} to the value of white, or save it with 8 bits"
             )
         scaled = np.rint(values.astype(np.float64) * (255 / white)).astype(np.uint8)
         return Image.fromarray(scaled), None
     white = float(max_value or MAX_DEEP)
     if low < 0 or high > white:
         raise UnreadableImage(
-            f"its values are from {low:g} to {high:g}: should be in 0..{white:g}; set max_value to "
-            "the value of white, or save it with 8 bits"
+            f"its values are from {low:g} to {high:g}: should be in 0..{white:g}; set {MAX_VALUE} "
+            "to the value of white, or save it with 8 bits"
         )
     if max_value is None:
         scaled = (values.astype(np.int64) >> 8).astype(np.uint8)
@@ -257,12 +297,12 @@ def range_error(images: Sequence[ImageFacts], max_value: int | None) -> str:
     if all(image.is_deep_color for image in deep):
         return (
             f"{found} is above {largest}, of which the upper 8 bits are read: they would be nearly "
-            "black; save them with 8 bits, or set max_value = 65535 if they are that dark"
+            f"black; save them with 8 bits, or set {MAX_VALUE} to 65535 if they are that dark"
         )
     bits = max(8, 2 * ((largest.bit_length() + 1) // 2))
     return (
-        f"{found} is above {largest}: they would be nearly black; set max_value to the value of "
-        f"white, max_value = {2**bits - 1} if they have {bits} bits, 65535 if they are that dark"
+        f"{found} is above {largest}: they would be nearly black; set {MAX_VALUE} to the value of "
+        f"white: {2**bits - 1} if they have {bits} bits, 65535 if they are that dark"
     )
 
 

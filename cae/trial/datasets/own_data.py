@@ -102,7 +102,7 @@ def check_split(
         return None
     if not _check_pixel_shape(pixels, where, image_shape, findings):
         return None
-    converted = _convert_pixels(pixels, where, value_range, findings)
+    converted = convert_pixels(pixels, where, value_range, findings)
     labels = _check_labels(split[1], len(pixels), where, class_names, findings)
     if converted is None or labels is None:
         return None
@@ -172,7 +172,7 @@ def _check_pixel_shape(
     return False
 
 
-def _convert_pixels(
+def convert_pixels(
     pixels: np.ndarray, where: str, value_range: object, findings: Findings
 ) -> np.ndarray | None:
     """The pixels as uint8; None, with an error in `findings`, if their range is not known."""

@@ -45,6 +45,15 @@ CLASSIFIER_BATCH = 500
 LOSS_UNITS = {"mse": "squared pixel value", "l1": "pixel value", "bce": "nats"}
 
 
+class Display(NamedTuple):
+    """What is shown of a model that was applied to a user's images, B each."""
+
+    columns: list[tuple[str, Tensor]]
+    """Images side by side, each with its title: B x C x H x W in [0, 1] after clipping."""
+    texts: list[str]
+    """A text per image, such as its error."""
+
+
 class SplitPairs(Protocol):
     """The inputs and targets of a split (see cae/trial/batches.py)."""
 
@@ -243,6 +252,21 @@ class Task(Component):
         """How an output or a target is displayed: B x 1 or 3 x H x W, in [0, 1] after clipping."""
         return image
 
+    def display(
+        self, inputs: Tensor, output: Tensor, target: Tensor, class_names: tuple[str, ...]
+    ) -> Display:
+        """What is shown of a user's images: inputs, outputs, and the targets if they differ.
+
+        `class_names`: by number; empty if they are not known.
+        """
+        output_image = self.to_image(inputs, output)
+        target_image = self.to_image(inputs, target)
+        columns = [("inputs", inputs), ("outputs", output_image)]
+        if not torch.equal(inputs, target_image):
+            columns.append(("targets", target_image))
+        errors = mse(output_image - target_image).tolist()
+        return Display(columns, [error_text(error) for error in errors])
+
     # Validation
 
     def validate_trial(self, trial: Any) -> None:
@@ -262,6 +286,11 @@ class Task(Component):
                 "task.loss = 'bce' needs outputs in [0, 1]: "
                 "choose arch.output_activation = 'sigmoid'"
             )
+
+
+def error_text(error: float) -> str:
+    """The text about the error of an image."""
+    return f"mean squared error {error:.6f} on pixels in [0, 1]"
 
 
 def check_judge(judge: Any, dataset: Any) -> None:

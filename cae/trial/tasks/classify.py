@@ -15,7 +15,16 @@ from typing_extensions import override
 
 from cae.trial.component import Dependency
 from cae.trial.metrics import Direction, Metric, description, error_metric, share_metric
-from cae.trial.tasks.base import Evaluation, Gallery, Shape, SplitPairs, Table, Task, confusions
+from cae.trial.tasks.base import (
+    Display,
+    Evaluation,
+    Gallery,
+    Shape,
+    SplitPairs,
+    Table,
+    Task,
+    confusions,
+)
 from cae.trial.tasks.statistics import total
 
 MAX_EXAMPLES = 16
@@ -127,6 +136,24 @@ class Classify(Task):
         row_heights = torch.linspace(1, 1 / rows, rows, device=image.device)  # H
         is_bar = bar_heights[:, None, :] >= row_heights[:, None]
         return is_bar[:, None].float()
+
+    @override
+    def display(
+        self, inputs: Tensor, output: Tensor, target: Tensor, class_names: tuple[str, ...]
+    ) -> Display:
+        """The images, the probabilities of the classes as bars, and the predicted class of each.
+
+        The true classes of a user's images are not known.
+        """
+        columns = [("inputs", inputs), ("probabilities", self.to_image(inputs, output))]
+        confidences, numbers = output.flatten(1).softmax(1).max(1)
+        texts: list[str] = []
+        for confidence, number in zip(confidences.tolist(), numbers.tolist(), strict=True):
+            name = str(number)
+            if number < len(class_names):
+                name = class_names[number]
+            texts.append(f"class {name} (probability {confidence:.2f})")
+        return Display(columns, texts)
 
     @override
     def stage(self, epoch: int, epochs: int) -> int:

@@ -132,7 +132,7 @@ def test_fewer_bits_in_a_file_of_16_need_their_largest_value(bits: int, tmp_path
     white = 2**bits - 1
     values = np.rint(np.linspace(0, white, 256)).astype(np.uint16)
     write_image(tmp_path / "deep.png", Image.fromarray(values.reshape(16, 16)))
-    with pytest.raises(DatasetInvalid, match=rf"max_value = {white} if they have {bits} bits"):
+    with pytest.raises(DatasetInvalid, match=rf"of white: {white} if they have {bits} bits"):
         decode_folder(tmp_path, 16, 1)
     decoded = decode_folder(tmp_path, 16, 1, max_value=white)
     np.testing.assert_array_equal(decoded.images.pixels.ravel(), np.arange(256))
