@@ -43,6 +43,7 @@ from cae.cli.options import (
     TrialArgument,
     Yes,
     expand_home,
+    expand_output,
 )
 from cae.errors import UserError, gather
 
@@ -261,7 +262,7 @@ def best(
             "-o",
             metavar="DIR",
             help="Export weights, configuration and metrics.",
-            callback=expand_home,
+            callback=expand_output,
         ),
     ] = None,
     quiet: Annotated[
@@ -290,7 +291,7 @@ def report(
             "-o",
             metavar="DIR",
             help="Folder for several runs. Default: runs/joined.",
-            callback=expand_home,
+            callback=expand_output,
         ),
     ] = None,
     markdown: Annotated[
@@ -335,7 +336,7 @@ def export(
             "-o",
             metavar="DIR",
             help="Default: a subfolder of the run's folder.",
-            callback=expand_home,
+            callback=expand_output,
         ),
     ] = None,
 ) -> None:
@@ -388,7 +389,7 @@ def reconstruct(
             "-o",
             metavar="FILE",
             help="Image file to write; its suffix is its format.",
-            callback=expand_home,
+            callback=expand_output,
         ),
     ] = Path("reconstructed.png"),
     corrupt: Annotated[

@@ -29,6 +29,13 @@ def expand_home(location: Location) -> Location:
     return type(location)(expanded)
 
 
+def expand_output(path: Path | None) -> Path | None:
+    """As `expand_home`, for the short option -o, of which `-o=FILE` would give `=FILE`."""
+    if path is not None and str(path).startswith("="):
+        path = Path(str(path)[1:])
+    return expand_home(path)
+
+
 _RUN_HELP = "Folder of the run, its name under runs/, or s3://BUCKET/PATH."
 
 RunArgument = Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -380,9 +381,10 @@ def test_the_home_folder_may_be_written_as_a_tilde(
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     save(small_trial(Reconstruct()))
     Image.fromarray(digit()).save("in.png")
-    lines_of("in.png", "-o", "~/out.png")
-    assert (tmp_path / "home" / "out.png").exists()
-    assert not Path("~").exists()
+    for option in (["-o", "~/a.png"], ["-o~/b.png"], ["-o=~/c.png"], ["-o=d.png"]):
+        lines_of("in.png", *option)
+    assert sorted(os.listdir(tmp_path / "home")) == ["a.png", "b.png", "c.png"]
+    assert sorted(os.listdir()) == ["d.png", "home", "in.png", "model"]
 
 
 def test_an_unknown_architecture_names_the_option_for_its_sweep_file() -> None:
