@@ -307,6 +307,7 @@ def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDe
         space=plan.space_size,
         published=file.published,
         claims=[claim.described() for claim in sweep.claims],
+        image_notes=plan.image_notes,
         versions=versions(),
         git_commit=git_commit(file.path.parent),
         device=resources.device,

@@ -100,10 +100,12 @@ def check_split(
     pixels = _to_array(split[0], f"{where}.pixels", findings)
     if pixels is None:
         return None
-    if not _check_pixel_shape(pixels, where, image_shape, findings):
-        return None
-    converted = convert_pixels(pixels, where, value_range, findings)
-    labels = _check_labels(split[1], len(pixels), where, class_names, findings)
+    converted = None
+    if _check_pixel_shape(pixels, where, image_shape, findings):
+        converted = convert_pixels(pixels, where, value_range, findings)
+    labels = None
+    if pixels.ndim:
+        labels = _check_labels(split[1], len(pixels), where, class_names, findings)
     if converted is None or labels is None:
         return None
     return Split(converted, labels)
