@@ -103,14 +103,17 @@ def reconstruct_files(
     if sweep:
         read_sweep_file(sweep)
     model = load_model(model_folder)
+    task = model.trial.task
+    if corrupt and not task.corrupts:
+        raise UserError(
+            f"--corrupt would be ignored: the task {task.name!r} does not corrupt images at random"
+        )
     files, lines = _find_files(paths)
     user_images = _read_all(files, model, options)
     pixels = np.stack([image.pixels for image in user_images])
     images = torch.from_numpy(pixels).float().div(255)
     applied = apply_model(model, images, corrupt=corrupt)
-    shown = model.trial.task.display(
-        applied.inputs, applied.outputs, applied.targets, model.class_names
-    )
+    shown = task.display(applied.inputs, applied.outputs, applied.targets, model.class_names)
     training = image_statistics.from_json(model.description.get("training_images"))
     for image, text in zip(user_images, shown.texts, strict=True):
         lines.append(f"{image.file}: {text}")

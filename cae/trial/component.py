@@ -125,8 +125,16 @@ class Component(BaseModel):
         return {}
 
     def parameters(self) -> dict[str, Any]:
-        """Return the parameters by name, in the order of their declaration."""
-        return {name: getattr(self, name) for name in type(self).model_fields}
+        """Return the parameters by name, in the order of their declaration.
+
+        Later parameters are left out while they have their defaults (see `later_parameters`).
+        """
+        parameters: dict[str, Any] = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if name not in self.later_parameters or value != field.default:
+                parameters[name] = value
+        return parameters
 
 
 def _validate_is_trial(value: object) -> object:

@@ -223,10 +223,7 @@ class Trial(BaseModel):
 def _add_component(flat: FlatConfig, kind: str, component: Component) -> None:
     """Add the component's name and its parameters to `flat`, under their dotted names."""
     flat[kind] = component.name
-    for name, field in type(component).model_fields.items():
-        value = getattr(component, name)
-        if name in component.later_parameters and value == field.default:
-            continue
+    for name, value in component.parameters().items():
         if isinstance(value, Trial):
             for inner_name, inner_value in value.flat().items():
                 flat[f"{kind}.{name}.{inner_name}"] = inner_value

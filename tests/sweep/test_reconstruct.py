@@ -158,6 +158,13 @@ def test_noise_is_added_on_request() -> None:
     np.testing.assert_array_equal(written()[::20, 320::20, 0], digit())
 
 
+def test_corrupting_for_a_task_that_does_not_is_an_error() -> None:
+    save(small_trial(Reconstruct()))
+    Image.fromarray(digit()).save("in.png")
+    error = error_of("in.png", "--corrupt", "-o", "out.png")
+    assert "--corrupt would be ignored: the task 'reconstruct' does not corrupt" in error
+
+
 # Any number of channels
 
 

@@ -171,6 +171,7 @@ def make_plan(
     candidates = _measure_networks(sweep, requested, candidates)
     directions = _directions(requested)
     images = _load_images(candidates, load)
+    _check_images(candidates, images)
     candidates = [_add_images(candidate, images) for candidate in candidates]
     trials = _match_records(candidates, records or {}, retry)
     return Plan(
@@ -390,10 +391,26 @@ def _load_images(candidates: Iterable[_Candidate], load: LoadImages) -> dict[str
     return images
 
 
+def _check_images(candidates: Iterable[_Candidate], images: Mapping[str, Images]) -> None:
+    """Raise ConfigError if images do not fit the task of a trial."""
+    errors: dict[str, None] = {}  # an ordered set
+    checked: set[tuple[str, str]] = set()
+    for candidate in candidates:
+        trial = candidate.trial
+        key = dataset_key(trial.dataset)
+        if (key, repr(trial.task)) in checked:
+            continue
+        checked.add((key, repr(trial.task)))
+        try:
+            trial.task.validate_images(trial.dataset, images[key])
+        except ValueError as error:
+            errors[str(error)] = None
+    if errors:
+        raise ConfigError(list(errors))
+
+
 def _add_images(candidate: _Candidate, images: Mapping[str, Images]) -> _Candidate:
     """The candidate with its fingerprint and the number of images per epoch.
-
-    Raises ConfigError if the images do not fit the task.
 
     A data set's own parameters may only state "all" images.
     """
@@ -402,10 +419,6 @@ def _add_images(candidate: _Candidate, images: Mapping[str, Images]) -> _Candida
         return images[dataset_key(dataset)].fingerprint
 
     own_images = images[dataset_key(candidate.trial.dataset)]
-    try:
-        candidate.trial.task.validate_images(candidate.trial.dataset, own_images)
-    except ValueError as error:
-        raise ConfigError([str(error)]) from None
     counts = {
         "train_images": len(own_images.train.pixels),
         "val_images": len(own_images.val.pixels),

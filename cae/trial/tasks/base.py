@@ -249,7 +249,10 @@ class Task(Component):
         return {"worst": (torch.cat([target_images, output_images], 2), captions)}
 
     def to_image(self, inputs: Tensor, image: Tensor) -> Tensor:
-        """How an output or a target is displayed: B x 1 or 3 x H x W, in [0, 1] after clipping."""
+        """How an output or a target is displayed: B x C x H x W, in [0, 1] after clipping.
+
+        Channels other than gray and RGB are displayed as tiles (see cae/trial/display.py).
+        """
         return image
 
     def display(

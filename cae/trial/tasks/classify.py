@@ -216,7 +216,8 @@ class Classify(Task):
                 f"task.classes = {self.classes}: the labels of {dataset.name} are from "
                 f"{min(numbers)} to {max(numbers)}; {hint}"
             )
-        if len(numbers) < 2 and not dataset.classes:
+        has_labels = bool(dataset.class_names or dataset.classes)
+        if len(numbers) < 2 and not has_labels:
             raise ValueError(
                 f"task = 'classify': all images of {dataset.name} are of class {min(numbers)}: "
                 "there is nothing to classify"
