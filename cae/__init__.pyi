@@ -21,6 +21,8 @@ from .trial.datasets import FashionMnist as FashionMnist
 from .trial.datasets import ImageFolder as ImageFolder
 from .trial.datasets import Mnist as Mnist
 from .trial.datasets import Patches as Patches
+from .trial.datasets import Source as Source
+from .trial.datasets import Split as Split
 from .trial.model import load_model as load_model
 from .trial.networks.base import Architecture as Architecture
 from .trial.networks.classifier import Classifier as Classifier

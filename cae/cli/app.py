@@ -42,6 +42,8 @@ from cae.cli.options import (
     SweepArgument,
     TrialArgument,
     Yes,
+    expand_home,
+    expand_output,
 )
 from cae.errors import UserError, gather
 
@@ -105,6 +107,8 @@ def run(
                 session.select(sweep, out, budget, set_, max_trials, data_dir, retry)
             ),
         )
+        for note in prepared.plan.image_notes:
+            print(f"images: {note}", file=sys.stderr)
         if not yes:
             _confirm(len(prepared.plan.remaining))
         reason = session.execute(
@@ -170,7 +174,10 @@ def plan(
     cpus_per_trial: CpusPerTrial = 1,
     data_dir: DataDir = None,
     csv: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the list of trials to a CSV file.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the list of trials to a CSV file.", callback=expand_home
+        ),
     ] = None,
 ) -> None:
     """List the trials of a sweep with their parameters, state, time and disk. Trains nothing."""
@@ -278,7 +285,12 @@ def best(
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option("-o", metavar="DIR", help="Export weights, configuration and metrics."),
+        typer.Option(
+            "-o",
+            metavar="DIR",
+            help="Export weights, configuration and metrics.",
+            callback=expand_output,
+        ),
     ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Print only the path of each model or checkpoint.")
@@ -317,16 +329,24 @@ def best(
 @app.command(rich_help_panel=RESULTS_PANEL)
 def report(
     runs: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN]...", help="One run or several.")
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help="One run or several.", callback=expand_home),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("-o", metavar="DIR", help="Folder for several runs. Default: runs/joined."),
+        typer.Option(
+            "-o",
+            metavar="DIR",
+            help="Folder for several runs. Default: runs/joined.",
+            callback=expand_output,
+        ),
     ] = None,
     markdown: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write only published numbers and claims beside ours, as Markdown."
+            metavar="FILE",
+            callback=expand_home,
+            help="Write only published numbers and claims beside ours, as Markdown.",
         ),
     ] = None,
     watch: Annotated[
@@ -359,7 +379,12 @@ def export(
     ] = "tensorboard",
     out: Annotated[
         Path | None,
-        typer.Option("-o", metavar="DIR", help="Default: a subfolder of the run's folder."),
+        typer.Option(
+            "-o",
+            metavar="DIR",
+            help="Default: a subfolder of the run's folder.",
+            callback=expand_output,
+        ),
     ] = None,
 ) -> None:
     """Write a run as TensorBoard event files or as an MLflow tracking folder."""
@@ -392,27 +417,62 @@ def logs(run: RequiredRun, trial: TrialArgument) -> None:
 
 @app.command(rich_help_panel=IMAGES_PANEL)
 def reconstruct(
-    model: Annotated[Path, typer.Argument(help="Folder that `best -o` wrote.")],
+    model: Annotated[
+        Path, typer.Argument(help="Folder that `best -o` wrote.", callback=expand_home)
+    ],
     images: Annotated[
         list[Path],
-        typer.Argument(help="Images of any size; each is resized and cropped for the network."),
+        typer.Argument(
+            help=(
+                "Images of any size and format, arrays of numpy (.npy), or folders of images; each "
+                "is resized and cropped for the network."
+            ),
+            callback=expand_home,
+        ),
     ],
-    out: Annotated[Path, typer.Option("-o", metavar="FILE", help="Image file to write.")] = Path(
-        "reconstructed.png"
-    ),
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            metavar="FILE",
+            help="Image file to write; its suffix is its format.",
+            callback=expand_output,
+        ),
+    ] = Path("reconstructed.png"),
     corrupt: Annotated[
         bool, typer.Option("--corrupt", help="Corrupt the images as in training (noise, ...).")
     ] = False,
+    invert: Annotated[
+        bool, typer.Option("--invert", help="Invert the images first: black becomes white.")
+    ] = False,
+    fit: Annotated[
+        Literal["crop", "pad"],
+        typer.Option(help="crop: to the center. pad: keep all, with the color of the border."),
+    ] = "crop",
+    max_value: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Value of white in gray images of more than 8 bits. Default: as in training.",
+        ),
+    ] = None,
     sweep: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Sweep file that defines components of the model."),
+        typer.Option(
+            metavar="FILE",
+            help="Sweep file that defines components of the model.",
+            callback=expand_home,
+        ),
     ] = None,
 ) -> None:
     """Apply an exported model to your own images; writes inputs beside outputs."""
     with report_errors():
-        from cae.sweep.reconstruct import reconstruct_files
+        from cae.sweep.reconstruct import ReadingOptions, reconstruct_files
 
-        print(reconstruct_files(model, images, out, corrupt=corrupt, sweep=sweep))
+        options = ReadingOptions(invert=invert, fit=fit, max_value=max_value)
+        lines = reconstruct_files(model, images, out, corrupt=corrupt, sweep=sweep, options=options)
+        print(lines)
 
 
 def _find_run(location: str | None) -> RunDir:

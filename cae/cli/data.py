@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cae.cli.errors import report_errors
-from cae.cli.options import DataDir
+from cae.cli.options import DataDir, expand_home
+
+if TYPE_CHECKING:
+    from cae.trial.datasets import Import
+
+MAX_CLASSES = 10
+"""Classes whose numbers of images are printed."""
 
 data_app = typer.Typer(help="List, download and import data sets.", no_args_is_help=True)
 
@@ -24,7 +30,7 @@ def data_list(data_dir: DataDir = None) -> None:
 
 @data_app.command("fetch")
 def data_fetch(
-    name: Annotated[str, typer.Argument(help="mnist, fashion_mnist or cifar10.")],
+    name: Annotated[str, typer.Argument(help="mnist, fashion_mnist or cifar10, in any spelling.")],
     data_dir: DataDir = None,
 ) -> None:
     """Download a data set with torchvision."""
@@ -32,18 +38,44 @@ def data_fetch(
         from cae.trial import datasets
 
         folder = datasets.fetch(name, datasets.data_folders(data_dir)[0])
-        if folder:
-            print(f"{name}: {folder}")
-        else:
+        if folder is None:
             print(f"{name}: nothing to download: it is included in scikit-learn")
+        else:
+            print(f"{name}: {folder}")
+            dataset = datasets.find_dataset(name)
+            if dataset is not None:
+                print(f"use it as: {dataset.__name__}()")
 
 
 @data_app.command("import")
 def data_import(
-    source: Annotated[Path, typer.Argument(help="Folder of images; its subfolders are classes.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help=(
+                "Folder of images; its subfolders are classes. Subfolders train, val and test are "
+                "splits, whose subfolders are classes."
+            ),
+            callback=expand_home,
+        ),
+    ],
     name: Annotated[str, typer.Argument(help="Name for ImageFolder(path=NAME).")],
     size: Annotated[int, typer.Option(min=1, help="Width and height in pixels.")] = 64,
     color: Annotated[bool, typer.Option("--color/--gray", help="3 channels or 1.")] = True,
+    max_value: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Value of white in gray images of more than 8 bits: 4095 for 12. Default: 65535.",
+        ),
+    ] = None,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out images that cannot be read.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace an earlier import of this name.")
+    ] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Import a folder of images: read, resize and store them once."""
@@ -53,6 +85,31 @@ def data_import(
         channels: Literal[1, 3] = 1
         if color:
             channels = 3
-        folder = datasets.data_folders(data_dir)[0]
-        path = datasets.import_folder(source, name, folder, size, channels)
-        print(f"{name}: {path}")
+        imported = datasets.import_folder(
+            source,
+            name,
+            datasets.data_folders(data_dir)[0],
+            size,
+            channels,
+            max_value=max_value,
+            skip_damaged=skip_damaged,
+            replace=replace,
+        )
+        print("\n".join(_describe_import(imported)))
+
+
+def _describe_import(imported: Import) -> list[str]:
+    """What was imported, what was done to it, where it is, and how it is used."""
+    counts = imported.images_per_class
+    classes = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:MAX_CLASSES])
+    if len(counts) > MAX_CLASSES:
+        classes += ", ..."
+    shape = " x ".join(map(str, imported.dataset.image_shape))
+    dataset = imported.dataset
+    return [
+        f"{dataset.path}: {sum(counts.values()):,} images of {len(counts)} classes ({classes})",
+        *(f"  {note}" for note in imported.notes),
+        f"  stored as {shape} in {imported.folder}",
+        f'use it as: ImageFolder(path="{dataset.path}", size={dataset.size}, '
+        f"channels={dataset.channels})",
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -13,14 +13,45 @@ SWEEPS_PANEL = "Sweeps"
 RESULTS_PANEL = "Results"
 IMAGES_PANEL = "Images"
 
+Location = TypeVar("Location", Path, str, Path | None, str | None, list[Path], list[str] | None)
+
+
+def expand_home(location: Location) -> Location:
+    """Replace `~` at the start of a path: shells leave it in `--out=~/x`."""
+    if isinstance(location, list):
+        return [expand_home(item) for item in location]
+    if location is None or not str(location).startswith("~"):
+        return location
+    try:
+        expanded = Path(location).expanduser()
+    except RuntimeError:  # no such user: a name like any other
+        return location
+    return type(location)(expanded)
+
+
+def expand_output(path: Path | None) -> Path | None:
+    """As `expand_home`, for the short option -o, of which `-o=FILE` would give `=FILE`."""
+    if path is not None and str(path).startswith("="):
+        path = Path(str(path)[1:])
+    return expand_home(path)
+
+
 _RUN_HELP = "Folder of the run, its name under runs/, or s3://BUCKET/PATH."
 
 RunArgument = Annotated[
-    str | None, typer.Argument(metavar="[RUN]", help=f"{_RUN_HELP} Default: the newest run.")
+    str | None,
+    typer.Argument(
+        metavar="[RUN]",
+        help=f"{_RUN_HELP} Default: the newest run.",
+        callback=expand_home,
+    ),
 ]
-RequiredRun = Annotated[str, typer.Argument(metavar="RUN", help=_RUN_HELP)]
+RequiredRun = Annotated[str, typer.Argument(metavar="RUN", help=_RUN_HELP, callback=expand_home)]
 TrialArgument = Annotated[int, typer.Argument(metavar="TRIAL", help="Number of the trial.")]
-SweepArgument = Annotated[Path, typer.Argument(help="A sweep file, such as sweeps/quickstart.py.")]
+SweepArgument = Annotated[
+    Path,
+    typer.Argument(help="A sweep file, such as sweeps/quickstart.py.", callback=expand_home),
+]
 
 Budget = Annotated[
     str,
@@ -63,6 +94,7 @@ Out = Annotated[
     typer.Option(
         "--out",
         metavar="DIR",
+        callback=expand_home,
         help="Folder of the run, or s3://BUCKET/PATH. Default: runs/NAME or runs/NAME-BUDGET.",
         rich_help_panel=EXECUTION_PANEL,
     ),
@@ -83,6 +115,7 @@ DataDir = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
+        callback=expand_home,
         help="Folder of the data sets. Default: $CAE_DATA, else the user's cache folder.",
         rich_help_panel=EXECUTION_PANEL,
     ),

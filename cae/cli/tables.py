@@ -146,6 +146,8 @@ def _print_plan_summary(
     if plan.overrides:
         budget = f"budget {prepared.selection.budget}: {escape(_overrides(plan))}"
         console.print(budget, highlight=False)
+    for note in plan.image_notes:
+        console.print(f"images: {escape(note)}", highlight=False)
     better_values = BETTER_VALUES[plan.mode]
     console.print(f"ranked by: {escape(plan.sweep.metric)}, {better_values} is better")
     _print_groups(console, plan)
@@ -354,15 +356,19 @@ def print_datasets(data_dir: Path | None) -> None:
 
     folders = data_folders(data_dir)
     console = Console()
-    columns = ("data set", "images", "shape", "location")
+    if not console.is_terminal:
+        console = Console(width=PIPE_WIDTH)
+    columns = ("data set", "images", "shape", "how to use or get it", "location")
     table = Table(*columns, box=None, header_style="bold", padding=(0, 2))
     for dataset in list_datasets(folders):
         images = ""
         if dataset.images:
             images = f"{dataset.images:,}"
         shape = "x".join(map(str, dataset.image_shape or ()))
-        location = str(dataset.folder or dataset.hint)
-        table.add_row(escape(dataset.name), images, shape, escape(location))
+        location = ""
+        if dataset.folder is not None:
+            location = str(dataset.folder)
+        table.add_row(escape(dataset.name), images, shape, escape(dataset.hint), escape(location))
     console.print(table)
     searched = ", ".join(map(str, folders))
     console.print(f"searched: {searched}", highlight=False, soft_wrap=True)

@@ -216,6 +216,8 @@ class SweepDescription:
     claims: Annotated[list[JsonObject], list_of(CLAIM, "a list of claims")] = field(
         default_factory=list
     )
+    image_notes: Annotated[list[str], list_of(TEXT, "a list of text")] = field(default_factory=list)
+    """What was done to the images: skipped files, cropping, rounding. Empty in older runs."""
     versions: TextsByName = field(default_factory=dict)
     """Versions of Python and of the libraries."""
     git_commit: Text = ""

@@ -14,11 +14,11 @@ from cae.run.records import Record
 from cae.run.trial_state import TrialState
 from cae.sweep.engine.retention import KEPT_STOPPED_TRIALS
 from cae.sweep.spec.sweep_file import from_config
-from cae.trial import checkpoint
+from cae.trial import checkpoint, image_statistics
 from cae.trial.batches import DeviceImages
 from cae.trial.checkpoint import Checkpoint
 from cae.trial.config import Trial, fingerprint_of, identity
-from cae.trial.datasets import Dataset, Images
+from cae.trial.datasets import Dataset, Images, load_images
 from cae.trial.evaluation import evaluate, evaluation_pairs
 from cae.trial.model import save_model
 from cae.trial.networks.create import build_network, to_device
@@ -69,6 +69,8 @@ def export(
         "re_evaluated": reevaluated,
         "re_evaluated_on": _device_text(device),
         "trained_on": record.starts[-1].device,
+        "class_names": list(images.class_names),
+        "training_images": image_statistics.measure(images.train.pixels).to_json(),
         "origin": origin,
     }
     save_model(folder, saved.network, trial, description)
@@ -90,15 +92,12 @@ def _load_weights(run: RunDir, record: Record) -> Checkpoint:
 
 def _load_images(record: Record, trial: Trial, data_folders: Sequence[Path]) -> Images:
     """The trial's images. Raises UserError if they are not those that it was trained on."""
-    try:
-        images = trial.dataset.load(data_folders)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    images = load_images(trial.dataset, data_folders)
 
     def fingerprint(dataset: Dataset) -> str:
         if dataset == trial.dataset:
             return images.fingerprint
-        return dataset.load(data_folders).fingerprint
+        return load_images(dataset, data_folders).fingerprint
 
     trial_hash = identity(record.config, fingerprint_of(trial, fingerprint), trial.code())
     if trial_hash != record.hash:

@@ -31,6 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from cae.files import write_whole
+from cae.trial.display import tile_channels
 
 BEST = "best.safetensors"
 LAST = "last.safetensors"
@@ -180,7 +181,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
 def save_samples(
     folder: Path, inputs: Tensor, targets: Tensor, outputs: Tensor, epoch: int
 ) -> None:
-    """Write the samples, N x C x H x W in [0, 1], as uint8."""
+    """Write the samples, N x C x H x W in [0, 1], as uint8, gray or RGB."""
     _save_arrays(
         folder / SAMPLES,
         {
@@ -193,7 +194,7 @@ def save_samples(
 
 
 def save_galleries(folder: Path, galleries: Mapping[str, tuple[Tensor, list[str]]]) -> None:
-    """Write galleries, images N x C x H x W in [0, 1] with their captions, by name.
+    """Write galleries, images N x C x H x W in [0, 1] with their captions, by name, gray or RGB.
 
     The file contains `names`; `images_0` (uint8) and `captions_0` of the first gallery, and so on.
     """
@@ -207,6 +208,7 @@ def save_galleries(folder: Path, galleries: Mapping[str, tuple[Tensor, list[str]
 
 
 def _to_uint8(images: Tensor) -> NDArray[np.uint8]:
+    images = tile_channels(images)
     return (images.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
 

@@ -78,6 +78,9 @@ class Component(BaseModel):
     dependency_names: ClassVar[tuple[str, ...]] = ()
     """Parameters that are trials, which have to finish before the trial of this component starts
     (see Dependency)."""
+    later_parameters: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that were added after the first runs. They are left out of the flat configuration
+    while they have their defaults, so that earlier trials keep their hashes."""
     registry: ClassVar[dict[str, type[Any]]]
     """All components of this kind, by name."""
     supports_cuda_graphs: ClassVar[bool] = False
@@ -131,8 +134,16 @@ class Component(BaseModel):
         return {}
 
     def parameters(self) -> dict[str, Any]:
-        """Return the parameters by name, in the order of their declaration."""
-        return {name: getattr(self, name) for name in type(self).model_fields}
+        """Return the parameters by name, in the order of their declaration.
+
+        Later parameters are left out while they have their defaults (see `later_parameters`).
+        """
+        parameters: dict[str, Any] = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if name not in self.later_parameters or value != field.default:
+                parameters[name] = value
+        return parameters
 
 
 def _validate_is_trial(value: object) -> object:

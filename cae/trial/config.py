@@ -224,8 +224,7 @@ class Trial(BaseModel):
 def _add_component(flat: FlatConfig, kind: str, component: Component) -> None:
     """Add the component's name and its parameters to `flat`, under their dotted names."""
     flat[kind] = component.name
-    for name in type(component).model_fields:
-        value = getattr(component, name)
+    for name, value in component.parameters().items():
         if isinstance(value, Trial):
             for inner_name, inner_value in value.flat().items():
                 flat[f"{kind}.{name}.{inner_name}"] = inner_value

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors
 import safetensors.torch
@@ -25,6 +25,8 @@ HOW_TO_LOAD = (
     "import cae; model = cae.load_model(FOLDER); output = model.network(images)  "
     "# B x C x H x W floats in [0, 1]"
 )
+BATCH = 500
+"""Images per forward pass."""
 MAX_REASON_CHARACTERS = 300
 """Longest reason in an error message: those of PyTorch list every tensor of the network."""
 
@@ -39,6 +41,24 @@ class Model:
     """The configuration with which it was trained."""
     description: dict[str, Any]
     """The content of `model.json`: configuration, metrics of the epoch, provenance."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes by number; empty if they are not known."""
+        names = self.description.get("class_names")
+        if isinstance(names, list):
+            return tuple(map(str, names))
+        return self.trial.dataset.class_names
+
+
+class Applied(NamedTuple):
+    """A model applied to images, B each."""
+
+    inputs: Tensor
+    """Inputs of the network that the task made from the images."""
+    outputs: Tensor
+    targets: Tensor
+    """What the outputs should be. Those of a classifier are not known: class 0."""
 
 
 def save_model(
@@ -72,7 +92,11 @@ def load_model(folder: str | os.PathLike[str]) -> Model:
         missing = Path(error.filename or WEIGHTS).name
         raise UserError(f"{path} is not an exported model: {missing} is missing") from None
     except ConfigError as error:
-        messages = [f"{path / DESCRIPTION}: {message}" for message in error.messages]
+        messages = []
+        for message in error.messages:
+            if "is not known" in message:
+                message += "; if a sweep file defines it, import that file first (--sweep FILE)"
+            messages.append(f"{path / DESCRIPTION}: {message}")
         raise UserError(messages) from None
     except (
         safetensors.SafetensorError,
@@ -88,20 +112,30 @@ def load_model(folder: str | os.PathLike[str]) -> Model:
     return Model(network.eval(), trial, description)
 
 
-def reconstruct(model: Model, images: Tensor, *, corrupt: bool = False) -> tuple[Tensor, Tensor]:
-    """Return the network's inputs and outputs for images, all B x C x H x W.
-
-    Images and inputs are in [0, 1].
+def apply_model(model: Model, images: Tensor, *, corrupt: bool = False) -> Applied:
+    """Apply a model to images, B x C x H x W in [0, 1].
 
     With `corrupt`, a task that corrupts its inputs (with noise, for example) corrupts the images as
     in training, with a fixed seed; without it, the images are used as inputs unchanged. Other tasks
     always make their inputs from the images.
     """
     task = model.trial.task
-    inputs = images
-    if corrupt or not task.corrupts:
-        generator = torch.Generator().manual_seed(0)
-        labels = torch.zeros(len(images), dtype=torch.int64)
-        inputs, _ = task.pairs(images, labels, generator)
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.zeros(len(images), dtype=torch.int64)
+    inputs, targets = task.pairs(images, labels, generator)
+    if task.corrupts and not corrupt:
+        inputs = images
+    outputs: list[Tensor] = []
     with torch.inference_mode():
-        return inputs, model.network(inputs)
+        for batch in inputs.split(BATCH):
+            outputs.append(model.network(batch))
+    return Applied(inputs, torch.cat(outputs), targets)
+
+
+def reconstruct(model: Model, images: Tensor, *, corrupt: bool = False) -> tuple[Tensor, Tensor]:
+    """Return the network's inputs and outputs for images, all B x C x H x W.
+
+    See `apply_model`.
+    """
+    applied = apply_model(model, images, corrupt=corrupt)
+    return applied.inputs, applied.outputs

@@ -380,7 +380,7 @@ def test_all_commands_work_on_a_finished_run(sweep_file: Write) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 30, 3), np.uint8)).save(
         "picture.png"
     )
-    assert "does not exist" in error_of("reconstruct", "model", "absent.png")
+    assert "it does not exist" in error_of("reconstruct", "model", "absent.png")
     assert "cannot be read as an image" in error_of("reconstruct", "model", "model/model.json")
     made = call("reconstruct", "model", "picture.png", "-o", "out.png")
     assert made.exit_code == 0, made.output

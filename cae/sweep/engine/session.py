@@ -28,7 +28,7 @@ from cae.sweep.spec.plan import Plan, make_plan
 from cae.sweep.spec.settings import adapt_settings, parse_value
 from cae.sweep.spec.sweep_file import SweepFile, read_sweep_file
 from cae.trial.config import ConfigError
-from cae.trial.datasets import Dataset, Images, data_folders
+from cae.trial.datasets import Dataset, Images, data_folders, load_images
 
 Display = Callable[[dict[int, Record], int], AbstractContextManager[Callable[[Event | None], None]]]
 """Opens a view of a running sweep, such as the live table, from its records and number of slots.
@@ -111,10 +111,7 @@ def prepare(selection: Selection) -> Prepared:
     folders = data_folders(selection.data_dir)
 
     def load(dataset: Dataset) -> Images:
-        try:
-            return dataset.load(folders)
-        except ValueError as error:
-            raise ConfigError([str(error)]) from None
+        return load_images(dataset, folders)
 
     journal_bytes = _journal_bytes(run)
     records = run.records()
@@ -313,6 +310,7 @@ def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDe
         space=plan.space_size,
         published=file.published,
         claims=[claim.described() for claim in sweep.claims],
+        image_notes=plan.image_notes,
         versions=versions(),
         git_commit=git_commit(file.path.parent),
         device=resources.device,

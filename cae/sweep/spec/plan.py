@@ -16,6 +16,7 @@ from cae.sweep.spec.search_space import Point, describe_axes, select_points
 from cae.sweep.spec.sweep import Space, Sweep
 from cae.trial.config import ConfigError, Trial, fingerprint_of, identity
 from cae.trial.datasets import Dataset, Images
+from cae.trial.tasks.shapes import result_errors
 
 LoadImages = Callable[[Dataset], Images]
 
@@ -82,6 +83,16 @@ class Plan:
     def remaining(self) -> list[PlannedTrial]:
         """The trials of which something is left to train."""
         return [planned for planned in self.trials if not planned.finished]
+
+    @property
+    def image_notes(self) -> list[str]:
+        """What was done to the images, with the name of the data set, each once."""
+        notes: dict[str, None] = {}  # an ordered set
+        for planned in self.trials:
+            dataset = planned.trial.dataset
+            for note in self.images[dataset_key(dataset)].notes:
+                notes[f"{dataset.name}: {note}"] = None
+        return list(notes)
 
     @property
     def rungs(self) -> list[int]:
@@ -165,6 +176,7 @@ def make_plan(
     candidates = _measure_networks(sweep, requested, candidates)
     directions = _directions(requested)
     images = _load_images(candidates, load)
+    _check_images(candidates, images)
     candidates = [_add_images(candidate, images) for candidate in candidates]
     candidates = _add_groups(candidates, images)
     trials = _match_records(candidates, records or {}, retry)
@@ -284,6 +296,7 @@ def _measure_networks(
     sizes_by_network: dict[str, dict[str, Any]] = {}
     errors_by_network: dict[str, list[str]] = {}
     measured: list[_Candidate] = []
+    _check_image_shapes(candidates)
     for candidate in candidates:
         trial = candidate.trial
         network = repr((trial.arch, trial.task, trial.dataset.image_shape))
@@ -306,6 +319,16 @@ def _measure_networks(
     return measured
 
 
+def _check_image_shapes(candidates: list[_Candidate]) -> None:
+    """Raise ConfigError if the `image_shape` of a data set of the user's own is invalid."""
+    errors: dict[str, None] = {}  # an ordered set
+    for candidate in candidates:
+        for message in candidate.trial.dataset.shape_errors():
+            errors[message] = None
+    if errors:
+        raise ConfigError(list(errors))
+
+
 def _metric_errors(sweep: Sweep, trials: list[Trial]) -> Counter[str]:
     """Errors: trials that do not report the metric of the sweep, or report metrics wrongly."""
     errors: Counter[str] = Counter()
@@ -313,19 +336,24 @@ def _metric_errors(sweep: Sweep, trials: list[Trial]) -> Counter[str]:
     for trial in trials:
         key = repr((trial.task, trial.dataset.image_shape))
         if key not in errors_by_task:
-            errors_by_task[key] = []
-            try:
-                names = trial.metric_names()
-            except ConfigError as error:
-                errors_by_task[key] = error.messages
-            else:
-                if sweep.metric not in names:
-                    errors_by_task[key] = [
-                        f"metric = {sweep.metric!r} is not a metric of these trials: "
-                        f"they report {', '.join(names)}"
-                    ]
+            output_shape = trial.task.output_shape(trial.dataset.image_shape)
+            errors_by_task[key] = result_errors(trial.task, output_shape)
+            if not errors_by_task[key]:
+                errors_by_task[key] = _sweep_metric_errors(sweep, trial)
         errors.update(errors_by_task[key])
     return errors
+
+
+def _sweep_metric_errors(sweep: Sweep, trial: Trial) -> list[str]:
+    try:
+        names = trial.metric_names()
+    except ConfigError as error:
+        return error.messages
+    if sweep.metric in names:
+        return []
+    return [
+        f"metric = {sweep.metric!r} is not a metric of these trials: they report {', '.join(names)}"
+    ]
 
 
 def _always_inactive(base: Trial, trials: list[Trial]) -> list[str]:
@@ -367,6 +395,24 @@ def _load_images(candidates: Iterable[_Candidate], load: LoadImages) -> dict[str
         if key not in images:
             images[key] = load(candidate.trial.dataset)
     return images
+
+
+def _check_images(candidates: Iterable[_Candidate], images: Mapping[str, Images]) -> None:
+    """Raise ConfigError if images do not fit the task of a trial."""
+    errors: dict[str, None] = {}  # an ordered set
+    checked: set[tuple[str, str]] = set()
+    for candidate in candidates:
+        trial = candidate.trial
+        key = dataset_key(trial.dataset)
+        if (key, repr(trial.task)) in checked:
+            continue
+        checked.add((key, repr(trial.task)))
+        try:
+            trial.task.validate_images(trial.dataset, images[key])
+        except ValueError as error:
+            errors[str(error)] = None
+    if errors:
+        raise ConfigError(list(errors))
 
 
 def _add_images(candidate: _Candidate, images: Mapping[str, Images]) -> _Candidate:

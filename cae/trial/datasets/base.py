@@ -1,7 +1,8 @@
 """The base class of data sets.
 
 A data set reads its images once, divides them with a seed, and returns them as uint8. Its
-`image_shape` is available before any file is read. A new data set is a subclass of Dataset:
+`image_shape` is available before any file is read. What a data set of the user's own returns is
+checked (see own_data.py). A new data set is a subclass of Dataset:
 
     class Spirals(Dataset):
         @property
@@ -9,34 +10,47 @@ A data set reads its images once, divides them with a seed, and returns them as 
             return 1, 32, 32
 
         def read(self, folders):
-            pixels = ...  # uint8, N x 1 x 32 x 32
-            labels = ...  # int64, N
+            pixels = ...  # N x 1 x 32 x 32: uint8 in 0..255, bool, or floats in [0, 1]
+            labels = ...  # N whole numbers from 0, or None
             return Source(Split(pixels, labels))
 """
 
 from __future__ import annotations
 
+import traceback
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, NamedTuple
 
+import numpy as np
 from annotated_types import Len
 from pydantic import Field, NonNegativeInt, PositiveInt
 from typing_extensions import override
 
+from cae.errors import UserError
 from cae.trial.component import Component
-from cae.trial.datasets.errors import DatasetMissing
+from cae.trial.datasets.errors import DatasetInvalid, DatasetMissing, describe_error
+from cae.trial.datasets.own_data import (
+    Findings,
+    check_class_names,
+    check_image_shape,
+    check_split,
+)
 from cae.trial.datasets.splits import (
     Images,
     RequestedCounts,
     Split,
     SplitRule,
     divide,
+    divide_given,
     select_classes,
     with_fingerprint,
 )
+
+PACKAGE = Path(__file__).parents[2]
+"""The folder of this package."""
 
 
 class Source(NamedTuple):
@@ -47,6 +61,13 @@ class Source(NamedTuple):
     test: Split | None = None
     """Images of the test file."""
     class_names: tuple[str, ...] = ()
+    val: Split | None = None
+    """Validation images, if they are separate. Nothing is divided anew then."""
+    is_divided: bool = False
+    """Whether all images stay in the split that they are in, whatever `split` is. A missing split
+    is taken from `train`."""
+    notes: tuple[str, ...] = ()
+    """What was done to the images that a user has to know."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +106,9 @@ class Dataset(Component):
 
     class_names: ClassVar[tuple[str, ...]] = ()
     """Empty if the names are in the files; `Images.class_names` contains them then."""
+    value_range: ClassVar[tuple[float, float] | None] = None
+    """Values of black and white in the pixels that `read` returns, such as (-1, 1) or (0, 4095).
+    None: uint8 in 0..255, bool, or floats in [0, 1]."""
 
     @property
     @abstractmethod
@@ -103,20 +127,88 @@ class Dataset(Component):
     def load(self, folders: Sequence[Path]) -> Images:
         """Return the images, divided.
 
-        Raises DatasetMissing, DatasetDamaged, and ValueError if there are fewer images than
-        requested.
+        Raises DatasetMissing, DatasetDamaged, DatasetInvalid, and ValueError if there are fewer
+        images than requested.
         """
         source = self.read(folders)
-        train = source.train
-        test = source.test
+        if not self.is_builtin():
+            source = self._check_source(source)
+        splits = {"train": source.train, "val": source.val, "test": source.test}
         if self.classes:
-            train = select_classes(train, self.classes)
-            if test is not None:
-                test = select_classes(test, self.classes)
-        train, val, test = divide(
-            self.split, self.split_seed, train, test, self._requested_counts()
+            self._check_classes(splits)
+            for name, split in splits.items():
+                if split is not None:
+                    splits[name] = select_classes(split, self.classes)
+        train, val, test = self._divide(source, splits)
+        return with_fingerprint(train, val, test, source.class_names, source.notes)
+
+    def shape_errors(self) -> list[str]:
+        """Return what is wrong with the `image_shape` of a data set of the user's own."""
+        findings = Findings(self.name)
+        if not self.is_builtin():
+            try:
+                check_image_shape(self.image_shape, findings)
+            except Exception as error:  # of the user's code
+                findings.error(f"image_shape raised {describe_error(error)}")
+        return findings.errors
+
+    def _divide(
+        self, source: Source, splits: dict[str, Split | None]
+    ) -> tuple[Split, Split, Split]:
+        counts = self._requested_counts()
+        train = splits["train"]
+        assert train is not None
+        if source.is_divided or source.val is not None:
+            return divide_given(self.split_seed, train, splits["val"], splits["test"], counts)
+        return divide(self.split, self.split_seed, train, splits["test"], counts)
+
+    def _check_classes(self, splits: dict[str, Split | None]) -> None:
+        """Raise ValueError if there are no images of one of `classes`."""
+        present: set[int] = set()
+        for split in splits.values():
+            if split is not None:
+                present |= set(np.unique(split.labels).tolist())
+        for number in self.classes or ():
+            if number not in present:
+                classes = ", ".join(map(str, sorted(present)[:20])) or "none"
+                raise ValueError(
+                    f"dataset.classes = {self.classes}: there are no images of class {number}; "
+                    f"there are images of {classes}"
+                )
+
+    def _check_source(self, source: object) -> Source:
+        """What `read` returned, with uint8 pixels and int64 labels. Raises DatasetInvalid."""
+        findings = Findings(self.name)
+        check_image_shape(self.image_shape, findings)
+        findings.raise_errors()
+        if isinstance(source, Split):
+            source = Source(source)
+        if not isinstance(source, Source):
+            findings.error(
+                f"read returned {type(source).__name__}: should return "
+                "Source(Split(pixels, labels)); both are names of cae"
+            )
+            findings.raise_errors()
+        assert isinstance(source, Source)
+        names = check_class_names(source.class_names or self.class_names, findings)
+        splits: dict[str, Split | None] = {}
+        for where in ("train", "val", "test"):
+            split = getattr(source, where)
+            splits[where] = None
+            if split is not None or where == "train":
+                splits[where] = check_split(
+                    split, where, self.image_shape, self.value_range, names, findings
+                )
+        findings.raise_errors()
+        train = splits["train"]
+        assert train is not None
+        return source._replace(
+            train=train,
+            val=splits["val"],
+            test=splits["test"],
+            class_names=names,
+            notes=(*source.notes, *findings.notes),
         )
-        return with_fingerprint(train, val, test, source.class_names)
 
     def _requested_counts(self) -> RequestedCounts:
         return RequestedCounts(self.train_images, self.val_images, self.test_images)
@@ -140,3 +232,66 @@ class Dataset(Component):
         """Download the files into `folder`; return the folder that contains them, or None if the
         data set needs no files. Raises DatasetMissing."""
         raise DatasetMissing(f"{cls.name} cannot be downloaded into {folder}")
+
+
+def load_images(dataset: Dataset, folders: Sequence[Path]) -> Images:
+    """Return the images of a data set, divided and checked.
+
+    Raises UserError for everything that is wrong with a data set, exceptions in its code too.
+    """
+    try:
+        images = dataset.load(folders)
+    except UserError:
+        raise
+    except Exception as error:
+        if dataset.is_builtin():
+            if isinstance(error, ValueError):  # fewer images than requested
+                raise UserError(str(error)) from None
+            raise
+        raise DatasetInvalid(_failure(dataset, error)) from error
+    if dataset.is_builtin() or type(dataset).load is Dataset.load:
+        return images
+    return _check_images(dataset, images)
+
+
+def _failure(dataset: Dataset, error: Exception) -> str:
+    """The message of an exception in the code of a data set, or that there are too few images."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(str(PACKAGE))]
+    text = str(error)
+    if isinstance(error, ValueError) and text.startswith("dataset.") and not own:
+        return text
+    where = ""
+    if own:
+        where = f" ({own[0].filename}, line {own[0].lineno})"
+    return f"dataset = {dataset.name!r}: reading it raised {describe_error(error)}{where}"
+
+
+def _check_images(dataset: Dataset, images: object) -> Images:
+    """What an own `load` returned, checked as what `read` returns. Raises DatasetInvalid."""
+    findings = Findings(dataset.name)
+    check_image_shape(dataset.image_shape, findings)
+    if not isinstance(images, Images):
+        findings.error(f"load returned {type(images).__name__}: should return Images")
+    findings.raise_errors()
+    assert isinstance(images, Images)
+    names = check_class_names(images.class_names, findings)
+    splits: list[Split] = []
+    is_changed = not images.fingerprint
+    for where in ("train", "val", "test"):
+        split = getattr(images, where)
+        checked = check_split(
+            split, where, dataset.image_shape, dataset.value_range, names, findings
+        )
+        if checked is None:
+            continue
+        if len(checked.labels) == 0:
+            findings.error(f"{where} has no images")
+        is_changed = is_changed or checked.pixels is not split[0]
+        splits.append(checked)
+    findings.raise_errors()
+    train, val, test = splits
+    notes = (*images.notes, *findings.notes)
+    if is_changed:
+        return with_fingerprint(train, val, test, names, notes)
+    return Images(train, val, test, images.fingerprint, names, notes)

@@ -4,24 +4,48 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from cae.trial.datasets.errors import DatasetDamaged, describe_error
+from cae.trial.datasets.errors import DatasetDamaged, DatasetInvalid, describe_error
 from cae.trial.datasets.files import validate_labels
+from cae.trial.datasets.image_reader import (
+    ImageFacts,
+    UnreadableImage,
+    fit_image,
+    no_pillow_warnings,
+    range_error,
+    read_image,
+    readable_suffixes,
+    to_array,
+)
 from cae.trial.datasets.splits import Split
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 IMPORTED_FILE = "images.safetensors"
 """Name of the only file in the folder of an imported data set."""
 MAX_REPORTED_FILES = 5
-"""Number of damaged files that a message names."""
+"""Number of damaged or skipped files that a message names."""
+SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""The split of each folder name, in lower case. These folders are splits, not classes."""
+SPLITS = ("train", "val", "test")
+MIN_CROP = 0.01
+"""Smaller shares are rounding, not cropping."""
+DARK = 16
+"""If no pixel of a folder is brighter, its images are nearly black."""
+KNOWN_FORMATS = "png, jpg, tif, gif, bmp, webp, pgm, ... (all that Pillow reads)"
 
 
 class DecodedFolder(NamedTuple):
@@ -29,14 +53,53 @@ class DecodedFolder(NamedTuple):
 
     images: Split
     class_names: tuple[str, ...]
+    splits: np.ndarray | None = None
+    """The split of each image, an index in SPLITS; None if the folder has none."""
+    notes: tuple[str, ...] = ()
+    """What was done to the images, and which files were skipped."""
+    max_value: int | None = None
+    """The value of white in images of more than 8 bits, if it was stated."""
+
+    def split(self, name: str) -> Split | None:
+        """Return the images of a split; None if there are none."""
+        if self.splits is None:
+            return None
+        chosen = np.flatnonzero(self.splits == SPLITS.index(name))
+        if len(chosen) == 0:
+            return None
+        return Split(self.images.pixels[chosen], self.images.labels[chosen])
+
+
+class FoundFiles(NamedTuple):
+    """The files of a folder, each sorted by their path within it."""
+
+    images: list[Path]
+    skipped: list[Path]
+    """Files whose suffix is not one of an image."""
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Classes and splits of the files of a folder, from the names of its subfolders."""
+
+    numbers: np.ndarray
+    names: tuple[str, ...]
+    splits: np.ndarray | None
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Return the image files in a folder and its subfolders, sorted by their path within it.
+    """Return the image files in a folder and its subfolders, sorted by their path within it."""
+    return find_files(folder).images
 
-    Symbolic links are followed; hidden files and folders are skipped.
+
+def find_files(folder: Path) -> FoundFiles:
+    """Return the files in a folder and its subfolders: images, and the others.
+
+    Symbolic links are followed; hidden files and folders are ignored.
     """
     images: list[Path] = []
+    skipped: list[Path] = []
+    suffixes = readable_suffixes()
     visited: set[str] = set()
     for parent, subfolders, names in os.walk(folder, followlinks=True):
         real_parent = os.path.realpath(parent)
@@ -46,91 +109,196 @@ def find_images(folder: Path) -> list[Path]:
         visited.add(real_parent)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in names:
-            if not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES):
+            if name.startswith("."):
+                continue
+            if os.path.splitext(name)[1].lower() in suffixes:
                 images.append(Path(parent, name))
-    return sorted(images, key=lambda path: path.relative_to(folder).parts)
+            else:
+                skipped.append(Path(parent, name))
+
+    def parts(path: Path) -> tuple[str, ...]:
+        return path.relative_to(folder).parts
+
+    return FoundFiles(sorted(images, key=parts), sorted(skipped, key=parts))
 
 
-def decode_folder(folder: Path, size: int, channels: int) -> DecodedFolder:
+def decode_folder(
+    folder: Path,
+    size: int,
+    channels: int,
+    *,
+    max_value: int | None = None,
+    skip_damaged: bool = False,
+) -> DecodedFolder:
     """Return all images of a folder as `decode_image` returns them.
 
     The class of an image is the first folder within `folder` on its path; images directly in
-    `folder` form a class with the folder's own name. Raises DatasetDamaged with the files that
-    cannot be decoded.
+    `folder` form a class with the folder's own name. If the folders are `train`, `val` and `test`
+    (or two of them), they are splits, and the classes are the folders within them.
+
+    Raises DatasetDamaged with the files that cannot be decoded, unless `skip_damaged`, and
+    DatasetInvalid if the range of their values is not known.
     """
-    files = find_images(folder)
-    classes = [_class_name(path, folder) for path in files]
-    class_names = sorted(set(classes))
-    class_numbers = {name: number for number, name in enumerate(class_names)}
-    labels = np.array([class_numbers[name] for name in classes], np.int64)
+    files, others = find_files(folder)
+    _has_splits(files, folder)  # an error about the folders comes before those about files
     pixels = np.empty((len(files), channels, size, size), np.uint8)
+    decoded: list[_Decoded | None] = [None] * len(files)
 
     def decode(index: int) -> str:
         """Decode one image; return its error, or nothing."""
         try:
-            pixels[index] = decode_image(files[index], size, channels)
-        except Exception as error:
-            # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ... on damage.
-            return f"{files[index].relative_to(folder)} ({describe_error(error)})"
+            decoded[index] = _decode(files[index], size, channels, max_value, pixels[index])
+        except UnreadableImage as error:
+            return f"{files[index].relative_to(folder)} ({error})"
         return ""
 
     # Pillow releases the interpreter lock while it decodes and resizes: threads run in parallel.
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        errors = [error for error in pool.map(decode, range(len(files))) if error]
-    if errors:
-        reported = "; ".join(errors[:MAX_REPORTED_FILES])
-        if len(errors) > MAX_REPORTED_FILES:
-            reported = f"{reported} and {len(errors) - MAX_REPORTED_FILES} more"
+    with no_pillow_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        results = list(pool.map(decode, range(len(files))))
+    errors = [error for error in results if error]
+    if errors and (not skip_damaged or len(errors) == len(files)):
         raise DatasetDamaged(
-            f"{folder}: {len(errors)} of {len(files)} images cannot be decoded: {reported}"
+            f"{folder}: {len(errors)} of {len(files)} images cannot be decoded: {_listed(errors)}; "
+            "repair or remove them, or leave them out with `cae-sweep data import --skip-damaged`"
         )
-    return DecodedFolder(Split(pixels, labels), tuple(class_names))
+    good = [image for image in decoded if image is not None]
+    unknown_range = range_error([image.facts for image in good], max_value)
+    if unknown_range:
+        raise DatasetInvalid(f"{folder}: {unknown_range}")
+    if errors:
+        files = [path for path, error in zip(files, results, strict=True) if not error]
+        pixels = pixels[[not error for error in results]]
+    labels = _read_labels(files, folder)
+    skipped = [str(path.relative_to(folder)) for path in others]
+    notes = _notes(good, pixels, labels.splits, skipped, errors)
+    images = Split(pixels, labels.numbers)
+    return DecodedFolder(images, labels.names, labels.splits, notes, max_value)
 
 
-def _class_name(path: Path, folder: Path) -> str:
-    parts = path.relative_to(folder).parts
-    if len(parts) > 1:
-        return parts[0]
-    return folder.resolve().name
+@dataclass(frozen=True)
+class _Decoded:
+    """What is kept of a decoded image besides its pixels."""
+
+    facts: ImageFacts
+    lost_share: float
+
+
+def _decode(
+    path: Path, size: int, channels: int, max_value: int | None, pixels: np.ndarray
+) -> _Decoded:
+    read = read_image(path, channels, max_value)
+    fitted = fit_image(read.image, size, size)
+    pixels[:] = to_array(fitted.image)
+    return _Decoded(read.facts, fitted.lost_share)
 
 
 def decode_image(path: Path, size: int, channels: int) -> np.ndarray:
     """Return one image as uint8, C x size x size, in 1 or 3 channels.
 
-    The image is rotated as its EXIF data requires, drawn over white where it is transparent, its
-    shorter side is resized to `size`, and a centered square is cropped.
+    Its shorter side is resized to `size`, and a centered square is cropped (see image_reader.py).
+    Raises UnreadableImage.
     """
-    from PIL import Image, ImageOps
-
-    mode = "RGB"
-    if channels == 1:
-        mode = "L"
-    with Image.open(path) as file:
-        image = _convert(ImageOps.exif_transpose(file), mode)
-    scale = size / min(image.size)
-    width = max(size, round(image.width * scale))
-    height = max(size, round(image.height * scale))
-    if (width, height) != image.size:
-        # Lanczos is the filter that Pillow called ANTIALIAS, which report 001 used.
-        image = image.resize((width, height), Image.Resampling.LANCZOS)
-    left = (width - size) // 2
-    top = (height - size) // 2
-    pixels = np.asarray(image.crop((left, top, left + size, top + size)))
-    return pixels.reshape(size, size, channels).transpose(2, 0, 1)
+    return to_array(fit_image(read_image(path, channels).image, size, size).image)
 
 
-def _convert(image: Image, mode: str) -> Image:
-    from PIL import Image
+def _read_labels(files: list[Path], folder: Path) -> _Labels:
+    """Classes, and splits if there are some. Raises DatasetInvalid if a folder may be both."""
+    has_splits = _has_splits(files, folder)
+    classes: list[str] = []
+    splits: list[int] = []
+    for path in files:
+        parts = list(path.relative_to(folder).parts)
+        if has_splits:
+            split = SPLIT_FOLDERS[parts.pop(0).lower()]
+            splits.append(SPLITS.index(split))
+        name = folder.resolve().name
+        if len(parts) > 1:
+            name = parts[0]
+        classes.append(name)
+    names = sorted(set(classes))
+    number_of = {name: number for number, name in enumerate(names)}
+    numbers = np.array([number_of[name] for name in classes], np.int64)
+    if has_splits:
+        return _Labels(numbers, tuple(names), np.array(splits, np.uint8))
+    return _Labels(numbers, tuple(names), None)
 
-    if image.mode.startswith("I"):
-        # 16 bits per pixel: Pillow would clip the values at 255 instead of scaling them.
-        values = np.asarray(image).astype(np.int64) >> 8
-        image = Image.fromarray(values.clip(0, 255).astype(np.uint8))
-    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
-        image = image.convert("RGBA")
-        background = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(background, image)
-    return image.convert(mode)
+
+def _has_splits(files: list[Path], folder: Path) -> bool:
+    """Whether the folders within a folder are splits: `train`, and `val` or `test`."""
+    first_parts: set[str] = set()
+    for path in files:
+        parts = path.relative_to(folder).parts
+        first_parts.add(parts[0] if len(parts) > 1 else "")
+    splits = {SPLIT_FOLDERS.get(part.lower(), "") for part in first_parts}
+    if "train" not in splits or not splits & {"val", "test"}:
+        return False
+    others = sorted(part for part in first_parts if part.lower() not in SPLIT_FOLDERS)
+    if others:
+        listed = ", ".join(other or "images outside of all folders" for other in others)
+        raise DatasetInvalid(
+            f"{folder} has folders for training and for validation or test, and beside them "
+            f"{listed}: move these into one of the folders, or out of {folder}"
+        )
+    return True
+
+
+def _notes(
+    decoded: list[_Decoded],
+    pixels: np.ndarray,
+    splits: np.ndarray | None,
+    skipped: list[str],
+    errors: list[str],
+) -> tuple[str, ...]:
+    """What a user has to know about the images of a folder."""
+    notes: list[str] = []
+    total = len(decoded)
+    if splits is not None:
+        counts = np.bincount(splits, minlength=len(SPLITS))
+        listed = ", ".join(
+            f"{count} {name}" for name, count in zip(SPLITS, counts, strict=True) if count
+        )
+        notes.append(f"the folders are splits, which are kept: {listed}")
+        for name, count in zip(SPLITS, counts, strict=True):
+            if count == 0:
+                notes.append(f"there is no folder {name}: its images are taken from train")
+    cropped = [image.lost_share for image in decoded if image.lost_share > MIN_CROP]
+    if cropped:
+        notes.append(
+            f"{len(cropped)} of {total} images are not square and were cropped to their center: "
+            f"up to {max(cropped):.0%} of an image is lost"
+        )
+    deep = [image.facts.largest for image in decoded if image.facts.largest is not None]
+    if deep:
+        notes.append(
+            f"{len(deep)} of {total} images have 16 bits per value, up to {max(deep)}: they are "
+            "stored with 8 bits"
+        )
+    animated = sum(image.facts.frames > 1 for image in decoded)
+    if animated:
+        notes.append(f"{animated} of {total} files contain several images: the first one is used")
+    if pixels.size and pixels.max() <= DARK:
+        notes.append(
+            f"no pixel of the images is brighter than {pixels.max()} of 255: they are nearly black"
+        )
+    if errors:
+        notes.append(f"{_files(len(errors))} damaged and skipped: {_listed(errors)}")
+    if skipped:
+        notes.append(f"{_files(len(skipped))} no image and skipped: {_listed(skipped)}")
+    return tuple(notes)
+
+
+def _files(count: int) -> str:
+    if count == 1:
+        return "1 file is"
+    return f"{count} files are"
+
+
+def _listed(items: list[str]) -> str:
+    """The first items, and the number of the others."""
+    listed = "; ".join(items[:MAX_REPORTED_FILES])
+    if len(items) > MAX_REPORTED_FILES:
+        listed += f" and {len(items) - MAX_REPORTED_FILES} more"
+    return listed
 
 
 def write_imported(path: Path, folder: DecodedFolder, source: Path) -> None:
@@ -138,7 +306,14 @@ def write_imported(path: Path, folder: DecodedFolder, source: Path) -> None:
     from safetensors.numpy import save_file
 
     arrays = {"pixels": folder.images.pixels, "labels": folder.images.labels}
-    metadata = {"class_names": json.dumps(folder.class_names), "source": str(source)}
+    if folder.splits is not None:
+        arrays["splits"] = folder.splits
+    metadata = {
+        "class_names": json.dumps(folder.class_names),
+        "source": str(source),
+        "notes": json.dumps(folder.notes),
+        "max_value": json.dumps(folder.max_value),
+    }
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         save_file(arrays, temporary, metadata=metadata)
@@ -168,6 +343,10 @@ def read_imported(path: Path) -> DecodedFolder:
             labels = file.get_tensor("labels")
             metadata = file.metadata() or {}
             class_names = json.loads(metadata["class_names"])
+            notes, max_value = _read_metadata(metadata)
+            splits = None
+            if "splits" in file.keys():  # noqa: SIM118  # not a dictionary
+                splits = file.get_tensor("splits")
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise _not_imported(path, error) from None
     valid_arrays = (
@@ -179,7 +358,23 @@ def read_imported(path: Path) -> DecodedFolder:
             f"found {pixels.dtype} {pixels.shape}, {len(labels)} labels, {class_names!r:.80}"
         )
     labels = validate_labels(labels, path, len(class_names))
-    return DecodedFolder(Split(pixels, labels), tuple(class_names))
+    if splits is not None:
+        is_valid = splits.shape == labels.shape and splits.dtype == np.uint8
+        if not is_valid or splits.max(initial=0) >= len(SPLITS):
+            raise DatasetDamaged(
+                f"{path}: expected the split of each of {len(labels)} images, "
+                f"found {splits.dtype} {splits.shape}"
+            )
+    return DecodedFolder(Split(pixels, labels), tuple(class_names), splits, notes, max_value)
+
+
+def _read_metadata(metadata: Mapping[str, str]) -> tuple[tuple[str, ...], int | None]:
+    """Notes and `max_value` of an import; older ones have neither."""
+    notes = json.loads(metadata.get("notes", "[]"))
+    max_value = json.loads(metadata.get("max_value", "null"))
+    if not _is_list_of_strings(notes) or not isinstance(max_value, int | None):
+        raise ValueError("its notes or its max_value are of another type")
+    return tuple(notes), max_value
 
 
 def _not_imported(path: Path, error: Exception) -> DatasetDamaged:

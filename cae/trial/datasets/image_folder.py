@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
+import numpy as np
 from pydantic import PositiveInt
 from typing_extensions import override
 
@@ -15,10 +17,11 @@ from cae.trial.datasets.base import Dataset, InventoryEntry, Source
 from cae.trial.datasets.errors import DatasetDamaged, DatasetMissing
 from cae.trial.datasets.files import format_folders
 from cae.trial.datasets.image_files import (
-    IMAGE_SUFFIXES,
     IMPORTED_FILE,
+    KNOWN_FORMATS,
     DecodedFolder,
     decode_folder,
+    find_files,
     find_images,
     imported_shape,
     read_imported,
@@ -26,11 +29,13 @@ from cae.trial.datasets.image_files import (
 )
 
 IMPORT_COMMAND = "cae-sweep data import FOLDER NAME"
+"""How to import a folder."""
 
 
 class ImageFolder(Dataset):
-    """A folder of images (png, jpg, bmp, webp), or one that `cae-sweep data import` created. Each
-    subfolder is a class."""
+    """A folder of images (png, jpg, tif, gif and all else that Pillow reads), or one that
+    `cae-sweep data import` created. Each subfolder is a class. Subfolders named train, val (or
+    validation) and test are splits, whose subfolders are classes."""
 
     path: str
     """The folder: absolute, or relative to the current folder or to a data folder."""
@@ -39,8 +44,14 @@ class ImageFolder(Dataset):
     square is cropped."""
     channels: Literal[1, 3] = 3
     """1: gray, 3: color."""
+    max_value: PositiveInt | None = None
+    """The value of white in gray images of more than 8 bits: 4095 for 12 bits. None: 65535; for
+    floats 1."""
     split: Literal["pooled"] = "pooled"
-    """How the images are divided. Only `pooled`, because there is no separate test file."""
+    """How the images are divided: `pooled`, unless there are folders train, val and test. Those
+    keep their images; missing validation or test images are taken from train."""
+
+    later_parameters: ClassVar[frozenset[str]] = frozenset({"max_value"})
 
     @property
     @override
@@ -55,12 +66,14 @@ class ImageFolder(Dataset):
             if (candidate / IMPORTED_FILE).is_file():
                 decoded = self._read_imported(candidate)
             elif find_images(candidate):
-                decoded = decode_folder(candidate, self.size, self.channels)
+                decoded = decode_folder(
+                    candidate, self.size, self.channels, max_value=self.max_value
+                )
             else:
                 continue
-            return Source(decoded.images, None, decoded.class_names)
+            return _to_source(decoded)
         raise DatasetMissing(
-            f"dataset.path = {self.path!r}: no folder of images ({', '.join(IMAGE_SUFFIXES)})\n"
+            f"dataset.path = {self.path!r}: no folder of images: {KNOWN_FORMATS}\n"
             f"  searched {format_folders(dict.fromkeys(candidates))}\n"
             "  use an absolute path, or one relative to the current folder, --data-dir or "
             f"CAE_DATA; or: {IMPORT_COMMAND}"
@@ -73,6 +86,11 @@ class ImageFolder(Dataset):
             raise ValueError(
                 f"dataset.size = {self.size} with dataset.channels = {self.channels}: {folder} was "
                 f"imported as {channels} x {height} x {width}; use these values, or import it again"
+            )
+        if self.max_value not in (None, decoded.max_value):
+            raise ValueError(
+                f"dataset.max_value = {self.max_value}: {folder} was imported with "
+                f"max_value = {decoded.max_value}; import it again with --max-value"
             )
         return decoded
 
@@ -107,13 +125,57 @@ class ImageFolder(Dataset):
         )
 
 
+def _to_source(decoded: DecodedFolder) -> Source:
+    """The images of a folder, in its splits if it has some."""
+    if decoded.splits is None:
+        return Source(decoded.images, None, decoded.class_names, notes=decoded.notes)
+    train = decoded.split("train")
+    if train is None:  # all its images are damaged and were skipped
+        raise DatasetDamaged("there are no images for training")
+    return Source(
+        train,
+        decoded.split("test"),
+        decoded.class_names,
+        val=decoded.split("val"),
+        is_divided=True,
+        notes=decoded.notes,
+    )
+
+
+@dataclass(frozen=True)
+class Import:
+    """A folder of images that was imported."""
+
+    folder: Path
+    """Where the imported images are."""
+    dataset: ImageFolder
+    """The data set that reads them."""
+    images_per_class: dict[str, int]
+    notes: tuple[str, ...]
+    """What was done to the images, and which files were skipped."""
+
+
 def import_folder(
-    source: Path, name: str, folder: Path, size: int = 64, channels: Literal[1, 3] = 3
-) -> Path:
+    source: Path,
+    name: str,
+    folder: Path,
+    size: int = 64,
+    channels: Literal[1, 3] = 3,
+    *,
+    max_value: int | None = None,
+    skip_damaged: bool = False,
+    replace: bool = False,
+) -> Import:
     """Decode and resize a folder of images once, and write them to `folder`/`name`.
 
-    ImageFolder(path=name, size=size, channels=channels) reads them. Returns the new folder. Raises
-    UserError (invalid name), DatasetMissing and DatasetDamaged; nothing is written then.
+    ImageFolder(path=name, size=size, channels=channels) reads them. Raises UserError (a name that
+    is invalid, or in use without `replace`), DatasetMissing, DatasetDamaged and DatasetInvalid;
+    nothing is written then.
+
+    Args:
+        max_value: See ImageFolder.
+        skip_damaged: Leave out images that cannot be decoded.
+        replace: Replace an earlier import of this name.
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise UserError(
@@ -121,14 +183,52 @@ def import_folder(
         )
     dataset = ImageFolder(path=name, size=size, channels=channels)
     target = folder / name
-    exists = target.is_dir() and any(target.iterdir())
-    if exists and not (target / IMPORTED_FILE).is_file():
+    _check_target(target, name, replace=replace)
+    source = source.expanduser()
+    files = find_files(source)
+    if not files.images:
+        raise DatasetMissing(_no_images(source, files.skipped))
+    decoded = decode_folder(
+        source, dataset.size, dataset.channels, max_value=max_value, skip_damaged=skip_damaged
+    )
+    target.mkdir(parents=True, exist_ok=True)
+    write_imported(target / IMPORTED_FILE, decoded, source)
+    counts = np.bincount(decoded.images.labels, minlength=len(decoded.class_names))
+    images_per_class = dict(zip(decoded.class_names, counts.tolist(), strict=True))
+    return Import(target, dataset, images_per_class, decoded.notes)
+
+
+def _check_target(target: Path, name: str, *, replace: bool) -> None:
+    """Raise UserError if the folder of an import is in use."""
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise UserError(f"name = {name!r}: {target} is a file; choose another name")
+    contents = [path.name for path in target.iterdir()]
+    if IMPORTED_FILE in contents:
+        if not replace:
+            raise UserError(
+                f"name = {name!r}: {target} is imported already; choose another name, or replace "
+                "it with --replace"
+            )
+        return
+    # A process that was killed while it wrote leaves only its temporary file.
+    others = [content for content in contents if not content.startswith(f".{IMPORTED_FILE}.")]
+    if others:
         raise UserError(
             f"name = {name!r}: {target} exists and is not an imported data set; choose another name"
         )
-    if not find_images(source):
-        raise DatasetMissing(f"{source}: there are no images ({', '.join(IMAGE_SUFFIXES)})")
-    decoded = decode_folder(source, dataset.size, dataset.channels)
-    target.mkdir(parents=True, exist_ok=True)
-    write_imported(target / IMPORTED_FILE, decoded, source)
-    return target
+    for content in contents:
+        (target / content).unlink()
+
+
+def _no_images(source: Path, skipped: list[Path]) -> str:
+    if not source.exists():
+        return f"{source} does not exist"
+    if not source.is_dir():
+        return f"{source} is a file: should be a folder of images"
+    message = f"{source}: there are no images in it or in its subfolders ({KNOWN_FORMATS})"
+    if skipped:
+        names = ", ".join(path.name for path in skipped[:5])
+        message += f"; there are {len(skipped)} other files, such as {names}"
+    return message

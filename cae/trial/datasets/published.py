@@ -83,9 +83,25 @@ class PublishedDataset(Dataset):
             return find_files(cls.file_names, cls.subfolders, folders)
         except DatasetMissing as error:
             raise DatasetMissing(
-                f"{cls.name}: the files were not found\n  {error}\n"
+                f"{cls.name}: the files were not found\n  {error}\n{cls._misplaced(folders)}"
                 f"  to download them: cae-sweep data fetch {cls.name}\n  or {cls.manual_hint()}"
             ) from None
+
+    @classmethod
+    def _misplaced(cls, folders: Sequence[Path]) -> str:
+        """A line of a message if the files are directly in one of the folders.
+
+        They are not used there: the files of MNIST and Fashion-MNIST have the same names.
+        """
+        for folder in folders:
+            with contextlib.suppress(DatasetMissing):
+                files = find_files(cls.file_names, ["."], [folder])
+                names = [path.name for path in files]
+                return (
+                    f"  {folder} itself contains {', '.join(names)}: move them into "
+                    f"{folder / cls.subfolders[0]} if they are those of {cls.name}\n"
+                )
+        return ""
 
     @classmethod
     def manual_hint(cls) -> str:
@@ -108,7 +124,7 @@ class PublishedDataset(Dataset):
             folder = files[0].parent
             images = cls.count_images(files)
         except DatasetMissing:
-            pass
+            hint = cls._misplaced(folders).strip() or hint
         except DatasetDamaged as error:
             hint = f"damaged: {error}"
             images = None

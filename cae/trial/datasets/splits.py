@@ -44,6 +44,8 @@ class Images:
     """Identifies shapes, pixels and labels: 32 hexadecimal digits. It is a part of a trial's
     identity."""
     class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was done to the images that a user has to know: skipped files, rounded values."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,49 @@ def _divide_pooled(
     )
 
 
+def divide_given(
+    seed: int, train: Split, val: Split | None, test: Split | None, requested: RequestedCounts
+) -> tuple[Split, Split, Split]:
+    """Return training, validation and test images that stay in the split that they come from.
+
+    Missing validation or test images are taken from the training images, a tenth of them for each
+    if no number is requested. If fewer than all images of a split are requested, they are chosen
+    with the seed: files are often sorted by class. Raises ValueError if there are too few.
+    """
+    order = np.random.RandomState(seed).permutation(len(train.labels))
+    total = len(order)
+    used = 0
+    chosen: dict[str, Split] = {}
+    for parameter, given, count in (
+        ("val_images", val, requested.val),
+        ("test_images", test, requested.test),
+    ):
+        if given is not None:
+            chosen[parameter] = _select_some(parameter, given, count, seed)
+            continue
+        count = validate_count(
+            parameter, count or max(1, total // 10), total - used, "left for training"
+        )
+        chosen[parameter] = _select(train, order[used : used + count])
+        used += count
+    rest = total - used
+    if rest == 0:
+        raise ValueError(f"dataset.train_images: none of the {total} images is left for training")
+    count = validate_count("train_images", requested.train or rest, rest, "for training")
+    train = _select(train, order[used : used + count])
+    return train, chosen["val_images"], chosen["test_images"]
+
+
+def _select_some(parameter: str, split: Split, requested: int | None, seed: int) -> Split:
+    """All images of a split, or as many as are requested, in their order."""
+    available = len(split.labels)
+    if available == 0:
+        raise ValueError(f"dataset.{parameter}: there are no images in this split")
+    count = validate_count(parameter, requested or available, available, "in this split")
+    chosen = np.random.RandomState(seed).permutation(available)[:count]
+    return _select(split, np.sort(chosen))
+
+
 def select_classes(split: Split, classes: tuple[int, ...]) -> Split:
     """Return the images of these classes, in their order."""
     return _select(split, np.flatnonzero(np.isin(split.labels, classes)))
@@ -184,7 +229,11 @@ def _select(split: Split, indices: np.ndarray) -> Split:
 
 
 def with_fingerprint(
-    train: Split, val: Split, test: Split, class_names: tuple[str, ...] = ()
+    train: Split,
+    val: Split,
+    test: Split,
+    class_names: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
 ) -> Images:
     """Return the images with their fingerprint.
 
@@ -195,4 +244,4 @@ def with_fingerprint(
         digest.update(repr((split.pixels.shape, split.pixels.dtype.str)).encode())
         digest.update(np.ascontiguousarray(split.pixels).data)
         digest.update(np.ascontiguousarray(split.labels, dtype="<i8").data)
-    return Images(train, val, test, digest.hexdigest(), class_names)
+    return Images(train, val, test, digest.hexdigest(), class_names, notes)

@@ -84,15 +84,16 @@ def sizes(architecture: Architecture, input_shape: Shape, output_shape: Shape) -
         _fill_with_zeros(network)
     image = torch.zeros(1, *input_shape, device=device)
     with torch.inference_mode():
-        built_shape = tuple(network(image).shape[1:])
-    if built_shape != tuple(output_shape):
-        raise ValueError(
-            f"arch = {architecture.name!r}: its output is {format_size(built_shape)}, "
-            f"but the target is {format_size(output_shape)}"
-        )
+        output = network(image)
+    operations = counter.operations
+    _check_output(architecture, output, 1, output_shape)
+    if not architecture.is_builtin():  # whether each image of a batch has an output of its own
+        with torch.inference_mode():
+            outputs = network(image.expand(2, -1, -1, -1))
+        _check_output(architecture, outputs, 2, output_shape)
     result: dict[str, Any] = {
         "parameters": parameters,
-        "megaflops": round(counter.operations / 1e6, 3),
+        "megaflops": round(operations / 1e6, 3),
     }
     running = sum(buffer.numel() for buffer in network.buffers() if buffer.is_floating_point())
     if running:
@@ -104,6 +105,28 @@ def sizes(architecture: Architecture, input_shape: Shape, output_shape: Shape) -
         result["latent_shape"] = list(latent_shape)
         result["latent_values"] = latent_shape.numel()
     return result
+
+
+def _check_output(
+    architecture: Architecture, output: object, count: int, output_shape: Shape
+) -> None:
+    """Raise ValueError unless the output for `count` images is a tensor count x `output_shape`."""
+    if not isinstance(output, Tensor):
+        raise ValueError(
+            f"arch = {architecture.name!r}: its network returns {type(output).__name__}: should "
+            f"return one tensor, images x {format_size(output_shape)}"
+        )
+    built_shape = tuple(output.shape[1:])
+    if built_shape != tuple(output_shape):
+        raise ValueError(
+            f"arch = {architecture.name!r}: its output is {format_size(built_shape)}, "
+            f"but the target is {format_size(output_shape)}"
+        )
+    if len(output) != count:
+        raise ValueError(
+            f"arch = {architecture.name!r}: its network returns {len(output)} outputs for "
+            f"{count} images: should return one per image"
+        )
 
 
 def _fill_with_zeros(network: nn.Module) -> None:

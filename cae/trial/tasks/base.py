@@ -54,6 +54,15 @@ COMMON_METRICS = {
 LOSS_UNITS = {"mse": "squared pixel value", "l1": "pixel value", "bce": "nats"}
 
 
+class Display(NamedTuple):
+    """What is shown of a model that was applied to a user's images, B each."""
+
+    columns: list[tuple[str, Tensor]]
+    """Images side by side, each with its title: B x C x H x W in [0, 1] after clipping."""
+    texts: list[str]
+    """A text per image, such as its error."""
+
+
 class SplitPairs(Protocol):
     """The inputs and targets of a split (see cae/trial/batches.py)."""
 
@@ -281,13 +290,37 @@ class Task(Component):
         return {"worst": (torch.cat([target_images, output_images], 2), captions)}
 
     def to_image(self, inputs: Tensor, image: Tensor) -> Tensor:
-        """How an output or a target is displayed: B x 1 or 3 x H x W, in [0, 1] after clipping."""
+        """How an output or a target is displayed: B x C x H x W, in [0, 1] after clipping.
+
+        Channels other than gray and RGB are displayed as tiles (see cae/trial/display.py).
+        """
         return image
+
+    def display(
+        self, inputs: Tensor, output: Tensor, target: Tensor, class_names: tuple[str, ...]
+    ) -> Display:
+        """What is shown of a user's images: inputs, outputs, and the targets if they differ.
+
+        `class_names`: by number; empty if they are not known.
+        """
+        output_image = self.to_image(inputs, output)
+        target_image = self.to_image(inputs, target)
+        columns = [("inputs", inputs), ("outputs", output_image)]
+        if not torch.equal(inputs, target_image):
+            columns.append(("targets", target_image))
+        errors = mse(output_image - target_image).tolist()
+        return Display(columns, [error_text(error) for error in errors])
 
     # Validation
 
     def validate_trial(self, trial: Any) -> None:
         """Raise ValueError if the rest of the trial does not fit the task."""
+
+    def validate_images(self, dataset: Any, images: Any) -> None:
+        """Raise ValueError if the images of a data set (Images) do not fit the task.
+
+        Called before anything is trained; `validate_trial` is called before any image is read.
+        """
 
     def validate_output_range(self, output_range: tuple[float, float]) -> None:
         """Raise ValueError if the range of the network's outputs does not fit the loss."""
@@ -297,6 +330,11 @@ class Task(Component):
                 "task.loss = 'bce' needs outputs in [0, 1]: "
                 "choose arch.output_activation = 'sigmoid'"
             )
+
+
+def error_text(error: float) -> str:
+    """The text about the error of an image."""
+    return f"mean squared error {error:.6f} on pixels in [0, 1]"
 
 
 def check_judge(judge: Any, dataset: Any) -> None:

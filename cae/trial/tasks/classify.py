@@ -15,7 +15,16 @@ from typing_extensions import override
 
 from cae.trial.component import Dependency
 from cae.trial.metrics import Direction, Metric, description, error_metric, share_metric
-from cae.trial.tasks.base import Evaluation, Gallery, Shape, SplitPairs, Table, Task, confusions
+from cae.trial.tasks.base import (
+    Display,
+    Evaluation,
+    Gallery,
+    Shape,
+    SplitPairs,
+    Table,
+    Task,
+    confusions,
+)
 from cae.trial.tasks.statistics import total
 
 MAX_EXAMPLES = 16
@@ -136,6 +145,24 @@ class Classify(Task):
         return is_bar[:, None].float()
 
     @override
+    def display(
+        self, inputs: Tensor, output: Tensor, target: Tensor, class_names: tuple[str, ...]
+    ) -> Display:
+        """The images, the probabilities of the classes as bars, and the predicted class of each.
+
+        The true classes of a user's images are not known.
+        """
+        columns = [("inputs", inputs), ("probabilities", self.to_image(inputs, output))]
+        confidences, numbers = output.flatten(1).softmax(1).max(1)
+        texts: list[str] = []
+        for confidence, number in zip(confidences.tolist(), numbers.tolist(), strict=True):
+            name = str(number)
+            if number < len(class_names):
+                name = class_names[number]
+            texts.append(f"class {name} (probability {confidence:.2f})")
+        return Display(columns, texts)
+
+    @override
     def stage(self, epoch: int, epochs: int) -> int:
         """0 while the encoder is frozen, then 1."""
         if self.encoder is not None and epoch <= round(self.frozen_share * epochs):
@@ -175,6 +202,32 @@ class Classify(Task):
             raise ValueError(
                 "task.encoder: its encoder differs from the encoder of this trial's arch: "
                 "give both the same parameters"
+            )
+
+    @override
+    def validate_images(self, dataset: Any, images: Any) -> None:
+        """Every label needs an output, and there have to be two classes to tell apart."""
+        names = images.class_names
+        if len(names) > self.classes:
+            raise ValueError(
+                f"task.classes = {self.classes}: {dataset.name} has {len(names)} classes"
+            )
+        numbers: set[int] = set()
+        for split in (images.train, images.val, images.test):
+            numbers |= set(split.labels.tolist())
+        if max(numbers) >= self.classes:
+            hint = f"set task.classes = {max(numbers) + 1}"
+            if min(numbers) == 1 and max(numbers) == self.classes:
+                hint = "the numbers of classes begin with 0"
+            raise ValueError(
+                f"task.classes = {self.classes}: the labels of {dataset.name} are from "
+                f"{min(numbers)} to {max(numbers)}; {hint}"
+            )
+        has_labels = bool(dataset.class_names or dataset.classes)
+        if len(numbers) < 2 and not has_labels:
+            raise ValueError(
+                f"task = 'classify': all images of {dataset.name} are of class {min(numbers)}: "
+                "there is nothing to classify"
             )
 
     @override

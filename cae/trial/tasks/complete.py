@@ -9,7 +9,15 @@ from typing_extensions import override
 from cae.trial.layout import image_layout
 from cae.trial.metrics import Direction, Metric, description, mse
 from cae.trial.tasks import baselines
-from cae.trial.tasks.base import Evaluation, Shape, SplitPairs, Table, Task
+from cae.trial.tasks.base import (
+    Display,
+    Evaluation,
+    Shape,
+    SplitPairs,
+    Table,
+    Task,
+    error_text,
+)
 from cae.trial.tasks.statistics import rank_correlation, total
 
 FOOTWEAR = {"Sandal", "Sneaker", "Ankle boot"}
@@ -49,6 +57,15 @@ class Complete(Task):
     def to_image(self, inputs: Tensor, image: Tensor) -> Tensor:
         """Both halves, joined."""
         return torch.cat([inputs, image], -1)
+
+    @override
+    def display(
+        self, inputs: Tensor, output: Tensor, target: Tensor, class_names: tuple[str, ...]
+    ) -> Display:
+        """The error is that of the right half, which is predicted."""
+        shown = super().display(inputs, output, target, class_names)
+        errors = mse(output - target).tolist()
+        return shown._replace(texts=[f"right half: {error_text(error)}" for error in errors])
 
     @override
     def baselines(self, train: SplitPairs, inputs: Tensor) -> dict[str, Tensor]:

@@ -5,23 +5,38 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 from ray import tune
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
-from cae import ASHA, Adam, ConvAutoencoder, Denoise, Digits, Patches, Reconstruct, Sweep, Trial
+from cae import (
+    ASHA,
+    Adam,
+    ConvAutoencoder,
+    Denoise,
+    Digits,
+    Patches,
+    Reconstruct,
+    Sweep,
+    Task,
+    Trial,
+)
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
 from cae.run.trial_state import TrialState
 from cae.sweep.spec.plan import Plan, make_plan
 from cae.trial.config import ConfigError
-from cae.trial.datasets import Dataset, Images
+from cae.trial.datasets import Dataset, Images, Source, Split
+from cae.trial.networks.base import Architecture
+from cae.trial.networks.geometry import Shape
 
 BASE = Trial(
     dataset=Digits(size=8, train_images=64, val_images=16, test_images=16),
@@ -397,6 +412,129 @@ class ScalarMetric(Reconstruct):
     @override
     def metrics(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
         return {"error": (output - target).abs().mean()}
+
+
+RESULTS: dict[str, tuple[str, Callable[[Tensor, Tensor], Any], str]] = {
+    "loss per image": (
+        "criterion",
+        lambda output, target: (output - target).square().flatten(1).mean(1),
+        "its criterion returns the shape (2,) for 2 images: should be a scalar tensor, the mean "
+        "over the images; use .mean()",
+    ),
+    "loss that is a number": (
+        "criterion",
+        lambda output, target: (output - target).square().mean().item(),
+        "its criterion returns float: should be a scalar tensor, the mean over the images",
+    ),
+    "loss without a gradient": (
+        "criterion",
+        lambda output, target: (output.detach() - target).square().mean(),
+        "its criterion has no gradient: should be computed from the output without detach",
+    ),
+    "loss that raises": (
+        "criterion",
+        lambda output, target: dict[Any, Any]()[(output - target).shape],
+        "criterion raised KeyError: torch.Size([2, 1, 8, 8])",
+    ),
+    "metric that is a number": (
+        "metrics",
+        lambda output, target: {"error": (output - target).mean().item()},
+        "its metric 'error' is float for 2 images: should be a value per image, (2,)",
+    ),
+    "metric per pixel": (
+        "final_metrics",
+        lambda output, target: {"error": (output - target).abs()},
+        "its metric 'error' has the shape (2, 1, 8, 8) for 2 images: should be a value per "
+        "image, (2,)",
+    ),
+    "metrics without names": (
+        "metrics",
+        lambda output, target: (output - target).flatten(1).mean(1),
+        "its metrics are Tensor: should be a dictionary of tensors",
+    ),
+}
+"""Wrong results of a task's functions: the function, what it returns, and the error."""
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+def test_a_wrong_result_of_a_task_is_an_error_before_training(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, function, expected = RESULTS[kind]
+
+    def method(task: Task, output: Tensor, target: Tensor) -> Any:
+        assert isinstance(task, ScalarMetric)
+        return function(output, target)
+
+    monkeypatch.setattr(ScalarMetric, "metrics", Reconstruct.metrics)
+    monkeypatch.setattr(ScalarMetric, name, method)
+    assert errors_of({"task": "scalar_metric"}) == [f"task = 'scalar_metric': {expected}"]
+
+
+class OwnNetwork(Architecture):
+    """A network whose outputs are made by `result`."""
+
+    result: ClassVar[Callable[[Tensor], Any]]
+
+    @override
+    def build(self, input_shape: Shape, output_shape: Shape) -> nn.Module:
+        result = type(self).result
+
+        class Network(nn.Module):
+            @override
+            def forward(self, images: Tensor) -> Any:
+                return result(images)
+
+        return Network()
+
+
+OUTPUTS: dict[str, tuple[Callable[[Tensor], Any], str]] = {
+    "tuple": (lambda images: (images, images), "its network returns tuple: should return one"),
+    "one for all": (lambda images: images[:1], "its network returns 1 outputs for 2 images"),
+    "pixels as images": (lambda images: images.expand(8, -1, -1, -1), "8 outputs for 1 images"),
+    "another size": (lambda images: images[..., 1:], "its output is 1x8x7, but the target is"),
+}
+
+
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_a_wrong_output_of_a_network_is_an_error(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, expected = OUTPUTS[kind]
+    monkeypatch.setattr(OwnNetwork, "result", staticmethod(result), raising=False)
+    (error,) = errors_of({"arch": "own_network"})
+    assert error.startswith("arch = 'own_network': ")
+    assert expected in error
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "expected"),
+    [
+        (range(1, 4), 3, "the labels of labeled are from 1 to 3; the numbers of classes begin"),
+        (range(5), 3, "the labels of labeled are from 0 to 4; set task.classes = 5"),
+        ([0], 3, "all images of labeled are of class 0: there is nothing to classify"),
+    ],
+)
+def test_labels_that_do_not_fit_the_classes_are_an_error(
+    labels: Iterable[int], classes: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = np.resize(np.array(list(labels)), 60)
+    monkeypatch.setattr(Dataset, "registry", dict(Dataset.registry))
+
+    class Labeled(Dataset):
+        @property
+        @override
+        def image_shape(self) -> Shape:
+            return 1, 8, 8
+
+        @override
+        def read(self, folders: Sequence[Path]) -> Source:
+            return Source(Split(np.full((60, 1, 8, 8), 255, np.uint8), numbers))
+
+    changes: dict[str, Any] = {"dataset": Labeled.name, "task": "classify", "arch": "classifier"}
+    changes |= {"task.classes": classes, "arch.encoder_filters": [4], "arch.pool_after": [1]}
+    (error,) = errors_of(changes)
+    assert expected in error
 
 
 def test_a_metric_without_a_value_per_image_is_an_error() -> None:

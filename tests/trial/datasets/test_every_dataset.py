@@ -148,7 +148,8 @@ def test_a_new_data_set_consists_of_image_shape_and_read(monkeypatch: pytest.Mon
 
 
 def test_an_unknown_data_set_cannot_be_fetched(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"name = 'minst': unknown data set; there are .*mnist"):
+    message = r"name = 'minst': unknown data set; did you mean 'mnist'\? there are .*mnist"
+    with pytest.raises(UserError, match=message):
         fetch("minst", tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from cae.errors import UserError
+from cae.trial.config import Trial, from_flat
 from cae.trial.datasets import (
     DatasetDamaged,
     DatasetMissing,
@@ -19,6 +20,19 @@ from cae.trial.datasets import (
     list_datasets,
 )
 from tests.trial.datasets.small_files import write_random_images
+
+DATASET_PARAMETERS = (
+    "path",
+    "size",
+    "channels",
+    "split",
+    "split_seed",
+    "classes",
+    "train_images",
+    "val_images",
+    "test_images",
+)
+"""The parameters of an ImageFolder that are in every hash; `dataset` itself is beside them."""
 
 
 @pytest.fixture
@@ -73,7 +87,10 @@ def test_invalid_parameters_are_errors(parameter: str, value: object) -> None:
 
 def test_an_import_gives_the_images_of_the_folder(photos: Path, tmp_path: Path) -> None:
     library = tmp_path / "library"
-    assert import_folder(photos, "pets", library, size=16, channels=3) == library / "pets"
+    done = import_folder(photos, "pets", library, size=16, channels=3)
+    assert done.folder == library / "pets"
+    assert done.dataset == ImageFolder(path="pets", size=16, channels=3)
+    assert done.images_per_class == {"cats": 6, "dogs": 6}
     assert os.listdir(library / "pets") == ["images.safetensors"]
     imported = ImageFolder(path="pets", size=16).load([library])
     direct = ImageFolder(path="photos", size=16).load([])
@@ -102,10 +119,13 @@ def test_imports_are_listed_with_their_usage(photos: Path, tmp_path: Path) -> No
     assert entry.hint.startswith("damaged: ")
 
 
-def test_a_second_import_replaces_the_first(photos: Path, tmp_path: Path) -> None:
+def test_a_second_import_replaces_the_first_on_request(photos: Path, tmp_path: Path) -> None:
     library = tmp_path / "library"
     import_folder(photos, "pets", library, size=16)
-    import_folder(photos, "pets", library, size=8, channels=1)
+    with pytest.raises(UserError, match=r"pets is imported already; .* --replace"):
+        import_folder(photos, "pets", library, size=8, channels=1)
+    assert ImageFolder(path="pets", size=16).load([library]).train.pixels.shape[1] == 3
+    import_folder(photos, "pets", library, size=8, channels=1, replace=True)
     images = ImageFolder(path="pets", size=8, channels=1).load([library])
     assert images.train.pixels.shape == (10, 1, 8, 8)
 
@@ -115,8 +135,14 @@ def test_a_failed_import_writes_nothing(photos: Path, tmp_path: Path) -> None:
     for name in ("../out", "a/b", "", ".hidden", "a b"):
         with pytest.raises(UserError, match="name = "):
             import_folder(photos, name, library)
-    with pytest.raises(DatasetMissing, match="no images"):
+    with pytest.raises(DatasetMissing, match="missing does not exist"):
         import_folder(photos / "missing", "pets", library)
+    with pytest.raises(DatasetMissing, match=r"00\.png is a file: should be a folder"):
+        import_folder(photos / "cats" / "00.png", "pets", library)
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").touch()
+    with pytest.raises(DatasetMissing, match=r"no images .*; there are 1 other files, such as a\."):
+        import_folder(tmp_path / "texts", "pets", library)
     with pytest.raises(ValueError, match="size"):
         import_folder(photos, "pets", library, size=0)
     (photos / "cats" / "bad.png").write_bytes(b"nothing")
@@ -138,3 +164,24 @@ def test_own_images_cannot_be_downloaded(tmp_path: Path) -> None:
     with pytest.raises(DatasetMissing, match="cae-sweep data import"):
         fetch("image_folder", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_range_of_deep_images_is_a_parameter_that_old_trials_do_not_have(trial: Trial) -> None:
+    folder = trial.override({"dataset": "image_folder", "dataset.path": "photos"})
+    assert folder.flat().keys() == {
+        *(key for key in trial.flat() if not key.startswith("dataset.")),
+        *(f"dataset.{name}" for name in DATASET_PARAMETERS),
+    }
+    deep = folder.override({"dataset.max_value": 4095})
+    assert deep.flat()["dataset.max_value"] == 4095
+    assert from_flat(deep.flat()) == deep
+    assert from_flat(folder.flat()) == folder
+
+
+def test_an_import_has_the_range_with_which_it_was_made(photos: Path, tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    import_folder(photos, "pets", library, size=16)
+    with pytest.raises(ValueError, match=r"dataset\.max_value = 255: .*max_value = None"):
+        ImageFolder(path="pets", size=16, max_value=255).load([library])
+    import_folder(photos, "pets", library, size=16, max_value=255, replace=True)
+    ImageFolder(path="pets", size=16, max_value=255).load([library])

@@ -23,6 +23,7 @@ from cae.trial.datasets import (
     InventoryEntry,
     Mnist,
     fetch,
+    find_dataset,
     list_datasets,
 )
 from cae.trial.datasets.published import PublishedDataset
@@ -303,3 +304,25 @@ def test_a_failed_download_leaves_nothing_and_gives_the_manual_way(
     assert reason in message
     assert dataset.manual_hint() in message
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["MNIST", "Mnist", "mnist"])
+def test_a_data_set_is_fetched_by_its_name_in_any_spelling(name: str, data_folder: Path) -> None:
+    assert fetch(name, data_folder) == data_folder / "MNIST" / "raw"
+
+
+@pytest.mark.parametrize("name", ["FashionMNIST", "fashion-mnist", "fashion_mnist"])
+def test_names_of_several_words_are_found(name: str) -> None:
+    assert find_dataset(name) is FashionMnist
+
+
+def test_files_directly_in_a_data_folder_are_named_and_not_guessed(data_folder: Path) -> None:
+    folder = data_folder / "downloads"
+    (data_folder / "MNIST" / "raw").rename(folder)
+    with pytest.raises(
+        DatasetMissing, match=r"downloads itself contains train-images.*MNIST/raw if"
+    ):
+        Mnist().load([folder])
+    entries = {entry.name: entry for entry in list_datasets([folder])}
+    assert f"move them into {folder}/FashionMNIST/raw" in entries["fashion_mnist"].hint
+    assert entries["fashion_mnist"].folder is None

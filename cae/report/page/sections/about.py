@@ -107,6 +107,7 @@ def _facts(results: Results, run: Run) -> list[Fact]:
         Fact("scheduler", _scheduler(sweep.scheduler)),
         Fact("trials", count),
         Fact("seeds", str(sweep.seeds)),
+        Fact("images", "; ".join(sweep.image_notes)),
         Fact("budget", sweep.budget),
         Fact("started on", sweep.host),
         Fact("device", sweep.device),

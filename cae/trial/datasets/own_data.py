@@ -1,0 +1,371 @@
+"""Checks of what a data set of the user's own returns, before anything is trained on it.
+
+Pixels become uint8 in 0..255 and labels int64 from 0 where there is only one way to understand
+them. Everything else is an error in words, with the fix; all errors of a data set are reported
+together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cae.trial.datasets.errors import DatasetInvalid
+from cae.trial.datasets.splits import Split
+
+CONVERTED_IMAGES = 1024
+"""Images that are converted together: their values take 8 bytes each meanwhile."""
+ROUNDING = 1e-5
+"""How far, relatively, floats may be outside their range: libraries round."""
+MAX_CHANNELS_LAST = 4
+"""An image that is not wider than this and has more channels is H, W, C instead of C, H, W."""
+NEARLY_BLACK = 1.5 / 255
+"""Pixels in [0, 1] that are all below this are black or nearly black as uint8."""
+
+ValueRange = tuple[float, float]
+
+
+@dataclass
+class Findings:
+    """What is wrong with a data set, and what was converted."""
+
+    dataset: str
+    """Name of the data set."""
+    errors: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def error(self, message: str) -> None:
+        """Add an error; `message` names what is wrong and the fix."""
+        self.errors.append(f"dataset = {self.dataset!r}: {message}")
+
+    def note(self, message: str) -> None:
+        """Add a note, once."""
+        if message not in self.notes:
+            self.notes.append(message)
+
+    def raise_errors(self) -> None:
+        """Raise DatasetInvalid with all errors, if there are some."""
+        if self.errors:
+            raise DatasetInvalid(self.errors)
+
+
+def check_image_shape(shape: object, findings: Findings) -> None:
+    """Add an error unless `shape`, the data set's `image_shape`, is C, H, W."""
+    rule = "image_shape should be three whole numbers above 0: channels, height, width"
+    if not isinstance(shape, tuple | list) or len(shape) != 3:
+        findings.error(f"image_shape = {shape!r}: {rule}, such as (1, 28, 28)")
+        return
+    for size in shape:
+        is_number = isinstance(size, int | np.integer) and not isinstance(size, bool)
+        if not is_number or size < 1:
+            findings.error(f"image_shape = {shape!r}: {rule}")
+            return
+    channels, _, width = shape
+    if width <= MAX_CHANNELS_LAST < channels:
+        findings.error(
+            f"image_shape = {shape!r} would be {channels} channels and a width of {width}: the "
+            f"channels come first: {(width, channels, shape[1])}, with pixels.transpose(0, 3, 1, 2)"
+        )
+
+
+def check_split(
+    split: object,
+    where: str,
+    image_shape: Sequence[int],
+    value_range: object,
+    class_names: Sequence[str],
+    findings: Findings,
+) -> Split | None:
+    """Return images as uint8 and labels as int64; None, with errors in `findings`, if they are not
+    usable.
+
+    Args:
+        split: A Split, or a pair of pixels and labels.
+        where: Which images, for messages, such as "train".
+        image_shape: C, H, W.
+        value_range: The values that become 0 and 255, as the data set declares them; None if it
+            does not.
+        class_names: Names of the classes; empty if they have none.
+        findings: Errors and notes are added to it.
+    """
+    if not isinstance(split, tuple) or len(split) != 2:
+        findings.error(
+            f"{where} is of the type {type(split).__name__}: should be Split(pixels, labels)"
+        )
+        return None
+    pixels = _to_array(split[0], f"{where}.pixels", findings)
+    if pixels is None:
+        return None
+    converted = None
+    if _check_pixel_shape(pixels, where, image_shape, findings):
+        converted = convert_pixels(pixels, where, value_range, findings)
+    labels = None
+    if pixels.ndim:
+        labels = _check_labels(split[1], len(pixels), where, class_names, findings)
+    if converted is None or labels is None:
+        return None
+    return Split(converted, labels)
+
+
+def check_class_names(names: object, findings: Findings) -> tuple[str, ...]:
+    """Return the names of the classes; empty, with an error in `findings`, if they are invalid."""
+    is_sequence = isinstance(names, tuple | list)
+    if not is_sequence and not isinstance(names, np.ndarray):
+        findings.error(f"class_names = {names!r:.80}: should be a tuple of texts, a name per class")
+        return ()
+    texts: list[str] = []
+    for name in names:  # type: ignore[attr-defined]
+        if not isinstance(name, str):
+            findings.error(f"class_names contains {name!r:.40}: should be texts, a name per class")
+            return ()
+        texts.append(str(name))
+    repeated = sorted({name for name in texts if texts.count(name) > 1})
+    if repeated:
+        findings.error(f"class_names contains {repeated[0]!r} twice: should be a name per class")
+        return ()
+    return tuple(texts)
+
+
+def _to_array(value: Any, what: str, findings: Findings) -> np.ndarray | None:
+    """Arrays of numpy, tensors of PyTorch and lists, as an array."""
+    try:
+        if hasattr(value, "detach"):  # a tensor: torch is not imported for this
+            value = value.detach().cpu().numpy()
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        findings.error(
+            f"{what} is not an array of numbers ({' '.join(str(error).split())[:120]}): "
+            "all images need the same shape and type; return an array of numpy"
+        )
+        return None
+
+
+# Pixels
+
+
+def _check_pixel_shape(
+    pixels: np.ndarray, where: str, image_shape: Sequence[int], findings: Findings
+) -> bool:
+    expected = tuple(image_shape)
+    shape = pixels.shape
+    if len(shape) == 4 and shape[1:] == expected:
+        return True
+    fix = "correct image_shape or the array"
+    if len(shape) == 3 and expected == (1, *shape[1:]):
+        fix = "add the axis of the channel: pixels[:, None]"
+    elif len(shape) == 4 and (shape[3], shape[1], shape[2]) == expected:
+        fix = "the channels come first: pixels.transpose(0, 3, 1, 2)"
+    elif len(shape) == 4 and (shape[1], shape[3], shape[2]) == expected:
+        swapped = (shape[1], shape[2], shape[3])
+        fix = (
+            f"height and width are swapped: image_shape = {swapped}, or "
+            "pixels.transpose(0, 1, 3, 2)"
+        )
+    elif len(shape) == 4:
+        fix += f": image_shape = {tuple(shape[1:])} would fit"
+    findings.error(
+        f"{where}.pixels has the shape {shape}: should be N x C x H x W with image_shape = "
+        f"{expected}; {fix}"
+    )
+    return False
+
+
+def convert_pixels(
+    pixels: np.ndarray, where: str, value_range: object, findings: Findings
+) -> np.ndarray | None:
+    """The pixels as uint8; None, with an error in `findings`, if their range is not known."""
+    if pixels.dtype.kind not in "buif":
+        findings.error(
+            f"{where}.pixels is of the type {pixels.dtype}: should be uint8 in 0..255, or floats "
+            "in [0, 1]"
+        )
+        return None
+    if pixels.size == 0:
+        return pixels.astype(np.uint8)
+    low = float(pixels.min())
+    high = float(pixels.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        is_finite = np.isfinite(pixels).reshape(len(pixels), -1).all(axis=1)
+        first = int(np.flatnonzero(~is_finite)[0])
+        findings.error(
+            f"{where}.pixels contains NaN or infinite values in {(~is_finite).sum()} of "
+            f"{len(pixels)} images, first in image {first}: remove or replace them"
+        )
+        return None
+    found = f"{where}.pixels is {pixels.dtype} from {low:g} to {high:g}"
+    limits = _value_range(value_range, findings)
+    if value_range is None:
+        limits = _obvious_range(pixels.dtype, low, high, found, findings)
+    if limits is None:
+        return None
+    black, white = limits
+    slack = ROUNDING * (white - black)
+    if low < black - slack or high > white + slack:
+        findings.error(
+            f"{found}: outside value_range = {limits}; correct value_range or the pixels"
+        )
+        return None
+    if pixels.dtype == np.uint8 and limits == (0, 255):
+        return pixels
+    is_exact = pixels.dtype == np.bool_ or (pixels.dtype.kind in "iu" and limits == (0, 255))
+    if not is_exact:
+        findings.note(
+            f"{pixels.dtype} pixels in [{black:g}, {white:g}] are stored as uint8 in 0..255, "
+            "rounded to 1/255 of their range"
+        )
+    return _scale(pixels, black, white)
+
+
+def _value_range(declared: object, findings: Findings) -> ValueRange | None:
+    """The declared range; None, with an error in `findings`, if it is invalid, or not declared."""
+    if declared is None:
+        return None
+    try:
+        values = [float(value) for value in declared]  # type: ignore[attr-defined]
+        limits = (values[0], values[1])
+        is_pair = len(values) == 2
+    except (TypeError, ValueError, IndexError):
+        is_pair = False
+        limits = (0.0, 0.0)
+    is_finite = math.isfinite(limits[0]) and math.isfinite(limits[1])
+    if not (is_pair and is_finite and limits[0] < limits[1]):
+        findings.error(
+            f"value_range = {declared!r:.60}: should be two numbers, the values of black and "
+            "white, such as (0, 1)"
+        )
+        return None
+    return limits
+
+
+def _obvious_range(
+    dtype: np.dtype[Any], low: float, high: float, found: str, findings: Findings
+) -> ValueRange | None:
+    """The values of black and white, if type and values have only one meaning."""
+    if dtype == np.bool_:
+        return (0.0, 1.0)
+    declare = "declare the values of black and white in the class"
+    if dtype.kind == "f":
+        if low >= -ROUNDING and high <= 1 + ROUNDING:
+            if 0 < high < NEARLY_BLACK:
+                findings.error(
+                    f"{found}, which is nearly black in [0, 1]: divided by 255 twice? Return uint8 "
+                    f"in 0..255 or floats in [0, 1], or {declare}: value_range = (0, {high:g})"
+                )
+                return None
+            return (0.0, 1.0)
+        suggestions = "(0, 255)"
+        if low < 0:
+            suggestions = "(-1, 1)"
+        findings.error(
+            f"{found}: should be in [0, 1]; otherwise {declare}, such as "
+            f"value_range = {suggestions}, or return uint8 in 0..255"
+        )
+        return None
+    if low < 0:
+        findings.error(
+            f"{found}: should be uint8 in 0..255; otherwise {declare}: "
+            f"value_range = ({low:g}, {high:g})"
+        )
+        return None
+    if high == 1:
+        findings.error(
+            f"{found}, which is nearly black in 0..255: {declare}, value_range = (0, 1) if 1 is "
+            "white and (0, 255) if not"
+        )
+        return None
+    is_wide = dtype.itemsize == 2 or high > 255
+    if is_wide:
+        findings.error(
+            f"{found}: should be uint8 in 0..255; otherwise {declare}, such as "
+            f"value_range = {_nearest_bits(high)}"
+        )
+        return None
+    return (0.0, 255.0)
+
+
+def _nearest_bits(high: float) -> str:
+    """The range of 8, 10, 12, 14 or 16 bits that contains the values, or else the values."""
+    for bits in (8, 10, 12, 14, 16):
+        if high < 2**bits:
+            return f"(0, {2**bits - 1})"
+    return f"(0, {high:g})"
+
+
+def _scale(pixels: np.ndarray, black: float, white: float) -> np.ndarray:
+    scaled = np.empty(pixels.shape, np.uint8)
+    factor = 255 / (white - black)
+    for start in range(0, len(pixels), CONVERTED_IMAGES):
+        some = slice(start, start + CONVERTED_IMAGES)
+        values = (pixels[some].astype(np.float64) - black) * factor
+        scaled[some] = np.rint(values).clip(0, 255)
+    return scaled
+
+
+# Labels
+
+
+def _check_labels(
+    value: object, count: int, where: str, class_names: Sequence[str], findings: Findings
+) -> np.ndarray | None:
+    if value is None:
+        if len(class_names) > 1:
+            findings.error(
+                f"{where}.labels is None, but there are {len(class_names)} class_names: give each "
+                "image the number of its class, or leave class_names empty"
+            )
+            return None
+        findings.note("there are no labels: all images are of class 0")
+        return np.zeros(count, np.int64)
+    labels = _to_array(value, f"{where}.labels", findings)
+    if labels is None:
+        return None
+    found = f"{where}.labels is {labels.dtype} of the shape {labels.shape}"
+    rule = f"should be {count} whole numbers from 0, one per image"
+    fix = _label_fix(labels, count)
+    if fix:
+        findings.error(f"{found}: {rule}; {fix}")
+        return None
+    if count == 0:
+        return labels.astype(np.int64)
+    low = int(labels.min())
+    high = int(labels.max())
+    values = f"{where}.labels is from {low} to {high}"
+    if low < 0:
+        findings.error(f"{values}: {rule}; images without a class cannot be marked by {low}")
+        return None
+    if class_names and high >= len(class_names):
+        fix = "give each class a name"
+        if low == 1 and high == len(class_names):
+            fix = "the numbers begin with 0: labels - 1"
+        findings.error(
+            f"{values}, but there are {len(class_names)} class_names: should be from 0 to "
+            f"{len(class_names) - 1}; {fix}"
+        )
+        return None
+    if high > np.iinfo(np.int64).max:
+        findings.error(f"{values}: {rule}")
+        return None
+    return labels.astype(np.int64)
+
+
+def _label_fix(labels: np.ndarray, count: int) -> str:
+    """How to correct labels of a wrong type or shape; empty if both are right."""
+    if labels.dtype.kind in "USO":
+        return "numbers for texts: names, labels = np.unique(labels, return_inverse=True)"
+    if labels.dtype.kind not in "buif":
+        return "use integers"
+    if labels.ndim == 2 and labels.shape[0] == count:
+        if labels.shape[1] == 1:
+            return "use one dimension: labels.ravel()"
+        return "numbers for one-hot rows: labels.argmax(1)"
+    if labels.ndim != 1:
+        return "use one dimension"
+    if len(labels) != count:
+        return f"{len(labels)} labels for {count} images: each image needs one"
+    if labels.dtype.kind == "f":
+        return "use integers: labels.astype(np.int64)"
+    return ""
