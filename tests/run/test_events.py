@@ -61,6 +61,8 @@ VALID_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "pid": optional_counts,
     "slots": optional_counts,
     "worker": optional_counts,
+    "replayed_steps": optional_counts,
+    "peak_gpu_bytes": optional_counts,
     "trials": st.lists(counts, max_size=4),
     "cpus": optional_numbers,
     "gpus": optional_numbers,
