@@ -274,7 +274,7 @@ class Task(Component):
         above output.
         """
         errors = mse(evaluation.output - evaluation.target)
-        median = errors.median()
+        median = errors.median().item()
         order = errors.nan_to_num(-1).argsort(descending=True, stable=True)
         worst = order[:WORST_IMAGES]
         inputs = evaluation.inputs[worst]
@@ -284,7 +284,7 @@ class Task(Component):
         for index in worst:
             caption = ""
             if median:
-                error = errors[index]
+                error = errors[index].item()
                 caption = f"mse {error:.3g}, {error / median:.3g} times the median"
             captions.append(caption)
         return {"worst": (torch.cat([target_images, output_images], 2), captions)}

@@ -1,0 +1,95 @@
+"""The final evaluation of every task stays on the device, and mixes it with the CPU nowhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from cae.trial.batches import DeviceImages, DeviceSplit
+from cae.trial.config import Trial
+from cae.trial.evaluation import conclude, evaluate, evaluation_pairs
+from cae.trial.networks.create import build_network, to_device
+from tests.trial.simulated_gpu import GPU, simulated_gpu
+
+CLASSES = tuple("abcdefghij")
+
+
+def random_images(trial: Trial, device: torch.device) -> DeviceImages:
+    generator = torch.Generator().manual_seed(5)
+    splits = []
+    for count in (40, 20, 30):
+        shape = (count, *trial.dataset.image_shape)
+        pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+        labels = torch.randint(0, 10, (count,), generator=generator)
+        splits.append(DeviceSplit(pixels.to(device), labels.to(device)))
+    train, val, test = splits
+    return DeviceImages(train, val, test, CLASSES)
+
+
+def judge_of(trial: Trial) -> Trial:
+    return trial.override({"task": "classify", "arch": "classifier"})
+
+
+TASKS: list[dict[str, Any]] = [
+    {},
+    {"task.loss": "bce"},
+    {"task": "denoise"},
+    {"task": "complete"},
+    {"task": "inpaint"},
+    {"task": "inpaint", "task.region": "hole"},
+    {"task": "classify", "arch": "classifier"},
+    {"task": "vae", "arch": "variational_autoencoder", "task.generated": 20},
+    {"task": "colorize", "dataset": "patches", "dataset.size": 16},
+    {
+        "task": "colorize",
+        "task.target": "iq",
+        "dataset": "patches",
+        "dataset.size": 16,
+        "arch.output_activation": "tanh",
+    },
+]
+
+
+@pytest.mark.parametrize("changes", TASKS, ids=str)
+def test_the_metrics_on_a_gpu_are_those_on_a_cpu(trial: Trial, changes: dict[str, Any]) -> None:
+    changed = trial.override(changes)
+    torch.manual_seed(0)
+    network = build_network(changed)
+    images = random_images(changed, torch.device("cpu"))
+    dependencies = {}
+    if "judge" in changed.task.dependency_names:
+        judge = judge_of(trial)
+        dependencies["judge"] = build_network(judge).eval()
+        to_device(dependencies["judge"], torch.device("cpu"))
+    to_device(network, torch.device("cpu"))
+    val = evaluate(network, evaluation_pairs(changed.task, images.val, "val"))
+    metrics, tables, galleries = conclude(network, changed.task, images, dependencies)
+
+    with torch.inference_mode(), simulated_gpu() as gpu:
+        assert torch.ones(2, device="cuda").device == GPU
+        on_gpu = random_images(changed, gpu)
+        to_device(network, gpu)
+        for judge_network in dependencies.values():
+            to_device(judge_network, gpu)
+        gpu_val = evaluate(network, evaluation_pairs(changed.task, on_gpu.val, "val"))
+        gpu_metrics, gpu_tables, gpu_galleries = conclude(
+            network, changed.task, on_gpu, dependencies
+        )
+    assert gpu_val == pytest.approx(val, rel=1e-5, abs=1e-6)
+    assert gpu_metrics == pytest.approx(metrics, rel=1e-4, abs=1e-5, nan_ok=True)
+    assert {name: len(table) for name, table in gpu_tables.items()} == {
+        name: len(table) for name, table in tables.items()
+    }
+    assert gpu_galleries.keys() == galleries.keys()
+
+
+def test_mixing_devices_is_an_error() -> None:
+    with simulated_gpu() as gpu:
+        ones = torch.ones(3, device=gpu)
+        with pytest.raises(RuntimeError, match="same device"):
+            ones + torch.ones(3)
+        with pytest.raises(RuntimeError, match="numpy"):
+            ones.numpy()
+        assert (ones + 1).cpu().tolist() == [2, 2, 2]
