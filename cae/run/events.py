@@ -119,6 +119,12 @@ class TrialPlanned(Event):
     """Whether the trial runs only because other trials depend on it."""
     is_audit: Flag = False
     """Whether the trial is exempt from early stopping, to measure what stopping costs."""
+    fingerprint: Text = ""
+    """Of its images, and of those of its dependencies."""
+    code: Text = ""
+    """Digest of the source code of the user's components; empty without such components."""
+    code_snapshot: Text = ""
+    """Name of the folder in `code/` with the files that define them."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -49,7 +49,7 @@ def ranking(
         best = record.best(sweep.metric, sweep.mode)
         if best is None:
             continue
-        metrics = record.epochs[best.epoch] | _final_metrics(record)
+        metrics = record.epochs[best.epoch] | _final_metrics(record, best.epoch)
         metric_names |= set(metrics)
         value = metrics.get(metric, math.nan)
         if math.isfinite(value):
@@ -76,8 +76,9 @@ def _direction(sweep: SweepDescription, metric: str) -> str:
     return direction
 
 
-def _final_metrics(record: Record) -> dict[str, float]:
-    return {name: value for name, value in record.final_metrics.items() if isinstance(value, float)}
+def _final_metrics(record: Record, best_epoch: int) -> dict[str, float]:
+    metrics = record.final_metrics_of(best_epoch)
+    return {name: value for name, value in metrics.items() if isinstance(value, float)}
 
 
 def _why_nothing_is_ranked(metric_names: set[str]) -> str:

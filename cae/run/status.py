@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cae.run.json_values import JsonObject
@@ -33,15 +33,23 @@ class Progress:
     """The progress of a run at one moment."""
 
     counts: dict[TrialState, int]
-    """Number of trials by state; states that no trial has are left out."""
+    """Number of trials of the current sweep by state; states that no trial has are left out."""
     best: BestTrial | None
-    """The best value of the metric so far; None if no ranked trial has one."""
+    """The best value of the metric so far, of all trials of the run; None if no ranked trial has
+    one."""
     seconds_left: float | None
     """None if no epoch has been measured yet or nothing is left."""
+    earlier_counts: dict[TrialState, int] = field(default_factory=dict)
+    """Number of trials of earlier sweeps of the run by state."""
+
+    @property
+    def earlier(self) -> int:
+        """Number of trials of earlier sweeps of the run."""
+        return sum(self.earlier_counts.values())
 
     @property
     def requested(self) -> int:
-        """Number of trials that are not withdrawn."""
+        """Number of trials of the current sweep."""
         return sum(self.counts.values()) - self.counts.get(TrialState.WITHDRAWN, 0)
 
     @property
@@ -65,7 +73,7 @@ class RunStatus:
     """"min" or "max"."""
     """The metric by which trials are ranked."""
     progress: Progress
-    """Progress of the trials that the newest `run` requests."""
+    """Progress of the current sweep, and the best trial of the run."""
     failures: dict[int, str]
     """Why trials failed, by their numbers."""
 
@@ -86,6 +94,8 @@ class RunStatus:
             "trials": self.progress.requested,
             "ended": self.progress.ended,
             "states": self.progress.counts,
+            "earlier_trials": self.progress.earlier,
+            "earlier_states": self.progress.earlier_counts,
             "metric": self.metric,
             "mode": self.mode,
             "best": best,
@@ -98,7 +108,6 @@ def run_status(run: RunDir) -> RunStatus:
     """The status of a run. Raises RunError if it has no readable sweep.json."""
     sweep = run.read_sweep()
     records = run.records().values()
-    requested = [record for record in records if record.is_requested]
     failures = {record.number: record.reason for record in records if record.state.is_failure}
     return RunStatus(
         run=str(run),
@@ -106,29 +115,35 @@ def run_status(run: RunDir) -> RunStatus:
         is_running=run.in_use(),
         metric=sweep.metric,
         mode=sweep.mode,
-        progress=progress(requested, sweep.metric, sweep.mode, sweep.slots),
+        progress=progress(records, sweep.metric, sweep.mode, sweep.slots),
         failures=failures,
     )
 
 
 def progress(records: Iterable[Record], metric: str, mode: str, slots: int) -> Progress:
-    """The progress of trials.
+    """The progress of a run.
 
     Args:
-        records: The trials.
+        records: All trials of the run.
         metric: The metric by which they are ranked.
         mode: "min" or "max".
         slots: Number of trials that run at the same time.
     """
     records = list(records)
-    counts_by_state = Counter(record.state for record in records)
-    # In the order in which states are listed to users.
-    counts = {state: counts_by_state[state] for state in TrialState if counts_by_state[state]}
+    requested = [record for record in records if record.is_requested]
+    earlier = [record for record in records if not record.is_requested]
     return Progress(
-        counts=counts,
+        counts=_count_states(requested),
         best=_best_trial(records, metric, mode),
-        seconds_left=_seconds_left(records, max(slots, 1)),
+        seconds_left=_seconds_left(requested, max(slots, 1)),
+        earlier_counts=_count_states(earlier),
     )
+
+
+def _count_states(records: list[Record]) -> dict[TrialState, int]:
+    """Number of trials by state, in the order in which states are listed to users."""
+    counts = Counter(record.state for record in records)
+    return {state: counts[state] for state in TrialState if counts[state]}
 
 
 def _best_trial(records: list[Record], metric: str, mode: str) -> BestTrial | None:

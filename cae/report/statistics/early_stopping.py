@@ -122,7 +122,7 @@ def _values_by_epoch(results: Results) -> pd.DataFrame:
     values = results.epochs.pivot(index=TRIAL_KEY, columns="epoch", values=results.metric)
     values = values.reindex(pd.MultiIndex.from_frame(results.trials[TRIAL_KEY]))
     values = values.set_axis(results.trials.index, axis=0)
-    return values.where(np.isfinite(values) & results.is_requested.to_numpy()[:, None])
+    return values.where(np.isfinite(values) & ~results.is_dependency.to_numpy()[:, None])
 
 
 def _rank_correlations(results: Results, values: pd.DataFrame) -> pd.DataFrame:
