@@ -100,9 +100,8 @@ def _create_judge(plan: Plan) -> Judge:
         return NeverStop()
     dependencies = {planned.number for planned in plan.trials if planned.is_dependency}
     sweep = plan.sweep
-    epochs = max((planned.trial.epochs for planned in plan.trials), default=1)
     audited = audit_trials(plan)
-    return scheduler.create_judge(epochs, sweep.metric, plan.mode, dependencies, audited)
+    return scheduler.create_judge(plan.epochs, sweep.metric, plan.mode, dependencies, audited)
 
 
 def audit_trials(plan: Plan) -> set[int]:
@@ -160,6 +159,9 @@ def _record_plan(recorder: Recorder, planned: PlannedTrial) -> None:
             dependencies=planned.dependencies,
             is_dependency=planned.is_dependency,
             is_audit=is_audit,
+            fingerprint=planned.fingerprint,
+            code=planned.code,
+            code_snapshot=recorder.plan.code_snapshot(planned),
         )
     )
 
@@ -362,6 +364,7 @@ def _sweep_inputs(
     return SweepInputs(
         trials=inputs,
         sweep_file=checked.sweep_file,
+        code=recorder.plan.code,
         metric=sweep.metric,
         cpus_per_trial=checked.resources.cpus_per_trial,
         gpus_per_trial=checked.resources.gpus_per_trial,
