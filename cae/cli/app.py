@@ -86,7 +86,7 @@ def run(
     """Run a sweep or resume it: finished epochs are never trained again. Ctrl-C saves and stops."""
     with report_errors():
         with exit_immediately_on_signals():
-            from cae.cli import live_table
+            from cae.cli import live_table, tables
             from cae.cli.console import Console
             from cae.sweep.engine import session
             from cae.sweep.engine.limits import Limits
@@ -103,6 +103,8 @@ def run(
                 session.select(sweep, out, budget, set_, max_trials, data_dir, retry)
             ),
         )
+        for line in tables.change_lines(prepared.plan):
+            print(line, file=sys.stderr)
         if not yes:
             _confirm(len(prepared.plan.remaining))
         reason = session.execute(
@@ -130,6 +132,8 @@ def _confirm(trials: int) -> None:
 
 def _print_outcome(progress: Progress, metric: str, reason: str, page: Path) -> None:
     counts = ", ".join(f"{count} {state}" for state, count in progress.counts.items())
+    if progress.earlier:
+        counts += f"; {progress.earlier} of earlier sweeps"
     if reason != "complete":
         counts += f" ({reason})"
     print(counts)
@@ -253,6 +257,19 @@ def best(
         Path | None,
         typer.Option("-o", metavar="DIR", help="Export weights, configuration and metrics."),
     ] = None,
+    sweep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Sweep file that you trust; it is executed for the components of the trial.",
+        ),
+    ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify/--no-verify", help="Evaluate the weights again before they are exported."
+        ),
+    ] = True,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Print only the path of each model or checkpoint.")
     ] = False,
@@ -264,7 +281,17 @@ def best(
 
         if mode not in (None, "min", "max"):
             raise UserError(f"--mode {mode}: should be min or max")
-        tables.print_best(_find_run(run), metric, mode, top, out, data_dir, quiet=quiet)
+        tables.print_best(
+            _find_run(run),
+            metric,
+            mode,
+            top,
+            out,
+            data_dir,
+            quiet=quiet,
+            sweep_file=sweep,
+            verify=verify,
+        )
 
 
 @app.command(rich_help_panel=RESULTS_PANEL)

@@ -6,6 +6,7 @@ import ast
 import csv
 import io
 import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,12 @@ from rich.table import Table
 from cae.cli.console import Console
 from cae.errors import RunError
 from cae.files import write_whole
-from cae.run.formatting import format_axes, format_duration, format_value
+from cae.run.formatting import count_of, format_axes, format_duration, format_value
 from cae.run.locate import find_runs
 from cae.run.paths import RunDir
 from cae.run.ranking import RankedTrial, ranking
-from cae.run.status import Progress, RunStatus, run_status
+from cae.run.status import RunStatus, run_status
+from cae.run.trial_state import TrialState
 
 if TYPE_CHECKING:  # these import torch, and `status` has to be quick
     from cae.sweep.engine.session import Prepared
@@ -67,6 +69,7 @@ def _plan_table(plan: Plan, cost: Cost) -> Table:
         _Column("trial", [str(trial.number) for trial in trials]),
         _Column("state", [_planned_state(trial) for trial in trials]),
         *_axis_columns(plan),
+        *_seed_column(plan),
         _Column("parameters", [f"{trial.sizes['parameters']:,}" for trial in trials]),
     ]
     if any("total_parameters" in trial.sizes for trial in trials):
@@ -108,6 +111,13 @@ def _axis_columns(plan: Plan) -> list[_Column]:
     return columns
 
 
+def _seed_column(plan: Plan) -> list[_Column]:
+    """The seeds, if a configuration runs with several."""
+    if plan.sweep.seeds == 1 or "seed" in plan.axes:
+        return []
+    return [_Column("seed", [str(trial.trial.seed) for trial in plan.trials])]
+
+
 def _settings(trial: PlannedTrial) -> str:
     parts: list[str] = []
     for axis, value in trial.axes.items():
@@ -119,6 +129,10 @@ def _planned_state(trial: PlannedTrial) -> str:
     state = "new"
     if trial.record is not None:
         state = str(trial.record.state)
+        if trial.retry:
+            state += ", continues"
+        elif not trial.finished and trial.trial.epochs > trial.record.config["epochs"]:
+            state += f", extended from {trial.record.config['epochs']}"
     if trial.is_dependency:
         state += " (dependency)"
     return state
@@ -134,18 +148,19 @@ def _print_plan_summary(
     if plan.space_size != len(plan.trials):
         sample = f" of {plan.space_size:,} points of the search space"
     done = len(plan.trials) - len(plan.remaining)
-    counts = (
-        f"{len(plan.trials)} trials{sample}, {done} done, {plan.duplicates} duplicates left out"
-    )
+    counts = f"{count_of(len(plan.trials), 'trial')}{sample}, {done} done"
+    if plan.duplicates:
+        counts += f", {count_of(plan.duplicates, 'duplicate')} left out"
     console.print(f"\n[bold]{escape(prepared.file.title)}[/]: {counts}")
     if plan.overrides:
         changes: list[str] = []
         for key, change in plan.overrides.items():
-            changes.append(
-                f"{key} {format_value(change['here'])} (full: {format_value(change['full'])})"
-            )
+            here = _setting(change["here"])
+            changes.append(f"{key} {here} (full: {_setting(change['full'])})")
         budget = f"budget {prepared.selection.budget}: {escape(', '.join(changes))}"
         console.print(budget, highlight=False)
+    for line in change_lines(plan):
+        console.print(escape(line), highlight=False, soft_wrap=True)
     console.print(f"ranked by: {escape(plan.sweep.metric)}, {BETTER[plan.mode]} is better")
     if plan.sweep.scheduler and plan.rungs:
         rungs = ", ".join(map(str, plan.rungs))
@@ -167,6 +182,89 @@ def _print_plan_summary(
         f"disk: up to {needed_mb:,.0f} MB in {escape(str(prepared.run))} ({free_gb:,.0f} GB free)",
         highlight=False,
     )
+
+
+def _setting(value: Any) -> str:
+    """A setting as `--set` takes it; None is a value too."""
+    return format_value(value) or "none"
+
+
+REASONS = {
+    "code": "the source code of their components, or of what these use, changed",
+    "images": "the images changed",
+    "code and images": "the source code and the images changed",
+    "code or images": "the images changed, or the source code of their components",
+    "epochs": "their epochs depend on the number of epochs, so they are not extended",
+    "diverged": "the longer trials diverged after the epochs that are requested",
+    "weights": "other trials need the weights of the shorter trials",
+}
+"""Why trials are trained anew, by the `Reason` of their plan."""
+MAX_LISTED_TRIALS = 12
+
+
+def change_lines(plan: Plan) -> list[str]:
+    """What a plan changes in a run: trained anew, extended, answered by others, withdrawn, kept."""
+    lines: list[str] = []
+    for reason, text in REASONS.items():
+        anew = [trial for trial in plan.trials if trial.reason == reason]
+        if anew:
+            numbers = [trial.replaces for trial in anew if trial.replaces is not None]
+            kept = f"{_listed(numbers)} of the run {_verb(len(set(numbers)), 'keep')} the values"
+            trained = f"{count_of(len(anew), 'trial')} trained anew: {text}"
+            lines.append(f"{trained}; {kept}")
+    extended = [trial for trial in plan.remaining if _is_extended(trial)]
+    if extended:
+        lines.append(
+            f"{count_of(len(extended), 'trial')} extended to more epochs: "
+            f"{_listed([trial.number for trial in extended])}"
+        )
+    longer = [trial for trial in plan.trials if trial.trial.epochs > trial.requested_epochs]
+    if longer:
+        lines.append(
+            f"{count_of(len(longer), 'trial')} of the run with more epochs "
+            f"{_verb(len(longer), 'answer')} for the requested ones: "
+            f"{_listed([trial.number for trial in longer])}"
+        )
+    ended: list[int] = []
+    unfinished: list[int] = []
+    for record in plan.left:
+        if record.state.is_final:
+            ended.append(record.number)
+        elif record.is_requested:  # otherwise it was withdrawn by an earlier command
+            unfinished.append(record.number)
+    if unfinished:
+        lines.append(
+            f"{count_of(len(unfinished), 'unfinished trial')} withdrawn, not requested any more: "
+            f"{_listed(unfinished)}"
+        )
+    if ended:
+        lines.append(
+            f"{count_of(len(ended), 'trial')} of earlier sweeps {_verb(len(ended), 'keep')} the "
+            f"values: {_listed(ended)}"
+        )
+    return lines
+
+
+def _is_extended(trial: PlannedTrial) -> bool:
+    return trial.record is not None and trial.trial.epochs > trial.record.config["epochs"]
+
+
+def _verb(count: int, verb: str) -> str:
+    """A verb in the third person: "keeps" for one, "keep" for several."""
+    if count == 1:
+        return f"{verb}s"
+    return verb
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    """ "trial 3", "trials 3, 4, 5", "trials 1, 2, 3, ... and 20 more"."""
+    distinct = sorted(set(numbers))
+    if len(distinct) == 1:
+        return f"trial {distinct[0]}"
+    text = ", ".join(map(str, distinct[:MAX_LISTED_TRIALS]))
+    if len(distinct) > MAX_LISTED_TRIALS:
+        text += f", ... and {len(distinct) - MAX_LISTED_TRIALS} more"
+    return f"trials {text}"
 
 
 def _write_plan_csv(plan: Plan, cost: Cost, file: Path) -> None:
@@ -208,8 +306,14 @@ def status_text(status: RunStatus) -> str:
         running = "running"
     lines = [
         f"{status.title} ({status.run}), {running}",
-        f"{progress.ended} of {progress.requested} trials ended: {_state_counts(progress)}",
+        f"{progress.ended} of {count_of(progress.requested, 'trial')} ended: "
+        f"{_state_counts(progress.counts)}",
     ]
+    if progress.earlier:
+        lines.append(
+            f"{count_of(progress.earlier, 'trial')} of earlier sweeps: "
+            f"{_state_counts(progress.earlier_counts)}"
+        )
     if progress.best:
         location = f"trial {progress.best.trial}, epoch {progress.best.epoch}"
         value = format_value(progress.best.value)
@@ -225,8 +329,8 @@ def status_text(status: RunStatus) -> str:
     return "\n".join(lines)
 
 
-def _state_counts(progress: Progress) -> str:
-    return ", ".join(f"{count} {state}" for state, count in progress.counts.items())
+def _state_counts(counts: Mapping[TrialState, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in counts.items())
 
 
 # `cae-sweep best`
@@ -241,6 +345,8 @@ def print_best(
     data_dir: Path | None,
     *,
     quiet: bool,
+    sweep_file: Path | None = None,
+    verify: bool = True,
 ) -> None:
     """Print the best trials and export them to `out` if it is given.
 
@@ -257,22 +363,35 @@ def print_best(
             location = out
             if top > 1:
                 location = out / f"{trial.record.number:04d}"
-            note = _export(run, trial, location, data_dir)
+            note = _export(run, trial, location, data_dir, sweep_file, verify=verify)
         if quiet:
             print(location)
             continue
         summary = f"{metric} {trial.value:.6g} at epoch {trial.epoch} ({trial.record.state})"
+        if not trial.record.is_requested:
+            summary += ", of an earlier sweep"
         print(f"trial {trial.record.number}: {summary}; {format_axes(trial.record.axes)}")
-        metrics = trial.record.epochs[trial.epoch] | trial.record.final_metrics
+        metrics = trial.record.epochs[trial.epoch] | trial.record.final_metrics_of(trial.epoch)
         print("  " + "  ".join(f"{name} {format_value(value)}" for name, value in metrics.items()))
         print(f"  {note}")
 
 
-def _export(run: RunDir, trial: RankedTrial, folder: Path, data_dir: Path | None) -> str:
+def _export(
+    run: RunDir,
+    trial: RankedTrial,
+    folder: Path,
+    data_dir: Path | None,
+    sweep_file: Path | None,
+    *,
+    verify: bool,
+) -> str:
     from cae.sweep.export import export
     from cae.trial.datasets import data_folders
 
-    epoch, reevaluated = export(run, trial, folder, data_folders(data_dir))
+    folders = data_folders(data_dir)
+    epoch, reevaluated = export(run, trial, folder, folders, sweep_file=sweep_file, verify=verify)
+    if not verify:
+        return f"exported to {folder} (epoch {epoch}); not re-evaluated"
     values = ", ".join(f"{name} {value:.8g}" for name, value in reevaluated.items())
     return f"exported to {folder} (epoch {epoch}); re-evaluated: {values}"
 
@@ -310,11 +429,14 @@ def _runs_table(root: Path) -> Table:
         if progress.best:
             value = format_value(progress.best.value)
             best = f"{status.metric} {value} (trial {progress.best.trial})"
+        trials = str(progress.requested)
+        if progress.earlier:
+            trials += f" + {progress.earlier} earlier"
         table.add_row(
             escape(run.name),
             escape(status.title),
-            str(progress.requested),
-            _state_counts(progress),
+            trials,
+            _state_counts(progress.counts),
             best,
         )
     return table
