@@ -139,7 +139,10 @@ def _print_outcome(progress: Progress, metric: str, reason: str, page: Path) -> 
     print(counts)
     if progress.best:
         trial, epoch, value = progress.best
-        print(f"best: trial {trial}, epoch {epoch}, {metric} {value:.6g}")
+        note = ""
+        if progress.best_is_earlier:
+            note = " (of an earlier sweep)"
+        print(f"best: trial {trial}, epoch {epoch}, {metric} {value:.6g}{note}")
     print(f"report: {page}")
     if reason != "complete":
         hint = "run the same command to resume; add --retry failed to re-run failed trials"

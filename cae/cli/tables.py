@@ -171,9 +171,10 @@ def _print_plan_summary(
         without_stopping = (
             f" ({format_duration(cost.seconds_without_stopping)} without early stopping)"
         )
+    networks = count_of(cost.probed, "network")
     console.print(
         f"time: about {format_duration(cost.seconds)} with {resources.slots} trials at a time"
-        f"{without_stopping}, estimated from {cost.probed} networks timed on this machine; "
+        f"{without_stopping}, estimated from {networks} timed on this machine; "
         "expect up to a factor of two"
     )
     needed_mb = plan_bytes(plan, resources.slots) / 1e6
@@ -190,13 +191,13 @@ def _setting(value: Any) -> str:
 
 
 REASONS = {
-    "code": "the source code of their components, or of what these use, changed",
+    "code": "the source code of the components, or of what they use, changed",
     "images": "the images changed",
     "code and images": "the source code and the images changed",
-    "code or images": "the images changed, or the source code of their components",
-    "epochs": "their epochs depend on the number of epochs, so they are not extended",
-    "diverged": "the longer trials diverged after the epochs that are requested",
-    "weights": "other trials need the weights of the shorter trials",
+    "code or images": "the images changed, or the source code of the components",
+    "epochs": "the first epochs depend on the number of epochs, so that they cannot be extended",
+    "diverged": "with more epochs it diverged after the epochs that are requested",
+    "weights": "other trials depend on the weights, which differ with more epochs",
 }
 """Why trials are trained anew, by the `Reason` of their plan."""
 MAX_LISTED_TRIALS = 12
@@ -317,8 +318,10 @@ def status_text(status: RunStatus) -> str:
     if progress.best:
         location = f"trial {progress.best.trial}, epoch {progress.best.epoch}"
         value = format_value(progress.best.value)
-        better = BETTER[status.mode]
-        lines.append(f"best {status.metric}: {value} ({location}; {better} is better)")
+        notes = [location, f"{BETTER[status.mode]} is better"]
+        if progress.best_is_earlier:
+            notes.append("of an earlier sweep")
+        lines.append(f"best {status.metric}: {value} ({'; '.join(notes)})")
     if progress.seconds_left:
         left = f"about {format_duration(progress.seconds_left)} left"
         if not status.is_running:
@@ -429,6 +432,8 @@ def _runs_table(root: Path) -> Table:
         if progress.best:
             value = format_value(progress.best.value)
             best = f"{status.metric} {value} (trial {progress.best.trial})"
+            if progress.best_is_earlier:
+                best += ", of an earlier sweep"
         trials = str(progress.requested)
         if progress.earlier:
             trials += f" + {progress.earlier} earlier"

@@ -41,6 +41,8 @@ class Progress:
     """None if no epoch has been measured yet or nothing is left."""
     earlier_counts: dict[TrialState, int] = field(default_factory=dict)
     """Number of trials of earlier sweeps of the run by state."""
+    best_is_earlier: bool = False
+    """Whether the best trial is of an earlier sweep."""
 
     @property
     def earlier(self) -> int:
@@ -99,6 +101,7 @@ class RunStatus:
             "metric": self.metric,
             "mode": self.mode,
             "best": best,
+            "best_is_earlier": self.progress.best_is_earlier,
             "seconds_left": self.progress.seconds_left,
             "failures": self.failures,
         }
@@ -132,11 +135,13 @@ def progress(records: Iterable[Record], metric: str, mode: str, slots: int) -> P
     records = list(records)
     requested = [record for record in records if record.is_requested]
     earlier = [record for record in records if not record.is_requested]
+    best = _best_trial(records, metric, mode)
     return Progress(
         counts=_count_states(requested),
-        best=_best_trial(records, metric, mode),
+        best=best,
         seconds_left=_seconds_left(requested, max(slots, 1)),
         earlier_counts=_count_states(earlier),
+        best_is_earlier=best is not None and best.trial in {record.number for record in earlier},
     )
 
 

@@ -88,6 +88,7 @@ def test_trials_of_earlier_sweeps_are_counted_apart_and_can_be_the_best() -> Non
     assert now.earlier_counts == {FINISHED: 1, TrialState.WITHDRAWN: 1}
     assert (now.requested, now.earlier) == (1, 2)
     assert now.best == BestTrial(1, 10, 1 / 11)
+    assert now.best_is_earlier
 
 
 def test_of_equal_trials_the_first_is_the_best() -> None:
@@ -136,6 +137,7 @@ def test_the_status_of_a_run_as_json(run: RunDir) -> None:
         "metric": "val_loss",
         "mode": "min",
         "best": {"trial": 1, "epoch": 2, "value": 0.25},
+        "best_is_earlier": False,
         "seconds_left": None,
         "failures": {2: "the reason", 3: "the reason"},
     }
