@@ -192,7 +192,7 @@ def execute_sweep_file(path: Path) -> ModuleType:
     """Execute a sweep file as a module; the components that it defines are registered.
 
     The folder of the file is appended to sys.path. The file is read once: what is executed is what
-    `inspect.getsource` returns, also after the file was changed. Modules of the user's that an
+    `inspect.getsource` returns, also after the file was changed. Modules beside the file that an
     earlier execution has imported are imported again.
     """
     if path.suffix != ".py":
@@ -202,7 +202,8 @@ def execute_sweep_file(path: Path) -> ModuleType:
 
 def execute_source(text: str, path: Path) -> ModuleType:
     """Execute the text of a sweep file as if it were in the file `path`."""
-    _import_from(str(path.resolve().parent))
+    folder = path.resolve().parent
+    _import_from(str(folder))
     module = ModuleType(f"{SWEEP_FILE_MODULE}{path.stem}")
     module.__file__ = str(path.absolute())
     forget_modules(_IMPORTED_MODULES)
@@ -215,13 +216,14 @@ def execute_source(text: str, path: Path) -> ModuleType:
         exec(code, module.__dict__)
     finally:
         for imported in imported_user_modules(module.__name__):
-            if imported.name in sys.modules:
+            is_beside = Path(imported.file).resolve().is_relative_to(folder)
+            if imported.name in sys.modules and is_beside:
                 _IMPORTED_MODULES.add(imported.name)
     return module
 
 
 _IMPORTED_MODULES: set[str] = set()
-"""Modules of the user's that sweep files have imported."""
+"""Modules beside a sweep file that it has imported."""
 _ADDED_FOLDERS: list[str] = []
 """The entry of sys.path that was added for the newest sweep file."""
 
