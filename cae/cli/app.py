@@ -90,7 +90,7 @@ def run(
     """Run a sweep or resume it: finished epochs are never trained again. Ctrl-C saves and stops."""
     with report_errors():
         with exit_immediately_on_signals():
-            from cae.cli import live_table
+            from cae.cli import live_table, tables
             from cae.cli.console import Console
             from cae.sweep.engine import session
             from cae.sweep.engine.limits import Limits
@@ -109,6 +109,8 @@ def run(
         )
         for note in prepared.plan.image_notes:
             print(f"images: {note}", file=sys.stderr)
+        for line in tables.change_lines(prepared.plan):
+            print(line, file=sys.stderr)
         if not yes:
             _confirm(len(prepared.plan.remaining))
         reason = session.execute(
@@ -136,6 +138,8 @@ def _confirm(trials: int) -> None:
 
 def _print_outcome(progress: Progress, metric: str, reason: str, page: Path) -> None:
     counts = ", ".join(f"{count} {state}" for state, count in progress.counts.items())
+    if progress.earlier:
+        counts += f"; {progress.earlier} of earlier sweeps"
     if reason != "complete":
         counts += f" ({reason})"
     print(counts)
@@ -144,7 +148,10 @@ def _print_outcome(progress: Progress, metric: str, reason: str, page: Path) -> 
         label = ""
         if progress.groups > 1:
             label = f" at {group.label}"
-        print(f"best{label}: trial {trial}, epoch {epoch}, {metric} {value:.6g}")
+        note = ""
+        if group.is_earlier:
+            note = " (of an earlier sweep)"
+        print(f"best{label}: trial {trial}, epoch {epoch}, {metric} {value:.6g}{note}")
     if len(progress.bests) > MAX_GROUP_LINES:
         print(f"... and of {len(progress.bests) - MAX_GROUP_LINES} more groups: cae-sweep best")
     print(f"report: {page}")
@@ -292,6 +299,19 @@ def best(
             callback=expand_output,
         ),
     ] = None,
+    sweep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Sweep file that you trust; it is executed for the components of the trial.",
+        ),
+    ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify/--no-verify", help="Evaluate the weights again before they are exported."
+        ),
+    ] = True,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Print only the path of each model or checkpoint.")
     ] = False,
@@ -320,6 +340,8 @@ def best(
                     out=out,
                     data_dir=data_dir,
                     quiet=quiet,
+                    sweep_file=sweep,
+                    verify=verify,
                 )
                 print_best(_find_run(run), options)
             case _:

@@ -48,6 +48,10 @@ class BestOptions:
     out: Path | None = None
     """Folder of the export; None: nothing is exported."""
     data_dir: Path | None = None
+    sweep_file: Path | None = None
+    """A file that the user trusts, with the components of the trial."""
+    verify: bool = True
+    """Whether weights are evaluated again before they are exported."""
     quiet: bool = False
 
 
@@ -172,7 +176,7 @@ def _print_trials(
             location = options.out
             if options.top > 1:
                 location = options.out / f"{number:04d}"
-            note = _export(run, trial, location, options.data_dir)
+            note = _export(run, trial, location, options)
         if options.quiet:
             print(location)
             continue
@@ -180,16 +184,28 @@ def _print_trials(
         if math.isfinite(trial.value):
             value = f"{metric} {trial.value:.6g} "
         summary = f"{value}at epoch {trial.epoch} ({trial.record.state})"
+        if not trial.record.is_requested:
+            summary += ", of an earlier sweep"
         print(f"trial {number}: {summary}; {format_axes(trial.record.axes)}")
-        metrics = trial.record.epochs.get(trial.epoch, {}) | trial.record.final_metrics
+        metrics = trial.record.epochs.get(trial.epoch, {})
+        metrics = metrics | trial.record.final_metrics_of(trial.epoch)
         print("  " + "  ".join(f"{name} {format_value(value)}" for name, value in metrics.items()))
         print(f"  {note}")
 
 
-def _export(run: RunDir, trial: RankedTrial, folder: Path, data_dir: Path | None) -> str:
+def _export(run: RunDir, trial: RankedTrial, folder: Path, options: BestOptions) -> str:
     from cae.sweep.export import export
     from cae.trial.datasets import data_folders
 
-    epoch, reevaluated = export(run, trial, folder, data_folders(data_dir))
+    epoch, reevaluated = export(
+        run,
+        trial,
+        folder,
+        data_folders(options.data_dir),
+        sweep_file=options.sweep_file,
+        verify=options.verify,
+    )
+    if not options.verify:
+        return f"exported to {folder} (epoch {epoch}); not re-evaluated"
     values = ", ".join(f"{name} {value:.8g}" for name, value in reevaluated.items())
     return f"exported to {folder} (epoch {epoch}); re-evaluated: {values}"

@@ -142,7 +142,7 @@ class LiveTable:
         started = time.monotonic()
         is_due = len(self._records) < MANY_TRIALS or started > self._next_progress
         if self._progress is None or is_due:
-            records = [record for record in self._records.values() if record.is_requested]
+            records = self._records.values()
             self._progress = progress(records, self._metric, self._mode, self._slots)
             ended = time.monotonic()
             self._next_progress = ended + (ended - started) / MAX_TIME_SHARE

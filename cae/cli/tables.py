@@ -6,7 +6,7 @@ import ast
 import csv
 import io
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,13 +17,14 @@ from rich.table import Table
 from cae.cli.console import Console
 from cae.errors import RunError
 from cae.files import write_whole
-from cae.run.formatting import format_duration, format_value
+from cae.run.formatting import count_of, format_duration, format_value
 from cae.run.groups import differences_text, parse_group
 from cae.run.locate import find_runs
 from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.records import Record
-from cae.run.status import Progress, RunStatus, best_text, run_status
+from cae.run.status import RunStatus, best_text, run_status
+from cae.run.trial_state import TrialState
 
 if TYPE_CHECKING:  # these import torch, and `status` has to be quick
     from cae.sweep.engine.session import Prepared
@@ -72,6 +73,7 @@ def _plan_table(plan: Plan, cost: Cost) -> Table:
         _Column("trial", [str(trial.number) for trial in trials]),
         _Column("state", [_planned_state(trial) for trial in trials]),
         *_axis_columns(plan),
+        *_seed_column(plan),
         _Column("parameters", [f"{trial.sizes['parameters']:,}" for trial in trials]),
     ]
     if any("total_parameters" in trial.sizes for trial in trials):
@@ -118,6 +120,13 @@ def _without_component(axis: str) -> str:
     return parameter
 
 
+def _seed_column(plan: Plan) -> list[_Column]:
+    """The seeds, if a configuration runs with several."""
+    if plan.sweep.seeds == 1 or "seed" in plan.axes:
+        return []
+    return [_Column("seed", [str(trial.trial.seed) for trial in plan.trials])]
+
+
 def _settings(trial: PlannedTrial) -> str:
     """The values of all axes that the trial has, in one text."""
     if not trial.axes:
@@ -133,6 +142,10 @@ def _planned_state(trial: PlannedTrial) -> str:
     state = "new"
     if trial.record is not None:
         state = str(trial.record.state)
+        if trial.retry:
+            state += ", continues"
+        elif not trial.finished and trial.trial.epochs > trial.record.config["epochs"]:
+            state += f", extended from {trial.record.config['epochs']}"
     if trial.is_dependency:
         state += " (dependency)"
     return state
@@ -148,6 +161,8 @@ def _print_plan_summary(
         console.print(budget, highlight=False)
     for note in plan.image_notes:
         console.print(f"images: {escape(note)}", highlight=False)
+    for line in change_lines(plan):
+        console.print(escape(line), highlight=False, soft_wrap=True)
     better_values = BETTER_VALUES[plan.mode]
     console.print(f"ranked by: {escape(plan.sweep.metric)}, {better_values} is better")
     _print_groups(console, plan)
@@ -160,29 +175,33 @@ def _print_plan_summary(
 
 
 def _trial_counts(plan: Plan) -> str:
-    trials = f"{len(plan.trials)} trials"
+    trials = count_of(len(plan.trials), "trial")
     if plan.space_size != len(plan.trials):
         trials += f" of {plan.space_size:,} points of the search space"
     done = len(plan.trials) - len(plan.remaining)
-    return f"{trials}, {done} done, {plan.duplicates} duplicates left out"
+    counts = f"{trials}, {done} done"
+    if plan.duplicates:
+        counts += f", {count_of(plan.duplicates, 'duplicate')} left out"
+    return counts
 
 
 def _overrides(plan: Plan) -> str:
     """The settings of the budget and the command that differ from the sweep file."""
     overrides: list[str] = []
     for key, override in plan.overrides.items():
-        here = format_value(override["here"])
-        full = format_value(override["full"])
+        here = _setting(override["here"])
+        full = _setting(override["full"])
         overrides.append(f"{key} {here} (full: {full})")
     return ", ".join(overrides)
 
 
 def _time_estimate(plan: Plan, resources: Resources, cost: Cost) -> str:
+    networks = count_of(cost.probed, "network")
     time = f"about {format_duration(cost.seconds)} with {resources.slots} trials at a time"
     if plan.rungs:
         time += f" ({format_duration(cost.seconds_without_stopping)} without early stopping)"
     return (
-        f"time: {time}, estimated from {cost.probed} networks timed on this machine; it may take "
+        f"time: {time}, estimated from {networks} timed on this machine; it may take "
         "half or twice as long"
     )
 
@@ -207,6 +226,89 @@ def _print_groups(console: Console, plan: Plan) -> None:
             f"{len(groups)} groups of trials are not comparable with each other: they differ in "
             f"{escape(differences_text(groups))}; each has a best trial of its own"
         )
+
+
+def _setting(value: Any) -> str:
+    """A setting as `--set` takes it; None is a value too."""
+    return format_value(value) or "none"
+
+
+REASONS = {
+    "code": "the source code of the components, or of what they use, changed",
+    "images": "the images changed",
+    "code and images": "the source code and the images changed",
+    "code or images": "the images changed, or the source code of the components",
+    "epochs": "the first epochs depend on the number of epochs, so that they cannot be extended",
+    "diverged": "with more epochs it diverged after the epochs that are requested",
+    "weights": "other trials depend on the weights, which differ with more epochs",
+}
+"""Why trials are trained anew, by the `Reason` of their plan."""
+MAX_LISTED_TRIALS = 12
+
+
+def change_lines(plan: Plan) -> list[str]:
+    """What a plan changes in a run: trained anew, extended, answered by others, withdrawn, kept."""
+    lines: list[str] = []
+    for reason, text in REASONS.items():
+        anew = [trial for trial in plan.trials if trial.reason == reason]
+        if anew:
+            numbers = [trial.replaces for trial in anew if trial.replaces is not None]
+            kept = f"{_listed(numbers)} of the run {_verb(len(set(numbers)), 'keep')} the values"
+            trained = f"{count_of(len(anew), 'trial')} trained anew: {text}"
+            lines.append(f"{trained}; {kept}")
+    extended = [trial for trial in plan.remaining if _is_extended(trial)]
+    if extended:
+        lines.append(
+            f"{count_of(len(extended), 'trial')} extended to more epochs: "
+            f"{_listed([trial.number for trial in extended])}"
+        )
+    longer = [trial for trial in plan.trials if trial.trial.epochs > trial.requested_epochs]
+    if longer:
+        lines.append(
+            f"{count_of(len(longer), 'trial')} of the run with more epochs "
+            f"{_verb(len(longer), 'answer')} for the requested ones: "
+            f"{_listed([trial.number for trial in longer])}"
+        )
+    ended: list[int] = []
+    unfinished: list[int] = []
+    for record in plan.left:
+        if record.state.is_final:
+            ended.append(record.number)
+        elif record.is_requested:  # otherwise it was withdrawn by an earlier command
+            unfinished.append(record.number)
+    if unfinished:
+        lines.append(
+            f"{count_of(len(unfinished), 'unfinished trial')} withdrawn, not requested any more: "
+            f"{_listed(unfinished)}"
+        )
+    if ended:
+        lines.append(
+            f"{count_of(len(ended), 'trial')} of earlier sweeps {_verb(len(ended), 'keep')} the "
+            f"values: {_listed(ended)}"
+        )
+    return lines
+
+
+def _is_extended(trial: PlannedTrial) -> bool:
+    return trial.record is not None and trial.trial.epochs > trial.record.config["epochs"]
+
+
+def _verb(count: int, verb: str) -> str:
+    """A verb in the third person: "keeps" for one, "keep" for several."""
+    if count == 1:
+        return f"{verb}s"
+    return verb
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    """ "trial 3", "trials 3, 4, 5", "trials 1, 2, 3, ... and 20 more"."""
+    distinct = sorted(set(numbers))
+    if len(distinct) == 1:
+        return f"trial {distinct[0]}"
+    text = ", ".join(map(str, distinct[:MAX_LISTED_TRIALS]))
+    if len(distinct) > MAX_LISTED_TRIALS:
+        text += f", ... and {len(distinct) - MAX_LISTED_TRIALS} more"
+    return f"trials {text}"
 
 
 def _write_plan_csv(plan: Plan, cost: Cost, file: Path) -> None:
@@ -251,8 +353,14 @@ def status_text(status: RunStatus) -> str:
         running = "running"
     lines = [
         f"{status.title} ({status.run}), {running}",
-        f"{progress.ended} of {progress.requested} trials ended: {_state_counts(progress)}",
+        f"{progress.ended} of {count_of(progress.requested, 'trial')} ended: "
+        f"{_state_counts(progress.counts)}",
     ]
+    if progress.earlier:
+        lines.append(
+            f"{count_of(progress.earlier, 'trial')} of earlier sweeps: "
+            f"{_state_counts(progress.earlier_counts)}"
+        )
     lines += _best_lines(status)
     if progress.seconds_left:
         time_left = f"about {format_duration(progress.seconds_left)} left"
@@ -276,6 +384,8 @@ def _best_lines(status: RunStatus) -> list[str]:
         )
     for group in progress.bests[:MAX_GROUP_LINES]:
         location = f"trial {group.best.trial}, epoch {group.best.epoch}"
+        if group.is_earlier:
+            location += ", of an earlier sweep"
         value = format_value(group.best.value)
         if progress.groups > 1:
             lines.append(f"  {group.label}: {value} ({location})")
@@ -286,8 +396,8 @@ def _best_lines(status: RunStatus) -> list[str]:
     return lines
 
 
-def _state_counts(progress: Progress) -> str:
-    return ", ".join(f"{count} {state}" for state, count in progress.counts.items())
+def _state_counts(counts: Mapping[TrialState, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in counts.items())
 
 
 # `cae-sweep list`, `cae-sweep data list`
@@ -323,11 +433,16 @@ def _runs_table(root: Path) -> Table:
         if progress.best:
             value = format_value(progress.best.value)
             best = f"{status.metric} {value} (trial {progress.best.trial})"
+            if progress.best_is_earlier:
+                best += ", of an earlier sweep"
+        trials = str(progress.requested)
+        if progress.earlier:
+            trials += f" + {progress.earlier} earlier"
         table.add_row(
             escape(run.name),
             escape(status.title),
-            str(progress.requested),
-            _state_counts(progress),
+            trials,
+            _state_counts(progress.counts),
             best,
         )
     return table

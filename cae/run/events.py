@@ -122,6 +122,12 @@ class TrialPlanned(Event):
     group: Object = field(default_factory=dict)
     """The comparability group (see cae/run/groups.py): key, parameters, and keys of the definitions
     of metrics. Empty in journals of versions that did not record it."""
+    fingerprint: Text = ""
+    """Of its images, and of those of its dependencies."""
+    code: Text = ""
+    """Digest of the source code of the user's components; empty without such components."""
+    code_snapshot: Text = ""
+    """Name of the folder in `code/` with the files that define them."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -29,3 +29,10 @@ def format_value(value: object) -> str:
 def format_axes(axes: Mapping[str, object]) -> str:
     """The values of a trial's axes as text: `kernel_size=3 padding=same`."""
     return " ".join(f"{key.split('.', 1)[-1]}={format_value(value)}" for key, value in axes.items())
+
+
+def count_of(count: int, noun: str) -> str:
+    """ "1 trial", "12 trials"."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun}s"

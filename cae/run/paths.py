@@ -7,6 +7,7 @@ trials.csv  epochs.csv  verdicts.json  report.html
                   computed from the two files above, at any time
 trials/0007/      best.safetensors  last.safetensors  previous.safetensors  samples.npz
                   galleries.npz  log.txt
+code/             the user's code with which trials were trained: a folder per version
 control/          requests to the process that runs the sweep: `stop`, `kill-0007`
 """
 
@@ -38,6 +39,7 @@ class RunDir:
         self.epochs_csv = self.path / "epochs.csv"
         self.report_html = self.path / "report.html"
         self.verdicts_json = self.path / "verdicts.json"
+        self.code = self.path / "code"
         self.control = self.path / "control"
         self.stop_request = self.control / "stop"
         self.abort_reason = ""

@@ -136,7 +136,7 @@ def find_trial(
         epoch = record.end.best_epoch
     if epoch is None:
         raise UserError(f"--trial {number}: it has no best epoch; its state is {record.state}")
-    metrics = record.epochs.get(epoch, {}) | _final_metrics(record)
+    metrics = record.epochs.get(epoch, {}) | _final_metrics(record, epoch)
     return RankedTrial(record, epoch, metrics.get(metric, math.nan))
 
 
@@ -149,7 +149,7 @@ def _ranked_trials(
         best = record.best(sweep.metric, sweep.mode)
         if best is None:
             continue
-        metrics = record.epochs[best.epoch] | _final_metrics(record)
+        metrics = record.epochs[best.epoch] | _final_metrics(record, best.epoch)
         metric_names |= set(metrics)
         value = metrics.get(metric, math.nan)
         if math.isfinite(value):
@@ -186,7 +186,7 @@ def metrics_across_groups(rankings: Sequence[GroupRanking], sweep: SweepDescript
         names: dict[str, None] = {}
         for trial in ranking.trials:
             names |= dict.fromkeys(trial.record.epochs[trial.epoch])
-            names |= dict.fromkeys(_final_metrics(trial.record))
+            names |= dict.fromkeys(_final_metrics(trial.record, trial.epoch))
         names_by_group.append(names)
     return [
         name
@@ -210,8 +210,9 @@ def _why_not_across(rankings: Sequence[GroupRanking], sweep: SweepDescription, m
     )
 
 
-def _final_metrics(record: Record) -> dict[str, float]:
-    return {name: value for name, value in record.final_metrics.items() if isinstance(value, float)}
+def _final_metrics(record: Record, best_epoch: int) -> dict[str, float]:
+    metrics = record.final_metrics_of(best_epoch)
+    return {name: value for name, value in metrics.items() if isinstance(value, float)}
 
 
 def _why_nothing_is_ranked(metric_names: set[str]) -> str:

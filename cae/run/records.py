@@ -49,7 +49,8 @@ class Record:
     starts: list[TrialStarted] = field(default_factory=list)
     end: TrialEnded | None = None
     is_requested: bool = True
-    """Whether the newest `run` requests this trial: the search space may have been edited."""
+    """Whether the trial belongs to the current sweep: the newest `run` requests it. The others are
+    of earlier sweeps of the run (another search space, other settings) and keep their values."""
     dependencies: dict[str, int] = field(default_factory=dict)
     """Numbers of the trials that have to finish first, by the parameter that names them."""
     is_dependency: bool = False
@@ -60,6 +61,15 @@ class Record:
     """Why the scheduler would have stopped an audit trial."""
     group_description: JsonObject = field(default_factory=dict)
     """The comparability group as the journal describes it; empty if it does not."""
+    fingerprint: str = ""
+    """Of the images; empty in journals of versions that did not record it."""
+    code: str = ""
+    """Digest of the source code of the user's components; empty without such components, and in
+    journals of versions that did not record it."""
+    code_snapshot: str = ""
+    """Name of the folder in `code/` with the files that define them."""
+    earlier_end: TrialEnded | None = None
+    """How the trial finished before it was extended to more epochs."""
     _best: dict[tuple[str, str], BestEpoch | None] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -100,6 +110,27 @@ class Record:
             return {}
         return self.end.metrics
 
+    def final_metrics_of(self, best_epoch: int) -> dict[str, float]:
+        """Metrics of the final evaluation of the weights of the best epoch.
+
+        While a finished trial is extended, those of before, as long as its best epoch is the same.
+        """
+        if self.final_metrics or self.earlier_end is None:
+            return self.final_metrics
+        if self.earlier_end.best_epoch == best_epoch:
+            return self.earlier_end.metrics
+        return {}
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether the trial may be the best one: it has a usable checkpoint of its best epoch.
+
+        A trial that finished and failed when it was extended keeps its value.
+        """
+        if self.is_dependency:
+            return False
+        return self.state.is_ranked or self.earlier_end is not None
+
     @property
     def final_tables(self) -> dict[str, list[JsonObject]]:
         """Tables of the final evaluation, by name; empty if there was none."""
@@ -115,11 +146,10 @@ class Record:
     def best(self, metric: str, mode: Mode) -> BestEpoch | None:
         """The epoch with the best finite value of `metric`; the earliest of equal ones.
 
-        None if no epoch has a finite value, if trials in this state are not ranked, if the trial
-        runs only because others depend on it, or if the newest `run` does not request it: its
-        settings may differ from those of the current sweep.
+        None if no epoch has a finite value, or if the trial is not ranked (`is_ranked`). Whether
+        the current sweep requests it does not matter: a run only grows.
         """
-        if not self.is_requested or self.is_dependency or not self.state.is_ranked:
+        if not self.is_ranked:
             return None
         key = (metric, mode)
         if key not in self._best:
@@ -252,14 +282,19 @@ def _apply_plan(records: dict[int, Record], event: TrialPlanned) -> None:
         is_dependency=event.is_dependency,
         is_audit=event.is_audit,
         group_description=event.group,
+        fingerprint=event.fingerprint,
+        code=event.code,
+        code_snapshot=event.code_snapshot,
     )
     if known is not None:  # the same trial, extended to more epochs
         record.epochs = known.epochs
         record.epoch_times = known.epoch_times
         record.starts = known.starts
         record.audit_stop = known.audit_stop
+        record.earlier_end = known.earlier_end
         if known.state == TrialState.FINISHED:
             record.state = TrialState.INTERRUPTED
+            record.earlier_end = known.end
         else:
             record.state = known.state
             record.end = known.end
@@ -275,6 +310,8 @@ def _apply_start(record: Record, event: TrialStarted) -> None:
 def _apply_retry(record: Record, event: TrialRetried) -> None:
     record.state = TrialState.INTERRUPTED
     record.end = None
+    if event.epoch < record.last_epoch:
+        record.earlier_end = None
     record.forget_statistics()
     for epoch in list(record.epochs):
         if epoch > event.epoch:

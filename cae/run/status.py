@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cae.run.formatting import format_value
@@ -37,6 +37,8 @@ class GroupBest(NamedTuple):
     label: str
     """The parameters in which the groups differ; empty if there is one group."""
     best: BestTrial
+    is_earlier: bool = False
+    """Whether the trial is of an earlier sweep of the run."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,26 @@ class Progress:
     """The progress of a run at one moment."""
 
     counts: dict[TrialState, int]
-    """Number of trials by state; states that no trial has are left out."""
+    """Number of trials of the current sweep by state; states that no trial has are left out."""
     bests: list[GroupBest]
-    """The best value of the metric so far in each comparability group that has one."""
+    """The best value of the metric so far, of all trials of the run, in each comparability group
+    that has one."""
     groups: int
     """Number of comparability groups."""
     seconds_left: float | None
     """None if no epoch has been measured yet or nothing is left."""
+    earlier_counts: dict[TrialState, int] = field(default_factory=dict)
+    """Number of trials of earlier sweeps of the run by state."""
+
+    @property
+    def best_is_earlier(self) -> bool:
+        """Whether `best` is of an earlier sweep."""
+        return self.best is not None and self.bests[0].is_earlier
+
+    @property
+    def earlier(self) -> int:
+        """Number of trials of earlier sweeps of the run."""
+        return sum(self.earlier_counts.values())
 
     @property
     def best(self) -> BestTrial | None:
@@ -64,7 +79,7 @@ class Progress:
 
     @property
     def requested(self) -> int:
-        """Number of trials that are not withdrawn."""
+        """Number of trials of the current sweep."""
         return sum(self.counts.values()) - self.counts.get(TrialState.WITHDRAWN, 0)
 
     @property
@@ -87,7 +102,7 @@ class RunStatus:
     mode: Mode
     """The metric by which trials are ranked."""
     progress: Progress
-    """Progress of the trials that the newest `run` requests."""
+    """Progress of the current sweep, and the best trial of the run."""
     failures: dict[int, str]
     """Why trials failed, by their numbers."""
 
@@ -108,9 +123,12 @@ class RunStatus:
             "trials": self.progress.requested,
             "ended": self.progress.ended,
             "states": self.progress.counts,
+            "earlier_trials": self.progress.earlier,
+            "earlier_states": self.progress.earlier_counts,
             "metric": self.metric,
             "mode": self.mode,
             "best": best,
+            "best_is_earlier": self.progress.best_is_earlier,
             "seconds_left": self.progress.seconds_left,
             "failures": self.failures,
         }
@@ -125,7 +143,6 @@ def run_status(run: RunDir) -> RunStatus:
     """The status of a run. Raises RunError if it has no readable sweep.json."""
     sweep = run.read_sweep()
     records = run.records().values()
-    requested = [record for record in records if record.is_requested]
     failures = {record.number: record.reason for record in records if record.state.is_failure}
     return RunStatus(
         run=str(run),
@@ -133,36 +150,43 @@ def run_status(run: RunDir) -> RunStatus:
         is_running=run.in_use(),
         metric=sweep.metric,
         mode=sweep.mode,
-        progress=progress(requested, sweep.metric, sweep.mode, sweep.slots),
+        progress=progress(records, sweep.metric, sweep.mode, sweep.slots),
         failures=failures,
     )
 
 
 def progress(records: Iterable[Record], metric: str, mode: Mode, slots: int) -> Progress:
-    """The progress of trials.
+    """The progress of a run.
 
     Args:
-        records: The trials.
+        records: All trials of the run.
         metric: The metric by which they are ranked.
         mode: Which values of the metric are better.
         slots: Number of trials that run at the same time.
     """
     records = list(records)
-    counts_by_state = Counter(record.state for record in records)
-    # In the order in which states are listed to users.
-    counts = {state: counts_by_state[state] for state in TrialState if counts_by_state[state]}
+    requested = [record for record in records if record.is_requested]
+    earlier = [record for record in records if not record.is_requested]
+    earlier_numbers = {record.number for record in earlier}
     groups = split_by_group(records)
     bests: list[GroupBest] = []
     for group in groups:
         best = _best_trial(group.records, metric, mode)
         if best is not None:
-            bests.append(GroupBest(group.label, best))
+            bests.append(GroupBest(group.label, best, best.trial in earlier_numbers))
     return Progress(
-        counts=counts,
+        counts=_count_states(requested),
         bests=bests,
         groups=len(groups),
-        seconds_left=_seconds_left(records, max(slots, 1)),
+        seconds_left=_seconds_left(requested, max(slots, 1)),
+        earlier_counts=_count_states(earlier),
     )
+
+
+def _count_states(records: list[Record]) -> dict[TrialState, int]:
+    """Number of trials by state, in the order in which states are listed to users."""
+    counts = Counter(record.state for record in records)
+    return {state: counts[state] for state in TrialState if counts[state]}
 
 
 MAX_SHOWN_GROUPS = 3

@@ -178,7 +178,10 @@ class SweepDescription:
     file: Text = ""
     """The sweep file as the command named it."""
     path: Text = ""
-    """Absolute path of the sweep file."""
+    """Absolute path of the sweep file, to which the run belongs. Empty in a Ray job, where it is a
+    temporary copy."""
+    relative_path: Text = ""
+    """The path of the sweep file from the folder of the run; empty for a run in a bucket."""
     source: Text = ""
     """Content of the sweep file."""
     metric: Text = "val_loss"

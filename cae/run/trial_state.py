@@ -79,6 +79,7 @@ _RANKED = frozenset(
         TrialState.RUNNING,
         TrialState.INTERRUPTED,
         TrialState.KILLED,
+        TrialState.WITHDRAWN,
     }
 )
 _FAILURES = frozenset({TrialState.FAILED, TrialState.OUT_OF_MEMORY})

@@ -11,17 +11,19 @@ from cae.errors import UserError
 from cae.run.paths import RunDir
 from cae.run.ranking import RankedTrial
 from cae.run.records import Record
+from cae.run.sweep_json import SweepDescription
 from cae.run.trial_state import TrialState
 from cae.sweep.engine.retention import KEPT_STOPPED_TRIALS
-from cae.sweep.spec.sweep_file import from_config
+from cae.sweep.spec.sweep_file import load_components, unregistered_components
 from cae.trial import checkpoint, image_statistics
 from cae.trial.batches import DeviceImages
 from cae.trial.checkpoint import Checkpoint
-from cae.trial.config import Trial, fingerprint_of, identity
+from cae.trial.config import Trial, fingerprint_of, from_flat, identity
 from cae.trial.datasets import Dataset, Images, load_images
 from cae.trial.evaluation import evaluate, evaluation_pairs
 from cae.trial.model import save_model
 from cae.trial.networks.create import build_network, to_device
+from cae.trial.user_code import digest
 
 TOLERANCE = 1e-6
 """Largest difference of a metric that is evaluated again on the kind of device that trained the
@@ -30,28 +32,54 @@ TOLERANCE_ACROSS_DEVICES = 1e-3
 """The same between a CPU and a GPU, whose sums have another order."""
 
 
+NO_VERIFY = "--no-verify exports the weights without evaluating them again"
+
+
 def export(
-    run: RunDir, ranked: RankedTrial, folder: Path, data_folders: Sequence[Path]
+    run: RunDir,
+    ranked: RankedTrial,
+    folder: Path,
+    data_folders: Sequence[Path],
+    *,
+    sweep_file: Path | None = None,
+    verify: bool = True,
 ) -> tuple[int, dict[str, float]]:
     """Write the best weights of a trial as a model, after they were evaluated again.
 
     Returns their epoch and the re-evaluated metrics on the validation images. Raises UserError, and
     writes nothing, if those differ from the journal, or if weights or images are missing.
+
+    Args:
+        run: The run. Its own copy of the user's code is never executed.
+        ranked: The trial.
+        folder: Where to write the model.
+        data_folders: Where to look for the images.
+        sweep_file: A trusted file, which is executed: it defines the trial's own components.
+        verify: Whether to evaluate the weights; without it the metrics are empty.
     """
     record = ranked.record
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"-o {folder} exists already: choose a new or an empty folder")
     saved = _load_weights(run, record)
     sweep = run.read_sweep()
-    trial = from_config(record.config, Path(sweep.path))
-    images = _load_images(record, trial, data_folders)
-    device = _evaluation_device(record)
-    reevaluated = _evaluate_again(trial, saved, images, device)
     journal_metrics = record.epochs.get(saved.epoch) or saved.rows[-1]
-    tolerance = TOLERANCE
-    if (device.type == "cuda") != _was_trained_on_gpu(record):
-        tolerance = TOLERANCE_ACROSS_DEVICES
-    _check_metrics(record, reevaluated, journal_metrics, tolerance)
+    evaluation: dict[str, object] = {"re_evaluated": None}
+    reevaluated: dict[str, float] = {}
+    if verify:
+        trial = _build_trial(run, record, sweep, sweep_file)
+        images = _load_images(run, record, trial, data_folders)
+        device = _evaluation_device(record)
+        reevaluated = _evaluate_again(trial, saved, images, device)
+        tolerance = TOLERANCE
+        if (device.type == "cuda") != _was_trained_on_gpu(record):
+            tolerance = TOLERANCE_ACROSS_DEVICES
+        _check_metrics(record, reevaluated, journal_metrics, tolerance)
+        evaluation = {
+            "re_evaluated": reevaluated,
+            "re_evaluated_on": _device_text(device),
+            "class_names": list(images.class_names),
+            "training_images": image_statistics.measure(images.train.pixels).to_json(),
+        }
     origin = {
         "sweep": sweep.sweep,
         "budget": sweep.budget,
@@ -64,16 +92,13 @@ def export(
         "trial": record.number,
         "hash": record.hash,
         "epoch": saved.epoch,
-        "metrics": journal_metrics | record.final_metrics,
+        "metrics": journal_metrics | record.final_metrics_of(saved.epoch),
         "sizes": record.sizes,
-        "re_evaluated": reevaluated,
-        "re_evaluated_on": _device_text(device),
+        **evaluation,
         "trained_on": record.starts[-1].device,
-        "class_names": list(images.class_names),
-        "training_images": image_statistics.measure(images.train.pixels).to_json(),
         "origin": origin,
     }
-    save_model(folder, saved.network, trial, description)
+    save_model(folder, saved.network, record.config, description)
     return saved.epoch, reevaluated
 
 
@@ -90,22 +115,63 @@ def _load_weights(run: RunDir, record: Record) -> Checkpoint:
         raise UserError(f"trial {record.number}: {error}") from None
 
 
-def _load_images(record: Record, trial: Trial, data_folders: Sequence[Path]) -> Images:
-    """The trial's images. Raises UserError if they are not those that it was trained on."""
-    images = load_images(trial.dataset, data_folders)
+def _build_trial(
+    run: RunDir, record: Record, sweep: SweepDescription, sweep_file: Path | None
+) -> Trial:
+    """The trial of a record. Raises UserError if its components are not defined."""
+    if sweep_file is not None:
+        load_components(sweep_file)
+    unknown = unregistered_components(record.config)
+    if unknown and sweep_file is None:
+        raise UserError(
+            f"trial {record.number}: {', '.join(unknown)} is not built in, and the code that a run "
+            "names is never executed by itself: add --sweep FILE with a file that you trust "
+            f"({_code_hint(run, record, sweep)}), or {NO_VERIFY}"
+        )
+    return from_flat(record.config)
+
+
+def _code_hint(run: RunDir, record: Record, sweep: SweepDescription) -> str:
+    """Where the code of a trial is."""
+    hint = f"the run was made with {sweep.path or sweep.file}"
+    if record.code_snapshot:
+        copy = run.code / record.code_snapshot / Path(sweep.file).name
+        hint += f"; the code that trained the trial is in {copy}"
+    return hint
+
+
+def _load_images(run: RunDir, record: Record, trial: Trial, data_folders: Sequence[Path]) -> Images:
+    """The trial's images.
+
+    Raises UserError if they, or the code, are not those with which it was trained.
+    """
+    try:
+        images = load_images(trial.dataset, data_folders)
+    except (UserError, ValueError) as error:
+        raise UserError(f"{error}; {NO_VERIFY}") from None
 
     def fingerprint(dataset: Dataset) -> str:
         if dataset == trial.dataset:
             return images.fingerprint
         return load_images(dataset, data_folders).fingerprint
 
-    trial_hash = identity(record.config, fingerprint_of(trial, fingerprint), trial.code())
-    if trial_hash != record.hash:
+    fingerprints = fingerprint_of(trial, fingerprint)
+    hashes = {identity(record.config, fingerprints, trial.code())}
+    if not record.code:  # of a version that did not include what the components use
+        hashes.add(identity(record.config, fingerprints, trial.class_sources()))
+    if record.hash in hashes:
+        return images
+    has_other_code = record.code != digest(trial.code())
+    if record.fingerprint == fingerprints and has_other_code:
         raise UserError(
-            f"the images of {trial.dataset.name} differ from those that trial {record.number} was "
-            "trained on"
+            f"trial {record.number}: the source code of its components differs from that with "
+            f"which it was trained: add --sweep FILE "
+            f"({_code_hint(run, record, run.read_sweep())}), or {NO_VERIFY}"
         )
-    return images
+    difference = f"the images of {trial.dataset.name} differ from those"
+    if not record.fingerprint and trial.own_components():
+        difference = f"the images of {trial.dataset.name} or the source code differ from those"
+    raise UserError(f"{difference} that trial {record.number} was trained on; {NO_VERIFY}")
 
 
 def _was_trained_on_gpu(record: Record) -> bool:
@@ -152,5 +218,5 @@ def _check_metrics(
         if not abs(value - expected) <= tolerance * max(1.0, abs(expected)):
             raise UserError(
                 f"trial {record.number}: its weights give {name} {value!r}, "
-                f"but the journal contains {expected!r}"
+                f"but the journal contains {expected!r}; {NO_VERIFY}"
             )

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
@@ -37,6 +36,7 @@ from cae.trial.optimizers import Optimizer
 from cae.trial.plain_values import to_plain
 from cae.trial.schedules import Constant, Schedule
 from cae.trial.tasks import Task
+from cae.trial.user_code import class_source, code_of
 
 FlatConfig = dict[str, Any]
 """A configuration by dotted name; every value can be written as JSON (tuples are lists)."""
@@ -173,17 +173,36 @@ class Trial(BaseModel):
             ) from error
 
     def code(self) -> str:
-        """Return the source code of the components that a sweep file defines.
+        """Return the source code of the components that a sweep file defines, and of what they use.
 
-        It is a part of the trial's identity.
+        It is a part of the trial's identity. Empty if all components are built in.
         """
-        sources = []
-        for kind in self.COMPONENTS:
-            component = type(getattr(self, kind))
-            if not component.is_builtin():
-                sources.append(inspect.getsource(component))
-        sources += [dependency.code() for dependency in self.dependencies().values()]
-        return "".join(sources)
+        return "".join(code_of(component) for component in self.own_components())
+
+    def class_sources(self) -> str:
+        """Return the source code of the classes alone, which identified trials of old versions."""
+        return "".join(class_source(component) for component in self.own_components())
+
+    def own_components(self) -> list[type[Component]]:
+        """Return the components that a sweep file defines, those of the dependencies last."""
+        components = [type(getattr(self, kind)) for kind in self.COMPONENTS]
+        own = [component for component in components if not component.is_builtin()]
+        for dependency in self.dependencies().values():
+            own += dependency.own_components()
+        return own
+
+    def history_depends_on_epochs(self, epochs: int) -> bool:
+        """Return whether the epochs of this trial differ from those with another number of epochs.
+
+        Then a trial of one length can neither be extended to the other, nor answer for it.
+        """
+        if self.schedule.uses_epochs:
+            return True
+        shared = range(1, min(epochs, self.epochs) + 1)
+        return any(
+            self.task.stage(epoch, epochs) != self.task.stage(epoch, self.epochs)
+            for epoch in shared
+        )
 
     def dependencies(self) -> dict[str, Trial]:
         """Return the trials that have to finish before this one starts, by the task's parameter."""

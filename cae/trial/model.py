@@ -62,14 +62,22 @@ class Applied(NamedTuple):
 
 
 def save_model(
-    folder: Path, network: Mapping[str, Tensor], trial: Trial, description: Mapping[str, object]
+    folder: Path,
+    network: Mapping[str, Tensor],
+    trial: Trial | Mapping[str, object],
+    description: Mapping[str, object],
 ) -> None:
-    """Write a model; `network`: the state_dict, `description`: further entries of `model.json`.
+    """Write a model.
+
+    `network`: the state_dict, `trial`: the trial or its flat configuration, `description`: further
+    entries of `model.json`.
 
     Each file is written completely or not at all, `model.json` last: a folder that contains it is a
     complete model.
     """
-    content = {"format": 1, "load": HOW_TO_LOAD, "config": trial.flat(), **description}
+    if isinstance(trial, Trial):
+        trial = trial.flat()
+    content = {"format": 1, "load": HOW_TO_LOAD, "config": dict(trial), **description}
     write_whole(folder / WEIGHTS, safetensors.torch.save(dict(network), {"format": "pt"}))
     write_whole(folder / DESCRIPTION, json.dumps(content, indent=2) + "\n")
 

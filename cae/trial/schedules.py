@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from annotated_types import Gt, Lt
 from pydantic import NonNegativeFloat, NonNegativeInt
@@ -15,6 +15,10 @@ from cae.trial.component import Component
 
 class Schedule(Component):
     """A kind of component: how the learning rate changes from epoch to epoch."""
+
+    uses_epochs: ClassVar[bool] = False
+    """Whether the learning rates depend on the trial's number of epochs. Such a trial is not
+    extended to more epochs: its first epochs would be others."""
 
     @abstractmethod
     def next_lr(self, initial_lr: float, val_losses: list[float]) -> float:

@@ -165,6 +165,8 @@ def _restore(state: _State, folder: Path, metric: str, mode: str) -> None:
     best_epoch = best_of(saved.rows, metric, mode)
     if not checkpoint.holds_best(folder, best_epoch, len(saved.rows)):
         return
+    if best_epoch > state.trial.epochs:  # the trial had more epochs when the checkpoint was written
+        return
     state.network.load_state_dict(saved.network)
     checkpoint.restore_optimizer(state.optimizer, saved.optimizer)
     state.rows = saved.rows

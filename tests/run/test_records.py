@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from cae.run.events import AuditStop, Event
+from cae.run.events import AuditStop, Event, TrialEnded
 from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
-from cae.run.records import apply_event, replay
+from cae.run.records import Record, apply_event, replay
 from cae.run.trial_state import TrialState
 from tests.run.events import (
     closed,
@@ -246,13 +246,53 @@ def test_trials_in_a_ranked_state_have_a_best_epoch(state: TrialState) -> None:
     assert (best is not None) == state.is_ranked
 
 
-def test_dependencies_and_trials_that_are_not_requested_have_no_best_epoch() -> None:
+def test_dependencies_have_no_best_epoch() -> None:
     dependency = record(1, losses=(0.1,))
     dependency.is_dependency = True
-    withdrawn = record(2, losses=(0.1,))
-    withdrawn.is_requested = False
     assert dependency.best("val_loss", "min") is None
-    assert withdrawn.best("val_loss", "min") is None
+
+
+def test_trials_that_are_not_requested_any_more_keep_their_best_epoch() -> None:
+    events = [session(1, 2), planned(1), planned(2), started(1), epoch(1, 0.5), ended()]
+    events += [started(2), epoch(1, 0.25, number=2), session()]
+    records = replay(events, is_running=False)
+    assert [record.state for record in records.values()] == ["finished", "withdrawn"]
+    assert [record.is_requested for record in records.values()] == [False, False]
+    assert records[1].best("val_loss", "min") == (1, 0.5)
+    assert records[2].best("val_loss", "min") == (1, 0.25)
+
+
+def extended_after(*events: Event) -> Record:
+    """A trial that finished with 2 epochs, the better one first, and is extended to 4."""
+    finished = TrialEnded(
+        trial=1,
+        state=TrialState.FINISHED,
+        reason="all 2 epochs",
+        best_epoch=1,
+        metrics={"test_loss": 0.75},
+    )
+    before = [planned(epochs=2), started(), epoch(1, 0.5), epoch(2, 0.625), finished]
+    return replay([*before, planned(epochs=4), *events], is_running=False)[1]
+
+
+def test_a_trial_keeps_its_final_metrics_until_its_extension_has_a_better_epoch() -> None:
+    trial = extended_after(started(epoch=2), epoch(3, 0.75))
+    assert trial.state == TrialState.INTERRUPTED
+    assert trial.best("val_loss", "min") == (1, 0.5)
+    assert trial.final_metrics_of(1) == {"test_loss": 0.75}
+    better = extended_after(started(epoch=2), epoch(3, 0.25))
+    assert better.best("val_loss", "min") == (3, 0.25)
+    assert better.final_metrics_of(3) == {}
+
+
+@pytest.mark.parametrize("state", [TrialState.DIVERGED, TrialState.FAILED])
+def test_a_trial_whose_extension_fails_keeps_its_value(state: TrialState) -> None:
+    trial = extended_after(started(epoch=2), epoch(3, math.nan), ended(state))
+    assert trial.state == state
+    assert trial.best("val_loss", "min") == (1, 0.5)
+    assert trial.final_metrics_of(1) == {"test_loss": 0.75}
+    restarted = extended_after(started(epoch=2), epoch(3, math.nan), ended(state), retried())
+    assert restarted.best("val_loss", "min") is None
 
 
 def test_best_epoch_and_mean_follow_the_epochs() -> None:

@@ -87,6 +87,18 @@ def test_the_best_trial_is_that_of_the_best_epoch() -> None:
     assert progress([], "val_loss", "min", 2).best is None
 
 
+def test_trials_of_earlier_sweeps_are_counted_apart_and_can_be_the_best() -> None:
+    records = [trial(1, FINISHED, 10), trial(2, RUNNING, 2), trial(3, TrialState.WITHDRAWN, 3)]
+    for record_ in (records[0], records[2]):
+        record_.is_requested = False
+    now = progress(records, "val_loss", "min", 2)
+    assert now.counts == {RUNNING: 1}
+    assert now.earlier_counts == {FINISHED: 1, TrialState.WITHDRAWN: 1}
+    assert (now.requested, now.earlier) == (1, 2)
+    assert now.best == BestTrial(1, 10, 1 / 11)
+    assert now.best_is_earlier
+
+
 def test_of_equal_trials_the_first_is_the_best() -> None:
     records = [record(number, losses=(0.5,)) for number in (3, 2, 4)]
     assert progress(records, "val_loss", "max", 1).best == BestTrial(2, 1, 0.5)
@@ -128,9 +140,12 @@ def test_the_status_of_a_run_as_json(run: RunDir) -> None:
         "trials": 2,
         "ended": 2,
         "states": {"finished": 1, "failed": 1},
+        "earlier_trials": 1,
+        "earlier_states": {"oom": 1},
         "metric": "val_loss",
         "mode": "min",
         "best": {"trial": 1, "epoch": 2, "value": 0.25},
+        "best_is_earlier": False,
         "seconds_left": None,
         "failures": {2: "the reason", 3: "the reason"},
     }

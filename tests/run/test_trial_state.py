@@ -16,7 +16,7 @@ def states(name: str) -> set[TrialState]:
     ("name", "expected"),
     [
         ("is_final", "finished stopped diverged failed oom killed"),
-        ("is_ranked", "finished stopped running interrupted killed"),
+        ("is_ranked", "finished stopped running interrupted killed withdrawn"),
         ("is_successful", "finished stopped"),
         ("is_remaining", "running interrupted pending"),
         ("is_failure", "failed oom"),

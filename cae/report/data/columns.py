@@ -19,6 +19,9 @@ from cae.run.groups import assign_groups, group_labels
 from cae.run.metric_direction import Mode
 from cae.run.records import Record
 
+IN_CURRENT_SWEEP = "in_current_sweep"
+"""The column that says whether the newest `run` requests a trial."""
+
 Cells = dict[str, Any]
 """Cells of one row by the name of their column."""
 
@@ -110,7 +113,12 @@ def trial_row(run: str, record: Record, metric: str, mode: Mode) -> TrialRow:
     for name, value in record.axes.items():
         axes[name] = to_cell(record.config.get(name, value))
     return TrialRow(
-        identity={"run": run, "trial": record.number, "state": record.state},
+        identity={
+            "run": run,
+            "trial": record.number,
+            "state": record.state,
+            IN_CURRENT_SWEEP: record.is_requested,
+        },
         dependents={},
         group={},
         axes=axes,
@@ -120,7 +128,7 @@ def trial_row(run: str, record: Record, metric: str, mode: Mode) -> TrialRow:
             "epochs_done": len(record.epochs),
             "seconds": _training_seconds(record),
         },
-        final_evaluation=dict(record.final_metrics),
+        final_evaluation=dict(record.final_metrics_of(best or 0)),
         last_epoch={f"last_{name}": value for name, value in last_metrics.items()},
         sizes={name: to_cell(value) for name, value in record.sizes.items()},
         config={name: to_cell(value) for name, value in record.config.items()},
@@ -187,7 +195,7 @@ def best_epoch(record: Record, metric: str, mode: Mode) -> int | None:
     best = record.best(metric, mode)
     if best is not None:
         return best.epoch
-    if record.end is None or not record.state.is_ranked or not record.is_requested:
+    if record.end is None or not record.state.is_ranked:
         return None
     return record.end.best_epoch
 

@@ -15,6 +15,7 @@ from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
+from cae.run.trial_state import TrialState
 
 TRIAL_KEY = ["run", "trial"]
 """Columns that identify a trial: joined runs share trial numbers."""
@@ -63,7 +64,7 @@ class Run:
 
     @property
     def requested_trials(self) -> list[int]:
-        """Numbers of the trials that the sweep itself requests, without mere dependencies."""
+        """Numbers of the trials that a sweep of the run requests itself (see `is_requested`)."""
         return [number for number, record in self.records.items() if _counts_for_sweep(record)]
 
 
@@ -130,8 +131,17 @@ class Results:
 
     @functools.cached_property
     def is_requested(self) -> pd.Series[bool]:
-        """Whether the sweep itself requests a trial, and not only another trial."""
+        """Whether a sweep of the run requests a trial itself, and not only another trial.
+
+        A run only grows: trials of earlier sweeps count as those of the current one. Only trials
+        that are withdrawn, which will not be completed, are left out.
+        """
         return self._flags([_counts_for_sweep(record) for record in self.records])
+
+    @functools.cached_property
+    def in_current_sweep(self) -> pd.Series[bool]:
+        """Whether the newest `run` requests a trial. The others are of earlier sweeps."""
+        return self._flags([record.is_requested for record in self.records])
 
     def _flags(self, values: list[bool]) -> pd.Series[bool]:
         return pd.Series(values, index=self.trials.index, dtype=bool)
@@ -238,4 +248,4 @@ def settings_without_seed(config: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _counts_for_sweep(record: Record) -> bool:
-    return record.is_requested and not record.is_dependency
+    return record.state != TrialState.WITHDRAWN and not record.is_dependency

@@ -133,9 +133,7 @@ def _values_by_epoch(results: Results) -> pd.DataFrame:
     values = results.epochs.pivot(index=TRIAL_KEY, columns="epoch", values=results.metric)
     values = values.reindex(pd.MultiIndex.from_frame(results.trials[TRIAL_KEY]))
     values = values.set_axis(results.trials.index, axis=0)
-    values = values[np.isfinite(values)]
-    values.loc[~results.is_requested] = math.nan
-    return values
+    return values.where(np.isfinite(values) & ~results.is_dependency.to_numpy()[:, None])
 
 
 def _rank_correlations(results: Results, values: pd.DataFrame) -> pd.DataFrame:

@@ -140,7 +140,8 @@ class BucketRun(RunDir):
         """Upload files of the run's folder."""
         for path in paths:
             if path.exists():
-                self.bucket.write(path.name, path.read_bytes())
+                name = path.relative_to(self.path).as_posix()
+                self.bucket.write(name, path.read_bytes())
 
     @override
     def request(self, name: str) -> None:

@@ -101,7 +101,7 @@ def _create_judge(plan: Plan, records: Mapping[int, Record]) -> Judge:
         return NeverStop()
     create = functools.partial(
         scheduler.create_judge,
-        epochs=max((planned.trial.epochs for planned in plan.trials), default=1),
+        epochs=plan.epochs,
         metric=plan.sweep.metric,
         mode=plan.mode,
         exempt={planned.number for planned in plan.trials if planned.is_dependency},
@@ -188,6 +188,9 @@ def _record_plan(recorder: Recorder, planned: PlannedTrial) -> None:
             is_dependency=planned.is_dependency,
             is_audit=is_audit,
             group=planned.group,
+            fingerprint=planned.fingerprint,
+            code=planned.code,
+            code_snapshot=recorder.plan.code_snapshot(planned),
         )
     )
 
@@ -390,6 +393,7 @@ def _sweep_inputs(
     return SweepInputs(
         trials=inputs,
         sweep_file=checked.sweep_file,
+        code=recorder.plan.code,
         metric=sweep.metric,
         cpus_per_trial=checked.resources.cpus_per_trial,
         gpus_per_trial=checked.resources.gpus_per_trial,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -24,6 +25,8 @@ from cae.sweep.engine.limits import DEFAULT_LIMITS, MIN_FREE_BYTES, Limits
 from cae.sweep.engine.retention import plan_bytes, trial_bytes
 from cae.sweep.places.base import Place, Resources
 from cae.sweep.places.machine import git_commit, versions
+from cae.sweep.ray_environment import is_inside_ray_job
+from cae.sweep.spec.code_snapshot import take_snapshot
 from cae.sweep.spec.plan import Plan, make_plan
 from cae.sweep.spec.settings import adapt_settings, parse_value
 from cae.sweep.spec.sweep_file import SweepFile, read_sweep_file
@@ -116,6 +119,10 @@ def prepare(selection: Selection) -> Prepared:
     journal_bytes = _journal_bytes(run)
     records = run.records()
 
+    old_source = ""
+    if run.sweep_json.exists():
+        old_source = run.read_sweep().source
+
     def plan_trials() -> Plan:
         return make_plan(
             file.sweep,
@@ -125,10 +132,12 @@ def prepare(selection: Selection) -> Prepared:
             max_trials=selection.max_trials,
             records=records,
             retry=selection.retry,
+            old_source=old_source,
         )
 
     _, plan = gather(lambda: _raise_errors(file.errors), plan_trials)
     _check_metric(run, plan)
+    plan = replace(plan, code=take_snapshot(file))
     return Prepared(file, plan, run, selection, records, journal_bytes)
 
 
@@ -141,12 +150,32 @@ def _open_run(file: SweepFile, selection: Selection) -> RunDir:
     if run.path.exists() and not run.path.is_dir():
         raise RunError(f"--out {run} is not a folder")
     if run.sweep_json.exists():
-        known = run.read_sweep()
-        if known.sweep != file.name:
-            raise RunError(
-                f"{run} contains a run of another sweep, {known.sweep}: choose another --out"
-            )
+        _check_owner(run, file)
     return run
+
+
+def _check_owner(run: RunDir, file: SweepFile) -> None:
+    """Raise RunError if the run belongs to another sweep file.
+
+    A sweep file that was moved or copied with its run is the same one, and so is a copy with the
+    same content.
+    """
+    known = run.read_sweep()
+    if known.sweep != file.name:
+        raise RunError(
+            f"{run} contains a run of another sweep, {known.sweep}: choose another --out"
+        )
+    if not known.path or is_inside_ray_job() or known.source == file.source:
+        return
+    owner = Path(known.path)
+    if not owner.exists() or owner.samefile(file.path):
+        return
+    if known.relative_path and known.relative_path == _relative_path(run, file.path):
+        return
+    raise RunError(
+        f"{run} belongs to another sweep file, {owner}, and not to {file.path}: "
+        "choose another --out, or rename the file"
+    )
 
 
 def _check_metric(run: RunDir, plan: Plan) -> None:
@@ -226,6 +255,7 @@ def _run_trials(
     run = prepared.run
     checked = place.check_hosts(run, prepared.plan, prepared.file.path, resources)
     try:
+        run.publish(*prepared.plan.code.write(run.code / prepared.plan.code.name))
         _write_sweep_json(run, _describe(prepared, checked.resources, command))
         view: AbstractContextManager[Callable[[Event | None], None]]
         view = contextlib.nullcontext(_ignore)
@@ -273,10 +303,9 @@ def check_disk_space(prepared: Prepared, resources: Resources) -> None:
 
 
 def outcome(run: RunDir) -> Progress:
-    """The progress of the requested trials."""
+    """The progress of the current sweep, and the best trial of the run."""
     sweep = run.read_sweep()
-    records = [record for record in run.records().values() if record.is_requested]
-    return progress(records, sweep.metric, sweep.mode, sweep.slots)
+    return progress(run.records().values(), sweep.metric, sweep.mode, sweep.slots)
 
 
 def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDescription:
@@ -284,27 +313,30 @@ def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDe
     file = prepared.file
     plan = prepared.plan
     sweep = file.sweep
-    epochs = max(planned.trial.epochs for planned in plan.trials)
     scheduler = None
     if sweep.scheduler is not None:
-        scheduler = sweep.scheduler.describe(epochs)
+        scheduler = sweep.scheduler.describe(plan.epochs)
+    path = str(file.path.resolve())
+    if is_inside_ray_job():
+        path = ""
     return SweepDescription(
         name=prepared.run.name,
         sweep=file.name,
         title=file.title,
         description=file.description,
         file=str(file.path),
-        path=str(file.path.resolve()),
+        path=path,
+        relative_path=_relative_path(prepared.run, file.path),
         source=file.source,
         metric=sweep.metric,
         mode=plan.mode,
         directions=plan.directions,
         budget=prepared.selection.budget,
         overrides=plan.overrides,
-        axes=plan.axes,
+        axes=_all_axes(prepared),
         base=sweep.base.flat(),
         seeds=plan.sweep.seeds,
-        epochs=epochs,
+        epochs=plan.epochs,
         scheduler=scheduler,
         trials=len(plan.trials),
         space=plan.space_size,
@@ -317,6 +349,40 @@ def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDe
         slots=resources.slots,
         command=command,
     )
+
+
+def _all_axes(prepared: Prepared) -> dict[str, dict[str, Any]]:
+    """The axes of the search space, and those along which trials of earlier sweeps vary."""
+    axes = dict(prepared.plan.axes)
+    if not prepared.run.sweep_json.exists():
+        return axes
+    used = {name for record in prepared.records.values() for name in record.axes}
+    for name, earlier in prepared.run.read_sweep().axes.items():
+        if name not in axes and name in used:
+            axes[name] = earlier
+        elif name in axes:
+            axes[name] = _union(axes[name], earlier)
+    return axes
+
+
+def _union(axis: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """An axis with the values, or the interval, of an earlier sweep too."""
+    united = dict(axis)
+    values = axis.get("values")
+    earlier_values = earlier.get("values")
+    if values and earlier_values:
+        united["values"] = values + [value for value in earlier_values if value not in values]
+    for bound, choose in (("low", min), ("high", max)):
+        if axis.get(bound) is not None and earlier.get(bound) is not None:
+            united[bound] = choose(axis[bound], earlier[bound])
+    return united
+
+
+def _relative_path(run: RunDir, file: Path) -> str:
+    """The path of a sweep file from the folder of its run; empty for a run in a bucket."""
+    if is_url(run.location()):
+        return ""
+    return os.path.relpath(file.resolve(), run.path.resolve())
 
 
 def _write_sweep_json(run: RunDir, description: SweepDescription) -> None:

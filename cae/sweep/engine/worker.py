@@ -33,7 +33,7 @@ from cae.sweep.engine.worker_memory import (
 from cae.sweep.engine.worker_report import REPORT, SweepInputs, WorkerReport
 from cae.sweep.places.devices import UnusableGpu, choose_device
 from cae.sweep.places.hosts import unmet_requirement
-from cae.sweep.spec.sweep_file import from_config
+from cae.sweep.spec.code_snapshot import build_trial
 from cae.trial import checkpoint
 from cae.trial.batches import DeviceImages
 from cae.trial.datasets import Images
@@ -174,7 +174,7 @@ class Worker(tune.Trainable):
             f"{time.strftime('%F %T')} trial {self.number} on {socket.gethostname()}, "
             f"{self.device_name}, process {os.getpid()}"
         )
-        trial = from_config(self.trial.config, self.inputs.sweep_file)
+        trial = build_trial(self.trial.config, self.inputs.code, self.inputs.sweep_file)
         epochs = train(
             trial,
             self._load_images(),

@@ -8,6 +8,7 @@ from typing import Any
 
 from cae.run.events import EpochFinished, TrialEnded
 from cae.sweep.places.hosts import HostRequirements
+from cae.sweep.spec.code_snapshot import CodeSnapshot
 
 REPORT = "report"
 """Key of the WorkerReport in a result of Tune."""
@@ -37,6 +38,8 @@ class SweepInputs:
 
     trials: dict[int, TrialInputs]
     sweep_file: Path
+    code: CodeSnapshot
+    """The text of the sweep file and of what it imports, as it was planned."""
     metric: str
     """The metric of the sweep, by which its scheduler judges trials."""
     cpus_per_trial: float

@@ -11,9 +11,12 @@ from typing import Any
 from cae.run.metric_direction import Mode, common_directions, metric_direction
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
+from cae.sweep.spec.code_snapshot import CodeSnapshot
 from cae.sweep.spec.comparability import describe_group
-from cae.sweep.spec.search_space import Point, describe_axes, select_points
+from cae.sweep.spec.matching import Matcher, Reason, Wanted
+from cae.sweep.spec.search_space import describe_axes, select_points
 from cae.sweep.spec.sweep import Space, Sweep
+from cae.sweep.spec.trained_points import Point, TrainedTrials, select_trained
 from cae.trial.config import ConfigError, Trial, fingerprint_of, identity
 from cae.trial.datasets import Dataset, Images
 from cae.trial.tasks.shapes import result_errors
@@ -42,6 +45,15 @@ class PlannedTrial:
     """Whether it has ended and is requested again."""
     group: dict[str, Any] = field(default_factory=dict, repr=False)
     """The comparability group, as the journal describes it."""
+    fingerprint: str = ""
+    """Of its images, and of those of its dependencies."""
+    code: str = ""
+    """Digest of the source code of the user's components; empty without such components."""
+    requested_epochs: int = 0
+    """Epochs that the sweep requests; the trial of the run that answers may have more."""
+    reason: Reason | None = None
+    """Why it is trained although the run holds a trial of the same configuration, `replaces`."""
+    replaces: int | None = None
 
     @property
     def done_epochs(self) -> int:
@@ -78,6 +90,20 @@ class Plan:
     """How many points the search space has."""
     duplicates: int
     """How many points gave the same trial as another one."""
+    epochs: int
+    """Epochs of the longest trial that the sweep requests. The trial of the run that answers for it
+    may have more."""
+    left: list[Record] = field(default_factory=list)
+    """Trials of the run that the sweep does not request. They keep their values; unfinished ones
+    are withdrawn."""
+    code: CodeSnapshot = field(default_factory=CodeSnapshot, repr=False)
+    """The code that workers execute."""
+
+    def code_snapshot(self, planned: PlannedTrial) -> str:
+        """Name of the folder in `code/` with a trial's own components; empty if it has none."""
+        if not planned.code:
+            return ""
+        return self.code.name
 
     @property
     def remaining(self) -> list[PlannedTrial]:
@@ -99,8 +125,7 @@ class Plan:
         """The epochs at which trials may be stopped; empty without a scheduler."""
         if self.sweep.scheduler is None:
             return []
-        epochs = max((planned.trial.epochs for planned in self.trials), default=1)
-        return self.sweep.scheduler.rungs(epochs)
+        return self.sweep.scheduler.rungs(self.epochs)
 
 
 @dataclass(frozen=True)
@@ -141,6 +166,7 @@ def make_plan(
     max_trials: int | None = None,
     records: Mapping[int, Record] | None = None,
     retry: Collection[TrialState] = (),
+    old_source: str = "",
 ) -> Plan:
     """Expand the search space, build and check every trial, and match it with the journal's
     records.
@@ -155,7 +181,9 @@ def make_plan(
         max_trials: How many trials to run, seeds included; overrides the budget's.
         records: What the journal contains about each trial.
         retry: Trials that ended in these states are requested again.
+        old_source: The text of the sweep file with which the run was made.
     """
+    records = records or {}
     overrides = sweep.budget(budget) | dict(settings or {})
     budget_limit = overrides.pop("max_trials", None)
     if budget_limit is not None:
@@ -169,7 +197,11 @@ def make_plan(
     max_points = None
     if limit is not None:
         max_points = max(1, limit // seeds)  # all seeds of some points, not one seed of more points
-    points = select_points(sweep, overrides, max_points)
+
+    def trained() -> TrainedTrials:
+        return select_trained(sweep.base, overrides, seeds, records.values())
+
+    points = select_points(sweep, overrides, max_points, trained)
     built, duplicates = _build_trials(sweep, points.points, overrides)
     requested = built[:limit]
     candidates = _add_dependencies(requested)
@@ -179,7 +211,8 @@ def make_plan(
     _check_images(candidates, images)
     candidates = [_add_images(candidate, images) for candidate in candidates]
     candidates = _add_groups(candidates, images)
-    trials = _match_records(candidates, records or {}, retry)
+    trials = _match_records(candidates, records, Matcher(records, retry, old_source))
+    numbers = {planned.number for planned in trials}
     return Plan(
         sweep=sweep,
         mode=_mode(sweep, directions),
@@ -190,6 +223,8 @@ def make_plan(
         overrides=_changed_settings(sweep.base, requested[0].trial, overrides),
         space_size=points.space_size,
         duplicates=duplicates,
+        epochs=max(candidate.trial.epochs for candidate in candidates),
+        left=[record for record in records.values() if record.number not in numbers],
     )
 
 
@@ -453,31 +488,27 @@ def _add_groups(candidates: list[_Candidate], images: Mapping[str, Images]) -> l
 
 
 def _match_records(
-    candidates: list[_Candidate], records: Mapping[int, Record], retry: Collection[TrialState]
+    candidates: list[_Candidate], records: Mapping[int, Record], matcher: Matcher
 ) -> list[PlannedTrial]:
-    """The trials with their numbers.
-
-    A trial that the journal contains keeps its number. A trial with more epochs than one that is no
-    longer requested takes the number of that one and extends it. All others get new numbers.
-    """
-    hashes = [_hash(candidate) for candidate in candidates]
-    by_hash = {record.hash: record for record in records.values()}
-    requested = set(hashes)
-    extendable = {key: record for key, record in by_hash.items() if key not in requested}
-    lengths = sorted({record.config["epochs"] for record in extendable.values()}, reverse=True)
+    """The trials with their numbers: those of the run that answer for them, or new ones."""
+    needed = _needed_by_unfinished(candidates, records)
+    wanted: list[Wanted] = []
+    for candidate in candidates:
+        is_needed = candidate.key in needed
+        wanted.append(Wanted(candidate.trial, candidate.fingerprint, is_needed))
     has_dependencies = any(candidate.trial.dependencies() for candidate in candidates)
     numbers: dict[str, int] = {}
     next_number = max(records, default=0) + 1
     planned: list[PlannedTrial] = []
-    for trial_hash, candidate in zip(hashes, candidates, strict=True):
-        record = by_hash.get(trial_hash)
-        if record is None:
-            record = _take_extendable(candidate, extendable, lengths)
+    for candidate, item, match in zip(candidates, wanted, matcher.match(wanted), strict=True):
         number = next_number
-        if record is None:
+        is_dependency = candidate.is_dependency
+        if match.record is None:
             next_number += 1
         else:
-            number = record.number
+            number = match.record.number
+            # A trial that was requested for itself keeps its value.
+            is_dependency = is_dependency and match.record.is_dependency
         dependencies: dict[str, int] = {}
         for name, dependency in candidate.trial.dependencies().items():
             dependencies[name] = numbers[repr(dependency)]
@@ -486,38 +517,38 @@ def _match_records(
         planned.append(
             PlannedTrial(
                 number=number,
-                hash=trial_hash,
-                trial=candidate.trial,
+                hash=match.hash,
+                trial=match.trial,
                 axes=candidate.axes,
                 sizes=candidate.sizes,
                 dependencies=dependencies,
-                is_dependency=candidate.is_dependency,
-                record=record,
-                retry=record is not None and record.state in retry,
+                is_dependency=is_dependency,
+                record=match.record,
+                retry=match.is_retry,
                 group=candidate.group,
+                fingerprint=candidate.fingerprint,
+                code=item.code,
+                requested_epochs=candidate.trial.epochs,
+                reason=match.reason,
+                replaces=match.replaces,
             )
         )
     return planned
 
 
+def _needed_by_unfinished(candidates: list[_Candidate], records: Mapping[int, Record]) -> set[str]:
+    """Keys of the trials on whose weights trials depend that have not ended."""
+    ended = {record.hash for record in records.values() if record.state.is_final}
+    needed: set[str] = set()
+    for candidate in candidates:
+        dependencies = candidate.trial.dependencies().values()
+        if dependencies and _hash(candidate) not in ended:
+            needed |= {trial_key(dependency) for dependency in dependencies}
+    return needed
+
+
 def _hash(candidate: _Candidate) -> str:
     return identity(candidate.trial.flat(), candidate.fingerprint, candidate.trial.code())
-
-
-def _take_extendable(
-    candidate: _Candidate, extendable: dict[str, Record], lengths: list[int]
-) -> Record | None:
-    """The longest trial that is equal except for fewer epochs; it is removed from `extendable`.
-
-    `lengths`: numbers of epochs of extendable trials, the largest first.
-    """
-    for epochs in lengths:
-        if epochs < candidate.trial.epochs:
-            flat = candidate.trial.flat() | {"epochs": epochs}
-            key = identity(flat, candidate.fingerprint, candidate.trial.code())
-            if key in extendable:
-                return extendable.pop(key)
-    return None
 
 
 def _changed_settings(

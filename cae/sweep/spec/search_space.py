@@ -7,7 +7,7 @@ import contextlib
 import json
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from ray.tune.search.sample import Categorical, Domain, Float, Function, Integer
 from ray.tune.search.variant_generator import generate_variants
 
 from cae.sweep.spec.sweep import Space, Sweep
+from cae.sweep.spec.trained_points import Point, TrainedTrials, replace_draws
 from cae.trial.config import ConfigError
 from cae.trial.plain_values import to_plain
 
@@ -25,9 +26,6 @@ SAMPLE_SEED = 0
 MIN_LOG_RATIO = 50
 """A grid of positive numbers has a logarithmic axis if the largest is this many times the
 smallest."""
-
-Point = dict[str, Any]
-"""Values by dotted name."""
 
 
 @dataclass(frozen=True)
@@ -39,25 +37,36 @@ class Points:
     """How many points the search space has in all."""
 
 
-def select_points(sweep: Sweep, overrides: Mapping[str, Any], max_points: int | None) -> Points:
+def select_points(
+    sweep: Sweep,
+    overrides: Mapping[str, Any],
+    max_points: int | None,
+    trained: Callable[[], TrainedTrials] = TrainedTrials,
+) -> Points:
     """The points of a search space to run.
 
     Args:
         sweep: Its search space may be a union of several.
         overrides: Overridden keys are no axes.
         max_points: Run only so many, sampled with a fixed seed.
+        trained: Returns the trials of the run that count towards the samples of a random space.
     """
     points: list[Point] = []
+    trained_points: list[Point] = []
     for index, space in enumerate(sweep.spaces()):
         axes = {key: domain for key, domain in space.items() if key not in overrides}
-        points += expand(axes, sweep.samples, index)
-    space_size = len(points)
+        draws = expand(axes, sweep.samples, index)
+        if any(isinstance(domain, Domain) for domain in axes.values()):
+            replacing, draws = replace_draws(axes, draws, trained())
+            trained_points += replacing
+        points += draws
+    space_size = len(points) + len(trained_points)
     is_sample = max_points is not None and max_points < space_size
     if sweep.scheduler is not None or is_sample:
         # ASHA compares a trial with those before it: in the order of a grid it would stop nearly
         # all trials, or nearly none.
         random.Random(SAMPLE_SEED).shuffle(points)
-    return Points(points[:max_points], space_size)
+    return Points([*trained_points, *points][:max_points], space_size)
 
 
 def expand(space: Space, samples: int, index: int = 0) -> list[Point]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import linecache
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ from cae.sweep.spec.sweep import Sweep
 from cae.trial.component import COLLECTED_ERRORS
 from cae.trial.config import ConfigError, Trial, from_flat
 from cae.trial.messages import explain
+from cae.trial.user_code import SWEEP_FILE_MODULE, imported_user_modules
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,9 @@ class SweepFile:
 
     path: Path
     source: str
+    """The text that was executed."""
+    module: str
+    """Name of the module as which it was executed."""
     description: str
     """The docstring of the file."""
     sweep: Sweep
@@ -68,7 +74,8 @@ def read_sweep_file(path: Path) -> SweepFile:
         raise ConfigError(errors or [_missing_sweep(path, sweep)])
     return SweepFile(
         path=path,
-        source=path.read_text(),
+        source="".join(linecache.getlines(str(module.__file__))),
+        module=module.__name__,
         description=module.__doc__ or "",
         sweep=sweep,
         published=read_published(sweep.published, path.parent),
@@ -170,17 +177,35 @@ def _is_syntax_error_of(error: BaseException, path: Path) -> TypeGuard[SyntaxErr
     return Path(error.filename).resolve() == path.resolve()
 
 
+def load_components(path: Path) -> None:
+    """Execute a sweep file, which is trusted code, for the components that it defines.
+
+    Raises ConfigError with all errors of the file.
+    """
+    if not path.is_file():
+        raise ConfigError([_missing_file(path)])
+    _, errors = _execute_and_collect(path)
+    if errors:
+        raise ConfigError(errors)
+
+
+def unregistered_components(flat: Mapping[str, object]) -> list[str]:
+    """The components of a flat configuration that are not defined: `arch = 'my_network'`."""
+    unregistered: list[str] = []
+    for name, value in flat.items():
+        component = Trial.COMPONENTS.get(name.rpartition(".")[2])
+        if component is not None and value not in component.registry:
+            unregistered.append(f"{name} = {value!r}")
+    return unregistered
+
+
 def from_config(flat: Mapping[str, object], path: Path) -> Trial:
     """The trial of a flat configuration.
 
     If the configuration names components that are not registered, the sweep file is executed first.
     Raises ConfigError if a parameter is invalid.
     """
-    unregistered = []
-    for name, component in Trial.COMPONENTS.items():
-        if flat.get(name) not in component.registry:
-            unregistered.append(name)
-    if unregistered and path.is_file():
+    if unregistered_components(flat) and path.is_file():
         execute_sweep_file(path)
     return from_flat(flat)
 
@@ -188,16 +213,60 @@ def from_config(flat: Mapping[str, object], path: Path) -> Trial:
 def execute_sweep_file(path: Path) -> ModuleType:
     """Execute a sweep file as a module; the components that it defines are registered.
 
-    The folder of the file is appended to sys.path.
+    The folder of the file is appended to sys.path. The file is read once: what is executed is what
+    `inspect.getsource` returns, also after the file was changed. Modules beside the file that an
+    earlier execution has imported are imported again.
     """
-    folder = str(path.resolve().parent)
+    if path.suffix != ".py":
+        raise ConfigError([f"{path} is not a Python file: a sweep file ends in .py"])
+    return execute_source(importlib.util.decode_source(path.read_bytes()), path)
+
+
+def execute_source(text: str, path: Path) -> ModuleType:
+    """Execute the text of a sweep file as if it were in the file `path`."""
+    folder = path.resolve().parent
+    _import_from(str(folder))
+    module = ModuleType(f"{SWEEP_FILE_MODULE}{path.stem}")
+    module.__file__ = str(path.absolute())
+    forget_modules(_IMPORTED_MODULES)
+    lines = text.splitlines(keepends=True)
+    # An entry without a time is never compared with the file.
+    linecache.cache[module.__file__] = (len(text), None, lines, module.__file__)
+    sys.modules[module.__name__] = module  # pydantic resolves the annotations of its classes there
+    code = compile(text, module.__file__, "exec", dont_inherit=True)
+    try:
+        exec(code, module.__dict__)
+    finally:
+        for imported in imported_user_modules(module.__name__):
+            is_beside = Path(imported.file).resolve().is_relative_to(folder)
+            if imported.name in sys.modules and is_beside:
+                _IMPORTED_MODULES.add(imported.name)
+    return module
+
+
+_IMPORTED_MODULES: set[str] = set()
+"""Modules beside a sweep file that it has imported."""
+_ADDED_FOLDERS: list[str] = []
+"""The entry of sys.path that was added for the newest sweep file."""
+
+
+def _import_from(folder: str) -> None:
+    """Append a folder to sys.path, instead of that of the sweep file before: both may contain a
+    module of the same name."""
+    while _ADDED_FOLDERS:
+        added = _ADDED_FOLDERS.pop()
+        if added in sys.path:
+            sys.path.remove(added)
     if folder not in sys.path:
         sys.path.append(folder)
-    name = f"cae_sweep_file_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ConfigError([f"{path} is not a Python file: a sweep file ends in .py"])
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # pydantic resolves the annotations of its classes there
-    spec.loader.exec_module(module)
-    return module
+        _ADDED_FOLDERS.append(folder)
+
+
+def forget_modules(names: set[str]) -> None:
+    """Make Python import modules again, from their files as they are now."""
+    for name in names:
+        module = sys.modules.pop(name, None)
+        if module is not None and module.__file__:
+            linecache.cache.pop(module.__file__, None)
+    names.clear()
+    importlib.invalidate_caches()

@@ -51,7 +51,9 @@ class Classify(Task):
     """A trial whose trained encoder this trial starts with; both need the same encoder
     architecture."""
     frozen_share: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Share of the epochs, rounded to a whole number, during which the encoder is frozen."""
+    """Share of the epochs during which the encoder is frozen. The number of epochs is rounded, a
+    half to the even number: half of 5 epochs are 2, half of 7 are 4. A trial with another number
+    of epochs has other stages: it is trained anew, not extended."""
 
     dependency_names: ClassVar[tuple[str, ...]] = ("encoder",)
     training_parameters: ClassVar[tuple[str, ...]] = ("encoder", "frozen_share")

@@ -36,11 +36,12 @@ class Layer(nn.Module):
 
     def forward(self, images):
         self.calls += self.training
-        if self.kind == "raise" and self.calls > 5:
+        is_fixed = os.path.exists("FLAG-fixed")
+        if self.kind == "raise" and self.calls > 5 and not is_fixed:
             raise RuntimeError("the layer is tired")
-        if self.kind.startswith("broken") and self.training:
+        if self.kind.startswith("broken") and self.training and not is_fixed:
             raise RuntimeError("the layer is tired")
-        if self.kind == "nan" and self.training and self.calls > 5:
+        if self.kind == "nan" and self.training and self.calls > 5 and not is_fixed:
             return images * self.weight * float("nan")
         if self.kind == "slow" and self.training:
             time.sleep(0.1)
@@ -68,7 +69,10 @@ class Layer(nn.Module):
 
 
 def failing_sweep(write: Callable[..., Path], kinds: list[str], **more: Any) -> Path:
-    """Write a sweep with a trial of each kind. FLAG is the file `flag` beside it."""
+    """Write a sweep with a trial of each kind. FLAG is the file `flag` beside it.
+
+    With the file `flag-fixed`, trials of the kinds `raise`, `broken` and `nan` do not fail.
+    """
     path = write(f"{{'arch': 'failing', 'arch.kind': tune.grid_search({kinds})}}", **more)
     path.write_text(SOURCE.replace("FLAG", str(path.parent / "flag")) + path.read_text())
     return path

@@ -87,7 +87,7 @@ def test_repeating_or_extending_a_sweep_trains_no_trial_twice(
     }
     best = run_status(run).progress.best
     assert best is not None
-    assert best.trial == 1  # the others were better and are not requested any more
+    assert best.trial == 3  # it is not requested any more, and keeps its value
 
     run_sweep(
         sweep_file("{'optimizer.lr': tune.grid_search([1e-3])}", epochs=5)
@@ -115,14 +115,7 @@ def test_failed_and_diverged_trials_have_reasons_and_can_be_retried(
     assert status.progress.best is not None
     assert status.progress.best.trial == 1
 
-    path.write_text(
-        path.read_text().replace('"raise" and self.calls > 5', '"raise" and self.calls > 500')
-    )
-    path.write_text(
-        path.read_text().replace(
-            '"nan" and self.training and self.calls > 5', '"nan" and self.calls > 500'
-        )
-    )
+    (path.parent / "flag-fixed").touch()  # an edit of the network would give other trials
     run_sweep(path, retry=(TrialState.FAILED, TrialState.DIVERGED), settings={"epochs": 5})
     assert [(record.state, record.last_epoch) for record in run.records().values()] == [
         ("finished", 5)

@@ -471,7 +471,7 @@ def test_a_wrong_result_of_a_task_is_an_error_before_training(
     assert errors_of({"task": "scalar_metric"}) == [f"task = 'scalar_metric': {expected}"]
 
 
-class OwnNetwork(Architecture):
+class MisshapenNetwork(Architecture):
     """A network whose outputs are made by `result`."""
 
     result: ClassVar[Callable[[Tensor], Any]]
@@ -501,9 +501,9 @@ def test_a_wrong_output_of_a_network_is_an_error(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result, expected = OUTPUTS[kind]
-    monkeypatch.setattr(OwnNetwork, "result", staticmethod(result), raising=False)
-    (error,) = errors_of({"arch": "own_network"})
-    assert error.startswith("arch = 'own_network': ")
+    monkeypatch.setattr(MisshapenNetwork, "result", staticmethod(result), raising=False)
+    (error,) = errors_of({"arch": "misshapen_network"})
+    assert error.startswith("arch = 'misshapen_network': ")
     assert expected in error
 
 

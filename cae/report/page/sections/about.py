@@ -91,9 +91,12 @@ def _facts(results: Results, run: Run) -> list[Fact]:
     """Return what is recorded; old runs lack some of it."""
     sweep = run.sweep
     trials = results.trials[results.trials["run"] == run.name]
-    count = formatting.plural(len(trials), "trial")
+    current = sum(record.is_requested for record in run.records.values())
+    count = formatting.plural(current, "trial")
     if sweep.space:
         count += f" of a search space of {formatting.number(sweep.space)}"
+    if current < len(trials):
+        count += f", and {len(trials) - current} of earlier sweeps"
     sessions = ""
     if run.sessions:
         sessions = str(len(run.sessions))

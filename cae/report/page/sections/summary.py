@@ -9,6 +9,7 @@ from typing import Any
 from typing_extensions import override
 
 from cae.report import formatting
+from cae.report.data.columns import IN_CURRENT_SWEEP
 from cae.report.data.results import Results
 from cae.report.page.section import Scope, SectionContent, section
 from cae.report.page.sections.baselines import baseline_warning
@@ -48,6 +49,8 @@ class SummaryContent(SectionContent):
     trials: int
     states: Mapping[TrialState, int]
     """Number of trials in each state that occurs."""
+    current_trials: int = 0
+    """Number of trials of the current sweep; the others are of earlier sweeps of the run."""
     notes: Sequence[str] = ()
     """What restricts all results of the page."""
     answers: Mapping[str, str] = field(default_factory=dict)
@@ -72,7 +75,12 @@ def summary_section(results: Results) -> SectionContent:
         "baselines": _baseline_warnings(results),
         "published": published.summary_sentence(published_comparisons(results), reasons=False),
     }
-    notes = [_remaining(results, states), _joined(results), _budget(results)]
+    notes = [
+        _remaining(results, states),
+        _earlier_sweeps(results),
+        _joined(results),
+        _budget(results),
+    ]
     group_answers = {}
     verdict = best_sentence(results.groups[0].results)
     if len(results.groups) > 1:
@@ -89,6 +97,7 @@ def summary_section(results: Results) -> SectionContent:
         group_answers=group_answers,
         trials=len(results.trials),
         states=states,
+        current_trials=int(results.in_current_sweep.sum()),
         notes=[note for note in notes if note],
         answers={id: sentence for id, sentence in answers.items() if sentence},
     )
@@ -166,6 +175,20 @@ def _remaining(results: Results, states: Mapping[TrialState, int]) -> str:
     return (
         f"{status}: {trials} of {len(results.trials)} {verb}. Their epochs so far are included "
         "below."
+    )
+
+
+def _earlier_sweeps(results: Results) -> str:
+    """State that a run holds trials that its newest command does not request."""
+    earlier = int((~results.in_current_sweep).sum())
+    if not earlier:
+        return ""
+    current = int(results.in_current_sweep.sum())
+    trials = formatting.plural(len(results.trials), "trial")
+    return (
+        f"Of {trials}, {current} are of the current sweep and {earlier} of earlier sweeps, which "
+        "had other settings, images or code, or another search space. All keep their values; "
+        f"filter the table by {IN_CURRENT_SWEEP}=true for the current ones."
     )
 
 

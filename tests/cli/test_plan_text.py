@@ -1,0 +1,165 @@
+"""What `plan` and `run` print about trials that the run holds already."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cae import Sweep, Trial
+from cae.cli import tables
+from cae.cli.console import Console
+from cae.cli.tables import change_lines
+from cae.run.events import TrialEnded, TrialPlanned, event_fields
+from cae.run.trial_state import TrialState
+from cae.sweep.engine import session
+from cae.sweep.spec.plan import Plan, make_plan
+from tests.sweep.spec.test_matching import BASE, load, record_of
+from tests.sweep.spec.test_trained_points import trained
+
+SWEEP = '''"""Digits."""
+
+from ray import tune
+from cae import Adam, ConvAutoencoder, Digits, Reconstruct, Sweep, Trial
+
+sweep = Sweep(
+    base=Trial(
+        dataset=Digits(size=8, train_images=32, val_images=16, test_images=16),
+        task=Reconstruct(),
+        arch=ConvAutoencoder(
+            encoder_filters=(4, 2), decoder_filters=(4,), pool_after=(1,), upsample_after=(0,)
+        ),
+        optimizer=Adam(),
+        epochs=3,
+    ),
+    space={"optimizer.lr": tune.grid_search([1e-3, 3e-3])},
+    seeds=SEEDS,
+)
+'''
+
+
+def grid(*rates: float, base: Trial = BASE, **options: Any) -> Plan:
+    space = {"optimizer.lr": {"grid_search": list(rates)}}
+    return make_plan(Sweep(base=base, space=space), load, **options)
+
+
+def test_nothing_is_announced_for_a_new_or_a_complete_run() -> None:
+    plan = grid(0.1, 0.2)
+    assert change_lines(plan) == []
+    assert change_lines(grid(0.1, 0.2, records=trained(plan))) == []
+
+
+def test_withdrawn_and_kept_trials_are_announced() -> None:
+    records = trained(grid(0.1, 0.2, 0.3, 0.4))
+    records[2].state = TrialState.INTERRUPTED
+    assert change_lines(grid(0.1, records=records)) == [
+        "1 unfinished trial withdrawn, not requested any more: trial 2",
+        "2 trials of earlier sweeps keep the values: trials 3, 4",
+    ]
+
+
+def test_extended_trials_are_announced() -> None:
+    longer = BASE.override({"epochs": 15})
+    assert change_lines(grid(0.1, 0.2, base=longer, records=trained(grid(0.1, 0.2)))) == [
+        "2 trials extended to more epochs: trials 1, 2"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "text"),
+    [("other images", "the images changed"), ("", "the images changed")],
+)
+def test_trials_on_changed_images_are_announced(fingerprint: str, text: str) -> None:
+    records = record_of(9)
+    records[7].fingerprint = fingerprint
+    records[7].hash = "of other images"
+    plan = make_plan(Sweep(base=BASE), load, records=records)
+    assert change_lines(plan) == [
+        f"1 trial trained anew: {text}; trial 7 of the run keeps the values",
+        "1 trial of earlier sweeps keeps the values: trial 7",
+    ]
+
+
+def test_long_lists_of_trials_are_cut() -> None:
+    records = trained(grid(*[0.01 * index for index in range(1, 31)]))
+    (line,) = change_lines(grid(0.01, records=records))
+    assert line.endswith("trials 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, ... and 17 more")
+
+
+# The text of `cae-sweep plan`
+
+
+def printed_plan(seeds: int = 1, settings: dict[str, Any] | None = None) -> str:
+    """The plan of the sweep in digits.py and runs/digits."""
+    from cae.sweep.places.base import Resources
+
+    Path("digits.py").write_text(SWEEP.replace("SEEDS", str(seeds)))
+    options: dict[str, Any] = {"budget": "full", "max_trials": None, "data_dir": None}
+    selection = session.Selection(Path("digits.py"), None, settings=settings or {}, **options)
+    prepared = session.prepare(selection)
+    buffer = io.StringIO()
+    console = Console(file=buffer, width=160)
+    resources = Resources(cpus=1, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
+    cost = tables_cost(prepared.plan)
+    console.print(tables._plan_table(prepared.plan, cost))
+    tables._print_plan_summary(console, prepared, resources, cost)
+    return buffer.getvalue()
+
+
+def tables_cost(plan: Plan) -> Any:
+    from cae.sweep.spec.cost import Cost
+
+    return Cost([1.0] * len(plan.trials), 1.0, 1.0, 1)
+
+
+def write_run(seeds: int = 1) -> None:
+    """A run in which all trials finished."""
+    run = Path("runs/digits")
+    run.mkdir(parents=True)
+    Path("digits.py").write_text(SWEEP.replace("SEEDS", str(seeds)))
+    options: dict[str, Any] = {"budget": "full", "max_trials": None, "data_dir": None}
+    selection = session.Selection(Path("digits.py"), None, settings={}, **options)
+    lines: list[str] = []
+    for planned in session.prepare(selection).plan.trials:
+        events = [
+            TrialPlanned(
+                trial=planned.number,
+                hash=planned.hash,
+                config=planned.trial.flat(),
+                axes=planned.axes,
+                sizes=planned.sizes,
+            ),
+            TrialEnded(trial=planned.number, state=TrialState.FINISHED, reason="all 3 epochs"),
+        ]
+        lines += [json.dumps(event_fields(event)) + "\n" for event in events]
+    (run / "journal.jsonl").write_text("".join(lines))
+
+
+def test_the_plan_of_finished_trials_says_that_they_are_done() -> None:
+    write_run()
+    text = printed_plan()
+    assert text.count("finished") == 2
+    assert "Digits.: 2 trials, 2 done\n" in text
+
+
+def test_the_plan_of_an_extension_says_from_how_many_epochs() -> None:
+    write_run()
+    text = printed_plan(settings={"epochs": 5, "optimizer.lr": 0.001})
+    assert "finished, extended from 3" in text
+    assert "Digits.: 1 trial, 0 done\n" in text
+    assert "1 trial extended to more epochs: trial 1" in text
+
+
+def test_the_plan_of_several_seeds_has_a_column_for_them() -> None:
+    rows = printed_plan(seeds=3).splitlines()
+    heading = next(row for row in rows if "state" in row)
+    assert "seed" in heading
+    assert "seed" not in printed_plan(seeds=1).split("parameters")[0]
+
+
+def test_empty_values_of_settings_are_named() -> None:
+    text = printed_plan(settings={"arch.hidden_units": [8]})
+    assert "arch.hidden_units 8 (full: none)" in text
