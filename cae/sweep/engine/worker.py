@@ -192,6 +192,7 @@ class Worker(tune.Trainable):
         """The trial's images on the device; they stay there for trials with the same data set."""
         key = self.trial.dataset_key
         if self.resident_images is None or self.resident_key != key:
+            self.resident_images = None  # both data sets would need memory at the same time
             self.resident_images = DeviceImages.load(self.images[key], self.device)
             self.resident_key = key
         return self.resident_images
