@@ -39,6 +39,7 @@ from cae.cli.options import (
     Retry,
     RunArgument,
     Set,
+    Slots,
     SweepArgument,
     TrialArgument,
     Yes,
@@ -80,6 +81,7 @@ def run(
     gpus: Gpus = None,
     gpus_per_trial: GpusPerTrial = None,
     cpus_per_trial: CpusPerTrial = 1,
+    slots: Slots = None,
     data_dir: DataDir = None,
     epoch_timeout: EpochTimeout = None,
     max_failures: MaxFailures = 10,
@@ -96,7 +98,7 @@ def run(
             from cae.sweep.engine.limits import Limits
             from cae.sweep.places.base import ResourceOptions
             from cae.sweep.places.choose import choose_place
-        options = ResourceOptions(gpus, gpus_per_trial, cpus_per_trial)
+        options = ResourceOptions(gpus, gpus_per_trial, cpus_per_trial, slots)
         place = choose_place(address, options)
         exit_code = place.delegate(sweep, out, sys.argv[1:])
         if exit_code is not None:
@@ -179,6 +181,7 @@ def plan(
     gpus: Gpus = None,
     gpus_per_trial: GpusPerTrial = None,
     cpus_per_trial: CpusPerTrial = 1,
+    slots: Slots = None,
     data_dir: DataDir = None,
     csv: Annotated[
         Path | None,
@@ -194,7 +197,7 @@ def plan(
         from cae.sweep.places.base import ResourceOptions
         from cae.sweep.places.local import LocalPlace
 
-        place = LocalPlace(ResourceOptions(gpus, gpus_per_trial, cpus_per_trial))
+        place = LocalPlace(ResourceOptions(gpus, gpus_per_trial, cpus_per_trial, slots))
         resources, prepared = gather(
             place.resources,
             lambda: session.prepare(

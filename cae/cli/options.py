@@ -138,6 +138,16 @@ GpusPerTrial = Annotated[
         rich_help_panel=EXECUTION_PANEL,
     ),
 ]
+Slots = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Trials at the same time on this machine. Default: as many as the CPUs (affinity, "
+        "container quota, SLURM) and GPUs allow.",
+        rich_help_panel=EXECUTION_PANEL,
+    ),
+]
 CpusPerTrial = Annotated[
     float,
     typer.Option(

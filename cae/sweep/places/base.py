@@ -32,6 +32,8 @@ class ResourceOptions:
     gpus_per_trial: float | None = None
     """None: one if there are GPUs."""
     cpus_per_trial: float = 1
+    slots: int | None = None
+    """How many trials run at the same time on this machine; None: as many as the CPUs allow."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Resources:
     """Hosts of a cluster; empty: everything is on this machine."""
     device: str = ""
     """What the trials run on, in words."""
+    max_slots: int | None = None
+    """What `--slots` requests; None: no other limit than CPUs and GPUs."""
     simulates_gpus: bool = False
     """Whether trials reserve GPUs of Ray, but run on the CPU: for tests and rehearsals."""
 
@@ -56,6 +60,8 @@ class Resources:
         slots = sum(self._slots_of(host) for host in hosts)
         if self.gpus_per_trial:  # --gpus may limit the GPUs of a cluster
             slots = min(slots, self._slots_of(Host(math.inf, self.gpus)))
+        if self.max_slots is not None:
+            slots = min(slots, self.max_slots)
         return slots
 
     def _slots_of(self, host: Host) -> int:

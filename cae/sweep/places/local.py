@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from cae.sweep.places.base import (
     Resources,
     allocate_gpus,
 )
+from cae.sweep.places.cpu_limits import count_cpus
 from cae.sweep.places.devices import GpuProbe, count_gpus, gpu_problem
-from cae.sweep.places.machine import count_cpus, device_name, explain_gpus
+from cae.sweep.places.machine import device_name, explain_gpus
 from cae.sweep.places.mps import shared_gpu_service
 from cae.sweep.places.ray_start import ray_session
 from cae.trial.config import ConfigError
@@ -52,9 +54,12 @@ class LocalPlace(Place):
             if problem:
                 raise ConfigError([unusable_gpus(gpus, problem)])
         device = device_name(cpus, used_gpus)
+        if self.options.slots is not None:
+            cpus = math.ceil(self.options.slots * self.options.cpus_per_trial)
         return Resources(
             cpus=cpus,
             gpus=used_gpus,
+            max_slots=self.options.slots,
             cpus_per_trial=self.options.cpus_per_trial,
             gpus_per_trial=gpus_per_trial,
             device=device,

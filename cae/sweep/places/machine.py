@@ -15,13 +15,6 @@ VERSIONED_PACKAGES = ("cae-sweep", "torch", "ray", "numpy")
 GIT_TIMEOUT_SECONDS = 10
 
 
-def count_cpus() -> int:
-    """The CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def explain_gpus() -> str:
     """Why PyTorch finds as many GPUs as it does."""
     if torch.version.cuda is None:

@@ -1,0 +1,78 @@
+"""How many CPUs this process may use: its affinity, the quota of its container, and SLURM's."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from pathlib import Path, PurePosixPath
+
+SLURM_VARIABLE = "SLURM_CPUS_PER_TASK"
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUPS = Path("/proc/self/cgroup")
+
+
+def count_cpus() -> int:
+    """The CPUs that this process may use; at least 1. A quota of 2.5 CPUs counts as 2."""
+    limits = [float(_affinity())]
+    quota = cgroup_quota(CGROUPS, OWN_CGROUPS)
+    if quota is not None:
+        limits.append(quota)
+    slurm = os.environ.get(SLURM_VARIABLE, "")
+    if slurm.isdigit() and int(slurm) > 0:
+        limits.append(float(slurm))
+    return max(1, math.floor(min(limits)))
+
+
+def _affinity() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def cgroup_quota(cgroups: Path, own_cgroups: Path) -> float | None:
+    """The smallest CPU quota of the process's control groups; None without one.
+
+    Args:
+        cgroups: Where the control groups are mounted, of version 1 or 2.
+        own_cgroups: The file that lists those of the process.
+    """
+    quotas: list[float] = []
+    for folder in _own_folders(cgroups, own_cgroups):
+        quota = _quota_of(folder)
+        if quota is not None:
+            quotas.append(quota)
+    return min(quotas, default=None)
+
+
+def _own_folders(cgroups: Path, own_cgroups: Path) -> list[Path]:
+    """The folders of the process's groups and of all groups around them."""
+    folders: list[Path] = []
+    with contextlib.suppress(OSError):
+        for line in own_cgroups.read_text().splitlines():
+            _, controllers, name = line.split(":", 2)
+            root = cgroups
+            if controllers:  # version 1: a mount for each set of controllers
+                if "cpu" not in controllers.split(","):
+                    continue
+                root = cgroups / controllers
+                if not root.is_dir():
+                    root = cgroups / "cpu"
+            group = PurePosixPath(name.lstrip("/"))
+            # In a container the name is that outside of it, and the mount is its own group.
+            folders += [root / parent for parent in (group, *group.parents)]
+    return folders
+
+
+def _quota_of(folder: Path) -> float | None:
+    """The quota of one group, in CPUs; None if it has none."""
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = (folder / "cpu.max").read_text().split()
+        if quota != "max":
+            return int(quota) / int(period)
+    with contextlib.suppress(OSError, ValueError):
+        quota_us = int((folder / "cpu.cfs_quota_us").read_text())
+        period_us = int((folder / "cpu.cfs_period_us").read_text())
+        if quota_us > 0:
+            return quota_us / period_us
+    return None
