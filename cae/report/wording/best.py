@@ -18,7 +18,6 @@ from cae.report.statistics.best import (
     Setting,
 )
 
-MAX_COMMAND_LENGTH = 300
 MAX_TIED = 5
 """Named configurations."""
 
@@ -166,5 +165,5 @@ def distinction_texts(distinction: Distinction) -> list[str]:
 def more_seeds_command(results: Results) -> str:
     """The command that ran the sweep, with more seeds; finished trials are kept."""
     command = results.sweep.command or f"cae-sweep run {results.sweep.file}"
-    command = re.sub(r" --set seeds=\d+", "", formatting.short(command, MAX_COMMAND_LENGTH))
+    command = re.sub(r" --set seeds=\d+", "", command)
     return f"{command} --set seeds={best.suggested_seeds(results)}"

@@ -19,6 +19,7 @@ from cae.sweep.spec.sweep import Space, Sweep
 from cae.sweep.spec.trained_points import Point, TrainedTrials, select_trained
 from cae.trial.config import ConfigError, Trial, fingerprint_of, identity
 from cae.trial.datasets import Dataset, Images
+from cae.trial.networks.create import training_error_of_one_image
 from cae.trial.tasks.shapes import result_errors
 
 LoadImages = Callable[[Dataset], Images]
@@ -210,6 +211,7 @@ def make_plan(
     images = _load_images(candidates, load)
     _check_images(candidates, images)
     candidates = [_add_images(candidate, images) for candidate in candidates]
+    _check_last_batches(candidates)
     candidates = _add_groups(candidates, images)
     trials = _match_records(candidates, records, Matcher(records, retry, old_source))
     numbers = {planned.number for planned in trials}
@@ -469,6 +471,31 @@ def _add_images(candidate: _Candidate, images: Mapping[str, Images]) -> _Candida
         sizes=candidate.sizes | counts,
         fingerprint=fingerprint_of(candidate.trial, fingerprint),
     )
+
+
+def _check_last_batches(candidates: Iterable[_Candidate]) -> None:
+    """Raise ConfigError if the last batch of an epoch is too small for a network.
+
+    Batch normalization needs two values per channel: one image is not enough for a 1x1 map.
+    """
+    errors: dict[str, None] = {}
+    checked: set[str] = set()
+    for candidate in candidates:
+        trial = candidate.trial
+        count = candidate.sizes["train_images"]
+        network = repr((trial.arch, trial.task, trial.dataset.image_shape, trial.batch_size, count))
+        if count % trial.batch_size != 1 or network in checked:
+            continue
+        checked.add(network)
+        error = training_error_of_one_image(trial)
+        if error:
+            errors[
+                f"batch_size = {trial.batch_size}: the last batch of the {count} training images "
+                f"has one image, which {trial.arch.name!r} cannot be trained on ({error}); choose "
+                "another batch_size or dataset.train_images"
+            ] = None
+    if errors:
+        raise ConfigError(list(errors))
 
 
 def _add_groups(candidates: list[_Candidate], images: Mapping[str, Images]) -> list[_Candidate]:

@@ -41,3 +41,19 @@ def to_device(network: nn.Module, device: torch.device, precision: str = "float3
     `precision`: that of its training.
     """
     return network.to(device).to(memory_format=weight_layout(device, precision))
+
+
+def training_error_of_one_image(trial: Trial) -> str:
+    """Return why a network in training mode does not accept a single image; empty if it does.
+
+    No values are computed.
+    """
+    with torch.device("meta"):
+        network = build_network(trial).train()
+        image = torch.empty(1, *trial.task.input_shape(trial.dataset.image_shape))
+    try:
+        network(image)
+    except Exception as error:  # other errors than that of batch normalization are not of the batch
+        if "more than 1 value per channel" in str(error):
+            return str(error)
+    return ""

@@ -537,6 +537,24 @@ def test_labels_that_do_not_fit_the_classes_are_an_error(
     assert expected in error
 
 
+SINGLE_PIXEL = {
+    "arch.encoder_filters": [4, 4, 4, 4],
+    "arch.pool_after": [1, 2, 3],
+    "arch.upsample_after": [0, 1, 2],
+    "arch.decoder_filters": [4, 4],
+    "arch.batch_norm": "before_activation",
+    "dataset.train_images": 33,
+}
+
+
+def test_a_last_batch_of_one_image_that_batch_normalization_refuses_is_an_error() -> None:
+    (error,) = errors_of(SINGLE_PIXEL | {"batch_size": 16})
+    assert error.startswith("batch_size = 16: the last batch of the 33 training images")
+    assert len(plan_of(SINGLE_PIXEL | {"batch_size": 15}).trials) == 1
+    without = SINGLE_PIXEL | {"batch_size": 16, "arch.batch_norm": "none"}
+    assert len(plan_of(without).trials) == 1
+
+
 def test_a_metric_without_a_value_per_image_is_an_error() -> None:
     (error,) = errors_of({"task": "scalar_metric"})
     assert error == (
