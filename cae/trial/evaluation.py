@@ -128,7 +128,9 @@ def _baseline_losses(task: Task, images: DeviceImages, evaluation: Evaluation) -
 
     They depend on the images and the task only: this process computes them once.
     """
-    key = (images.fingerprint, evaluation.target.device.type, _parameters(task))
+    # The addresses, because `_replace` keeps the fingerprint of images whose splits it changes.
+    addresses = [split.pixels.data_ptr() for split in (images.train, images.test)]
+    key = (images.fingerprint, str(addresses), _parameters(task))
     losses = _known_baseline_losses.get(key)
     if losses is None or not images.fingerprint:
         losses = {}

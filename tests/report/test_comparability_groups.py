@@ -215,12 +215,13 @@ def test_the_worst_reconstructions_are_the_worst_under_any_size_limit(
         assert len(best) < 10
 
 
-def test_groups_without_a_trial_that_is_requested_are_not_shown(writer: MakeWriter) -> None:
+def test_groups_of_earlier_sweeps_are_shown(writer: MakeWriter) -> None:
+    """A run only grows."""
     run = writer(overrides={})
     trials = {1: denoised(0.3, 3, 0.1), 2: with_loss("l1", 3, 0.2)}
     write_trials(run, trials)
     again = writer(overrides={})
     again.session([1])
     results = tables.read([again.close()])
-    assert [numbers_of(group.results) for group in results.groups] == [[1]]
-    assert results.groups[0].label != ""
+    assert [numbers_of(group.results) for group in results.groups] == [[1], [2]]
+    assert [bool(group.label) for group in results.groups] == [True, True]

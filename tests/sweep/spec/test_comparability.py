@@ -180,7 +180,6 @@ VALUES = {"weight": 2, "power": 1, "base": 1, "comment": "", "penalty": 0}
 @pytest.fixture
 def own_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Group]:
     """The group of a trial with an own task, of a sweep file with these values."""
-    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
     def make(**changes: Any) -> Group:
