@@ -92,7 +92,7 @@ def run(
     """Run a sweep or resume it: finished epochs are never trained again. Ctrl-C saves and stops."""
     with report_errors():
         with exit_immediately_on_signals():
-            from cae.cli import live_table, tables
+            from cae.cli import live_table, plan_text
             from cae.cli.console import Console
             from cae.sweep.engine import session
             from cae.sweep.engine.limits import Limits
@@ -111,7 +111,7 @@ def run(
         )
         for note in prepared.plan.image_notes:
             print(f"images: {note}", file=sys.stderr)
-        for line in tables.change_lines(prepared.plan):
+        for line in plan_text.change_lines(prepared.plan):
             print(line, file=sys.stderr)
         if not yes:
             _confirm(len(prepared.plan.remaining))
@@ -192,7 +192,7 @@ def plan(
 ) -> None:
     """List the trials of a sweep with their parameters, state, time and disk. Trains nothing."""
     with report_errors():
-        from cae.cli import tables
+        from cae.cli import plan_text
         from cae.sweep.engine import session
         from cae.sweep.places.base import ResourceOptions
         from cae.sweep.places.local import LocalPlace
@@ -204,7 +204,7 @@ def plan(
                 session.select(sweep, out, budget, set_, max_trials, data_dir, retry)
             ),
         )
-        tables.print_plan(prepared, resources, csv)
+        plan_text.print_plan(prepared, resources, csv)
 
 
 @app.command(rich_help_panel=SWEEPS_PANEL)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from cae import Sweep, Trial
-from cae.cli import tables
+from cae.cli import plan_text
 from cae.cli.console import Console
-from cae.cli.tables import change_lines
+from cae.cli.plan_text import change_lines
 from cae.run.events import TrialEnded, TrialPlanned, event_fields
 from cae.run.trial_state import TrialState
 from cae.sweep.engine import session
@@ -104,8 +104,8 @@ def printed_plan(seeds: int = 1, settings: dict[str, Any] | None = None) -> str:
     console = Console(file=buffer, width=160)
     resources = Resources(cpus=1, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
     cost = tables_cost(prepared.plan)
-    console.print(tables._plan_table(prepared.plan, cost))
-    tables._print_plan_summary(console, prepared, resources, cost)
+    console.print(plan_text._plan_table(prepared.plan, cost))
+    plan_text._print_plan_summary(console, prepared, resources, cost)
     return buffer.getvalue()
 
 

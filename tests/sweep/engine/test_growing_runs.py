@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cae.cli.tables import change_lines
+from cae.cli.plan_text import change_lines
 from cae.errors import UserError
 from cae.report.data import tables
 from cae.report.page.build import build

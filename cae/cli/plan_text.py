@@ -1,0 +1,327 @@
+"""`cae-sweep plan`: the planned trials as a table, and what the run would change."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.markup import escape
+from rich.table import Table
+
+from cae.cli.console import PIPE_WIDTH, Console
+from cae.cli.tables import BETTER_VALUES
+from cae.files import write_whole
+from cae.run.formatting import count_of, format_duration, format_value
+from cae.run.groups import differences_text, parse_group
+
+if TYPE_CHECKING:  # these import torch, and `status` has to be quick
+    from cae.sweep.engine.session import Prepared
+    from cae.sweep.places.base import Resources
+    from cae.sweep.spec.cost import Cost
+    from cae.sweep.spec.plan import Plan, PlannedTrial
+
+MAX_AXIS_COLUMNS = 7
+"""If the search space has more axes, they share one column."""
+
+
+def print_plan(prepared: Prepared, resources: Resources, csv_file: Path | None) -> None:
+    """Print the trials of a plan and their costs, and write them to `csv_file`, if any."""
+    from cae.sweep.spec.cost import estimate
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPE_WIDTH)
+    cost = estimate(prepared.plan, resources)
+    console.print(_plan_table(prepared.plan, cost))
+    _print_plan_summary(console, prepared, resources, cost)
+    if csv_file:
+        _write_plan_csv(prepared.plan, cost, csv_file)
+        console.print(f"written: {escape(str(csv_file))}")
+
+
+@dataclass(frozen=True)
+class _Column:
+    name: str
+    cells: list[str]
+    """One per trial."""
+    justify: Literal["left", "right"] = "right"
+
+
+def _plan_table(plan: Plan, cost: Cost) -> Table:
+    trials = plan.trials
+    columns = [
+        _Column("trial", [str(trial.number) for trial in trials]),
+        _Column("state", [_planned_state(trial) for trial in trials]),
+        *_axis_columns(plan),
+        *_seed_column(plan),
+        _Column("parameters", [f"{trial.sizes['parameters']:,}" for trial in trials]),
+    ]
+    if any("total_parameters" in trial.sizes for trial in trials):
+        totals = [f"{_total_parameters(trial):,}" for trial in trials]
+        columns.append(_Column("with running\nstatistics", totals))
+    latent_sizes = [format_value(trial.sizes.get("latent_values", "")) for trial in trials]
+    columns += [
+        _Column("latent\nsize", latent_sizes),
+        _Column("MFLOP", [format_value(trial.sizes["megaflops"]) for trial in trials]),
+        _Column("epochs", [str(trial.trial.epochs) for trial in trials]),
+        _Column("s/epoch", [f"{seconds:.2g}" for seconds in cost.seconds_per_epoch]),
+    ]
+    table = Table(box=None, header_style="bold", padding=(0, 2))
+    for column in columns:
+        table.add_column(escape(column.name), justify=column.justify)
+    for row in range(len(trials)):
+        table.add_row(*[escape(column.cells[row]) for column in columns])
+    return table
+
+
+def _total_parameters(trial: PlannedTrial) -> int:
+    """Number of parameters and of running statistics of batch normalization."""
+    total: int = trial.sizes.get("total_parameters", trial.sizes["parameters"])
+    return total
+
+
+def _axis_columns(plan: Plan) -> list[_Column]:
+    """A column per axis of the search space, or one for all axes if there are many."""
+    if len(plan.axes) > MAX_AXIS_COLUMNS:
+        return [_Column("settings", [_settings(trial) for trial in plan.trials], justify="left")]
+    columns: list[_Column] = []
+    for axis in plan.axes:
+        narrow_name = _without_component(axis).replace("_", "_\n")
+        cells = [format_value(trial.axes.get(axis, "")) for trial in plan.trials]
+        columns.append(_Column(narrow_name, cells))
+    return columns
+
+
+def _without_component(axis: str) -> str:
+    """`kernel_size` for the axis `arch.kernel_size`."""
+    _, dot, parameter = axis.partition(".")
+    if not dot:
+        return axis
+    return parameter
+
+
+def _seed_column(plan: Plan) -> list[_Column]:
+    """The seeds, if a configuration runs with several."""
+    if plan.sweep.seeds == 1 or "seed" in plan.axes:
+        return []
+    return [_Column("seed", [str(trial.trial.seed) for trial in plan.trials])]
+
+
+def _settings(trial: PlannedTrial) -> str:
+    """The values of all axes that the trial has, in one text."""
+    if not trial.axes:
+        return "the base trial"
+    parts: list[str] = []
+    for axis, value in trial.axes.items():
+        parts.append(f"{_without_component(axis)} {format_value(value) or 'none'}")
+    return ", ".join(parts)
+
+
+def _planned_state(trial: PlannedTrial) -> str:
+    """The state of the trial in the run; "new" if it is not in the run yet."""
+    state = "new"
+    if trial.record is not None:
+        state = str(trial.record.state)
+        if trial.retry:
+            state += ", continues"
+        elif not trial.finished and trial.trial.epochs > trial.record.config["epochs"]:
+            state += f", extended from {trial.record.config['epochs']}"
+    if trial.is_dependency:
+        state += " (dependency)"
+    return state
+
+
+def _print_plan_summary(
+    console: Console, prepared: Prepared, resources: Resources, cost: Cost
+) -> None:
+    plan = prepared.plan
+    console.print(f"\n[bold]{escape(prepared.file.title)}[/]: {_trial_counts(plan)}")
+    if plan.overrides:
+        budget = f"budget {prepared.selection.budget}: {escape(_overrides(plan))}"
+        console.print(budget, highlight=False)
+    for note in plan.image_notes:
+        console.print(f"images: {escape(note)}", highlight=False)
+    for line in change_lines(plan):
+        console.print(escape(line), highlight=False, soft_wrap=True)
+    better_values = BETTER_VALUES[plan.mode]
+    console.print(f"ranked by: {escape(plan.sweep.metric)}, {better_values} is better")
+    _print_groups(console, plan)
+    if plan.sweep.scheduler and plan.rungs:
+        rungs = ", ".join(map(str, plan.rungs))
+        summary = plan.sweep.scheduler.summary()
+        console.print(f"early stopping: at epochs {rungs}; {summary}")
+    console.print(_time_estimate(plan, resources, cost))
+    console.print(_disk_estimate(prepared, resources), highlight=False)
+
+
+def _trial_counts(plan: Plan) -> str:
+    trials = count_of(len(plan.trials), "trial")
+    if plan.space_size != len(plan.trials):
+        trials += f" of {plan.space_size:,} points of the search space"
+    done = len(plan.trials) - len(plan.remaining)
+    counts = f"{trials}, {done} done"
+    if plan.duplicates:
+        counts += f", {count_of(plan.duplicates, 'duplicate')} left out"
+    return counts
+
+
+def _overrides(plan: Plan) -> str:
+    """The settings of the budget and the command that differ from the sweep file."""
+    overrides: list[str] = []
+    for key, override in plan.overrides.items():
+        here = _setting(override["here"])
+        full = _setting(override["full"])
+        overrides.append(f"{key} {here} (full: {full})")
+    return ", ".join(overrides)
+
+
+def _time_estimate(plan: Plan, resources: Resources, cost: Cost) -> str:
+    networks = count_of(cost.probed, "network")
+    time = f"about {format_duration(cost.seconds)} with {resources.slots} trials at a time"
+    if plan.rungs:
+        time += f" ({format_duration(cost.seconds_without_stopping)} without early stopping)"
+    return (
+        f"time: {time}, estimated from {networks} timed on this machine; it may take "
+        "half or twice as long"
+    )
+
+
+def _disk_estimate(prepared: Prepared, resources: Resources) -> str:
+    from cae.sweep.engine.retention import plan_bytes
+
+    needed_mb = plan_bytes(prepared.plan, resources.slots) / 1e6
+    free_gb = shutil.disk_usage(_existing_parent(prepared.run.path)).free / 1e9
+    return (
+        f"disk: up to {needed_mb:,.0f} MB in {escape(str(prepared.run))} ({free_gb:,.0f} GB free)"
+    )
+
+
+def _print_groups(console: Console, plan: Plan) -> None:
+    """Print in how many comparability groups the trials are, if there are several."""
+    groups = {
+        parse_group(planned.group, {}): None for planned in plan.trials if not planned.is_dependency
+    }
+    if len(groups) > 1:
+        console.print(
+            f"{len(groups)} groups of trials are not comparable with each other: they differ in "
+            f"{escape(differences_text(groups))}; each has a best trial of its own"
+        )
+
+
+def _setting(value: Any) -> str:
+    """A setting as `--set` takes it; None is a value too."""
+    return format_value(value) or "none"
+
+
+REASONS = {
+    "code": "the source code of the components, or of what they use, changed",
+    "images": "the images changed",
+    "code and images": "the source code and the images changed",
+    "code or images": "the images changed, or the source code of the components",
+    "epochs": "the first epochs depend on the number of epochs, so that they cannot be extended",
+    "diverged": "with more epochs it diverged after the epochs that are requested",
+    "weights": "other trials depend on the weights, which differ with more epochs",
+}
+"""Why trials are trained anew, by the `Reason` of their plan."""
+MAX_LISTED_TRIALS = 12
+
+
+def change_lines(plan: Plan) -> list[str]:
+    """What a plan changes in a run: trained anew, extended, answered by others, withdrawn, kept."""
+    lines: list[str] = []
+    for reason, text in REASONS.items():
+        anew = [trial for trial in plan.trials if trial.reason == reason]
+        if anew:
+            numbers = [trial.replaces for trial in anew if trial.replaces is not None]
+            kept = f"{_listed(numbers)} of the run {_verb(len(set(numbers)), 'keep')} the values"
+            trained = f"{count_of(len(anew), 'trial')} trained anew: {text}"
+            lines.append(f"{trained}; {kept}")
+    extended = [trial for trial in plan.remaining if _is_extended(trial)]
+    if extended:
+        lines.append(
+            f"{count_of(len(extended), 'trial')} extended to more epochs: "
+            f"{_listed([trial.number for trial in extended])}"
+        )
+    longer = [trial for trial in plan.trials if trial.trial.epochs > trial.requested_epochs]
+    if longer:
+        lines.append(
+            f"{count_of(len(longer), 'trial')} of the run with more epochs "
+            f"{_verb(len(longer), 'answer')} for the requested ones: "
+            f"{_listed([trial.number for trial in longer])}"
+        )
+    ended: list[int] = []
+    unfinished: list[int] = []
+    for record in plan.left:
+        if record.state.is_final:
+            ended.append(record.number)
+        elif record.is_requested:  # otherwise it was withdrawn by an earlier command
+            unfinished.append(record.number)
+    if unfinished:
+        lines.append(
+            f"{count_of(len(unfinished), 'unfinished trial')} withdrawn, not requested any more: "
+            f"{_listed(unfinished)}"
+        )
+    if ended:
+        lines.append(
+            f"{count_of(len(ended), 'trial')} of earlier sweeps {_verb(len(ended), 'keep')} the "
+            f"values: {_listed(ended)}"
+        )
+    return lines
+
+
+def _is_extended(trial: PlannedTrial) -> bool:
+    return trial.record is not None and trial.trial.epochs > trial.record.config["epochs"]
+
+
+def _verb(count: int, verb: str) -> str:
+    """A verb in the third person: "keeps" for one, "keep" for several."""
+    if count == 1:
+        return f"{verb}s"
+    return verb
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    """ "trial 3", "trials 3, 4, 5", "trials 1, 2, 3, ... and 20 more"."""
+    distinct = sorted(set(numbers))
+    if len(distinct) == 1:
+        return f"trial {distinct[0]}"
+    text = ", ".join(map(str, distinct[:MAX_LISTED_TRIALS]))
+    if len(distinct) > MAX_LISTED_TRIALS:
+        text += f", ... and {len(distinct) - MAX_LISTED_TRIALS} more"
+    return f"trials {text}"
+
+
+def _write_plan_csv(plan: Plan, cost: Cost, file: Path) -> None:
+    rows: list[dict[str, Any]] = []
+    columns: dict[str, None] = {}  # an ordered set: trials may have different parameters
+    for trial, seconds in zip(plan.trials, cost.seconds_per_epoch, strict=True):
+        row: dict[str, Any] = {
+            "trial": trial.number,
+            "hash": trial.hash,
+            "state": _planned_state(trial),
+            "seconds_per_epoch": round(seconds, 3),
+        }
+        values = trial.trial.flat() | trial.axes | trial.sizes
+        for name, value in values.items():
+            row[name] = value
+            if isinstance(value, list):
+                row[name] = format_value(value)
+        rows.append(row)
+        columns |= dict.fromkeys(row)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(file, text.getvalue())
+
+
+def _existing_parent(path: Path) -> Path:
+    """The path, or its nearest parent that exists: a new run has no folder yet."""
+    if path.exists():
+        return path
+    return _existing_parent(path.resolve().parent)
