@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import threading
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -13,11 +14,14 @@ from pathlib import Path
 from cae.errors import RESUME_HINT, RunError
 from cae.run.events import Event, SessionEnded, TrialEnded, event_fields, parse_event
 
+LAST_EVENT_TIMEOUT_SECONDS = 5.0
+
 
 class Journal:
     """Appends events to a journal. Hold the run's lock while one is open."""
 
     def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
         self._file = path.open("ab+")
         self._file.seek(0, os.SEEK_END)
         if self._file.tell():
@@ -32,6 +36,18 @@ class Journal:
         Raises InvalidEvent for an event that a reader would not accept, and RunError if the file
         cannot be written.
         """
+        with self._lock:
+            self._append(event)
+
+    def append_last(self, event: Event) -> None:
+        """Write an event after which this process ends: later calls of other threads wait forever.
+
+        A thread that is in the middle of an event, on a disk that hangs, is not waited for.
+        """
+        self._lock.acquire(timeout=LAST_EVENT_TIMEOUT_SECONDS)
+        self._append(event)
+
+    def _append(self, event: Event) -> None:
         event.time = round(time.time(), 3)
         line = json.dumps(event_fields(event), allow_nan=False, separators=(",", ":"))
         try:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import resource
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cae.errors import RunError
-from cae.run.events import EpochFinished, Event, event_fields
+from cae.run.events import EpochFinished, Event, SessionEnded, SessionStarted, event_fields
+from cae.run.journal import Journal
 from cae.run.paths import RunDir
 from cae.run.records import replay
 from tests.run.events import closed, ended, epoch, planned, session, started, write
@@ -147,3 +149,15 @@ def test_a_full_disk_is_an_error_in_words(run: RunDir) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert kinds(run) == ["session"]
+
+
+def test_nothing_is_written_after_the_last_event(run: RunDir) -> None:
+    journal = Journal(run.journal)
+    journal.append(SessionStarted(trials=[1]))
+    journal.append_last(SessionEnded(reason="aborted"))
+    late = EpochFinished(trial=1, epoch=1, metrics={})
+    other = threading.Thread(target=journal.append, args=(late,), daemon=True)
+    other.start()
+    other.join(timeout=0.3)
+    assert other.is_alive()
+    assert kinds(run) == ["session", "close"]

@@ -476,7 +476,7 @@ def _stop_on_signals(recorder: Recorder) -> Iterator[None]:
 def _exit_after_ray_death(recorder: Recorder, name: str) -> None:
     """Without its own processes Ray may hang anywhere: end this process, everything is saved."""
     reason = f"aborted: Ray's {name} on this machine ended"
-    recorder.journal.append(SessionEnded(reason=reason))
+    recorder.journal.append_last(SessionEnded(reason=reason))
     message = f"\nerror: {reason}; what is finished is saved, run the same command to resume"
     print(message, file=sys.stderr)
     ray_compat.kill_ray()
