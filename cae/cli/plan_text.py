@@ -161,8 +161,12 @@ def _print_plan_summary(
 
 def _trial_counts(plan: Plan) -> str:
     trials = count_of(len(plan.trials), "trial")
-    if plan.space_size != len(plan.trials):
-        trials += f" of {plan.space_size:,} points of the search space"
+    seeds = plan.sweep.seeds
+    if seeds > 1:
+        trials += f" with {seeds} seeds per configuration"
+    requested = sum(not trial.is_dependency for trial in plan.trials)
+    if plan.space_size * seeds != requested:
+        trials += f", of a search space of {count_of(plan.space_size, 'point')}"
     done = len(plan.trials) - len(plan.remaining)
     counts = f"{trials}, {done} done"
     if plan.duplicates:
