@@ -92,6 +92,10 @@ def run(
     """Run a sweep or resume it: finished epochs are never trained again. Ctrl-C saves and stops."""
     with report_errors():
         with exit_immediately_on_signals():
+            from cae.sweep.places.auth_token import use_private_token
+
+            if address is None:
+                use_private_token()  # before Ray is imported
             from cae.cli import live_table, plan_text
             from cae.cli.console import Console
             from cae.sweep.engine import session
