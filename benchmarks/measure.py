@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -139,7 +140,15 @@ def hardware() -> str:
         if line.startswith("model name"):
             models.append(line.partition(":")[2].strip())
     memory_gib = int(Path("/proc/meminfo").read_text().split()[1]) / 2**20
-    return f"{len(models)} x {models[0]} (virtual, shared), {memory_gib:.0f} GiB, no GPU"
+    return f"{len(models)} x {models[0]} (virtual, shared), {memory_gib:.0f} GiB, {_gpus()}"
+
+
+def _gpus() -> str:
+    """Return the GPUs that PyTorch can use."""
+    if not torch.cuda.is_available():
+        return "no GPU"
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return ", ".join(names)
 
 
 def _commit() -> str:

@@ -157,6 +157,9 @@ def _print_plan_summary(
         console.print(f"early stopping: at epochs {rungs}; {summary}")
     console.print(_time_estimate(plan, resources, cost))
     console.print(_disk_estimate(prepared, resources), highlight=False)
+    hint = resources.idle_gpus_hint()
+    if hint:
+        console.print(hint, highlight=False)
 
 
 def _trial_counts(plan: Plan) -> str:

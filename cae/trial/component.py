@@ -106,7 +106,8 @@ class Component(BaseModel):
         if cls.__name__.startswith("_") or inspect.isabstract(cls):
             return
         declared = cls.__dict__.get("supports_cuda_graphs")
-        cls.supports_cuda_graphs = cls.is_builtin() if declared is None else declared
+        if declared is None:  # not inherited: overridden methods may compute in Python
+            cls.supports_cuda_graphs = cls.is_builtin()
         cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
         registered = cls.registry.get(cls.name)
         if (

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from cae.trial import torch_compat
 from cae.trial.batches import DeviceImages, DeviceSplit, Pairs
-from cae.trial.tasks.base import Evaluation, Gallery, Table, Task
+from cae.trial.tasks.base import Evaluation, Gallery, ImageMetrics, Table, Task
 
-_known_baseline_losses: dict[tuple[str, str, str], dict[str, float]] = {}
+_known_baseline_losses: dict[tuple[str, str, type[Task], str], dict[str, float]] = {}
 
 SHARED_SEED = 0
 """Randomness in validation and test (noise) is the same for all trials, whatever their seeds."""
@@ -110,16 +110,18 @@ def _join(
     values: dict[str, Tensor] = {}
     for name in batches[0].values:
         values[name] = torch.cat([batch.values[name] for batch in batches])
+    target = torch.cat([batch.target for batch in batches])
+    output = torch.cat([batch.output for batch in batches])
     return Evaluation(
         network=network,
         inputs=torch.cat([batch.inputs for batch in batches]),
-        target=torch.cat([batch.target for batch in batches]),
-        output=torch.cat([batch.output for batch in batches]),
+        target=target,
+        output=output,
         labels=torch.cat([batch.labels for batch in batches]),
         classes=images.classes,
         train=Pairs(task, images.train, SHARED_SEED, 0, "train", draw_on_first_use=True),
         dependencies=dependencies,
-        values=values,
+        image_metrics=ImageMetrics(task, output, target, values),
     )
 
 
@@ -130,7 +132,7 @@ def _baseline_losses(task: Task, images: DeviceImages, evaluation: Evaluation) -
     """
     # The addresses, because `_replace` keeps the fingerprint of images whose splits it changes.
     addresses = [split.pixels.data_ptr() for split in (images.train, images.test)]
-    key = (images.fingerprint, str(addresses), _parameters(task))
+    key = (images.fingerprint, str(addresses), type(task), _parameters(task))
     losses = _known_baseline_losses.get(key)
     if losses is None or not images.fingerprint:
         losses = {}
@@ -142,11 +144,11 @@ def _baseline_losses(task: Task, images: DeviceImages, evaluation: Evaluation) -
 
 
 def _parameters(task: Task) -> str:
-    """The task and its parameters, except the trials that it depends on."""
+    """The parameters of a task, except the trials that it depends on."""
     parameters = task.parameters()
     for name in task.dependency_names:
         parameters.pop(name, None)
-    return f"{type(task).__module__}.{task.name} {sorted(parameters.items())!r}"
+    return repr(sorted(parameters.items()))
 
 
 def best_of(rows: list[dict[str, float]], metric: str, mode: str) -> int:

@@ -139,9 +139,12 @@ class GraphedStep(Step):
 
     def _warm_up(self) -> None:
         self._warm_ups += 1
-        is_last = self._warm_ups == WARM_UP_STEPS
+        if self._warm_ups < WARM_UP_STEPS:
+            with self._on_stream():
+                self._plain_step()
+            return
         host_access = torch_compat.HostAccess()
-        with self._on_stream(), host_access if is_last else contextlib.nullcontext():
+        with self._on_stream(), host_access:
             self._plain_step()
         if host_access.operations:
             names = ", ".join(dict.fromkeys(host_access.operations))

@@ -126,7 +126,17 @@ def gpu_numerics(*, tf32: bool = False) -> Iterator[None]:
 class HostAccess(TorchDispatchMode):
     """Finds operations that a CUDA graph cannot contain: they exchange data with the CPU."""
 
-    READS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal", "is_nonzero")
+    READS = (
+        "_local_scalar_dense",
+        "_unique",
+        "_unique2",
+        "equal",
+        "masked_select",
+        "nonzero",
+        "unique_consecutive",
+        "unique_dim",
+    )
+    """Operations that return a value to Python, or a shape that depends on values."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -145,11 +155,18 @@ class HostAccess(TorchDispatchMode):
         name = str(func).removeprefix("aten.").partition(".")[0]
         tensors = [value for value in (*args, result) if isinstance(value, Tensor)]
         devices = {tensor.device.type for tensor in tensors if tensor.dim()}
-        if name.lstrip("_") in {read.lstrip("_") for read in self.READS}:
+        if name in self.READS or (name == "index" and _has_mask(args[1])):
             self.operations.append(f"{name} (reads a value)")
         elif name in ("_to_copy", "copy_") and len(devices) > 1:
             self.operations.append(f"{name} (copies between {' and '.join(sorted(devices))})")
         return result
+
+
+def _has_mask(indices: object) -> bool:
+    """Whether a tensor is indexed with a mask: how many values it selects is read from it."""
+    if not isinstance(indices, list | tuple):
+        return False
+    return any(isinstance(index, Tensor) and index.dtype == torch.bool for index in indices)
 
 
 def binary_cross_entropy_backward(gradient: Tensor, output: Tensor, target: Tensor) -> Tensor:

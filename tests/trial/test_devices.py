@@ -168,3 +168,19 @@ def test_evaluation_of_a_network_does_not_depend_on_the_caller(
     with torch_compat.gpu_numerics(tf32=True):
         allowed = evaluate(network, pairs)
     assert allowed == evaluate(network, pairs)
+
+
+def test_operations_whose_shape_depends_on_values_are_found() -> None:
+    values = torch.tensor([1.0, 2.0, 2.0])
+    for operation in (
+        lambda: values.unique(),
+        lambda: values[values > 1],
+        lambda: values.nonzero(),
+        lambda: values.sum().item(),
+    ):
+        with torch_compat.HostAccess() as access:
+            operation()
+        assert access.operations
+    with torch_compat.HostAccess() as access:
+        values[torch.tensor([0, 2])].sum()
+    assert access.operations == []

@@ -38,7 +38,11 @@ TEST_SYMBOLS = [
     "torch.ops.aten.nonzero.default",
 ]
 """Symbols that tests/trial/test_precision.py uses."""
-INSTANCE_SYMBOLS = ["_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"]
+INSTANCE_SYMBOLS = [
+    "_optimizer_step_pre_hooks",
+    "_optimizer_step_post_hooks",
+    "_warned_capturable_if_run_uncaptured",
+]
 """Attributes of an optimizer that cae/trial/torch_compat.py uses."""
 
 

@@ -83,7 +83,8 @@ class VariationalNetwork(Autoencoder):
         """
         if self._last_distribution is None:
             raise RuntimeError("no batch has been passed through the network yet")
-        mean, log_var = (values.float() for values in self._last_distribution)
+        mean = self._last_distribution[0].float()
+        log_var = self._last_distribution[1].float()
         return (mean.square() + log_var.exp() - 1 - log_var).sum(1) / 2
 
     def __getstate__(self) -> dict[str, object]:

@@ -7,7 +7,6 @@ that scale.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
@@ -82,6 +81,16 @@ class SplitPairs(Protocol):
         ...
 
 
+class ImageMetrics(NamedTuple):
+    """The metrics of each image, and what they were computed from."""
+
+    task: Task
+    output: Tensor
+    target: Tensor
+    values: Mapping[str, Tensor]
+    """By name, N values each: those of `Task.metrics` and of `Task.final_metrics`."""
+
+
 class Evaluation(NamedTuple):
     """The test split evaluated with the best weights, on the trial's device; N images."""
 
@@ -98,9 +107,8 @@ class Evaluation(NamedTuple):
     """The training pairs, on the device."""
     dependencies: Mapping[str, nn.Module]
     """Networks of the trials that this one depends on, by parameter of the task."""
-    values: Mapping[str, Tensor] = MappingProxyType({})
-    """Metrics of each image, by name, N values each: those of `Task.metrics` and of
-    `Task.final_metrics`. Empty: they are computed from the outputs when they are needed."""
+    image_metrics: ImageMetrics | None = None
+    """None: they are computed from the outputs when they are needed."""
 
 
 class Task(Component):
@@ -360,7 +368,7 @@ def per_class(task: Task, evaluation: Evaluation) -> Table:
     class that fills few pixels has a small error for that reason alone.
     """
     values = {"mse": mse(evaluation.output - evaluation.target)}
-    values |= evaluation.values or _metrics_per_image(task, evaluation)
+    values |= _metrics_per_image(task, evaluation)
     rows: Table = []
     for number in evaluation.labels.unique().tolist():
         members = evaluation.labels == number
@@ -374,6 +382,15 @@ def per_class(task: Task, evaluation: Evaluation) -> Table:
 
 
 def _metrics_per_image(task: Task, evaluation: Evaluation) -> dict[str, Tensor]:
+    """Those that are known, if they are of this task, these outputs and these targets."""
+    known = evaluation.image_metrics
+    if (
+        known is not None
+        and known.task == task
+        and known.output is evaluation.output
+        and known.target is evaluation.target
+    ):
+        return dict(known.values)
     metrics = task.metrics(evaluation.output, evaluation.target)
     return metrics | task.final_metrics(evaluation.output, evaluation.target)
 

@@ -198,9 +198,7 @@ class Colorize(Task):
         tables: dict[str, Table] = {}
         if len(seen.classes) > 1:
             in_rgb = self.model_copy(update={"target": "rgb"})
-            tables["per_class"] = per_class(
-                in_rgb, seen._replace(output=output, target=target, values={})
-            )
+            tables["per_class"] = per_class(in_rgb, seen._replace(output=output, target=target))
         return metrics, tables
 
     def _mean_chroma_errors(self, train: SplitPairs, iq: Tensor) -> dict[str, float]:
