@@ -261,6 +261,12 @@ def change_lines(plan: Plan) -> list[str]:
             f"{_verb(len(longer), 'answer')} for the requested ones: "
             f"{_listed([trial.number for trial in longer])}"
         )
+    if plan.lost_weights:
+        lost = f"best weights (best.safetensors) missing for {_listed(plan.lost_weights)}"
+        if any(trial.retry for trial in plan.trials if trial.number in plan.lost_weights):
+            lines.append(f"{lost}: trained again")
+        else:
+            lines.append(f"{lost}: --retry lost-weights trains them again")
     ended: list[int] = []
     unfinished: list[int] = []
     for record in plan.left:

@@ -51,6 +51,8 @@ def status_text(status: RunStatus) -> str:
         lines.append(time_left)
     for number, reason in status.failures.items():
         lines.append(f"trial {number} failed: {reason}")
+    for number, text in status.restarts.items():
+        lines.append(f"trial {number}: {text}")
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cae.run.formatting import format_value
+from cae.run.formatting import count_of, format_value
 from cae.run.groups import split_by_group
 from cae.run.json_values import JsonObject
 from cae.run.metric_direction import Mode
@@ -105,6 +105,8 @@ class RunStatus:
     """Progress of the current sweep, and the best trial of the run."""
     failures: dict[int, str]
     """Why trials failed, by their numbers."""
+    restarts: dict[int, str] = field(default_factory=dict)
+    """Which finished epochs had to be trained again, and why, by number of the trial."""
 
     @property
     def has_failures(self) -> bool:
@@ -131,6 +133,7 @@ class RunStatus:
             "best_is_earlier": self.progress.best_is_earlier,
             "seconds_left": self.progress.seconds_left,
             "failures": self.failures,
+            "restarts": self.restarts,
         }
         if self.progress.groups > 1:  # `best` is None then
             values["groups"] = [
@@ -144,6 +147,7 @@ def run_status(run: RunDir) -> RunStatus:
     sweep = run.read_sweep()
     records = run.records().values()
     failures = {record.number: record.reason for record in records if record.state.is_failure}
+    restarts = {record.number: restart_text(record) for record in records if record.lost_epochs}
     return RunStatus(
         run=str(run),
         title=sweep.title,
@@ -152,7 +156,14 @@ def run_status(run: RunDir) -> RunStatus:
         mode=sweep.mode,
         progress=progress(records, sweep.metric, sweep.mode, sweep.slots),
         failures=failures,
+        restarts=restarts,
     )
+
+
+def restart_text(record: Record) -> str:
+    """Which finished epochs of a trial had to be trained again, and why."""
+    epochs = count_of(record.lost_epochs, "finished epoch")
+    return f"{epochs} trained again because {record.restart_reason}"
 
 
 def progress(records: Iterable[Record], metric: str, mode: Mode, slots: int) -> Progress:

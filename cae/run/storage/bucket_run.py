@@ -154,6 +154,15 @@ class BucketRun(RunDir):
             self.bucket.delete(f"trials/{number:04d}/{name}")
 
     @override
+    def trials_with(self, name: str) -> set[int]:
+        folders: list[str] = []
+        for path in self.bucket.list("trials"):
+            _, folder, file = path.split("/", 2)
+            if file == name:
+                folders.append(folder)
+        return {int(folder) for folder in folders if folder.isdecimal()}
+
+    @override
     def delete_trial(self, number: int) -> None:
         super().delete_trial(number)
         for name in self.bucket.list(f"trials/{number:04d}"):

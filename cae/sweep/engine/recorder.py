@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -22,11 +23,13 @@ from cae.run.events import (
     InvalidEvent,
     RetryAlone,
     TrialEnded,
+    TrialRetried,
     TrialStarted,
 )
 from cae.run.journal import Journal
 from cae.run.paths import RunDir
 from cae.run.records import Record, apply_event
+from cae.run.status import restart_text
 from cae.run.trial_state import TrialState
 from cae.sweep.engine import ray_compat
 from cae.sweep.engine.limits import LimitMonitor
@@ -42,6 +45,9 @@ POLL_SECONDS = 0.5
 SLOT_COUNT_SECONDS = 5.0
 MAX_RESTARTS = 3
 """How often in a row a trial restarts after its worker died; a finished epoch resets the count."""
+
+LOST_CHECKPOINT = "its newest checkpoint is missing, damaged or of another trial"
+"""Why a finished epoch is trained again."""
 
 _EXCEPTION = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception): .+)$", re.MULTILINE)
 
@@ -187,6 +193,7 @@ class Recorder(tune.Callback, Stopper):
             return
         report: WorkerReport = result[REPORT]
         self.limits.heartbeat(number)
+        self._record_restart(record, report)
         if report.epoch is not None and report.epoch.epoch not in record.epochs:
             if not self._record_epoch(record, report.epoch):
                 return
@@ -201,6 +208,14 @@ class Recorder(tune.Callback, Stopper):
                 self.out_of_memory(number, report.end.reason, report.end.error)
             else:
                 self.end_trial(report.end)
+
+    def _record_restart(self, record: Record, report: WorkerReport) -> None:
+        """Record if a finished epoch was trained again, because files of the trial are lost."""
+        if report.epoch is None or report.is_restored or report.epoch.epoch not in record.epochs:
+            return
+        reason = report.restart_reason or LOST_CHECKPOINT
+        self.write(TrialRetried(trial=record.number, epoch=report.epoch.epoch - 1, reason=reason))
+        print(f"trial {record.number}: {restart_text(record)}", file=sys.stderr)
 
     def _record_epoch(self, record: Record, epoch: EpochFinished) -> bool:
         """Write an epoch; False if its metrics cannot be recorded and the trial failed."""

@@ -129,7 +129,7 @@ class Worker(tune.Trainable):
         """Open the trial's folder, with the files that exist, and the folders of its
         dependencies."""
         own = TrialDirectory(self.trial.location, checkpoint.LAST)
-        own.pull(checkpoint.LAST, checkpoint.PREVIOUS, checkpoint.BEST, LOG)
+        own.pull(checkpoint.LAST, checkpoint.PREVIOUS, checkpoint.BEST, checkpoint.SAMPLES, LOG)
         dependencies: dict[str, TrialDirectory] = {}
         for name, location in self.trial.dependency_locations.items():
             directory = TrialDirectory(location, checkpoint.LAST, write=False)
@@ -166,7 +166,14 @@ class Worker(tune.Trainable):
         end = None
         if epoch.final is not None:
             end = _trial_end(self.number, epoch)
-        return WorkerReport(epoch=self._epoch_event(epoch), end=end)
+        if epoch.restart_reason:
+            print(f"trained again from epoch {epoch.epoch}: {epoch.restart_reason}")
+        return WorkerReport(
+            epoch=self._epoch_event(epoch),
+            end=end,
+            is_restored=epoch.restored,
+            restart_reason=epoch.restart_reason,
+        )
 
     def _train(self, dependencies: dict[str, Path]) -> Iterator[Epoch]:
         """The epochs that the journal does not contain, and the last one with the trial's end."""
@@ -182,6 +189,8 @@ class Worker(tune.Trainable):
             metric=self.trial.metric,
             mode=self.trial.mode,
             dependencies=dependencies,
+            fingerprint=self.trial.fingerprint,
+            code=self.trial.code,
         )
         for epoch in epochs:
             is_new = epoch.epoch > self.trial.finished_epochs or not epoch.restored
