@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from cae.files import write_whole
+from cae.run.lock import cannot_lock
 from cae.run.storage.process import is_alive
 from cae.run.storage.store import RETRY_SECONDS, Bucket, StorageError, is_url
 
@@ -138,8 +139,9 @@ def _lock(log: Path) -> IO[bytes]:
                     f"{log.parent} has been locked by another worker for {RETRY_SECONDS:.0f} s"
                 )
                 raise StorageError(message) from None
-        except OSError:  # a file system without locks
-            return file
+        except OSError as error:
+            file.close()
+            raise StorageError(cannot_lock(str(log), error)) from error
         time.sleep(LOCK_POLL_SECONDS)
 
 
