@@ -95,34 +95,47 @@ class SyncSchedule:
     ones is as long as those took, and after MAX_UNSYNCED_SECONDS in any case.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, enabled: bool = True) -> None:
+        """Create a schedule.
+
+        Args:
+            enabled: Whether files have to survive a power cut at all.
+        """
+        self._enabled = enabled
         self._synced_at = time.monotonic()
         self._sync_seconds = 0.0
         """How long the last durable writes took."""
         self._unsynced: set[Path] = set()
-        self._is_durable = True
+        self.is_durable = True
+        """Whether the present group of writes is durable."""
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """A group of calls of `write`: all are durable, or none."""
         pause = min(self._sync_seconds / MAX_SYNC_SHARE, MAX_UNSYNCED_SECONDS)
         started = time.monotonic()
-        self._is_durable = started - self._synced_at >= pause
+        self.is_durable = self._enabled and started - self._synced_at >= pause
         yield
-        if self._is_durable:
+        if self.is_durable:
             self.sync()
             self._sync_seconds = self._synced_at - started
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a file atomically, and durably if it is time for that."""
-        write_whole(path, content, durable=self._is_durable)
-        if self._is_durable:
+        write_whole(path, content, durable=self.is_durable)
+        if self.is_durable:
             self._unsynced.discard(path)
         else:
             self._unsynced.add(path)
 
+    def has_durable(self, path: Path) -> bool:
+        """Whether the present content of a file would survive a power cut, if that is needed."""
+        return not self._enabled or path not in self._unsynced
+
     def sync(self) -> None:
         """Make everything durable that was written."""
+        if not self._enabled:
+            return
         for path in self._unsynced:
             sync_file(path)
         for folder in {path.parent for path in self._unsynced}:

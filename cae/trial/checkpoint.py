@@ -6,8 +6,9 @@ unpickled. A checkpoint names the trial that wrote it, so that no other trial us
 a trial:
 
     last.safetensors      the newest epoch: weights, optimizer state, the metrics of all epochs
-    previous.safetensors  the epoch before it, in case the newest file is damaged
+    previous.safetensors  an epoch before it, in case the newest file is damaged
     best.safetensors      the best epoch: weights and metrics only
+    previous-best.safetensors  the best epoch when `previous` was written, if files are not durable
     samples.npz           the first validation images: input, target, best epoch's output, as uint8
     galleries.npz         images that the task selected or generated at the end, with captions
 """
@@ -32,12 +33,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from cae.files import write_whole
+from cae.files import SyncSchedule, write_whole
 from cae.trial.display import tile_channels
 
 BEST = "best.safetensors"
 LAST = "last.safetensors"
 PREVIOUS = "previous.safetensors"
+PREVIOUS_BEST = "previous-best.safetensors"
 SAMPLES = "samples.npz"
 GALLERIES = "galleries.npz"
 HEADER = "cae"
@@ -186,11 +188,27 @@ def load_own(path: Path, owner: Owner) -> Checkpoint:
     return loaded
 
 
-def save_last(folder: Path, checkpoint: Checkpoint, write: Write = write_whole) -> None:
-    """Write the newest epoch's checkpoint and keep the one before it as `previous`."""
-    with contextlib.suppress(FileNotFoundError):  # the first epoch has no predecessor
-        os.replace(folder / LAST, folder / PREVIOUS)
+def save_last(folder: Path, checkpoint: Checkpoint, files: SyncSchedule | None = None) -> None:
+    """Write the newest epoch's checkpoint and keep the one before it as `previous`.
+
+    If the one before it is not durable yet, the `previous` of before stays: a power cut may destroy
+    both files of short epochs.
+    """
+    write: Write = write_whole
+    if files is not None:
+        write = files.write
+    if files is None or files.has_durable(folder / LAST):
+        with contextlib.suppress(FileNotFoundError):  # the first epoch has no predecessor
+            os.replace(folder / LAST, folder / PREVIOUS)
     checkpoint.save(folder / LAST, write)
+
+
+def save_best(folder: Path, checkpoint: Checkpoint, files: SyncSchedule) -> None:
+    """Write the best epoch's checkpoint; a durable one is kept until the new one is durable."""
+    if files.has_durable(folder / BEST) and not files.is_durable:
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(folder / BEST, folder / PREVIOUS_BEST)
+    checkpoint.save(folder / BEST, files.write)
 
 
 def load_newest(folder: Path, owner: Owner) -> Checkpoint | None:
@@ -209,13 +227,19 @@ def load_newest(folder: Path, owner: Owner) -> Checkpoint | None:
             os.replace(folder / name, folder / f"{name}.damaged")
         except ForeignCheckpoint as error:
             print(f"not used: {error}")
-            _set_aside(folder, LAST, PREVIOUS, BEST, SAMPLES, GALLERIES)
+            _set_aside(folder, LAST, PREVIOUS, BEST, PREVIOUS_BEST, SAMPLES, GALLERIES)
             return None
     return None
 
 
-def load_best(folder: Path, owner: Owner) -> Checkpoint | None:
-    """Return the best epoch's undamaged checkpoint of a trial, or None."""
+def load_best(folder: Path, owner: Owner, epoch: int | None = None) -> Checkpoint | None:
+    """Return the best epoch's undamaged checkpoint of a trial, or None.
+
+    With `epoch`, the file that was kept for `previous` takes its place if it is of that epoch.
+    """
+    if epoch is not None and _holds_epoch(folder / PREVIOUS_BEST, owner, epoch):
+        if not _holds_epoch(folder / BEST, owner, epoch):
+            os.replace(folder / PREVIOUS_BEST, folder / BEST)
     try:
         return load_own(folder / BEST, owner)
     except (FileNotFoundError, DamagedCheckpoint):
@@ -224,6 +248,13 @@ def load_best(folder: Path, owner: Owner) -> Checkpoint | None:
         print(f"not used: {error}")
         _set_aside(folder, BEST, SAMPLES, GALLERIES)
         return None
+
+
+def _holds_epoch(path: Path, owner: Owner, epoch: int) -> bool:
+    try:
+        return load_own(path, owner).epoch == epoch
+    except (FileNotFoundError, DamagedCheckpoint, ForeignCheckpoint):
+        return False
 
 
 def _set_aside(folder: Path, *names: str) -> None:

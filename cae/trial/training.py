@@ -75,6 +75,7 @@ def train(
     dependencies: DependencyFolders = MappingProxyType({}),
     fingerprint: str = "",
     code: str = "",
+    durable: bool = True,
 ) -> Generator[Epoch, None, None]:
     """Train a trial to its last epoch, starting with the newest undamaged checkpoint in `folder`.
 
@@ -85,22 +86,23 @@ def train(
     If the weights of the best epoch are lost and no other file contains them, all epochs are
     trained, and yielded, again: the same seed gives the same weights.
 
-    `fingerprint` and `code`: see `Owner`. Checkpoints of other trials are not used.
+    `fingerprint` and `code`: see `Owner`. Checkpoints of other trials are not used. `durable`:
+    whether the files have to survive a power cut.
     """
     owner = Owner(trial.flat(), fingerprint, code)
-    start = functools.partial(_start, trial, images, dependencies, folder, owner)
+    files = SyncSchedule(enabled=durable)
+    start = functools.partial(_start, trial, images, dependencies, folder, owner, files)
     state = start()
     try:
         try:
             _restore(state, metric, mode)
             yield from _train_epochs(state, metric, mode)
         except _LostWeights as error:
-            state.files.sync()
             state = start()
             state.restart_reason = str(error)
             yield from _train_epochs(state, metric, mode)
     finally:
-        state.files.sync()  # the trial may have been stopped
+        files.sync()  # the trial may have been stopped
 
 
 def _train_epochs(state: _State, metric: str, mode: str) -> Generator[Epoch, None, None]:
@@ -142,6 +144,8 @@ class _State:
     images: DeviceImages
     folder: Path
     owner: Owner
+    files: SyncSchedule
+    """Writes the checkpoints."""
     network: nn.Module
     optimizer: torch.optim.Optimizer
     dependency_networks: Mapping[str, nn.Module]
@@ -154,8 +158,6 @@ class _State:
     plain_steps_reason: str = ""
     restart_reason: str = ""
     """Why the next epoch is trained again."""
-    files: SyncSchedule = field(default_factory=SyncSchedule)
-    """Writes the checkpoints."""
 
     @property
     def device(self) -> torch.device:
@@ -189,6 +191,7 @@ def _start(
     dependencies: DependencyFolders,
     folder: Path,
     owner: Owner,
+    files: SyncSchedule,
 ) -> _State:
     """A new network with its optimizer, and the networks of the dependencies."""
     device = images.train.pixels.device
@@ -199,7 +202,7 @@ def _start(
     network = to_device(build_network(trial), device, trial.precision)
     trial.task.start_from(network, dependency_networks)
     optimizer = build_optimizer(trial.optimizer, network)
-    return _State(trial, images, folder, owner, network, optimizer, dependency_networks)
+    return _State(trial, images, folder, owner, files, network, optimizer, dependency_networks)
 
 
 def _restore(state: _State, metric: str, mode: str) -> None:
@@ -215,7 +218,7 @@ def _restore(state: _State, metric: str, mode: str) -> None:
     best_epoch = best_of(saved.rows, metric, mode)
     if best_epoch > state.trial.epochs:  # the trial had more epochs when the checkpoint was written
         return
-    best = checkpoint.load_best(state.folder, state.owner)
+    best = checkpoint.load_best(state.folder, state.owner, best_epoch)
     has_best = best is not None and best.epoch == best_epoch
     # The newest checkpoint was damaged after the best one was written: the next epoch writes it
     # again, or `_evaluate_best` finds out that it is of another epoch.
@@ -322,7 +325,7 @@ def _save(state: _State, epoch: int, *, is_best: bool) -> None:
             fingerprint=state.owner.fingerprint,
             code=state.owner.code,
         )
-        checkpoint.save_last(state.folder, last, state.files.write)
+        checkpoint.save_last(state.folder, last, state.files)
         if is_best:
             _save_best(state, epoch, last.network)
 
@@ -337,7 +340,7 @@ def _save_best(state: _State, epoch: int, weights: dict[str, Tensor]) -> None:
         fingerprint=state.owner.fingerprint,
         code=state.owner.code,
     )
-    best.save(state.folder / checkpoint.BEST, state.files.write)
+    checkpoint.save_best(state.folder, best, state.files)
     _save_samples(state, epoch)
 
 

@@ -40,8 +40,10 @@ NO_LOG_FLUSH = 2
 DISK_BYTES = 2_000_000_000
 """Sparse: only what is written takes space."""
 EPOCHS = 12
-MAX_SECONDS_UNTIL_CUT = 20.0
-"""From the start of the command: it takes about five seconds until the first epoch."""
+STARTING_SHARE = 0.3
+"""Cuts at any time after the start of the command; the others are after a first epoch."""
+MAX_SECONDS_UNTIL_CUT = 10.0
+MAX_TRAINING_SECONDS = 4.0
 SLACK_SECONDS = 3.0
 """How much later than promised a busy machine may sync the journal."""
 RUN_SECONDS = 3600.0
@@ -159,7 +161,12 @@ class Campaign:
         return Driver(self._sweep, run, cores=2, log=self._work / "output.txt")
 
     def _wait_for_cut(self, driver: Driver) -> None:
-        deadline = time.monotonic() + self._random.uniform(0, MAX_SECONDS_UNTIL_CUT)
+        if self._random.random() < STARTING_SHARE:
+            seconds = self._random.uniform(0, MAX_SECONDS_UNTIL_CUT)
+        else:
+            driver.wait_for_epochs(1)
+            seconds = self._random.uniform(0, MAX_TRAINING_SECONDS)
+        deadline = time.monotonic() + seconds
         while driver.is_alive and time.monotonic() < deadline:
             time.sleep(0.01)
 

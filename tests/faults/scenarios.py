@@ -199,7 +199,7 @@ def damaged_files_and_a_clock_that_jumps(folder: Path) -> Losses:
     partial = run.trial(number) / f".{checkpoint.LAST}.99999"
     partial.write_bytes(last.read_bytes()[:100])
     _move_times_and_tear_last_line(run)
-    losses = check_exit(Driver(sweep, run, cores=2), 0) + check_complete(run, max_retrained=1)
+    losses = check_exit(Driver(sweep, run, cores=2), 0) + check_complete(run, max_retrained=30)
     is_same_start = journal_epochs(run)[: len(epochs_before)] == epochs_before
     losses += unless(is_same_start, "the journal does not start with the same lines")
     is_set_aside = (run.trial(number) / f"{checkpoint.LAST}.damaged").exists()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from cae.files import SyncSchedule
 from cae.trial import checkpoint, training
 from cae.trial.batches import DeviceImages
 from cae.trial.checkpoint import BEST, LAST, PREVIOUS, SAMPLES
@@ -71,8 +74,11 @@ def reference(
 
 
 def train_some(count: int, trial: Trial, images: DeviceImages, folder: Path) -> None:
-    """Train some epochs of a trial, and stop like a worker that is terminated."""
-    epochs = train(trial, images, folder)
+    """Train some epochs of a trial, and stop like a worker that is terminated.
+
+    Not durable: then `previous` is always the epoch before the newest one.
+    """
+    epochs = train(trial, images, folder, durable=False)
     for _ in range(count):
         next(epochs)
     epochs.close()
@@ -221,3 +227,46 @@ def test_an_error_of_the_disk_is_not_damage(
             next(train(trial, images, tmp_path))
     assert not list(tmp_path.glob("*.damaged"))
     assert sum(epoch.restored for epoch in train(trial, images, tmp_path)) == 2
+
+
+def lose_unsynced_files(files: SyncSchedule) -> None:
+    """What a power cut does to files that are not durable, on some file systems: they are empty."""
+    for path in files._unsynced:
+        path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("durable_epoch", [1, 2, 3, 4])
+@pytest.mark.parametrize("cut_after", [4, 5])
+def test_a_power_cut_costs_only_epochs_that_were_not_durable(
+    cut_after: int,
+    durable_epoch: int,
+    reference: Reference,
+    images: DeviceImages,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    schedules: list[SyncSchedule] = []
+    epochs_written = iter(range(1, 20))
+
+    class Schedule(SyncSchedule):
+        def __init__(self, *, enabled: bool) -> None:
+            super().__init__(enabled=enabled)
+            schedules.append(self)
+
+        @contextlib.contextmanager
+        def writing(self) -> Iterator[None]:
+            self.is_durable = next(epochs_written) == durable_epoch
+            yield
+            if self.is_durable:
+                self.sync()
+
+    monkeypatch.setattr(training, "SyncSchedule", Schedule)
+    epochs = train(reference.trial, images, tmp_path)
+    for _ in range(cut_after):
+        next(epochs)
+    lose_unsynced_files(schedules[0])
+    monkeypatch.setattr(training, "SyncSchedule", SyncSchedule)
+    resumed = list(train(reference.trial, images, tmp_path))
+    assert sum(epoch.restored for epoch in resumed) == durable_epoch
+    reference.assert_equal(tmp_path, resumed)
+    epochs.close()

@@ -21,7 +21,7 @@ from ray import tune
 from typing_extensions import override
 
 from cae.run.events import EpochFinished, TrialEnded
-from cae.run.storage import LOG, StorageError, TrialDirectory
+from cae.run.storage import LOG, StorageError, TrialDirectory, is_url
 from cae.run.trial_state import TrialState
 from cae.sweep.engine.limits import DISK_FULL_ERRORS
 from cae.sweep.engine.out_of_memory import is_cpu_out_of_memory, is_gpu_out_of_memory
@@ -191,6 +191,7 @@ class Worker(tune.Trainable):
             dependencies=dependencies,
             fingerprint=self.trial.fingerprint,
             code=self.trial.code,
+            durable=not is_url(self.trial.location),  # a bucket's files are in a temporary folder
         )
         for epoch in epochs:
             is_new = epoch.epoch > self.trial.finished_epochs or not epoch.restored
