@@ -116,6 +116,7 @@ class Recorder(tune.Callback, Stopper):
             reason = f"its results cannot be recorded: {error}"
             end = TrialEnded(trial=end.trial, state=TrialState.FAILED, reason=reason)
             self.write(end)
+        end.tables = {}  # they are in the journal; of thousands of trials they need much memory
         self.limits.ended(end.trial, end.state, end.reason)
         self.stop_reason = self.stop_reason or self.limits.abort_reason()
         plan = self.plan
@@ -257,6 +258,12 @@ class Recorder(tune.Callback, Stopper):
         else:
             self.limits.queued(number)
             self.queue.restart(number)
+
+    @override
+    def on_trial_complete(
+        self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
+    ) -> None:
+        ray_compat.forget_results(trial)
 
     @override
     def on_step_end(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:
