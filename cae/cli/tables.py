@@ -53,6 +53,10 @@ def status_text(status: RunStatus) -> str:
         lines.append(f"trial {number} failed: {reason}")
     for number, text in status.restarts.items():
         lines.append(f"trial {number}: {text}")
+    for number in status.undefined_trials:
+        lines.append(
+            f"trial {number} is left out: the line of the journal that defines it is damaged"
+        )
     return "\n".join(lines)
 
 

@@ -107,6 +107,8 @@ class RunStatus:
     """Why trials failed, by their numbers."""
     restarts: dict[int, str] = field(default_factory=dict)
     """Which finished epochs had to be trained again, and why, by number of the trial."""
+    undefined_trials: list[int] = field(default_factory=list)
+    """Trials that are in no table: the lines of the journal that define them are damaged."""
 
     @property
     def has_failures(self) -> bool:
@@ -134,6 +136,7 @@ class RunStatus:
             "seconds_left": self.progress.seconds_left,
             "failures": self.failures,
             "restarts": self.restarts,
+            "undefined_trials": self.undefined_trials,
         }
         if self.progress.groups > 1:  # `best` is None then
             values["groups"] = [
@@ -145,7 +148,8 @@ class RunStatus:
 def run_status(run: RunDir) -> RunStatus:
     """The status of a run. Raises RunError if it has no readable sweep.json."""
     sweep = run.read_sweep()
-    records = run.records().values()
+    records_by_number = run.records()
+    records = records_by_number.values()
     failures = {record.number: record.reason for record in records if record.state.is_failure}
     restarts = {record.number: restart_text(record) for record in records if record.lost_epochs}
     return RunStatus(
@@ -157,6 +161,7 @@ def run_status(run: RunDir) -> RunStatus:
         progress=progress(records, sweep.metric, sweep.mode, sweep.slots),
         failures=failures,
         restarts=restarts,
+        undefined_trials=run.undefined_trials(records_by_number),
     )
 
 

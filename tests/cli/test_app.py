@@ -477,7 +477,7 @@ def test_a_system_error_without_file_names_the_line_of_code(
     def fails(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", fails)
+    monkeypatch.setattr(os, "fsync", fails)
     with pytest.raises(typer.Exit) as left, report_errors():
         write_whole(tmp_path / "file", "content")
     assert left.value.exit_code == 2

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from cae.cli import tables
 from cae.errors import RunError
 from cae.run.events import SessionStarted
 from cae.run.locate import find_run, find_runs
 from cae.run.paths import RunDir
+from cae.run.status import run_status
 from cae.run.sweep_json import LostSweepJson
 from tests.run.events import ended, epoch, planned, session, started, write
 
@@ -93,6 +95,11 @@ def test_zeros_over_the_lines_that_define_trials_are_noticed(run: RunDir) -> Non
     run.journal.write_bytes(content[:second_line] + zeros + content[end:])
     assert sorted(run.records()) == [1]
     assert run.undefined_trials(run.records()) == [2]
+    status = run_status(run)
+    assert status.undefined_trials == [2]
+    assert "trial 2 is left out: the line of the journal that defines it is damaged" in (
+        tables.status_text(status)
+    )
 
 
 def test_a_folder_without_events_is_no_damage(run: RunDir) -> None:

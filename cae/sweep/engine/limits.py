@@ -21,7 +21,7 @@ MIN_HUNG_SECONDS = 600.0
 MIN_FREE_BYTES = 200_000_000
 """A sweep ends if less is free on the disk of the run, while it can still record its end."""
 DISK_CHECK_SECONDS = 5.0
-DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
 """Errors of the disk, not of a trial."""
 
 

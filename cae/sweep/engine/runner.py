@@ -29,7 +29,7 @@ from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
 from cae.sweep.engine import ray_compat
-from cae.sweep.engine.limits import DEFAULT_LIMITS, DISK_FULL_ERRORS, LimitMonitor, Limits
+from cae.sweep.engine.limits import DEFAULT_LIMITS, DISK_ERRORS, LimitMonitor, Limits
 from cae.sweep.engine.ray_watchdog import watch_ray
 from cae.sweep.engine.recorder import Recorder, Watcher
 from cae.sweep.engine.trial_queue import TrialQueue, start_long_trials_early
@@ -287,7 +287,7 @@ def _train_batch(
     except Exception as error:
         if recorder.fatal_error is not None:
             raise recorder.fatal_error from error
-        if isinstance(error, OSError) and error.errno in DISK_FULL_ERRORS:
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             # Tune writes files of its own to the run's folder.
             message = f"{recorder.run.path}: {error.strerror}: {RESUME_HINT}"
             raise RunError(message) from error

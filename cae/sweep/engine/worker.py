@@ -23,7 +23,7 @@ from typing_extensions import override
 from cae.run.events import EpochFinished, TrialEnded
 from cae.run.storage import LOG, StorageError, TrialDirectory, is_url
 from cae.run.trial_state import TrialState
-from cae.sweep.engine.limits import DISK_FULL_ERRORS
+from cae.sweep.engine.limits import DISK_ERRORS
 from cae.sweep.engine.out_of_memory import is_cpu_out_of_memory, is_gpu_out_of_memory
 from cae.sweep.engine.worker_memory import (
     keep_freed_memory,
@@ -108,7 +108,7 @@ class Worker(tune.Trainable):
         except StorageError as error:
             report = WorkerReport(abort_reason=str(error))
         except OSError as error:
-            if error.errno not in DISK_FULL_ERRORS:
+            if error.errno not in DISK_ERRORS:
                 raise
             file = error.filename or self.folder
             reason = f"{file}: {error.strerror} ({socket.gethostname()})"
@@ -154,7 +154,7 @@ class Worker(tune.Trainable):
             except torch.AcceleratorError:
                 raise  # this process has lost its GPU; Ray starts a new one
             except Exception as error:
-                if isinstance(error, OSError) and error.errno in DISK_FULL_ERRORS:
+                if isinstance(error, OSError) and error.errno in DISK_ERRORS:
                     raise
                 if is_gpu_out_of_memory(error):
                     return self._failure(TrialState.OUT_OF_MEMORY, "out of memory on the GPU")
