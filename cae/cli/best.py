@@ -24,6 +24,7 @@ from cae.run.ranking import (
 )
 from cae.run.records import Record
 from cae.run.selection import parse_conditions, select_trials
+from cae.run.storage import is_url
 from cae.run.sweep_json import SweepDescription
 
 MAX_CHOICES = 12
@@ -172,12 +173,16 @@ def _print_trials(
             if names_trial:
                 choice = f"--trial {number} "
             note = f"weights: {location} (export them with {choice}-o DIR)"
+            if not is_url(run.location()) and not location.exists():
+                note = f"weights: {location} does not exist any more"
         else:
             location = options.out
             if options.top > 1:
                 location = options.out / f"{number:04d}"
             note = _export(run, trial, location, options)
         if options.quiet:
+            if options.out is None:
+                _check_weights(run, number)
             print(location)
             continue
         value = ""
@@ -191,6 +196,14 @@ def _print_trials(
         metrics = metrics | trial.record.final_metrics_of(trial.epoch)
         print("  " + "  ".join(f"{name} {format_value(value)}" for name, value in metrics.items()))
         print(f"  {note}")
+
+
+def _check_weights(run: RunDir, number: int) -> None:
+    """Raise UserError if there are no weights of a trial on this machine or in its bucket."""
+    run.fetch("best.safetensors", number=number)
+    location = run.trial(number) / "best.safetensors"
+    if not location.exists():
+        raise UserError(f"trial {number}: its weights {location} do not exist any more")
 
 
 def _export(run: RunDir, trial: RankedTrial, folder: Path, options: BestOptions) -> str:

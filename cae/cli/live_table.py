@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MAX_RUNNING_ROWS = 12
 MAX_ENDED_LINES = 8
-REFRESHES_PER_SECOND = 4
+REFRESH_SECONDS = 0.25
 LINE_SECONDS = 30
 """Without a terminal, a summary is printed at least this often."""
 MANY_TRIALS = 500
@@ -89,6 +89,7 @@ class LiveTable:
         self._ended_lines: deque[str] = deque(maxlen=MAX_ENDED_LINES)
         self._started = time.monotonic()
         self._last_line = self._started
+        self._refreshed = self._started
         self._live: Live | None = None
         self._progress: Progress | None = None
         self._next_progress = 0.0
@@ -97,7 +98,7 @@ class LiveTable:
         if not self._quiet and self._console.is_terminal:
             self._live = Live(
                 console=self._console,
-                refresh_per_second=REFRESHES_PER_SECOND,
+                auto_refresh=False,  # its thread would read records while they change
                 get_renderable=self._render,
                 transient=True,
             )
@@ -135,6 +136,9 @@ class LiveTable:
         elif not self._live and now - self._last_line > LINE_SECONDS:
             self._last_line = now
             self._console.print(self._summary(), soft_wrap=True, highlight=False)
+        if self._live and now - self._refreshed > REFRESH_SECONDS:
+            self._live.refresh()
+            self._refreshed = now
 
     def _current_progress(self) -> Progress:
         """The progress. With many trials it is computed so often that it takes MAX_TIME_SHARE of

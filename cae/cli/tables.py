@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from cae.cli.console import PIPE_WIDTH, Console
+from cae.cli.console import Console
 from cae.errors import RunError
 from cae.run.formatting import count_of, format_duration, format_value
 from cae.run.locate import find_runs
@@ -159,8 +159,6 @@ def print_datasets(data_dir: Path | None) -> None:
 
     folders = data_folders(data_dir)
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=PIPE_WIDTH)
     columns = ("data set", "images", "shape", "how to use or get it", "location")
     table = Table(*columns, box=None, header_style="bold", padding=(0, 2))
     for dataset in list_datasets(folders):
