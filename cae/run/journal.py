@@ -100,6 +100,9 @@ class Journal:
                 return
 
     def close(self) -> None:
+        """Sync and close the file. Nothing happens if it is closed already."""
+        if self._file.closed:
+            return
         self._closing.set()
         self._syncer.join(LAST_EVENT_TIMEOUT_SECONDS)
         with contextlib.suppress(OSError):  # a full disk, which `append` has reported
