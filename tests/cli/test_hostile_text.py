@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from cae.cli.app import app
 from cae.report.data import tables
 from cae.run.formatting import visible
+from cae.run.paths import RunDir
 from tests.report import synthetic_runs
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
@@ -42,7 +43,7 @@ def test_no_command_prints_control_characters(command: list[str], hostile_run: P
 def test_a_text_that_looks_like_a_formula_starts_with_an_apostrophe_in_csv(
     hostile_run: Path,
 ) -> None:
-    run = tables.RunDir(hostile_run)
+    run = RunDir(hostile_run)
     tables.write(tables.read([run]), run)
     with run.trials_csv.open(newline="") as file:
         header, *rows = csv.reader(file)
