@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import rich.console
+from rich.text import Text
 from typing_extensions import override
+
+from cae.run.formatting import visible
 
 PIPE_WIDTH = 10_000
 """Characters per line of what is not printed to a terminal: a row of a table is one line."""
@@ -19,6 +22,11 @@ class Console(rich.console.Console):
         super().__init__(**options)
         if "width" not in options and not self.is_terminal:
             self.width = PIPE_WIDTH
+
+    @override
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Markup of ours is obeyed; control characters in the text are shown."""
+        return super().render_str(visible(text), **options)
 
     @override
     def on_broken_pipe(self) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 import typer
 
-from cae.cli.output import BROKEN_PIPE, discard_output
+from cae.cli.output import BROKEN_PIPE, discard_output, echo
 from cae.errors import UserError
 
 USAGE_ERROR = 2
@@ -34,11 +33,11 @@ def report_errors() -> Iterator[None]:
         raise typer.Exit(BROKEN_PIPE) from None
     except UserError as error:
         for message in error.messages:
-            print(f"error: {message}", file=sys.stderr)
+            echo(f"error: {message}", to_stderr=True)
         raise typer.Exit(USAGE_ERROR) from None
     except OSError as error:  # a path that cannot be written, a full disk
         location = error.filename or _code_location(error)
-        print(f"error: {location}: {error.strerror or error}", file=sys.stderr)
+        echo(f"error: {location}: {error.strerror or error}", to_stderr=True)
         raise typer.Exit(USAGE_ERROR) from None
     except (KeyboardInterrupt, SystemExit):  # Ray turns SIGTERM into SystemExit while it starts
         raise typer.Exit(INTERRUPTED) from None

@@ -17,7 +17,7 @@ from rich.text import Text
 from cae.cli.console import Console
 from cae.cli.output import discard_output
 from cae.run.events import Event, TrialEnded
-from cae.run.formatting import format_axes, format_duration, format_value
+from cae.run.formatting import format_axes, format_duration, format_value, visible
 from cae.run.metric_direction import Mode
 from cae.run.records import Record
 from cae.run.status import Progress, best_text, progress
@@ -131,7 +131,7 @@ class LiveTable:
             line = self._ended_line(event)
             self._ended_lines.append(line)
             if not self._live:
-                text = Text.from_markup(f"{line}  [dim]{self._summary()}[/dim]")
+                text = Text.from_markup(f"{visible(line)}  [dim]{visible(self._summary())}[/dim]")
                 self._console.print(text, soft_wrap=True)
         elif not self._live and now - self._last_line > LINE_SECONDS:
             self._last_line = now
@@ -174,7 +174,7 @@ class LiveTable:
         return f"{state} trial {event.trial:<4} {value}[dim]{escape(reason)}[/dim]"
 
     def _render(self) -> Group:
-        ended = Text.from_markup("\n".join(self._ended_lines), overflow="ellipsis")
+        ended = Text.from_markup(visible("\n".join(self._ended_lines)), overflow="ellipsis")
         ended.no_wrap = True
         return Group(self._header(), self._running_table(), ended)
 
@@ -183,7 +183,7 @@ class LiveTable:
         header = Table.grid(padding=(0, 2))
         counts = "  ".join(f"{count} {state}" for state, count in now.counts.items())
         bar = ProgressBar(max(now.requested, 1), now.ended, width=24)
-        title = Text(self._title, style="bold")
+        title = Text(visible(self._title), style="bold")
         header.add_row(title, bar, f"{now.ended}/{now.requested}", counts)
         left = "time left: after the first epoch"
         if now.seconds_left:
@@ -192,7 +192,7 @@ class LiveTable:
         style = ""
         if now.bests:
             style = "bold green"
-        best = Text(self._best_text(now), style=style)
+        best = Text(visible(self._best_text(now)), style=style)
         header.add_row(best, "", "", f"{elapsed} elapsed, {left}")
         return header
 

@@ -188,7 +188,7 @@ def trial_log(run: RunDir, number: int) -> str:
     log_file = run.trial(number) / "log.txt"
     log = "nothing was printed"
     if log_file.exists():
-        log = log_file.read_text().rstrip()
+        log = log_file.read_text(encoding="utf-8", errors="replace").rstrip()
     end = str(record.state)
     if record.reason:
         end = f"{record.state}: {record.reason}"

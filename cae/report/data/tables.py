@@ -30,6 +30,7 @@ from cae.run.events import (
     TrialEnded,
     TrialStarted,
 )
+from cae.run.formatting import visible
 from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.records import replay
@@ -37,6 +38,9 @@ from cae.run.records import replay
 DURING_SESSIONS = (TrialStarted, EpochFinished, TrialEnded, AuditStop, RetryAlone, SessionEnded)
 """Events of a session. New trials and retries are recorded before the session that trains them
 starts: perhaps days after the last one ended."""
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t")
+"""Of a text that spreadsheets compute."""
 
 
 def read(folders: Iterable[RunDir]) -> Results:
@@ -73,10 +77,35 @@ def write(results: Results, folder: RunDir) -> None:
 
 
 def csv_text(results: Results, frame: pd.DataFrame) -> str:
-    """Return a table as CSV; only joined runs have the column that names the run."""
+    """Return a table as CSV; only joined runs have the column that names the run.
+
+    A text that a spreadsheet would take for a formula starts with an apostrophe, as spreadsheets
+    show text; control characters are shown.
+    """
     if not results.joined:
         frame = frame.drop(columns="run")
+    frame = frame.copy(deep=False)
+    for name in frame.select_dtypes([object, "str"]):
+        frame[name] = frame[name].map(_csv_cell)
+    frame = frame.rename(columns=_csv_cell)
     return frame.to_csv(index=False, lineterminator="\n")
+
+
+def _csv_cell(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    text = visible(value)
+    if text.startswith(FORMULA_STARTS) and not _is_number(text):
+        return f"'{text}"
+    return text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _read_run(folder: RunDir, name: str) -> Run:
