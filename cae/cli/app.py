@@ -47,7 +47,8 @@ from cae.cli.options import (
     expand_output,
 )
 from cae.cli.output import echo
-from cae.errors import UserError, gather
+from cae.errors import ENVIRONMENT_ERROR, UserError, gather
+from cae.run.events import ABORTED, GAVE_UP
 
 if TYPE_CHECKING:
     from cae.run.paths import RunDir
@@ -127,6 +128,7 @@ def run(
             display=live_table.display(prepared, console=Console(stderr=True), quiet=quiet),
             limits=Limits(epoch_timeout, max_failures),
         )
+    with report_errors(ENVIRONMENT_ERROR):
         # Imported only now: pandas and plotly would delay the first trial.
         from cae.report.page import build
 
@@ -170,8 +172,10 @@ def _print_outcome(progress: Progress, metric: str, reason: str, page: Path) -> 
 def _exit_code(progress: Progress, reason: str) -> int:
     if reason == "complete":
         return int(any(state.is_failure for state in progress.counts))
-    if reason.startswith("aborted"):
+    if reason.startswith(GAVE_UP):
         return 1
+    if reason.startswith(ABORTED):
+        return ENVIRONMENT_ERROR
     return INTERRUPTED
 
 
