@@ -7,14 +7,35 @@ import fcntl
 import os
 import socket
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from cae.errors import RunError
 
 RETRY_SECONDS = 0.2
 """Pause before the second attempt: `status` takes the lock for a moment to test it."""
+
+_locked_files: weakref.WeakSet[IO[Any]] = weakref.WeakSet()
+
+
+def release_in_children(file: IO[Any]) -> None:
+    """Close a locked file in every child that this process forks.
+
+    A lock belongs to all processes that have the file open: a data loader that outlives its killed
+    worker would keep the trial locked.
+    """
+    _locked_files.add(file)
+
+
+def _close_locked_files() -> None:
+    for file in _locked_files:
+        with contextlib.suppress(OSError):
+            os.close(file.fileno())
+
+
+os.register_at_fork(after_in_child=_close_locked_files)
 
 
 @contextlib.contextmanager
@@ -30,6 +51,7 @@ def hold_lock(path: Path) -> Iterator[None]:
             if not _try_lock(file):
                 fix = f"stop it with `cae-sweep stop {path.parent}`, or choose another --out"
                 raise RunError(f"{path.parent} is in use by {_owner(file)}: {fix}")
+        release_in_children(file)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()

@@ -14,6 +14,8 @@ _VARIABLES = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     # The runner handles errors of workers: each is one line, and the trial's log has the rest.
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
+    # Processes that a trial started, such as data loaders, end with its worker.
+    "RAY_process_group_cleanup_enabled": "true",
     # The runner handles signals.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     # A sweep sends no statistics.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from cae.files import write_whole
-from cae.run.lock import cannot_lock
+from cae.run.lock import cannot_lock, release_in_children
 from cae.run.storage.process import is_alive
 from cae.run.storage.store import RETRY_SECONDS, Bucket, StorageError, is_url
 
@@ -131,6 +131,7 @@ def _lock(log: Path) -> IO[bytes]:
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            release_in_children(file)
             return file
         except BlockingIOError:
             if time.monotonic() > deadline:

@@ -23,6 +23,7 @@ from typing_extensions import override
 from cae.run.events import EpochFinished, TrialEnded
 from cae.run.storage import LOG, StorageError, TrialDirectory, is_url
 from cae.run.trial_state import TrialState
+from cae.sweep.engine.child_processes import close_connections_in_children
 from cae.sweep.engine.limits import DISK_ERRORS
 from cae.sweep.engine.out_of_memory import is_cpu_out_of_memory, is_gpu_out_of_memory
 from cae.sweep.engine.worker_memory import (
@@ -47,6 +48,7 @@ class Worker(tune.Trainable):
     def setup(  # type: ignore[override]  # tune.with_parameters adds the arguments
         self, config: dict[str, Any], inputs: SweepInputs, images: dict[str, Images]
     ) -> None:
+        close_connections_in_children()
         self.inputs = inputs
         self.images = images
         torch.set_num_threads(max(1, int(inputs.cpus_per_trial)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,25 @@ def test_the_first_file_is_uploaded_before_all_others(
     assert sorted(written) == ["best", "last", "log.txt"]
     assert written[0] == "last"
     directory.close()
+
+
+def test_a_child_process_does_not_keep_a_trial_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = TrialDirectory(str(tmp_path), "last")
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writer)
+        os.read(reader, 1)  # until the parent has closed its end
+        os._exit(0)
+    with monkeypatch.context() as patch, pytest.raises(StorageError, match="locked by another"):
+        patch.setattr(trial_directory, "RETRY_SECONDS", 0.0)
+        TrialDirectory(str(tmp_path), "last")
+    directory.close()
+    TrialDirectory(str(tmp_path), "last").close()
+    os.close(writer)
+    os.waitpid(child, 0)
 
 
 def test_a_worker_that_was_replaced_uploads_no_more(location: str) -> None:

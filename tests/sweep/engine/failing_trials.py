@@ -51,6 +51,14 @@ class Layer(nn.Module):
             open(f"FLAG-{os.getpid()}", "w").close()
             while len(glob.glob("FLAG-*")) < 2:
                 time.sleep(0.05)
+        if self.kind == "forks" and self.calls > 4 and not os.path.exists("FLAG"):
+            child = os.fork()
+            if child == 0:
+                time.sleep(600)
+                os._exit(0)
+            with open("FLAG", "w") as file:
+                file.write(str(child))
+            os.kill(os.getpid(), 9)
         if self.kind == "exit" and self.training:
             os._exit(1)
         if self.kind == "hungry" and self.training:

@@ -15,11 +15,13 @@ from cae.run.events import TrialEnded, TrialStarted
 from cae.run.journal import Journal
 from cae.run.paths import RunDir
 from cae.run.records import Record
+from cae.run.storage.process import is_alive
 from cae.run.trial_state import TrialState
 from cae.sweep.engine import limits, runner
 from cae.sweep.engine.limits import LimitMonitor, Limits
 from cae.sweep.engine.recorder import Recorder
 from cae.sweep.places.base import Resources
+from tests.faults.driver import wait_until
 from tests.sweep.engine.failing_trials import failing_sweep
 
 Write = Callable[..., Path]
@@ -117,6 +119,16 @@ def test_a_journal_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="cannot be written"):
         journal.append(TrialStarted(trial=1, epoch=0))
     journal.close()
+
+
+def test_a_child_of_a_killed_worker_holds_no_lock_and_ends(
+    sweep_file: Write, run_sweep: Run, tmp_path: Path
+) -> None:
+    run = run_sweep(failing_sweep(sweep_file, ["forks"], epochs=4))
+    assert run.records()[1].state == "finished"
+    assert [event.epoch for event in events_of(run, "epoch")] == [1, 2, 3, 4]
+    child = int((tmp_path / "flag").read_text())
+    wait_until(lambda: not is_alive(child), "the child of the killed worker ended")
 
 
 def test_a_queued_trial_does_not_count_as_hung_after_ray_ended(
