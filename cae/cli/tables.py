@@ -12,6 +12,7 @@ from rich.table import Table
 from cae.cli.console import PIPE_WIDTH, Console
 from cae.errors import RunError
 from cae.run.formatting import count_of, format_duration, format_value
+from cae.run.left_out import left_out_lines
 from cae.run.locate import find_runs
 from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
@@ -43,6 +44,7 @@ def status_text(status: RunStatus) -> str:
             f"{count_of(progress.earlier, 'trial')} of earlier sweeps: "
             f"{_state_counts(progress.earlier_counts)}"
         )
+    lines += left_out_lines(status.left_out, status.examined)
     lines += _best_lines(status)
     if progress.seconds_left:
         time_left = f"about {format_duration(progress.seconds_left)} left"

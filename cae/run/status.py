@@ -105,6 +105,10 @@ class RunStatus:
     """Progress of the current sweep, and the best trial of the run."""
     failures: dict[int, str]
     """Why trials failed, by their numbers."""
+    left_out: list[JsonObject] = field(default_factory=list)
+    """Points of the search space that are impossible (`LeftOutPoints`)."""
+    examined: int | None = None
+    """How many points were examined."""
 
     @property
     def has_failures(self) -> bool:
@@ -132,6 +136,8 @@ class RunStatus:
             "seconds_left": self.progress.seconds_left,
             "failures": self.failures,
         }
+        if self.left_out:
+            values["left_out"] = self.left_out
         if self.progress.groups > 1:  # `best` is None then
             values["groups"] = [
                 {"group": group.label, **group.best._asdict()} for group in self.progress.bests
@@ -152,6 +158,8 @@ def run_status(run: RunDir) -> RunStatus:
         mode=sweep.mode,
         progress=progress(records, sweep.metric, sweep.mode, sweep.slots),
         failures=failures,
+        left_out=sweep.left_out,
+        examined=sweep.examined,
     )
 
 

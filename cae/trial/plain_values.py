@@ -1,7 +1,9 @@
-"""Values of numpy as values of Python."""
+"""Values of numpy, enumerations and paths as plain values of Python."""
 
 from __future__ import annotations
 
+import enum
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,8 @@ def to_plain(value: Any) -> Any:
     """Return a value with all numpy scalars and arrays in it as Python numbers and lists.
 
     Search spaces are often written with numpy (`np.logspace(-4, -2, 3)`); parameters, hashes and
-    journals contain Python's own types only.
+    journals contain Python's own types only. Members of an enumeration become their values, paths
+    become text.
     """
     kind = type(value)
     if kind in _PLAIN_TYPES:  # nearly all values, of thousands of trials
@@ -24,4 +27,8 @@ def to_plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, np.ndarray):
         return value.tolist()
+    if isinstance(value, enum.Enum):
+        return to_plain(value.value)
+    if isinstance(value, PurePath):
+        return str(value)
     return value

@@ -28,7 +28,7 @@ from cae.sweep.places.machine import git_commit, versions
 from cae.sweep.ray_environment import is_inside_ray_job
 from cae.sweep.spec.code_snapshot import take_snapshot
 from cae.sweep.spec.plan import Plan, make_plan
-from cae.sweep.spec.settings import adapt_settings, parse_value
+from cae.sweep.spec.settings import adapt_settings, base_values, parse_value
 from cae.sweep.spec.sweep_file import SweepFile, read_sweep_file
 from cae.trial.config import ConfigError
 from cae.trial.datasets import Dataset, Images, data_folders, load_images
@@ -57,6 +57,8 @@ class Selection:
     max_trials: int | None
     data_dir: Path | None
     retry: tuple[TrialState, ...] = ()
+    strict: bool = False
+    """Whether impossible combinations are errors."""
 
 
 def select(
@@ -67,12 +69,15 @@ def select(
     max_trials: int | None,
     data_dir: Path | None,
     retry: str,
+    *,
+    strict: bool = False,
 ) -> Selection:
     """A selection from command-line arguments. Raises ConfigError with every error.
 
     Args:
         pairs: KEY=VALUE; see `parse_value` for the forms of a value.
         retry: States separated by commas.
+        strict: Impossible combinations are errors instead of being left out.
     """
     errors: list[str] = []
     names = [name for name in retry.split(",") if name]
@@ -88,7 +93,16 @@ def select(
     if errors:
         raise ConfigError(errors)
     states = tuple(TrialState(name) for name in names)
-    return Selection(sweep, out, budget, settings, max_trials, data_dir, states)
+    return Selection(
+        sweep=sweep,
+        out=out,
+        budget=budget,
+        settings=settings,
+        max_trials=max_trials,
+        data_dir=data_dir,
+        retry=states,
+        strict=strict,
+    )
 
 
 @dataclass(frozen=True)
@@ -123,16 +137,19 @@ def prepare(selection: Selection) -> Prepared:
     if run.sweep_json.exists():
         old_source = run.read_sweep().source
 
+    settings = adapt_settings(selection.settings, base_values(selection.settings, file.sweep.base))
+
     def plan_trials() -> Plan:
         return make_plan(
             file.sweep,
             load,
             budget=selection.budget,
-            settings=adapt_settings(selection.settings, file.sweep.base.flat()),
+            settings=settings,
             max_trials=selection.max_trials,
             records=records,
             retry=selection.retry,
             old_source=old_source,
+            strict=selection.strict,
         )
 
     _, plan = gather(lambda: _raise_errors(file.errors), plan_trials)
@@ -340,6 +357,8 @@ def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDe
         scheduler=scheduler,
         trials=len(plan.trials),
         space=plan.space_size,
+        left_out=plan.left_out,
+        examined=plan.examined,
         published=file.published,
         claims=[claim.described() for claim in sweep.claims],
         image_notes=plan.image_notes,

@@ -171,6 +171,8 @@ def test_the_copied_flags_are_the_settings_of_the_trial(thirty: Any, make_run: M
     words = shlex.split(thirty.locator("#flags code").inner_text())
     settings = dict(word.split("=", 1) for word in words if word != "--set")
     assert settings.pop("seed") == "0"
+    assert settings.pop("seeds") == "1"
+    assert settings.pop("space") == "none"
     expected = {}
     for name, value in make_run("thirty").records()[number].axes.items():
         expected[name] = value if isinstance(value, str) else json.dumps(value)

@@ -234,7 +234,8 @@ def test_an_inactive_parameter_is_an_error_with_the_reason() -> None:
 
 
 def test_impossible_shapes_name_layer_and_parameters() -> None:
-    errors = errors_of({"arch.padding": "valid", "arch.kernel_size": tune.grid_search([3, 7])})
+    space = {"arch.padding": "valid", "arch.kernel_size": tune.grid_search([3, 7])}
+    errors = errors_of(space, strict=True)
     assert len(errors) == 1
     assert "a 7x7 kernel without padding does not fit" in errors[0]
     assert "arch.kernel_size = 7" in errors[0]
