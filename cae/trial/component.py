@@ -11,9 +11,11 @@ underscore.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 import sys
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -29,8 +31,15 @@ COLLECTED_ERRORS: ContextVar[list[tuple[ValidationError, int | None]] | None] = 
 unknown). None if no file is being read.
 
 A component with an invalid parameter is created without that parameter, so that the whole file can
-be read and all errors are reported together.
+be read and all errors are reported together. Such a component is incomplete and is never trained.
 """
+INSTANCE_STATE = (
+    "__dict__",
+    "__pydantic_fields_set__",
+    "__pydantic_extra__",
+    "__pydantic_private__",
+)
+"""Where pydantic keeps the values of a model."""
 
 
 def collect_error(error: ValidationError, line: int | None) -> int:
@@ -43,6 +52,36 @@ def collect_error(error: ValidationError, line: int | None) -> int:
         raise error
     collected.append((error, line))
     return len(collected)
+
+
+def create_incomplete(
+    model: BaseModel, parameters: Mapping[str, object], error: ValidationError
+) -> None:
+    """Give a model the valid ones of its parameters, unchecked, and the defaults of the others.
+
+    Required parameters without a valid value are None.
+    """
+    invalid = {item["loc"][0] for item in error.errors() if item["loc"]}
+    fields = type(model).model_fields
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        if name in parameters and name not in invalid:
+            values[name] = parameters[name]
+        elif field.is_required():
+            values[name] = None
+    blank = type(model).model_construct(**values)
+    for name in INSTANCE_STATE:
+        object.__setattr__(model, name, getattr(blank, name))
+
+
+@contextlib.contextmanager
+def raising_errors() -> Iterator[None]:
+    """Raise the errors of components instead of collecting them."""
+    token = COLLECTED_ERRORS.set(None)
+    try:
+        yield
+    finally:
+        COLLECTED_ERRORS.reset(token)
 
 
 class Component(BaseModel):
@@ -69,9 +108,7 @@ class Component(BaseModel):
             except ValidationError as error:
                 caller = sys._getframe(1)  # in the sweep file that is being read
                 collect_error(error, caller.f_lineno)
-                invalid = {item["loc"][0] for item in error.errors() if item["loc"]}
-                valid = {name: value for name, value in parameters.items() if name not in invalid}
-                super().__init__(**valid)
+                create_incomplete(self, parameters, error)
 
     name: ClassVar[str] = ""
     """The component's name in search spaces, journals and tables."""

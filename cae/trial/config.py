@@ -13,8 +13,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from pydantic import (
@@ -23,11 +24,10 @@ from pydantic import (
     NonNegativeInt,
     PositiveInt,
     ValidationError,
-    model_validator,
 )
 
 from cae.errors import UserError
-from cae.trial.component import Component
+from cae.trial.component import Component, collect_error, create_incomplete, raising_errors
 from cae.trial.datasets import Dataset
 from cae.trial.messages import (
     ImpossibleCombination,
@@ -94,12 +94,25 @@ class Trial(BaseModel):
     do so; elsewhere it is float32. `bfloat16`: the forward pass in mixed precision. Both may be
     faster on a GPU; the results differ."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _plain_values(cls, fields: Any) -> Any:
-        if isinstance(fields, dict):
-            return {name: to_plain(value) for name, value in fields.items()}
-        return fields
+    if not TYPE_CHECKING:  # type checkers derive a signature with the fields
+
+        def __init__(self, **fields: object) -> None:
+            """Collect the errors of a sweep file that is being read."""
+            fields = {name: to_plain(value) for name, value in fields.items()}
+            try:
+                super().__init__(**fields)
+            except ValidationError as error:
+                collect_error(error, sys._getframe(1).f_lineno)
+                create_incomplete(self, fields, error)
+
+    def is_complete(self) -> bool:
+        """Return whether all components are there; False only after collected errors."""
+        is_complete = all(
+            isinstance(getattr(self, kind), base) for kind, base in self.COMPONENTS.items()
+        )
+        return is_complete and all(
+            dependency.is_complete() for dependency in self.dependencies().values()
+        )
 
     def flat(self) -> FlatConfig:
         """Return every parameter by its dotted name.
@@ -128,6 +141,12 @@ class Trial(BaseModel):
         `allow_inactive_defaults`: whether such a parameter may be set to the value that it has
         anyway.
         """
+        with raising_errors():
+            return self._override(changes, allow_inactive_defaults=allow_inactive_defaults)
+
+    def _override(self, changes: Mapping[str, object], *, allow_inactive_defaults: bool) -> Trial:
+        if not self.is_complete():
+            raise ConfigError(["the trial has errors, so that it cannot be overridden"])
         flat = self.flat()
         unknown_components = _select_components(flat, changes)
         errors = list(unknown_components.values())
@@ -292,6 +311,11 @@ def from_flat(flat: Mapping[str, object]) -> Trial:
 
     Raises ConfigError with all errors.
     """
+    with raising_errors():
+        return _from_flat(flat)
+
+
+def _from_flat(flat: Mapping[str, object]) -> Trial:
     errors = []
     for key in flat:
         if key not in Trial.model_fields and key.partition(".")[0] not in Trial.COMPONENTS:

@@ -26,6 +26,7 @@ from cae.sweep.engine.retention import plan_bytes, trial_bytes
 from cae.sweep.places.base import Place, Resources
 from cae.sweep.places.machine import git_commit, versions
 from cae.sweep.ray_environment import is_inside_ray_job
+from cae.sweep.spec.candidates import check_names
 from cae.sweep.spec.code_snapshot import take_snapshot
 from cae.sweep.spec.plan import Plan, make_plan
 from cae.sweep.spec.settings import adapt_settings, base_values, parse_value
@@ -137,14 +138,16 @@ def prepare(selection: Selection) -> Prepared:
     if run.sweep_json.exists():
         old_source = run.read_sweep().source
 
-    settings = adapt_settings(selection.settings, base_values(selection.settings, file.sweep.base))
-
     def plan_trials() -> Plan:
+        if not file.is_base_valid:
+            check_names(file.sweep, selection.budget, selection.settings)
+            raise ConfigError([])  # what else is wrong may follow from the errors of the file
+        base = base_values(selection.settings, file.sweep.base)
         return make_plan(
             file.sweep,
             load,
             budget=selection.budget,
-            settings=settings,
+            settings=adapt_settings(selection.settings, base),
             max_trials=selection.max_trials,
             records=records,
             retry=selection.retry,

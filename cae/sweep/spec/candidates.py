@@ -12,11 +12,12 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from cae.run.left_out import LeftOutPoints
 from cae.sweep.spec.error_hints import describe_errors
-from cae.sweep.spec.search_space import Points, interval_names
+from cae.sweep.spec.search_space import Points, interval_names, select_points
 from cae.sweep.spec.sweep import Sweep
 from cae.sweep.spec.trained_points import Point
 from cae.trial.config import ConfigError, Trial
@@ -196,6 +197,39 @@ def build_trials(
             keys.add(key)
             built.possible.append(candidate)
     return built
+
+
+def check_names(sweep: Sweep, budget: str, settings: Mapping[str, Any]) -> None:
+    """Check the parameters of the search space alone, around a base trial with errors.
+
+    Raises ConfigError about the names and values of the search space and of the overrides.
+    """
+    overrides = sweep.budget(budget) | dict(settings)
+    for name in ("max_trials", "seeds", "samples", "space"):
+        overrides.pop(name, None)
+    if not sweep.base.is_complete():
+        return
+    errors: Counter[str] = Counter()
+    points = list(islice(select_points(sweep, overrides, MIN_EXAMINED), MIN_EXAMINED))
+    for point in points:
+        changes = {**point, **overrides}
+        try:
+            sweep.base.override(changes)
+        except ConfigError as error:
+            errors.update(message for message in error.messages if _is_about(message, changes))
+    if errors:
+        raise ConfigError(describe_errors(errors, len(points), sweep))
+
+
+def _is_about(message: str, changes: Collection[str]) -> bool:
+    """Whether a message is about the value of one of some parameters alone."""
+    if isinstance(message, ImpossibleCombination) or " would be ignored: " in message:
+        return False
+    start = message
+    prefix, colon, rest = message.partition(": ")
+    if colon and " " not in prefix:  # the name of a dependency
+        start = f"{prefix}.{rest}"
+    return any(start.startswith(f"{name} ") for name in changes)
 
 
 def _is_enough(built: BuiltTrials, max_points: int | None) -> bool:

@@ -237,15 +237,18 @@ def _with_settings(sweep: Sweep, overrides: dict[str, Any], budget: str) -> Swee
     """The sweep with the overrides that are settings of the sweep, which are removed from
     `overrides`. Raises ConfigError."""
     changes: dict[str, Any] = {}
+    errors: list[str] = []
     for name in ("seeds", "samples"):
         if name in overrides:
-            changes[name] = _positive(name, overrides.pop(name))
+            try:
+                changes[name] = _positive(name, overrides.pop(name))
+            except ConfigError as error:
+                errors += error.messages
     if "space" in overrides and overrides["space"] in NO_SPACE:
         del overrides["space"]
         changes["space"] = {}
     elif budget == "smoke":  # the embedded images have parameters of their own
         changes["space"] = [_without_dataset(space) for space in sweep.spaces()]
-    errors: list[str] = []
     for name in Sweep.model_fields:
         if name in overrides:
             rule = f"{name} is set in the sweep file and cannot be overridden"

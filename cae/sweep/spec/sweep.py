@@ -96,6 +96,8 @@ class Sweep(BaseModel):
 
     @model_validator(mode="after")
     def _check_names(self) -> Sweep:
+        if not self.base.is_complete():  # its errors were collected
+            return self
         axes = {key for space in self.spaces() for key in space}
         errors = check_claims(self.claims, [*self.base.flat(), *axes])
         for name in self.provenance:

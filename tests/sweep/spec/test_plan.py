@@ -676,3 +676,17 @@ def test_numpy_values_are_converted_to_python_values() -> None:
         types |= {type(value) for value in trial.axes.values()}
     assert types == {int, float, tuple}
     json.dumps([trial.trial.flat() for trial in plan.trials])  # fails for values of numpy
+
+
+def test_samples_and_seeds_can_be_overridden() -> None:
+    space = {"optimizer.lr": tune.uniform(0.001, 0.1)}
+    plan = plan_of(space, {"samples": 2}, settings={"samples": 3, "seeds": 2})
+    assert len(plan.trials) == 6
+
+
+def test_other_parameters_of_the_sweep_cannot_be_overridden() -> None:
+    assert errors_of({}, settings={"samples": True, "metric": "val_psnr", "space": 3}) == [
+        "samples = True: should be a whole number above 0",
+        "space = 3: should be none, which leaves out the search space",
+        "metric = 'val_psnr': metric is set in the sweep file and cannot be overridden",
+    ]
