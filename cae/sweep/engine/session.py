@@ -129,7 +129,7 @@ def prepare(selection: Selection) -> Prepared:
     folders = data_folders(selection.data_dir)
 
     def load(dataset: Dataset) -> Images:
-        return load_images(dataset, folders)
+        return load_images(dataset, folders, [file.path.resolve().parent])
 
     journal_bytes = _journal_bytes(run)
     records = run.records()

@@ -171,6 +171,9 @@ def decode_folder(
     labels = _read_labels(files, folder)
     skipped = [str(path.relative_to(folder)) for path in others]
     notes = _notes(good, pixels, labels.splits, skipped, errors)
+    if max_value is not None and all(image.facts.largest is None for image in good):
+        unused = f"max_value = {max_value} has no effect: no image has more than 8 bits per value"
+        notes = (*notes, unused)
     images = Split(pixels, labels.numbers)
     return DecodedFolder(images, labels.names, labels.splits, notes, max_value)
 
