@@ -15,7 +15,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
     Missing parent folders are created.
     """
     if isinstance(content, str):
-        content = content.encode()
+        # File names whose bytes are not UTF-8 contain characters that cannot be encoded.
+        content = content.encode(errors="backslashreplace")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -141,7 +141,7 @@ def _sweeps_table(root: Path) -> Table:
 
 def _first_docstring_line(path: Path) -> str:
     try:
-        docstring = ast.get_docstring(ast.parse(path.read_text()))
+        docstring = ast.get_docstring(ast.parse(path.read_bytes()))
     except (SyntaxError, ValueError) as error:
         return f"cannot be read: {error}"
     if not docstring:
@@ -186,7 +186,7 @@ def trial_log(run: RunDir, number: int) -> str:
     log_file = run.trial(number) / "log.txt"
     log = "nothing was printed"
     if log_file.exists():
-        log = log_file.read_text().rstrip()
+        log = log_file.read_text(encoding="utf-8", errors="replace").rstrip()
     end = str(record.state)
     if record.reason:
         end = f"{record.state}: {record.reason}"

@@ -277,7 +277,7 @@ def read_sweep_json(path: Path) -> SweepDescription:
     unknown ones are kept in `unknown_fields`.
     """
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"{path.parent} is not a run: it has no {path.name}") from None
     except (OSError, ValueError, RecursionError) as error:
