@@ -84,6 +84,17 @@ def raising_errors() -> Iterator[None]:
         COLLECTED_ERRORS.reset(token)
 
 
+def calling_line() -> int:
+    """Return the line of the nearest caller outside of this package and pydantic."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] not in ("cae", "pydantic"):
+            break
+        frame = frame.f_back
+    return frame.f_lineno
+
+
 class Component(BaseModel):
     """A part of a trial with its parameters. It cannot be changed once it is created.
 
@@ -106,8 +117,7 @@ class Component(BaseModel):
             try:
                 super().__init__(**parameters)
             except ValidationError as error:
-                caller = sys._getframe(1)  # in the sweep file that is being read
-                collect_error(error, caller.f_lineno)
+                collect_error(error, calling_line())
                 create_incomplete(self, parameters, error)
 
     name: ClassVar[str] = ""

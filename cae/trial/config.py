@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -27,7 +26,13 @@ from pydantic import (
 )
 
 from cae.errors import UserError
-from cae.trial.component import Component, collect_error, create_incomplete, raising_errors
+from cae.trial.component import (
+    Component,
+    calling_line,
+    collect_error,
+    create_incomplete,
+    raising_errors,
+)
 from cae.trial.datasets import Dataset
 from cae.trial.messages import (
     ImpossibleCombination,
@@ -102,7 +107,7 @@ class Trial(BaseModel):
             try:
                 super().__init__(**fields)
             except ValidationError as error:
-                collect_error(error, sys._getframe(1).f_lineno)
+                collect_error(error, calling_line())
                 create_incomplete(self, fields, error)
 
     def is_complete(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -27,7 +28,7 @@ from cae.sweep.spec.code_snapshot import CodeSnapshot
 from cae.sweep.spec.comparability import describe_group
 from cae.sweep.spec.error_hints import list_constants
 from cae.sweep.spec.matching import Matcher, Reason, Wanted
-from cae.sweep.spec.search_space import describe_axes, select_points
+from cae.sweep.spec.search_space import describe_axes, is_random, select_points
 from cae.sweep.spec.space_forms import Space
 from cae.sweep.spec.sweep import Sweep
 from cae.sweep.spec.trained_points import TrainedTrials, select_trained
@@ -229,7 +230,7 @@ def make_plan(
         left=[record for record in records.values() if record.number not in numbers],
         left_out=built.left_out_descriptions(),
         examined=built.examined,
-        hints=list_constants(sweep),
+        hints=_hints(sweep, candidates),
     )
 
 
@@ -255,9 +256,33 @@ def _with_settings(sweep: Sweep, overrides: dict[str, Any], budget: str) -> Swee
             if name == "space":
                 rule = "should be none, which leaves out the search space"
             errors.append(f"{name} = {short_repr(overrides[name])}: {rule}")
+    with_settings = sweep.model_copy(update=changes)
+    is_seed_axis = any("seed" in space for space in with_settings.spaces())
+    if with_settings.seeds > 1 and is_seed_axis and "seed" not in overrides:
+        errors.append(
+            f"seed is varied by the search space and by seeds = {with_settings.seeds}: choose one"
+        )
     if errors:
         raise ConfigError(errors)
-    return sweep.model_copy(update=changes)
+    return with_settings
+
+
+def _hints(sweep: Sweep, candidates: list[Candidate]) -> list[str]:
+    """What of the sweep file has no effect, or may be meant otherwise."""
+    hints = list_constants(sweep)
+    if sweep.samples > 1 and not any(map(is_random, sweep.spaces())):
+        hints.append(
+            f"samples = {sweep.samples} has no effect: the search space has no random dimension, "
+            "such as tune.uniform or tune.choice"
+        )
+    if sweep.scheduler is not None:
+        epochs = max(candidate.trial.epochs for candidate in candidates)
+        if not sweep.scheduler.rungs(epochs):
+            hints.append(
+                "the scheduler has no effect: the first epoch at which it may stop trials is not "
+                f"before epoch {epochs}, the last one"
+            )
+    return hints
 
 
 def _check_inactive(sweep: Sweep, built: BuiltTrials) -> None:
@@ -334,9 +359,15 @@ def _sweep_metric_errors(sweep: Sweep, trial: Trial) -> list[str]:
         return error.messages
     if sweep.metric in names:
         return []
-    return [
+    message = (
         f"metric = {sweep.metric!r} is not a metric of these trials: they report {', '.join(names)}"
-    ]
+    )
+    similar = difflib.get_close_matches(sweep.metric, names, n=1)
+    if f"val_{sweep.metric}" in names:
+        similar = [f"val_{sweep.metric}"]
+    if similar:
+        message += f"; did you mean {similar[0]!r}?"
+    return [message]
 
 
 def _always_inactive(base: Trial, trials: list[Trial]) -> list[str]:

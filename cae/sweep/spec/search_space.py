@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from ray.tune.search.sample import Categorical, Domain, Float, Function, Integer
-from ray.tune.search.variant_generator import generate_variants
+from ray.tune.search.variant_generator import RecursiveDependencyError, generate_variants
 
 from cae.sweep.spec.search_points import GridPoints, JoinedPoints
 from cae.sweep.spec.space_forms import Space
@@ -128,10 +129,38 @@ def expand(space: Space, samples: int, index: int = 0) -> Sequence[Point]:
 def _draw(space: Space, samples: int, index: int) -> Iterator[Point]:
     """Draw the points. The global random numbers, which functions may use, are seeded too."""
     random_state = np.random.RandomState(SAMPLE_SEED + index)
-    with _seeded_global_random_numbers(SAMPLE_SEED + index):
+    with _seeded_global_random_numbers(SAMPLE_SEED + index), _without_warnings_of_ray():
         for _ in range(samples):
-            for _, variant in generate_variants(dict(space), random_state=random_state):
-                yield {key: to_plain(value) for key, value in variant.items()}
+            try:
+                for _, variant in generate_variants(dict(space), random_state=random_state):
+                    yield {key: to_plain(value) for key, value in variant.items()}
+            except (ValueError, RecursionError, RecursiveDependencyError) as error:
+                raise ConfigError([_drawing_error(space, error)]) from error
+
+
+def _drawing_error(space: Space, error: Exception) -> str:
+    """The message for a search space from which Ray Tune cannot draw."""
+    cause = error.__context__ or error
+    functions = [key for key, domain in space.items() if isinstance(domain, Function)]
+    if functions:
+        return (
+            f"space: {', '.join(functions)}: the function of tune.sample_from raised "
+            f"{type(cause).__name__}: {cause}; it receives the other values by dotted name: "
+            'lambda config: config["arch.kernel_size"]'
+        )
+    return f"space: no values can be drawn: {type(cause).__name__}: {cause}"
+
+
+@contextlib.contextmanager
+def _without_warnings_of_ray() -> Iterator[None]:
+    """Turn off the warnings of Ray, which would be repeated for each point."""
+    logger = logging.getLogger("ray.tune.search.sample")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, field_validator, model_validator
@@ -12,6 +12,7 @@ from cae.sweep.schedulers.base import Scheduler
 from cae.sweep.spec.claims import Claim, check_claims, unknown_parameter
 from cae.sweep.spec.space_forms import Space, plain_space_of
 from cae.trial.config import ConfigError, Trial
+from cae.trial.plain_values import to_plain
 
 SMOKE_IMAGES = {
     "dataset.train_images": 128,
@@ -78,6 +79,25 @@ class Sweep(BaseModel):
             return _smoke_budget(self.base) | {"max_trials": 4 * self.seeds}
         names = ", ".join(dict.fromkeys(["full", *self.budgets, "smoke"]))
         raise ConfigError([f"--budget {name}: this sweep has the budgets {names}"])
+
+    @field_validator("seeds", "samples", "budgets", mode="before")
+    @classmethod
+    def _plain_values(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return to_plain(value)
+        plain: dict[Any, Any] = {}
+        for name, settings in value.items():
+            plain[name] = settings
+            if isinstance(settings, Mapping):
+                plain[name] = {key: to_plain(setting) for key, setting in settings.items()}
+        return plain
+
+    @field_validator("scheduler", mode="before")
+    @classmethod
+    def _check_scheduler(cls, scheduler: object) -> object:
+        if scheduler is not None and not isinstance(scheduler, Scheduler):
+            raise ValueError("should be a scheduler of cae-sweep, such as ASHA(grace_epochs=1)")
+        return scheduler
 
     @field_validator("space")
     @classmethod

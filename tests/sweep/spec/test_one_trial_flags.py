@@ -59,7 +59,9 @@ class LabelledFlags(Architecture):
     """A network of a user, with parameters whose text looks like other values."""
 
     mode: Literal["none", "3", "true", "8-8"] = "none"
+    """A text without an effect."""
     kernel_size: tuple[int, ...] = (1,)
+    """Numbers without an effect."""
 
     @override
     def build(self, input_shape: Shape, output_shape: Shape) -> nn.Module:
@@ -147,6 +149,8 @@ def test_the_flags_of_each_trial_plan_exactly_that_trial(
     options: dict[str, Any],
 ) -> None:
     base, spaces = base_and_spaces
+    if seeds > 1:
+        spaces = [{name: space[name] for name in space if name != "seed"} for space in spaces]
     sweep = Sweep(base=base, space=spaces, seeds=seeds, samples=2, scheduler=scheduler)
     trials = make_plan(sweep, load, **options).trials
     for planned in [*trials[:4], *trials[-4:]]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import enum
+import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 from ray import tune
 
-from cae import Adam, Sweep
+from cae import ASHA, Adam, Sweep
 from cae.cli.plan_text import note_lines
+from cae.run.sweep_json import SweepDescription
 from tests.sweep.spec.test_plan import BASE, errors_of, plan_of
 
 
@@ -117,6 +121,16 @@ VALID: dict[str, tuple[Any, str, list[Any]]] = {
         "arch.encoder_filters",
         [[4, 2], [8, 2]],
     ),
+    "tensor": (
+        {"batch_size": tune.grid_search(torch.tensor([3, 5]))},
+        "batch_size",
+        [3, 5],
+    ),
+    "decimal": (
+        {"optimizer.lr": tune.grid_search([Decimal("0.5"), torch.tensor(0.25)])},
+        "optimizer.lr",
+        [0.5, 0.25],
+    ),
     "None": (
         {"dataset.train_images": tune.grid_search([None, 64])},
         "dataset.train_images",
@@ -143,7 +157,9 @@ def test_a_strange_search_space_gives_its_trials(form: str) -> None:
     space, name, expected = VALID[form]
     plan = plan_of(space, {"samples": 2})
     assert [trial.trial.flat()[name] for trial in plan.trials] == expected
-    assert plan.hints == []
+    assert not any("tune.grid_search" in hint for hint in plan.hints)
+    SweepDescription(axes=plan.axes).to_json()  # raises an error for a value that is not plain
+    json.dumps([trial.axes for trial in plan.trials])
 
 
 def test_a_path_is_text() -> None:
@@ -205,3 +221,60 @@ def test_a_parameter_of_another_value_names_the_list_of_spaces() -> None:
         "arch.negative_slope": tune.grid_search([0.1, 0.2]),
     }
     assert all("write a list of search spaces" in error for error in errors_of(slopes))
+
+
+def test_samples_without_a_random_dimension_are_pointed_out() -> None:
+    (hint,) = plan_of({"epochs": tune.grid_search([1, 2])}, {"samples": 3}).hints
+    assert hint.startswith("samples = 3 has no effect")
+
+
+def test_a_scheduler_that_stops_nothing_is_pointed_out() -> None:
+    (hint,) = plan_of({}, {"scheduler": ASHA(grace_epochs=4)}).hints
+    assert hint.startswith("the scheduler has no effect")
+    assert plan_of({}, {"scheduler": ASHA(grace_epochs=3)}).hints == []
+
+
+def test_seeds_are_varied_in_one_way() -> None:
+    space = {"seed": tune.grid_search([0, 1])}
+    assert errors_of(space, {"seeds": 2}) == [
+        "seed is varied by the search space and by seeds = 2: choose one"
+    ]
+    assert len(plan_of(space, {"seeds": 2}, settings={"seed": 5}).trials) == 2
+
+
+@pytest.mark.parametrize("scheduler", ["asha", ASHA, {"grace_epochs": 1}])
+def test_another_scheduler_is_an_error(scheduler: Any) -> None:
+    with pytest.raises(ValidationError, match=r"should be a scheduler of cae-sweep, such as ASHA"):
+        Sweep(base=BASE, scheduler=scheduler)
+
+
+def test_numbers_of_numpy_are_settings() -> None:
+    budget = {"epochs": np.int64(3), "seeds": np.int64(2), "max_trials": np.int64(2)}
+    sweep: dict[str, Any] = {"seeds": np.int64(1), "budgets": {"few": budget}}
+    plan = plan_of({}, sweep, budget="few")
+    assert [trial.trial.epochs for trial in plan.trials] == [3, 3]
+
+
+def test_a_function_that_fails_is_an_error() -> None:
+    function = tune.sample_from(lambda config: config["optimizer.rate"])
+    (error,) = errors_of({"optimizer.lr": function})
+    assert error.startswith("space: optimizer.lr: the function of tune.sample_from raised KeyError")
+
+
+def test_functions_of_specifications_print_no_warnings(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+
+    def batch_size(specification: Any) -> Any:
+        return specification.config["arch.kernel_size"] * 4
+
+    space = {"arch.kernel_size": tune.choice([3, 5]), "batch_size": tune.sample_from(batch_size)}
+    plan = plan_of(space, {"samples": 4})
+    assert {trial.axes["batch_size"] for trial in plan.trials} <= {12, 20}
+    assert "deprecated" not in capfd.readouterr().err + caplog.text
+
+
+@pytest.mark.parametrize("metric", ["psnr", "val_pnsr"])
+def test_a_misspelled_metric_names_the_nearest_one(metric: str) -> None:
+    (error,) = errors_of({}, {"metric": metric})
+    assert error.endswith("; did you mean 'val_psnr'?")
