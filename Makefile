@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test faults cluster check format clean
+.PHONY: demo test faults power-cuts cluster check format clean
 
 demo: .venv/installed  ## train 18 small autoencoders on embedded digits (about a minute) and build the report
 	$(BIN)/cae-sweep run sweeps/quickstart.py
@@ -12,6 +12,9 @@ test: .venv/installed-dev  ## run all tests, with a real Ray and, if installed, 
 
 faults: .venv/installed-dev  ## fault campaign: 100 random SIGKILLs and other faults (SEED=7 KILLS=300), about half an hour
 	$(BIN)/python -m tests.faults.campaign $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))
+
+power-cuts: .venv/installed-dev  ## power-cut campaign: the file system is stopped at 20 random moments (SEED=7), about 10 minutes; needs root
+	$(BIN)/python -m tests.faults.power_cuts $(if $(SEED),--seed $(SEED))
 
 cluster: .venv/installed-dev  ## cluster campaign: failing hosts, cut links, a bucket that is down, about 15 minutes; needs root
 	$(BIN)/python -m tests.cluster.campaign

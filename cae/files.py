@@ -1,29 +1,149 @@
-"""Atomic writes of files, and pausing garbage collection. Standard library only."""
+"""Atomic and durable writes of files, and pausing garbage collection. Standard library only.
+
+Atomic: a reader, and a process that continues after a kill, sees the old or the new content.
+Durable: the same holds after a power cut, because the content is on the disk before the name is.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
+import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+MAX_SYNC_SHARE = 0.02
+"""`SyncSchedule` spends at most this part of the time on syncing, on a disk that syncs quickly."""
+MAX_UNSYNCED_SECONDS = 5.0
+"""Files of a `SyncSchedule` are synced if the last sync was so long ago, whatever it costs."""
+_CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.ENOSYS)
 
-def write_whole(path: Path, content: str | bytes) -> None:
+
+def write_whole(path: Path, content: str | bytes, *, durable: bool = True) -> None:
     """Write a file atomically: a reader sees the old or the new content, never a part of it.
 
-    Missing parent folders are created.
+    Missing parent folders are created. Two writers of the same file, in threads or on hosts, do not
+    disturb each other: the last one wins.
+
+    Args:
+        path: The file.
+        content: Its new content.
+        durable: Whether the file has to survive a power cut; False: only a killed process.
     """
     if isinstance(content, str):
         # File names whose bytes are not UTF-8 contain characters that cannot be encoded.
         content = content.encode(errors="backslashreplace")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    _create_folder(path.parent, durable=durable)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        temporary.write_bytes(content)
+        with temporary.open("xb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    if durable:
+        sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the content of a file is on the disk. Nothing to do if it does not exist."""
+    with contextlib.suppress(FileNotFoundError):
+        _sync(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk.
+
+    Some file systems cannot sync folders; they write names at once.
+    """
+    try:
+        _sync(folder)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC_FOLDERS:
+            raise
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _create_folder(folder: Path, *, durable: bool) -> None:
+    """Create a folder and its parents where they are missing."""
+    if folder.is_dir():
+        return
+    if folder.parent != folder:
+        _create_folder(folder.parent, durable=durable)
+    folder.mkdir(exist_ok=True)
+    if durable:
+        sync_folder(folder.parent)
+
+
+class SyncSchedule:
+    """Writes files again and again, durably at a bounded cost.
+
+    A sync takes milliseconds, or a tenth of a second on a slow disk: after each short epoch that
+    would be too much. So writes are durable when MAX_SYNC_SHARE of the time since the last durable
+    ones is as long as those took, and after MAX_UNSYNCED_SECONDS in any case.
+    """
+
+    def __init__(self, *, enabled: bool = True) -> None:
+        """Create a schedule.
+
+        Args:
+            enabled: Whether files have to survive a power cut at all.
+        """
+        self._enabled = enabled
+        self._synced_at = time.monotonic()
+        self._sync_seconds = 0.0
+        """How long the last durable writes took."""
+        self._unsynced: set[Path] = set()
+        self.is_durable = True
+        """Whether the present group of writes is durable."""
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """A group of calls of `write`: all are durable, or none."""
+        pause = min(self._sync_seconds / MAX_SYNC_SHARE, MAX_UNSYNCED_SECONDS)
+        started = time.monotonic()
+        self.is_durable = self._enabled and started - self._synced_at >= pause
+        yield
+        if self.is_durable:
+            self.sync()
+            self._sync_seconds = self._synced_at - started
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write a file atomically, and durably if it is time for that."""
+        write_whole(path, content, durable=self.is_durable)
+        if self.is_durable:
+            self._unsynced.discard(path)
+        else:
+            self._unsynced.add(path)
+
+    def has_durable(self, path: Path) -> bool:
+        """Whether the present content of a file would survive a power cut, if that is needed."""
+        return not self._enabled or path not in self._unsynced
+
+    def sync(self) -> None:
+        """Make everything durable that was written."""
+        if not self._enabled:
+            return
+        for path in self._unsynced:
+            sync_file(path)
+        for folder in {path.parent for path in self._unsynced}:
+            with contextlib.suppress(FileNotFoundError):  # the trial was deleted
+                sync_folder(folder)
+        self._unsynced.clear()
+        self._synced_at = time.monotonic()
 
 
 @contextlib.contextmanager

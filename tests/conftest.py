@@ -3,6 +3,7 @@ seconds."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,15 +49,33 @@ def sweep_file(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+# The first group is started first: the longest one has to be.
+RAY_GROUPS = ["ray_engine", "ray", "ray_sweeps"]
+
+
+def ray_group(path: Path) -> str:
+    """The test process for a file of tests with Ray: three processes share the work equally."""
+    if path.name == "test_sweeps.py":
+        return "ray_sweeps"
+    if path.is_relative_to(ROOT / "tests" / "sweep" / "engine"):
+        return "ray_engine"
+    return "ray"
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two test processes: one runs the shipped sweeps, the other everything else with Ray."""
+    """Tests with Ray run in groups, each in one process with one Ray, before all others."""
+    groups: dict[str, list[pytest.Item]] = {name: [] for name in RAY_GROUPS}
+    others: list[pytest.Item] = []
     for item in items:
         if "one_ray" in getattr(item, "fixturenames", ()):
-            group = "ray"
-            if item.path.name == "test_sweeps.py":
-                group = "sweeps"
+            group = ray_group(item.path)
             item.add_marker(pytest.mark.xdist_group(group))
+            groups[group].append(item)
+        else:
+            others.append(item)
+    with_ray = [item for name in RAY_GROUPS for item in groups[name]]
+    items[:] = with_ray + others
 
 
 @pytest.fixture(autouse=True)
@@ -84,16 +103,26 @@ def one_ray() -> Iterator[Any]:
 
 
 @pytest.fixture
+def two_slots(one_ray: Any) -> Any:
+    """The Resources of a sweep whose trials run two at a time."""
+    return one_ray
+
+
+@pytest.fixture
 def run_sweep(one_ray: Any) -> Callable[..., Any]:
     """Run a sweep file in the shared Ray and return its RunDir.
 
-    `options` are the fields of session.Selection.
+    The sweep has one slot, because each slot starts a process that imports torch; a test that
+    needs trials side by side passes `resources` (see `two_slots`). `options` are the fields of
+    session.Selection.
     """
     from cae.sweep.engine import session
     from cae.sweep.engine.limits import DEFAULT_LIMITS
     from tests.places import FixedPlace
 
-    def run(path: Path, resources: Any = one_ray, limits: Any = None, **options: Any) -> Any:
+    one_slot = dataclasses.replace(one_ray, max_slots=1)
+
+    def run(path: Path, resources: Any = one_slot, limits: Any = None, **options: Any) -> Any:
         selection: dict[str, Any] = {
             "out": Path("run"),
             "budget": "full",

@@ -100,6 +100,17 @@ def test_imports_go_one_way(module: str) -> None:
     assert {name for name in own if package_of(name) not in allowed} == set()
 
 
+def test_commands_print_by_functions_that_show_control_characters() -> None:
+    for module in MODULES:
+        if module.startswith("cae.cli.") and module != "cae.cli.output":
+            names = [
+                node.func.id
+                for node in ast.walk(ast.parse(MODULES[module].read_text()))
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+            ]
+            assert "print" not in names, f"{module}: use echo of cae.cli.output"
+
+
 def test_there_are_no_import_cycles() -> None:
     graph = {module: names & MODULES.keys() for module, names in IMPORTS.items()}
     graphlib.TopologicalSorter(graph).prepare()

@@ -232,6 +232,8 @@ def check_status_and_best(name: str, place: str) -> None:
     assert status.pop("earlier_trials") == 0  # not in the old status
     assert status.pop("earlier_states") == {}
     assert status.pop("best_is_earlier") is False
+    assert status.pop("restarts") == {}
+    assert status.pop("undefined_trials") == []
     old_status.pop("run")
     assert status.pop("seconds_left") == pytest.approx(old_status.pop("seconds_left"))
     choice: list[str] = []

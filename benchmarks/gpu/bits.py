@@ -59,9 +59,7 @@ class Result:
             self.replayed += epoch.replayed_steps
             if epoch.epoch == EPOCHS:
                 break
-        newest = checkpoint.load_newest(folder)
-        assert newest is not None
-        self.weights: dict[str, Tensor] = newest.network
+        self.weights: dict[str, Tensor] = checkpoint.load(folder / checkpoint.LAST).network
 
     def equals(self, other: Result) -> bool:
         """Whether losses and weights are equal, bit for bit."""

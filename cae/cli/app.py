@@ -47,7 +47,9 @@ from cae.cli.options import (
     expand_home,
     expand_output,
 )
-from cae.errors import UserError, gather
+from cae.cli.output import echo
+from cae.errors import ENVIRONMENT_ERROR, UserError, gather
+from cae.run.events import ABORTED, GAVE_UP
 
 if TYPE_CHECKING:
     from cae.run.paths import RunDir
@@ -116,9 +118,9 @@ def run(
             ),
         )
         for note in prepared.plan.image_notes:
-            print(f"images: {note}", file=sys.stderr)
+            echo(f"images: {note}", to_stderr=True)
         for line in plan_text.note_lines(prepared.plan):
-            print(line, file=sys.stderr)
+            echo(line, to_stderr=True)
         if not yes:
             _confirm(len(prepared.plan.remaining))
         reason = session.execute(
@@ -128,6 +130,7 @@ def run(
             display=live_table.display(prepared, console=Console(stderr=True), quiet=quiet),
             limits=Limits(epoch_timeout, max_failures),
         )
+    with report_errors(ENVIRONMENT_ERROR):
         # Imported only now: pandas and plotly would delay the first trial.
         from cae.report.page import build
 
@@ -150,7 +153,7 @@ def _print_outcome(progress: Progress, metric: str, reason: str, page: Path) -> 
         counts += f"; {progress.earlier} of earlier sweeps"
     if reason != "complete":
         counts += f" ({reason})"
-    print(counts)
+    echo(counts)
     for group in progress.bests[:MAX_GROUP_LINES]:
         trial, epoch, value = group.best
         label = ""
@@ -159,20 +162,22 @@ def _print_outcome(progress: Progress, metric: str, reason: str, page: Path) -> 
         note = ""
         if group.is_earlier:
             note = " (of an earlier sweep)"
-        print(f"best{label}: trial {trial}, epoch {epoch}, {metric} {value:.6g}{note}")
+        echo(f"best{label}: trial {trial}, epoch {epoch}, {metric} {value:.6g}{note}")
     if len(progress.bests) > MAX_GROUP_LINES:
-        print(f"... and of {len(progress.bests) - MAX_GROUP_LINES} more groups: cae-sweep best")
-    print(f"report: {page}")
+        echo(f"... and of {len(progress.bests) - MAX_GROUP_LINES} more groups: cae-sweep best")
+    echo(f"report: {page}")
     if reason != "complete":
         hint = "run the same command to resume; add --retry failed to re-run failed trials"
-        print(hint, file=sys.stderr)
+        echo(hint, to_stderr=True)
 
 
 def _exit_code(progress: Progress, reason: str) -> int:
     if reason == "complete":
         return int(any(state.is_failure for state in progress.counts))
-    if reason.startswith("aborted"):
+    if reason.startswith(GAVE_UP):
         return 1
+    if reason.startswith(ABORTED):
+        return ENVIRONMENT_ERROR
     return INTERRUPTED
 
 
@@ -239,7 +244,7 @@ def stop(run: RunArgument = None) -> None:
     with report_errors():
         from cae.cli import tables
 
-        print(tables.request_stop(_find_run(run)))
+        echo(tables.request_stop(_find_run(run)))
 
 
 @app.command(rich_help_panel=SWEEPS_PANEL)
@@ -248,7 +253,7 @@ def kill(run: RequiredRun, trial: TrialArgument) -> None:
     with report_errors():
         from cae.cli import tables
 
-        print(tables.request_kill(_find_run(run), trial))
+        echo(tables.request_kill(_find_run(run), trial))
 
 
 @app.command(rich_help_panel=RESULTS_PANEL)
@@ -263,9 +268,9 @@ def status(
 
         status = run_status(_find_run(run))
     if as_json:
-        print(json.dumps(status.to_json(), indent=2))
+        echo(json.dumps(status.to_json(), indent=2))
     else:
-        print(tables.status_text(status))
+        echo(tables.status_text(status))
     raise typer.Exit(int(status.has_failures))
 
 
@@ -400,7 +405,7 @@ def report(
             written = markdown_exporter.write(folders, markdown)
         else:
             written = build.build_all(folders, out)
-    print(f"report: {written}")
+    echo(f"report: {written}")
 
 
 @app.command(rich_help_panel=RESULTS_PANEL)
@@ -424,9 +429,9 @@ def export(
         from cae.report.exporters import mlflow, tensorboard
 
         if to == "mlflow":
-            print(mlflow.write(_find_run(run), out))
+            echo(mlflow.write(_find_run(run), out))
         else:
-            print(tensorboard.write(_find_run(run), out))
+            echo(tensorboard.write(_find_run(run), out))
 
 
 @app.command("list", rich_help_panel=RESULTS_PANEL)
@@ -444,7 +449,7 @@ def logs(run: RequiredRun, trial: TrialArgument) -> None:
     with report_errors():
         from cae.cli import tables
 
-        print(tables.trial_log(_find_run(run), trial))
+        echo(tables.trial_log(_find_run(run), trial))
 
 
 @app.command(rich_help_panel=IMAGES_PANEL)
@@ -504,7 +509,7 @@ def reconstruct(
 
         options = ReadingOptions(invert=invert, fit=fit, max_value=max_value)
         lines = reconstruct_files(model, images, out, corrupt=corrupt, sweep=sweep, options=options)
-        print(lines)
+        echo(lines)
 
 
 def _find_run(location: str | None) -> RunDir:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cae.cli.output import echo
 from cae.errors import UserError
 from cae.run.formatting import format_axes, format_value
 from cae.run.groups import differences_text, distinguishing_texts
@@ -24,6 +24,7 @@ from cae.run.ranking import (
 )
 from cae.run.records import Record
 from cae.run.selection import parse_conditions, select_trials
+from cae.run.storage import is_url
 from cae.run.sweep_json import SweepDescription
 
 MAX_CHOICES = 12
@@ -85,7 +86,7 @@ def print_best(run: RunDir, options: BestOptions) -> None:
     _note(f"{reason[0].upper()}{reason[1:]}. The best of each:", options)
     for ranking in rankings:
         if not options.quiet:
-            print(f"\n{ranking.label}")
+            echo(f"\n{ranking.label}")
         _print_trials(run, ranking.trials[: options.top], metric, options, names_trial=True)
 
 
@@ -104,9 +105,9 @@ def _check_trial_alone(options: BestOptions) -> None:
 def _note(text: str, options: BestOptions) -> None:
     """Print a note; with --quiet, when the output is for programs, to stderr."""
     if options.quiet:
-        print(text, file=sys.stderr)
+        echo(text, to_stderr=True)
     else:
-        print(text)
+        echo(text)
 
 
 def _note_comparison(
@@ -172,13 +173,17 @@ def _print_trials(
             if names_trial:
                 choice = f"--trial {number} "
             note = f"weights: {location} (export them with {choice}-o DIR)"
+            if not is_url(run.location()) and not location.exists():
+                note = f"weights: {location} does not exist any more"
         else:
             location = options.out
             if options.top > 1:
                 location = options.out / f"{number:04d}"
             note = _export(run, trial, location, options)
         if options.quiet:
-            print(location)
+            if options.out is None:
+                _check_weights(run, number)
+            echo(str(location))
             continue
         value = ""
         if math.isfinite(trial.value):
@@ -186,11 +191,19 @@ def _print_trials(
         summary = f"{value}at epoch {trial.epoch} ({trial.record.state})"
         if not trial.record.is_requested:
             summary += ", of an earlier sweep"
-        print(f"trial {number}: {summary}; {format_axes(trial.record.axes)}")
+        echo(f"trial {number}: {summary}; {format_axes(trial.record.axes)}")
         metrics = trial.record.epochs.get(trial.epoch, {})
         metrics = metrics | trial.record.final_metrics_of(trial.epoch)
-        print("  " + "  ".join(f"{name} {format_value(value)}" for name, value in metrics.items()))
-        print(f"  {note}")
+        echo("  " + "  ".join(f"{name} {format_value(value)}" for name, value in metrics.items()))
+        echo(f"  {note}")
+
+
+def _check_weights(run: RunDir, number: int) -> None:
+    """Raise UserError if there are no weights of a trial on this machine or in its bucket."""
+    run.fetch("best.safetensors", number=number)
+    location = run.trial(number) / "best.safetensors"
+    if not location.exists():
+        raise UserError(f"trial {number}: its weights {location} do not exist any more")
 
 
 def _export(run: RunDir, trial: RankedTrial, folder: Path, options: BestOptions) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from cae.cli.errors import report_errors
 from cae.cli.options import DataDir, expand_home
+from cae.cli.output import echo
 
 if TYPE_CHECKING:
     from cae.trial.datasets import Import
@@ -39,12 +40,12 @@ def data_fetch(
 
         folder = datasets.fetch(name, datasets.data_folders(data_dir)[0])
         if folder is None:
-            print(f"{name}: nothing to download: it is included in scikit-learn")
+            echo(f"{name}: nothing to download: it is included in scikit-learn")
         else:
-            print(f"{name}: {folder}")
+            echo(f"{name}: {folder}")
             dataset = datasets.find_dataset(name)
             if dataset is not None:
-                print(f"use it as: {dataset.__name__}()")
+                echo(f"use it as: {dataset.__name__}()")
 
 
 @data_app.command("import")
@@ -95,7 +96,7 @@ def data_import(
             skip_damaged=skip_damaged,
             replace=replace,
         )
-        print("\n".join(_describe_import(imported)))
+        echo("\n".join(_describe_import(imported)))
 
 
 def _describe_import(imported: Import) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Sequence
 
 from rich.markup import escape
@@ -21,7 +22,7 @@ PIPE_WIDTH = 200
 def describe(name: str | None, *, as_markdown: bool) -> None:
     """Print the whole catalog, one entry, one parameter or one metric."""
     if as_markdown:
-        print(render(), end="")
+        sys.stdout.write(render())
         return
     console = Console()
     if not console.is_terminal:

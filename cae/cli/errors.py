@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 import typer
 
-from cae.cli.output import BROKEN_PIPE, discard_output
-from cae.errors import UserError
+from cae.cli.output import BROKEN_PIPE, discard_output, echo
+from cae.errors import ENVIRONMENT_ERROR, SweepAborted, UserError
 
 USAGE_ERROR = 2
 """Exit code: the command or the sweep file is wrong, or a file cannot be used."""
@@ -22,10 +21,11 @@ INTERRUPTED = 130
 
 
 @contextlib.contextmanager
-def report_errors() -> Iterator[None]:
-    """Print errors that a user can fix, one line each, and exit with code 2.
+def report_errors(exit_code: int = USAGE_ERROR) -> Iterator[None]:
+    """Print errors that a user can fix, one line each, and exit with a code.
 
-    Ctrl-C and SIGTERM exit with code 130, a reader of the output that is gone with 141.
+    Ctrl-C and SIGTERM exit with code 130, a reader of the output that is gone with 141, a sweep
+    that was aborted with 3.
     """
     try:
         yield
@@ -34,12 +34,14 @@ def report_errors() -> Iterator[None]:
         raise typer.Exit(BROKEN_PIPE) from None
     except UserError as error:
         for message in error.messages:
-            print(f"error: {message}", file=sys.stderr)
-        raise typer.Exit(USAGE_ERROR) from None
+            echo(f"error: {message}", to_stderr=True)
+        if isinstance(error, SweepAborted):
+            exit_code = ENVIRONMENT_ERROR
+        raise typer.Exit(exit_code) from None
     except OSError as error:  # a path that cannot be written, a full disk
         location = error.filename or _code_location(error)
-        print(f"error: {location}: {error.strerror or error}", file=sys.stderr)
-        raise typer.Exit(USAGE_ERROR) from None
+        echo(f"error: {location}: {error.strerror or error}", to_stderr=True)
+        raise typer.Exit(exit_code) from None
     except (KeyboardInterrupt, SystemExit):  # Ray turns SIGTERM into SystemExit while it starts
         raise typer.Exit(INTERRUPTED) from None
 

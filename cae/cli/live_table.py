@@ -17,7 +17,7 @@ from rich.text import Text
 from cae.cli.console import Console
 from cae.cli.output import discard_output
 from cae.run.events import Event, TrialEnded
-from cae.run.formatting import format_axes, format_duration, format_value
+from cae.run.formatting import format_axes, format_duration, format_value, visible
 from cae.run.metric_direction import Mode
 from cae.run.records import Record
 from cae.run.status import Progress, best_text, progress
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MAX_RUNNING_ROWS = 12
 MAX_ENDED_LINES = 8
-REFRESHES_PER_SECOND = 4
+REFRESH_SECONDS = 0.25
 LINE_SECONDS = 30
 """Without a terminal, a summary is printed at least this often."""
 MANY_TRIALS = 500
@@ -89,6 +89,7 @@ class LiveTable:
         self._ended_lines: deque[str] = deque(maxlen=MAX_ENDED_LINES)
         self._started = time.monotonic()
         self._last_line = self._started
+        self._refreshed = self._started
         self._live: Live | None = None
         self._progress: Progress | None = None
         self._next_progress = 0.0
@@ -97,7 +98,7 @@ class LiveTable:
         if not self._quiet and self._console.is_terminal:
             self._live = Live(
                 console=self._console,
-                refresh_per_second=REFRESHES_PER_SECOND,
+                auto_refresh=False,  # its thread would read records while they change
                 get_renderable=self._render,
                 transient=True,
             )
@@ -130,11 +131,14 @@ class LiveTable:
             line = self._ended_line(event)
             self._ended_lines.append(line)
             if not self._live:
-                text = Text.from_markup(f"{line}  [dim]{self._summary()}[/dim]")
+                text = Text.from_markup(f"{visible(line)}  [dim]{visible(self._summary())}[/dim]")
                 self._console.print(text, soft_wrap=True)
         elif not self._live and now - self._last_line > LINE_SECONDS:
             self._last_line = now
             self._console.print(self._summary(), soft_wrap=True, highlight=False)
+        if self._live and now - self._refreshed > REFRESH_SECONDS:
+            self._live.refresh()
+            self._refreshed = now
 
     def _current_progress(self) -> Progress:
         """The progress. With many trials it is computed so often that it takes MAX_TIME_SHARE of
@@ -170,7 +174,7 @@ class LiveTable:
         return f"{state} trial {event.trial:<4} {value}[dim]{escape(reason)}[/dim]"
 
     def _render(self) -> Group:
-        ended = Text.from_markup("\n".join(self._ended_lines), overflow="ellipsis")
+        ended = Text.from_markup(visible("\n".join(self._ended_lines)), overflow="ellipsis")
         ended.no_wrap = True
         return Group(self._header(), self._running_table(), ended)
 
@@ -179,7 +183,7 @@ class LiveTable:
         header = Table.grid(padding=(0, 2))
         counts = "  ".join(f"{count} {state}" for state, count in now.counts.items())
         bar = ProgressBar(max(now.requested, 1), now.ended, width=24)
-        title = Text(self._title, style="bold")
+        title = Text(visible(self._title), style="bold")
         header.add_row(title, bar, f"{now.ended}/{now.requested}", counts)
         left = "time left: after the first epoch"
         if now.seconds_left:
@@ -188,7 +192,7 @@ class LiveTable:
         style = ""
         if now.bests:
             style = "bold green"
-        best = Text(self._best_text(now), style=style)
+        best = Text(visible(self._best_text(now)), style=style)
         header.add_row(best, "", "", f"{elapsed} elapsed, {left}")
         return header
 

@@ -96,7 +96,8 @@ Retry = Annotated[
     str,
     typer.Option(
         metavar="STATES",
-        help="Re-run trials that ended in these states: failed,oom,diverged,killed.",
+        help="Re-run trials that ended in these states: failed,oom,diverged,killed; lost-weights: "
+        "finished trials whose best weights were deleted.",
         rich_help_panel=SELECTION_PANEL,
     ),
 ]

@@ -1,4 +1,7 @@
-"""Standard output whose reader may be gone. Standard library only."""
+"""What is printed: never a control character, and to an output whose reader may be gone.
+
+Imports neither rich nor pandas.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,18 @@ import io
 import os
 import sys
 
+from cae.run.formatting import visible
+
 BROKEN_PIPE = 141
 """Exit code if the reader of the output is gone: 128 + SIGPIPE, as shells report it."""
+
+
+def echo(text: str, *, to_stderr: bool = False) -> None:
+    """Print text that may contain names and reasons of others: control characters are shown."""
+    if to_stderr:
+        print(visible(text), file=sys.stderr)
+    else:
+        print(visible(text))
 
 
 def discard_output() -> None:

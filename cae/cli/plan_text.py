@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.markup import escape
 from rich.table import Table
 
-from cae.cli.console import PIPE_WIDTH, Console
+from cae.cli.console import Console
 from cae.cli.tables import BETTER_VALUES
 from cae.files import write_whole
 from cae.run.formatting import count_of, format_duration, format_value
@@ -35,8 +35,6 @@ def print_plan(prepared: Prepared, resources: Resources, csv_file: Path | None) 
     from cae.sweep.spec.cost import estimate
 
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=PIPE_WIDTH)
     cost = estimate(prepared.plan, resources)
     console.print(_plan_table(prepared.plan, cost))
     _print_plan_summary(console, prepared, resources, cost)
@@ -269,6 +267,12 @@ def change_lines(plan: Plan) -> list[str]:
             f"{_verb(len(longer), 'answer')} for the requested ones: "
             f"{_listed([trial.number for trial in longer])}"
         )
+    if plan.lost_weights:
+        lost = f"best weights (best.safetensors) missing for {_listed(plan.lost_weights)}"
+        if any(trial.retry for trial in plan.trials if trial.number in plan.lost_weights):
+            lines.append(f"{lost}: trained again")
+        else:
+            lines.append(f"{lost}: --retry lost-weights trains them again")
     ended: list[int] = []
     unfinished: list[int] = []
     for record in plan.left:

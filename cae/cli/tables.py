@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from cae.cli.console import PIPE_WIDTH, Console
+from cae.cli.console import Console
 from cae.errors import RunError
 from cae.run.formatting import count_of, format_duration, format_value
 from cae.run.left_out import left_out_lines
@@ -53,6 +53,12 @@ def status_text(status: RunStatus) -> str:
         lines.append(time_left)
     for number, reason in status.failures.items():
         lines.append(f"trial {number} failed: {reason}")
+    for number, text in status.restarts.items():
+        lines.append(f"trial {number}: {text}")
+    for number in status.undefined_trials:
+        lines.append(
+            f"trial {number} is left out: the line of the journal that defines it is damaged"
+        )
     return "\n".join(lines)
 
 
@@ -155,8 +161,6 @@ def print_datasets(data_dir: Path | None) -> None:
 
     folders = data_folders(data_dir)
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=PIPE_WIDTH)
     columns = ("data set", "images", "shape", "how to use or get it", "location")
     table = Table(*columns, box=None, header_style="bold", padding=(0, 2))
     for dataset in list_datasets(folders):

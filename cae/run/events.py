@@ -94,6 +94,13 @@ class SessionStarted(Event):
     host: Text = ""
     pid: OptionalCount = None
     versions: TextsByName = field(default_factory=dict)
+    sweep: Text = ""
+    """Name of the sweep file without its suffix; empty in journals of older versions, as are
+    metric and mode."""
+    metric: Text = ""
+    """The metric by which trials are ranked."""
+    mode: Text = ""
+    """"min" or "max"."""
     slots: OptionalCount = None
     """How many trials run at the same time."""
     cpus: OptionalNumber = None
@@ -222,12 +229,20 @@ class RetryAlone(Event):
 
 @dataclass(slots=True, kw_only=True)
 class TrialRetried(Event):
-    """A retry of a trial that had ended was requested."""
+    """A trial that had ended is retried, or a running one restarts because files of it are lost."""
 
     kind: ClassVar[str] = "retry"
     trial: Count
     epoch: Count
     """How many finished epochs the trial keeps; 0: it restarts from the beginning."""
+    reason: Text = ""
+    """Why it restarts although nobody requested it."""
+
+
+GAVE_UP = "gave up"
+"""How the reason of a session's end starts if too many trials failed one after another."""
+ABORTED = "aborted"
+"""How it starts if the disk, the storage, a host or Ray failed."""
 
 
 @dataclass(slots=True, kw_only=True)

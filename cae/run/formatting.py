@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Those that terminals obey, except line feeds and tabs, and those that reverse the order of the
+text after them."""
 
 
 def format_duration(seconds: float | None) -> str:
@@ -29,6 +34,12 @@ def format_value(value: object) -> str:
 def format_axes(axes: Mapping[str, object]) -> str:
     """The values of a trial's axes as text: `kernel_size=3 padding=same`."""
     return " ".join(f"{key.split('.', 1)[-1]}={format_value(value)}" for key, value in axes.items())
+
+
+def visible(text: str) -> str:
+    r"""Show control characters as `\x1b`: names, reasons and logs of others may contain commands
+    for the terminal."""
+    return CONTROL_CHARACTERS.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def count_of(count: int, noun: str) -> str:

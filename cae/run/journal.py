@@ -12,17 +12,41 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from cae.errors import RESUME_HINT, RunError
-from cae.run.events import Event, SessionEnded, TrialEnded, event_fields, parse_event
+from cae.files import sync_folder
+from cae.run.events import (
+    Event,
+    SessionEnded,
+    SessionStarted,
+    TrialEnded,
+    event_fields,
+    parse_event,
+)
 
 LAST_EVENT_TIMEOUT_SECONDS = 5.0
+SYNC_SECONDS = 2.0
+"""A power cut loses at most the events of so many last seconds."""
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""Some editors write it at the beginning of a file."""
+SYNCED_EVENTS = (SessionStarted, TrialEnded, SessionEnded)
+"""Events that are on the disk before anything else happens. With the start of a session those that
+name its trials are too, before a trial has files."""
 
 
 class Journal:
-    """Appends events to a journal. Hold the run's lock while one is open."""
+    """Appends events to a journal. Hold the run's lock while one is open.
+
+    Events survive the death of the process immediately, and a power cut after SYNC_SECONDS.
+    """
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         self._file = path.open("ab+")
+        sync_folder(path.parent)
+        self._has_unsynced_events = False
+        self._sync_error: OSError | None = None
+        self._closing = threading.Event()
+        self._syncer = threading.Thread(target=self._sync_often, daemon=True, name="journal-sync")
+        self._syncer.start()
         self._file.seek(0, os.SEEK_END)
         if self._file.tell():
             self._file.seek(-1, os.SEEK_END)
@@ -51,16 +75,39 @@ class Journal:
         event.time = round(time.time(), 3)
         line = json.dumps(event_fields(event), allow_nan=False, separators=(",", ":"))
         try:
+            if self._sync_error is not None:
+                raise self._sync_error
             self._file.write(line.encode() + b"\n")
             self._file.flush()
-            if isinstance(event, TrialEnded | SessionEnded):
-                os.fsync(self._file.fileno())  # a finished trial survives a power cut
+            if isinstance(event, SYNCED_EVENTS):
+                os.fsync(self._file.fileno())
+            else:
+                self._has_unsynced_events = True
         except OSError as error:
             message = f"{self._file.name} cannot be written ({error.strerror}): {RESUME_HINT}"
             raise RunError(message) from error
 
+    def _sync_often(self) -> None:
+        """Sync every SYNC_SECONDS, in a thread of its own: the disk may take its time."""
+        while not self._closing.wait(SYNC_SECONDS):
+            if not self._has_unsynced_events:
+                continue
+            self._has_unsynced_events = False
+            try:
+                os.fsync(self._file.fileno())
+            except OSError as error:
+                self._sync_error = error  # the next `append` reports it
+                return
+
     def close(self) -> None:
+        """Sync and close the file. Nothing happens if it is closed already."""
+        if self._file.closed:
+            return
+        self._closing.set()
+        self._syncer.join(LAST_EVENT_TIMEOUT_SECONDS)
         with contextlib.suppress(OSError):  # a full disk, which `append` has reported
+            os.fsync(self._file.fileno())
+        with contextlib.suppress(OSError):
             self._file.close()
 
 
@@ -79,6 +126,8 @@ def read_events(path: Path, *, epochs: Collection[int] | None = None) -> Iterato
     decode = json.JSONDecoder().raw_decode
     has_epoch = _epoch_pattern(epochs or ()).search
     with path.open("rb") as lines:
+        if lines.read(len(BYTE_ORDER_MARK)) != BYTE_ORDER_MARK:
+            lines.seek(0)
         for line in lines:
             if epochs is not None and not has_epoch(line):
                 continue

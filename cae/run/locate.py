@@ -19,7 +19,7 @@ def find_run(path: Path | None, root: Path) -> RunDir:
             raise RunError(f"there is no run under {root}/ yet: start with `cae-sweep run SWEEP`")
         return runs[-1]
     for candidate in (RunDir(path), RunDir(root / path)):
-        if candidate.sweep_json.exists():
+        if candidate.exists():
             return candidate
     names = ", ".join(run.name for run in runs) or f"none under {root}/"
     raise RunError(f"{path} is not a run; the runs are: {names}")
@@ -29,8 +29,8 @@ def find_runs(root: Path) -> list[RunDir]:
     """Runs under a folder, the newest last (by the last write to their journals)."""
     if not root.is_dir():
         return []
-    runs = [RunDir(path.parent) for path in root.glob("*/sweep.json")]
-    return sorted(runs, key=_last_written)
+    runs = [RunDir(path) for path in root.glob("*")]
+    return sorted((run for run in runs if run.exists()), key=_last_written)
 
 
 def _last_written(run: RunDir) -> float:

@@ -41,16 +41,28 @@ def is_locked(path: Path) -> bool:
     try:
         with path.open("r", encoding="utf-8") as file:
             return not _try_lock(file, fcntl.LOCK_SH)
-    except OSError:
+    except (OSError, RunError):  # without locks no process runs a sweep there
         return False
 
 
 def _try_lock(file: IO[str], kind: int = fcntl.LOCK_EX) -> bool:
+    """Try to lock a file. Raises RunError if that is impossible on its file system."""
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        raise RunError(cannot_lock(file.name, error)) from error
     return True
+
+
+def cannot_lock(path: str, error: OSError) -> str:
+    """Why a file cannot be locked, and what to do."""
+    return (
+        f"{path} cannot be locked ({error.strerror}), so nothing would keep two processes from "
+        "writing the same files: choose an --out on another file system or in a bucket "
+        "(s3://BUCKET/PATH), or mount this one with locks (Lustre: -o flock; NFS 3: without nolock)"
+    )
 
 
 def _owner(file: IO[str]) -> str:

@@ -19,12 +19,13 @@ from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from cae.errors import RunError
 from cae.files import pause_garbage_collection, write_whole
-from cae.run.events import Event
+from cae.run.events import Event, SessionStarted
 from cae.run.journal import read_events
 from cae.run.lock import hold_lock, is_locked
 from cae.run.records import Record, replay
-from cae.run.sweep_json import SweepDescription, read_sweep_json
+from cae.run.sweep_json import LostSweepJson, SweepDescription, read_sweep_json
 
 
 class RunDir:
@@ -68,6 +69,11 @@ class RunDir:
         for name in names:
             (self.trial(number) / name).unlink(missing_ok=True)
 
+    def trials_with(self, name: str) -> set[int]:
+        """Numbers of the trials that have a file of this name."""
+        folders = [path.parent.name for path in (self.path / "trials").glob(f"*/{name}")]
+        return {int(folder) for folder in folders if folder.isdecimal()}
+
     def delete_trial(self, number: int) -> None:
         """Delete a trial's folder."""
         shutil.rmtree(self.trial(number), ignore_errors=True)
@@ -101,7 +107,57 @@ class RunDir:
 
     def read_sweep(self) -> SweepDescription:
         """The resolved sweep of this run. Raises RunError if it is missing or damaged."""
-        return read_sweep_json(self.sweep_json)
+        try:
+            return read_sweep_json(self.sweep_json)
+        except LostSweepJson as error:
+            if not self.exists():
+                message = f"{self} is not a run: it has no {self.sweep_json.name}"
+                raise LostSweepJson(message) from None
+            command = "the `cae-sweep run` command of this sweep"
+            session = self.last_session()
+            if session is not None and session.command.isprintable() and session.command:
+                command = f"`{session.command}`"
+            message = f"{error}; the trials are not affected: {command} writes it again"
+            raise LostSweepJson(message) from None
+
+    def exists(self) -> bool:
+        """Whether there is a run: it has a sweep.json or a journal."""
+        return self.sweep_json.exists() or self.journal.exists()
+
+    def last_session(self) -> SessionStarted | None:
+        """The newest start of a `run` command in the journal; None if there is none."""
+        last: SessionStarted | None = None
+        for event in self.events():
+            if isinstance(event, SessionStarted):
+                last = event
+        return last
+
+    def check_files(self) -> None:
+        """Raise RunError if a folder has the name of one of the run's files, or the reverse."""
+        messages: list[str] = []
+        for path in (self.sweep_json, self.journal, self.lock_file):
+            if path.is_dir():
+                messages.append(f"{path} is a folder, and should be a file: move it away")
+        for path in (self.path, self.path / "trials", self.code, self.control):
+            if path.exists() and not path.is_dir():
+                messages.append(f"{path} is a file, and should be a folder: move it away")
+        if messages:
+            raise RunError(messages)
+
+    def undefined_trials(self, records: Collection[int]) -> list[int]:
+        """Trials with a folder and with events, but without the line that defines them.
+
+        The journal is damaged then: nobody knows their configuration.
+
+        Args:
+            records: The numbers of the trials that the journal defines.
+        """
+        folders = (path.name for path in (self.path / "trials").glob("*"))
+        numbers = {int(name) for name in folders if name.isdecimal()} - set(records)
+        if not numbers:
+            return []
+        events = self.events()
+        return sorted(numbers & {getattr(event, "trial", -1) for event in events})
 
     def events(self, *, epochs: Collection[int] | None = None) -> Iterator[Event]:
         """The valid events of the journal in their order (see `read_events`)."""

@@ -70,6 +70,10 @@ class Record:
     """Name of the folder in `code/` with the files that define them."""
     earlier_end: TrialEnded | None = None
     """How the trial finished before it was extended to more epochs."""
+    lost_epochs: int = 0
+    """Finished epochs that had to be trained again because files of the trial were lost."""
+    restart_reason: str = ""
+    """Which file it was, in words; empty if `lost_epochs` is 0."""
     _best: dict[tuple[str, str], BestEpoch | None] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -292,6 +296,8 @@ def _apply_plan(records: dict[int, Record], event: TrialPlanned) -> None:
         record.starts = known.starts
         record.audit_stop = known.audit_stop
         record.earlier_end = known.earlier_end
+        record.lost_epochs = known.lost_epochs
+        record.restart_reason = known.restart_reason
         if known.state == TrialState.FINISHED:
             record.state = TrialState.INTERRUPTED
             record.earlier_end = known.end
@@ -308,8 +314,12 @@ def _apply_start(record: Record, event: TrialStarted) -> None:
 
 
 def _apply_retry(record: Record, event: TrialRetried) -> None:
-    record.state = TrialState.INTERRUPTED
+    if record.state != TrialState.RUNNING:
+        record.state = TrialState.INTERRUPTED
     record.end = None
+    if event.reason:
+        record.lost_epochs += sum(epoch > event.epoch for epoch in record.epochs)
+        record.restart_reason = event.reason
     if event.epoch < record.last_epoch:
         record.earlier_end = None
     record.forget_statistics()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cae.run.formatting import format_value
+from cae.run.formatting import count_of, format_value
 from cae.run.groups import split_by_group
 from cae.run.json_values import JsonObject
 from cae.run.metric_direction import Mode
@@ -105,6 +105,10 @@ class RunStatus:
     """Progress of the current sweep, and the best trial of the run."""
     failures: dict[int, str]
     """Why trials failed, by their numbers."""
+    restarts: dict[int, str] = field(default_factory=dict)
+    """Which finished epochs had to be trained again, and why, by number of the trial."""
+    undefined_trials: list[int] = field(default_factory=list)
+    """Trials that are in no table: the lines of the journal that define them are damaged."""
     left_out: list[JsonObject] = field(default_factory=list)
     """Points of the search space that are impossible (`LeftOutPoints`)."""
     examined: int | None = None
@@ -135,6 +139,8 @@ class RunStatus:
             "best_is_earlier": self.progress.best_is_earlier,
             "seconds_left": self.progress.seconds_left,
             "failures": self.failures,
+            "restarts": self.restarts,
+            "undefined_trials": self.undefined_trials,
         }
         if self.left_out:
             values["left_out"] = self.left_out
@@ -148,8 +154,10 @@ class RunStatus:
 def run_status(run: RunDir) -> RunStatus:
     """The status of a run. Raises RunError if it has no readable sweep.json."""
     sweep = run.read_sweep()
-    records = run.records().values()
+    records_by_number = run.records()
+    records = records_by_number.values()
     failures = {record.number: record.reason for record in records if record.state.is_failure}
+    restarts = {record.number: restart_text(record) for record in records if record.lost_epochs}
     return RunStatus(
         run=str(run),
         title=sweep.title,
@@ -158,9 +166,17 @@ def run_status(run: RunDir) -> RunStatus:
         mode=sweep.mode,
         progress=progress(records, sweep.metric, sweep.mode, sweep.slots),
         failures=failures,
+        restarts=restarts,
+        undefined_trials=run.undefined_trials(records_by_number),
         left_out=sweep.left_out,
         examined=sweep.examined,
     )
+
+
+def restart_text(record: Record) -> str:
+    """Which finished epochs of a trial had to be trained again, and why."""
+    epochs = count_of(record.lost_epochs, "finished epoch")
+    return f"{epochs} trained again because {record.restart_reason}"
 
 
 def progress(records: Iterable[Record], metric: str, mode: Mode, slots: int) -> Progress:

@@ -270,20 +270,35 @@ class SweepDescription:
         return text
 
 
+class LostSweepJson(RunError):
+    """sweep.json is missing or damaged, as after a power cut. `run` writes it again."""
+
+
 def read_sweep_json(path: Path) -> SweepDescription:
-    """The resolved sweep of a run. Raises RunError if it is missing or damaged.
+    """The resolved sweep of a run.
 
     Missing and unknown names come from another version: missing ones have their default value,
     unknown ones are kept in `unknown_fields`.
+
+    Raises LostSweepJson if the file is missing or damaged, and RunError for one with an invalid
+    value.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise RunError(f"{path.parent} is not a run: it has no {path.name}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from None
+        raise LostSweepJson(f"{path} is missing") from None
+    except UnicodeDecodeError:
+        raise LostSweepJson(f"{path} is damaged: it is not text") from None
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from None
+    if not text.strip("\0 \r\n"):
+        raise LostSweepJson(f"{path} is empty")
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise LostSweepJson(f"{path} is damaged: {error}") from None
     if not isinstance(values, dict):
-        raise RunError(f"{path} cannot be read: it should hold one JSON object")
+        raise LostSweepJson(f"{path} is damaged: it should hold one JSON object")
     try:
         fields = parse_fields(SweepDescription, present_fields(values))
     except InvalidField as error:

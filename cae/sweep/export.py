@@ -17,7 +17,7 @@ from cae.sweep.engine.retention import KEPT_STOPPED_TRIALS
 from cae.sweep.spec.sweep_file import load_components, unregistered_components
 from cae.trial import checkpoint, image_statistics
 from cae.trial.batches import DeviceImages
-from cae.trial.checkpoint import Checkpoint
+from cae.trial.checkpoint import Checkpoint, Owner
 from cae.trial.config import Trial, fingerprint_of, from_flat, identity
 from cae.trial.datasets import Dataset, Images, load_images
 from cae.trial.datasets.errors import DatasetMissing
@@ -107,13 +107,14 @@ def export(
 def _load_weights(run: RunDir, record: Record) -> Checkpoint:
     run.fetch(checkpoint.BEST, number=record.number)
     try:
-        return checkpoint.load(run.trial(record.number) / checkpoint.BEST)
+        owner = Owner(record.config, record.fingerprint, record.code)
+        return checkpoint.load_own(run.trial(record.number) / checkpoint.BEST, owner)
     except FileNotFoundError as error:
         reason = ""
         if record.state == TrialState.STOPPED:
             reason = f"; of stopped trials, the best {KEPT_STOPPED_TRIALS} keep their weights"
         raise UserError(f"trial {record.number}: {error} does not exist{reason}") from None
-    except checkpoint.DamagedCheckpoint as error:
+    except (checkpoint.DamagedCheckpoint, checkpoint.ForeignCheckpoint) as error:
         raise UserError(f"trial {record.number}: {error}") from None
 
 

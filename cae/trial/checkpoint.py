@@ -2,11 +2,13 @@
 
 One file, so that weights and metadata cannot be separated; written to a temporary name and renamed,
 so that it is complete or absent; with a digest, so that damage is detected. Nothing is ever
-unpickled. The files of a trial:
+unpickled. A checkpoint names the trial that wrote it, so that no other trial uses it. The files of
+a trial:
 
     last.safetensors      the newest epoch: weights, optimizer state, the metrics of all epochs
-    previous.safetensors  the epoch before it, in case the newest file is damaged
+    previous.safetensors  an epoch before it, in case the newest file is damaged
     best.safetensors      the best epoch: weights and metrics only
+    previous-best.safetensors  the best epoch when `previous` was written, if files are not durable
     samples.npz           the first validation images: input, target, best epoch's output, as uint8
     galleries.npz         images that the task selected or generated at the end, with captions
 """
@@ -18,10 +20,11 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import safetensors
@@ -30,20 +33,60 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from cae.files import write_whole
+from cae.files import SyncSchedule, write_whole
 from cae.trial.display import tile_channels
 
 BEST = "best.safetensors"
 LAST = "last.safetensors"
 PREVIOUS = "previous.safetensors"
+PREVIOUS_BEST = "previous-best.safetensors"
 SAMPLES = "samples.npz"
 GALLERIES = "galleries.npz"
 HEADER = "cae"
 """Key of this package's JSON in the header of a safetensors file."""
 
 
+Write = Callable[[Path, bytes], None]
+"""Writes a file atomically, as `write_whole` does."""
+
+
 class DamagedCheckpoint(Exception):
     """A file is not a complete checkpoint of this package; the message gives path and reason."""
+
+
+class ForeignCheckpoint(Exception):
+    """A checkpoint belongs to another trial; the message gives path and difference."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The trial that a checkpoint belongs to. Its number of epochs may change.
+
+    A folder may contain files of another trial: its journal was lost, or replaced by an older one.
+    """
+
+    config: Mapping[str, Any]
+    """The flat configuration."""
+    fingerprint: str = ""
+    """Of its images, and of those of its dependencies; empty: images and code are unknown."""
+    code: str = ""
+    """Digest of the source code of the user's components; empty without such components."""
+
+    def difference(self, other: Owner) -> str:
+        """Why a file of `other` is not one of this trial, in words; empty if it is."""
+        names = [*self.config, *(name for name in other.config if name not in self.config)]
+        for name in names:
+            own_value = json.dumps(self.config.get(name))
+            value = json.dumps(other.config.get(name))
+            if name != "epochs" and own_value != value:
+                return f"its {name} is {value}, and not {own_value}"
+        if not self.fingerprint or not other.fingerprint:
+            return ""
+        if self.fingerprint != other.fingerprint:
+            return "it was trained on other images"
+        if self.code != other.code:
+            return "it was trained with other code"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -59,28 +102,45 @@ class Checkpoint:
     """The metrics of epochs 1 to `epoch`; in the best epoch's checkpoint, of that epoch only."""
     optimizer: dict[str, Tensor] = field(default_factory=dict)
     """See `optimizer_tensors`; empty in the best epoch's checkpoint."""
+    fingerprint: str = ""
+    """Of the images; empty in checkpoints of versions that did not record it."""
+    code: str = ""
+    """Digest of the source code of the user's components; empty without such components."""
 
-    def save(self, path: Path) -> None:
+    @property
+    def owner(self) -> Owner:
+        """The trial that wrote it."""
+        return Owner(self.config, self.fingerprint, self.code)
+
+    def save(self, path: Path, write: Write = write_whole) -> None:
         """Write the complete file, or none."""
         tensors = {}
         for name, tensor in self.network.items():
             tensors[f"network.{name}"] = tensor.contiguous()
         for name, tensor in self.optimizer.items():
             tensors[f"optimizer.{name}"] = tensor.contiguous()
-        header = {"epoch": self.epoch, "config": self.config, "rows": self.rows}
+        header = {
+            "epoch": self.epoch,
+            "config": self.config,
+            "rows": self.rows,
+            "fingerprint": self.fingerprint,
+            "code": self.code,
+        }
         header["digest"] = _digest(tensors, header)
-        write_whole(path, safetensors.torch.save(tensors, {HEADER: json.dumps(header)}))
+        write(path, safetensors.torch.save(tensors, {HEADER: json.dumps(header)}))
 
 
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint to the CPU.
 
-    Raises FileNotFoundError, or DamagedCheckpoint with the reason.
+    Raises FileNotFoundError, DamagedCheckpoint with the reason, or another OSError if the file
+    cannot be read: it may be undamaged then.
     """
-    if not path.exists():
-        raise FileNotFoundError(path)
+    if path.is_dir():
+        raise DamagedCheckpoint(f"{path} is not a complete checkpoint of cae-sweep: it is a folder")
+    content = path.read_bytes()
     try:
-        header, tensors = _read(path)
+        header, tensors = _parse(content)
         digest = header.pop("digest")
         if digest != _digest(tensors, header):
             raise DamagedCheckpoint(f"{path}: its content differs from what was written")
@@ -97,59 +157,111 @@ def load(path: Path) -> Checkpoint:
         ValueError,
         TypeError,
         AttributeError,
-        OSError,
+        RecursionError,
     ) as error:
         raise DamagedCheckpoint(
             f"{path} is not a complete checkpoint of cae-sweep: {error}"
         ) from error
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The JSON of the header and the tensors by name."""
-    with safetensors.safe_open(path, "pt") as file:
-        header = json.loads((file.metadata() or {})[HEADER])
-        names = file.keys()
-        tensors = {name: file.get_tensor(name) for name in names}
-    return header, tensors
+def _parse(content: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The JSON of the header and the tensors by name.
+
+    From bytes, and not from the path: safetensors maps a file into memory, where an error of the
+    disk or of a file server ends the process.
+    """
+    tensors = safetensors.torch.load(content)
+    header_length = int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8 : 8 + header_length])["__metadata__"]
+    return json.loads(metadata[HEADER]), tensors
 
 
-def save_last(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write the newest epoch's checkpoint and keep the one before it as `previous`."""
-    with contextlib.suppress(FileNotFoundError):  # the first epoch has no predecessor
-        os.replace(folder / LAST, folder / PREVIOUS)
-    checkpoint.save(folder / LAST)
+def load_own(path: Path, owner: Owner) -> Checkpoint:
+    """Read a checkpoint of one trial (see `load`).
+
+    Raises ForeignCheckpoint, too, if another trial wrote it.
+    """
+    loaded = load(path)
+    difference = owner.difference(loaded.owner)
+    if difference:
+        raise ForeignCheckpoint(f"{path} belongs to another trial: {difference}")
+    return loaded
 
 
-def load_newest(folder: Path) -> Checkpoint | None:
-    """Return the newest undamaged checkpoint, or None.
+def save_last(folder: Path, checkpoint: Checkpoint, files: SyncSchedule | None = None) -> None:
+    """Write the newest epoch's checkpoint and keep the one before it as `previous`.
 
-    A damaged file is renamed (`.damaged`), so that it does not become `previous`.
+    If the one before it is not durable yet, the `previous` of before stays: a power cut may destroy
+    both files of short epochs.
+    """
+    write: Write = write_whole
+    if files is not None:
+        write = files.write
+    if files is None or files.has_durable(folder / LAST):
+        with contextlib.suppress(FileNotFoundError):  # the first epoch has no predecessor
+            os.replace(folder / LAST, folder / PREVIOUS)
+    checkpoint.save(folder / LAST, write)
+
+
+def save_best(folder: Path, checkpoint: Checkpoint, files: SyncSchedule) -> None:
+    """Write the best epoch's checkpoint; a durable one is kept until the new one is durable."""
+    if files.has_durable(folder / BEST) and not files.is_durable:
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(folder / BEST, folder / PREVIOUS_BEST)
+    checkpoint.save(folder / BEST, files.write)
+
+
+def load_newest(folder: Path, owner: Owner) -> Checkpoint | None:
+    """Return the newest undamaged checkpoint of a trial, or None.
+
+    A damaged file is renamed (`.damaged`), so that it does not become `previous`. If the files are
+    another trial's, all are renamed (`.foreign`), samples too.
     """
     for name in (LAST, PREVIOUS):
         try:
-            return load(folder / name)
+            return load_own(folder / name, owner)
         except FileNotFoundError:
             continue
-        except DamagedCheckpoint:
+        except DamagedCheckpoint as error:
+            print(f"not used: {error}")
             os.replace(folder / name, folder / f"{name}.damaged")
+        except ForeignCheckpoint as error:
+            print(f"not used: {error}")
+            _set_aside(folder, LAST, PREVIOUS, BEST, PREVIOUS_BEST, SAMPLES, GALLERIES)
+            return None
     return None
 
 
-def holds_best(folder: Path, best_epoch: int, epochs: int) -> bool:
-    """Return whether the best epoch's checkpoint is undamaged and belongs to `best_epoch`.
+def load_best(folder: Path, owner: Owner, epoch: int | None = None) -> Checkpoint | None:
+    """Return the best epoch's undamaged checkpoint of a trial, or None.
 
-    `best_epoch`: the best of the first `epochs`; 0 means that there is none yet.
-
-    It may also belong to the next epoch, if the process died before it wrote `last`: that epoch is
-    trained again, with the same result.
+    With `epoch`, the file that was kept for `previous` takes its place if it is of that epoch.
     """
-    if best_epoch == 0:
-        return True
+    if epoch is not None and _holds_epoch(folder / PREVIOUS_BEST, owner, epoch):
+        if not _holds_epoch(folder / BEST, owner, epoch):
+            os.replace(folder / PREVIOUS_BEST, folder / BEST)
     try:
-        epoch = load(folder / BEST).epoch
+        return load_own(folder / BEST, owner)
     except (FileNotFoundError, DamagedCheckpoint):
+        return None
+    except ForeignCheckpoint as error:
+        print(f"not used: {error}")
+        _set_aside(folder, BEST, SAMPLES, GALLERIES)
+        return None
+
+
+def _holds_epoch(path: Path, owner: Owner, epoch: int) -> bool:
+    try:
+        return load_own(path, owner).epoch == epoch
+    except (FileNotFoundError, DamagedCheckpoint, ForeignCheckpoint):
         return False
-    return epoch in (best_epoch, epochs + 1)
+
+
+def _set_aside(folder: Path, *names: str) -> None:
+    """Rename files of another trial."""
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(folder / name, folder / f"{name}.foreign")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -178,19 +290,35 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 
-def save_samples(
-    folder: Path, inputs: Tensor, targets: Tensor, outputs: Tensor, epoch: int
-) -> None:
-    """Write the samples, N x C x H x W in [0, 1], as uint8, gray or RGB."""
-    _save_arrays(
-        folder / SAMPLES,
-        {
-            "epoch": np.int64(epoch),
-            "input": _to_uint8(inputs),
-            "target": _to_uint8(targets),
-            "output": _to_uint8(outputs),
-        },
-    )
+@dataclass(frozen=True)
+class Samples:
+    """Inputs, targets and outputs of an epoch, N x C x H x W in [0, 1]."""
+
+    epoch: int
+    inputs: Tensor
+    targets: Tensor
+    outputs: Tensor
+
+    def save(self, folder: Path, write: Write = write_whole) -> None:
+        """Write them as uint8, gray or RGB."""
+        arrays: dict[str, ArrayLike] = {
+            "epoch": np.int64(self.epoch),
+            "input": _to_uint8(self.inputs),
+            "target": _to_uint8(self.targets),
+            "output": _to_uint8(self.outputs),
+        }
+        write(folder / SAMPLES, _npz(arrays))
+
+
+def samples_epoch(folder: Path) -> int:
+    """The epoch of the samples in a folder; 0 if there are none, or damaged ones."""
+    try:
+        with np.load(io.BytesIO((folder / SAMPLES).read_bytes()), allow_pickle=False) as arrays:
+            for name in ("input", "target", "output"):
+                arrays[name]  # raises an error if it is damaged
+            return int(arrays["epoch"])
+    except (FileNotFoundError, IsADirectoryError, KeyError, ValueError, EOFError, BadZipFile):
+        return 0
 
 
 def save_galleries(folder: Path, galleries: Mapping[str, tuple[Tensor, list[str]]]) -> None:
@@ -204,7 +332,8 @@ def save_galleries(folder: Path, galleries: Mapping[str, tuple[Tensor, list[str]
         images_by_key[f"images_{index}"] = _to_uint8(images)
         captions_by_key[f"captions_{index}"] = np.array(captions, dtype=str)
     names = np.array(list(galleries), dtype=str)
-    _save_arrays(folder / GALLERIES, {"names": names, **images_by_key, **captions_by_key})
+    content = _npz({"names": names, **images_by_key, **captions_by_key})
+    write_whole(folder / GALLERIES, content)
 
 
 def _to_uint8(images: Tensor) -> NDArray[np.uint8]:
@@ -212,10 +341,10 @@ def _to_uint8(images: Tensor) -> NDArray[np.uint8]:
     return (images.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
 
-def _save_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
+def _npz(arrays: Mapping[str, ArrayLike]) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
-    write_whole(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def copy_weights(network: nn.Module) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ that it yielded.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,9 +17,10 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from cae.files import SyncSchedule
 from cae.trial import checkpoint, torch_compat
 from cae.trial.batches import DeviceImages, Pairs, derive_seed, generator
-from cae.trial.checkpoint import Checkpoint, copy_weights
+from cae.trial.checkpoint import Checkpoint, Owner, copy_weights
 from cae.trial.config import Trial
 from cae.trial.evaluation import best_of, conclude, evaluate, evaluation_pairs, has_finite_losses
 from cae.trial.networks.create import build_network, load_trained, to_device
@@ -55,6 +57,12 @@ class Epoch:
     """How many of the epoch's steps were replays of a CUDA graph."""
     plain_steps_reason: str = ""
     """Why no step was a replay; empty if some were, or if no step was taken."""
+    restart_reason: str = ""
+    """Why this epoch and those after it are trained although they had been finished before."""
+
+
+class _LostWeights(Exception):
+    """The weights of the best epoch are lost; the message names the file."""
 
 
 def train(
@@ -65,15 +73,44 @@ def train(
     metric: str = "val_loss",
     mode: str = "min",
     dependencies: DependencyFolders = MappingProxyType({}),
+    fingerprint: str = "",
+    code: str = "",
+    durable: bool = True,
 ) -> Generator[Epoch, None, None]:
     """Train a trial to its last epoch, starting with the newest undamaged checkpoint in `folder`.
 
     Yields every epoch from 1; epochs of the checkpoint are not trained again. Writes the
     checkpoints of each epoch, and the samples of each epoch whose `metric` is better (`mode`: min
     or max) than in all epochs before. An epoch with a loss that is not finite is the last one.
+
+    If the weights of the best epoch are lost and no other file contains them, all epochs are
+    trained, and yielded, again: the same seed gives the same weights.
+
+    `fingerprint` and `code`: see `Owner`. Checkpoints of other trials are not used. `durable`:
+    whether the files have to survive a power cut.
     """
-    state = _start(trial, images, dependencies)
-    _restore(state, folder, metric, mode)
+    owner = Owner(trial.flat(), fingerprint, code)
+    files = SyncSchedule(enabled=durable)
+    start = functools.partial(_start, trial, images, dependencies, folder, owner, files)
+    state = start()
+    try:
+        try:
+            _restore(state, metric, mode)
+            yield from _train_epochs(state, metric, mode)
+        except _LostWeights as error:
+            state = start()
+            state.restart_reason = str(error)
+            yield from _train_epochs(state, metric, mode)
+    finally:
+        files.sync()  # the trial may have been stopped
+
+
+def _train_epochs(state: _State, metric: str, mode: str) -> Generator[Epoch, None, None]:
+    """All epochs of a trial: those that were restored, and the others.
+
+    Raises _LostWeights if the weights of the best epoch are lost.
+    """
+    trial = state.trial
     restored_epochs = len(state.rows)
     for epoch in range(1, trial.epochs + 1):
         restored = epoch <= restored_epochs
@@ -81,17 +118,19 @@ def train(
             state.rows.append(_train_epoch(state, epoch))
         rows = state.rows[:epoch]
         best_epoch = best_of(rows, metric, mode)
-        if not restored:
-            _save(state, folder, epoch, is_best=best_epoch == epoch)
         result = Epoch(epoch, rows[-1], best_epoch, restored=restored)
         if not restored:
+            _save(state, epoch, is_best=best_epoch == epoch)
             result = replace(
                 result,
                 replayed_steps=state.replayed_steps,
                 plain_steps_reason=state.plain_steps_reason,
+                restart_reason=state.restart_reason,
             )
+            state.restart_reason = ""
         if epoch == trial.epochs or not has_finite_losses(rows[-1]):
-            final, tables = _evaluate_best(state, folder, best_epoch)
+            final, tables = _evaluate_best(state, best_epoch)
+            state.files.sync()
             yield replace(result, final=final, tables=tables)
             return
         yield result
@@ -103,6 +142,10 @@ class _State:
 
     trial: Trial
     images: DeviceImages
+    folder: Path
+    owner: Owner
+    files: SyncSchedule
+    """Writes the checkpoints."""
     network: nn.Module
     optimizer: torch.optim.Optimizer
     dependency_networks: Mapping[str, nn.Module]
@@ -113,6 +156,8 @@ class _State:
     replayed_steps: int = 0
     """Those of the last epoch."""
     plain_steps_reason: str = ""
+    restart_reason: str = ""
+    """Why the next epoch is trained again."""
 
     @property
     def device(self) -> torch.device:
@@ -140,7 +185,14 @@ class _State:
         return self.trial.task.corrupts and not self.trial.task.redraws
 
 
-def _start(trial: Trial, images: DeviceImages, dependencies: DependencyFolders) -> _State:
+def _start(
+    trial: Trial,
+    images: DeviceImages,
+    dependencies: DependencyFolders,
+    folder: Path,
+    owner: Owner,
+    files: SyncSchedule,
+) -> _State:
     """A new network with its optimizer, and the networks of the dependencies."""
     device = images.train.pixels.device
     dependency_networks = {}
@@ -150,26 +202,46 @@ def _start(trial: Trial, images: DeviceImages, dependencies: DependencyFolders) 
     network = to_device(build_network(trial), device, trial.precision)
     trial.task.start_from(network, dependency_networks)
     optimizer = build_optimizer(trial.optimizer, network)
-    return _State(trial, images, network, optimizer, dependency_networks)
+    return _State(trial, images, folder, owner, files, network, optimizer, dependency_networks)
 
 
-def _restore(state: _State, folder: Path, metric: str, mode: str) -> None:
+def _restore(state: _State, metric: str, mode: str) -> None:
     """Continue from the newest checkpoint, if there is one.
 
-    If the weights of its best epoch are lost, the trial starts again: the same seed gives the same
-    weights and metrics.
+    Raises _LostWeights if there is one, but not the weights of its best epoch.
     """
-    saved = checkpoint.load_newest(folder)
+    saved = checkpoint.load_newest(state.folder, state.owner)
     if saved is None:
+        checkpoint.load_best(state.folder, state.owner)  # sets one of another trial aside
         return
+    epochs = len(saved.rows)
     best_epoch = best_of(saved.rows, metric, mode)
-    if not checkpoint.holds_best(folder, best_epoch, len(saved.rows)):
-        return
     if best_epoch > state.trial.epochs:  # the trial had more epochs when the checkpoint was written
         return
+    best = checkpoint.load_best(state.folder, state.owner, best_epoch)
+    has_best = best is not None and best.epoch == best_epoch
+    # The newest checkpoint was damaged after the best one was written: the next epoch writes it
+    # again, or `_evaluate_best` finds out that it is of another epoch.
+    is_ahead = best is not None and best.epoch == epochs + 1
+    if best_epoch not in (0, epochs) and not has_best and not is_ahead:
+        raise _LostWeights(_lost_weights(state, best_epoch, best))
     state.network.load_state_dict(saved.network)
     checkpoint.restore_optimizer(state.optimizer, saved.optimizer)
     state.rows = saved.rows
+    if best_epoch == epochs and not has_best:
+        # The process died between the two files, or somebody deleted one: both have these weights.
+        _save_best(state, epochs, saved.network)
+
+
+def _lost_weights(state: _State, best_epoch: int, best: Checkpoint | None) -> str:
+    path = state.folder / checkpoint.BEST
+    if best is not None:
+        problem = f"contains epoch {best.epoch}, and not the best one, {best_epoch}"
+    elif path.exists():
+        problem = "is damaged"
+    else:
+        problem = "is missing"
+    return f"{checkpoint.BEST} {problem}"
 
 
 def _train_epoch(state: _State, epoch: int) -> dict[str, float]:
@@ -237,18 +309,42 @@ def _prepare_optimizer(state: _State, epoch: int) -> float:
     return lr
 
 
-def _save(state: _State, folder: Path, epoch: int, *, is_best: bool) -> None:
-    """Write the checkpoints of an epoch, and the samples if it is the best one so far."""
-    config = state.trial.flat()
-    network = copy_weights(state.network)
-    if is_best:
-        Checkpoint(network, epoch, config, state.rows[-1:]).save(folder / checkpoint.BEST)
-        _save_samples(state, folder, epoch)
-    optimizer = checkpoint.optimizer_tensors(state.optimizer)
-    checkpoint.save_last(folder, Checkpoint(network, epoch, config, state.rows, optimizer))
+def _save(state: _State, epoch: int, *, is_best: bool) -> None:
+    """Write the checkpoints of an epoch, and the samples if it is the best one so far.
+
+    The newest epoch's checkpoint comes first: from it `_restore` can write the best one, if this
+    process dies in between.
+    """
+    with state.files.writing():
+        last = Checkpoint(
+            network=copy_weights(state.network),
+            epoch=epoch,
+            config=dict(state.owner.config),
+            rows=state.rows,
+            optimizer=checkpoint.optimizer_tensors(state.optimizer),
+            fingerprint=state.owner.fingerprint,
+            code=state.owner.code,
+        )
+        checkpoint.save_last(state.folder, last, state.files)
+        if is_best:
+            _save_best(state, epoch, last.network)
 
 
-def _save_samples(state: _State, folder: Path, epoch: int) -> None:
+def _save_best(state: _State, epoch: int, weights: dict[str, Tensor]) -> None:
+    """Write the weights of the last trained epoch, which is the best one, and its samples."""
+    best = Checkpoint(
+        network=weights,
+        epoch=epoch,
+        config=dict(state.owner.config),
+        rows=state.rows[-1:],
+        fingerprint=state.owner.fingerprint,
+        code=state.owner.code,
+    )
+    checkpoint.save_best(state.folder, best, state.files)
+    _save_samples(state, epoch)
+
+
+def _save_samples(state: _State, epoch: int) -> None:
     """Write the first validation images: input, target and output, as the task displays them."""
     task = state.trial.task
     count = min(SAMPLES, len(state.images.val.pixels))
@@ -256,24 +352,29 @@ def _save_samples(state: _State, folder: Path, epoch: int) -> None:
     with torch.inference_mode(), torch_compat.gpu_numerics():
         target_images = task.to_image(inputs, targets)
         output_images = task.to_image(inputs, state.network(inputs))
-    checkpoint.save_samples(folder, inputs, target_images, output_images, epoch)
+    samples = checkpoint.Samples(epoch, inputs, target_images, output_images)
+    samples.save(state.folder, state.files.write)
 
 
-def _evaluate_best(
-    state: _State, folder: Path, best_epoch: int
-) -> tuple[dict[str, float], dict[str, Table]]:
-    """The metrics test_* and the tables of the best epoch's weights; empty if there is none."""
+def _evaluate_best(state: _State, best_epoch: int) -> tuple[dict[str, float], dict[str, Table]]:
+    """The metrics test_* and the tables of the best epoch's weights; empty if there is none.
+
+    Raises _LostWeights if they are lost.
+    """
     if best_epoch == 0:
         return {}, {}
-    best = checkpoint.load(folder / checkpoint.BEST)
-    if best.epoch != best_epoch:
-        raise RuntimeError(
-            f"{checkpoint.BEST} contains epoch {best.epoch}, but the best epoch is {best_epoch}"
-        )
-    state.network.load_state_dict(best.network)
+    best = checkpoint.load_best(state.folder, state.owner)
+    if best is None or best.epoch != best_epoch:
+        if best_epoch != len(state.rows):
+            raise _LostWeights(_lost_weights(state, best_epoch, best))
+        _save_best(state, best_epoch, copy_weights(state.network))
+    else:
+        state.network.load_state_dict(best.network)
+        if checkpoint.samples_epoch(state.folder) != best_epoch:
+            _save_samples(state, best_epoch)
     metrics, tables, galleries = conclude(
         state.network, state.trial.task, state.images, state.dependency_networks
     )
     if galleries:
-        checkpoint.save_galleries(folder, galleries)
+        checkpoint.save_galleries(state.folder, galleries)
     return {f"test_{name}": value for name, value in metrics.items()}, tables

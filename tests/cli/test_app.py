@@ -392,6 +392,10 @@ def test_all_commands_work_on_a_finished_run(sweep_file: Write) -> None:
     Path("runs/small/trials/0002/best.safetensors").write_bytes(weights)
     assert "its content differs from what was written" in error_of("best", "small", "-o", "other")
 
+    Path("runs/small/trials/0002/best.safetensors").unlink()
+    assert "do not exist any more" in error_of("best", "--quiet")
+    assert "best.safetensors does not exist any more" in call("best").output
+
 
 def epochs(run: RunDir) -> list[tuple[int, int]]:
     return [
@@ -477,7 +481,7 @@ def test_a_system_error_without_file_names_the_line_of_code(
     def fails(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", fails)
+    monkeypatch.setattr(os, "fsync", fails)
     with pytest.raises(typer.Exit) as left, report_errors():
         write_whole(tmp_path / "file", "content")
     assert left.value.exit_code == 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cae.cli.tables import request_kill, request_stop, trial_log
+from cae.cli.tables import print_runs_and_sweeps, request_kill, request_stop, trial_log
 from cae.errors import RunError
 from cae.run.paths import RunDir
 from cae.run.trial_state import TrialState
@@ -42,3 +42,16 @@ def test_the_log_of_a_trial_has_its_output_and_its_end(tmp_path: Path) -> None:
 def test_a_run_that_is_not_running_cannot_be_stopped(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is not running: there is nothing to stop"):
         request_stop(RunDir(tmp_path))
+
+
+def test_a_run_is_one_line_of_a_list_that_is_not_printed_to_a_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    run = RunDir(tmp_path / "runs" / ("long name " * 20).strip())
+    run.path.mkdir(parents=True)
+    run.sweep_json.write_text("{}")
+    print_runs_and_sweeps(tmp_path / "runs", tmp_path / "sweeps")
+    lines = [line for line in capsys.readouterr().out.splitlines() if "long name" in line]
+    assert len(lines) == 1
+    assert run.name in lines[0]

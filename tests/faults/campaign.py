@@ -220,7 +220,7 @@ def _wait_for_write(run: RunDir, number: int, pid: int) -> bool:
     """Wait until a worker writes a checkpoint: a temporary file with its process id exists then."""
     deadline = time.monotonic() + WRITE_SECONDS
     while time.monotonic() < deadline:
-        if any(run.trial(number).glob(f".*.safetensors.{pid}")):
+        if any(run.trial(number).glob(f".*.safetensors.{pid}-*")):
             return True
     return False
 

@@ -96,12 +96,26 @@ def losses(run: RunDir, reference: RunDir, *, same_stops: bool) -> list[str]:
     for (trial, epoch), count in Counter(journal_epochs(run)).items():
         if count > 1:
             losses.append(f"trial {trial}: epoch {epoch} is in the journal {count} times")
+    for number in run.records():
+        trained = Counter(TRAINED_EPOCH.findall(log_of(run, number)))
+        for epoch, count in trained.items():
+            if count > 1:
+                losses.append(f"trial {number}: epoch {epoch} was trained {count} times")
+    return losses + differences(run, reference, same_stops=same_stops)
+
+
+def differences(run: RunDir, reference: RunDir, *, same_stops: bool) -> list[str]:
+    """What a run has otherwise than an undisturbed run (see `losses`), in words.
+
+    Epochs may have been trained again.
+    """
     records = run.records()
     expected = reference.records()
     if records.keys() != expected.keys():
-        return [*losses, f"trials {sorted(records)} instead of {sorted(expected)}"]
+        return [f"trials {sorted(records)} instead of {sorted(expected)}"]
+    losses: list[str] = []
     for number, record in records.items():
-        losses += _epoch_losses(run, record, expected[number])
+        losses += _epoch_losses(record, expected[number])
         both_finished = record.state == expected[number].state == TrialState.FINISHED
         if same_stops or both_finished:
             losses += _end_losses(record, expected[number])
@@ -109,14 +123,10 @@ def losses(run: RunDir, reference: RunDir, *, same_stops: bool) -> list[str]:
     return losses
 
 
-def _epoch_losses(run: RunDir, record: Record, expected: Record) -> list[str]:
+def _epoch_losses(record: Record, expected: Record) -> list[str]:
     losses: list[str] = []
     if not record.state.is_final:
         losses.append(f"trial {record.number} is {record.state}")
-    trained = Counter(TRAINED_EPOCH.findall(log_of(run, record.number)))
-    for epoch, count in trained.items():
-        if count > 1:
-            losses.append(f"trial {record.number}: epoch {epoch} was trained {count} times")
     for epoch in sorted(record.epochs.keys() & expected.epochs.keys()):
         if _without_times(record.epochs[epoch]) != _without_times(expected.epochs[epoch]):
             losses.append(f"trial {record.number}: epoch {epoch} has other numbers")

@@ -42,7 +42,8 @@ def journal_epochs(run: RunDir) -> list[tuple[int, int]]:
 class Driver:
     """The process of `cae-sweep run SWEEP --out RUN` on the first `cores` CPU cores.
 
-    Their number is also the number of slots. The output is appended to a log beside the run.
+    Their number is also the number of slots. The output is appended to `log`, which
+    is beside the run by default.
     """
 
     def __init__(
@@ -52,10 +53,11 @@ class Driver:
         *options: str,
         cores: int = 1,
         environment: Mapping[str, str] | None = None,
+        log: Path | None = None,
     ) -> None:
         self.run = run
-        run.path.parent.mkdir(parents=True, exist_ok=True)
-        self._log = run.path.parent / f"{run.name}.log"
+        self._log = log or run.path.parent / f"{run.name}.log"
+        self._log.parent.mkdir(parents=True, exist_ok=True)
         self._log_start = 0
         if self._log.exists():
             self._log_start = self._log.stat().st_size
@@ -64,12 +66,12 @@ class Driver:
         all_cores = os.sched_getaffinity(0)
         os.sched_setaffinity(0, sorted(all_cores)[:cores])  # the child inherits it
         try:
-            with self._log.open("ab") as log:
+            with self._log.open("ab") as output:
                 self.process = subprocess.Popen(
                     [COMMAND, "run", sweep, "--out", run.path, "--quiet", *options],
                     env=variables,
-                    stdout=log,
-                    stderr=log,
+                    stdout=output,
+                    stderr=output,
                     start_new_session=True,
                 )
         finally:

@@ -23,7 +23,8 @@ START_TIME = 1_767_225_600.0  # 2026-01-01 00:00:00 UTC
 EPOCH_SECONDS = 12.5
 LAST_EPOCH = 4
 HOSTILE_TEXT = (
-    '</script><img src=x onerror="window.evil=1"><b>bold</b> \u202eRTL\u202c ' + "x" * 300
+    '=1+1 </script><img src=x onerror="window.evil=1"><b>bold</b> \u202eRTL\u202c '
+    "\x1b[31m\x1b]0;title\x07 [bold]markup[/bold] " + "x" * 300
 )
 
 AXES: dict[str, dict[str, Any]] = {

@@ -48,9 +48,9 @@ def ended(state: TrialState = TrialState.FINISHED, number: int = 1) -> TrialEnde
     return TrialEnded(time=9.0, trial=number, state=state, reason="the reason")
 
 
-def retried(number: int = 1, epoch: int = 0) -> TrialRetried:
+def retried(number: int = 1, epoch: int = 0, reason: str = "") -> TrialRetried:
     """A retry that keeps `epoch` epochs."""
-    return TrialRetried(trial=number, epoch=epoch)
+    return TrialRetried(trial=number, epoch=epoch, reason=reason)
 
 
 def closed(reason: str = "interrupted") -> SessionEnded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -14,10 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cae.errors import RunError
+from cae.run import journal as journal_module
 from cae.run.events import EpochFinished, Event, SessionEnded, SessionStarted, event_fields
 from cae.run.journal import Journal
 from cae.run.paths import RunDir
 from cae.run.records import replay
+from tests.faults.driver import wait_until
 from tests.run.events import closed, ended, epoch, planned, session, started, write
 from tests.run.lives import THREE_TRIALS
 
@@ -149,6 +152,73 @@ def test_a_full_disk_is_an_error_in_words(run: RunDir) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert kinds(run) == ["session"]
+
+
+def test_a_byte_order_mark_at_the_beginning_is_skipped(run: RunDir) -> None:
+    write(run, planned(), session(1), started(), epoch(1))
+    before = list(run.events())
+    run.journal.write_bytes(b"\xef\xbb\xbf" + run.journal.read_bytes())
+    assert list(run.events()) == before
+    assert epochs(list(run.events(epochs={1}))) == [1]
+
+
+@pytest.fixture
+def synced_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How large the journal was, in bytes, each time it was synced."""
+    sizes: list[int] = []
+
+    def record(descriptor: int) -> None:
+        if os.path.isfile(f"/proc/self/fd/{descriptor}"):
+            sizes.append(os.fstat(descriptor).st_size)
+
+    monkeypatch.setattr(os, "fsync", record)
+    return sizes
+
+
+def test_ends_and_starts_of_sessions_are_synced_immediately(
+    run: RunDir, synced_sizes: list[int]
+) -> None:
+    journal = Journal(run.journal)
+    for event in (planned(), session(1), ended(), closed()):
+        journal.append(event)
+        if event.kind != "trial":
+            assert synced_sizes[-1] == run.journal.stat().st_size
+    assert len(synced_sizes) == 3
+    journal.close()
+
+
+def test_every_event_is_synced_soon(
+    run: RunDir, synced_sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "SYNC_SECONDS", 0.01)
+    journal = Journal(run.journal)
+    journal.append(epoch(1))
+    wait_until(lambda: run.journal.stat().st_size in synced_sizes, "the journal is synced")
+    journal.append(epoch(2))
+    wait_until(lambda: run.journal.stat().st_size in synced_sizes, "the journal is synced")
+    journal.close()
+
+
+def test_an_error_while_syncing_is_reported_by_the_next_event(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel reports it once: afterwards the event may be lost although syncs succeed."""
+    monkeypatch.setattr(journal_module, "SYNC_SECONDS", 0.01)
+    journal = Journal(run.journal)
+    failed: list[int] = []
+
+    def fail_once(descriptor: int) -> None:
+        if not failed:
+            failed.append(descriptor)
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail_once)
+    journal.append(epoch(1))
+    wait_until(lambda: bool(failed), "the journal is synced")
+    wait_until(lambda: not journal._syncer.is_alive(), "the error is noted")
+    with pytest.raises(RunError, match=r"cannot be written \(Input/output error\)"):
+        journal.append(epoch(2))
+    journal.close()
 
 
 def test_nothing_is_written_after_the_last_event(run: RunDir) -> None:

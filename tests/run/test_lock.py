@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import pytest
 
 from cae.errors import RunError
 from cae.run.paths import RunDir
+from cae.run.storage import StorageError, TrialDirectory
 
 HOLDER = """
 import sys, time
@@ -67,6 +70,22 @@ def test_an_error_releases_the_lock(run: RunDir) -> None:
     with pytest.raises(ZeroDivisionError), run.lock():
         raise ZeroDivisionError
     assert not run.in_use()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_an_error_with_a_remedy(
+    number: int, run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    message = rf"{run.lock_file} cannot be locked \({os.strerror(number)}\), .* choose an --out on"
+    with pytest.raises(RunError, match=message), run.lock():
+        pass
+    assert not run.in_use()
+    with pytest.raises(StorageError, match=r"trials/0001/log.txt cannot be locked"):
+        TrialDirectory(run.location(1), "last.safetensors")
 
 
 def test_a_run_without_a_lock_file_is_not_in_use(run: RunDir) -> None:

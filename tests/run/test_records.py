@@ -13,6 +13,7 @@ from cae.run.events import AuditStop, Event, TrialEnded
 from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.records import Record, apply_event, replay
+from cae.run.status import restart_text
 from cae.run.trial_state import TrialState
 from tests.run.events import (
     closed,
@@ -311,3 +312,19 @@ def test_the_mean_leaves_out_values_that_are_not_finite() -> None:
     trial = record(1, losses=(1.0, math.nan, 3.0, math.inf))
     assert trial.mean("val_loss") == 2.0
     assert trial.mean("val_psnr") is None
+
+
+def test_epochs_that_are_trained_again_are_counted_with_their_reason() -> None:
+    """Files of the trial were lost while it was interrupted; nobody requested a retry."""
+    events = [session(1), planned(epochs=3), started(), epoch(1, 0.5), epoch(2, 0.4), closed()]
+    events += [session(1), started(epoch=2), retried(reason="best.safetensors is missing")]
+    restarted = replay(events, is_running=True)[1]
+    assert (restarted.state, restarted.epochs) == (TrialState.RUNNING, {})
+    assert restarted.lost_epochs == 2
+    assert restart_text(restarted) == (
+        "2 finished epochs trained again because best.safetensors is missing"
+    )
+    events += [epoch(1, 0.5), retried(epoch=0, reason="last.safetensors is missing"), epoch(1, 0.5)]
+    assert replay(events, is_running=True)[1].lost_epochs == 3
+    events += [ended(TrialState.DIVERGED), session(1), retried()]
+    assert replay(events, is_running=True)[1].lost_epochs == 3, "it was requested"

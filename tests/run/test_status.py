@@ -148,6 +148,8 @@ def test_the_status_of_a_run_as_json(run: RunDir) -> None:
         "best_is_earlier": False,
         "seconds_left": None,
         "failures": {2: "the reason", 3: "the reason"},
+        "restarts": {},
+        "undefined_trials": [],
     }
 
 

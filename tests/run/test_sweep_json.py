@@ -162,11 +162,11 @@ def test_claims_of_an_unknown_kind_are_accepted(path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "run is not a run: it has no sweep.json"),
-        ("{", "sweep.json cannot be read"),
-        ("[1]", "sweep.json cannot be read: it should hold one JSON object"),
-        (b"\xff", "sweep.json cannot be read"),
-        ("[" * 100_000, "sweep.json cannot be read"),
+        (None, "sweep.json is missing"),
+        ("{", "sweep.json is damaged"),
+        ("[1]", "sweep.json is damaged: it should hold one JSON object"),
+        (b"\xff", "sweep.json is damaged"),
+        ("[" * 100_000, "sweep.json is damaged"),
     ],
 )
 def test_a_missing_or_damaged_file_is_an_error_in_words(

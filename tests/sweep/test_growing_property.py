@@ -1,4 +1,5 @@
-"""Random sequences of commands on one run: no epoch is trained twice, no value is lost.
+"""Random sequences of commands on one run: no epoch is trained twice, no value is lost, and no
+comparison crosses groups.
 
 Planning, journal and tables are the real ones. Training is simulated: the loss of an epoch is
 computed from the configuration, the code and the epoch.
@@ -22,7 +23,9 @@ from cae.report.data import tables
 from cae.run.events import EpochFinished, SessionEnded, TrialEnded, TrialPlanned, TrialStarted
 from cae.run.journal import Journal
 from cae.run.paths import RunDir
+from cae.run.ranking import rank_by_group
 from cae.run.records import Record
+from cae.run.sweep_json import SweepDescription
 from cae.run.trial_state import TrialState
 from cae.sweep.engine import session
 from cae.sweep.engine.limits import DEFAULT_LIMITS, LimitMonitor
@@ -54,7 +57,7 @@ class Layers(Architecture):
 sweep = Sweep(
     base=Trial(
         dataset=Digits(size=8, train_images=32, val_images=16, test_images=16),
-        task=Reconstruct(),
+        task=Reconstruct(loss={loss!r}),
         arch=Layers(),
         optimizer=Adam(lr=1e-3),
         epochs={epochs},
@@ -68,6 +71,7 @@ SPACES = [
     "{'arch.depth': tune.grid_search([1, 2, 3])}",
     "{'arch.depth': tune.grid_search([2, 3, 4])}",
     "{'arch.depth': tune.grid_search([2])}",
+    "{'arch.depth': tune.grid_search([1, 2]), 'task.loss': tune.grid_search(['mse', 'l1'])}",
     "{'optimizer.lr': tune.loguniform(1e-4, 1e-1)}",
     "{'optimizer.lr': tune.loguniform(1e-4, 1e-2)}",
     "[{'arch.depth': tune.grid_search([1, 2])}, {'optimizer.lr': tune.loguniform(1e-3, 1e-1)}]",
@@ -76,12 +80,17 @@ SPACES = [
 
 @dataclass(frozen=True)
 class Command:
-    """A state of the sweep file, and how it is run."""
+    """A state of the sweep file, where it and the run's folder are, and how it is run."""
 
     space: str
     epochs: int
     seeds: int
     units: int
+    loss: str
+    folder: str
+    """Of the sweep file: a file of the same name elsewhere is the same sweep if it was moved."""
+    out: str
+    """The run's folder: it is renamed before the command."""
     set_: dict[str, Any] = field(default_factory=dict)
     killed_after: int | None = None
     """Epochs after which the process is killed; None: it completes."""
@@ -93,6 +102,9 @@ COMMANDS = st.builds(
     epochs=st.sampled_from([2, 3, 5]),
     seeds=st.sampled_from([1, 1, 2]),
     units=st.sampled_from([4, 4, 4, 8]),
+    loss=st.sampled_from(["mse", "mse", "l1"]),
+    folder=st.sampled_from(["old", "new"]),
+    out=st.sampled_from(["run", "run", "renamed"]),
     set_=st.sampled_from([{}, {}, {"arch.depth": 2}, {"epochs": 4}, {"optimizer.lr": 0.002}]),
     killed_after=st.sampled_from([None, None, 0, 1, 3, 7]),
 )
@@ -109,14 +121,31 @@ def training_of(record: Record) -> str:
     return json.dumps([config, record.code, record.fingerprint], sort_keys=True)
 
 
-def execute(path: Path, command: Command) -> session.Prepared:
-    """Plan a command and simulate its training."""
+def move_files(command: Command) -> Path:
+    """Move the sweep file and the run to where the command has them, and edit the file."""
+    for folder in ("old", "new"):
+        shutil.rmtree(folder, ignore_errors=True)
+    path = Path(command.folder) / "growing.py"
+    path.parent.mkdir()
     path.write_text(
         SWEEP.format(
-            space=command.space, epochs=command.epochs, seeds=command.seeds, units=command.units
+            space=command.space,
+            epochs=command.epochs,
+            seeds=command.seeds,
+            units=command.units,
+            loss=command.loss,
         )
     )
-    options: dict[str, Any] = {"out": Path("run"), "budget": "full", "max_trials": None}
+    for out in ("run", "renamed"):
+        if out != command.out and Path(out).exists():
+            Path(out).rename(command.out)
+    return path
+
+
+def execute(command: Command) -> session.Prepared:
+    """Plan a command and simulate its training."""
+    path = move_files(command)
+    options: dict[str, Any] = {"out": Path(command.out), "budget": "full", "max_trials": None}
     selection = session.Selection(path, settings=command.set_, data_dir=None, **options)
     prepared = session.prepare(selection)
     run = prepared.run
@@ -197,16 +226,33 @@ def check(run: RunDir, prepared: session.Prepared, *, is_complete: bool) -> None
         assert record.last_epoch >= prepared.plan.epochs
         wanted = planned.trial.flat() | {"epochs": record.config["epochs"]}
         assert record.config == json.loads(json.dumps(wanted))
+    check_ranking(records, run.read_sweep())
+
+
+def check_ranking(records: dict[int, Record], sweep: SweepDescription) -> None:
+    """Compare each group's ranking with one over the trials of equal data, loss and code."""
+    expected: dict[object, list[tuple[float, int]]] = {}
+    for record in records.values():
+        best = record.best("val_loss", "min")
+        if best is not None:
+            key = (record.fingerprint, record.config["task.loss"])
+            expected.setdefault(key, []).append((best.value, record.number))
+    if not expected:
+        return
+    rankings = rank_by_group(records.values(), sweep, "val_loss", None)
+    ranked = [[(trial.value, trial.record.number) for trial in group.trials] for group in rankings]
+    assert sorted(ranked) == sorted(sorted(group) for group in expected.values())
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(commands=st.lists(COMMANDS, min_size=2, max_size=7))
 def test_a_run_only_grows(commands: list[Command]) -> None:
-    shutil.rmtree("run", ignore_errors=True)
-    run = RunDir("run")
+    for out in ("run", "renamed"):
+        shutil.rmtree(out, ignore_errors=True)
     finished: dict[int, float] = {}
     for command in commands:
-        prepared = execute(Path("growing.py"), command)
+        prepared = execute(command)
+        run = RunDir(command.out)
         check(run, prepared, is_complete=command.killed_after is None)
         values: dict[int, float] = {}
         for number, record in run.records().items():

@@ -21,9 +21,9 @@ from cae.trial.checkpoint import (
     PREVIOUS,
     Checkpoint,
     DamagedCheckpoint,
+    Owner,
     copy_weights,
     load,
-    load_newest,
     save_last,
 )
 from cae.trial.optimizers import SGD, Adam, Optimizer, RMSprop
@@ -37,6 +37,13 @@ OPTIMIZERS = [
     SGD(momentum=0.9),
     SGD(momentum=0.9, nesterov=True),
 ]
+
+
+CONFIG = {"arch.encoder_filters": [3, 1], "seed": 2**60}
+
+
+def load_newest(folder: Path) -> Checkpoint | None:
+    return checkpoint.load_newest(folder, Owner(CONFIG))
 
 
 def small_network() -> nn.Module:
@@ -68,7 +75,7 @@ def saved() -> Checkpoint:
     return Checkpoint(
         network=copy_weights(network),
         epoch=2,
-        config={"arch.encoder_filters": [3, 1], "seed": 2**60},
+        config=CONFIG,
         rows=rows,
         optimizer=checkpoint.optimizer_tensors(optimizer),
     )

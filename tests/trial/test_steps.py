@@ -164,9 +164,7 @@ class History:
 
 
 def newest_weights(folder: Path) -> dict[str, Tensor]:
-    newest = checkpoint.load_newest(folder)
-    assert newest is not None
-    return newest.network
+    return checkpoint.load(folder / checkpoint.LAST).network
 
 
 def assert_equal_histories(plain: History, graphed: History) -> None:

@@ -20,10 +20,27 @@ from cae.errors import RunError
 from cae.files import write_whole
 from cae.report.data.columns import epochs_table, trials_table
 from cae.report.data.results import Results, Run, Session
-from cae.run.events import Event, SessionStarted
+from cae.run.events import (
+    AuditStop,
+    EpochFinished,
+    Event,
+    RetryAlone,
+    SessionEnded,
+    SessionStarted,
+    TrialEnded,
+    TrialStarted,
+)
+from cae.run.formatting import visible
 from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.records import replay
+
+DURING_SESSIONS = (TrialStarted, EpochFinished, TrialEnded, AuditStop, RetryAlone, SessionEnded)
+"""Events of a session. New trials and retries are recorded before the session that trains them
+starts: perhaps days after the last one ended."""
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t")
+"""Of a text that spreadsheets compute."""
 
 
 def read(folders: Iterable[RunDir]) -> Results:
@@ -32,8 +49,9 @@ def read(folders: Iterable[RunDir]) -> Results:
     Raises RunError if a folder is not a run, or the runs rank their trials by different metrics.
     """
     runs = []
-    folders = list(folders)
-    for folder, name in zip(folders, _unique_names(folders), strict=True):
+    # A run that is named twice, perhaps by a link, counts once.
+    distinct = list({folder.location(): folder for folder in folders}.values())
+    for folder, name in zip(distinct, _unique_names(distinct), strict=True):
         runs.append(_read_run(folder, name))
     if not runs:
         raise RunError("there is no run to report on")
@@ -59,10 +77,35 @@ def write(results: Results, folder: RunDir) -> None:
 
 
 def csv_text(results: Results, frame: pd.DataFrame) -> str:
-    """Return a table as CSV; only joined runs have the column that names the run."""
+    """Return a table as CSV; only joined runs have the column that names the run.
+
+    A text that a spreadsheet would take for a formula starts with an apostrophe, as spreadsheets
+    show text; control characters are shown.
+    """
     if not results.joined:
         frame = frame.drop(columns="run")
+    frame = frame.copy(deep=False)
+    for name in frame.select_dtypes([object, "str"]):
+        frame[name] = frame[name].map(_csv_cell)
+    frame = frame.rename(columns=_csv_cell)
     return frame.to_csv(index=False, lineterminator="\n")
+
+
+def _csv_cell(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    text = visible(value)
+    if text.startswith(FORMULA_STARTS) and not _is_number(text):
+        return f"'{text}"
+    return text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _read_run(folder: RunDir, name: str) -> Run:
@@ -75,7 +118,7 @@ def _read_run(folder: RunDir, name: str) -> Run:
         for event in folder.events():
             if isinstance(event, SessionStarted):
                 sessions.append(Session(event, event.time))
-            if sessions:
+            elif sessions and isinstance(event, DURING_SESSIONS):
                 sessions[-1].end_time = event.time
             yield event
 
@@ -84,11 +127,13 @@ def _read_run(folder: RunDir, name: str) -> Run:
 
 
 def _unique_names(folders: list[RunDir]) -> list[str]:
-    """Return the name of each folder; if two are equal, with the names of their parents."""
-    names = [folder.name for folder in folders]
-    if len(set(names)) == len(names):
-        return names
-    return [f"{folder.path.resolve().parent.name}/{folder.name}" for folder in folders]
+    """Return the name of each folder, with those of its parents as far as they distinguish it."""
+    paths = [folder.location().split("/") for folder in folders]
+    for length in range(1, max(map(len, paths), default=1)):
+        names = ["/".join(path[-length:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [folder.location() for folder in folders]
 
 
 def _common_metric(runs: list[Run]) -> tuple[str, Mode]:

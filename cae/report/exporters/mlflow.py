@@ -23,6 +23,7 @@ STATUS = {
 }
 """MLflow's name of each state; all others are FAILED."""
 MAX_PARAMETERS = 100
+"""Of one batch, limited by MLflow."""
 MAX_METRICS = 1000
 """Of one batch, limited by MLflow."""
 MAX_NAME = 250
@@ -72,7 +73,9 @@ def _write_trial(client: MlflowClient, experiment: str, record: Record) -> None:
         RunTag("hash", record.hash),
         RunTag("reason", record.reason[:MAX_TAG]),
     ]
-    client.log_batch(run_id, params=parameters[:MAX_PARAMETERS], tags=tags)
+    client.log_batch(run_id, tags=tags)
+    for first in range(0, len(parameters), MAX_PARAMETERS):
+        client.log_batch(run_id, params=parameters[first : first + MAX_PARAMETERS])
     metrics = []
     for epoch, time, values in trackers.measurements(record):
         for name, value in values.items():

@@ -60,6 +60,6 @@ def locate_run(location: str | None, root: Path) -> RunDir:
     if not is_url(location):
         return find_run(Path(location), root)
     run = run_at(location)
-    if not run.sweep_json.exists():
+    if not run.exists():
         raise RunError(f"{run} is not a run: it has no {run.sweep_json.name}")
     return run

@@ -33,6 +33,8 @@ HEARTBEAT_SECONDS = 5.0
 """A process that runs a sweep writes its lock object this often."""
 LEASE_SECONDS = 30.0
 """A process whose lock object is older than this, by the store's clock, counts as dead."""
+MAX_CLOCK_DIFFERENCE_SECONDS = 1000.0
+"""S3 refuses requests of hosts whose clocks differ by more than 900 seconds."""
 POLL_SECONDS = 0.5
 """Pause between two looks at the journal for new lines to upload."""
 JOURNAL_PART_BYTES = 256_000
@@ -56,6 +58,11 @@ class BucketRun(RunDir):
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         name = self.bucket.root.rpartition("/")[2]
         url_hash = hashlib.sha256(self.bucket.url.encode()).hexdigest()[:12]
+        self._abandoned: dict[str, float] = {}
+        """Lock objects that stayed the same for a heartbeat, and when they were written."""
+        self._first_seen: dict[str, tuple[float, float]] = {}
+        """When each lock object was written, and when this process saw that first, by the monotonic
+        clock."""
         self.copies = cache / "cae-sweep" / "runs" / url_hash
         super().__init__(self.copies / "read" / name)
         self.refresh()
@@ -72,11 +79,52 @@ class BucketRun(RunDir):
 
     @override
     def in_use(self) -> bool:
-        """Whether a process has run this sweep within LEASE_SECONDS, by this host's clock."""
-        now = time.time()
-        return any(
-            now - written < LEASE_SECONDS for _, written in self.bucket.list("lock").values()
-        )
+        """Whether a process runs this sweep.
+
+        Its lock object has a time by the store's clock, from which this host's clock may differ by
+        minutes. If it does not seem to be new by this host's clock, only the next heartbeat shows
+        whether the process is alive: this waits for it, once for each lock object that stays.
+        """
+        locks = self._lock_times()
+        if any(self._seems_new(name, written) for name, written in locks.items()):
+            return True
+        unknown = {
+            name: written
+            for name, written in locks.items()
+            if self._abandoned.get(name) != written
+            and time.time() - written < MAX_CLOCK_DIFFERENCE_SECONDS
+        }
+        if not unknown:
+            return False
+        time.sleep(HEARTBEAT_SECONDS + 1)
+        later = self._lock_times()
+        for name, written in later.items():
+            self._first_seen_at(name, written)
+        if any(later.get(name, written) != written for name, written in unknown.items()):
+            return True
+        self._abandoned |= unknown
+        return False
+
+    def _lock_times(self) -> dict[str, float]:
+        """When each lock object was written, by the store's clock."""
+        return {name: written for name, (_, written) in self.bucket.list("lock").items()}
+
+    def _seems_new(self, name: str, written: float) -> bool:
+        """Whether a lock object was written within LEASE_SECONDS, by this host's clock.
+
+        Not if this process has seen it unchanged for longer than that.
+        """
+        if time.monotonic() - self._first_seen_at(name, written) > LEASE_SECONDS:
+            return False
+        return 0 <= time.time() - written < LEASE_SECONDS
+
+    def _first_seen_at(self, name: str, written: float) -> float:
+        """When this process first saw a lock object as it was written then."""
+        known, first_seen = self._first_seen.get(name, (None, 0.0))
+        if known != written:
+            first_seen = time.monotonic()
+            self._first_seen[name] = (written, first_seen)
+        return first_seen
 
     @override
     @contextlib.contextmanager
@@ -107,7 +155,8 @@ class BucketRun(RunDir):
         """Download sweep.json and the journal if they have changed."""
         self.path.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
-            write_whole(self.sweep_json, self.bucket.read(self.sweep_json.name))
+            content = self.bucket.read(self.sweep_json.name)
+            write_whole(self.sweep_json, content, durable=False)
         parts = self.bucket.list("journal")
         folder = self.path / JOURNAL_PARTS
         changed = {
@@ -120,7 +169,7 @@ class BucketRun(RunDir):
             return
         self._download(changed, folder)
         content = b"".join((folder / name).read_bytes() for name in sorted(parts))
-        write_whole(self.journal, content)
+        write_whole(self.journal, content, durable=False)
 
     @override
     def fetch(self, *names: str, number: int | None = None) -> None:
@@ -152,6 +201,15 @@ class BucketRun(RunDir):
         super().delete_trial_files(number, *names)
         for name in names:
             self.bucket.delete(f"trials/{number:04d}/{name}")
+
+    @override
+    def trials_with(self, name: str) -> set[int]:
+        folders: list[str] = []
+        for path in self.bucket.list("trials"):
+            _, folder, file = path.split("/", 2)
+            if file == name:
+                folders.append(folder)
+        return {int(folder) for folder in folders if folder.isdecimal()}
 
     @override
     def delete_trial(self, number: int) -> None:
@@ -197,7 +255,7 @@ class BucketRun(RunDir):
 
         The objects of dead processes are deleted.
         """
-        locks = {name: written for name, (_, written) in self.bucket.list("lock").items()}
+        locks = self._lock_times()
         now = locks.pop(self.lock_name, time.time())
         for name, written in list(locks.items()):
             if now - written > LEASE_SECONDS or self._has_died_here(name):
@@ -217,7 +275,7 @@ class BucketRun(RunDir):
 
         def download(name: str) -> None:
             target = folder / name
-            write_whole(target, self.bucket.read(name))
+            write_whole(target, self.bucket.read(name), durable=False)
             os.utime(target, (modified[name], modified[name]))
 
         with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
@@ -247,6 +305,9 @@ class BucketSync(threading.Thread):
                 self._sync()
             except StorageError as error:
                 self._bucket_run.abort_reason = str(error)
+                return
+            except Exception as error:  # of the local copy: its disk is full, or it was deleted
+                self._bucket_run.abort_reason = f"{self._bucket_run.path}: {error}"
                 return
 
     def finish(self) -> None:

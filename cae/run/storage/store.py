@@ -12,6 +12,7 @@ from typing import TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from cae.errors import RunError
+from cae.run.storage.s3_errors import REFUSED_READ, S3Error
 
 RETRY_SECONDS = 600.0
 """While a sweep runs, an operation on a store that is down is retried for this long."""
@@ -20,15 +21,6 @@ FIRST_RETRY_SECONDS = 15.0
 FIRST_PAUSE_SECONDS = 0.2
 MAX_PAUSE_SECONDS = 5.0
 """Pauses between retries double from the first one to this."""
-PERMANENT_ERRORS = (
-    "NO_SUCH_BUCKET",
-    "ACCESS_DENIED",
-    "INVALID_ACCESS_KEY_ID",
-    "SIGNATURE_DOES_NOT_MATCH",
-    "UNRECOGNIZED_CLIENT",
-    "EXPIRED_TOKEN",
-)
-"""Names in error messages of a store after which retrying is useless."""
 URL_OPTIONS = ("endpoint_override", "scheme", "region")
 
 Result = TypeVar("Result")
@@ -125,13 +117,25 @@ class Bucket:
             except FileNotFoundError:
                 raise
             except OSError as error:  # pyarrow raises nothing else: its message names the kind
-                is_permanent = any(name in str(error) for name in PERMANENT_ERRORS)
-                if is_permanent or time.monotonic() > deadline:
+                problem = S3Error(str(error))
+                if problem.has_no_cause:
+                    problem = self._find_cause(problem)
+                if problem.is_permanent or time.monotonic() > deadline:
                     host = socket.gethostname()
-                    message = f"{self.url} cannot be used from {host}: {_aws_message(error)}"
+                    message = f"{self.url} cannot be used from {host}: {problem}"
                     raise StorageError(message) from error
             time.sleep(pause)
             pause = min(2 * pause, MAX_PAUSE_SECONDS)
+
+    def _find_cause(self, problem: S3Error) -> S3Error:
+        """The error with its cause: the answer to a listing contains it, unlike that to HEAD."""
+        try:
+            self._fs.get_file_info(self._select(self.root, allow_not_found=True))
+        except OSError as error:
+            return S3Error(str(error))
+        if problem.code == "AccessDenied":
+            return S3Error(problem.text, REFUSED_READ)
+        return problem
 
 
 class Folder:
@@ -194,11 +198,3 @@ def _normalize_url(url: str) -> str:
     if names:
         path = "/" + "/".join(names)
     return urlunsplit(parts._replace(path=path, query=urlencode(options, safe=":/")))
-
-
-def _aws_message(error: OSError) -> str:
-    """The part of pyarrow's message that describes the error of AWS."""
-    before, separator, message = str(error).partition("AWS Error ")
-    if separator:
-        return message
-    return before

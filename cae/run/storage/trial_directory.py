@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from cae.files import write_whole
+from cae.run.lock import cannot_lock
 from cae.run.storage.process import is_alive
 from cae.run.storage.store import RETRY_SECONDS, Bucket, StorageError, is_url
 
@@ -38,18 +39,18 @@ class TrialDirectory:
     folder of this host: `pull` downloads files to it and `push` uploads what has changed.
     """
 
-    def __init__(self, location: str, last: str, *, write: bool = True) -> None:
+    def __init__(self, location: str, first: str, *, write: bool = True) -> None:
         """Open the directory at a path or a URL.
 
         Args:
             location: The trial's folder or URL.
-            last: The file that `push` uploads after all others: it confirms that they are complete.
+            first: The file that `push` uploads before all others: the others can be made from it.
             write: Whether this worker trains the trial; False: it only reads the files.
 
         Raises StorageError if another worker holds the trial or the bucket cannot be used.
         """
         self.path = Path(location)
-        self._last = last
+        self._first = first
         self._bucket: Bucket | None = None
         self._token = secrets.token_hex(8)
         self._pushed: dict[str, FileVersion] = {}
@@ -97,9 +98,9 @@ class TrialDirectory:
             else:
                 written.append(name)
         # Copies first, before the objects that they are copied from are overwritten.
-        for name in sorted(renamed, key=self._is_last):
-            self._bucket.copy(renamed[name], name)
-        for name in sorted(written, key=self._is_last):
+        for name, earlier_name in renamed.items():
+            self._bucket.copy(earlier_name, name)
+        for name in sorted(written, key=lambda name: name != self._first):
             self._bucket.write(name, (self.path / name).read_bytes())
         self._pushed = files
 
@@ -109,9 +110,6 @@ class TrialDirectory:
             self._locked_log.close()
         if self._bucket is not None:
             shutil.rmtree(self.path, ignore_errors=True)
-
-    def _is_last(self, name: str) -> bool:
-        return name == self._last
 
     def _files(self) -> dict[str, FileVersion]:
         files: dict[str, FileVersion] = {}
@@ -141,8 +139,9 @@ def _lock(log: Path) -> IO[bytes]:
                     f"{log.parent} has been locked by another worker for {RETRY_SECONDS:.0f} s"
                 )
                 raise StorageError(message) from None
-        except OSError:  # a file system without locks
-            return file
+        except OSError as error:
+            file.close()
+            raise StorageError(cannot_lock(str(log), error)) from error
         time.sleep(LOCK_POLL_SECONDS)
 
 

@@ -89,3 +89,13 @@ def kill_worker(trial: RayTrial) -> None:
     actor = trial.temporary_state.ray_actor
     if actor is not None:
         ray.kill(actor)
+
+
+def forget_results(trial: RayTrial) -> None:
+    """Delete what Tune keeps in memory about the results of an ended trial: the journal has them.
+
+    Tune keeps several statistics of each number until the sweep ends, 30 kB per trial.
+    """
+    trial.run_metadata.metric_analysis = {}
+    trial.run_metadata.metric_n_steps = {}
+    trial.run_metadata.last_result = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,17 +17,20 @@ from typing_extensions import override
 
 from cae.errors import RunError
 from cae.run.events import (
+    ABORTED,
     AuditStop,
     EpochFinished,
     Event,
     InvalidEvent,
     RetryAlone,
     TrialEnded,
+    TrialRetried,
     TrialStarted,
 )
 from cae.run.journal import Journal
 from cae.run.paths import RunDir
 from cae.run.records import Record, apply_event
+from cae.run.status import restart_text
 from cae.run.trial_state import TrialState
 from cae.sweep.engine import ray_compat
 from cae.sweep.engine.limits import LimitMonitor
@@ -42,6 +46,9 @@ POLL_SECONDS = 0.5
 SLOT_COUNT_SECONDS = 5.0
 MAX_RESTARTS = 3
 """How often in a row a trial restarts after its worker died; a finished epoch resets the count."""
+
+LOST_CHECKPOINT = "its newest checkpoint is missing, damaged or of another trial"
+"""Why a finished epoch is trained again."""
 
 _EXCEPTION = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception): .+)$", re.MULTILINE)
 
@@ -110,6 +117,7 @@ class Recorder(tune.Callback, Stopper):
             reason = f"its results cannot be recorded: {error}"
             end = TrialEnded(trial=end.trial, state=TrialState.FAILED, reason=reason)
             self.write(end)
+        end.tables = {}  # they are in the journal; of thousands of trials they need much memory
         self.limits.ended(end.trial, end.state, end.reason)
         self.stop_reason = self.stop_reason or self.limits.abort_reason()
         plan = self.plan
@@ -187,6 +195,7 @@ class Recorder(tune.Callback, Stopper):
             return
         report: WorkerReport = result[REPORT]
         self.limits.heartbeat(number)
+        self._record_restart(record, report)
         if report.epoch is not None and report.epoch.epoch not in record.epochs:
             if not self._record_epoch(record, report.epoch):
                 return
@@ -195,12 +204,20 @@ class Recorder(tune.Callback, Stopper):
         if stop is not None:
             self.stop_trial(number, stop)
         elif report.abort_reason:
-            self.stop_reason = f"aborted: {report.abort_reason}"
+            self.stop_reason = f"{ABORTED}: {report.abort_reason}"
         elif report.end is not None:
             if report.end.state == TrialState.OUT_OF_MEMORY:
                 self.out_of_memory(number, report.end.reason, report.end.error)
             else:
                 self.end_trial(report.end)
+
+    def _record_restart(self, record: Record, report: WorkerReport) -> None:
+        """Record if a finished epoch was trained again, because files of the trial are lost."""
+        if report.epoch is None or report.is_restored or report.epoch.epoch not in record.epochs:
+            return
+        reason = report.restart_reason or LOST_CHECKPOINT
+        self.write(TrialRetried(trial=record.number, epoch=report.epoch.epoch - 1, reason=reason))
+        print(f"trial {record.number}: {restart_text(record)}", file=sys.stderr)
 
     def _record_epoch(self, record: Record, epoch: EpochFinished) -> bool:
         """Write an epoch; False if its metrics cannot be recorded and the trial failed."""
@@ -244,6 +261,12 @@ class Recorder(tune.Callback, Stopper):
             self.queue.restart(number)
 
     @override
+    def on_trial_complete(
+        self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
+    ) -> None:
+        ray_compat.forget_results(trial)
+
+    @override
     def on_step_end(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:
         now = time.monotonic()
         if now - self._polled < POLL_SECONDS:
@@ -276,7 +299,7 @@ class Recorder(tune.Callback, Stopper):
     def _abort_reason(self) -> str:
         reason = self.limits.abort_reason()
         if not reason and self.run.abort_reason:
-            reason = f"aborted: {self.run.abort_reason}"
+            reason = f"{ABORTED}: {self.run.abort_reason}"
         return reason
 
     def _fail_hung_trials(self) -> set[int]:

@@ -10,15 +10,15 @@ from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
 from cae.sweep.spec.plan import Plan, PlannedTrial
-from cae.trial.checkpoint import BEST, LAST, PREVIOUS
+from cae.trial.checkpoint import BEST, LAST, PREVIOUS, PREVIOUS_BEST
 
 KEPT_STOPPED_TRIALS = 10
 """How many stopped trials of each comparability group keep their best weights: the best ones by the
 sweep's metric."""
 BYTES_PER_VALUE = 4
-RUNNING_COPIES = 3 * 2 + 1
+RUNNING_COPIES = 3 * 2 + 2
 """Copies of the network in a running trial's folder: last and previous checkpoint with two moments
-of the optimizer each, and the best weights."""
+of the optimizer each, and the best weights with those before them."""
 ENDED_COPIES = 3 + 1
 """Copies in an ended trial's folder: the last checkpoint and the best weights."""
 OTHER_BYTES = 200_000
@@ -49,9 +49,9 @@ def prune_checkpoints(
     """
     state = records[number].state
     if state == TrialState.FINISHED:
-        run.delete_trial_files(number, PREVIOUS)
+        run.delete_trial_files(number, PREVIOUS, PREVIOUS_BEST)
     elif state == TrialState.STOPPED:
-        run.delete_trial_files(number, PREVIOUS, LAST)
+        run.delete_trial_files(number, PREVIOUS, PREVIOUS_BEST, LAST)
         ranked = _ranked_stopped_trials(records, records[number].group, metric, mode)
         # Trials further behind lost their weights when an earlier trial stopped.
         surplus = set(ranked[KEPT_STOPPED_TRIALS : KEPT_STOPPED_TRIALS + 1])

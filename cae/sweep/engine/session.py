@@ -21,6 +21,14 @@ from cae.run.status import Progress, progress
 from cae.run.storage import is_url, run_at
 from cae.run.sweep_json import SweepDescription
 from cae.run.trial_state import TrialState
+from cae.sweep.engine.known_run import (
+    LOST_WEIGHTS,
+    all_axes,
+    check_journal,
+    find_lost_weights,
+    known_sweep,
+    lost_sweep_json,
+)
 from cae.sweep.engine.limits import DEFAULT_LIMITS, MIN_FREE_BYTES, Limits
 from cae.sweep.engine.retention import plan_bytes, trial_bytes
 from cae.sweep.places.base import Place, Resources
@@ -58,6 +66,8 @@ class Selection:
     max_trials: int | None
     data_dir: Path | None
     retry: tuple[TrialState, ...] = ()
+    retries_lost_weights: bool = False
+    """Whether finished trials are trained again if their best weights are missing."""
     strict: bool = False
     """Whether impossible combinations are errors."""
 
@@ -82,9 +92,10 @@ def select(
     """
     errors: list[str] = []
     names = [name for name in retry.split(",") if name]
-    unknown = [name for name in names if name not in RETRYABLE_STATES]
+    allowed = [*RETRYABLE_STATES, LOST_WEIGHTS]
+    unknown = [name for name in names if name not in allowed]
     if unknown:
-        errors.append(f"--retry {','.join(unknown)}: should be {', '.join(RETRYABLE_STATES)}")
+        errors.append(f"--retry {','.join(unknown)}: should be {', '.join(allowed)}")
     settings: dict[str, Any] = {}
     for pair in pairs or []:
         key, equals, value = pair.partition("=")
@@ -93,7 +104,7 @@ def select(
         settings[key] = parse_value(value)
     if errors:
         raise ConfigError(errors)
-    states = tuple(TrialState(name) for name in names)
+    states = tuple(TrialState(name) for name in names if name != LOST_WEIGHTS)
     return Selection(
         sweep=sweep,
         out=out,
@@ -102,6 +113,7 @@ def select(
         max_trials=max_trials,
         data_dir=data_dir,
         retry=states,
+        retries_lost_weights=LOST_WEIGHTS in names,
         strict=strict,
     )
 
@@ -133,10 +145,14 @@ def prepare(selection: Selection) -> Prepared:
 
     journal_bytes = _journal_bytes(run)
     records = run.records()
-
+    check_journal(run, records)
+    known = known_sweep(run)
     old_source = ""
-    if run.sweep_json.exists():
-        old_source = run.read_sweep().source
+    if known is not None:
+        old_source = known.source
+    problem = lost_sweep_json(run)
+    if problem:
+        print(problem, file=sys.stderr)
 
     def plan_trials() -> Plan:
         if not file.is_base_valid:
@@ -156,8 +172,9 @@ def prepare(selection: Selection) -> Prepared:
         )
 
     _, plan = gather(lambda: _raise_errors(file.errors), plan_trials)
-    _check_metric(run, plan)
+    _check_metric(run, plan, known)
     plan = replace(plan, code=take_snapshot(file))
+    plan = find_lost_weights(run, plan, retry=selection.retries_lost_weights)
     return Prepared(file, plan, run, selection, records, journal_bytes)
 
 
@@ -169,18 +186,19 @@ def _open_run(file: SweepFile, selection: Selection) -> RunDir:
     run = run_at(selection.out or Path("runs") / name)
     if run.path.exists() and not run.path.is_dir():
         raise RunError(f"--out {run} is not a folder")
-    if run.sweep_json.exists():
-        _check_owner(run, file)
+    run.check_files()
+    known = known_sweep(run)
+    if known is not None and known.sweep:
+        _check_owner(run, known, file)
     return run
 
 
-def _check_owner(run: RunDir, file: SweepFile) -> None:
+def _check_owner(run: RunDir, known: SweepDescription, file: SweepFile) -> None:
     """Raise RunError if the run belongs to another sweep file.
 
     A sweep file that was moved or copied with its run is the same one, and so is a copy with the
     same content.
     """
-    known = run.read_sweep()
     if known.sweep != file.name:
         raise RunError(
             f"{run} contains a run of another sweep, {known.sweep}: choose another --out"
@@ -198,11 +216,10 @@ def _check_owner(run: RunDir, file: SweepFile) -> None:
     )
 
 
-def _check_metric(run: RunDir, plan: Plan) -> None:
+def _check_metric(run: RunDir, plan: Plan, known: SweepDescription | None) -> None:
     """Raise RunError if the run ranks its trials by another metric or direction."""
-    if not run.sweep_json.exists():
+    if known is None or not known.metric:
         return
-    known = run.read_sweep()
     if (known.metric, known.mode) != (plan.sweep.metric, plan.mode):
         raise RunError(
             f"{run} ranks by {known.metric} ({known.mode}), and its weights are the best by it; "
@@ -255,8 +272,8 @@ def _is_complete(prepared: Prepared) -> bool:
 
 def _update_sweep_json(prepared: Prepared, resources: Resources, command: str) -> None:
     description = _describe(prepared, resources, command)
-    if prepared.run.sweep_json.exists():
-        known = prepared.run.read_sweep()
+    known = known_sweep(prepared.run)
+    if known is not None:
         kept = {name: getattr(known, name) for name in KEPT_IN_SWEEP_JSON}
         description = replace(description, **kept)
     _write_sweep_json(prepared.run, description)
@@ -353,7 +370,7 @@ def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDe
         directions=plan.directions,
         budget=prepared.selection.budget,
         overrides=plan.overrides,
-        axes=_all_axes(prepared),
+        axes=all_axes(plan, prepared.records, known_sweep(prepared.run)),
         base=sweep.base.flat(),
         seeds=plan.sweep.seeds,
         epochs=plan.epochs,
@@ -373,33 +390,6 @@ def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDe
     )
 
 
-def _all_axes(prepared: Prepared) -> dict[str, dict[str, Any]]:
-    """The axes of the search space, and those along which trials of earlier sweeps vary."""
-    axes = dict(prepared.plan.axes)
-    if not prepared.run.sweep_json.exists():
-        return axes
-    used = {name for record in prepared.records.values() for name in record.axes}
-    for name, earlier in prepared.run.read_sweep().axes.items():
-        if name not in axes and name in used:
-            axes[name] = earlier
-        elif name in axes:
-            axes[name] = _union(axes[name], earlier)
-    return axes
-
-
-def _union(axis: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """An axis with the values, or the interval, of an earlier sweep too."""
-    united = dict(axis)
-    values = axis.get("values")
-    earlier_values = earlier.get("values")
-    if values and earlier_values:
-        united["values"] = values + [value for value in earlier_values if value not in values]
-    for bound, choose in (("low", min), ("high", max)):
-        if axis.get(bound) is not None and earlier.get(bound) is not None:
-            united[bound] = choose(axis[bound], earlier[bound])
-    return united
-
-
 def _relative_path(run: RunDir, file: Path) -> str:
     """The path of a sweep file from the folder of its run; empty for a run in a bucket."""
     if is_url(run.location()):
@@ -409,8 +399,9 @@ def _relative_path(run: RunDir, file: Path) -> str:
 
 def _write_sweep_json(run: RunDir, description: SweepDescription) -> None:
     """Write sweep.json; fields of a newer version stay in it."""
-    if run.sweep_json.exists():
-        description = replace(description, unknown_fields=run.read_sweep().unknown_fields)
+    known = known_sweep(run)
+    if known is not None:
+        description = replace(description, unknown_fields=known.unknown_fields)
     write_whole(run.sweep_json, description.to_json())
     run.publish(run.sweep_json)
 

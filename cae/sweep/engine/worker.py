@@ -21,9 +21,9 @@ from ray import tune
 from typing_extensions import override
 
 from cae.run.events import EpochFinished, TrialEnded
-from cae.run.storage import LOG, StorageError, TrialDirectory
+from cae.run.storage import LOG, StorageError, TrialDirectory, is_url
 from cae.run.trial_state import TrialState
-from cae.sweep.engine.limits import DISK_FULL_ERRORS
+from cae.sweep.engine.limits import DISK_ERRORS
 from cae.sweep.engine.out_of_memory import is_cpu_out_of_memory, is_gpu_out_of_memory
 from cae.sweep.engine.worker_memory import (
     keep_freed_memory,
@@ -108,7 +108,7 @@ class Worker(tune.Trainable):
         except StorageError as error:
             report = WorkerReport(abort_reason=str(error))
         except OSError as error:
-            if error.errno not in DISK_FULL_ERRORS:
+            if error.errno not in DISK_ERRORS:
                 raise
             file = error.filename or self.folder
             reason = f"{file}: {error.strerror} ({socket.gethostname()})"
@@ -129,7 +129,7 @@ class Worker(tune.Trainable):
         """Open the trial's folder, with the files that exist, and the folders of its
         dependencies."""
         own = TrialDirectory(self.trial.location, checkpoint.LAST)
-        own.pull(checkpoint.LAST, checkpoint.PREVIOUS, checkpoint.BEST, LOG)
+        own.pull(checkpoint.LAST, checkpoint.PREVIOUS, checkpoint.BEST, checkpoint.SAMPLES, LOG)
         dependencies: dict[str, TrialDirectory] = {}
         for name, location in self.trial.dependency_locations.items():
             directory = TrialDirectory(location, checkpoint.LAST, write=False)
@@ -155,7 +155,7 @@ class Worker(tune.Trainable):
             except torch.AcceleratorError:
                 raise  # this process has lost its GPU; Ray starts a new one
             except Exception as error:
-                if isinstance(error, OSError) and error.errno in DISK_FULL_ERRORS:
+                if isinstance(error, OSError) and error.errno in DISK_ERRORS:
                     raise
                 if is_gpu_out_of_memory(error):
                     return self._failure(TrialState.OUT_OF_MEMORY, "out of memory on the GPU")
@@ -167,7 +167,14 @@ class Worker(tune.Trainable):
         end = None
         if epoch.final is not None:
             end = _trial_end(self.number, epoch)
-        return WorkerReport(epoch=self._epoch_event(epoch), end=end)
+        if epoch.restart_reason:
+            print(f"trained again from epoch {epoch.epoch}: {epoch.restart_reason}")
+        return WorkerReport(
+            epoch=self._epoch_event(epoch),
+            end=end,
+            is_restored=epoch.restored,
+            restart_reason=epoch.restart_reason,
+        )
 
     def _train(self, dependencies: dict[str, Path]) -> Iterator[Epoch]:
         """The epochs that the journal does not contain, and the last one with the trial's end."""
@@ -183,6 +190,9 @@ class Worker(tune.Trainable):
             metric=self.trial.metric,
             mode=self.trial.mode,
             dependencies=dependencies,
+            fingerprint=self.trial.fingerprint,
+            code=self.trial.code,
+            durable=not is_url(self.trial.location),  # a bucket's files are in a temporary folder
         )
         for epoch in epochs:
             is_new = epoch.epoch > self.trial.finished_epochs or not epoch.restored

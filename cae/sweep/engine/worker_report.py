@@ -25,6 +25,10 @@ class TrialInputs:
     dataset_key: str
     finished_epochs: int
     """Epochs that the journal contains already."""
+    fingerprint: str
+    """Of its images, and of those of its dependencies."""
+    code: str
+    """Digest of the source code of the user's components; empty without such components."""
     dependency_locations: dict[str, str]
     """Folders of the trials that this one depends on, by parameter of the task."""
     metric: str
@@ -58,6 +62,10 @@ class WorkerReport:
 
     epoch: EpochFinished | None = None
     end: TrialEnded | None = None
+    is_restored: bool = False
+    """Whether the epoch comes from a checkpoint and was not trained now."""
+    restart_reason: str = ""
+    """Why the trial restarted at this epoch, if it did and the worker found the reason."""
     abort_reason: str = ""
     """Why the whole sweep has to end: a full disk, a bucket that cannot be reached, an unfit
     host."""

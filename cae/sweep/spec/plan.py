@@ -6,6 +6,7 @@ import difflib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import Any
 
 from cae.run.metric_direction import Mode, common_directions, metric_direction
@@ -121,6 +122,13 @@ class Plan:
     """Values of the search space that may be meant otherwise."""
     code: CodeSnapshot = field(default_factory=CodeSnapshot, repr=False)
     """The code that workers execute."""
+    lost_weights: list[int] = field(default_factory=list)
+    """Finished trials whose best weights are missing."""
+
+    @property
+    def sweep_name(self) -> str:
+        """Name of the sweep file without its suffix."""
+        return PurePath(self.code.file_name).stem
 
     def code_snapshot(self, planned: PlannedTrial) -> str:
         """Name of the folder in `code/` with a trial's own components; empty if it has none."""

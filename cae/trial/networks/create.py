@@ -27,11 +27,12 @@ def load_trained(trial: Trial, folder: Path, device: torch.device) -> nn.Module:
 
     It has the weights of the best epoch.
 
-    Raises FileNotFoundError or DamagedCheckpoint if `folder` does not contain an undamaged
-    checkpoint.
+    Raises FileNotFoundError, DamagedCheckpoint or ForeignCheckpoint if `folder` does not contain an
+    undamaged checkpoint of the trial.
     """
     network = build_network(trial)
-    network.load_state_dict(checkpoint.load(folder / checkpoint.BEST).network)
+    best = checkpoint.load_own(folder / checkpoint.BEST, checkpoint.Owner(trial.flat()))
+    network.load_state_dict(best.network)
     return to_device(network, device).eval().requires_grad_(False)
 
 

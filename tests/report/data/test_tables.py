@@ -72,7 +72,8 @@ def test_a_session_lasts_until_its_last_event(writer: MakeWriter) -> None:
     run.start(1)
     run.epoch(1, 1, 0.2)
     run.clock += 1000
-    run.session([1])
+    run.trial(2, {})  # recorded before the session that trains it starts
+    run.session([1, 2])
     run.close()
     (read,) = tables.read([run.run]).runs
     durations = [session.end_time - session.start.time for session in read.sessions]
@@ -91,6 +92,24 @@ def test_joined_runs_distinguish_trials_with_the_same_number(
     assert trials["trial"].tolist() == [1, 2, 1]
     assert not epochs.duplicated(["run", "trial", "epoch"]).any()
     assert len(epochs) == 12
+
+
+def test_joined_runs_of_equal_names_are_named_by_their_parents(
+    writer: MakeWriter, tmp_path: Path
+) -> None:
+    runs: list[RunDir] = []
+    for parent, state in (("a", "finished"), ("b", "stopped")):
+        run = writer(f"{parent}/runs/grid")
+        run.trial(1, {})
+        run.start(1)
+        run.epoch(1, 1, 0.1 + len(runs))
+        run.end(1, state)
+        runs.append(run.close())
+    (tmp_path / "link").symlink_to(runs[1].path)
+    results = tables.read([*runs, RunDir(tmp_path / "link")])
+    assert results.trials["run"].tolist() == ["a/runs/grid", "b/runs/grid"]
+    assert results.trials["val_loss"].tolist() == [0.1, 1.1]
+    assert [record.state for record in results.records] == ["finished", "stopped"]
 
 
 def test_one_run_has_no_run_column(make_run: MakeRun) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cae.errors import RunError
-from cae.report.exporters import mlflow, tensorboard
+from cae.report.exporters import mlflow, tensorboard, trackers
 from cae.run.paths import RunDir
 
 MakeRun = Callable[[str], RunDir]
@@ -36,9 +36,12 @@ def test_tensorboard_reads_every_trial_and_epoch(make_run: MakeRun, tmp_path: Pa
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_mlflow_reads_every_trial_epoch_and_setting(make_run: MakeRun, tmp_path: Path) -> None:
+def test_mlflow_reads_every_trial_epoch_and_setting(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tracking = pytest.importorskip("mlflow.tracking")
     pytest.importorskip("alembic")
+    monkeypatch.setattr(mlflow, "MAX_PARAMETERS", 2)  # of one batch
     run = make_run("two")
     command = mlflow.write(run, tmp_path / "mlflow")
     client = tracking.MlflowClient(tracking_uri=command.split()[-1])
@@ -49,6 +52,7 @@ def test_mlflow_reads_every_trial_epoch_and_setting(make_run: MakeRun, tmp_path:
     assert set(runs) == {"trial 1", "trial 2"}
     second = runs["trial 2"]
     assert second.data.params["arch.kernel_size"] == "5"
+    assert set(second.data.params) == set(trackers.settings(run.records()[2]))
     assert second.info.status == "FINISHED"
     history = client.get_metric_history(second.info.run_id, "val_loss")
     epochs = run.records()[2].epochs

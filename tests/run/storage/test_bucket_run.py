@@ -5,11 +5,14 @@ The S3 server is real, in this process.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from cae.run.journal import Journal
 from cae.run.paths import RunDir
 from cae.run.status import run_status
 from cae.run.storage import BucketRun, bucket_run, locate_run, run_at
+from tests.faults.driver import wait_until
 from tests.run.storage.s3_server import S3Server
 
 DIES_WITH_THE_LOCK = """
@@ -90,6 +94,74 @@ def test_reading_a_run_does_not_replace_the_journal_of_the_process_that_runs_it(
             assert len(run_at(url).records()) <= number
         journal.close()
     assert len(run.records()) == len(run_at(url).records()) == 19
+
+
+class StoreClock:
+    """The clocks of a store and of this host, which differ; waiting moves both."""
+
+    def __init__(self, difference: float, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1e9
+        self.difference = difference
+        self.waits = 0
+        self.on_wait: Callable[[], None] = lambda: None
+        monkeypatch.setattr(bucket_run, "time", self)
+
+    def time(self) -> float:
+        return self.now + self.difference
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.waits += 1
+        self.now += seconds
+        self.on_wait()
+
+
+@pytest.mark.parametrize("difference", [-600.0, -40.0, 0.0, 40.0, 600.0])
+def test_a_clock_that_differs_from_the_stores_does_not_matter(
+    difference: float, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = BucketRun(url)
+    clock = StoreClock(difference, monkeypatch)
+    locks: dict[str, tuple[int, float]] = {"lock/other": (1, clock.now - 4)}
+    monkeypatch.setattr(run.bucket, "list", lambda _: dict(locks))
+
+    def write_heartbeat() -> None:
+        locks["lock/other"] = (1, clock.now)
+
+    clock.on_wait = write_heartbeat
+    assert run.in_use()
+    clock.on_wait = lambda: None  # now the process dies
+    clock.now += 2 * bucket_run.LEASE_SECONDS
+    assert not run.in_use()
+    waits = clock.waits
+    assert not run.in_use()
+    assert clock.waits == waits, "it waits only once for a process that is dead"
+
+
+def test_a_run_that_ended_long_ago_is_not_waited_for(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = BucketRun(url)
+    clock = StoreClock(0, monkeypatch)
+    monkeypatch.setattr(run.bucket, "list", lambda _: {"lock/other": (1, clock.now - 4000)})
+    assert not run.in_use()
+    assert clock.waits == 0
+
+
+def test_an_error_of_the_local_copy_ends_the_sweep_with_its_reason(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = BucketRun(url)
+    with run.lock():
+        monkeypatch.setattr(bucket_run, "_size", fail_because_the_disk_is_full)
+        wait_until(lambda: bool(run.abort_reason), "the error is reported")
+    assert "No space left on device" in run.abort_reason
+
+
+def fail_because_the_disk_is_full(_: Path) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_one_process_holds_the_lock_until_its_heartbeats_end(

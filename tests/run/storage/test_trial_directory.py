@@ -38,17 +38,17 @@ def test_a_renamed_file_is_copied_and_changed_files_are_uploaded(location: str) 
     assert not directory.path.exists()
 
 
-def test_the_last_file_is_uploaded_after_all_others(
+def test_the_first_file_is_uploaded_before_all_others(
     location: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = TrialDirectory(location, "last")
-    for name in ("last", "best", "log.txt"):
+    for name in ("best", "last", "log.txt"):
         (directory.path / name).write_text(name)
     written: list[str] = []
     monkeypatch.setattr(Bucket, "write", lambda _bucket, name, _content: written.append(name))
     directory.push()
     assert sorted(written) == ["best", "last", "log.txt"]
-    assert written[-1] == "last"
+    assert written[0] == "last"
     directory.close()
 
 

@@ -58,7 +58,7 @@ def test_consecutive_failures_abort_the_sweep_with_the_reason(
     assert states[TrialState.PENDING] + states[TrialState.INTERRUPTED] == 5 - failed
     (close,) = events_of(run, "close")
     assert "trials failed one after another, the last was trial" in close.reason
-    assert close.reason.startswith("aborted: ")
+    assert close.reason.startswith("gave up: ")
     assert "RuntimeError: the layer is tired" in close.reason
     (path.parent / "flag-fixed").touch()  # an edit of the network would give other trials
     run_sweep(path, retry=("failed",))
@@ -66,9 +66,10 @@ def test_consecutive_failures_abort_the_sweep_with_the_reason(
 
 
 def test_a_trial_that_ran_out_of_memory_beside_others_is_retried_alone(
-    sweep_file: Write, run_sweep: Run
+    sweep_file: Write, run_sweep: Run, two_slots: Resources
 ) -> None:
-    run = run_sweep(failing_sweep(sweep_file, ["hungry", "crowded", "none"]))
+    path = failing_sweep(sweep_file, ["hungry", "crowded", "none"])
+    run = run_sweep(path, resources=two_slots)
     records = run.records()
     assert [record.state for record in records.values()] == ["oom", "finished", "finished"]
     assert sorted(event.trial for event in events_of(run, "retry_alone")) == [1, 2]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import importlib
+import types
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import ray
@@ -50,6 +52,20 @@ def test_a_trial_of_ray_has_an_actor() -> None:
     from ray.tune.experiment.trial import _TemporaryTrialState
 
     assert hasattr(_TemporaryTrialState(), "ray_actor")
+
+
+def test_the_results_of_an_ended_trial_are_not_kept() -> None:
+    from ray.tune.trainable.metadata import _TrainingRunMetadata
+
+    metadata = _TrainingRunMetadata()
+    metadata.last_result = {"val_loss": 0.5}
+    metadata.update_metric("val_loss", cast(Any, 0.5))
+    empty = _TrainingRunMetadata()
+    assert vars(metadata)["metric_n_steps"] != vars(empty)["metric_n_steps"]
+    trial = types.SimpleNamespace(run_metadata=metadata)
+    ray_compat.forget_results(cast(Any, trial))
+    for name in ("last_result", "metric_analysis", "metric_n_steps"):
+        assert vars(metadata)[name] == vars(empty)[name]
 
 
 def test_usage_tags_and_credentials_are_off() -> None:

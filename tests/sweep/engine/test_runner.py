@@ -157,12 +157,15 @@ def test_a_trial_fails_after_its_worker_died_too_often(
     assert "died" in records[1].error
 
 
-def test_asha_stops_worse_trials_with_a_reason(sweep_file: Write, run_sweep: Run) -> None:
+def test_asha_stops_worse_trials_with_a_reason(
+    sweep_file: Write, run_sweep: Run, two_slots: Resources
+) -> None:
     space = "{'optimizer.lr': tune.grid_search([1e-2, 9e-3, 8e-3, 1e-5, 2e-5, 3e-5, 4e-5])}"
     run = run_sweep(
         sweep_file(
             space, epochs=4, more="scheduler=ASHA(grace_epochs=1, reduction_factor=2, min_trials=2)"
-        )
+        ),
+        resources=two_slots,
     )
     records = run.records()
     assert set(Counter(record.state for record in records.values())) == {"finished", "stopped"}
@@ -225,12 +228,12 @@ def test_a_stopped_sweep_resumes_with_the_numbers_of_an_undisturbed_one(
 
 
 def test_the_numbers_of_a_trial_depend_on_its_seed_and_not_on_the_worker(
-    sweep_file: Write, run_sweep: Run
+    sweep_file: Write, run_sweep: Run, two_slots: Resources
 ) -> None:
     path = sweep_file(
         "{'task': 'denoise', 'optimizer.lr': tune.grid_search([1e-3, 1e-2])}", more="seeds=2"
     )
-    run = run_sweep(path)
+    run = run_sweep(path, resources=two_slots)
     assert all(losses(run, number) == undisturbed_losses(run, number) for number in run.records())
     assert len({tuple(losses(run, number)) for number in run.records()}) == 4
 
