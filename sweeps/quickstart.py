@@ -30,5 +30,4 @@ sweep = Sweep(
         "optimizer.lr": tune.grid_search([3e-4, 1e-3, 3e-3]),
     },
     scheduler=ASHA(grace_epochs=1, reduction_factor=3),
-    budgets={"cpu": {}},  # the sweep itself: it takes a minute
 )

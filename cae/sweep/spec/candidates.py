@@ -8,7 +8,6 @@ their points, which are counted; if no point is left, they are errors too.
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -31,8 +30,6 @@ MAX_EXAMINED_PER_POINT = 100
 """How many points are examined for each one that is asked for, before the others are given up."""
 MIN_EXAMINED = 1000
 """How many points are examined at least before the others are given up."""
-BYTES_PER_PARAMETER = 8
-"""Of a weight and its gradient, which every optimizer needs."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,6 @@ class Networks:
     def __init__(self) -> None:
         self._sizes: dict[str, dict[str, Any]] = {}
         self._errors: dict[str, list[str]] = {}
-        self._memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
     def sizes(self, trial: Trial) -> dict[str, Any]:
         """The sizes of the network of a trial.
@@ -80,24 +76,12 @@ class Networks:
         network = repr((trial.arch, trial.task, trial.dataset.image_shape))
         if network not in self._sizes and network not in self._errors:
             try:
-                sizes = trial.sizes()
-                self._check_memory(trial, sizes["parameters"])
-                self._sizes[network] = sizes
+                self._sizes[network] = trial.sizes()
             except ConfigError as error:
                 self._errors[network] = error.messages
         if network in self._errors:
             raise ConfigError(self._errors[network])
         return self._sizes[network]
-
-    def _check_memory(self, trial: Trial, parameters: int) -> None:
-        needed = parameters * BYTES_PER_PARAMETER
-        if needed > self._memory:
-            message = (
-                f"arch = {trial.arch.name!r}: its {parameters:,} parameters need "
-                f"{needed / 1e9:,.0f} GB for weights and gradients, and this machine has "
-                f"{self._memory / 1e9:,.0f} GB of memory; choose smaller layers"
-            )
-            raise ConfigError([ImpossibleCombination(message)])
 
 
 @dataclass
@@ -157,14 +141,14 @@ def build_trials(
     *,
     allow_inactive_defaults: bool = False,
 ) -> BuiltTrials:
-    """Build and measure the trials of points, until there are `max_points` distinct ones.
+    """Build and measure the trials of points, until there are `max_points` of them.
 
     Args:
         sweep: The sweep.
         points: Points of its search space, in the order in which they run.
         overrides: Settings that override base and search space.
         networks: Sizes of networks.
-        max_points: How many distinct trials to build; None: all.
+        max_points: How many points to use, without the impossible ones; None: all.
         allow_inactive_defaults: Whether overrides may set inactive parameters to their defaults.
     """
     built = BuiltTrials()
@@ -236,11 +220,9 @@ def _is_enough(built: BuiltTrials, max_points: int | None) -> bool:
     """Whether no more points have to be examined."""
     if max_points is None:
         return False
-    with_errors = (
-        built.examined - built.repeated - sum(group.points for group in built.left_out.values())
-    )  # trials, and points with errors
     is_given_up = built.examined >= max(MIN_EXAMINED, MAX_EXAMINED_PER_POINT * max_points)
-    return with_errors >= max_points or is_given_up
+    used = len(built.possible) + built.repeated + built.invalid
+    return used >= max_points or is_given_up
 
 
 def _is_impossible(message: str, drawn: Collection[str]) -> bool:
@@ -322,7 +304,10 @@ def repeat_with_seeds(possible: list[Candidate], seeds: int) -> tuple[list[Candi
     for seed in range(seeds):
         for candidate in possible:
             trial = candidate.trial.override({"seed": candidate.trial.seed + seed})
-            repeated = replace(candidate, trial=trial)
+            axes = candidate.axes
+            if "seed" in axes:
+                axes = axes | {"seed": trial.seed}
+            repeated = replace(candidate, trial=trial, axes=axes)
             distinct.setdefault(repeated.key, repeated)
     return list(distinct.values()), seeds * len(possible) - len(distinct)
 

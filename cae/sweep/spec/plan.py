@@ -264,15 +264,9 @@ def _with_settings(sweep: Sweep, overrides: dict[str, Any], budget: str) -> Swee
             if name == "space":
                 rule = "should be none, which leaves out the search space"
             errors.append(f"{name} = {short_repr(overrides[name])}: {rule}")
-    with_settings = sweep.model_copy(update=changes)
-    is_seed_axis = any("seed" in space for space in with_settings.spaces())
-    if with_settings.seeds > 1 and is_seed_axis and "seed" not in overrides:
-        errors.append(
-            f"seed is varied by the search space and by seeds = {with_settings.seeds}: choose one"
-        )
     if errors:
         raise ConfigError(errors)
-    return with_settings
+    return sweep.model_copy(update=changes)
 
 
 def _hints(sweep: Sweep, candidates: list[Candidate]) -> list[str]:

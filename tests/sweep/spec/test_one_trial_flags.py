@@ -149,8 +149,6 @@ def test_the_flags_of_each_trial_plan_exactly_that_trial(
     options: dict[str, Any],
 ) -> None:
     base, spaces = base_and_spaces
-    if seeds > 1:
-        spaces = [{name: space[name] for name in space if name != "seed"} for space in spaces]
     sweep = Sweep(base=base, space=spaces, seeds=seeds, samples=2, scheduler=scheduler)
     trials = make_plan(sweep, load, **options).trials
     for planned in [*trials[:4], *trials[-4:]]:

@@ -234,12 +234,11 @@ def test_a_scheduler_that_stops_nothing_is_pointed_out() -> None:
     assert plan_of({}, {"scheduler": ASHA(grace_epochs=3)}).hints == []
 
 
-def test_seeds_are_varied_in_one_way() -> None:
-    space = {"seed": tune.grid_search([0, 1])}
-    assert errors_of(space, {"seeds": 2}) == [
-        "seed is varied by the search space and by seeds = 2: choose one"
-    ]
-    assert len(plan_of(space, {"seeds": 2}, settings={"seed": 5}).trials) == 2
+def test_the_axis_of_seeds_has_the_seeds_of_the_trials() -> None:
+    plan = plan_of({"seed": tune.grid_search([0, 1])}, {"seeds": 2})
+    assert [trial.axes["seed"] for trial in plan.trials] == [0, 1, 2]
+    assert [trial.trial.seed for trial in plan.trials] == [0, 1, 2]
+    assert plan.duplicates == 1
 
 
 @pytest.mark.parametrize("scheduler", ["asha", ASHA, {"grace_epochs": 1}])
