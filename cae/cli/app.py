@@ -136,7 +136,7 @@ def run(
 
         page = build.build_all([prepared.run])
         progress = session.outcome(prepared.run)
-    _print_outcome(progress, prepared.file.sweep.metric, reason, page)
+        _print_outcome(progress, prepared.file.sweep.metric, reason, page)
     raise typer.Exit(_exit_code(progress, reason))
 
 
@@ -267,10 +267,10 @@ def status(
         from cae.run.status import run_status
 
         status = run_status(_find_run(run))
-    if as_json:
-        echo(json.dumps(status.to_json(), indent=2))
-    else:
-        echo(tables.status_text(status))
+        if as_json:
+            echo(json.dumps(status.to_json(), indent=2))
+        else:
+            echo(tables.status_text(status))
     raise typer.Exit(int(status.has_failures))
 
 
@@ -405,7 +405,7 @@ def report(
             written = markdown_exporter.write(folders, markdown)
         else:
             written = build.build_all(folders, out)
-    echo(f"report: {written}")
+        echo(f"report: {written}")
 
 
 @app.command(rich_help_panel=RESULTS_PANEL)
