@@ -13,9 +13,10 @@ def main() -> None:
     gc.set_threshold(100_000, 50, 50)
     try:
         from cae.cli.app import app
-        from cae.cli.output import open_missing_output
+        from cae.cli.output import escape_unprintable_characters, open_missing_output
 
         open_missing_output()
+        escape_unprintable_characters()
         app()
     except KeyboardInterrupt:
         sys.exit(130)

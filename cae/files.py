@@ -34,7 +34,8 @@ def write_whole(path: Path, content: str | bytes, *, durable: bool = True) -> No
         durable: Whether the file has to survive a power cut; False: only a killed process.
     """
     if isinstance(content, str):
-        content = content.encode()
+        # File names whose bytes are not UTF-8 contain characters that cannot be encoded.
+        content = content.encode(errors="backslashreplace")
     _create_folder(path.parent, durable=durable)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:

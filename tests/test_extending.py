@@ -16,6 +16,7 @@ from cae.report.page import build
 from cae.report.statistics.claims.registry import REGISTERED_JUDGES
 from cae.run.paths import RunDir
 from cae.run.trial_state import TrialState
+from cae.trial.config import Trial
 from cae.trial.metrics import Direction, find_metric
 
 NEW_METRIC = '''"""A metric: the mean absolute error."""
@@ -196,7 +197,9 @@ FILES = {
 
 @pytest.fixture
 def sweep_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The new files. Other tests do not see their modules nor the new judge."""
+    """The new files. Other tests do not see their modules, components nor the new judge."""
+    for kind in Trial.COMPONENTS.values():
+        monkeypatch.setattr(kind, "registry", dict(kind.registry))
     for name, source in FILES.items():
         (tmp_path / name).write_text(source)
     monkeypatch.setattr(sys, "path", list(sys.path))  # reading a sweep file appends its folder

@@ -16,7 +16,8 @@ from cae.run.events import EpochFinished, SessionStarted, TrialEnded, TrialPlann
 from cae.run.journal import Journal
 from cae.run.paths import RunDir
 from cae.run.trial_state import TrialState
-from cae.sweep.spec.plan import dataset_key, make_plan
+from cae.sweep.spec.candidates import dataset_key
+from cae.sweep.spec.plan import make_plan
 from cae.sweep.spec.sweep_file import read_sweep_file
 from cae.trial.datasets import Dataset, Images, Split
 from tests.conftest import ROOT

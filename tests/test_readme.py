@@ -146,3 +146,13 @@ def test_every_link_of_the_documents_exists() -> None:
 
 def test_the_readme_fits_in_130_lines() -> None:
     assert len(README.splitlines()) <= 130
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("*.py")), ids=lambda path: path.stem)
+def test_every_shipped_sweep_has_the_budgets_of_the_readme(path: Path) -> None:
+    sweep = read_sweep_file(path).sweep
+    budgets = ["full", "smoke"]
+    if path.stem != "quickstart":
+        budgets.append("cpu")
+    for budget in budgets:
+        sweep.budget(budget)  # raises an error for an unknown one

@@ -40,6 +40,7 @@ from cae.cli.options import (
     RunArgument,
     Set,
     Slots,
+    Strict,
     SweepArgument,
     TrialArgument,
     Yes,
@@ -78,6 +79,7 @@ def run(
     budget: Budget = "full",
     set_: Set = None,
     max_trials: MaxTrials = None,
+    strict: Strict = False,
     retry: Retry = "",
     out: Out = None,
     gpus: Gpus = None,
@@ -112,12 +114,12 @@ def run(
         _, prepared = gather(
             place.check_options,
             lambda: session.prepare(
-                session.select(sweep, out, budget, set_, max_trials, data_dir, retry)
+                session.select(sweep, out, budget, set_, max_trials, data_dir, retry, strict=strict)
             ),
         )
         for note in prepared.plan.image_notes:
             echo(f"images: {note}", to_stderr=True)
-        for line in plan_text.change_lines(prepared.plan):
+        for line in plan_text.note_lines(prepared.plan):
             echo(line, to_stderr=True)
         if not yes:
             _confirm(len(prepared.plan.remaining))
@@ -185,6 +187,7 @@ def plan(
     budget: Budget = "full",
     set_: Set = None,
     max_trials: MaxTrials = None,
+    strict: Strict = False,
     retry: Retry = "",
     out: Out = None,
     gpus: Gpus = None,
@@ -210,7 +213,7 @@ def plan(
         resources, prepared = gather(
             place.resources,
             lambda: session.prepare(
-                session.select(sweep, out, budget, set_, max_trials, data_dir, retry)
+                session.select(sweep, out, budget, set_, max_trials, data_dir, retry, strict=strict)
             ),
         )
         plan_text.print_plan(prepared, resources, csv)

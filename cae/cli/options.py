@@ -65,7 +65,10 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Override a parameter of the sweep file; may be repeated: --set epochs=3.",
+        help=(
+            "Override a parameter of the sweep file, seeds or samples; may be repeated: "
+            "--set epochs=3. --set space=none leaves out the search space."
+        ),
         rich_help_panel=SELECTION_PANEL,
     ),
 ]
@@ -78,6 +81,14 @@ MaxTrials = Annotated[
             "Run only N trials, seeds included; their points are sampled with a fixed seed "
             "(a larger N extends a smaller one). Default: all."
         ),
+        rich_help_panel=SELECTION_PANEL,
+    ),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Refuse a search space with impossible combinations instead of leaving them out.",
         rich_help_panel=SELECTION_PANEL,
     ),
 ]

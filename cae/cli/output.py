@@ -5,6 +5,7 @@ Imports neither rich nor pandas.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -52,3 +53,11 @@ def open_missing_output() -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def escape_unprintable_characters() -> None:
+    """Print characters that the terminal's encoding lacks as escape sequences: a locale of ASCII
+    lacks all but a few, and a file name may have bytes that are no characters."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -18,6 +18,7 @@ from cae.cli.tables import BETTER_VALUES
 from cae.files import write_whole
 from cae.run.formatting import count_of, format_duration, format_value
 from cae.run.groups import differences_text, parse_group
+from cae.run.left_out import left_out_lines
 
 if TYPE_CHECKING:  # these import torch, and `status` has to be quick
     from cae.sweep.engine.session import Prepared
@@ -144,7 +145,7 @@ def _print_plan_summary(
         console.print(budget, highlight=False)
     for note in plan.image_notes:
         console.print(f"images: {escape(note)}", highlight=False)
-    for line in change_lines(plan):
+    for line in note_lines(plan):
         console.print(escape(line), highlight=False, soft_wrap=True)
     better_values = BETTER_VALUES[plan.mode]
     console.print(f"ranked by: {escape(plan.sweep.metric)}, {better_values} is better")
@@ -234,6 +235,13 @@ REASONS = {
 }
 """Why trials are trained anew, by the `Reason` of their plan."""
 MAX_LISTED_TRIALS = 12
+
+
+def note_lines(plan: Plan) -> list[str]:
+    """What a user should know before the trials start."""
+    left_out = left_out_lines(plan.left_out, plan.examined)
+    hints = [f"hint: {hint}" for hint in plan.hints]
+    return [*hints, *left_out, *change_lines(plan)]
 
 
 def change_lines(plan: Plan) -> list[str]:

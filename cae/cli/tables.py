@@ -12,6 +12,7 @@ from rich.table import Table
 from cae.cli.console import Console
 from cae.errors import RunError
 from cae.run.formatting import count_of, format_duration, format_value
+from cae.run.left_out import left_out_lines
 from cae.run.locate import find_runs
 from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
@@ -43,6 +44,7 @@ def status_text(status: RunStatus) -> str:
             f"{count_of(progress.earlier, 'trial')} of earlier sweeps: "
             f"{_state_counts(progress.earlier_counts)}"
         )
+    lines += left_out_lines(status.left_out, status.examined)
     lines += _best_lines(status)
     if progress.seconds_left:
         time_left = f"about {format_duration(progress.seconds_left)} left"
@@ -145,7 +147,7 @@ def _sweeps_table(root: Path) -> Table:
 
 def _first_docstring_line(path: Path) -> str:
     try:
-        docstring = ast.get_docstring(ast.parse(path.read_text()))
+        docstring = ast.get_docstring(ast.parse(path.read_bytes()))
     except (SyntaxError, ValueError) as error:
         return f"cannot be read: {error}"
     if not docstring:

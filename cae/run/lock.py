@@ -45,7 +45,7 @@ def hold_lock(path: Path) -> Iterator[None]:
     Raises RunError if another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
+    with path.open("a+", encoding="utf-8") as file:
         if not _try_lock(file):
             time.sleep(RETRY_SECONDS)
             if not _try_lock(file):
@@ -61,7 +61,7 @@ def hold_lock(path: Path) -> Iterator[None]:
 def is_locked(path: Path) -> bool:
     """Whether a process holds the lock now."""
     try:
-        with path.open("r") as file:
+        with path.open("r", encoding="utf-8") as file:
             return not _try_lock(file, fcntl.LOCK_SH)
     except (OSError, RunError):  # without locks no process runs a sweep there
         return False

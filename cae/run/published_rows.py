@@ -62,7 +62,7 @@ def read_published_rows(path: Path) -> list[PublishedRow]:
     """
     rows: list[PublishedRow] = []
     try:
-        with path.open(newline="") as lines:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines)
             header = list(reader.fieldnames or [])
             for cells in reader:

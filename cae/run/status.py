@@ -109,6 +109,10 @@ class RunStatus:
     """Which finished epochs had to be trained again, and why, by number of the trial."""
     undefined_trials: list[int] = field(default_factory=list)
     """Trials that are in no table: the lines of the journal that define them are damaged."""
+    left_out: list[JsonObject] = field(default_factory=list)
+    """Points of the search space that are impossible (`LeftOutPoints`)."""
+    examined: int | None = None
+    """How many points were examined."""
 
     @property
     def has_failures(self) -> bool:
@@ -138,6 +142,8 @@ class RunStatus:
             "restarts": self.restarts,
             "undefined_trials": self.undefined_trials,
         }
+        if self.left_out:
+            values["left_out"] = self.left_out
         if self.progress.groups > 1:  # `best` is None then
             values["groups"] = [
                 {"group": group.label, **group.best._asdict()} for group in self.progress.bests
@@ -162,6 +168,8 @@ def run_status(run: RunDir) -> RunStatus:
         failures=failures,
         restarts=restarts,
         undefined_trials=run.undefined_trials(records_by_number),
+        left_out=sweep.left_out,
+        examined=sweep.examined,
     )
 
 

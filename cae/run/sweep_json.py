@@ -30,6 +30,7 @@ from cae.run.fields import (
     present_fields,
 )
 from cae.run.json_values import JsonObject, is_count
+from cae.run.left_out import LeftOutPoints
 from cae.run.metric_direction import Mode
 from cae.run.published_rows import PUBLISHED_COLUMNS, PublishedRow
 
@@ -160,6 +161,7 @@ CLAIM = dataclasses.replace(
 )
 AXIS = object_of(AxisDescription, "an axis of the search space")
 SCHEDULER = object_of(SchedulerDescription, "a scheduler")
+LEFT_OUT = object_of(LeftOutPoints, "points that were left out")
 OVERRIDE = Check('a dictionary with "full" and "here"', is_object)
 PUBLISHED_ROW = mapping_of(TEXT, "a dictionary of text")
 
@@ -212,6 +214,12 @@ class SweepDescription:
     """Number of trials that the newest `run` requested."""
     space: OptionalCount = None
     """Number of points of the search space."""
+    left_out: Annotated[list[JsonObject], list_of(LEFT_OUT, "a list of left out points")] = field(
+        default_factory=list
+    )
+    """Points of the search space whose combination of values is impossible (see left_out.py)."""
+    examined: OptionalCount = None
+    """Number of points of the search space that were examined."""
     published: Annotated[
         list[dict[str, str]], list_of(PUBLISHED_ROW, "a list of published numbers")
     ] = field(default_factory=list)

@@ -140,7 +140,7 @@ def read_verdicts(path: Path) -> Verdicts:
     Unknown fields come from a newer version and are ignored.
     """
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read: {error}") from None
     if not isinstance(content, dict):

@@ -20,6 +20,7 @@ from cae.trial.batches import DeviceImages
 from cae.trial.checkpoint import Checkpoint, Owner
 from cae.trial.config import Trial, fingerprint_of, from_flat, identity
 from cae.trial.datasets import Dataset, Images, load_images
+from cae.trial.datasets.errors import DatasetMissing
 from cae.trial.evaluation import evaluate, evaluation_pairs
 from cae.trial.model import save_model
 from cae.trial.networks.create import build_network, to_device
@@ -67,7 +68,8 @@ def export(
     reevaluated: dict[str, float] = {}
     if verify:
         trial = _build_trial(run, record, sweep, sweep_file)
-        images = _load_images(run, record, trial, data_folders)
+        beside = _sweep_folders(run, sweep, sweep_file)
+        images = _load_images(run, record, trial, data_folders, beside)
         device = _evaluation_device(record)
         reevaluated = _evaluate_again(trial, saved, images, device)
         tolerance = TOLERANCE
@@ -141,20 +143,45 @@ def _code_hint(run: RunDir, record: Record, sweep: SweepDescription) -> str:
     return hint
 
 
-def _load_images(run: RunDir, record: Record, trial: Trial, data_folders: Sequence[Path]) -> Images:
+def _sweep_folders(run: RunDir, sweep: SweepDescription, sweep_file: Path | None) -> list[Path]:
+    """The folders to which relative paths in the sweep file may belong, also after the run was
+    moved with it."""
+    folders: list[Path] = []
+    if sweep_file is not None:
+        folders.append(sweep_file.resolve().parent)
+    if sweep.relative_path:
+        folders.append((run.path / sweep.relative_path).resolve().parent)
+    if sweep.path:
+        folders.append(Path(sweep.path).parent)
+        if sweep.path.endswith(f"/{sweep.file}"):  # the current folder of the command
+            folders.append(Path(sweep.path.removesuffix(sweep.file)))
+    return list(dict.fromkeys(folders))
+
+
+def _load_images(
+    run: RunDir,
+    record: Record,
+    trial: Trial,
+    data_folders: Sequence[Path],
+    beside: Sequence[Path],
+) -> Images:
     """The trial's images.
 
     Raises UserError if they, or the code, are not those with which it was trained.
     """
     try:
-        images = load_images(trial.dataset, data_folders)
+        images = load_images(trial.dataset, data_folders, beside)
+    except DatasetMissing as error:
+        raise UserError(
+            f"trial {record.number}: its images are gone: {error}; {NO_VERIFY}"
+        ) from None
     except (UserError, ValueError) as error:
         raise UserError(f"{error}; {NO_VERIFY}") from None
 
     def fingerprint(dataset: Dataset) -> str:
         if dataset == trial.dataset:
             return images.fingerprint
-        return load_images(dataset, data_folders).fingerprint
+        return load_images(dataset, data_folders, beside).fingerprint
 
     fingerprints = fingerprint_of(trial, fingerprint)
     hashes = {identity(record.config, fingerprints, trial.code())}

@@ -11,9 +11,11 @@ underscore.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 import sys
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -29,8 +31,15 @@ COLLECTED_ERRORS: ContextVar[list[tuple[ValidationError, int | None]] | None] = 
 unknown). None if no file is being read.
 
 A component with an invalid parameter is created without that parameter, so that the whole file can
-be read and all errors are reported together.
+be read and all errors are reported together. Such a component is incomplete and is never trained.
 """
+INSTANCE_STATE = (
+    "__dict__",
+    "__pydantic_fields_set__",
+    "__pydantic_extra__",
+    "__pydantic_private__",
+)
+"""Where pydantic keeps the values of a model."""
 
 
 def collect_error(error: ValidationError, line: int | None) -> int:
@@ -43,6 +52,47 @@ def collect_error(error: ValidationError, line: int | None) -> int:
         raise error
     collected.append((error, line))
     return len(collected)
+
+
+def create_incomplete(
+    model: BaseModel, parameters: Mapping[str, object], error: ValidationError
+) -> None:
+    """Give a model the valid ones of its parameters, unchecked, and the defaults of the others.
+
+    Required parameters without a valid value are None.
+    """
+    invalid = {item["loc"][0] for item in error.errors() if item["loc"]}
+    fields = type(model).model_fields
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        if name in parameters and name not in invalid:
+            values[name] = parameters[name]
+        elif field.is_required():
+            values[name] = None
+    blank = type(model).model_construct(**values)
+    for name in INSTANCE_STATE:
+        object.__setattr__(model, name, getattr(blank, name))
+
+
+@contextlib.contextmanager
+def raising_errors() -> Iterator[None]:
+    """Raise the errors of components instead of collecting them."""
+    token = COLLECTED_ERRORS.set(None)
+    try:
+        yield
+    finally:
+        COLLECTED_ERRORS.reset(token)
+
+
+def calling_line() -> int:
+    """Return the line of the nearest caller outside of this package and pydantic."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] not in ("cae", "pydantic"):
+            break
+        frame = frame.f_back
+    return frame.f_lineno
 
 
 class Component(BaseModel):
@@ -67,11 +117,8 @@ class Component(BaseModel):
             try:
                 super().__init__(**parameters)
             except ValidationError as error:
-                caller = sys._getframe(1)  # in the sweep file that is being read
-                collect_error(error, caller.f_lineno)
-                invalid = {item["loc"][0] for item in error.errors() if item["loc"]}
-                valid = {name: value for name, value in parameters.items() if name not in invalid}
-                super().__init__(**valid)
+                collect_error(error, calling_line())
+                create_incomplete(self, parameters, error)
 
     name: ClassVar[str] = ""
     """The component's name in search spaces, journals and tables."""

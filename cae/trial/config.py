@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from pydantic import (
@@ -23,13 +23,24 @@ from pydantic import (
     NonNegativeInt,
     PositiveInt,
     ValidationError,
-    model_validator,
 )
 
 from cae.errors import UserError
-from cae.trial.component import Component
+from cae.trial.component import (
+    Component,
+    calling_line,
+    collect_error,
+    create_incomplete,
+    raising_errors,
+)
 from cae.trial.datasets import Dataset
-from cae.trial.messages import explain, nearest, unknown_component
+from cae.trial.messages import (
+    ImpossibleCombination,
+    explain,
+    nearest,
+    unknown_component,
+    with_prefix,
+)
 from cae.trial.metrics import TRIAL_METRICS
 from cae.trial.networks import Architecture, sizes
 from cae.trial.optimizers import Optimizer
@@ -88,12 +99,25 @@ class Trial(BaseModel):
     do so; elsewhere it is float32. `bfloat16`: the forward pass in mixed precision. Both may be
     faster on a GPU; the results differ."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _plain_values(cls, fields: Any) -> Any:
-        if isinstance(fields, dict):
-            return {name: to_plain(value) for name, value in fields.items()}
-        return fields
+    if not TYPE_CHECKING:  # type checkers derive a signature with the fields
+
+        def __init__(self, **fields: object) -> None:
+            """Collect the errors of a sweep file that is being read."""
+            fields = {name: to_plain(value) for name, value in fields.items()}
+            try:
+                super().__init__(**fields)
+            except ValidationError as error:
+                collect_error(error, calling_line())
+                create_incomplete(self, fields, error)
+
+    def is_complete(self) -> bool:
+        """Return whether all components are there; False only after collected errors."""
+        is_complete = all(
+            isinstance(getattr(self, kind), base) for kind, base in self.COMPONENTS.items()
+        )
+        return is_complete and all(
+            dependency.is_complete() for dependency in self.dependencies().values()
+        )
 
     def flat(self) -> FlatConfig:
         """Return every parameter by its dotted name.
@@ -110,20 +134,31 @@ class Trial(BaseModel):
                 flat[key] = value
         return flat
 
-    def override(self, changes: Mapping[str, object]) -> Trial:
+    def override(
+        self, changes: Mapping[str, object], *, allow_inactive_defaults: bool = False
+    ) -> Trial:
         """Return this trial with the parameters in `changes`, by dotted name.
 
         Another component replaces all parameters of the earlier one by its own defaults. Raises
         ConfigError with all errors in `changes`, the parameters among them that would have no
         effect.
+
+        `allow_inactive_defaults`: whether such a parameter may be set to the value that it has
+        anyway.
         """
+        with raising_errors():
+            return self._override(changes, allow_inactive_defaults=allow_inactive_defaults)
+
+    def _override(self, changes: Mapping[str, object], *, allow_inactive_defaults: bool) -> Trial:
+        if not self.is_complete():
+            raise ConfigError(["the trial has errors, so that it cannot be overridden"])
         flat = self.flat()
         unknown_components = _select_components(flat, changes)
         errors = list(unknown_components.values())
         changes, dependency_changes = _split_changes(flat, changes)
         for name, inner_changes in dependency_changes.items():
             with _collect(errors):
-                _override_dependency(flat, name, inner_changes)
+                _override_dependency(flat, name, inner_changes, allow_inactive_defaults)
         names = known_names(flat)
         # A tuple is set before its elements, in any order of the changes.
         for key in sorted(changes, key=lambda key: key.count(".")):
@@ -134,10 +169,28 @@ class Trial(BaseModel):
         with _collect(errors):
             trial = from_flat(flat)
         if trial is not None and not errors:
+            if allow_inactive_defaults:
+                changes = trial._without_inactive_defaults(changes, self)
             errors = trial._inactive_parameter_errors(changes)
         if trial is None or errors:
             raise ConfigError(errors)
         return trial
+
+    def _without_inactive_defaults(
+        self, changes: Mapping[str, object], base: Trial
+    ) -> dict[str, object]:
+        """Leave out inactive parameters that have their defaults, or the value in `base`."""
+        unchanged: set[str] = set()
+        for kind in self.COMPONENTS:
+            component = getattr(self, kind)
+            other = getattr(base, kind)
+            for name in component.inactive_parameters():
+                value = getattr(component, name)
+                is_default = value == type(component).model_fields[name].default
+                is_same = type(component) is type(other) and value == getattr(other, name)
+                if is_default or is_same:
+                    unchanged.add(f"{kind}.{name}")
+        return {name: value for name, value in changes.items() if name not in unchanged}
 
     def _inactive_parameter_errors(self, changes: Mapping[str, object]) -> list[str]:
         """Messages about the parameters in `changes` that have no effect in this trial."""
@@ -166,11 +219,9 @@ class Trial(BaseModel):
             input_shape = self.task.input_shape(image_shape)
             return sizes(self.arch, input_shape, self.task.output_shape(image_shape))
         except ValueError as error:
-            raise ConfigError([str(error)]) from None
-        except Exception as error:  # from the code of a user's component
-            raise ConfigError(
-                [f"arch = {self.arch.name!r} cannot be built: {type(error).__name__}: {error}"]
-            ) from error
+            raise ConfigError([ImpossibleCombination(error)]) from None
+        except Exception as error:  # from PyTorch, or from the code of a user's component
+            raise ConfigError([_building_error(self.arch, error)]) from error
 
     def code(self) -> str:
         """Return the source code of the components that a sweep file defines, and of what they use.
@@ -240,6 +291,15 @@ class Trial(BaseModel):
         return ["train_loss", *validation, "lr", "seconds", "images_per_second"]
 
 
+def _building_error(arch: Architecture, error: Exception) -> str:
+    """The message for an error that building a network raised."""
+    text = str(error).partition("\nException raised from ")[0]  # the stack of PyTorch's C++ code
+    start = f"arch = {arch.name!r} cannot be built: "
+    if "overflow" in text.lower() or isinstance(error, MemoryError | OverflowError):
+        return ImpossibleCombination(f"{start}a layer is too large ({text}); choose a smaller one")
+    return ImpossibleCombination(f"{start}{type(error).__name__}: {text}")
+
+
 def _add_component(flat: FlatConfig, kind: str, component: Component) -> None:
     """Add the component's name and its parameters to `flat`, under their dotted names."""
     flat[kind] = component.name
@@ -256,6 +316,11 @@ def from_flat(flat: Mapping[str, object]) -> Trial:
 
     Raises ConfigError with all errors.
     """
+    with raising_errors():
+        return _from_flat(flat)
+
+
+def _from_flat(flat: Mapping[str, object]) -> Trial:
     errors = []
     for key in flat:
         if key not in Trial.model_fields and key.partition(".")[0] not in Trial.COMPONENTS:
@@ -301,7 +366,9 @@ def _build_component(kind: str, flat: Mapping[str, object]) -> Component:
         try:
             parameters[name] = from_flat(inner)
         except ConfigError as error:
-            raise ConfigError([f"{kind}.{name}: {text}" for text in error.messages]) from None
+            dependency = f"{kind}.{name}"
+            messages = [with_prefix(dependency, text) for text in error.messages]
+            raise ConfigError(messages) from None
     try:
         return component(**parameters)
     except ValidationError as error:
@@ -388,12 +455,17 @@ def _split_changes(
     return own_changes, dependency_changes
 
 
-def _override_dependency(flat: FlatConfig, name: str, changes: Mapping[str, object]) -> None:
+def _override_dependency(
+    flat: FlatConfig, name: str, changes: Mapping[str, object], allow_inactive_defaults: bool
+) -> None:
     """Override a trial that is a parameter; `name`: its dotted name. Raises ConfigError."""
+    dependency = from_flat(_below(flat, name))
     try:
-        changed = from_flat(_below(flat, name)).override(changes).flat()
+        changed = dependency.override(
+            changes, allow_inactive_defaults=allow_inactive_defaults
+        ).flat()
     except ConfigError as error:
-        raise ConfigError([f"{name}: {text}" for text in error.messages]) from None
+        raise ConfigError([with_prefix(name, text) for text in error.messages]) from None
     _delete_below(flat, name)
     for key, value in changed.items():
         flat[f"{name}.{key}"] = value

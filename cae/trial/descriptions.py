@@ -31,7 +31,7 @@ def parameter_descriptions(model: type[BaseModel]) -> dict[str, str]:
 def _field_docstrings(path: str) -> dict[str, dict[str, str]]:
     """Return the docstrings of the fields of all classes in a file, by class."""
     docstrings = {}
-    for node in ast.walk(ast.parse(Path(path).read_text())):
+    for node in ast.walk(ast.parse(Path(path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.ClassDef):
             docstrings[node.name] = _docstrings_below(node)
     return docstrings

@@ -8,6 +8,21 @@ from collections.abc import Collection, Iterable
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+MAX_VALUE_LENGTH = 120
+"""Characters of a value in a message; a longer value is cut."""
+
+
+class ImpossibleCombination(str):
+    """A message about values that are valid one by one, but impossible together."""
+
+
+def with_prefix(prefix: str, message: str) -> str:
+    """Return a message behind the name of the dependency that it is about."""
+    text = f"{prefix}: {message}"
+    if isinstance(message, ImpossibleCombination):
+        return ImpossibleCombination(text)
+    return text
+
 
 def explain(
     error: ValidationError, prefix: str, skip: Collection[str] = (), valid: Collection[str] = ()
@@ -31,8 +46,10 @@ def _explain_item(
 ) -> str:
     rule: str = item["msg"].removeprefix("Value error, ")
     if not location:  # a rule about several parameters, whose message names them
-        return rule
+        return ImpossibleCombination(rule)
     name = prefix + location[0]
+    if item["type"] == "missing":
+        return f"{name} is missing"
     if item["type"] == "extra_forbidden":
         message = f"{name} is not a parameter here"
         if valid:
@@ -41,7 +58,15 @@ def _explain_item(
     if len(location) > 1 and location[1].isdigit():
         name += f" (element {int(location[1]) + 1})"
     rule = rule.replace("Input should be", "should be")
-    return f"{name} = {item['input']!r}: {rule}{_nearest_literal(item)}"
+    return f"{name} = {short_repr(item['input'])}: {rule}{_nearest_literal(item)}"
+
+
+def short_repr(value: object) -> str:
+    """Return a value as text of limited length."""
+    text = repr(value)
+    if len(text) > MAX_VALUE_LENGTH:
+        return f"{text[: MAX_VALUE_LENGTH - 3]}..."
+    return text
 
 
 def _nearest_literal(item: ErrorDetails) -> str:

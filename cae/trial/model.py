@@ -92,7 +92,7 @@ def load_model(folder: str | os.PathLike[str]) -> Model:
     """
     path = Path(folder)
     try:
-        description = json.loads((path / DESCRIPTION).read_text())
+        description = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
         trial = from_flat(description["config"])
         network = build_network(trial)
         network.load_state_dict(safetensors.torch.load_file(path / WEIGHTS))

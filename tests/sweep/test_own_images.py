@@ -113,3 +113,55 @@ def test_a_plan_names_skipped_files(write: Callable[..., Path]) -> None:
     assert result.exit_code == 0, result.output
     note = "images: image_folder: 1 file is no image and skipped: notes.txt"
     assert note in result.stdout
+
+
+PHOTOS = '''"""Photos beside the sweep file."""
+
+from cae import Adam, ConvAutoencoder, ImageFolder, Reconstruct, Sweep, Trial
+
+sweep = Sweep(
+    base=Trial(
+        dataset=ImageFolder(path="photos", size=8),
+        task=Reconstruct(),
+        arch=ConvAutoencoder(
+            encoder_filters=(4, 2), decoder_filters=(4,), pool_after=(1,), upsample_after=(0,)
+        ),
+        optimizer=Adam(lr=1e-2),
+        epochs=1,
+    ),
+)
+'''
+
+
+def write_photos(folder: Path, seed: int) -> None:
+    """Twenty random images of 8 x 8 pixels."""
+    folder.mkdir(parents=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (20, 8, 8, 3), np.uint8)
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / f"{number:02d}.png")
+
+
+def test_a_run_with_relative_paths_is_exported_from_another_folder(
+    tmp_path: Path, run_sweep: Callable[..., RunDir], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    write_photos(project / "photos", seed=0)
+    (project / "photos_sweep.py").write_text(PHOTOS)
+    monkeypatch.chdir(project)
+    run_sweep(project / "photos_sweep.py")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+
+    def export(name: str) -> str:
+        folder = str(project / "run")
+        return CliRunner().invoke(app, ["best", folder, "-o", str(tmp_path / name)]).output
+
+    plan = CliRunner().invoke(app, ["plan", str(project / "photos_sweep.py")])
+    assert plan.exit_code == 0, plan.output
+    assert "re-evaluated" in export("model")
+    write_photos(elsewhere / "photos", seed=1)
+    assert "differ from those that trial 1 was trained on" in export("of other images")
+    for folder in (elsewhere, project):
+        (folder / "photos").rename(folder / "moved")
+    assert "trial 1: its images are gone" in export("without images")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import base64
+import contextlib
 import gzip
 import json
 import shlex
@@ -10,6 +12,7 @@ from typing import TypedDict
 
 from cae.report.data.results import Results
 from cae.report.data.tables import csv_text
+from cae.run.json_values import JsonObject
 from cae.run.records import Record
 
 
@@ -19,7 +22,7 @@ class TrialKeys(TypedDict):
     keys: list[str]
     """Name of the trial in the address: its number, or RUN.NUMBER if runs are joined."""
     flags: list[str]
-    """Flags of `cae-sweep run` that set the parameters of the trial."""
+    """Flags of `cae-sweep run SWEEP_FILE` that plan exactly the trial."""
     ranges: bool
     """Whether the address may shorten keys to ranges like 3-7."""
 
@@ -33,21 +36,67 @@ def trial_keys(results: Results) -> TrialKeys:
             if results.joined:
                 key = f"{run_number}.{record.number}"
             keys.append(key)
-            flags.append(set_flags(record))
+            flags.append(set_flags(record, run.sweep.base))
     return {"keys": keys, "flags": flags, "ranges": not results.joined}
 
 
-def set_flags(record: Record) -> str:
-    """Return the flags that set the keys of the search space, and the seed, to a trial's values."""
-    settings = {name: record.config.get(name, value) for name, value in record.axes.items()}
-    if "seed" in record.config:
-        settings["seed"] = record.config["seed"]
+COMPONENTS = ("dataset", "task", "arch", "optimizer", "schedule")
+"""The parameters of a trial that select a component."""
+
+
+def set_flags(record: Record, base: JsonObject) -> str:
+    """Return the flags with which `cae-sweep run SWEEP_FILE` plans exactly one trial.
+
+    They leave out the search space and set everything in which the trial differs from the base
+    trial, the parameters of its axes, and the seed.
+
+    Args:
+        record: The trial.
+        base: The base trial of the sweep by dotted name.
+    """
+    settings: dict[str, object] = {"space": "none", "seeds": 1}
+    for name in _names_to_set(record, base):
+        if name in record.config:
+            settings[name] = record.config[name]
+    if "precision" in base and "precision" not in record.config:
+        settings["precision"] = "float32"  # left out of configurations, as the default
     flags = []
     for name, value in settings.items():
-        if not isinstance(value, str):
-            value = json.dumps(value)
-        flags.append(f"--set {shlex.quote(f'{name}={value}')}")
+        flags.append(f"--set {shlex.quote(f'{name}={_setting(value)}')}")
     return " ".join(flags)
+
+
+def _names_to_set(record: Record, base: JsonObject) -> list[str]:
+    """The parameters of a configuration that have to be set, in its order."""
+    config = record.config
+    other_components: list[str] = []  # all of their parameters have to be set
+    for name, value in config.items():
+        is_component = name.rpartition(".")[2] in COMPONENTS
+        if is_component and base.get(name) != value:
+            other_components.append(f"{name}.")
+    axes = set(record.axes)
+    for name in record.axes:
+        parameter, _, element = name.rpartition(".")
+        if element.isdecimal():
+            axes.add(parameter)
+    names: list[str] = []
+    for name, value in config.items():
+        is_below_other = name.startswith(tuple(other_components))
+        is_different = name not in base or base[name] != value
+        if is_different or is_below_other or name in axes or name == "seed":
+            names.append(name)
+    return names
+
+
+def _setting(value: object) -> str:
+    """A value as --set reads it: text is quoted if it would be read as something else."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    for read in (json.loads, ast.literal_eval):
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            read(value.strip())
+            return json.dumps(value)
+    return value
 
 
 def packed_csv(results: Results) -> str:

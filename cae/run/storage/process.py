@@ -27,6 +27,6 @@ def pid_namespace() -> str:
     only its heartbeat tells then whether it is alive.
     """
     with contextlib.suppress(OSError):
-        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{boot_id}-{os.readlink('/proc/self/ns/pid')}"
     return f"{socket.gethostname()}-{secrets.token_hex(8)}"

@@ -152,7 +152,7 @@ def _delete_abandoned_directories() -> None:
         pid = folder.name.removeprefix(TEMPORARY_PREFIX).partition("-")[0]
         if not pid.isdecimal():
             continue
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, OverflowError):  # a number may be no process id
             is_own = folder.stat().st_uid == os.getuid()
             if is_own and not is_alive(int(pid)):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -241,7 +241,7 @@ class Recorder(tune.Callback, Stopper):
             return
         error = ""
         if trial.error_file and Path(trial.error_file).exists():
-            error = Path(trial.error_file).read_text()
+            error = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
         if "OutOfMemoryError" in error and not mentions_gpu_out_of_memory(error):
             self.out_of_memory(number, "out of memory: Ray killed its worker", error)
             return

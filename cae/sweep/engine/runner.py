@@ -42,8 +42,9 @@ from cae.sweep.places.machine import versions
 from cae.sweep.places.ray_start import first_line
 from cae.sweep.ray_environment import set_max_pending_trials
 from cae.sweep.schedulers.base import GroupJudge, Judge, NeverStop, Stop
+from cae.sweep.spec.candidates import dataset_key
 from cae.sweep.spec.cost import images_of_an_epoch
-from cae.sweep.spec.plan import Plan, PlannedTrial, dataset_key
+from cae.sweep.spec.plan import Plan, PlannedTrial
 
 COMPLETE = "complete"
 """Why a session ended in which nothing was left to train."""

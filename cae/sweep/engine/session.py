@@ -34,9 +34,10 @@ from cae.sweep.engine.retention import plan_bytes, trial_bytes
 from cae.sweep.places.base import Place, Resources
 from cae.sweep.places.machine import git_commit, versions
 from cae.sweep.ray_environment import is_inside_ray_job
+from cae.sweep.spec.candidates import check_names
 from cae.sweep.spec.code_snapshot import take_snapshot
 from cae.sweep.spec.plan import Plan, make_plan
-from cae.sweep.spec.settings import adapt_settings, parse_value
+from cae.sweep.spec.settings import adapt_settings, base_values, parse_value
 from cae.sweep.spec.sweep_file import SweepFile, read_sweep_file
 from cae.trial.config import ConfigError
 from cae.trial.datasets import Dataset, Images, data_folders, load_images
@@ -67,6 +68,8 @@ class Selection:
     retry: tuple[TrialState, ...] = ()
     retries_lost_weights: bool = False
     """Whether finished trials are trained again if their best weights are missing."""
+    strict: bool = False
+    """Whether impossible combinations are errors."""
 
 
 def select(
@@ -77,12 +80,15 @@ def select(
     max_trials: int | None,
     data_dir: Path | None,
     retry: str,
+    *,
+    strict: bool = False,
 ) -> Selection:
     """A selection from command-line arguments. Raises ConfigError with every error.
 
     Args:
         pairs: KEY=VALUE; see `parse_value` for the forms of a value.
         retry: States separated by commas.
+        strict: Impossible combinations are errors instead of being left out.
     """
     errors: list[str] = []
     names = [name for name in retry.split(",") if name]
@@ -99,9 +105,16 @@ def select(
     if errors:
         raise ConfigError(errors)
     states = tuple(TrialState(name) for name in names if name != LOST_WEIGHTS)
-    retries_lost_weights = LOST_WEIGHTS in names
     return Selection(
-        sweep, out, budget, settings, max_trials, data_dir, states, retries_lost_weights
+        sweep=sweep,
+        out=out,
+        budget=budget,
+        settings=settings,
+        max_trials=max_trials,
+        data_dir=data_dir,
+        retry=states,
+        retries_lost_weights=LOST_WEIGHTS in names,
+        strict=strict,
     )
 
 
@@ -128,7 +141,7 @@ def prepare(selection: Selection) -> Prepared:
     folders = data_folders(selection.data_dir)
 
     def load(dataset: Dataset) -> Images:
-        return load_images(dataset, folders)
+        return load_images(dataset, folders, [file.path.resolve().parent])
 
     journal_bytes = _journal_bytes(run)
     records = run.records()
@@ -142,15 +155,20 @@ def prepare(selection: Selection) -> Prepared:
         print(problem, file=sys.stderr)
 
     def plan_trials() -> Plan:
+        if not file.is_base_valid:
+            check_names(file.sweep, selection.budget, selection.settings)
+            raise ConfigError([])  # what else is wrong may follow from the errors of the file
+        base = base_values(selection.settings, file.sweep.base)
         return make_plan(
             file.sweep,
             load,
             budget=selection.budget,
-            settings=adapt_settings(selection.settings, file.sweep.base.flat()),
+            settings=adapt_settings(selection.settings, base),
             max_trials=selection.max_trials,
             records=records,
             retry=selection.retry,
             old_source=old_source,
+            strict=selection.strict,
         )
 
     _, plan = gather(lambda: _raise_errors(file.errors), plan_trials)
@@ -359,6 +377,8 @@ def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDe
         scheduler=scheduler,
         trials=len(plan.trials),
         space=plan.space_size,
+        left_out=plan.left_out,
+        examined=plan.examined,
         published=file.published,
         claims=[claim.described() for claim in sweep.claims],
         image_notes=plan.image_notes,

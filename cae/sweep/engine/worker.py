@@ -146,8 +146,9 @@ class Worker(tune.Trainable):
         )
 
     def _train_epoch(self) -> WorkerReport:
+        log_file = self.folder / LOG
         with (
-            (self.folder / LOG).open("a", buffering=1) as log,
+            log_file.open("a", buffering=1, encoding="utf-8", errors="backslashreplace") as log,
             contextlib.redirect_stdout(log),
             contextlib.redirect_stderr(log),
         ):

@@ -36,6 +36,6 @@ def _token_file() -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     file = folder / "token"
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         stream.write(secrets.token_hex(32))
     return file

@@ -49,7 +49,7 @@ def _own_folders(cgroups: Path, own_cgroups: Path) -> list[Path]:
     """The folders of the process's groups and of all groups around them."""
     folders: list[Path] = []
     with contextlib.suppress(OSError):
-        for line in own_cgroups.read_text().splitlines():
+        for line in own_cgroups.read_text(encoding="utf-8").splitlines():
             _, controllers, name = line.split(":", 2)
             root = cgroups
             if controllers:  # version 1: a mount for each set of controllers
@@ -67,12 +67,12 @@ def _own_folders(cgroups: Path, own_cgroups: Path) -> list[Path]:
 def _quota_of(folder: Path) -> float | None:
     """The quota of one group, in CPUs; None if it has none."""
     with contextlib.suppress(OSError, ValueError):
-        quota, period = (folder / "cpu.max").read_text().split()
+        quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
         if quota != "max":
             return int(quota) / int(period)
     with contextlib.suppress(OSError, ValueError):
-        quota_us = int((folder / "cpu.cfs_quota_us").read_text())
-        period_us = int((folder / "cpu.cfs_period_us").read_text())
+        quota_us = int((folder / "cpu.cfs_quota_us").read_text(encoding="utf-8"))
+        period_us = int((folder / "cpu.cfs_period_us").read_text(encoding="utf-8"))
         if quota_us > 0:
             return quota_us / period_us
     return None

@@ -33,7 +33,7 @@ from pydantic import (
 from typing_extensions import override
 
 from cae.run.metric_direction import Mode
-from cae.trial.component import collect_error
+from cae.trial.component import INSTANCE_STATE, collect_error
 from cae.trial.config import Trial
 
 
@@ -55,13 +55,6 @@ Conditions = dict[Text, bool | int | float | str | list[Any] | tuple[Any, ...] |
 """Dotted names and the values that a trial needs for all of them. A tuple is one value, of a
 parameter that is a tuple."""
 
-_INSTANCE_STATE = (
-    "__dict__",
-    "__pydantic_fields_set__",
-    "__pydantic_extra__",
-    "__pydantic_private__",
-)
-
 
 class Claim(BaseModel):
     """What all claims have."""
@@ -82,7 +75,7 @@ class Claim(BaseModel):
             except ValidationError as error:
                 count = collect_error(error, sys._getframe(1).f_lineno)
                 blank = type(self).model_construct(id=f"error {count}", text="")
-                for name in _INSTANCE_STATE:
+                for name in INSTANCE_STATE:
                     object.__setattr__(self, name, getattr(blank, name))
 
     id: Text

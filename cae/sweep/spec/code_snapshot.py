@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import io
 import linecache
 import sys
+import tokenize
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.abc import Loader, MetaPathFinder
@@ -65,9 +67,15 @@ class CodeSnapshot:
             texts[path] = module.text
         written: list[Path] = []
         for path, text in texts.items():
-            write_whole(folder / path, text)
+            write_whole(folder / path, _encoded(text))
             written.append(folder / path)
         return written
+
+
+def _encoded(text: str) -> bytes:
+    """The text of a module in the encoding that it declares."""
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(text.encode(errors="replace")).readline)
+    return text.encode(encoding, errors="backslashreplace")
 
 
 def take_snapshot(file: SweepFile) -> CodeSnapshot:

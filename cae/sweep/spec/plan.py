@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import difflib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
@@ -12,18 +12,34 @@ from typing import Any
 from cae.run.metric_direction import Mode, common_directions, metric_direction
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
+from cae.sweep.spec.candidates import (
+    BuiltTrials,
+    Candidate,
+    LoadImages,
+    Networks,
+    add_dependencies,
+    build_trials,
+    dataset_key,
+    leave_out_single_images,
+    load_all_images,
+    repeat_with_seeds,
+    trial_key,
+)
 from cae.sweep.spec.code_snapshot import CodeSnapshot
 from cae.sweep.spec.comparability import describe_group
+from cae.sweep.spec.error_hints import list_constants
 from cae.sweep.spec.matching import Matcher, Reason, Wanted
-from cae.sweep.spec.search_space import describe_axes, select_points
-from cae.sweep.spec.sweep import Space, Sweep
-from cae.sweep.spec.trained_points import Point, TrainedTrials, select_trained
+from cae.sweep.spec.search_space import describe_axes, is_random, select_points
+from cae.sweep.spec.space_forms import Space
+from cae.sweep.spec.sweep import Sweep
+from cae.sweep.spec.trained_points import TrainedTrials, select_trained
 from cae.trial.config import ConfigError, Trial, fingerprint_of, identity
 from cae.trial.datasets import Dataset, Images
-from cae.trial.networks.create import training_error_of_one_image
+from cae.trial.messages import short_repr
 from cae.trial.tasks.shapes import result_errors
 
-LoadImages = Callable[[Dataset], Images]
+NO_SPACE: tuple[object, ...] = ("none", None, {})
+"""Values of the setting `space` that leave out the search space."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +114,12 @@ class Plan:
     left: list[Record] = field(default_factory=list)
     """Trials of the run that the sweep does not request. They keep their values; unfinished ones
     are withdrawn."""
+    left_out: list[dict[str, Any]] = field(default_factory=list)
+    """Points of the search space whose combination of values is impossible (`LeftOutPoints`)."""
+    examined: int = 0
+    """How many points were examined."""
+    hints: list[str] = field(default_factory=list)
+    """Values of the search space that may be meant otherwise."""
     code: CodeSnapshot = field(default_factory=CodeSnapshot, repr=False)
     """The code that workers execute."""
     lost_weights: list[int] = field(default_factory=list)
@@ -137,35 +159,6 @@ class Plan:
         return self.sweep.scheduler.rungs(self.epochs)
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    """A trial on the way to a PlannedTrial."""
-
-    trial: Trial
-    axes: dict[str, Any]
-    is_dependency: bool = False
-    sizes: dict[str, Any] = field(default_factory=dict)
-    fingerprint: str = ""
-    """Of its images, and of those of its dependencies."""
-    group: dict[str, Any] = field(default_factory=dict)
-    """The description of its comparability group."""
-
-    @property
-    def key(self) -> str:
-        """Equal for equal trials."""
-        return trial_key(self.trial)
-
-
-def trial_key(trial: Trial) -> str:
-    """A text that is equal for equal configurations."""
-    return json.dumps(trial.flat(), sort_keys=True)
-
-
-def dataset_key(dataset: Dataset) -> str:
-    """A text that is equal for equal data sets."""
-    return json.dumps([dataset.name, dataset.parameters()], sort_keys=True)
-
-
 def make_plan(
     sweep: Sweep,
     load: LoadImages,
@@ -176,6 +169,7 @@ def make_plan(
     records: Mapping[int, Record] | None = None,
     retry: Collection[TrialState] = (),
     old_source: str = "",
+    strict: bool = False,
 ) -> Plan:
     """Expand the search space, build and check every trial, and match it with the journal's
     records.
@@ -191,35 +185,42 @@ def make_plan(
         records: What the journal contains about each trial.
         retry: Trials that ended in these states are requested again.
         old_source: The text of the sweep file with which the run was made.
+        strict: Points of impossible combinations are errors instead of being left out.
     """
     records = records or {}
     overrides = sweep.budget(budget) | dict(settings or {})
-    budget_limit = overrides.pop("max_trials", None)
-    if budget_limit is not None:
-        budget_limit = _positive("max_trials", budget_limit)
-    seeds = _positive("seeds", overrides.pop("seeds", sweep.seeds))
-    sweep = sweep.model_copy(update={"seeds": seeds})
-    if budget == "smoke":  # the embedded images have parameters of their own
-        spaces = [_without_dataset(space) for space in sweep.spaces()]
-        sweep = sweep.model_copy(update={"space": spaces})
-    limit = max_trials or budget_limit
+    limit = overrides.pop("max_trials", None)
+    if limit is not None:
+        limit = _positive("max_trials", limit)
+    limit = max_trials or limit
+    is_one_trial = "space" in overrides
+    sweep = _with_settings(sweep, overrides, budget)
     max_points = None
     if limit is not None:
-        max_points = max(1, limit // seeds)  # all seeds of some points, not one seed of more points
+        # All seeds of some points, not one seed of more points.
+        max_points = max(1, limit // sweep.seeds)
 
     def trained() -> TrainedTrials:
-        return select_trained(sweep.base, overrides, seeds, records.values())
+        return select_trained(sweep.base, overrides, sweep.seeds, records.values())
 
     points = select_points(sweep, overrides, max_points, trained)
-    built, duplicates = _build_trials(sweep, points.points, overrides)
-    requested = built[:limit]
-    candidates = _add_dependencies(requested)
-    candidates = _measure_networks(sweep, requested, candidates)
+    networks = Networks()
+    built = build_trials(
+        sweep, points, overrides, networks, max_points, allow_inactive_defaults=is_one_trial
+    )
+    if built.examined == points.space_size and not is_one_trial:
+        _check_inactive(sweep, built)
+    _check_metrics(sweep, built)
+    built.raise_errors(sweep, is_strict=strict)
+    images = load_all_images((candidate.trial for candidate in built.possible), load)
+    leave_out_single_images(built, images)
+    built.raise_errors(sweep, is_strict=strict)
+    repeated, repeated_seeds = repeat_with_seeds(built.possible, sweep.seeds)
+    requested = repeated[:limit]
+    candidates = add_dependencies(requested, networks)
     directions = _directions(requested)
-    images = _load_images(candidates, load)
     _check_images(candidates, images)
     candidates = [_add_images(candidate, images) for candidate in candidates]
-    _check_last_batches(candidates)
     candidates = _add_groups(candidates, images)
     trials = _match_records(candidates, records, Matcher(records, retry, old_source))
     numbers = {planned.number for planned in trials}
@@ -232,13 +233,74 @@ def make_plan(
         axes=describe_axes(sweep, overrides),
         overrides=_changed_settings(sweep.base, requested[0].trial, overrides),
         space_size=points.space_size,
-        duplicates=duplicates,
+        duplicates=built.repeated * sweep.seeds + repeated_seeds,
         epochs=max(candidate.trial.epochs for candidate in candidates),
         left=[record for record in records.values() if record.number not in numbers],
+        left_out=built.left_out_descriptions(),
+        examined=built.examined,
+        hints=_hints(sweep, candidates),
     )
 
 
-def _directions(requested: list[_Candidate]) -> dict[str, str]:
+def _with_settings(sweep: Sweep, overrides: dict[str, Any], budget: str) -> Sweep:
+    """The sweep with the overrides that are settings of the sweep, which are removed from
+    `overrides`. Raises ConfigError."""
+    changes: dict[str, Any] = {}
+    errors: list[str] = []
+    for name in ("seeds", "samples"):
+        if name in overrides:
+            try:
+                changes[name] = _positive(name, overrides.pop(name))
+            except ConfigError as error:
+                errors += error.messages
+    if "space" in overrides and overrides["space"] in NO_SPACE:
+        del overrides["space"]
+        changes["space"] = {}
+    elif budget == "smoke":  # the embedded images have parameters of their own
+        changes["space"] = [_without_dataset(space) for space in sweep.spaces()]
+    for name in Sweep.model_fields:
+        if name in overrides:
+            rule = f"{name} is set in the sweep file and cannot be overridden"
+            if name == "space":
+                rule = "should be none, which leaves out the search space"
+            errors.append(f"{name} = {short_repr(overrides[name])}: {rule}")
+    if errors:
+        raise ConfigError(errors)
+    return sweep.model_copy(update=changes)
+
+
+def _hints(sweep: Sweep, candidates: list[Candidate]) -> list[str]:
+    """What of the sweep file has no effect, or may be meant otherwise."""
+    hints = list_constants(sweep)
+    if sweep.samples > 1 and not any(map(is_random, sweep.spaces())):
+        hints.append(
+            f"samples = {sweep.samples} has no effect: the search space has no random dimension, "
+            "such as tune.uniform or tune.choice"
+        )
+    if sweep.scheduler is not None:
+        epochs = max(candidate.trial.epochs for candidate in candidates)
+        if not sweep.scheduler.rungs(epochs):
+            hints.append(
+                "the scheduler has no effect: the first epoch at which it may stop trials is not "
+                f"before epoch {epochs}, the last one"
+            )
+    return hints
+
+
+def _check_inactive(sweep: Sweep, built: BuiltTrials) -> None:
+    """Add errors about parameters of the base trial that are inactive in all trials."""
+    trials = [candidate.trial for candidate in built.possible]
+    for message in _always_inactive(sweep.base, trials):
+        built.errors[message] += built.examined
+
+
+def _check_metrics(sweep: Sweep, built: BuiltTrials) -> None:
+    """Add errors about metrics, unless there are other errors."""
+    if not built.errors:
+        built.errors += _metric_errors(sweep, [candidate.trial for candidate in built.possible])
+
+
+def _directions(requested: list[Candidate]) -> dict[str, str]:
     """The directions of the metrics on which all tasks agree."""
     trials_by_task = {repr(candidate.trial.task): candidate.trial for candidate in requested}
     return common_directions([trial.metric_directions() for trial in trials_by_task.values()])
@@ -264,7 +326,7 @@ def _mode(sweep: Sweep, directions: Mapping[str, str]) -> Mode:
 
 def _positive(name: str, value: Any) -> int:
     """A whole number above 0. Raises ConfigError for anything else."""
-    if not isinstance(value, int) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigError([f"{name} = {value!r}: should be a whole number above 0"])
     return value
 
@@ -275,103 +337,6 @@ def _without_dataset(space: Space) -> Space:
         if not key.startswith("dataset.") and ".dataset." not in key:
             axes[key] = domain
     return axes
-
-
-def _build_trials(
-    sweep: Sweep, points: list[Point], overrides: Mapping[str, Any]
-) -> tuple[list[_Candidate], int]:
-    """The distinct trials, all points with the first seed first, and the number of duplicates.
-
-    Raises ConfigError with the errors of all points.
-    """
-    errors: Counter[str] = Counter()
-    distinct: dict[str, _Candidate] = {}
-    for seed in range(sweep.seeds):
-        for point in points:
-            try:
-                trial = sweep.base.override({**point, **overrides})
-            except ConfigError as error:
-                errors.update(error.messages)
-                continue
-            if sweep.seeds > 1:
-                trial = trial.override({"seed": trial.seed + seed})
-            candidate = _Candidate(trial, point)
-            distinct.setdefault(candidate.key, candidate)
-    total = len(points) * sweep.seeds
-    if errors:
-        raise ConfigError(_with_counts(errors, total))
-    if not distinct:
-        raise ConfigError(["space: a dimension has no values, so there is no trial"])
-    return list(distinct.values()), total - len(distinct)
-
-
-def _add_dependencies(requested: list[_Candidate]) -> list[_Candidate]:
-    """The requested trials, after the trials that they depend on, each once."""
-    if not any(candidate.trial.dependencies() for candidate in requested):
-        return requested
-    known = {candidate.key for candidate in requested}
-    only_dependencies: list[_Candidate] = []
-
-    def visit(trial: Trial) -> None:
-        for dependency in trial.dependencies().values():
-            visit(dependency)
-            candidate = _Candidate(dependency, {}, is_dependency=True)
-            if candidate.key not in known:
-                known.add(candidate.key)
-                only_dependencies.append(candidate)
-
-    needed: set[str] = set()
-    for candidate in requested:
-        visit(candidate.trial)
-        for dependency in candidate.trial.dependencies().values():
-            needed.add(trial_key(dependency))
-    requested_dependencies = [candidate for candidate in requested if candidate.key in needed]
-    others = [candidate for candidate in requested if candidate.key not in needed]
-    return [*only_dependencies, *requested_dependencies, *others]
-
-
-def _measure_networks(
-    sweep: Sweep, requested: list[_Candidate], candidates: list[_Candidate]
-) -> list[_Candidate]:
-    """The candidates with the sizes of their networks; each network is measured once.
-
-    Raises ConfigError with every trial that cannot be trained, and why.
-    """
-    errors: Counter[str] = Counter()
-    sizes_by_network: dict[str, dict[str, Any]] = {}
-    errors_by_network: dict[str, list[str]] = {}
-    measured: list[_Candidate] = []
-    _check_image_shapes(candidates)
-    for candidate in candidates:
-        trial = candidate.trial
-        network = repr((trial.arch, trial.task, trial.dataset.image_shape))
-        if network not in sizes_by_network and network not in errors_by_network:
-            try:
-                sizes_by_network[network] = trial.sizes()
-            except ConfigError as error:
-                errors_by_network[network] = error.messages
-        if network in errors_by_network:
-            errors.update(errors_by_network[network])
-        else:
-            measured.append(replace(candidate, sizes=sizes_by_network[network]))
-    trials = [candidate.trial for candidate in requested]
-    for message in _always_inactive(sweep.base, trials):
-        errors[message] += len(candidates)
-    if not errors:
-        errors += _metric_errors(sweep, trials)
-    if errors:
-        raise ConfigError(_with_counts(errors, len(candidates)))
-    return measured
-
-
-def _check_image_shapes(candidates: list[_Candidate]) -> None:
-    """Raise ConfigError if the `image_shape` of a data set of the user's own is invalid."""
-    errors: dict[str, None] = {}  # an ordered set
-    for candidate in candidates:
-        for message in candidate.trial.dataset.shape_errors():
-            errors[message] = None
-    if errors:
-        raise ConfigError(list(errors))
 
 
 def _metric_errors(sweep: Sweep, trials: list[Trial]) -> Counter[str]:
@@ -396,9 +361,15 @@ def _sweep_metric_errors(sweep: Sweep, trial: Trial) -> list[str]:
         return error.messages
     if sweep.metric in names:
         return []
-    return [
+    message = (
         f"metric = {sweep.metric!r} is not a metric of these trials: they report {', '.join(names)}"
-    ]
+    )
+    similar = difflib.get_close_matches(sweep.metric, names, n=1)
+    if f"val_{sweep.metric}" in names:
+        similar = [f"val_{sweep.metric}"]
+    if similar:
+        message += f"; did you mean {similar[0]!r}?"
+    return [message]
 
 
 def _always_inactive(base: Trial, trials: list[Trial]) -> list[str]:
@@ -423,26 +394,7 @@ def _always_inactive(base: Trial, trials: list[Trial]) -> list[str]:
     return errors
 
 
-def _with_counts(errors: Counter[str], total: int) -> list[str]:
-    """Each error once, with the number of trials that have it if not all have it."""
-    messages: list[str] = []
-    for message, count in errors.items():
-        if count < total:
-            message = f"{message} ({count} of {total} trials)"
-        messages.append(message)
-    return messages
-
-
-def _load_images(candidates: Iterable[_Candidate], load: LoadImages) -> dict[str, Images]:
-    images: dict[str, Images] = {}
-    for candidate in candidates:
-        key = dataset_key(candidate.trial.dataset)
-        if key not in images:
-            images[key] = load(candidate.trial.dataset)
-    return images
-
-
-def _check_images(candidates: Iterable[_Candidate], images: Mapping[str, Images]) -> None:
+def _check_images(candidates: Iterable[Candidate], images: Mapping[str, Images]) -> None:
     """Raise ConfigError if images do not fit the task of a trial."""
     errors: dict[str, None] = {}  # an ordered set
     checked: set[tuple[str, str]] = set()
@@ -460,7 +412,7 @@ def _check_images(candidates: Iterable[_Candidate], images: Mapping[str, Images]
         raise ConfigError(list(errors))
 
 
-def _add_images(candidate: _Candidate, images: Mapping[str, Images]) -> _Candidate:
+def _add_images(candidate: Candidate, images: Mapping[str, Images]) -> Candidate:
     """The candidate with its fingerprint and the number of images per epoch.
 
     A data set's own parameters may only state "all" images.
@@ -481,39 +433,14 @@ def _add_images(candidate: _Candidate, images: Mapping[str, Images]) -> _Candida
     )
 
 
-def _check_last_batches(candidates: Iterable[_Candidate]) -> None:
-    """Raise ConfigError if the last batch of an epoch is too small for a network.
-
-    Batch normalization needs two values per channel: one image is not enough for a 1x1 map.
-    """
-    errors: dict[str, None] = {}
-    checked: set[str] = set()
-    for candidate in candidates:
-        trial = candidate.trial
-        count = candidate.sizes["train_images"]
-        network = repr((trial.arch, trial.task, trial.dataset.image_shape, trial.batch_size, count))
-        if count % trial.batch_size != 1 or network in checked:
-            continue
-        checked.add(network)
-        error = training_error_of_one_image(trial)
-        if error:
-            errors[
-                f"batch_size = {trial.batch_size}: the last batch of the {count} training images "
-                f"has one image, which {trial.arch.name!r} cannot be trained on ({error}); choose "
-                "another batch_size or dataset.train_images"
-            ] = None
-    if errors:
-        raise ConfigError(list(errors))
-
-
-def _add_groups(candidates: list[_Candidate], images: Mapping[str, Images]) -> list[_Candidate]:
+def _add_groups(candidates: list[Candidate], images: Mapping[str, Images]) -> list[Candidate]:
     """The candidates with their comparability groups; each group is described once."""
 
     def fingerprint(dataset: Dataset) -> str:
         return images[dataset_key(dataset)].fingerprint
 
     groups: dict[str, dict[str, Any]] = {}
-    described: list[_Candidate] = []
+    described: list[Candidate] = []
     for candidate in candidates:
         key = repr((candidate.trial.dataset, candidate.trial.task))
         if key not in groups:
@@ -523,7 +450,7 @@ def _add_groups(candidates: list[_Candidate], images: Mapping[str, Images]) -> l
 
 
 def _match_records(
-    candidates: list[_Candidate], records: Mapping[int, Record], matcher: Matcher
+    candidates: list[Candidate], records: Mapping[int, Record], matcher: Matcher
 ) -> list[PlannedTrial]:
     """The trials with their numbers: those of the run that answer for them, or new ones."""
     needed = _needed_by_unfinished(candidates, records)
@@ -571,7 +498,7 @@ def _match_records(
     return planned
 
 
-def _needed_by_unfinished(candidates: list[_Candidate], records: Mapping[int, Record]) -> set[str]:
+def _needed_by_unfinished(candidates: list[Candidate], records: Mapping[int, Record]) -> set[str]:
     """Keys of the trials on whose weights trials depend that have not ended."""
     ended = {record.hash for record in records.values() if record.state.is_final}
     needed: set[str] = set()
@@ -582,7 +509,7 @@ def _needed_by_unfinished(candidates: list[_Candidate], records: Mapping[int, Re
     return needed
 
 
-def _hash(candidate: _Candidate) -> str:
+def _hash(candidate: Candidate) -> str:
     return identity(candidate.trial.flat(), candidate.fingerprint, candidate.trial.code())
 
 

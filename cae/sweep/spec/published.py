@@ -21,7 +21,7 @@ def read_published(name: str | None, folder: Path) -> list[dict[str, str]]:
     file = folder / name
     rows: list[dict[str, str]] = []
     try:
-        with file.open(newline="") as lines:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines)
             for line in reader:
                 row = dict.fromkeys(PUBLISHED, "")

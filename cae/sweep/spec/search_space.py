@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from ray.tune.search.sample import Categorical, Domain, Float, Function, Integer
-from ray.tune.search.variant_generator import generate_variants
+from ray.tune.search.variant_generator import RecursiveDependencyError, generate_variants
 
-from cae.sweep.spec.sweep import Space, Sweep
+from cae.sweep.spec.search_points import GridPoints, JoinedPoints
+from cae.sweep.spec.space_forms import Space
+from cae.sweep.spec.sweep import Sweep
 from cae.sweep.spec.trained_points import Point, TrainedTrials, replace_draws
 from cae.trial.config import ConfigError
 from cae.trial.plain_values import to_plain
@@ -30,11 +33,21 @@ smallest."""
 
 @dataclass(frozen=True)
 class Points:
-    """The points to run, in their order."""
+    """The points of a search space in the order in which they run; those of grids are computed when
+    they are used."""
 
-    points: list[Point]
-    space_size: int
-    """How many points the search space has in all."""
+    trained: list[Point]
+    """Points that the run has trained already and that replace random draws."""
+    others: JoinedPoints
+
+    @property
+    def space_size(self) -> int:
+        """How many points the search space has in all."""
+        return len(self.trained) + len(self.others)
+
+    def __iter__(self) -> Iterator[Point]:
+        yield from self.trained
+        yield from self.others
 
 
 def select_points(
@@ -43,33 +56,50 @@ def select_points(
     max_points: int | None,
     trained: Callable[[], TrainedTrials] = TrainedTrials,
 ) -> Points:
-    """The points of a search space to run.
+    """The points of a search space in the order in which they run.
 
     Args:
         sweep: Its search space may be a union of several.
         overrides: Overridden keys are no axes.
-        max_points: Run only so many, sampled with a fixed seed.
+        max_points: Only so many will be used: the order is random, with a fixed seed.
         trained: Returns the trials of the run that count towards the samples of a random space.
     """
-    points: list[Point] = []
+    parts: list[Sequence[Point]] = []
     trained_points: list[Point] = []
     for index, space in enumerate(sweep.spaces()):
         axes = {key: domain for key, domain in space.items() if key not in overrides}
-        draws = expand(axes, sweep.samples, index)
-        if any(isinstance(domain, Domain) for domain in axes.values()):
-            replacing, draws = replace_draws(axes, draws, trained())
+        points = expand(axes, sweep.samples, index)
+        if is_random(axes):
+            replacing, points = replace_draws(axes, list(points), trained())
             trained_points += replacing
-        points += draws
-    space_size = len(points) + len(trained_points)
+        parts.append(points)
+    space_size = len(trained_points) + sum(len(part) for part in parts)
     is_sample = max_points is not None and max_points < space_size
+    shuffle_seed = None
     if sweep.scheduler is not None or is_sample:
         # ASHA compares a trial with those before it: in the order of a grid it would stop nearly
         # all trials, or nearly none.
-        random.Random(SAMPLE_SEED).shuffle(points)
-    return Points([*trained_points, *points][:max_points], space_size)
+        shuffle_seed = SAMPLE_SEED
+    return Points(trained_points, JoinedPoints(parts, shuffle_seed))
 
 
-def expand(space: Space, samples: int, index: int = 0) -> list[Point]:
+def is_random(space: Space) -> bool:
+    """Whether points of a search space are drawn."""
+    return any(isinstance(domain, Domain) for domain in space.values())
+
+
+def interval_names(sweep: Sweep, overrides: Mapping[str, Any]) -> set[str]:
+    """The parameters whose values are drawn from an interval or by a function: nobody wrote them
+    down."""
+    names: set[str] = set()
+    for space in sweep.spaces():
+        for name, domain in space.items():
+            if name not in overrides and isinstance(domain, Float | Integer | Function):
+                names.add(name)
+    return names
+
+
+def expand(space: Space, samples: int, index: int = 0) -> Sequence[Point]:
     """Every point of a search space: its grid, and `samples` draws of random dimensions.
 
     Draws are seeded: they are the same each time, and independent between the spaces of a union.
@@ -81,6 +111,8 @@ def expand(space: Space, samples: int, index: int = 0) -> list[Point]:
 
     Raises ConfigError if a function of tune.sample_from returns other values each time.
     """
+    if not is_random(space):
+        return GridPoints(space)
     points = list(_draw(space, samples, index))
     functions = [key for key, domain in space.items() if isinstance(domain, Function)]
     if functions and not _are_equal(points, list(_draw(space, samples, index))):
@@ -97,13 +129,38 @@ def expand(space: Space, samples: int, index: int = 0) -> list[Point]:
 def _draw(space: Space, samples: int, index: int) -> Iterator[Point]:
     """Draw the points. The global random numbers, which functions may use, are seeded too."""
     random_state = np.random.RandomState(SAMPLE_SEED + index)
-    repetitions = 1
-    if any(isinstance(domain, Domain) for domain in space.values()):
-        repetitions = samples
-    with _seeded_global_random_numbers(SAMPLE_SEED + index):
-        for _ in range(repetitions):
-            for _, variant in generate_variants(dict(space), random_state=random_state):
-                yield {key: to_plain(value) for key, value in variant.items()}
+    with _seeded_global_random_numbers(SAMPLE_SEED + index), _without_warnings_of_ray():
+        for _ in range(samples):
+            try:
+                for _, variant in generate_variants(dict(space), random_state=random_state):
+                    yield {key: to_plain(value) for key, value in variant.items()}
+            except (ValueError, RecursionError, RecursiveDependencyError) as error:
+                raise ConfigError([_drawing_error(space, error)]) from error
+
+
+def _drawing_error(space: Space, error: Exception) -> str:
+    """The message for a search space from which Ray Tune cannot draw."""
+    cause = error.__context__ or error
+    functions = [key for key, domain in space.items() if isinstance(domain, Function)]
+    if functions:
+        return (
+            f"space: {', '.join(functions)}: the function of tune.sample_from raised "
+            f"{type(cause).__name__}: {cause}; it receives the other values by dotted name: "
+            'lambda config: config["arch.kernel_size"]'
+        )
+    return f"space: no values can be drawn: {type(cause).__name__}: {cause}"
+
+
+@contextlib.contextmanager
+def _without_warnings_of_ray() -> Iterator[None]:
+    """Turn off the warnings of Ray, which would be repeated for each point."""
+    logger = logging.getLogger("ray.tune.search.sample")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from cae.trial.config import ConfigError, Trial
+
 ALL_IMAGES = "all"
 """How None is printed for the number of images of a split."""
 
@@ -39,7 +41,8 @@ def adapt_settings(settings: Mapping[str, Any], base: Mapping[str, Any]) -> dict
 
     Args:
         settings: Values by dotted name.
-        base: The base trial's values by dotted name.
+        base: The base trial's values by dotted name, with the components that settings select
+            (see `base_values`).
     """
     adapted: dict[str, Any] = {}
     for key, value in settings.items():
@@ -49,6 +52,15 @@ def adapt_settings(settings: Mapping[str, Any], base: Mapping[str, Any]) -> dict
         elif value == ALL_IMAGES and key.endswith("_images"):
             adapted[key] = None
     return adapted
+
+
+def base_values(settings: Mapping[str, Any], base: Trial) -> dict[str, Any]:
+    """The values of the base trial, with the components that settings select."""
+    components = {kind: settings[kind] for kind in Trial.COMPONENTS if kind in settings}
+    if components:
+        with contextlib.suppress(ConfigError):  # reported when the trials are built
+            return base.override(components).flat()
+    return base.flat()
 
 
 def _to_list(value: Any) -> Any:

@@ -10,11 +10,9 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, field_validator, model_
 from cae.run.metric_direction import Mode
 from cae.sweep.schedulers.base import Scheduler
 from cae.sweep.spec.claims import Claim, check_claims, unknown_parameter
+from cae.sweep.spec.space_forms import Space, plain_space_of
 from cae.trial.config import ConfigError, Trial
 from cae.trial.plain_values import to_plain
-
-Space = Mapping[str, Any]
-"""A search space: dotted names to domains of Ray Tune or constants."""
 
 SMOKE_IMAGES = {
     "dataset.train_images": 128,
@@ -41,7 +39,8 @@ class Sweep(BaseModel):
     """Dotted names to domains of Ray Tune (tune.grid_search, tune.choice, tune.loguniform, ...) or
     constants. A list of such dictionaries is a union of search spaces."""
     samples: PositiveInt = 1
-    """How many points are drawn if the search space has random dimensions (tune.choice, ...)."""
+    """How many points are drawn if the search space has random dimensions (tune.choice, ...).
+    Impossible draws are left out, counted and not replaced."""
     metric: str = "val_loss"
     """The metric by which trials are ranked and their best epoch is chosen."""
     mode: Mode | None = None
@@ -81,25 +80,44 @@ class Sweep(BaseModel):
         names = ", ".join(dict.fromkeys(["full", *self.budgets, "smoke"]))
         raise ConfigError([f"--budget {name}: this sweep has the budgets {names}"])
 
+    @field_validator("seeds", "samples", "budgets", mode="before")
+    @classmethod
+    def _plain_values(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return to_plain(value)
+        plain: dict[Any, Any] = {}
+        for name, settings in value.items():
+            plain[name] = settings
+            if isinstance(settings, Mapping):
+                plain[name] = {key: to_plain(setting) for key, setting in settings.items()}
+        return plain
+
+    @field_validator("scheduler", mode="before")
+    @classmethod
+    def _check_scheduler(cls, scheduler: object) -> object:
+        if scheduler is not None and not isinstance(scheduler, Scheduler):
+            raise ValueError("should be a scheduler of cae-sweep, such as ASHA(grace_epochs=1)")
+        return scheduler
+
     @field_validator("space")
     @classmethod
     def _check_space(cls, space: Any) -> Any:
-        spaces = [space]
         if isinstance(space, list | tuple):
-            spaces = list(space)
-        for part in spaces:
-            if not isinstance(part, Mapping) or not all(isinstance(key, str) for key in part):
-                raise ValueError(
-                    "should be a dictionary of dotted names, such as "
-                    '{"arch.kernel_size": tune.grid_search([3, 5])}, or a list of such'
-                )
-        plain_spaces = [_plain_space(part) for part in spaces]
-        if isinstance(space, list | tuple):
-            return plain_spaces
-        return plain_spaces[0]
+            plain: list[dict[str, Any]] = []
+            errors: list[str] = []
+            for part in space:
+                plain_space, part_errors = plain_space_of(part)
+                plain.append(plain_space)
+                errors += part_errors
+            if not space:
+                errors = ["is an empty list; leave it out, or write {} for the base trial alone"]
+            return _without_errors(plain, errors)
+        return _without_errors(*plain_space_of(space))
 
     @model_validator(mode="after")
     def _check_names(self) -> Sweep:
+        if not self.base.is_complete():  # its errors were collected
+            return self
         axes = {key for space in self.spaces() for key in space}
         errors = check_claims(self.claims, [*self.base.flat(), *axes])
         for name in self.provenance:
@@ -111,17 +129,11 @@ class Sweep(BaseModel):
         return self
 
 
-def _plain_space(space: Space) -> dict[str, Any]:
-    """A search space without numpy values in its grids. Raises ValueError for an invalid grid."""
-    plain: dict[str, Any] = {}
-    for key, domain in space.items():
-        plain[key] = to_plain(domain)
-        if isinstance(domain, Mapping):
-            values = to_plain(domain.get("grid_search"))
-            if not isinstance(values, list | tuple):
-                raise ValueError(f"{key}: tune.grid_search takes a list of values")
-            plain[key] = {"grid_search": list(values)}
-    return plain
+def _without_errors(plain_space: Any, errors: list[str]) -> Any:
+    """Return a search space. Raises ValueError if there are errors."""
+    if errors:
+        raise ValueError("; ".join(dict.fromkeys(errors)))
+    return plain_space
 
 
 def _smoke_budget(trial: Trial) -> dict[str, Any]:

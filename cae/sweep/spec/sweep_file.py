@@ -40,8 +40,10 @@ class SweepFile:
     published: list[dict[str, str]]
     """Published numbers, one row each."""
     errors: list[str] = field(default_factory=list)
-    """Errors of components that the file builds. Such a component is built without its invalid
-    parameters, so that the rest of the sweep can be checked too."""
+    """Errors of trials and components that the file builds. They are built without their invalid
+    parameters, so that the rest of the file can be checked too."""
+    is_base_valid: bool = True
+    """Whether none of the errors is of a trial or a component."""
 
     @property
     def name(self) -> str:
@@ -66,7 +68,7 @@ def read_sweep_file(path: Path) -> SweepFile:
     """
     if not path.is_file():
         raise ConfigError([_missing_file(path)])
-    module, errors = _execute_and_collect(path)
+    module, errors, is_base_valid = _execute_and_collect(path)
     if module is None:
         raise ConfigError(errors)
     sweep = getattr(module, "sweep", None)
@@ -80,18 +82,20 @@ def read_sweep_file(path: Path) -> SweepFile:
         sweep=sweep,
         published=read_published(sweep.published, path.parent),
         errors=errors,
+        is_base_valid=is_base_valid,
     )
 
 
-def _execute_and_collect(path: Path) -> tuple[ModuleType | None, list[str]]:
-    """Return the module of a sweep file, None if it could not be executed, and its errors."""
+def _execute_and_collect(path: Path) -> tuple[ModuleType | None, list[str], bool]:
+    """Return the module of a sweep file, None if it could not be executed, its errors, and whether
+    none of them is of a trial or a component."""
     collected: list[tuple[ValidationError, int | None]] = []
     token = COLLECTED_ERRORS.set(collected)  # components add their errors instead of raising them
     module = None
     failures: list[str] = []
     try:
         module = execute_sweep_file(path)
-    except ValidationError as error:  # Trial(...) and Sweep(...) raise theirs
+    except ValidationError as error:  # Sweep(...) raises its errors
         collected.append((error, _line_of(error, path)))
     except UserError as error:
         line = _line_of(error, path)
@@ -105,7 +109,12 @@ def _execute_and_collect(path: Path) -> tuple[ModuleType | None, list[str]]:
         failures.append(_at_line(f"{path} cannot be executed: ", line, description))
     finally:
         COLLECTED_ERRORS.reset(token)
-    return module, _messages(collected, path) + failures
+    messages = _messages(collected, path)
+    claims = {kind.__name__ for kind in CLAIM_KINDS}
+    is_base_valid = all(error.title in claims for error, _ in collected)
+    if is_base_valid:  # otherwise the file may fail because of the errors before
+        messages += failures
+    return module, messages, is_base_valid
 
 
 def _missing_file(path: Path) -> str:
@@ -184,7 +193,7 @@ def load_components(path: Path) -> None:
     """
     if not path.is_file():
         raise ConfigError([_missing_file(path)])
-    _, errors = _execute_and_collect(path)
+    _, errors, _ = _execute_and_collect(path)
     if errors:
         raise ConfigError(errors)
 

@@ -104,6 +104,8 @@ class Dataset(Component):
     """Numbers of the classes whose images are used. None: all classes. They are selected before the
     images are counted and divided."""
 
+    has_relative_path: ClassVar[bool] = False
+    """Whether a parameter may be a path relative to the folder of the sweep file."""
     class_names: ClassVar[tuple[str, ...]] = ()
     """Empty if the names are in the files; `Images.class_names` contains them then."""
     value_range: ClassVar[tuple[float, float] | None] = None
@@ -234,11 +236,16 @@ class Dataset(Component):
         raise DatasetMissing(f"{cls.name} cannot be downloaded into {folder}")
 
 
-def load_images(dataset: Dataset, folders: Sequence[Path]) -> Images:
+def load_images(dataset: Dataset, folders: Sequence[Path], beside: Sequence[Path] = ()) -> Images:
     """Return the images of a data set, divided and checked.
+
+    `folders` are the data folders. `beside` are the folders of the sweep file: a relative path in
+    a sweep file is searched for in the current folder, then there, then in the data folders.
 
     Raises UserError for everything that is wrong with a data set, exceptions in its code too.
     """
+    if dataset.has_relative_path:
+        folders = list(dict.fromkeys([*beside, *folders]))
     try:
         images = dataset.load(folders)
     except UserError:

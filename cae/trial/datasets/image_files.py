@@ -149,7 +149,7 @@ def decode_folder(
         try:
             decoded[index] = _decode(files[index], size, channels, max_value, pixels[index])
         except UnreadableImage as error:
-            return f"{files[index].relative_to(folder)} ({error})"
+            return f"{printable_name(files[index].relative_to(folder))} ({error})"
         return ""
 
     # Pillow releases the interpreter lock while it decodes and resizes: threads run in parallel.
@@ -169,8 +169,11 @@ def decode_folder(
         files = [path for path, error in zip(files, results, strict=True) if not error]
         pixels = pixels[[not error for error in results]]
     labels = _read_labels(files, folder)
-    skipped = [str(path.relative_to(folder)) for path in others]
+    skipped = [printable_name(path.relative_to(folder)) for path in others]
     notes = _notes(good, pixels, labels.splits, skipped, errors)
+    if max_value is not None and all(image.facts.largest is None for image in good):
+        unused = f"max_value = {max_value} has no effect: no image has more than 8 bits per value"
+        notes = (*notes, unused)
     images = Split(pixels, labels.numbers)
     return DecodedFolder(images, labels.names, labels.splits, notes, max_value)
 
@@ -201,6 +204,11 @@ def decode_image(path: Path, size: int, channels: int) -> np.ndarray:
     return to_array(fit_image(read_image(path, channels).image, size, size).image)
 
 
+def printable_name(path: str | Path) -> str:
+    """Return a path as text, with bytes that are not UTF-8 as escape sequences."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
 def _read_labels(files: list[Path], folder: Path) -> _Labels:
     """Classes, and splits if there are some. Raises DatasetInvalid if a folder may be both."""
     has_splits = _has_splits(files, folder)
@@ -214,7 +222,7 @@ def _read_labels(files: list[Path], folder: Path) -> _Labels:
         name = folder.resolve().name
         if len(parts) > 1:
             name = parts[0]
-        classes.append(name)
+        classes.append(printable_name(name))
     names = sorted(set(classes))
     number_of = {name: number for number, name in enumerate(names)}
     numbers = np.array([number_of[name] for name in classes], np.int64)

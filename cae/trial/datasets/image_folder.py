@@ -38,7 +38,8 @@ class ImageFolder(Dataset):
     validation) and test are splits, whose subfolders are classes."""
 
     path: str
-    """The folder: absolute, or relative to the current folder or to a data folder."""
+    """The folder: absolute, or relative to the current folder, the folder of the sweep file or a
+    data folder; the first of these that contains images is used."""
     size: PositiveInt = 64
     """Width and height of the images in pixels: the shorter side is resized to it, and a centered
     square is cropped."""
@@ -51,6 +52,7 @@ class ImageFolder(Dataset):
     """How the images are divided: `pooled`, unless there are folders train, val and test. Those
     keep their images; missing validation or test images are taken from train."""
 
+    has_relative_path: ClassVar[bool] = True
     later_parameters: ClassVar[frozenset[str]] = frozenset({"max_value"})
 
     @property
@@ -61,23 +63,27 @@ class ImageFolder(Dataset):
     @override
     def read(self, folders: Sequence[Path]) -> Source:
         path = Path(self.path).expanduser()
-        candidates = [Path.cwd() / path, *(folder / path for folder in folders)]
-        for candidate in candidates:
-            if (candidate / IMPORTED_FILE).is_file():
-                decoded = self._read_imported(candidate)
-            elif find_images(candidate):
-                decoded = decode_folder(
-                    candidate, self.size, self.channels, max_value=self.max_value
-                )
-            else:
-                continue
-            return _to_source(decoded)
-        raise DatasetMissing(
-            f"dataset.path = {self.path!r}: no folder of images: {KNOWN_FORMATS}\n"
-            f"  searched {format_folders(dict.fromkeys(candidates))}\n"
-            "  use an absolute path, or one relative to the current folder, --data-dir or "
-            f"CAE_DATA; or: {IMPORT_COMMAND}"
+        candidates = list(
+            dict.fromkeys([Path.cwd() / path, *(folder / path for folder in folders)])
         )
+        usable = [candidate for candidate in candidates if _contains_images(candidate)]
+        if not usable:
+            raise DatasetMissing(
+                f"dataset.path = {self.path!r}: no folder of images: {KNOWN_FORMATS}\n"
+                f"  searched {format_folders(candidates)}\n"
+                "  use an absolute path, or one relative to the current folder, the folder of the "
+                f"sweep file, --data-dir or CAE_DATA; or: {IMPORT_COMMAND}"
+            )
+        folder = usable[0]
+        if (folder / IMPORTED_FILE).is_file():
+            decoded = self._read_imported(folder)
+        else:
+            decoded = decode_folder(folder, self.size, self.channels, max_value=self.max_value)
+        others = [other for other in usable[1:] if not other.samefile(folder)]
+        if others:
+            note = f"{self.path!r} is {folder}, and not {format_folders(others)}"
+            decoded = decoded._replace(notes=(*decoded.notes, note))
+        return _to_source(decoded)
 
     def _read_imported(self, folder: Path) -> DecodedFolder:
         decoded = read_imported(folder / IMPORTED_FILE)
@@ -123,6 +129,11 @@ class ImageFolder(Dataset):
             f"{cls.name} consists of your own images and cannot be downloaded; to import them: "
             f"{IMPORT_COMMAND}"
         )
+
+
+def _contains_images(folder: Path) -> bool:
+    """Whether a folder is an imported one or contains images."""
+    return (folder / IMPORTED_FILE).is_file() or bool(find_images(folder))
 
 
 def _to_source(decoded: DecodedFolder) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from typing import Any, cast
 
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from cae.trial.component import Component
 from cae.trial.networks.geometry import Shape, format_size
 
+BYTES_PER_PARAMETER = 8
+"""Of a weight and its gradient, which every optimizer needs."""
 MAX_REAL_PARAMETERS = 10_000_000
 """Networks with fewer parameters find their shapes by a forward pass of one image with weights of
 zero. Larger ones do so on the device `meta`: it needs no memory for the weights, but a slow import
@@ -71,13 +74,15 @@ def sizes(architecture: Architecture, input_shape: Shape, output_shape: Shape) -
     - `latent_shape` and `latent_values`, if the network has an encoder: shape and number of values
       of the latent code.
 
-    Raises ValueError if the shapes do not fit, the shape of the output included.
+    Raises ValueError if the shapes do not fit, the shape of the output included, or if the weights
+    do not fit into the memory.
     """
     counter = _OperationCounter()
     with torch.device("meta"):
         network = architecture.build(input_shape, output_shape).eval()
         counter.attach(network)
     parameters = sum(parameter.numel() for parameter in network.parameters())
+    _check_memory(architecture, parameters)
     device = "meta"
     if parameters < MAX_REAL_PARAMETERS:
         device = "cpu"
@@ -105,6 +110,18 @@ def sizes(architecture: Architecture, input_shape: Shape, output_shape: Shape) -
         result["latent_shape"] = list(latent_shape)
         result["latent_values"] = latent_shape.numel()
     return result
+
+
+def _check_memory(architecture: Architecture, parameters: int) -> None:
+    """Raise ValueError if weights and gradients do not fit into the memory of this machine."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needed = parameters * BYTES_PER_PARAMETER
+    if needed > memory:
+        raise ValueError(
+            f"arch = {architecture.name!r}: its {parameters:,} parameters need "
+            f"{needed / 1e9:,.0f} GB for weights and gradients, and this machine has "
+            f"{memory / 1e9:,.0f} GB of memory; choose smaller layers"
+        )
 
 
 def _check_output(

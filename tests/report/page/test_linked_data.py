@@ -16,9 +16,10 @@ from tests.report.page.conftest import ReadResults
 def test_flags_are_quoted_for_a_shell(evil: str) -> None:
     config = {"seed": 0, "arch.filters": [8, 16], "arch.name": evil}
     record = Record(1, "hash", config, axes={"arch.filters": 0, "arch.name": 0}, sizes={})
-    words = shlex.split(linked_data.set_flags(record))
-    assert words[::2] == ["--set"] * 3
-    assert words[1::2] == ["arch.filters=[8, 16]", f"arch.name={evil}", "seed=0"]
+    words = shlex.split(linked_data.set_flags(record, {"seed": 0, "arch.filters": [8, 16]}))
+    assert words[::2] == ["--set"] * 5
+    settings = ["space=none", "seeds=1", "seed=0", "arch.filters=[8, 16]", f"arch.name={evil}"]
+    assert words[1::2] == settings
 
 
 def test_records_of_a_csv_may_contain_line_ends() -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
-import shlex
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from cae.report.page.linked_data import set_flags
 from cae.run.paths import RunDir
 from tests.report.page.pages import column, drawn, needs_chromium, opened
 
@@ -168,13 +167,9 @@ def test_the_copied_flags_are_the_settings_of_the_trial(thirty: Any, make_run: M
     thirty.locator("#filter").fill("kernel_size=5 finished")
     number = int(column(thirty, "trial")[0])
     thirty.locator("#copy-flags").click()
-    words = shlex.split(thirty.locator("#flags code").inner_text())
-    settings = dict(word.split("=", 1) for word in words if word != "--set")
-    assert settings.pop("seed") == "0"
-    expected = {}
-    for name, value in make_run("thirty").records()[number].axes.items():
-        expected[name] = value if isinstance(value, str) else json.dumps(value)
-    assert settings == expected
+    run = make_run("thirty")
+    flags = set_flags(run.records()[number], run.read_sweep().base)
+    assert thirty.locator("#flags code").inner_text() == flags
 
 
 def test_images_follow_the_order_and_the_filter_of_the_table(thirty: Any) -> None:

@@ -120,11 +120,15 @@ def test_directories_of_dead_workers_are_deleted(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     abandoned = tmp_path / "cae-sweep-999999999-abc"
-    unrelated = tmp_path / "cae-sweep-notes-abc"
+    unrelated = [
+        tmp_path / name
+        for name in ("cae-sweep-notes-abc", "cae-sweep-old-runs", f"cae-sweep-{10**30}-abc")
+    ]
     abandoned.mkdir()
-    unrelated.mkdir()
+    for folder in unrelated:
+        folder.mkdir()
     directory = TrialDirectory(location, "last")
     assert not abandoned.exists()
-    assert unrelated.exists()
+    assert all(folder.exists() for folder in unrelated)
     assert directory.path.is_relative_to(tmp_path)
     directory.close()

@@ -234,7 +234,8 @@ def test_an_inactive_parameter_is_an_error_with_the_reason() -> None:
 
 
 def test_impossible_shapes_name_layer_and_parameters() -> None:
-    errors = errors_of({"arch.padding": "valid", "arch.kernel_size": tune.grid_search([3, 7])})
+    space = {"arch.padding": "valid", "arch.kernel_size": tune.grid_search([3, 7])}
+    errors = errors_of(space, strict=True)
     assert len(errors) == 1
     assert "a 7x7 kernel without padding does not fit" in errors[0]
     assert "arch.kernel_size = 7" in errors[0]
@@ -675,3 +676,17 @@ def test_numpy_values_are_converted_to_python_values() -> None:
         types |= {type(value) for value in trial.axes.values()}
     assert types == {int, float, tuple}
     json.dumps([trial.trial.flat() for trial in plan.trials])  # fails for values of numpy
+
+
+def test_samples_and_seeds_can_be_overridden() -> None:
+    space = {"optimizer.lr": tune.uniform(0.001, 0.1)}
+    plan = plan_of(space, {"samples": 2}, settings={"samples": 3, "seeds": 2})
+    assert len(plan.trials) == 6
+
+
+def test_other_parameters_of_the_sweep_cannot_be_overridden() -> None:
+    assert errors_of({}, settings={"samples": True, "metric": "val_psnr", "space": 3}) == [
+        "samples = True: should be a whole number above 0",
+        "space = 3: should be none, which leaves out the search space",
+        "metric = 'val_psnr': metric is set in the sweep file and cannot be overridden",
+    ]

@@ -18,6 +18,7 @@ from cae.trial.datasets import (
     fetch,
     import_folder,
     list_datasets,
+    load_images,
 )
 from tests.trial.datasets.small_files import write_random_images
 
@@ -185,3 +186,37 @@ def test_an_import_has_the_range_with_which_it_was_made(photos: Path, tmp_path: 
         ImageFolder(path="pets", size=16, max_value=255).load([library])
     import_folder(photos, "pets", library, size=16, max_value=255, replace=True)
     ImageFolder(path="pets", size=16, max_value=255).load([library])
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_relative_path_may_belong_to_the_folder_of_the_sweep_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    dataset = ImageFolder(path="photos", size=8)
+    in_current_folder = load_images(dataset, [], [tmp_path])
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    beside_the_file = load_images(dataset, [], [tmp_path])
+    assert beside_the_file.fingerprint == in_current_folder.fingerprint
+    assert beside_the_file.notes == in_current_folder.notes
+    with pytest.raises(DatasetMissing, match="the folder of the sweep file"):
+        load_images(dataset, [])
+
+
+def test_the_current_folder_comes_first_and_the_choice_is_noted(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    write_random_images(other / "photos", [f"cats/{number}.png" for number in range(10)])
+    monkeypatch.chdir(other)
+    images = load_images(ImageFolder(path="photos", size=8), [tmp_path / "data"], [tmp_path])
+    assert images.notes[-1] == f"'photos' is {other / 'photos'}, and not {photos}"
+    assert images.fingerprint != load_images(ImageFolder(path=str(photos), size=8), []).fingerprint
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_maximal_value_without_an_effect_is_noted() -> None:
+    images = load_images(ImageFolder(path="photos", size=8, channels=1, max_value=4095), [])
+    note = "max_value = 4095 has no effect: no image has more than 8 bits per value"
+    assert images.notes[-1] == note

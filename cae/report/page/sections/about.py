@@ -11,6 +11,7 @@ import pandas as pd
 from cae.report import formatting
 from cae.report.data.results import Results, Run
 from cae.report.page.section import Scope, SectionContent, section
+from cae.run.left_out import left_out_lines
 
 
 class Fact(NamedTuple):
@@ -100,6 +101,7 @@ def _facts(results: Results, run: Run) -> list[Fact]:
     sessions = ""
     if run.sessions:
         sessions = str(len(run.sessions))
+    left_out = left_out_lines(sweep.left_out, sweep.examined)
     versions = [f"{name} {version}" for name, version in sweep.versions.items()]
     facts = [
         Fact("run", run.name),
@@ -109,6 +111,7 @@ def _facts(results: Results, run: Run) -> list[Fact]:
         Fact("ranked by", f"{results.metric} ({results.mode})"),
         Fact("scheduler", _scheduler(sweep.scheduler)),
         Fact("trials", count),
+        Fact("left out", "; ".join(line.strip() for line in left_out)),
         Fact("seeds", str(sweep.seeds)),
         Fact("images", "; ".join(sweep.image_notes)),
         Fact("budget", sweep.budget),
