@@ -63,9 +63,10 @@ def test_a_child_process_does_not_keep_a_trial_locked(
         os.close(writer)
         os.read(reader, 1)  # until the parent has closed its end
         os._exit(0)
-    with monkeypatch.context() as patch, pytest.raises(StorageError, match="locked by another"):
+    with monkeypatch.context() as patch:
         patch.setattr(trial_directory, "RETRY_SECONDS", 0.0)
-        TrialDirectory(str(tmp_path), "last")
+        with pytest.raises(StorageError, match="locked by another"):
+            TrialDirectory(str(tmp_path), "last")
     directory.close()
     TrialDirectory(str(tmp_path), "last").close()
     os.close(writer)
