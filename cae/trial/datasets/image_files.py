@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cae.files import check_regular
 from cae.trial.datasets.errors import DatasetDamaged, DatasetInvalid, describe_error
 from cae.trial.datasets.files import validate_labels
 from cae.trial.datasets.image_reader import (
@@ -327,6 +328,7 @@ def imported_shape(path: Path) -> tuple[int, ...]:
     from safetensors import SafetensorError, safe_open
 
     try:
+        check_regular(path)
         with safe_open(path, framework="numpy") as file:
             return tuple(file.get_slice("pixels").get_shape())
     except (OSError, SafetensorError) as error:
@@ -338,6 +340,7 @@ def read_imported(path: Path) -> DecodedFolder:
     from safetensors import SafetensorError, safe_open
 
     try:
+        check_regular(path)
         with safe_open(path, framework="numpy") as file:
             pixels = file.get_tensor("pixels")
             labels = file.get_tensor("labels")
