@@ -1,7 +1,9 @@
 """The command `cae-sweep`, also as `python -m cae`."""
 
+import errno
 import gc
 import sys
+from typing import NoReturn
 
 
 def main() -> None:
@@ -17,13 +19,20 @@ def main() -> None:
         app()
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:  # typer prints the help without our consoles
+        if error.errno != errno.ENOSPC:
+            raise
+        _exit_without_output(error)
     finally:
         gc.freeze()
         _flush_output()
 
 
 def _flush_output() -> None:
-    """Write what is buffered; exit with 141 if the reader is gone."""
+    """Write what is buffered.
+
+    Exits with 141 if the reader is gone, and with 2 if the output is a file on a full disk.
+    """
     from cae.cli.output import BROKEN_PIPE, discard_output
 
     # typer exits with 1 if it meets a closed pipe, and replaces sys.stdout by this wrapper.
@@ -32,9 +41,19 @@ def _flush_output() -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         is_broken = True
+    except OSError as error:
+        _exit_without_output(error)
     if is_broken:
         discard_output()
         sys.exit(BROKEN_PIPE)
+
+
+def _exit_without_output(error: OSError) -> NoReturn:
+    from cae.cli.output import discard_output
+
+    print(f"error: standard output cannot be written: {error.strerror}", file=sys.stderr)
+    discard_output()
+    sys.exit(2)
 
 
 if __name__ == "__main__":

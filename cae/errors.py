@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+ENVIRONMENT_ERROR = 3
+"""Exit code: the disk, the storage or Ray failed while a sweep ran. Everything is saved."""
 RESUME_HINT = (
     "what is finished is in the checkpoints; fix the problem and run the same command to resume"
 )
@@ -27,6 +29,10 @@ class UserError(Exception):
 
 class RunError(UserError):
     """The files of a run are missing, damaged, in use or cannot be written."""
+
+
+class SweepAborted(RunError):
+    """The disk, the storage or Ray failed while a sweep ran. What had finished is saved."""
 
 
 def gather(*steps: Callable[[], Any]) -> list[Any]:

@@ -47,7 +47,8 @@ from cae.cli.options import (
     expand_output,
 )
 from cae.cli.output import echo
-from cae.errors import UserError, gather
+from cae.errors import ENVIRONMENT_ERROR, UserError, gather
+from cae.run.events import ABORTED, GAVE_UP
 
 if TYPE_CHECKING:
     from cae.run.paths import RunDir
@@ -127,12 +128,13 @@ def run(
             display=live_table.display(prepared, console=Console(stderr=True), quiet=quiet),
             limits=Limits(epoch_timeout, max_failures),
         )
+    with report_errors(ENVIRONMENT_ERROR):
         # Imported only now: pandas and plotly would delay the first trial.
         from cae.report.page import build
 
         page = build.build_all([prepared.run])
         progress = session.outcome(prepared.run)
-    _print_outcome(progress, prepared.file.sweep.metric, reason, page)
+        _print_outcome(progress, prepared.file.sweep.metric, reason, page)
     raise typer.Exit(_exit_code(progress, reason))
 
 
@@ -170,8 +172,10 @@ def _print_outcome(progress: Progress, metric: str, reason: str, page: Path) -> 
 def _exit_code(progress: Progress, reason: str) -> int:
     if reason == "complete":
         return int(any(state.is_failure for state in progress.counts))
-    if reason.startswith("aborted"):
+    if reason.startswith(GAVE_UP):
         return 1
+    if reason.startswith(ABORTED):
+        return ENVIRONMENT_ERROR
     return INTERRUPTED
 
 
@@ -260,10 +264,10 @@ def status(
         from cae.run.status import run_status
 
         status = run_status(_find_run(run))
-    if as_json:
-        echo(json.dumps(status.to_json(), indent=2))
-    else:
-        echo(tables.status_text(status))
+        if as_json:
+            echo(json.dumps(status.to_json(), indent=2))
+        else:
+            echo(tables.status_text(status))
     raise typer.Exit(int(status.has_failures))
 
 
@@ -398,7 +402,7 @@ def report(
             written = markdown_exporter.write(folders, markdown)
         else:
             written = build.build_all(folders, out)
-    echo(f"report: {written}")
+        echo(f"report: {written}")
 
 
 @app.command(rich_help_panel=RESULTS_PANEL)

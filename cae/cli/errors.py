@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 
 from cae.cli.output import BROKEN_PIPE, discard_output, echo
-from cae.errors import UserError
+from cae.errors import ENVIRONMENT_ERROR, SweepAborted, UserError
 
 USAGE_ERROR = 2
 """Exit code: the command or the sweep file is wrong, or a file cannot be used."""
@@ -21,10 +21,11 @@ INTERRUPTED = 130
 
 
 @contextlib.contextmanager
-def report_errors() -> Iterator[None]:
-    """Print errors that a user can fix, one line each, and exit with code 2.
+def report_errors(exit_code: int = USAGE_ERROR) -> Iterator[None]:
+    """Print errors that a user can fix, one line each, and exit with a code.
 
-    Ctrl-C and SIGTERM exit with code 130, a reader of the output that is gone with 141.
+    Ctrl-C and SIGTERM exit with code 130, a reader of the output that is gone with 141, a sweep
+    that was aborted with 3.
     """
     try:
         yield
@@ -34,11 +35,13 @@ def report_errors() -> Iterator[None]:
     except UserError as error:
         for message in error.messages:
             echo(f"error: {message}", to_stderr=True)
-        raise typer.Exit(USAGE_ERROR) from None
+        if isinstance(error, SweepAborted):
+            exit_code = ENVIRONMENT_ERROR
+        raise typer.Exit(exit_code) from None
     except OSError as error:  # a path that cannot be written, a full disk
         location = error.filename or _code_location(error)
         echo(f"error: {location}: {error.strerror or error}", to_stderr=True)
-        raise typer.Exit(USAGE_ERROR) from None
+        raise typer.Exit(exit_code) from None
     except (KeyboardInterrupt, SystemExit):  # Ray turns SIGTERM into SystemExit while it starts
         raise typer.Exit(INTERRUPTED) from None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
+from cae.errors import RunError
 from cae.run.formatting import visible
 
 BROKEN_PIPE = 141
@@ -15,11 +16,19 @@ BROKEN_PIPE = 141
 
 
 def echo(text: str, *, to_stderr: bool = False) -> None:
-    """Print text that may contain names and reasons of others: control characters are shown."""
+    """Print text that may contain names and reasons of others: control characters are shown.
+
+    Raises BrokenPipeError if the reader is gone, and RunError if the output cannot be written.
+    """
     if to_stderr:
         print(visible(text), file=sys.stderr)
-    else:
-        print(visible(text))
+        return
+    try:
+        print(visible(text), flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # the output is a file on a full disk
+        raise RunError(f"standard output cannot be written: {error.strerror}") from error
 
 
 def discard_output() -> None:

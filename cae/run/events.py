@@ -239,6 +239,12 @@ class TrialRetried(Event):
     """Why it restarts although nobody requested it."""
 
 
+GAVE_UP = "gave up"
+"""How the reason of a session's end starts if too many trials failed one after another."""
+ABORTED = "aborted"
+"""How it starts if the disk, the storage, a host or Ray failed."""
+
+
 @dataclass(slots=True, kw_only=True)
 class SessionEnded(Event):
     """A `run` command ended in an orderly way."""

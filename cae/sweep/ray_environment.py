@@ -12,6 +12,8 @@ _VARIABLES = {
     "RAY_AIR_NEW_OUTPUT": "0",
     # A trial that fails in its first epoch reports no metric.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # The runner handles errors of workers: each is one line, and the trial's log has the rest.
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",
     # The runner handles signals.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     # A sweep sends no statistics.

@@ -70,6 +70,23 @@ def test_a_command_whose_output_is_closed_exits_quietly(arguments: list[str]) ->
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["status", str(RUN)], ["describe"]])
+def test_a_full_disk_under_the_output_is_an_error_without_a_traceback(
+    arguments: list[str],
+) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "cae", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.endswith("No space left on device\n")
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize("redirection", ["2>&-", ">&-", ">&- 2>&-"])
 def test_a_command_runs_without_standard_output_or_error(redirection: str) -> None:
     command = f"{sys.executable} -m cae status {RUN} {redirection}"

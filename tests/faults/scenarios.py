@@ -147,7 +147,7 @@ class _SignalScenario:
     def killed_ray_process(self, driver: Driver, name: str) -> list[str]:
         kill_process(driver.ray_process(name))
         sentence = f"Ray's {name} on this machine ended"
-        losses = check_exit(driver, 1, sentence, RESUME)
+        losses = check_exit(driver, 3, sentence, RESUME)
         return losses + unless(sentence in close_reason(self.run), close_reason(self.run))
 
     def signal_during_start(self, seconds: float, number: signal.Signals) -> list[str]:
@@ -278,7 +278,7 @@ def consecutive_failures(folder: Path) -> Losses:
         sweep_writer(folder), [f"broken{number}" for number in range(6)], epochs=1
     )
     driver = Driver(sweep, run, "--max-failures", "3")
-    losses = check_exit(driver, 1, "aborted: 3 trials failed one after another")
+    losses = check_exit(driver, 1, "gave up: 3 trials failed one after another")
     states = [record.state for record in run.records().values()]
     expected = [TrialState.FAILED] * 3 + [TrialState.PENDING] * 3
     return {"consecutive failures": losses + unless(states == expected, f"states {states}")}
@@ -309,14 +309,14 @@ def _fill_and_lock_disk(folder: Path, disk: Path) -> Losses:
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as file:
         wait_until(lambda: not _can_write(file.fileno()), "the disk is full")
-    end = check_exit(driver, (1, 2))  # 2: not even the page could be written
+    end = check_exit(driver, 3)
     causes = ("No space left on device", "MB are free on the disk")
     is_reported = any(cause in driver.output for cause in causes)
     losses["a full disk"] = end + unless(is_reported, f"not reported: {driver.output}")
     ballast.unlink()
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     driver = Driver(sweep, run, cores=2)
-    losses["a read-only folder"] = check_exit(driver, 2, "Read-only file system")
+    losses["a read-only folder"] = check_exit(driver, (2, 3), "Read-only file system")
     subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
     end = check_exit(Driver(sweep, run, cores=2), 0)
     losses["(the run of these, at the end)"] = end + check_complete(run)

@@ -175,7 +175,7 @@ def test_a_killed_raylet_ends_the_sweep_with_a_message(
         wait_until(lambda: len(journal_epochs(run)) >= 2, "two epochs")
         kill_process(driver.ray_process("raylet"))
         message = f"Ray's raylet on this machine ended; what is finished is saved, {RESUME}"
-        assert check_exit(driver, 1, message) == []
+        assert check_exit(driver, 3, message) == []
     assert run.records()[1].state == TrialState.INTERRUPTED
     assert json.loads(run.journal.read_text().splitlines()[-1])["event"] == SessionEnded.kind
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cae.run.events import ABORTED, GAVE_UP
 from cae.run.records import Record
 from cae.run.status import measured, predict, work
 from cae.run.trial_state import TrialState
@@ -107,7 +108,7 @@ class LimitMonitor:
         if self.limits.failures and len(failures) >= self.limits.failures:
             number, reason = failures[-1]
             return (
-                f"aborted: {len(failures)} trials failed one after another, "
+                f"{GAVE_UP}: {len(failures)} trials failed one after another, "
                 f"the last was trial {number}: {reason}"
             )
         now = time.monotonic()
@@ -115,7 +116,7 @@ class LimitMonitor:
             self._disk_checked = now
             free = shutil.disk_usage(self.folder).free
             if free < MIN_FREE_BYTES:
-                return f"aborted: only {free / 1e6:,.0f} MB are free on the disk of {self.folder}"
+                return f"{ABORTED}: only {free / 1e6:,.0f} MB are free on the disk of {self.folder}"
         return ""
 
 

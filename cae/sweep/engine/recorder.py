@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from cae.errors import RunError
 from cae.run.events import (
+    ABORTED,
     AuditStop,
     EpochFinished,
     Event,
@@ -203,7 +204,7 @@ class Recorder(tune.Callback, Stopper):
         if stop is not None:
             self.stop_trial(number, stop)
         elif report.abort_reason:
-            self.stop_reason = f"aborted: {report.abort_reason}"
+            self.stop_reason = f"{ABORTED}: {report.abort_reason}"
         elif report.end is not None:
             if report.end.state == TrialState.OUT_OF_MEMORY:
                 self.out_of_memory(number, report.end.reason, report.end.error)
@@ -298,7 +299,7 @@ class Recorder(tune.Callback, Stopper):
     def _abort_reason(self) -> str:
         reason = self.limits.abort_reason()
         if not reason and self.run.abort_reason:
-            reason = f"aborted: {self.run.abort_reason}"
+            reason = f"{ABORTED}: {self.run.abort_reason}"
         return reason
 
     def _fail_hung_trials(self) -> set[int]:

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from ray import tune
-from ray.exceptions import OutOfMemoryError
+from ray.exceptions import OutOfMemoryError, RayError
+from ray.tune import TuneError
 from ray.tune.experiment import Trial as RayTrial
 
-from cae.errors import RESUME_HINT, RunError
-from cae.run.events import SessionEnded, SessionStarted, TrialPlanned, TrialRetried
+from cae.errors import ENVIRONMENT_ERROR, RESUME_HINT, RunError, SweepAborted, UserError
+from cae.run.events import ABORTED, SessionEnded, SessionStarted, TrialPlanned, TrialRetried
 from cae.run.groups import assign_groups
 from cae.run.journal import Journal
 from cae.run.paths import RunDir
@@ -65,7 +66,8 @@ def run_plan(
     """Train the remaining trials of a plan.
 
     Returns why it ended: COMPLETE, or what interrupted it. Every finished epoch is then in the
-    journal or in its trial's checkpoint, and the same call resumes.
+    journal or in its trial's checkpoint, and the same call resumes. Raises SweepAborted if the
+    disk, the storage or Ray fails.
 
     Args:
         records: Those of the journal; they are kept up to date.
@@ -80,16 +82,32 @@ def run_plan(
         scheduler = TuneScheduler(judge, plan.sweep.metric)
         monitor = LimitMonitor(limits, run.path)
         recorder = Recorder(run, plan, journal, records, scheduler, watch, monitor)
-        _record_session(recorder, checked, command)
-        _record_past_decisions(recorder, past_stops)
-        on_ray_death = functools.partial(_exit_after_ray_death, recorder)
-        with _stop_on_signals(recorder), watch_ray(on_ray_death):
-            _train_all(recorder, place, checked)
-        reason = recorder.stop_reason or COMPLETE
-        journal.append(SessionEnded(reason=reason))
+        with _sweep_aborted_by_environment(run):
+            _record_session(recorder, checked, command)
+            _record_past_decisions(recorder, past_stops)
+            on_ray_death = functools.partial(_exit_after_ray_death, recorder)
+            with _stop_on_signals(recorder), watch_ray(on_ray_death):
+                _train_all(recorder, place, checked)
+            reason = recorder.stop_reason or COMPLETE
+            journal.append(SessionEnded(reason=reason))
         return reason
     finally:
         journal.close()
+
+
+@contextlib.contextmanager
+def _sweep_aborted_by_environment(run: RunDir) -> Iterator[None]:
+    """Convert errors of the disk, the storage and Ray to SweepAborted: the sweep had started."""
+    try:
+        yield
+    except UserError as error:
+        raise SweepAborted(error.messages) from error
+    except OSError as error:
+        place = error.filename or run.path
+        raise SweepAborted(f"{place}: {error.strerror or error}: {RESUME_HINT}") from error
+    except (RayError, TuneError) as error:
+        problem = f"Ray ended the sweep ({type(error).__name__}: {first_line(error)})"
+        raise SweepAborted(f"{problem}: {RESUME_HINT}") from error
 
 
 # Before the first trial
@@ -480,12 +498,12 @@ def _stop_on_signals(recorder: Recorder) -> Iterator[None]:
 
 def _exit_after_ray_death(recorder: Recorder, name: str) -> None:
     """Without its own processes Ray may hang anywhere: end this process, everything is saved."""
-    reason = f"aborted: Ray's {name} on this machine ended"
+    reason = f"{ABORTED}: Ray's {name} on this machine ended"
     recorder.journal.append_last(SessionEnded(reason=reason))
     message = f"\nerror: {reason}; what is finished is saved, run the same command to resume"
     print(message, file=sys.stderr)
     ray_compat.kill_ray()
-    _exit_immediately(1)
+    _exit_immediately(ENVIRONMENT_ERROR)
 
 
 def _exit_immediately(code: int) -> NoReturn:

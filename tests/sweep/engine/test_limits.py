@@ -58,7 +58,7 @@ def test_consecutive_failures_abort_the_sweep_with_the_reason(
     assert states[TrialState.PENDING] + states[TrialState.INTERRUPTED] == 5 - failed
     (close,) = events_of(run, "close")
     assert "trials failed one after another, the last was trial" in close.reason
-    assert close.reason.startswith("aborted: ")
+    assert close.reason.startswith("gave up: ")
     assert "RuntimeError: the layer is tired" in close.reason
     (path.parent / "flag-fixed").touch()  # an edit of the network would give other trials
     run_sweep(path, retry=("failed",))
