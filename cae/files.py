@@ -11,6 +11,7 @@ import errno
 import gc
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +50,20 @@ def write_whole(path: Path, content: str | bytes, *, durable: bool = True) -> No
         temporary.unlink(missing_ok=True)
     if durable:
         sync_folder(path.parent)
+
+
+def check_regular(path: Path, max_bytes: int | None = None) -> None:
+    """Raise OSError if a file is missing, not a regular file, or larger than `max_bytes`.
+
+    Reading a named pipe, a socket or a device of somebody else's folder could block forever, or
+    never reach an end.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    if max_bytes is not None and status.st_size > max_bytes:
+        message = f"it has {status.st_size:,} bytes: should have at most {max_bytes:,}"
+        raise OSError(errno.EFBIG, message, str(path))
 
 
 def sync_file(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from cae.run.status import RunStatus, best_text, run_status
 from cae.run.trial_state import TrialState
 
 BETTER_VALUES: dict[Mode, str] = {"min": "lower", "max": "higher"}
+MAX_LOG_BYTES = 2**24
+"""Of a larger log the end is printed."""
 MAX_GROUP_LINES = 20
 """Comparability groups whose best trials `status` prints."""
 
@@ -187,10 +190,10 @@ def trial_log(run: RunDir, number: int) -> str:
         raise _unknown_trial(run, records, number)
     run.fetch("log.txt", number=number)
     record = records[number]
-    log_file = run.trial(number) / "log.txt"
+    log_file = run.trial_file(number, "log.txt")
     log = "nothing was printed"
     if log_file.exists():
-        log = log_file.read_text(encoding="utf-8", errors="replace").rstrip()
+        log = _end_of(log_file, MAX_LOG_BYTES)
     end = str(record.state)
     if record.reason:
         end = f"{record.state}: {record.reason}"
@@ -199,6 +202,17 @@ def trial_log(run: RunDir, number: int) -> str:
     if error and error not in log:
         parts.append(record.error)
     return "\n".join(parts)
+
+
+def _end_of(file: Path, max_bytes: int) -> str:
+    """The text of a file without white space at its end; of a larger one the last `max_bytes`."""
+    with file.open("rb") as lines:
+        size = lines.seek(0, os.SEEK_END)
+        lines.seek(max(0, size - max_bytes))
+        text = lines.read(max_bytes).decode(errors="replace").rstrip()
+    if size > max_bytes:
+        return f"... (the last {max_bytes:,} of {size:,} bytes of {file})\n{text}"
+    return text
 
 
 def _unknown_trial(run: RunDir, records: Mapping[int, Record], number: int) -> RunError:

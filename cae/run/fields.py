@@ -21,14 +21,18 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, TypeVar, get_type_hints
 
 from cae.run.json_values import (
+    MAX_NESTING,
     JsonObject,
     is_count,
     is_finite_number,
     is_flag,
     is_metric,
+    is_nested_deeply,
     is_text,
     to_json_value,
 )
+
+TOO_DEEP = f"lists and dictionaries are nested more than {MAX_NESTING} times"
 
 
 class InvalidField(ValueError):
@@ -220,6 +224,8 @@ def parse_fields(record_class: type[Dataclass], values: Mapping[str, object]) ->
         check = schema.checks.get(name)
         if check is None:
             continue
+        if is_nested_deeply(value):
+            raise InvalidField(f"{name}: {TOO_DEEP}")
         if not check.is_readable(value):
             raise InvalidField(check.violation(name, value))
         fields[name] = value
@@ -248,6 +254,8 @@ def to_json_fields(record: Dataclass) -> JsonObject:
             raise InvalidField(f"{name}: {error}") from None
         if name in schema.defaults and value == schema.defaults[name]:
             continue
+        if is_nested_deeply(value):
+            raise InvalidField(f"{name}: {TOO_DEEP}")
         if not check.is_valid(value):
             raise InvalidField(check.violation(name, value))
         fields[name] = value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from cae.errors import RESUME_HINT, RunError
-from cae.files import sync_folder
+from cae.files import check_regular, sync_folder
 from cae.run.events import (
     Event,
     SessionEnded,
@@ -25,6 +26,8 @@ from cae.run.events import (
 LAST_EVENT_TIMEOUT_SECONDS = 5.0
 SYNC_SECONDS = 2.0
 """A power cut loses at most the events of so many last seconds."""
+MAX_LINE_BYTES = 2**26
+"""A journal with a longer line is not read: the line need not fit into memory."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """Some editors write it at the beginning of a file."""
 SYNCED_EVENTS = (SessionStarted, TrialEnded, SessionEnded)
@@ -115,6 +118,7 @@ def read_events(path: Path, *, epochs: Collection[int] | None = None) -> Iterato
     """The events of a journal in their order; none if the file does not exist.
 
     A torn line (the process died while writing it) and a line that is no valid event are skipped.
+    Raises RunError for a line that is too long, and OSError for a path that is no regular file.
 
     Args:
         path: The journal.
@@ -123,12 +127,15 @@ def read_events(path: Path, *, epochs: Collection[int] | None = None) -> Iterato
     no_epochs = epochs is not None and not epochs
     if no_epochs or not path.exists():
         return
+    check_regular(path)
     decode = json.JSONDecoder().raw_decode
     has_epoch = _epoch_pattern(epochs or ()).search
     with path.open("rb") as lines:
         if lines.read(len(BYTE_ORDER_MARK)) != BYTE_ORDER_MARK:
             lines.seek(0)
-        for line in lines:
+        for line in iter(functools.partial(lines.readline, MAX_LINE_BYTES), b""):
+            if len(line) == MAX_LINE_BYTES:
+                raise RunError(f"{path} is damaged: a line has more than {MAX_LINE_BYTES:,} bytes")
             if epochs is not None and not has_epoch(line):
                 continue
             try:

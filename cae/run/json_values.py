@@ -17,11 +17,33 @@ JsonObject: TypeAlias = dict[str, Any]
 MAX_COUNT = 2**53
 """Counts are smaller: larger integers are not exact as floats."""
 
+MAX_NESTING = 50
+"""Lists and dictionaries within each other in a value of a run's files."""
+
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _ONLY_FLOATS = {float}
 _METRIC_TEMPLATES: dict[tuple[str, ...], dict[str, float]] = {}
 """A dictionary with zeros for each tuple of metric names. Its copies share the names' strings:
 half a million epochs would otherwise hold as many copies of them."""
+
+
+def is_nested_deeply(value: object) -> bool:
+    """Whether lists and dictionaries are nested more than MAX_NESTING times in `value`.
+
+    Functions that follow a deeper nesting would exceed Python's limit of recursion.
+    """
+    containers = [value]
+    for _ in range(MAX_NESTING + 1):
+        inner: list[object] = []
+        for container in containers:
+            if isinstance(container, dict):
+                inner.extend(container.values())
+            elif isinstance(container, list | tuple):
+                inner.extend(container)
+        if not inner:
+            return False
+        containers = inner
+    return True
 
 
 def is_text(value: object) -> TypeGuard[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from cae.errors import RunError
+from cae.files import check_regular
 
 RETRY_SECONDS = 0.2
 """Pause before the second attempt: `status` takes the lock for a moment to test it."""
@@ -61,6 +62,7 @@ def hold_lock(path: Path) -> Iterator[None]:
 def is_locked(path: Path) -> bool:
     """Whether a process holds the lock now."""
     try:
+        check_regular(path)
         with path.open("r", encoding="utf-8") as file:
             return not _try_lock(file, fcntl.LOCK_SH)
     except (OSError, RunError):  # without locks no process runs a sweep there

@@ -107,6 +107,7 @@ class RunDir:
 
     def read_sweep(self) -> SweepDescription:
         """The resolved sweep of this run. Raises RunError if it is missing or damaged."""
+        self.check_file(self.sweep_json)
         try:
             return read_sweep_json(self.sweep_json)
         except LostSweepJson as error:
@@ -133,9 +134,18 @@ class RunDir:
         return last
 
     def check_files(self) -> None:
-        """Raise RunError if a folder has the name of one of the run's files, or the reverse."""
+        """Raise RunError if a folder has the name of one of the run's files, or the reverse.
+
+        And if one of them is a link out of the run's folder: what is there would be overwritten.
+        """
         messages: list[str] = []
-        for path in (self.sweep_json, self.journal, self.lock_file):
+        files = (self.sweep_json, self.journal, self.lock_file)
+        for path in (*files, self.path / "trials", self.code, self.control):
+            try:
+                self.check_file(path)
+            except RunError as error:
+                messages += error.messages
+        for path in files:
             if path.is_dir():
                 messages.append(f"{path} is a folder, and should be a file: move it away")
         for path in (self.path, self.path / "trials", self.code, self.control):
@@ -143,6 +153,31 @@ class RunDir:
                 messages.append(f"{path} is a file, and should be a folder: move it away")
         if messages:
             raise RunError(messages)
+
+    def check_file(self, path: Path) -> None:
+        """Raise RunError if a file of the run is a link out of its folder, or not a regular file.
+
+        Somebody else may have made the folder: what is read from it has to be in it. Nothing is
+        raised for a missing file.
+        """
+        target = path.resolve()
+        if not self.contains(path):
+            raise RunError(
+                f"{path} leads to {target}, outside of the run: move what is there into the "
+                "folder of the run"
+            )
+        if target.exists() and not target.is_dir() and not target.is_file():
+            raise RunError(f"{path} is a pipe, a socket or a device, and should be a file")
+
+    def contains(self, path: Path) -> bool:
+        """Whether a path, after all links, is in the run's folder."""
+        return path.resolve().is_relative_to(self.path.resolve())
+
+    def trial_file(self, number: int, name: str) -> Path:
+        """A file of a trial, for reading. Raises RunError if it is not in the run's folder."""
+        path = self.trial(number) / name
+        self.check_file(path)
+        return path
 
     def undefined_trials(self, records: Collection[int]) -> list[int]:
         """Trials with a folder and with events, but without the line that defines them.
@@ -161,6 +196,7 @@ class RunDir:
 
     def events(self, *, epochs: Collection[int] | None = None) -> Iterator[Event]:
         """The valid events of the journal in their order (see `read_events`)."""
+        self.check_file(self.journal)
         return read_events(self.journal, epochs=epochs)
 
     def records(self) -> dict[int, Record]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from cae.errors import RunError
+from cae.files import check_regular
 from cae.run.fields import (
     TEXT,
     Check,
@@ -34,6 +35,8 @@ from cae.run.left_out import LeftOutPoints
 from cae.run.metric_direction import Mode
 from cae.run.published_rows import PUBLISHED_COLUMNS, PublishedRow
 
+MAX_BYTES = 2**28
+"""Size of a sweep.json that is read."""
 PUBLISHED = PUBLISHED_COLUMNS
 """The columns of published numbers."""
 
@@ -284,6 +287,7 @@ def read_sweep_json(path: Path) -> SweepDescription:
     value.
     """
     try:
+        check_regular(path, MAX_BYTES)
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise LostSweepJson(f"{path} is missing") from None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cae.errors import RunError
+from cae.files import check_regular
 from cae.run.fields import (
     TEXT,
     Count,
@@ -140,6 +141,7 @@ def read_verdicts(path: Path) -> Verdicts:
     Unknown fields come from a newer version and are ignored.
     """
     try:
+        check_regular(path)
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read: {error}") from None

@@ -23,7 +23,7 @@ from cae.trial.datasets import Dataset, Images, load_images
 from cae.trial.datasets.errors import DatasetMissing
 from cae.trial.evaluation import evaluate, evaluation_pairs
 from cae.trial.model import save_model
-from cae.trial.networks.create import build_network, to_device
+from cae.trial.networks.create import build_network_like, to_device
 from cae.trial.user_code import digest
 
 TOLERANCE = 1e-6
@@ -108,7 +108,7 @@ def _load_weights(run: RunDir, record: Record) -> Checkpoint:
     run.fetch(checkpoint.BEST, number=record.number)
     try:
         owner = Owner(record.config, record.fingerprint, record.code)
-        return checkpoint.load_own(run.trial(record.number) / checkpoint.BEST, owner)
+        return checkpoint.load_own(run.trial_file(record.number, checkpoint.BEST), owner)
     except FileNotFoundError as error:
         reason = ""
         if record.state == TrialState.STOPPED:
@@ -228,8 +228,10 @@ def _evaluate_again(
     trial: Trial, saved: Checkpoint, images: Images, device: torch.device
 ) -> dict[str, float]:
     """Metrics on the validation images."""
-    network = to_device(build_network(trial), device)
-    network.load_state_dict(saved.network)
+    try:
+        network = to_device(build_network_like(trial, saved.network), device)
+    except ValueError as error:
+        raise UserError(f"the checkpoint does not fit the trial: {error}") from None
     pairs = evaluation_pairs(trial.task, DeviceImages.load(images, device).val, "val")
     metrics = evaluate(network, pairs)
     return {f"val_{name}": value for name, value in metrics.items()}

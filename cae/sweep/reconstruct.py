@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from cae.errors import UserError
-from cae.files import write_whole
+from cae.files import check_regular, write_whole
 from cae.sweep.spec.sweep_file import read_sweep_file
 from cae.trial import image_statistics
 from cae.trial.datasets.image_files import find_files
@@ -210,10 +210,11 @@ def _read_array(file: Path, model: Model) -> list[Image]:
     dataset = model.trial.dataset
     channels = dataset.image_shape[0]
     try:
+        check_regular(file)
         array = np.load(file, allow_pickle=False)
     except FileNotFoundError:
         raise UnreadableImage("it does not exist") from None
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, MemoryError):
         raise UnreadableImage("it is not an array that numpy.save wrote") from None
     if array.ndim == 2:
         array = array[None]

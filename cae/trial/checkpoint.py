@@ -33,7 +33,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from cae.files import SyncSchedule, write_whole
+from cae.files import SyncSchedule, check_regular, write_whole
 from cae.trial.display import tile_channels
 
 BEST = "best.safetensors"
@@ -136,9 +136,14 @@ def load(path: Path) -> Checkpoint:
     Raises FileNotFoundError, DamagedCheckpoint with the reason, or another OSError if the file
     cannot be read: it may be undamaged then.
     """
-    if path.is_dir():
-        raise DamagedCheckpoint(f"{path} is not a complete checkpoint of cae-sweep: it is a folder")
-    content = path.read_bytes()
+    if path.exists() and not path.is_file():
+        message = f"{path} is not a complete checkpoint of cae-sweep: it is not a regular file"
+        raise DamagedCheckpoint(message)
+    try:
+        content = path.read_bytes()
+    except MemoryError:
+        message = f"{path} is not a complete checkpoint of cae-sweep: it is larger than the memory"
+        raise DamagedCheckpoint(message) from None
     try:
         header, tensors = _parse(content)
         digest = header.pop("digest")
@@ -313,6 +318,7 @@ class Samples:
 def samples_epoch(folder: Path) -> int:
     """The epoch of the samples in a folder; 0 if there are none, or damaged ones."""
     try:
+        check_regular(folder / SAMPLES)
         with np.load(io.BytesIO((folder / SAMPLES).read_bytes()), allow_pickle=False) as arrays:
             for name in ("input", "target", "output"):
                 arrays[name]  # raises an error if it is damaged

@@ -154,16 +154,32 @@ def _parameters(task: Task) -> str:
 def best_of(rows: list[dict[str, float]], metric: str, mode: str) -> int:
     """The epoch, from 1, of the best finite value, the earliest of equal ones; 0 if there is
     none."""
-    sign = 1
-    if mode != "min":
-        sign = -1
-    values: list[tuple[float, int]] = []
-    for epoch, row in enumerate(rows, 1):
-        if math.isfinite(row[metric]):
-            values.append((sign * row[metric], epoch))
-    if not values:
-        return 0
-    return min(values)[1]
+    best_epoch = 0
+    for epoch in range(1, len(rows) + 1):
+        best_epoch = better_epoch(rows, best_epoch, epoch, metric, mode)
+    return best_epoch
+
+
+def better_epoch(
+    rows: list[dict[str, float]], best_epoch: int, epoch: int, metric: str, mode: str
+) -> int:
+    """`epoch` if its value is finite and better than that of `best_epoch`; `best_epoch` otherwise.
+
+    Epochs are counted from 1; a best epoch of 0 means that there is none yet.
+    """
+    value = rows[epoch - 1][metric]
+    if not math.isfinite(value):
+        return best_epoch
+    if best_epoch == 0:
+        return epoch
+    best_value = rows[best_epoch - 1][metric]
+    if mode == "min":
+        is_better = value < best_value
+    else:
+        is_better = value > best_value
+    if is_better:
+        return epoch
+    return best_epoch
 
 
 def has_finite_losses(row: dict[str, float]) -> bool:

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from cae.errors import UserError
-from cae.files import write_whole
+from cae.files import check_regular, write_whole
 from cae.trial.config import ConfigError, Trial, from_flat
-from cae.trial.networks.create import build_network
+from cae.trial.networks.create import build_network_like
 
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
@@ -25,6 +25,7 @@ HOW_TO_LOAD = (
     "import cae; model = cae.load_model(FOLDER); output = model.network(images)  "
     "# B x C x H x W floats in [0, 1]"
 )
+MAX_DESCRIPTION_BYTES = 2**26
 BATCH = 500
 """Images per forward pass."""
 MAX_REASON_CHARACTERS = 300
@@ -92,10 +93,12 @@ def load_model(folder: str | os.PathLike[str]) -> Model:
     """
     path = Path(folder)
     try:
+        check_regular(path / DESCRIPTION, MAX_DESCRIPTION_BYTES)
+        check_regular(path / WEIGHTS)
         description = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
         trial = from_flat(description["config"])
-        network = build_network(trial)
-        network.load_state_dict(safetensors.torch.load_file(path / WEIGHTS))
+        weights = safetensors.torch.load_file(path / WEIGHTS)
+        network = build_network_like(trial, weights)
     except FileNotFoundError as error:
         missing = Path(error.filename or WEIGHTS).name
         raise UserError(f"{path} is not an exported model: {missing} is missing") from None
@@ -114,6 +117,8 @@ def load_model(folder: str | os.PathLike[str]) -> Model:
         AttributeError,
         RuntimeError,
         OSError,
+        RecursionError,
+        MemoryError,
     ) as error:
         reason = " ".join(str(error).split())[:MAX_REASON_CHARACTERS]
         raise UserError(f"{path} is not a complete model: {reason}") from None

@@ -22,7 +22,14 @@ from cae.trial import checkpoint, torch_compat
 from cae.trial.batches import DeviceImages, Pairs, derive_seed, generator
 from cae.trial.checkpoint import Checkpoint, Owner, copy_weights
 from cae.trial.config import Trial
-from cae.trial.evaluation import best_of, conclude, evaluate, evaluation_pairs, has_finite_losses
+from cae.trial.evaluation import (
+    best_of,
+    better_epoch,
+    conclude,
+    evaluate,
+    evaluation_pairs,
+    has_finite_losses,
+)
 from cae.trial.networks.create import build_network, load_trained, to_device
 from cae.trial.steps import GraphedStep, Step, build_optimizer, create_step, set_learning_rate
 from cae.trial.tasks.base import Table
@@ -112,13 +119,14 @@ def _train_epochs(state: _State, metric: str, mode: str) -> Generator[Epoch, Non
     """
     trial = state.trial
     restored_epochs = len(state.rows)
+    best_epoch = 0
     for epoch in range(1, trial.epochs + 1):
         restored = epoch <= restored_epochs
         if not restored:
             state.rows.append(_train_epoch(state, epoch))
-        rows = state.rows[:epoch]
-        best_epoch = best_of(rows, metric, mode)
-        result = Epoch(epoch, rows[-1], best_epoch, restored=restored)
+        row = state.rows[epoch - 1]
+        best_epoch = better_epoch(state.rows, best_epoch, epoch, metric, mode)
+        result = Epoch(epoch, row, best_epoch, restored=restored)
         if not restored:
             _save(state, epoch, is_best=best_epoch == epoch)
             result = replace(
@@ -128,7 +136,7 @@ def _train_epochs(state: _State, metric: str, mode: str) -> Generator[Epoch, Non
                 restart_reason=state.restart_reason,
             )
             state.restart_reason = ""
-        if epoch == trial.epochs or not has_finite_losses(rows[-1]):
+        if epoch == trial.epochs or not has_finite_losses(row):
             final, tables = _evaluate_best(state, best_epoch)
             state.files.sync()
             yield replace(result, final=final, tables=tables)

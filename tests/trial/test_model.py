@@ -88,6 +88,11 @@ def truncate_weights(folder: Path) -> None:
     os.truncate(folder / WEIGHTS, (folder / WEIGHTS).stat().st_size - 4)
 
 
+def replace_by_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no folder": (remove_all, DESCRIPTION),
     "no description": (lambda folder: (folder / DESCRIPTION).unlink(), DESCRIPTION),
@@ -121,6 +126,18 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         "arch.kernel_size = 9",
     ),
     "weights of another network": (with_config({"arch.encoder_filters": [4, 7]}), "size mismatch"),
+    "network that is larger than the memory": (
+        with_config({"arch.encoder_filters": [4, 10**12]}),
+        r"size mismatch for encoder.3.weight: \(6, 4, 3, 3\) in the weights, and \(1000000000000,",
+    ),
+    "description that is a pipe": (
+        lambda folder: replace_by_pipe(folder / DESCRIPTION),
+        "not a regular file",
+    ),
+    "weights that are a pipe": (
+        lambda folder: replace_by_pipe(folder / WEIGHTS),
+        "not a regular file",
+    ),
     "truncated weights": (truncate_weights, INCOMPLETE),
     "empty weights": (lambda folder: (folder / WEIGHTS).write_bytes(b""), INCOMPLETE),
     "pickled weights": (

@@ -28,6 +28,10 @@ class AxisKind(StrEnum):
     CATEGORY = "category"
 
 
+PANEL_CHARACTERS = 34
+"""Characters of tick labels that fit below a panel of a figure."""
+
+
 class Tick(NamedTuple):
     position: float
     text: str
@@ -131,7 +135,33 @@ def ticks(values: list[float], kind: AxisKind) -> list[Tick]:
     return marks
 
 
-def spaced_labels(texts: list[str], width: int = 34) -> list[int]:
+def spaced_ticks(marks: list[Tick], span: float, sizes: list[float]) -> list[Tick]:
+    """Return the ticks whose labels do not overlap; the first and the last are kept if they fit.
+
+    Args:
+        marks: The ticks, by position.
+        span: The length of the axis in units of the positions.
+        sizes: The size of each label along the axis, with its margin, as a share of the axis.
+    """
+
+    def overlap(first: int, second: int) -> bool:
+        distance = marks[second].position - marks[first].position
+        return distance < span * (sizes[first] + sizes[second]) / 2
+
+    shown: list[int] = []
+    for index in range(len(marks)):
+        if not shown or not overlap(shown[-1], index):
+            shown.append(index)
+    last = len(marks) - 1
+    if shown and shown[-1] != last:
+        while len(shown) > 1 and overlap(shown[-1], last):
+            shown.pop()
+        if not overlap(shown[-1], last):
+            shown.append(last)
+    return [marks[index] for index in shown]
+
+
+def spaced_labels(texts: list[str], width: int = PANEL_CHARACTERS) -> list[int]:
     """Return the indices of the labels that fit side by side under a panel `width` characters wide.
 
     Of long labels, this is every second or third one.

@@ -87,6 +87,11 @@ class BuiltSection:
         return all(part.content.is_empty for part in self.parts)
 
     @property
+    def is_left_out(self) -> bool:
+        """Whether the page leaves the section out."""
+        return all(part.content.is_left_out for part in self.parts)
+
+    @property
     def answer(self) -> str:
         """The answers of all parts as text."""
         answers: list[str] = []
@@ -217,6 +222,7 @@ def _without_nan(value: object) -> object:
 def render(results: Results, sections: Sequence[BuiltSection]) -> str:
     """Return the HTML of the page."""
     library = ""
+    sections = [built for built in sections if not built.is_left_out]
     if any(part.charts for built in sections for part in built.parts):
         library = _plotly_library()
     return (

@@ -12,8 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from cae.files import check_regular
+
 Pixels = npt.NDArray[np.uint8]
 
+MAX_ARRAY_BYTES = 2**29
+"""Arrays of a file that is read: a small archive can unpack to any size."""
 MAX_SIDE = 64
 """Pixels. Larger images are reduced by a whole factor."""
 
@@ -21,18 +25,27 @@ MAX_SIDE = 64
 def read_arrays(path: Path, *required: str) -> dict[str, npt.NDArray[np.generic]]:
     """Read all arrays of a file without unpickling anything.
 
-    Returns no arrays if the file is missing or damaged, or lacks a required one.
+    Returns no arrays if the file is missing, damaged or too large, or lacks a required one.
     """
     arrays: dict[str, npt.NDArray[np.generic]] = {}
     try:
+        check_regular(path)
+        if _unpacked_bytes(path) > MAX_ARRAY_BYTES:
+            return {}
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for name in archive.files:
                 arrays[name] = np.asarray(archive[name])
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+    except (OSError, KeyError, ValueError, EOFError, MemoryError, zipfile.BadZipFile):
         return {}
     if not arrays.keys() >= set(required):
         return {}
     return arrays
+
+
+def _unpacked_bytes(path: Path) -> int:
+    """The size of all files in an archive. Raises BadZipFile or OSError."""
+    with zipfile.ZipFile(path) as archive:
+        return sum(member.file_size for member in archive.infolist())
 
 
 def is_image_batch(array: npt.NDArray[np.generic]) -> bool:

@@ -46,6 +46,9 @@ class SectionContent:
     """One short paragraph of plain text: the answer. All there is if `is_empty`."""
     is_empty: bool = False
     """Whether there is nothing to show but the verdict."""
+    is_left_out: bool = False
+    """Whether the page leaves the section out: it is about something that the sweep does not have.
+    verdicts.json contains its verdict."""
     method: str = ""
     """How the section was computed: what it includes, what it leaves out and why."""
     captions: Mapping[str, str] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
+from cae.files import check_regular
 from cae.trial.datasets.errors import DatasetDamaged, DatasetMissing, describe_error
 
 
@@ -79,6 +80,7 @@ def _first_file(folder: Path, names: Sequence[str]) -> Path | None:
 def open_binary(path: Path) -> BinaryIO:
     """Open a file for reading; a file that ends in `.gz` is decompressed. Raises DatasetDamaged."""
     try:
+        check_regular(path)
         if path.suffix == ".gz":
             return cast(BinaryIO, gzip.open(path, "rb"))
         return path.open("rb")

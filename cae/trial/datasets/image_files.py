@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cae.files import check_regular
 from cae.trial.datasets.errors import DatasetDamaged, DatasetInvalid, describe_error
 from cae.trial.datasets.files import validate_labels
 from cae.trial.datasets.image_reader import (
@@ -76,6 +77,8 @@ class FoundFiles(NamedTuple):
     images: list[Path]
     skipped: list[Path]
     """Files whose suffix is not one of an image."""
+    outside: list[Path]
+    """Links to images and folders outside of the folder: they are not followed."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,11 @@ def find_images(folder: Path) -> list[Path]:
 def find_files(folder: Path) -> FoundFiles:
     """Return the files in a folder and its subfolders: images, and the others.
 
-    Symbolic links are followed; hidden files and folders are ignored.
+    Symbolic links are followed within the folder: somebody else may have made it. Hidden files and
+    folders are ignored.
     """
+    root = os.path.realpath(folder)
+    outside: list[Path] = []
     images: list[Path] = []
     skipped: list[Path] = []
     suffixes = readable_suffixes()
@@ -108,18 +114,34 @@ def find_files(folder: Path) -> FoundFiles:
             continue
         visited.add(real_parent)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in list(subfolders):
+            if _leads_out(os.path.join(parent, name), root):
+                subfolders.remove(name)
+                outside.append(Path(parent, name))
         for name in names:
             if name.startswith("."):
                 continue
             if os.path.splitext(name)[1].lower() in suffixes:
-                images.append(Path(parent, name))
+                if _leads_out(os.path.join(parent, name), root):
+                    outside.append(Path(parent, name))
+                else:
+                    images.append(Path(parent, name))
             else:
                 skipped.append(Path(parent, name))
 
     def parts(path: Path) -> tuple[str, ...]:
         return path.relative_to(folder).parts
 
-    return FoundFiles(sorted(images, key=parts), sorted(skipped, key=parts))
+    return FoundFiles(
+        sorted(images, key=parts), sorted(skipped, key=parts), sorted(outside, key=parts)
+    )
+
+
+def _leads_out(path: str, root: str) -> bool:
+    """Whether a path is a symbolic link to something outside of a folder."""
+    if not os.path.islink(path):
+        return False
+    return not Path(os.path.realpath(path)).is_relative_to(root)
 
 
 def decode_folder(
@@ -139,7 +161,7 @@ def decode_folder(
     Raises DatasetDamaged with the files that cannot be decoded, unless `skip_damaged`, and
     DatasetInvalid if the range of their values is not known.
     """
-    files, others = find_files(folder)
+    files, others, outside = find_files(folder)
     _has_splits(files, folder)  # an error about the folders comes before those about files
     pixels = np.empty((len(files), channels, size, size), np.uint8)
     decoded: list[_Decoded | None] = [None] * len(files)
@@ -174,6 +196,9 @@ def decode_folder(
     if max_value is not None and all(image.facts.largest is None for image in good):
         unused = f"max_value = {max_value} has no effect: no image has more than 8 bits per value"
         notes = (*notes, unused)
+    if outside:
+        listed = _listed([printable_name(path.relative_to(folder)) for path in outside])
+        notes += (f"{_links(len(outside))} not followed: {listed}",)
     images = Split(pixels, labels.numbers)
     return DecodedFolder(images, labels.names, labels.splits, notes, max_value)
 
@@ -295,6 +320,12 @@ def _notes(
     return tuple(notes)
 
 
+def _links(count: int) -> str:
+    if count == 1:
+        return "1 link leads out of the folder and is"
+    return f"{count} links lead out of the folder and are"
+
+
 def _files(count: int) -> str:
     if count == 1:
         return "1 file is"
@@ -335,6 +366,7 @@ def imported_shape(path: Path) -> tuple[int, ...]:
     from safetensors import SafetensorError, safe_open
 
     try:
+        check_regular(path)
         with safe_open(path, framework="numpy") as file:
             return tuple(file.get_slice("pixels").get_shape())
     except (OSError, SafetensorError) as error:
@@ -346,6 +378,7 @@ def read_imported(path: Path) -> DecodedFolder:
     from safetensors import SafetensorError, safe_open
 
     try:
+        check_regular(path)
         with safe_open(path, framework="numpy") as file:
             pixels = file.get_tensor("pixels")
             labels = file.get_tensor("labels")

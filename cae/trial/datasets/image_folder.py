@@ -20,6 +20,7 @@ from cae.trial.datasets.image_files import (
     IMPORTED_FILE,
     KNOWN_FORMATS,
     DecodedFolder,
+    FoundFiles,
     decode_folder,
     find_files,
     find_images,
@@ -198,7 +199,7 @@ def import_folder(
     source = source.expanduser()
     files = find_files(source)
     if not files.images:
-        raise DatasetMissing(_no_images(source, files.skipped))
+        raise DatasetMissing(_no_images(source, files))
     decoded = decode_folder(
         source, dataset.size, dataset.channels, max_value=max_value, skip_damaged=skip_damaged
     )
@@ -233,13 +234,16 @@ def _check_target(target: Path, name: str, *, replace: bool) -> None:
         (target / content).unlink()
 
 
-def _no_images(source: Path, skipped: list[Path]) -> str:
+def _no_images(source: Path, files: FoundFiles) -> str:
     if not source.exists():
         return f"{source} does not exist"
     if not source.is_dir():
         return f"{source} is a file: should be a folder of images"
     message = f"{source}: there are no images in it or in its subfolders ({KNOWN_FORMATS})"
-    if skipped:
-        names = ", ".join(path.name for path in skipped[:5])
-        message += f"; there are {len(skipped)} other files, such as {names}"
+    if files.skipped:
+        names = ", ".join(path.name for path in files.skipped[:5])
+        message += f"; there are {len(files.skipped)} other files, such as {names}"
+    if files.outside:
+        name = files.outside[0].name
+        message += f"; links out of the folder, such as {name}, are not followed: copy the images"
     return message

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from cae.files import check_regular
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
@@ -177,6 +179,7 @@ def read_bands(path: Path, channels: int) -> list[Image]:
 def _open(path: Path) -> ImageFile:
     from PIL import Image
 
+    check_regular(path)
     return Image.open(path, formats=readable_formats())
 
 

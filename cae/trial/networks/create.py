@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cae.trial import checkpoint
 from cae.trial.config import Trial
@@ -20,6 +21,31 @@ def build_network(trial: Trial) -> nn.Module:
     image_shape = trial.dataset.image_shape
     input_shape = trial.task.input_shape(image_shape)
     return trial.arch.build(input_shape, trial.task.output_shape(image_shape))
+
+
+def build_network_like(trial: Trial, weights: Mapping[str, Tensor]) -> nn.Module:
+    """Return the network of a trial with these weights, on the CPU.
+
+    The names and shapes are compared before memory is allocated for the network: somebody else's
+    configuration may describe one of any size. Raises ValueError if they differ.
+    """
+    with torch.device("meta"):
+        described = build_network(trial).state_dict()
+    for name in [*described, *weights]:
+        if name not in weights:
+            raise ValueError(f"the weights lack {name}, which the configuration describes")
+        if name not in described:
+            raise ValueError(f"the weights have {name}, which the configuration lacks")
+        shape = tuple(weights[name].shape)
+        described_shape = tuple(described[name].shape)
+        if shape != described_shape:
+            raise ValueError(
+                f"size mismatch for {name}: {shape} in the weights, and {described_shape} in the "
+                "network that the configuration describes"
+            )
+    network = build_network(trial)
+    network.load_state_dict(weights)
+    return network
 
 
 def load_trained(trial: Trial, folder: Path, device: torch.device) -> nn.Module:

@@ -10,10 +10,12 @@ import pytest
 
 from cae.report.data.axis import (
     AxisKind,
+    Tick,
     make_axis,
     relative_positions,
     settings_per_trial,
     spaced_labels,
+    spaced_ticks,
     ticks,
     value_axis,
 )
@@ -93,6 +95,28 @@ def test_a_parameter_with_many_values_has_quartiles_as_settings() -> None:
     settings = settings_per_trial(axis)
     assert settings.value_counts().tolist() == [10, 10, 10, 10]
     assert settings.iloc[-1] == "0.018 to 0.1"
+
+
+def test_labels_of_values_close_together_do_not_overlap() -> None:
+    marks = [Tick(value, str(value)) for value in (1, 3, 5, 64, 65)]
+    sizes = [0.1] * len(marks)
+    shown = [tick.position for tick in spaced_ticks(marks, 64, sizes)]
+    assert shown == [1, 65]
+    assert spaced_ticks(marks, 64, [0.01] * len(marks)) == marks
+    assert spaced_ticks([], 1, []) == []
+    assert spaced_ticks(marks[:1], 0, [0.1]) == marks[:1]
+
+
+@pytest.mark.parametrize("count", [2, 5, 30])
+def test_shown_labels_never_overlap(count: int) -> None:
+    random = np.random.default_rng(count)
+    positions = sorted(random.random(count).tolist())
+    marks = [Tick(position, str(position)) for position in positions]
+    shown = spaced_ticks(marks, 1.0, [0.08] * count)
+    assert shown[0] == marks[0]
+    assert np.diff([tick.position for tick in shown]).min(initial=1.0) >= 0.08
+    for mark in marks:  # no label is left out that has room
+        assert min(abs(mark.position - tick.position) for tick in shown) < 0.16
 
 
 def test_labels_that_do_not_fit_are_left_out_evenly() -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from cae.report.page import build
+from cae.report.page.section import Section
+from cae.report.page.sections import all_sections
 from cae.run.paths import RunDir
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -86,3 +88,16 @@ def column(page: Any, name: str) -> list[str]:
         name,
     )
     return texts
+
+
+def shown_sections(run: RunDir) -> list[Section]:
+    """The sections on a run's page: without those about what its sweep does not have."""
+    sweep = run.read_sweep()
+    left_out: set[str] = set()
+    if not sweep.published:
+        left_out.add("published")
+    if not sweep.claims:
+        left_out.add("claims")
+    if not any(axis.origins for axis in sweep.axis_descriptions().values()):
+        left_out.add("provenance")
+    return [section for section in all_sections() if section.id not in left_out]

@@ -60,10 +60,10 @@ def test_a_new_section_is_one_new_file(
     finally:
         del REGISTERED_SECTIONS["largest_number"]
         del sys.modules["cae.report.page.sections.largest_number"]
-    provenance, new, progress = (
-        html.index(f'<section id="{id}"') for id in ("provenance", "largest_number", "progress")
+    best, new, progress = (
+        html.index(f'<section id="{id}"') for id in ("best", "largest_number", "progress")
     )
-    assert provenance < new < progress
+    assert best < new < progress
     assert '<p class="verdict-line">It is 2.</p>' in html
     assert 'id="largest-plot"' in html
     assert '<a href="#largest_number">Largest number</a>' in html

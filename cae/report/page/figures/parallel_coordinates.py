@@ -15,7 +15,15 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from cae.report import formatting
-from cae.report.data.axis import Axis, Floats, make_axis, relative_positions, value_axis
+from cae.report.data.axis import (
+    Axis,
+    Floats,
+    Tick,
+    make_axis,
+    relative_positions,
+    spaced_ticks,
+    value_axis,
+)
 from cae.report.data.parameters import varying_parameters
 from cae.report.data.results import Results
 from cae.report.page.figures import style
@@ -26,6 +34,8 @@ from cae.run.trial_state import TrialState
 MAX_LINES = 1000
 MAX_AXES = 12
 MAX_TICKS = 12
+LABEL_HEIGHT = 0.045
+"""Height of a tick label, as a share of an axis."""
 BINS = 12
 """Number of colors. All lines of a bin are one trace: drawing time grows with the number of traces,
 not of lines."""
@@ -220,7 +230,7 @@ def _draw_axes(figure: go.Figure, axes: list[Axis], *, has_missing: bool) -> Non
         )
         ticks = _visible_ticks(axis)
         if _has_missing(axis):
-            ticks.append((MISSING_HEIGHT, "none"))
+            ticks.append(Tick(MISSING_HEIGHT, "none"))
         for height, text in ticks:
             label = style.escaped(text, 12)
             figure.add_annotation(**_tick_annotation(index, height, label, is_last=is_last))
@@ -231,16 +241,17 @@ def _has_missing(axis: Axis) -> bool:
     return not np.isfinite(axis.positions).all()
 
 
-def _visible_ticks(axis: Axis) -> list[tuple[float, str]]:
+def _visible_ticks(axis: Axis) -> list[Tick]:
     """Return height and text of at most `MAX_TICKS` ticks."""
-    ticks = []
+    ticks: list[Tick] = []
     for position, text in axis.ticks:
         height = 0.5
         if axis.high > axis.low:
             height = (position - axis.low) / (axis.high - axis.low)
-        ticks.append((height, text))
+        ticks.append(Tick(height, text))
     step = max(1, math.ceil(len(ticks) / MAX_TICKS))
-    return ticks[::step]
+    ticks = ticks[::step]
+    return spaced_ticks(ticks, 1.0, [LABEL_HEIGHT] * len(ticks))
 
 
 def _tick_annotation(index: int, height: float, text: str, *, is_last: bool) -> dict[str, object]:

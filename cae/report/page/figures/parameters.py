@@ -12,7 +12,14 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from cae.report import formatting
-from cae.report.data.axis import Axis, Floats, make_axis, spaced_labels
+from cae.report.data.axis import (
+    PANEL_CHARACTERS,
+    Axis,
+    Floats,
+    make_axis,
+    spaced_labels,
+    spaced_ticks,
+)
 from cae.report.data.parameters import varying_parameters
 from cae.report.data.results import Results
 from cae.report.page.figures import style
@@ -144,18 +151,20 @@ def _spread(scale: Axis) -> float:
 
 
 def _parameter_axis(scale: Axis) -> dict[str, object]:
-    texts = [style.escaped(text, 12) for _, text in scale.ticks]
-    shown = list(range(len(texts)))
     margin = max(0.08 * (scale.high - scale.low), 0.75 * _spread(scale))
     if margin == 0:
         margin = 1.0
+    ticks = [tick._replace(text=style.escaped(tick.text, 12)) for tick in scale.ticks]
     if scale.kind == "category":
-        shown = spaced_labels(texts)
         margin = 0.5
+        ticks = [ticks[index] for index in spaced_labels([tick.text for tick in ticks])]
+    else:
+        sizes = [(len(tick.text) + 2) / PANEL_CHARACTERS for tick in ticks]
+        ticks = spaced_ticks(ticks, scale.high - scale.low + 2 * margin, sizes)
     return {
         "title": {"text": style.escaped(scale.name, 32), "standoff": 6},
-        "tickvals": [scale.ticks[index][0] for index in shown],
-        "ticktext": [texts[index] for index in shown],
+        "tickvals": [tick.position for tick in ticks],
+        "ticktext": [tick.text for tick in ticks],
         "range": [scale.low - margin, scale.high + margin],
         "zeroline": False,
         "tickangle": 0,

@@ -15,7 +15,9 @@ from cae.report.wording import claims, published
 def claims_section(results: Results) -> SectionContent:
     judged = judge_claims(results)
     if not judged:
-        return SectionContent(verdict="The sweep has no claims to judge.", is_empty=True)
+        return SectionContent(
+            verdict="The sweep has no claims to judge.", is_empty=True, is_left_out=True
+        )
     sentences = [claims.summary_sentence(judged)]
     with_overrides = [result for result in judged if result.overrides]
     if with_overrides and not results.joined:

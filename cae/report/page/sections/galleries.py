@@ -58,8 +58,11 @@ def galleries_section(results: Results) -> SectionContent:
         is_ranked = index in results.ranked.index
         if not is_ranked and not results.record(row["run"], row["trial"]).is_dependency:
             continue
-        folder = results.folder(row["run"]).trial(row["trial"])
-        of_trial = load_galleries(folder / "galleries.npz", results.labels[index])
+        run = results.folder(row["run"])
+        path = run.trial(row["trial"]) / "galleries.npz"
+        if not run.contains(path):
+            continue
+        of_trial = load_galleries(path, results.labels[index])
         if not of_trial:
             continue
         trials += 1

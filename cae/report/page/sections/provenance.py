@@ -37,6 +37,7 @@ def provenance_section(results: Results) -> SectionContent:
         return SectionContent(
             verdict="The sweep does not state where the values of its axes come from.",
             is_empty=True,
+            is_left_out=True,
         )
     return SectionContent(
         verdict=_verdict(counts, axes=len(rows)),

@@ -53,7 +53,9 @@ def published_section(results: Results) -> SectionContent:
     comparisons = published_comparisons(results)
     if not comparisons:
         return PublishedContent(
-            verdict="The sweep has no published numbers to compare with.", is_empty=True
+            verdict="The sweep has no published numbers to compare with.",
+            is_empty=True,
+            is_left_out=True,
         )
     return PublishedContent(
         verdict=published.summary_sentence(comparisons),

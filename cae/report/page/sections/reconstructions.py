@@ -85,8 +85,11 @@ def reconstructions_section(results: Results) -> SectionContent:
     total_bytes = 0
     for index, group in _by_importance(candidates):
         trial = results.ranked.loc[index]
-        folder = results.folder(trial["run"]).trial(trial["trial"])
-        sheet = make_sheet(folder / "samples.npz")
+        run = results.folder(trial["run"])
+        path = run.trial(trial["trial"]) / "samples.npz"
+        if not run.contains(path):
+            continue
+        sheet = make_sheet(path)
         if sheet is None or total_bytes > MAX_BYTES / results.group_count:
             continue
         total_bytes += len(sheet.data_uri)
