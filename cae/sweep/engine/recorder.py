@@ -46,11 +46,15 @@ POLL_SECONDS = 0.5
 SLOT_COUNT_SECONDS = 5.0
 MAX_RESTARTS = 3
 """How often in a row a trial restarts after its worker died; a finished epoch resets the count."""
+MAX_START_FAILURES = 2
+"""How often workers may end with the same exception before any of them has reported anything."""
 
 LOST_CHECKPOINT = "its newest checkpoint is missing, damaged or of another trial"
 """Why a finished epoch is trained again."""
 
 _EXCEPTION = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception): .+)$", re.MULTILINE)
+DEATH_OF_A_PROCESS = re.compile("^(ActorDied|ActorUnavailable|WorkerCrashed|NodeDied)")
+"""Ray's exceptions for a process that ended: perhaps killed, or by the code of one trial."""
 
 Watcher = Callable[[Event | None], None]
 """Called with each event after it is written, and with None from time to time."""
@@ -84,6 +88,10 @@ class Recorder(tune.Callback, Stopper):
         """Number of slots of a cluster, whose hosts join and leave."""
         self.worker_deaths: Counter[int] = Counter()
         """Workers that each trial lost since its last finished epoch."""
+        self.has_reports = False
+        """Whether a worker of this session has reported anything."""
+        self.start_failures: Counter[str] = Counter()
+        """Exceptions of workers that ended before any has reported anything."""
         self.fatal_error: RunError | None = None
         """The journal cannot be written. Tune wraps exceptions of its callbacks."""
         self.ended_here: set[int] = set()
@@ -193,6 +201,7 @@ class Recorder(tune.Callback, Stopper):
         record = self.records[number]
         if record.state.is_final:
             return
+        self.has_reports = True
         report: WorkerReport = result[REPORT]
         self.limits.heartbeat(number)
         self._record_restart(record, report)
@@ -248,11 +257,14 @@ class Recorder(tune.Callback, Stopper):
         if mentions_gpu_out_of_memory(error):
             self.out_of_memory(number, "out of memory on the GPU", error)
             return
+        cause = last_exception(error)
+        if self._can_no_worker_start(cause):
+            self.stop_reason = f"{ABORTED}: workers cannot start: {cause}"
+            return
         self.worker_deaths[number] += 1
         if self.worker_deaths[number] > MAX_RESTARTS:
             deaths = self.worker_deaths[number]
             reason = f"its worker died {deaths} times in a row without another finished epoch"
-            cause = last_exception(error)
             if cause:
                 reason += f": {cause}"
             self.fail_trial(number, reason, error)
@@ -265,6 +277,16 @@ class Recorder(tune.Callback, Stopper):
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
     ) -> None:
         ray_compat.forget_results(trial)
+
+    def _can_no_worker_start(self, cause: str) -> bool:
+        """Whether workers failed twice with the same exception before any has reported anything.
+
+        Exceptions of trials are reported by their workers: this one is of the start of a worker.
+        """
+        if self.has_reports or not cause or DEATH_OF_A_PROCESS.search(cause):
+            return False
+        self.start_failures[cause] += 1
+        return self.start_failures[cause] >= MAX_START_FAILURES
 
     @override
     def on_step_end(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:

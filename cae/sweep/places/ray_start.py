@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
+import sys
+import sysconfig
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -30,6 +33,32 @@ def ray_session(**options: Any) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def job_config_with_own_paths() -> Any:
+    """A JobConfig whose workers search first for modules where this process does.
+
+    Ray puts the current folder in front of all others: a `numpy.py` or `cae.py` there would break
+    every worker.
+    """
+    from ray.job_config import JobConfig
+
+    class OwnPaths(JobConfig):
+        def _serialize(self) -> str:
+            first = _paths_before_standard_library()
+            self._py_driver_sys_path = [path for path in self._py_driver_sys_path if path in first]
+            return super()._serialize()
+
+    return OwnPaths()
+
+
+def _paths_before_standard_library() -> set[str]:
+    """The folder of the script or the current folder, and those of PYTHONPATH."""
+    paths = [os.path.abspath(path) for path in sys.path]
+    standard_library = os.path.abspath(sysconfig.get_path("stdlib"))
+    if standard_library in paths:
+        paths = paths[: paths.index(standard_library)]
+    return set(paths)
 
 
 @contextlib.contextmanager
