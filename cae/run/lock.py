@@ -47,9 +47,9 @@ def hold_lock(path: Path) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
-        if not _try_lock(file):
+        if not try_lock(file):
             time.sleep(RETRY_SECONDS)
-            if not _try_lock(file):
+            if not try_lock(file):
                 fix = f"stop it with `cae-sweep stop {path.parent}`, or choose another --out"
                 raise RunError(f"{path.parent} is in use by {_owner(file)}: {fix}")
         release_in_children(file)
@@ -64,13 +64,16 @@ def is_locked(path: Path) -> bool:
     try:
         check_regular(path)
         with path.open("r", encoding="utf-8") as file:
-            return not _try_lock(file, fcntl.LOCK_SH)
+            return not try_lock(file, fcntl.LOCK_SH)
     except (OSError, RunError):  # without locks no process runs a sweep there
         return False
 
 
-def _try_lock(file: IO[str], kind: int = fcntl.LOCK_EX) -> bool:
-    """Try to lock a file. Raises RunError if that is impossible on its file system."""
+def try_lock(file: IO[str], kind: int = fcntl.LOCK_EX) -> bool:
+    """Whether a file could be locked; it stays so until it is closed.
+
+    Raises RunError if its file system has no locks.
+    """
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:

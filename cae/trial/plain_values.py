@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import enum
+import sys
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import PurePath
 from typing import Any
 
 import numpy as np
-import torch
 
 _PLAIN_TYPES = frozenset({bool, float, int, str, type(None)})
 
@@ -26,7 +26,7 @@ def to_plain(value: Any) -> Any:
         return value
     if kind is list or kind is tuple:
         return kind([to_plain(item) for item in value])
-    if isinstance(value, np.generic | np.ndarray | torch.Tensor):
+    if isinstance(value, np.generic | np.ndarray) or _is_tensor(value):
         return value.tolist()
     if isinstance(value, Decimal | Fraction):
         return float(value)
@@ -35,3 +35,9 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, PurePath):
         return str(value)
     return value
+
+
+def _is_tensor(value: Any) -> bool:
+    """Whether a value is a tensor, without importing torch, which takes a second."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import os
 import secrets
-import shutil
 import sys
-import tempfile
 from pathlib import Path
+
+from cae.sweep.places.private_folder import private_folder
 
 USER_VARIABLES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 """Environment variables with which a user chooses the authentication."""
@@ -32,9 +31,7 @@ def use_private_token() -> None:
 @functools.cache
 def _token_file() -> Path:
     """The file of this process, the same for all its sessions: Ray reads the token once."""
-    folder = Path(tempfile.mkdtemp(prefix="cae-sweep-token-"))  # its mode is 0700
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    file = folder / "token"
+    file = private_folder() / "token"
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         stream.write(secrets.token_hex(32))

@@ -1,0 +1,95 @@
+"""A folder for Ray's files of this process: logs, sockets and the token.
+
+Ray keeps the files of every session it ever started in /tmp/ray. Here they are deleted at the end
+of the process; what a killed process has left is deleted by the next one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from cae.errors import RunError
+from cae.run.lock import release_in_children, try_lock
+
+PREFIX = "cae-sweep-"
+LOCK = "lock"
+MAX_PARENT_LENGTH = 16
+"""Characters of the path of its parent. A socket's path has at most 107; 27 are the name of this
+folder and 64 those of Ray's sockets in it."""
+MIN_FREE_BYTES = 100_000_000
+"""What Ray needs for its logs, and for images that do not fit into /dev/shm."""
+
+
+@functools.cache
+def private_folder() -> Path:
+    """The folder of this process, with mode 0700.
+
+    Raises RunError if there is no folder for it with a short path and enough space.
+    """
+    parent = _parent()
+    _delete_leftovers(parent)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    lock = (folder / LOCK).open("w", encoding="utf-8")
+    try_lock(lock)
+    release_in_children(lock)
+    atexit.register(_delete, folder, lock, os.getpid())
+    return folder
+
+
+def _parent() -> Path:
+    wanted = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    parent = wanted
+    if len(parent) > MAX_PARENT_LENGTH:
+        parent = "/tmp"
+    try:
+        free = shutil.disk_usage(parent).free
+    except OSError as error:
+        raise RunError(f"{parent} cannot be used for Ray's files: {error.strerror}") from error
+    if free < MIN_FREE_BYTES or not os.access(parent, os.W_OK):
+        raise RunError(
+            f"{parent} has no room for Ray's files: {free / 1e6:,.0f} MB are free of the "
+            f"{MIN_FREE_BYTES / 1e6:,.0f} MB that they need; set RAY_TMPDIR to another folder, "
+            f"with a path of at most {MAX_PARENT_LENGTH} characters"
+        )
+    return Path(parent)
+
+
+def _delete(folder: Path, lock: IO[str], owner: int) -> None:
+    if os.getpid() == owner:  # a forked process has the same handlers
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.close()
+
+
+def _delete_leftovers(parent: Path) -> None:
+    """Delete the folders of this user's processes that were killed, and end what Ray left."""
+    for folder in parent.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if folder.stat(follow_symlinks=False).st_uid != os.getuid():
+                continue
+            with (folder / LOCK).open("r+", encoding="utf-8") as lock:
+                if not try_lock(lock):
+                    continue
+                for process in _orphans_with_files_in(folder):
+                    os.kill(process, signal.SIGKILL)
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _orphans_with_files_in(folder: Path) -> Iterator[int]:
+    """Processes without a parent that have files of a folder open: agents of a killed Ray."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+            if fields[1] != "1":
+                continue
+            targets = [os.readlink(link) for link in (process / "fd").iterdir()]
+            if any(target.startswith(f"{folder}/") for target in targets):
+                yield int(process.name)
