@@ -22,11 +22,12 @@ MODULES = {
 MAY_IMPORT = {
     "errors": set(),
     "files": set(),
+    "signals": set(),
     "run": {"run", "errors", "files"},
     "trial": {"trial", "errors", "files"},
-    "sweep": {"sweep", "trial", "run", "errors", "files"},
+    "sweep": {"sweep", "trial", "run", "errors", "files", "signals"},
     "report": {"report", "run", "errors", "files"},
-    "cli": {"cli", "report", "sweep", "trial", "run", "errors", "files"},
+    "cli": {"cli", "report", "sweep", "trial", "run", "errors", "files", "signals"},
     "__main__": {"cli"},
     "__init__": {"sweep", "trial"},
 }
@@ -45,6 +46,7 @@ LIBRARIES = {
 STANDARD_LIBRARY_ONLY = [
     "cae.errors",
     "cae.files",
+    "cae.signals",
     "cae.run.paths",
     "cae.run.events",
     "cae.run.journal",

@@ -13,19 +13,20 @@ import typer
 
 from cae.cli.output import BROKEN_PIPE, discard_output, echo
 from cae.errors import ENVIRONMENT_ERROR, SweepAborted, UserError
+from cae.signals import stop_signals
 
 USAGE_ERROR = 2
 """Exit code: the command or the sweep file is wrong, or a file cannot be used."""
 INTERRUPTED = 130
-"""Exit code after Ctrl-C or SIGTERM."""
+"""Exit code after Ctrl-C, SIGTERM or SIGHUP."""
 
 
 @contextlib.contextmanager
 def report_errors(exit_code: int = USAGE_ERROR) -> Iterator[None]:
     """Print errors that a user can fix, one line each, and exit with a code.
 
-    Ctrl-C and SIGTERM exit with code 130, a reader of the output that is gone with 141, a sweep
-    that was aborted with 3.
+    Ctrl-C, SIGTERM and SIGHUP exit with code 130, a reader of the output that is gone with 141, a
+    sweep that was aborted with 3.
     """
     try:
         yield
@@ -48,12 +49,12 @@ def report_errors(exit_code: int = USAGE_ERROR) -> Iterator[None]:
 
 @contextlib.contextmanager
 def exit_immediately_on_signals() -> Iterator[None]:
-    """End the process at Ctrl-C or SIGTERM while modules are imported.
+    """End the process at Ctrl-C, SIGTERM or SIGHUP while modules are imported.
 
-    An exception may be swallowed during an import and leave half a module behind. Afterwards both
+    An exception may be swallowed during an import and leave half a module behind. Afterwards these
     signals raise KeyboardInterrupt.
     """
-    signals = (signal.SIGINT, signal.SIGTERM)
+    signals = stop_signals()
     for kind in signals:
         signal.signal(kind, lambda *_: os._exit(INTERRUPTED))
     yield

@@ -29,6 +29,7 @@ from cae.run.journal import Journal
 from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
+from cae.signals import stop_signals
 from cae.sweep.engine import ray_compat
 from cae.sweep.engine.limits import DEFAULT_LIMITS, DISK_ERRORS, LimitMonitor, Limits
 from cae.sweep.engine.ray_watchdog import watch_ray
@@ -48,6 +49,7 @@ from cae.sweep.spec.plan import Plan, PlannedTrial
 
 COMPLETE = "complete"
 """Why a session ended in which nothing was left to train."""
+STOPPING = "stopping, and what is finished is saved; a second signal ends the command at once"
 DEPENDENCY_METRIC = ("val_loss", "min")
 """How the best epoch of a dependency is chosen: it may have another task than the sweep's metric is
 of."""
@@ -476,17 +478,18 @@ def _trial_name(trial: RayTrial) -> str:
 
 @contextlib.contextmanager
 def _stop_on_signals(recorder: Recorder) -> Iterator[None]:
-    """Ctrl-C or SIGTERM stops the sweep in an orderly way; a second one ends the process."""
+    """Ctrl-C, SIGTERM or SIGHUP stops the sweep; a second one ends the process."""
 
     def stop(number: int, frame: object) -> None:
         del frame
         if recorder.stop_reason:
             _exit_immediately(128 + number)
         recorder.stop_reason = f"interrupted by {signal.Signals(number).name}"
+        with contextlib.suppress(OSError):  # after SIGHUP there is no terminal
+            print(f"{recorder.stop_reason}: {STOPPING}", file=sys.stderr, flush=True)
 
-    signals = (signal.SIGINT, signal.SIGTERM)
     try:
-        handlers = {kind: signal.signal(kind, stop) for kind in signals}
+        handlers = {kind: signal.signal(kind, stop) for kind in stop_signals()}
     except ValueError:  # not in the main thread: the caller handles signals
         yield
         return
