@@ -21,7 +21,7 @@ from cae.sweep.places.cpu_limits import count_cpus
 from cae.sweep.places.devices import GpuProbe, count_gpus, gpu_problem
 from cae.sweep.places.machine import device_name, explain_gpus
 from cae.sweep.places.mps import shared_gpu_service
-from cae.sweep.places.private_folder import private_folder
+from cae.sweep.places.private_folder import ray_folder
 from cae.sweep.places.ray_start import job_config_with_own_paths, ray_session
 from cae.trial.config import ConfigError
 
@@ -115,7 +115,7 @@ def local_ray(resources: Resources) -> Iterator[None]:
                     num_cpus=resources.cpus,
                     num_gpus=resources.gpus,
                     include_dashboard=False,
-                    _temp_dir=str(private_folder()),
+                    _temp_dir=str(ray_folder()),
                     job_config=job_config_with_own_paths(),
                 )
             )

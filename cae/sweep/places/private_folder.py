@@ -13,18 +13,18 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from cae.errors import RunError
 from cae.run.lock import release_in_children, try_lock
 
-PREFIX = "cae-sweep-"
+PREFIX = "cae-"
 LOCK = "lock"
-MAX_PARENT_LENGTH = 16
-"""Characters of the path of its parent. A socket's path has at most 107; 27 are the name of this
-folder and 64 those of Ray's sockets in it."""
+RAY = "ray"
+MAX_PARENT_LENGTH = 26
+"""Characters of the path of its parent. A socket's path has at most 107: 17 are those of
+`/cae-12345678/ray`, and 64 those of Ray's sockets in it."""
 MIN_FREE_BYTES = 100_000_000
 """What Ray needs for its logs, and for images that do not fit into /dev/shm."""
 
@@ -43,6 +43,11 @@ def private_folder() -> Path:
     release_in_children(lock)
     atexit.register(_delete, folder, lock, os.getpid())
     return folder
+
+
+def ray_folder() -> Path:
+    """Where Ray keeps its files: Ray lets everybody write to its folder, but not reach it here."""
+    return private_folder() / RAY
 
 
 def _parent() -> Path:
@@ -78,18 +83,24 @@ def _delete_leftovers(parent: Path) -> None:
             with (folder / LOCK).open("r+", encoding="utf-8") as lock:
                 if not try_lock(lock):
                     continue
-                for process in _orphans_with_files_in(folder):
-                    os.kill(process, signal.SIGKILL)
-                shutil.rmtree(folder, ignore_errors=True)
+                if not _end_orphans(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
-def _orphans_with_files_in(folder: Path) -> Iterator[int]:
-    """Processes without a parent that have files of a folder open: agents of a killed Ray."""
+def _end_orphans(folder: Path) -> bool:
+    """Kill processes of a killed Ray that have files of a folder open.
+
+    Returns whether others are still using it: workers that are about to end.
+    """
+    is_used = False
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            fields = (process / "stat").read_text().rpartition(")")[2].split()
-            if fields[1] != "1":
-                continue
             targets = [os.readlink(link) for link in (process / "fd").iterdir()]
-            if any(target.startswith(f"{folder}/") for target in targets):
-                yield int(process.name)
+            if not any(target.startswith(f"{folder}/{RAY}/") for target in targets):
+                continue
+            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+            if parent == "1":
+                os.kill(int(process.name), signal.SIGKILL)
+            else:
+                is_used = True
+    return is_used

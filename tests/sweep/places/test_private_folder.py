@@ -47,8 +47,9 @@ import sys""".strip(),
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         private_folder._delete_leftovers(parent)
         assert folder.exists(), "its process is running"
+        (folder / "ray").mkdir()
         # A process of Ray that outlives it: its parent ends at once, as those of Ray do.
-        agent = f"exec 9> {folder}/agent.log; sleep 600 & echo $!"
+        agent = f"exec 9> {folder}/ray/agent.log; sleep 600 & echo $!"
         orphan = int(subprocess.check_output(["sh", "-c", f"({agent}) 2>&1 | head -1"], text=True))
         killed.send_signal(signal.SIGKILL)
     private_folder._delete_leftovers(parent)
@@ -65,9 +66,9 @@ def is_running(process: int) -> bool:
 
 
 def test_folders_of_others_and_without_a_lock_are_kept(parent: Path) -> None:
-    (parent / "cae-sweep-notes").mkdir()
+    (parent / "cae-notes").mkdir()
     private_folder._delete_leftovers(parent)
-    assert (parent / "cae-sweep-notes").exists()
+    assert (parent / "cae-notes").exists()
 
 
 def test_a_long_path_is_replaced_by_a_short_one(
