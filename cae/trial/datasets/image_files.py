@@ -15,6 +15,7 @@ import numpy as np
 from cae.files import check_regular
 from cae.trial.datasets.errors import DatasetDamaged, DatasetInvalid, describe_error
 from cae.trial.datasets.files import validate_labels
+from cae.trial.datasets.image_notes import note_on_copies, note_on_empty_folders
 from cae.trial.datasets.image_reader import (
     ImageFacts,
     UnreadableImage,
@@ -196,6 +197,9 @@ def decode_folder(
     if max_value is not None and all(image.facts.largest is None for image in good):
         unused = f"max_value = {max_value} has no effect: no image has more than 8 bits per value"
         notes = (*notes, unused)
+    names = [printable_name(path.relative_to(folder)) for path in files]
+    more = (note_on_copies(pixels, names, labels.splits), note_on_empty_folders(folder, files))
+    notes += tuple(note for note in more if note)
     if outside:
         listed = _listed([printable_name(path.relative_to(folder)) for path in outside])
         notes += (f"{_links(len(outside))} not followed: {listed}",)

