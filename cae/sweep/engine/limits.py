@@ -19,6 +19,9 @@ HUNG_FACTOR = 20
 """Without --epoch-timeout, a trial is hung if an epoch takes this many times the estimate."""
 MIN_HUNG_SECONDS = 600.0
 """Without --epoch-timeout, no trial is hung before this time."""
+PAUSE_SECONDS = 15.0
+"""Trials are examined every second. A longer time between two examinations is a pause: Ctrl-Z,
+SIGSTOP, a suspended container."""
 MIN_FREE_BYTES = 200_000_000
 """A sweep ends if less is free on the disk of the run, while it can still record its end."""
 DISK_CHECK_SECONDS = 5.0
@@ -61,6 +64,7 @@ class LimitMonitor:
         self.consecutive_failures: list[tuple[int, str]] = []
         """Number and reason of the trials that failed since the last one that did not."""
         self._disk_checked = 0.0
+        self._hung_checked = time.monotonic()
 
     def heartbeat(self, number: int) -> None:
         """A trial started or finished an epoch."""
@@ -84,6 +88,7 @@ class LimitMonitor:
         if self.limits.epoch_seconds == 0:
             return hung
         now = time.monotonic()
+        self._forgive_pause(now)
         epoch_times: list[tuple[float, float]] | None = None
         for number, heartbeat in self.heartbeats.items():
             elapsed = now - heartbeat
@@ -101,6 +106,14 @@ class LimitMonitor:
                 )
                 hung.append(HungTrial(number, reason))
         return hung
+
+    def _forgive_pause(self, now: float) -> None:
+        """Do not count time in which this process was stopped: its workers were probably too."""
+        pause = now - self._hung_checked
+        self._hung_checked = now
+        if pause > PAUSE_SECONDS:
+            for number in self.heartbeats:
+                self.heartbeats[number] += pause
 
     def abort_reason(self) -> str:
         """Why the sweep should be aborted; empty if it should not."""

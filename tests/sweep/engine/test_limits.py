@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -164,11 +165,34 @@ def record(seconds: float, work: float = 1.0) -> Record:
     )
 
 
+def test_time_in_which_all_processes_were_stopped_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("cae.sweep.engine.limits.time.monotonic", lambda: now[0])
+    monitor = LimitMonitor(Limits(epoch_seconds=20), tmp_path)
+    monitor.heartbeat(1)
+
+    def examine_every_second(until: float) -> list[float]:
+        times: list[float] = []
+        while now[0] < until and not times:
+            now[0] += 1.0
+            if monitor.hung_trials({1: record(1.0)}):
+                times.append(now[0])
+        return times
+
+    assert examine_every_second(10.0) == []
+    now[0] = 5000.0  # Ctrl-Z, and continued much later
+    assert examine_every_second(5009.0) == []
+    assert examine_every_second(5030.0) == [5012.0], "20 s of them while the processes ran"
+
+
 def test_an_epoch_may_take_twenty_times_the_estimate_and_at_least_ten_minutes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
     monkeypatch.setattr("cae.sweep.engine.limits.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(limits, "PAUSE_SECONDS", math.inf)
     monitor = LimitMonitor(Limits(), tmp_path)
     monitor.heartbeat(1)
     now[0] = 599.0
