@@ -49,13 +49,13 @@ def sweep_file(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-# The first group is started first: the longest one has to be.
-RAY_GROUPS = ["ray_engine", "ray", "ray_sweeps"]
+RAY_GROUPS = ["ray", "ray_sweeps", "ray_engine"]
+WITH_SWEEPS = {"test_sweeps.py", "test_growing_runs.py", "test_limits.py", "test_worker_start.py"}
 
 
 def ray_group(path: Path) -> str:
-    """The test process for a file of tests with Ray: three processes share the work equally."""
-    if path.name == "test_sweeps.py":
+    """The test process for a file of tests with Ray: each of three takes a third of the time."""
+    if path.name in WITH_SWEEPS:
         return "ray_sweeps"
     if path.is_relative_to(ROOT / "tests" / "sweep" / "engine"):
         return "ray_engine"

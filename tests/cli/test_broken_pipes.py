@@ -101,7 +101,16 @@ def test_a_sweep_whose_output_is_closed_trains_all_trials(tmp_path: Path) -> Non
     writer = closed_pipe()
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "cae", "run", str(path), "--out", str(tmp_path / "run")],
+            [
+                sys.executable,
+                "-m",
+                "cae",
+                "run",
+                str(path),
+                "--out",
+                str(tmp_path / "run"),
+                "--slots=1",
+            ],
             stdout=writer,
             stderr=writer,
             check=False,

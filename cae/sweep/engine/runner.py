@@ -49,7 +49,7 @@ from cae.sweep.spec.plan import Plan, PlannedTrial
 
 COMPLETE = "complete"
 """Why a session ended in which nothing was left to train."""
-STOPPING = "stopping, and what is finished is saved; a second signal ends the command at once"
+STOPPING = "stopping, and what is finished is saved; a second signal ends the command immediately"
 DEPENDENCY_METRIC = ("val_loss", "min")
 """How the best epoch of a dependency is chosen: it may have another task than the sweep's metric is
 of."""

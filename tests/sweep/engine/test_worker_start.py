@@ -14,6 +14,7 @@ from cae.run.paths import RunDir
 from cae.run.trial_state import TrialState
 from cae.sweep.engine import runner
 from cae.sweep.engine.worker_report import SweepInputs
+from cae.sweep.places.base import Resources
 
 
 class Unreadable(str):
@@ -26,6 +27,7 @@ class Unreadable(str):
 def test_a_sweep_ends_when_workers_fail_twice_with_the_same_exception(
     sweep_file: Callable[..., Path],
     run_sweep: Callable[..., RunDir],
+    two_slots: Resources,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     make_inputs = runner._sweep_inputs
@@ -34,7 +36,8 @@ def test_a_sweep_ends_when_workers_fail_twice_with_the_same_exception(
         return dataclasses.replace(make_inputs(*arguments), sweep_file=cast(Any, Unreadable()))
 
     monkeypatch.setattr(runner, "_sweep_inputs", inputs_that_no_worker_can_read)
-    run = run_sweep(sweep_file("{'optimizer.lr': tune.grid_search([1e-1, 1e-2, 1e-3])}"))
+    path = sweep_file("{'optimizer.lr': tune.grid_search([1e-1, 1e-2, 1e-3])}")
+    run = run_sweep(path, resources=two_slots)
     states = {record.state for record in run.records().values()}
     assert states <= {TrialState.PENDING, TrialState.INTERRUPTED}
     (end,) = [event for event in run.events() if isinstance(event, SessionEnded)]

@@ -75,7 +75,7 @@ def test_a_sweep_runs_with_a_home_folder_that_cannot_be_written(tmp_path: Path) 
     (tmp_path / "small.py").write_text(SWEEP)
     environment = {name: value for name, value in os.environ.items() if name not in USER_VARIABLES}
     done = subprocess.run(
-        [Path(sys.executable).parent / "cae-sweep", "run", "small.py", "--quiet"],
+        [Path(sys.executable).parent / "cae-sweep", "run", "small.py", "--quiet", "--slots", "1"],
         cwd=tmp_path,
         env=environment | {"HOME": str(home)},
         capture_output=True,
