@@ -1,4 +1,5 @@
-"""The results of a trial that nothing interrupts: trained in this process, without Ray."""
+"""What a trial must have done, whatever interrupted it: the losses of a trial that nothing
+interrupts, trained in this process and without Ray, and each epoch trained at most once."""
 
 from __future__ import annotations
 
@@ -25,3 +26,16 @@ def undisturbed_losses(run: RunDir, number: int) -> list[float]:
             return [epoch.row["val_loss"] for epoch in epochs]
     finally:
         torch.set_num_threads(threads)
+
+
+def assert_each_epoch_was_trained_once(log: str, epochs: int) -> None:
+    """Check a trial's log: all epochs are in it, none was trained twice.
+
+    A process that is killed between an epoch's checkpoint and its line in the log has trained the
+    epoch; the next process logs it as "from the checkpoint".
+    """
+    for epoch in range(1, epochs + 1):
+        trained = log.count(f"epoch {epoch}: ")
+        restored = log.count(f"epoch {epoch}, from the checkpoint: ")
+        assert trained <= 1, f"epoch {epoch} was trained {trained} times"
+        assert trained + restored >= 1, f"epoch {epoch} is not in the log"

@@ -28,7 +28,7 @@ from cae.run.journal import Journal
 from cae.run.paths import RunDir
 from cae.run.trial_state import TrialState
 from cae.sweep.spec.sweep_file import read_sweep_file
-from tests.undisturbed import undisturbed_losses
+from tests.undisturbed import assert_each_epoch_was_trained_once, undisturbed_losses
 
 Write = Callable[..., Path]
 Run = Callable[..., RunDir]
@@ -438,9 +438,7 @@ def test_a_killed_sweep_resumes_with_the_numbers_of_an_undisturbed_one(
             killed, number
         )
         log = (killed.trial(number) / "log.txt").read_text()
-        assert [log.count(f"epoch {epoch}: ") for epoch in range(1, 13)] == [
-            1
-        ] * 12  # no epoch was trained twice
+        assert_each_epoch_was_trained_once(log, epochs=12)
 
 
 def test_failed_trials_give_exit_code_1() -> None:

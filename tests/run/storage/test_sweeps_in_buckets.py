@@ -18,7 +18,7 @@ from cae.run.paths import RunDir
 from cae.run.storage import Bucket, bucket_run, run_at
 from cae.run.trial_state import TrialState
 from tests.run.storage.s3_server import S3Server
-from tests.undisturbed import undisturbed_losses
+from tests.undisturbed import assert_each_epoch_was_trained_once, undisturbed_losses
 
 WriteSweep = Callable[..., Path]
 RunSweep = Callable[..., RunDir]
@@ -114,7 +114,7 @@ def test_a_stopped_sweep_is_resumed_without_training_an_epoch_twice(
     assert epochs(run) == [(1, epoch) for epoch in range(1, 61)]
     assert losses(run, 1) == undisturbed_losses(run, 1)
     log = Bucket(url).read("trials/0001/log.txt").decode()
-    assert [log.count(f"epoch {epoch}: ") for epoch in range(1, 61)] == [1] * 60
+    assert_each_epoch_was_trained_once(log, epochs=60)
 
 
 def test_a_sweep_waits_for_a_server_that_is_down_for_a_while(
