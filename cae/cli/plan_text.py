@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def _plan_table(plan: Plan, cost: Cost) -> Table:
         _Column("latent\nsize", latent_sizes),
         _Column("MFLOP", [format_value(trial.sizes["megaflops"]) for trial in trials]),
         _Column("epochs", [str(trial.trial.epochs) for trial in trials]),
-        _Column("s/epoch", [f"{seconds:.2g}" for seconds in cost.seconds_per_epoch]),
+        _Column("s/epoch", [_seconds_text(seconds) for seconds in cost.seconds_per_epoch]),
     ]
     table = Table(box=None, header_style="bold", padding=(0, 2))
     for column in columns:
@@ -76,6 +77,12 @@ def _plan_table(plan: Plan, cost: Cost) -> Table:
     for row in range(len(trials)):
         table.add_row(*[escape(column.cells[row]) for column in columns])
     return table
+
+
+def _seconds_text(seconds: float) -> str:
+    if math.isnan(seconds):
+        return "unknown"
+    return f"{seconds:.2g}"
 
 
 def _total_parameters(trial: PlannedTrial) -> int:
@@ -155,6 +162,9 @@ def _print_plan_summary(
         summary = plan.sweep.scheduler.summary()
         console.print(f"early stopping: at epochs {rungs}; {summary}")
     console.print(_time_estimate(plan, resources, cost))
+    for number, error in cost.errors.items():
+        text = f"the network of trial {number} could not be timed: {error}"
+        console.print(escape(text), highlight=False, soft_wrap=True)
     console.print(_disk_estimate(prepared, resources), highlight=False)
     hint = resources.idle_gpus_hint()
     if hint:
@@ -187,6 +197,8 @@ def _overrides(plan: Plan) -> str:
 
 
 def _time_estimate(plan: Plan, resources: Resources, cost: Cost) -> str:
+    if plan.trials and not cost.probed:
+        return "time: unknown"
     networks = count_of(cost.probed, "network")
     time = f"about {format_duration(cost.seconds)} with {resources.slots} trials at a time"
     if plan.rungs:
@@ -323,8 +335,10 @@ def _write_plan_csv(plan: Plan, cost: Cost, file: Path) -> None:
             "trial": trial.number,
             "hash": trial.hash,
             "state": _planned_state(trial),
-            "seconds_per_epoch": round(seconds, 3),
+            "seconds_per_epoch": "",
         }
+        if not math.isnan(seconds):
+            row["seconds_per_epoch"] = round(seconds, 3)
         values = trial.trial.flat() | trial.axes | trial.sizes
         for name, value in values.items():
             row[name] = value

@@ -145,6 +145,7 @@ def _ranked_trials(
 ) -> list[RankedTrial]:
     ranked: list[RankedTrial] = []
     metric_names: set[str] = set()
+    records = list(records)
     for record in records:
         best = record.best(sweep.metric, sweep.mode)
         if best is None:
@@ -155,7 +156,7 @@ def _ranked_trials(
         if math.isfinite(value):
             ranked.append(RankedTrial(record, best.epoch, value))
     if not ranked:
-        raise UserError(f"--metric {metric}: {_why_nothing_is_ranked(metric_names)}")
+        raise UserError(f"--metric {metric}: {_why_nothing_is_ranked(records, metric_names)}")
     return ranked
 
 
@@ -215,7 +216,10 @@ def _final_metrics(record: Record, best_epoch: int) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if isinstance(value, float)}
 
 
-def _why_nothing_is_ranked(metric_names: set[str]) -> str:
-    if not metric_names:
+def _why_nothing_is_ranked(records: Sequence[Record], metric_names: set[str]) -> str:
+    with_epochs = [record for record in records if record.epochs]
+    if not with_epochs:
         return "no trial has finished an epoch"
+    if not any(record.is_ranked for record in with_epochs):
+        return "every trial that has finished an epoch failed or diverged, so none is ranked"
     return f"no trial has a finite value of it; metrics: {', '.join(sorted(metric_names))}"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from cae import Sweep, Trial
 from cae.cli import plan_text
+from cae.cli.app import app
 from cae.cli.console import Console
 from cae.cli.plan_text import change_lines
 from cae.run.events import TrialEnded, TrialPlanned, event_fields
@@ -163,3 +166,69 @@ def test_the_plan_of_several_seeds_has_a_column_for_them() -> None:
 def test_empty_values_of_settings_are_named() -> None:
     text = printed_plan(settings={"arch.hidden_units": [8]})
     assert "arch.hidden_units 8 (full: none)" in text
+
+
+FRAGILE = '''"""Networks of which one fails and one has a loss that fails."""
+
+from ray import tune
+from torch import nn
+
+from cae import Adam, Architecture, Digits, Reconstruct, Sweep, Trial
+
+
+class Fails(Architecture):
+    units: int = 4
+
+    def build(self, input_shape, output_shape):
+        return Layers(self.units, output_shape)
+
+
+class Layers(nn.Module):
+    def __init__(self, units, output_shape):
+        super().__init__()
+        self.units = units
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.Linear(16, units), nn.Linear(units, 16), nn.Unflatten(1, output_shape)
+        )
+
+    def forward(self, images):
+        if self.training and self.units in FAILING:
+            raise RuntimeError("units = [red]6[/red]: too many")
+        return self.layers(images)
+
+
+sweep = Sweep(
+    base=Trial(
+        dataset=Digits(size=4, train_images=16, val_images=8, test_images=8),
+        task=Reconstruct(loss="mse"),
+        arch=Fails(),
+        optimizer=Adam(lr=1e-3),
+        epochs=1,
+    ),
+    space={"arch.units": tune.grid_search([2, 4, 6])},
+)
+'''
+
+
+def plan_of_failing_networks(failing: str) -> str:
+    """The output of `plan`, where the networks with some numbers of units fail."""
+    Path("fragile.py").write_text(FRAGILE.replace("FAILING", failing))
+    result = CliRunner().invoke(app, ["plan", "fragile.py", "--csv", "plan.csv"])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_network_that_fails_while_it_is_timed_does_not_end_the_plan() -> None:
+    text = plan_of_failing_networks("[6]")
+    assert "estimated from 2 networks" in text
+    error = "RuntimeError: units = [red]6[/red]: too many"
+    assert f"the network of trial 3 could not be timed: {error}" in text
+    assert "unknown" not in text
+
+
+def test_a_plan_whose_networks_all_fail_has_an_unknown_time() -> None:
+    text = plan_of_failing_networks("[2, 4, 6]")
+    assert "time: unknown" in text
+    assert text.count("could not be timed") == 3
+    with open("plan.csv", newline="") as file:
+        assert [row["seconds_per_epoch"] for row in csv.DictReader(file)] == ["", "", ""]

@@ -120,6 +120,12 @@ def test_a_run_without_epochs_is_an_error() -> None:
         numbers([record(1, TrialState.PENDING)])
 
 
+def test_a_run_whose_trials_failed_after_an_epoch_says_so() -> None:
+    message = "--metric val_loss: every trial that has finished an epoch failed or diverged"
+    with pytest.raises(UserError, match=message):
+        numbers([record(1, TrialState.FAILED, losses=(0.5,)), record(2, TrialState.PENDING)])
+
+
 # Comparability groups
 
 

@@ -11,29 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from cae.cli.app import app
+from tests.scenarios.commands import call, refused
 from tests.scenarios.recompute import check_everything, read
 
 pytestmark = pytest.mark.usefixtures("one_ray")
 
 ONE_SLOT = ("--slots", "1")
 """Each slot starts a process that imports torch."""
-
-
-def call(*arguments: str) -> str:
-    """Run a command in this process; its standard output. Fails if the exit code is not 0."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def refused(*arguments: str) -> str:
-    """Run a command that has to be refused; its message."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == 2, result.output
-    return result.output
 
 
 STUDENT = '''"""Which kernel suits my photographs?"""

@@ -2,7 +2,9 @@
 comparison crosses groups.
 
 Planning, journal and tables are the real ones. Training is simulated: the loss of an epoch is
-computed from the configuration, the code and the epoch.
+computed from the configuration, the code and the epoch. Kills are simulated, too: a real process
+for each example would take minutes. tests/scenarios/test_all_end_states.py kills a real one with
+SIGKILL, once, and continues its run with other commands.
 """
 
 from __future__ import annotations

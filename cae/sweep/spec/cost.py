@@ -3,8 +3,10 @@ operations."""
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 
@@ -24,12 +26,15 @@ class Cost:
     """Estimated times, in seconds."""
 
     seconds_per_epoch: list[float]
-    """Training and validation of each trial of the plan."""
+    """Training and validation of each trial of the plan; NaN if no network could be timed."""
     seconds: float
-    """Of the remaining trials, with early stopping as it is on average."""
+    """Of the remaining trials, with early stopping as it is on average; NaN like the epochs."""
     seconds_without_stopping: float
     probed: int
     """How many networks were timed."""
+    errors: dict[int, str] = field(default_factory=dict)
+    """Why networks could not be timed, by number of the trial: the error of the user's code, or of
+    PyTorch."""
 
 
 def estimate(plan: Plan, resources: Resources) -> Cost:
@@ -42,11 +47,18 @@ def estimate(plan: Plan, resources: Resources) -> Cost:
 
 
 def _estimate(plan: Plan, resources: Resources) -> Cost:
-    timed = _networks_to_time(plan)
     times: list[tuple[float, float]] = []
-    for planned in timed:
-        times.append((planned.sizes["megaflops"], _seconds_per_image(planned, resources)))
-    seconds_per_image = line(times)
+    errors: dict[int, str] = {}
+    for planned in _networks_to_time(plan):
+        try:
+            seconds = _seconds_per_image(planned, resources)
+        except Exception as error:  # the network and the loss may be code of the user
+            errors[planned.number] = f"{type(error).__name__}: {error}"
+        else:
+            times.append((planned.sizes["megaflops"], seconds))
+    seconds_per_image: Callable[[float], float] = _unknown
+    if times:
+        seconds_per_image = line(times)
     per_epoch: list[float] = []
     total = 0.0
     total_with_stopping = 0.0
@@ -65,8 +77,14 @@ def _estimate(plan: Plan, resources: Resources) -> Cost:
         seconds_per_epoch=per_epoch,
         seconds=start + total_with_stopping / resources.slots,
         seconds_without_stopping=start + total / resources.slots,
-        probed=len(timed),
+        probed=len(times),
+        errors=errors,
     )
+
+
+def _unknown(_: float) -> float:
+    """The seconds per image if no network could be timed."""
+    return math.nan
 
 
 def _networks_to_time(plan: Plan) -> list[PlannedTrial]:

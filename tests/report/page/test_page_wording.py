@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
+import pandas as pd
 import pytest
 
 from cae.report.page.sections import all_sections
@@ -40,11 +42,18 @@ def test_seeds_of_the_best_configuration_are_not_the_second(read_results: ReadRe
     ("name", "sentence"),
     [
         ("none", "No trial has been planned or run yet."),
-        ("all_failed", "No trial has a finite val_loss yet, so there is no best one."),
-        ("all_nan", "No trial has a finite val_loss yet, so there is no best one."),
+        ("all_failed", "No trial has a finite val_loss, so there is no best one."),
+        ("all_nan", "No trial has a finite val_loss, so there is no best one."),
     ],
 )
 def test_the_summary_states_why_there_is_no_best_trial(
     read_results: ReadResults, name: str, sentence: str
 ) -> None:
     assert best_sentence(read_results(name)) == sentence
+
+
+def test_values_of_failed_trials_are_not_denied(read_results: ReadResults) -> None:
+    results = read_results("all_failed")
+    epochs = pd.DataFrame({"run": "run", "trial": [1], "epoch": [1], "val_loss": [0.5]})
+    sentence = best_sentence(dataclasses.replace(results, epochs=epochs))
+    assert "apart from trials that failed or diverged, so there is no best one" in sentence

@@ -103,8 +103,11 @@ def _verdict(results: Results, comparison: BaselineComparison) -> str:
     loss = formatting.number(comparison.losses[best])
     baseline_loss = formatting.number(comparison.lowest_baselines[best])
     baseline = comparison.baselines.loc[best].idxmin()
+    which = "the best trial"
+    if best != results.ranked.index[0]:  # a better one was stopped, killed or is not complete
+        which = f"the best finished trial ({results.labels[best]})"
     return (
-        f"{sentence}; the test loss of the best trial is {loss}, that of the best baseline "
+        f"{sentence}; the test loss of {which} is {loss}, that of the best baseline "
         f"({baseline}) is {baseline_loss}."
     )
 

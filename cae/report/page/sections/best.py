@@ -14,7 +14,7 @@ from cae.report.page.figures import Figure
 from cae.report.page.figures.best import TOP, best_data, draw_best
 from cae.report.page.section import SectionContent, section
 from cae.report.page.table import Table, make_table, parameter_columns
-from cae.report.page.wording import better_direction
+from cae.report.page.wording import better_direction, left_out_trials, nothing_is_ranked
 from cae.report.statistics import best
 from cae.report.statistics.best import BestVerdict
 from cae.report.wording.best import (
@@ -49,7 +49,7 @@ class BestContent(SectionContent):
 def best_section(results: Results) -> SectionContent:
     if not len(results.ranked):
         return BestContent(
-            verdict=f"No trial has a finite {results.metric}, so none is ranked.", is_empty=True
+            verdict=f"{nothing_is_ranked(results)}, so none is ranked.", is_empty=True
         )
     comparison = best.compare_configurations(results)
     captions = {}
@@ -157,7 +157,7 @@ def _method(results: Results, comparison: best.ConfigurationComparison) -> str:
     ]
     if unranked:
         ranked = formatting.plural(len(results.ranked), "trial")
-        sentences.append(f"{ranked} ranked; {unranked} without a finite value left out.")
+        sentences.append(f"{ranked} ranked; {left_out_trials(unranked)}.")
     else:
         sentences.append("All trials are ranked.")
     compared = formatting.plural(len(comparison.compared), "configuration")

@@ -72,7 +72,8 @@ def failures_section(results: Results) -> SectionContent:
         method=(
             "Trials are in one group if the last lines of their errors are equal except for "
             "numbers. None of these trials is ranked, except for those killed by a user, which "
-            "keep their best epoch so far."
+            "keep their best epoch so far, and those that had finished before they were extended "
+            "to more epochs."
         ),
         groups=group_failures(results, trials),
     )

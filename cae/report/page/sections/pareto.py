@@ -12,6 +12,7 @@ from cae.report.page.figures import Figure
 from cae.report.page.figures.pareto import COSTS, draw_pareto, pareto_data
 from cae.report.page.section import SectionContent, section
 from cae.report.page.table import Table, make_table
+from cae.report.page.wording import left_out_trials
 from cae.report.statistics.best import compare_configurations
 
 NEAR_SHARE = 0.05
@@ -32,7 +33,7 @@ def pareto_section(results: Results) -> SectionContent:
             is_empty=True,
         )
     labels = [COSTS[cost] for cost in fronts]
-    left_out = formatting.plural(len(results.trials) - len(results.ranked), "trial")
+    left_out = left_out_trials(len(results.trials) - len(results.ranked))
     return SectionContent(
         verdict=formatting.sentences([_smallest_network(results), _front_sizes(fronts)]),
         method=(
@@ -41,7 +42,7 @@ def pareto_section(results: Results) -> SectionContent:
             "network is the one among configurations whose mean is within one standard error of "
             "the best one's (the one-standard-error rule), or within "
             f"{formatting.percent(NEAR_SHARE, 1)} of it with one seed each. Training seconds are "
-            f"the sum over a trial's epochs. {left_out} without a finite value left out."
+            f"the sum over a trial's epochs. {left_out}."
         ),
         captions={"pareto": f"{results.metric} against {formatting.listed(labels)}"},
         tables=[_fronts_table(results, fronts)],

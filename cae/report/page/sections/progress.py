@@ -10,6 +10,7 @@ from cae.report.page.figures import Figure
 from cae.report.page.figures.progress import MAX_DOTS, draw_progress, progress_data
 from cae.report.page.section import SectionContent, section
 from cae.report.page.table import make_table
+from cae.report.page.wording import nothing_is_ranked
 
 
 @section(
@@ -23,16 +24,16 @@ def progress_section(results: Results) -> SectionContent:
     trials = progress_data(results).trials
     best = trials["best"].dropna()
     if not len(best):
-        return SectionContent(verdict=f"No trial has a finite {metric} yet.", is_empty=True)
+        return SectionContent(verdict=f"{nothing_is_ranked(results)}.", is_empty=True)
     is_new_best = best.ne(best.shift())
     steps = trials.loc[best.index[is_new_best], ["order", "label", "value", "hours"]]
     without_value = len(trials) - int(trials["value"].notna().sum())
     return SectionContent(
         verdict=_verdict(metric, trials, steps),
         method=(
-            f"Trials are in the order of their last epoch. {without_value} without a finite value "
-            "are marked above the plot. Running and stopped trials count with their best epoch so "
-            f"far. If there are more than {MAX_DOTS:,} trials, an even sample is drawn."
+            f"Trials are in the order of their last epoch. {without_value} that failed, diverged "
+            "or have no finite value are marked above the plot. Running and stopped trials count "
+            f"with their best epoch so far. If there are more than {MAX_DOTS:,} trials, an even sample is drawn."
         ),
         captions={
             "progress": f"{metric} of every trial in the order of their ends, and the best so far"

@@ -16,7 +16,7 @@ from cae.report.page.sections.baselines import baseline_warning
 from cae.report.page.sections.early_stopping import stopped_sentence
 from cae.report.page.sections.failures import failures_section
 from cae.report.page.sections.published import published_comparisons
-from cae.report.page.wording import better_direction
+from cae.report.page.wording import better_direction, nothing_is_ranked
 from cae.report.statistics.best import compare_configurations
 from cae.report.wording import published
 from cae.report.wording.best import (
@@ -124,7 +124,7 @@ def best_sentence(results: Results) -> str:
     ranked = results.ranked
     metric = results.metric
     if not len(ranked):
-        return f"No trial has a finite {metric} yet, so there is no best one."
+        return f"{nothing_is_ranked(results)}, so there is no best one."
     first = ranked.index[0]
     value = formatting.number(results.values[first])
     epoch = formatting.number(ranked.at[first, "best_epoch"])
