@@ -134,7 +134,7 @@ def kill_in_mid_run(run: RunDir) -> None:
     """
     hold = Path("hold")
     hold.write_text("the first one")
-    with Driver(Path("ends.py"), run, "--slots", "1") as driver:
+    with Driver(Path("ends.py"), run, "--slots", "1", cores=2) as driver:
         wait_until(lambda: len(waiting_trials(run)) == 2, "the run is planned")
         killed, interrupted = waiting_trials(run)
         wait_until(lambda: (killed, 1) in journal_epochs(run), f"trial {killed} waits")

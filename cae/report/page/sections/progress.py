@@ -33,7 +33,8 @@ def progress_section(results: Results) -> SectionContent:
         method=(
             f"Trials are in the order of their last epoch. {without_value} that failed, diverged "
             "or have no finite value are marked above the plot. Running and stopped trials count "
-            f"with their best epoch so far. If there are more than {MAX_DOTS:,} trials, an even sample is drawn."
+            f"with their best epoch so far. If there are more than {MAX_DOTS:,} trials, an even "
+            "sample is drawn."
         ),
         captions={
             "progress": f"{metric} of every trial in the order of their ends, and the best so far"
