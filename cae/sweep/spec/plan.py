@@ -27,9 +27,10 @@ from cae.sweep.spec.candidates import (
 )
 from cae.sweep.spec.code_snapshot import CodeSnapshot
 from cae.sweep.spec.comparability import describe_group
+from cae.sweep.spec.drawn_points import is_random
 from cae.sweep.spec.error_hints import list_constants
 from cae.sweep.spec.matching import Matcher, Reason, Wanted
-from cae.sweep.spec.search_space import describe_axes, is_random, select_points
+from cae.sweep.spec.search_space import describe_axes, select_points
 from cae.sweep.spec.space_forms import Space
 from cae.sweep.spec.sweep import Sweep
 from cae.sweep.spec.trained_points import TrainedTrials, select_trained

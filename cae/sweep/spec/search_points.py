@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, overload
 
@@ -12,6 +12,10 @@ from typing_extensions import override
 
 from cae.sweep.spec.trained_points import Point
 from cae.trial.plain_values import to_plain
+
+MAX_SHUFFLED_TOGETHER = 5_000_000
+"""The positions of more points are shuffled as far as they are used: a list of them would need
+gigabytes."""
 
 
 class GridPoints(Sequence[Point]):
@@ -69,11 +73,32 @@ class JoinedPoints:
         return sum(len(part) for part in self._parts)
 
     def __iter__(self) -> Iterator[Point]:
-        positions: Sequence[int] = range(len(self))
-        if self._shuffle_seed is not None:
-            positions = list(positions)
-            random.Random(self._shuffle_seed).shuffle(positions)
-        for position in positions:
+        for position in self._positions():
             part = bisect_right(self._ends, position)
             start = self._ends[part] - len(self._parts[part])
             yield self._parts[part][position - start]
+
+    def _positions(self) -> Iterable[int]:
+        """The positions of all points in the order of this sequence."""
+        count = len(self)
+        if self._shuffle_seed is None:
+            return range(count)
+        generator = random.Random(self._shuffle_seed)
+        if count > MAX_SHUFFLED_TOGETHER:
+            return _shuffled(count, generator)
+        positions = list(range(count))
+        generator.shuffle(positions)
+        return positions
+
+
+def _shuffled(count: int, generator: random.Random) -> Iterator[int]:
+    """The integers below `count` in random order, in memory for those that are used.
+
+    Fisher-Yates from the first position on; only positions that were swapped are stored.
+    """
+    moved: dict[int, int] = {}
+    for position in range(count):
+        other = generator.randrange(position, count)
+        yield moved.pop(other, other)
+        if other != position:
+            moved[other] = moved.pop(position, position)

@@ -3,29 +3,28 @@ draws."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
 import math
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-import numpy as np
-from ray.tune.search.sample import Categorical, Domain, Float, Function, Integer
-from ray.tune.search.variant_generator import RecursiveDependencyError, generate_variants
+from ray.tune.search.sample import Categorical, Float, Function, Integer
 
-from cae.sweep.spec.search_points import GridPoints, JoinedPoints
-from cae.sweep.spec.space_forms import Space
+from cae.sweep.spec.drawn_points import (
+    MAX_DRAWN_TOGETHER,
+    SAMPLE_SEED,
+    DrawnPoints,
+    expand,
+    is_random,
+)
+from cae.sweep.spec.search_points import JoinedPoints
 from cae.sweep.spec.sweep import Sweep
-from cae.sweep.spec.trained_points import Point, TrainedTrials, replace_draws
+from cae.sweep.spec.trained_points import Point, TrainedTrials, key_of, replace_draws
 from cae.trial.config import ConfigError
 from cae.trial.plain_values import to_plain
 
-SAMPLE_SEED = 0
-"""Seed of random dimensions and of the order of trials: a sample of 48 begins with the sample of
-24."""
 MIN_LOG_RATIO = 50
 """A grid of positive numbers has a logarithmic axis if the largest is this many times the
 smallest."""
@@ -39,15 +38,20 @@ class Points:
     trained: list[Point]
     """Points that the run has trained already and that replace random draws."""
     others: JoinedPoints
-
-    @property
-    def space_size(self) -> int:
-        """How many points the search space has in all."""
-        return len(self.trained) + len(self.others)
+    space_size: int
+    """How many points the search space has in all."""
+    skipped: frozenset[str] = frozenset()
+    """Keys of the trained points of spaces too large to be searched for them: their draws are
+    skipped when they occur."""
 
     def __iter__(self) -> Iterator[Point]:
+        return islice(self._all(), self.space_size)
+
+    def _all(self) -> Iterator[Point]:
         yield from self.trained
-        yield from self.others
+        for point in self.others:
+            if not self.skipped or key_of(point) not in self.skipped:
+                yield point
 
 
 def select_points(
@@ -66,26 +70,28 @@ def select_points(
     """
     parts: list[Sequence[Point]] = []
     trained_points: list[Point] = []
+    skipped: set[str] = set()
+    space_size = 0
     for index, space in enumerate(sweep.spaces()):
         axes = {key: domain for key, domain in space.items() if key not in overrides}
         points = expand(axes, sweep.samples, index)
-        if is_random(axes):
+        space_size += len(points)
+        if isinstance(points, DrawnPoints):
+            known = trained().trained_points_in(axes)
+            trained_points += known
+            skipped |= {key_of(point) for point in known}
+        elif is_random(axes):
             replacing, points = replace_draws(axes, list(points), trained())
             trained_points += replacing
         parts.append(points)
-    space_size = len(trained_points) + sum(len(part) for part in parts)
     is_sample = max_points is not None and max_points < space_size
     shuffle_seed = None
     if sweep.scheduler is not None or is_sample:
         # ASHA compares a trial with those before it: in the order of a grid it would stop nearly
         # all trials, or nearly none.
         shuffle_seed = SAMPLE_SEED
-    return Points(trained_points, JoinedPoints(parts, shuffle_seed))
-
-
-def is_random(space: Space) -> bool:
-    """Whether points of a search space are drawn."""
-    return any(isinstance(domain, Domain) for domain in space.values())
+    others = JoinedPoints(parts, shuffle_seed)
+    return Points(trained_points, others, space_size, frozenset(skipped))
 
 
 def interval_names(sweep: Sweep, overrides: Mapping[str, Any]) -> set[str]:
@@ -97,88 +103,6 @@ def interval_names(sweep: Sweep, overrides: Mapping[str, Any]) -> set[str]:
             if name not in overrides and isinstance(domain, Float | Integer | Function):
                 names.add(name)
     return names
-
-
-def expand(space: Space, samples: int, index: int = 0) -> Sequence[Point]:
-    """Every point of a search space: its grid, and `samples` draws of random dimensions.
-
-    Draws are seeded: they are the same each time, and independent between the spaces of a union.
-
-    Args:
-        space: Domains by dotted name.
-        samples: Number of draws.
-        index: Position of the space in the union.
-
-    Raises ConfigError if a function of tune.sample_from returns other values each time.
-    """
-    if not is_random(space):
-        return GridPoints(space)
-    points = list(_draw(space, samples, index))
-    functions = [key for key, domain in space.items() if isinstance(domain, Function)]
-    if functions and not _are_equal(points, list(_draw(space, samples, index))):
-        raise ConfigError(
-            [
-                f"space: {', '.join(functions)}: the function of tune.sample_from returns other "
-                "values each time; use the random or numpy.random module in it, or tune.choice, "
-                "tune.uniform, ..."
-            ]
-        )
-    return points
-
-
-def _draw(space: Space, samples: int, index: int) -> Iterator[Point]:
-    """Draw the points. The global random numbers, which functions may use, are seeded too."""
-    random_state = np.random.RandomState(SAMPLE_SEED + index)
-    with _seeded_global_random_numbers(SAMPLE_SEED + index), _without_warnings_of_ray():
-        for _ in range(samples):
-            try:
-                for _, variant in generate_variants(dict(space), random_state=random_state):
-                    yield {key: to_plain(value) for key, value in variant.items()}
-            except (ValueError, RecursionError, RecursiveDependencyError) as error:
-                raise ConfigError([_drawing_error(space, error)]) from error
-
-
-def _drawing_error(space: Space, error: Exception) -> str:
-    """The message for a search space from which Ray Tune cannot draw."""
-    cause = error.__context__ or error
-    functions = [key for key, domain in space.items() if isinstance(domain, Function)]
-    if functions:
-        return (
-            f"space: {', '.join(functions)}: the function of tune.sample_from raised "
-            f"{type(cause).__name__}: {cause}; it receives the other values by dotted name: "
-            'lambda config: config["arch.kernel_size"]'
-        )
-    return f"space: no values can be drawn: {type(cause).__name__}: {cause}"
-
-
-@contextlib.contextmanager
-def _without_warnings_of_ray() -> Iterator[None]:
-    """Turn off the warnings of Ray, which would be repeated for each point."""
-    logger = logging.getLogger("ray.tune.search.sample")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-@contextlib.contextmanager
-def _seeded_global_random_numbers(seed: int) -> Iterator[None]:
-    """Seed the modules random and numpy.random, and restore their states afterwards."""
-    python_state = random.getstate()
-    numpy_state = np.random.get_state()
-    random.seed(seed)
-    np.random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
-
-
-def _are_equal(points: list[Point], others: list[Point]) -> bool:
-    return repr(points) == repr(others)
 
 
 def describe_axes(sweep: Sweep, overrides: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -195,7 +119,8 @@ def describe_axes(sweep: Sweep, overrides: Mapping[str, Any]) -> dict[str, dict[
             if isinstance(domain, Float | Integer):
                 axes[key] = _describe_interval(domain)
             elif isinstance(domain, Function):
-                drawn = [point[key] for point in expand(space, sweep.samples, index)]
+                points = expand(space, sweep.samples, index)
+                drawn = [point[key] for point in islice(points, MAX_DRAWN_TOGETHER)]
                 axes[key] = _describe_values(drawn, known)
             else:
                 axes[key] = _describe_values(_candidates(domain), known)
@@ -235,10 +160,20 @@ def _candidates(domain: Any) -> list[Any]:
 def _describe_values(candidates: list[Any], known: list[Any]) -> dict[str, Any]:
     """An axis of distinct values, after those of other spaces of the union."""
     values = list(known)
+    distinct = {_hashable(value) for value in values}
     for value in _as_json(candidates):
-        if value not in values:
+        key = _hashable(value)
+        if key not in distinct:
+            distinct.add(key)
             values.append(value)
     return {"values": values, "scale": _scale_of(values)}
+
+
+def _hashable(value: Any) -> Any:
+    """An object that is equal for equal values: a grid may have a million of them."""
+    if isinstance(value, list | dict):
+        return json.dumps(value, sort_keys=True)
+    return value
 
 
 def _scale_of(values: list[Any]) -> str:

@@ -44,6 +44,10 @@ class TrainedTrials:
                 points[key_of(point)] = point
         return list(points.values())
 
+    def trained_points_in(self, space: Mapping[str, Any]) -> list[Point]:
+        """Those of `points_in` that the newest command would not train again."""
+        return [point for point in self.points_in(space) if self.is_trained(point)]
+
 
 def select_trained(
     base: Trial, overrides: Mapping[str, Any], seeds: int, records: Iterable[Record]
