@@ -69,7 +69,7 @@ def export(
     if verify:
         trial = _build_trial(run, record, sweep, sweep_file)
         beside = _sweep_folders(run, sweep, sweep_file)
-        images = _load_images(run, record, trial, data_folders, beside)
+        images = _load_images(run, record, trial, data_folders, beside, sweep_file)
         device = _evaluation_device(record)
         reevaluated = _evaluate_again(trial, saved, images, device)
         tolerance = TOLERANCE
@@ -121,9 +121,8 @@ def _load_weights(run: RunDir, record: Record) -> Checkpoint:
 def _build_trial(
     run: RunDir, record: Record, sweep: SweepDescription, sweep_file: Path | None
 ) -> Trial:
-    """The trial of a record. Raises UserError if its components are not defined."""
-    if sweep_file is not None:
-        load_components(sweep_file)
+    """The trial of a record. Raises UserError if its components are not defined, or not as they
+    were when it was trained."""
     unknown = unregistered_components(record.config)
     if unknown and sweep_file is None:
         raise UserError(
@@ -131,7 +130,16 @@ def _build_trial(
             "names is never executed by itself: add --sweep FILE with a file that you trust "
             f"({_code_hint(run, record, sweep)}), or {NO_VERIFY}"
         )
-    return from_flat(record.config)
+    if sweep_file is None:
+        return from_flat(record.config)
+    try:
+        load_components(sweep_file)
+        return from_flat(record.config)
+    except UserError as error:
+        raise UserError(
+            f"trial {record.number}: --sweep {sweep_file} does not define its components: {error}; "
+            f"{_code_hint(run, record, sweep)}; {NO_VERIFY}"
+        ) from None
 
 
 def _code_hint(run: RunDir, record: Record, sweep: SweepDescription) -> str:
@@ -164,6 +172,7 @@ def _load_images(
     trial: Trial,
     data_folders: Sequence[Path],
     beside: Sequence[Path],
+    sweep_file: Path | None,
 ) -> Images:
     """The trial's images.
 
@@ -189,17 +198,23 @@ def _load_images(
         hashes.add(identity(record.config, fingerprints, trial.class_sources()))
     if record.hash in hashes:
         return images
-    has_other_code = record.code != digest(trial.code())
+    has_other_code = bool(record.code) and record.code != digest(trial.code())
+    code_difference = "the source code of its components differs"
+    if sweep_file is not None:
+        code_difference = f"the source code of its components in {sweep_file} differs"
+    code_hint = _code_hint(run, record, run.read_sweep())
     if record.fingerprint == fingerprints and has_other_code:
         raise UserError(
-            f"trial {record.number}: the source code of its components differs from that with "
-            f"which it was trained: add --sweep FILE "
-            f"({_code_hint(run, record, run.read_sweep())}), or {NO_VERIFY}"
+            f"trial {record.number}: {code_difference} from that with which it was trained: add "
+            f"--sweep FILE with the code of then ({code_hint}), or {NO_VERIFY}"
         )
     difference = f"the images of {trial.dataset.name} differ from those"
     if not record.fingerprint and trial.own_components():
         difference = f"the images of {trial.dataset.name} or the source code differ from those"
-    raise UserError(f"{difference} that trial {record.number} was trained on; {NO_VERIFY}")
+    message = f"{difference} that trial {record.number} was trained on"
+    if record.fingerprint and has_other_code:
+        message += f", and {code_difference}, too ({code_hint})"
+    raise UserError(f"{message}; {NO_VERIFY}")
 
 
 def _was_trained_on_gpu(record: Record) -> bool:

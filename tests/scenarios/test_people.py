@@ -182,7 +182,7 @@ def test_a_researcher_with_parts_of_their_own() -> None:
         assert [trial.epochs[epoch]["lr"] for epoch in (1, 2)] == [0.8, 0.4]
 
     number, epoch, value = rankings[0][0]
-    call("best", "-o", "model", "--trial", str(number), "--sweep", "stripes.py")
+    call("best", "-o", "model", "--trial", number, "--sweep", "stripes.py")
     exported = json.loads(Path("model/model.json").read_text())
     assert exported["epoch"] == epoch
     assert exported["re_evaluated"]["val_right_pixels"] == pytest.approx(value, abs=1e-6)
@@ -197,6 +197,23 @@ def test_a_researcher_with_parts_of_their_own() -> None:
             results.trials[old + 4].epochs[1]["val_loss"], rel=0.5
         )
     assert len(json.loads(call("status", "--json"))["groups"]) == 4
+
+    # The old trials are exported with the code that trained them; the reason is always the true one
+    export = ("best", "-o", "old", "--trial", number, "--sweep")
+    message = refused(*export, "stripes.py")
+    assert "the source code of its components in stripes.py differs" in message
+    snapshot = message.partition("the code that trained the trial is in ")[2].partition(")")[0]
+    sweep.write_text(sweep.read_text().replace("default_rng(self.width)", "default_rng(9)"))
+    message = refused(*export, "stripes.py")
+    assert "the images of stripes differ from those" in message
+    assert "and the source code of its components in stripes.py differs, too" in message
+    sweep.write_text(sweep.read_text().replace("units", "neurons"))
+    message = refused(*export, "stripes.py")
+    assert "--sweep stripes.py does not define its components: arch.units is not a" in message
+    for hint in (snapshot, "--no-verify"):
+        assert hint in message
+    assert not Path("old").exists()
+    assert "re-evaluated: val_loss" in call(*export, snapshot)
 
 
 TEAM = '''"""Learning rates of a small network."""
