@@ -210,7 +210,7 @@ def _export(run: RunDir, trial: RankedTrial, folder: Path, options: BestOptions)
     from cae.sweep.export import export
     from cae.trial.datasets import data_folders
 
-    epoch, reevaluated = export(
+    exported = export(
         run,
         trial,
         folder,
@@ -218,7 +218,11 @@ def _export(run: RunDir, trial: RankedTrial, folder: Path, options: BestOptions)
         sweep_file=options.sweep_file,
         verify=options.verify,
     )
-    if not options.verify:
-        return f"exported to {folder} (epoch {epoch}); not re-evaluated"
-    values = ", ".join(f"{name} {value:.8g}" for name, value in reevaluated.items())
-    return f"exported to {folder} (epoch {epoch}); re-evaluated: {values}"
+    evaluation = "not re-evaluated"
+    if options.verify:
+        values = [f"{name} {value:.8g}" for name, value in exported.reevaluated.items()]
+        evaluation = f"re-evaluated: {', '.join(values)}"
+    return (
+        f"exported to {folder} (epoch {exported.epoch}); {evaluation}\n"
+        f"  load it: {exported.how_to_load}"
+    )

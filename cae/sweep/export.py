@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -22,7 +23,7 @@ from cae.trial.config import Trial, fingerprint_of, from_flat, identity
 from cae.trial.datasets import Dataset, Images, load_images
 from cae.trial.datasets.errors import DatasetMissing
 from cae.trial.evaluation import evaluate, evaluation_pairs
-from cae.trial.model import save_model
+from cae.trial.model import how_to_load, save_model
 from cae.trial.networks.create import build_network_like, to_device
 from cae.trial.user_code import digest
 
@@ -36,6 +37,17 @@ TOLERANCE_ACROSS_DEVICES = 1e-3
 NO_VERIFY = "--no-verify exports the weights without evaluating them again"
 
 
+class Exported(NamedTuple):
+    """A model that was written."""
+
+    epoch: int
+    """The epoch of its weights."""
+    reevaluated: dict[str, float]
+    """Metrics on the validation images; empty if it was not evaluated again."""
+    how_to_load: str
+    """A line of Python that loads it."""
+
+
 def export(
     run: RunDir,
     ranked: RankedTrial,
@@ -44,10 +56,10 @@ def export(
     *,
     sweep_file: Path | None = None,
     verify: bool = True,
-) -> tuple[int, dict[str, float]]:
+) -> Exported:
     """Write the best weights of a trial as a model, after they were evaluated again.
 
-    Returns their epoch and the re-evaluated metrics on the validation images. Raises UserError, and
+    Raises UserError, and
     writes nothing, if those differ from the journal, or if weights or images are missing.
 
     Args:
@@ -97,11 +109,15 @@ def export(
         "metrics": journal_metrics | record.final_metrics_of(saved.epoch),
         "sizes": record.sizes,
         **evaluation,
+        "code": record.code,
         "trained_on": record.starts[-1].device,
         "origin": origin,
     }
-    save_model(folder, saved.network, record.config, description)
-    return saved.epoch, reevaluated
+    components_file = ""
+    if record.code or unregistered_components(record.config):
+        components_file = str(sweep_file or sweep.path or sweep.file)
+    save_model(folder, saved.network, record.config, description, components_file)
+    return Exported(saved.epoch, reevaluated, how_to_load(str(folder), components_file))
 
 
 def _load_weights(run: RunDir, record: Record) -> Checkpoint:

@@ -13,7 +13,7 @@ import torch
 
 from cae.errors import UserError
 from cae.files import check_regular, write_whole
-from cae.sweep.spec.sweep_file import read_sweep_file
+from cae.sweep.spec.sweep_file import load_components
 from cae.trial import image_statistics
 from cae.trial.datasets.image_files import find_files
 from cae.trial.datasets.image_reader import (
@@ -29,7 +29,7 @@ from cae.trial.datasets.image_reader import (
 )
 from cae.trial.datasets.own_data import Findings, convert_pixels
 from cae.trial.display import tile_channels
-from cae.trial.model import Model, apply_model, load_model
+from cae.trial.model import OTHER_CODE, Model, apply_model, read_model
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -101,14 +101,16 @@ def reconstruct_files(
     options = options or ReadingOptions()
     file_format = _format_of(out)
     if sweep:
-        read_sweep_file(sweep)
-    model = load_model(model_folder)
+        load_components(sweep)
+    model = read_model(model_folder)
     task = model.trial.task
     if corrupt and not task.corrupts:
         raise UserError(
             f"--corrupt would be ignored: the task {task.name!r} does not corrupt images at random"
         )
     files, lines = _find_files(paths)
+    if model.has_other_code:
+        lines.append(f"warning: {OTHER_CODE}")
     user_images = _read_all(files, model, options)
     pixels = np.stack([image.pixels for image in user_images])
     images = torch.from_numpy(pixels).float().div(255)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,13 @@ from cae.errors import UserError
 from cae.files import check_regular, write_whole
 from cae.trial.config import ConfigError, Trial, from_flat
 from cae.trial.networks.create import build_network_like
+from cae.trial.user_code import digest
 
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
-HOW_TO_LOAD = (
-    "import cae; model = cae.load_model(FOLDER); output = model.network(images)  "
-    "# B x C x H x W floats in [0, 1]"
+OTHER_CODE = (
+    "the source code of the model's components differs from that with which it was trained; its "
+    "outputs may, too"
 )
 MAX_DESCRIPTION_BYTES = 2**26
 BATCH = 500
@@ -42,6 +44,12 @@ class Model:
     """The configuration with which it was trained."""
     description: dict[str, Any]
     """The content of `model.json`: configuration, metrics of the epoch, provenance."""
+
+    @property
+    def has_other_code(self) -> bool:
+        """Whether components of the user's are not defined as they were when it was trained."""
+        code = self.description.get("code")
+        return bool(code) and code != digest(self.trial.code())
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -67,20 +75,37 @@ def save_model(
     network: Mapping[str, Tensor],
     trial: Trial | Mapping[str, object],
     description: Mapping[str, object],
+    components_file: str = "",
 ) -> None:
     """Write a model.
 
     `network`: the state_dict, `trial`: the trial or its flat configuration, `description`: further
-    entries of `model.json`.
+    entries of `model.json`, `components_file`: the file that defines its components; empty if all
+    are built in.
 
     Each file is written completely or not at all, `model.json` last: a folder that contains it is a
     complete model.
     """
     if isinstance(trial, Trial):
         trial = trial.flat()
-    content = {"format": 1, "load": HOW_TO_LOAD, "config": dict(trial), **description}
+    load = how_to_load("FOLDER", Path(components_file).name)
+    usage = f"{load}; output = model.network(images)  # B x C x H x W floats in [0, 1]"
+    content = {"format": 1, "load": usage, "config": dict(trial), **description}
     write_whole(folder / WEIGHTS, safetensors.torch.save(dict(network), {"format": "pt"}))
     write_whole(folder / DESCRIPTION, json.dumps(content, indent=2) + "\n")
+
+
+def how_to_load(folder: str, components_file: str = "") -> str:
+    """A line of Python that loads a model.
+
+    Args:
+        folder: Its folder.
+        components_file: The file that defines its components; empty if all are built in.
+    """
+    components = ""
+    if components_file:
+        components = f"cae.load_components({components_file!r}); "
+    return f"import cae; {components}model = cae.load_model({folder!r})"
 
 
 def load_model(folder: str | os.PathLike[str]) -> Model:
@@ -88,10 +113,18 @@ def load_model(folder: str | os.PathLike[str]) -> Model:
 
     Nothing is unpickled, and no code from the folder is executed.
 
-    If a sweep file defines the model's architecture, that file has to be imported before. Raises
-    UserError if the folder does not contain a complete model.
+    If a sweep file defines components of the model, `load_components` has to execute it before; if
+    they are defined in another way than in the training, there is a warning. Raises UserError if
+    the folder does not contain a complete model.
     """
-    path = Path(folder)
+    model = read_model(Path(folder))
+    if model.has_other_code:
+        warnings.warn(f"{folder}: {OTHER_CODE}", stacklevel=2)
+    return model
+
+
+def read_model(path: Path) -> Model:
+    """Read a model as `load_model` does, without its warning."""
     try:
         check_regular(path / DESCRIPTION, MAX_DESCRIPTION_BYTES)
         check_regular(path / WEIGHTS)
@@ -106,7 +139,9 @@ def load_model(folder: str | os.PathLike[str]) -> Model:
         messages = []
         for message in error.messages:
             if "is not known" in message:
-                message += "; if a sweep file defines it, import that file first (--sweep FILE)"
+                message += (
+                    "; if a sweep file defines it: cae.load_components(FILE), or --sweep FILE"
+                )
             messages.append(f"{path / DESCRIPTION}: {message}")
         raise UserError(messages) from None
     except (

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +169,22 @@ sweep = Sweep(
 '''
 
 
+def check_loading(output: str) -> None:
+    """The line that `best -o` printed loads the model in a new process; `reconstruct` does, too."""
+    line = output.partition("load it: ")[2].strip()
+    assert line == (
+        "import cae; cae.load_components('stripes.py'); model = cae.load_model('model')"
+    )
+    description = json.loads(Path("model/model.json").read_text())
+    assert line.replace("'model'", "'FOLDER'") in description["load"]
+    evaluate = "; import torch; print(model.network(torch.rand(2, 1, 8, 8)).shape)"
+    command = [sys.executable, "-W", "error", "-c", line + evaluate]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert "torch.Size([2, 1, 8, 8])" in result.stdout, result.stderr
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save("black.png")
+    assert "source code" not in call("reconstruct", "model", "black.png", "--sweep", "stripes.py")
+
+
 def test_a_researcher_with_parts_of_their_own() -> None:
     sweep = Path("stripes.py")
     sweep.write_text(RESEARCHER.format(factor=1))
@@ -182,10 +200,12 @@ def test_a_researcher_with_parts_of_their_own() -> None:
         assert [trial.epochs[epoch]["lr"] for epoch in (1, 2)] == [0.8, 0.4]
 
     number, epoch, value = rankings[0][0]
-    call("best", "-o", "model", "--trial", number, "--sweep", "stripes.py")
+    output = call("best", "-o", "model", "--trial", number, "--sweep", "stripes.py")
     exported = json.loads(Path("model/model.json").read_text())
     assert exported["epoch"] == epoch
     assert exported["re_evaluated"]["val_right_pixels"] == pytest.approx(value, abs=1e-6)
+
+    check_loading(output)
 
     # Another loss: its trials are trained beside the old ones, and compared with each other only.
     sweep.write_text(RESEARCHER.format(factor=3))
@@ -197,6 +217,9 @@ def test_a_researcher_with_parts_of_their_own() -> None:
             results.trials[old + 4].epochs[1]["val_loss"], rel=0.5
         )
     assert len(json.loads(call("status", "--json"))["groups"]) == 4
+
+    reconstruct = ("reconstruct", "model", "black.png", "--sweep", "stripes.py")
+    assert "warning: the source code of the model's components differs" in call(*reconstruct)
 
     # The old trials are exported with the code that trained them; the reason is always the true one
     export = ("best", "-o", "old", "--trial", number, "--sweep")

@@ -399,6 +399,6 @@ def test_an_unknown_architecture_names_the_option_for_its_sweep_file() -> None:
     description = Path("model", DESCRIPTION).read_text()
     Path("model", DESCRIPTION).write_text(description.replace("conv_autoencoder", "my_net"))
     Image.fromarray(digit()).save("in.png")
-    assert "if a sweep file defines it, import that file first (--sweep FILE)" in error_of(
+    assert "if a sweep file defines it: cae.load_components(FILE), or --sweep FILE" in error_of(
         "in.png", "-o", "out.png"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import linecache
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -186,11 +187,13 @@ def _is_syntax_error_of(error: BaseException, path: Path) -> TypeGuard[SyntaxErr
     return Path(error.filename).resolve() == path.resolve()
 
 
-def load_components(path: Path) -> None:
+def load_components(path: str | os.PathLike[str]) -> None:
     """Execute a sweep file, which is trusted code, for the components that it defines.
 
-    Raises ConfigError with all errors of the file.
+    Models with these components can be loaded afterwards (`load_model`). Raises ConfigError with
+    all errors of the file.
     """
+    path = Path(path)
     if not path.is_file():
         raise ConfigError([_missing_file(path)])
     _, errors, _ = _execute_and_collect(path)

@@ -140,7 +140,7 @@ def test_failed_and_diverged_trials_have_reasons_and_can_be_retried(
     assert all(map(math.isfinite, losses(run, 3)))
 
     ranked = ranking(run.records().values(), run.read_sweep(), "val_loss", None)
-    epoch, again = export(run, ranked[0], Path("model"), [])
+    epoch, again, _ = export(run, ranked[0], Path("model"), [])
     assert (
         again["val_loss"] == ranked[0].record.epochs[epoch]["val_loss"]
     )  # a network that the sweep file defines
