@@ -108,6 +108,7 @@ class Pairs:
         The new inputs replace the old ones in the same memory.
         """
         self._epoch_seed = derive_seed(self._seed, epoch, self._purpose)
+        self._mean_target: Tensor | None = None
         self.rewind()
         if self.task.corrupts and self._is_drawn:
             self._corrupt_all()
@@ -172,11 +173,14 @@ class Pairs:
             yield inputs, targets, self.labels[batch_indices]
 
     def mean_target(self) -> Tensor:
-        """Return the mean of all targets; 1 x C x H x W."""
+        """Return the mean of all targets, which is computed once; 1 x C x H x W."""
+        if self._mean_target is not None:
+            return self._mean_target
         total = torch.zeros((), dtype=torch.float64, device=self.pixels.device)
         for _, targets, _ in self.batches():
             total = total + targets.double().sum(0, keepdim=True)
-        return (total / len(self.pixels)).float()
+        self._mean_target = (total / len(self.pixels)).float()
+        return self._mean_target
 
 
 def to_float(pixels: Tensor) -> Tensor:

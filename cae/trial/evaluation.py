@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cae.trial import torch_compat
 from cae.trial.batches import DeviceImages, DeviceSplit, Pairs
+from cae.trial.chunks import chunks, mean_by_chunks
 from cae.trial.tasks.base import Evaluation, Gallery, ImageMetrics, Table, Task
 
 _known_baseline_losses: dict[tuple[str, str, type[Task], str], dict[str, float]] = {}
@@ -86,12 +87,12 @@ def conclude(
     """
     test = evaluation_pairs(task, images.test, "test")
     with torch.inference_mode(), torch_compat.gpu_numerics():
-        batches = list(_evaluate_batches(network, test, final=True))
-        metrics = _means(batches)
-        evaluation = _join(network, task, images, batches, dependencies)
+        collected = _Collected(len(test.pixels))
+        metrics = _means(collected.collect(_evaluate_batches(network, test, final=True)))
+        evaluation = collected.join(network, task, images, dependencies)
         for name, loss in _baseline_losses(task, images, evaluation).items():
             metrics[f"baseline_{name}"] = loss
-        floor = task.floor(evaluation.target)
+        floor = mean_by_chunks(task.floor, evaluation.target)
         if floor:
             metrics["floor"] = floor
         task_metrics, tables = task.conclude(evaluation)
@@ -99,30 +100,63 @@ def conclude(
     return metrics | task_metrics, tables, galleries
 
 
-def _join(
-    network: nn.Module,
-    task: Task,
-    images: DeviceImages,
-    batches: Sequence[_Batch],
-    dependencies: Mapping[str, nn.Module],
-) -> Evaluation:
-    """The evaluation of the whole split from that of its batches."""
-    values: dict[str, Tensor] = {}
-    for name in batches[0].values:
-        values[name] = torch.cat([batch.values[name] for batch in batches])
-    target = torch.cat([batch.target for batch in batches])
-    output = torch.cat([batch.output for batch in batches])
-    return Evaluation(
-        network=network,
-        inputs=torch.cat([batch.inputs for batch in batches]),
-        target=target,
-        output=output,
-        labels=torch.cat([batch.labels for batch in batches]),
-        classes=images.classes,
-        train=Pairs(task, images.train, SHARED_SEED, 0, "train", draw_on_first_use=True),
-        dependencies=dependencies,
-        image_metrics=ImageMetrics(task, output, target, values),
-    )
+class _Collected:
+    """What a network gives for a whole split, from its batches.
+
+    At the end of a trial the whole split is in memory. Each tensor is allocated once: joining
+    batches would need it twice.
+    """
+
+    def __init__(self, count: int) -> None:
+        """`count`: the number of images."""
+        self._count = count
+        self._tensors: dict[str, Tensor] = {}
+        self._values: dict[str, Tensor] = {}
+
+    def collect(self, batches: Iterable[_Batch]) -> Iterator[_Batch]:
+        """Yield the batches, and copy their tensors."""
+        start = 0
+        for batch in batches:
+            self._store(self._tensors, "inputs", start, batch.inputs)
+            self._store(self._tensors, "target", start, batch.target)
+            self._store(self._tensors, "output", start, batch.output)
+            self._store(self._tensors, "labels", start, batch.labels)
+            for name, values in batch.values.items():
+                self._store(self._values, name, start, values)
+            start += len(batch.target)
+            yield batch
+
+    def _store(self, tensors: dict[str, Tensor], name: str, start: int, batch: Tensor) -> None:
+        if name not in tensors:
+            layout = torch.contiguous_format
+            if batch.dim() == 4 and not batch.is_contiguous():
+                layout = torch.channels_last
+            tensors[name] = torch.empty(
+                (self._count, *batch.shape[1:]),
+                dtype=batch.dtype,
+                device=batch.device,
+                memory_format=layout,
+            )
+        tensors[name][start : start + len(batch)] = batch
+
+    def join(
+        self,
+        network: nn.Module,
+        task: Task,
+        images: DeviceImages,
+        dependencies: Mapping[str, nn.Module],
+    ) -> Evaluation:
+        """The evaluation of the whole split."""
+        output = self._tensors["output"]
+        target = self._tensors["target"]
+        return Evaluation(
+            network=network,
+            classes=images.classes,
+            train=Pairs(task, images.train, SHARED_SEED, 0, "train", draw_on_first_use=True),
+            dependencies=dependencies,
+            image_metrics=ImageMetrics(task, output, target, self._values),
+            **self._tensors,
+        )
 
 
 def _baseline_losses(task: Task, images: DeviceImages, evaluation: Evaluation) -> dict[str, float]:
@@ -135,10 +169,13 @@ def _baseline_losses(task: Task, images: DeviceImages, evaluation: Evaluation) -
     key = (images.fingerprint, str(addresses), type(task), _parameters(task))
     losses = _known_baseline_losses.get(key)
     if losses is None or not images.fingerprint:
-        losses = {}
-        for name, answer in task.baselines(evaluation.train, evaluation.inputs).items():
-            target = evaluation.target
-            losses[name] = task.criterion(answer.to(target.device), target).item()
+        sums: dict[str, float] = {}
+        count = len(evaluation.target)
+        for inputs, target in chunks(evaluation.inputs, evaluation.target):
+            for name, answer in task.baselines(evaluation.train, inputs).items():
+                loss = task.criterion(answer.to(target.device), target).item()
+                sums[name] = sums.get(name, 0.0) + loss * (len(target) / count)
+        losses = sums
         _known_baseline_losses[key] = losses
     return losses
 

@@ -125,6 +125,11 @@ def mse(error: Tensor) -> Tensor:
     return error.square().flatten(1).mean(1)
 
 
+def squared_error(output: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error of each image."""
+    return mse(output - target)
+
+
 def channel_argmax_error(output: Tensor, target: Tensor) -> Tensor:
     """Share of pixels whose brightest channel differs from the target's; in [0, 1].
 

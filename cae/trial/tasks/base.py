@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cae.trial.chunks import by_chunks
 from cae.trial.component import Component
 from cae.trial.losses import binary_cross_entropy
 from cae.trial.metrics import (
@@ -28,6 +29,7 @@ from cae.trial.metrics import (
     gradient_energy,
     mse,
     psnr,
+    squared_error,
     ssim,
 )
 
@@ -246,8 +248,9 @@ class Task(Component):
     """The names that `baselines` returns."""
 
     def baselines(self, train: SplitPairs, inputs: Tensor) -> dict[str, Tensor]:
-        """Answers of simple rules to the test inputs, each of the targets' shape.
+        """Answers of simple rules to test inputs, each of the targets' shape.
 
+        The answer to an image must not depend on the other inputs: many are passed in chunks.
         A network that does not beat them has learnt nothing useful.
         """
         return {"mean_image": train.mean_target().expand(len(inputs), -1, -1, -1)}
@@ -266,9 +269,9 @@ class Task(Component):
         `gradient_energy`: of the outputs over that of the targets; below 1 they are blurred.
         """
         metrics: dict[str, float] = {}
-        target_energy = gradient_energy(evaluation.target).mean().item()
+        target_energy = by_chunks(gradient_energy, evaluation.target).mean().item()
         if target_energy:
-            energy = gradient_energy(evaluation.output).mean().item()
+            energy = by_chunks(gradient_energy, evaluation.output).mean().item()
             metrics["gradient_energy"] = energy / target_energy
         tables: dict[str, Table] = {}
         if len(evaluation.classes) > 1:
@@ -281,7 +284,7 @@ class Task(Component):
         `worst`: the test images with the largest mean squared errors, the largest first; target
         above output.
         """
-        errors = mse(evaluation.output - evaluation.target)
+        errors = by_chunks(squared_error, evaluation.output, evaluation.target)
         median = errors.median().item()
         order = errors.nan_to_num(-1).argsort(descending=True, stable=True)
         worst = order[:WORST_IMAGES]
@@ -367,7 +370,7 @@ def per_class(task: Task, evaluation: Evaluation) -> Table:
     `relative_mse` is the mean squared error over the mean variance of the class's target pixels: a
     class that fills few pixels has a small error for that reason alone.
     """
-    values = {"mse": mse(evaluation.output - evaluation.target)}
+    values = {"mse": by_chunks(squared_error, evaluation.output, evaluation.target)}
     values |= _metrics_per_image(task, evaluation)
     rows: Table = []
     for number in evaluation.labels.unique().tolist():

@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
+from cae.trial.chunks import by_chunks, mean_by_chunks
 from cae.trial.metrics import (
     Direction,
     Metric,
@@ -162,12 +163,14 @@ class Inpaint(Task):
         brightness = target.mean().item()
         if brightness:
             metrics["hole_brightness"] = output.mean().item() / brightness
-        energy = gradient_energy(target).mean().item()
+        energy = by_chunks(gradient_energy, target).mean().item()
         if energy:
-            metrics["hole_gradient_energy"] = gradient_energy(output).mean().item() / energy
+            output_energy = by_chunks(gradient_energy, output).mean().item()
+            metrics["hole_gradient_energy"] = output_energy / energy
         if self.loss == "bce":
-            loss = self.criterion(evaluation.output, evaluation.target).item()
-            metrics["bce_above_floor"] = loss - self.floor(evaluation.target)
+            loss = mean_by_chunks(self._loss, evaluation.output, evaluation.target)
+            floor = mean_by_chunks(self.floor, evaluation.target)
+            metrics["bce_above_floor"] = loss - floor
         rings = _errors_by_ring(output - target)
         errors = [row["mse"] for row in rings]
         if len(set(errors)) > 1:
@@ -175,6 +178,9 @@ class Inpaint(Task):
             metrics["ring_correlation"] = rank_correlation(distances, errors)
         tables["rings"] = rings
         return metrics, tables
+
+    def _loss(self, output: Tensor, target: Tensor) -> float:
+        return self.criterion(output, target).item()
 
     def _box(self, shape: torch.Size) -> Box:
         """Rows and columns of the hole. Raises ValueError if it does not fit."""

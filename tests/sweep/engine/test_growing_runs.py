@@ -194,7 +194,7 @@ def test_a_model_of_edited_code_is_exported_with_its_snapshot(
     export(run, best, Path("before"), [], sweep_file=path)
     (copy,) = run.code.glob("*/small.py")
     path.write_text(path.read_text().replace("ReLU as", "Tanh as"))
-    with pytest.raises(UserError, match="source code of its components in .* differs"):
+    with pytest.raises(UserError, match=r"source code of its components in .* differs"):
         export(run, best, Path("model"), [], sweep_file=path)
     assert not Path("model").exists()
     export(run, best, Path("model"), [], sweep_file=copy)
