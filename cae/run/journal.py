@@ -22,6 +22,7 @@ from cae.run.events import (
     event_fields,
     parse_event,
 )
+from cae.run.json_values import without_surrogates
 
 LAST_EVENT_TIMEOUT_SECONDS = 5.0
 SYNC_SECONDS = 2.0
@@ -141,6 +142,8 @@ def read_events(path: Path, *, epochs: Collection[int] | None = None) -> Iterato
             try:
                 text = line.decode().strip()
                 fields, end = decode(text)
+                if b"\\u" in line:
+                    fields = without_surrogates(fields)
             except (ValueError, RecursionError):
                 continue
             if end != len(text):

@@ -27,6 +27,20 @@ _METRIC_TEMPLATES: dict[tuple[str, ...], dict[str, float]] = {}
 half a million epochs would otherwise hold as many copies of them."""
 
 
+def without_surrogates(value: Any) -> Any:
+    r"""A decoded JSON value whose texts can be written as UTF-8: half of a pair as `\udcff`.
+
+    JSON can hold such halves, and Python makes them from the names of files that are not UTF-8.
+    """
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, list):
+        return [without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {without_surrogates(key): without_surrogates(item) for key, item in value.items()}
+    return value
+
+
 def is_nested_deeply(value: object) -> bool:
     """Whether lists and dictionaries are nested more than MAX_NESTING times in `value`.
 

@@ -30,7 +30,7 @@ from cae.run.fields import (
     parse_fields,
     present_fields,
 )
-from cae.run.json_values import JsonObject, is_count
+from cae.run.json_values import JsonObject, is_count, without_surrogates
 from cae.run.left_out import LeftOutPoints
 from cae.run.metric_direction import Mode
 from cae.run.published_rows import PUBLISHED_COLUMNS, PublishedRow
@@ -298,7 +298,7 @@ def read_sweep_json(path: Path) -> SweepDescription:
     if not text.strip("\0 \r\n"):
         raise LostSweepJson(f"{path} is empty")
     try:
-        values = json.loads(text)
+        values = without_surrogates(json.loads(text))
     except (ValueError, RecursionError) as error:
         raise LostSweepJson(f"{path} is damaged: {error}") from None
     if not isinstance(values, dict):

@@ -32,6 +32,7 @@ from cae.report.statistics.published import (
     compare_published,
 )
 from cae.report.wording import claims, published
+from cae.run.formatting import CONTROL_CHARACTERS, visible
 from cae.run.paths import RunDir
 
 TITLE = "# Published results and ours"
@@ -72,6 +73,7 @@ class SectionHeader(NamedTuple):
 
     def to_comment(self) -> str:
         text = json.dumps(self._asdict(), ensure_ascii=False).replace(">", "\\u003e")
+        text = CONTROL_CHARACTERS.sub(lambda match: json.dumps(match[0])[1:-1], text)
         return f"<!-- run {text} -->"
 
 
@@ -243,8 +245,8 @@ def _counts(verdicts: Sequence[str], order: Iterable[str]) -> str:
 def _section_text(measured: Measured) -> str:
     results = measured.results
     blocks = [
-        f"## {results.runs[0].name}: {_cell(results.sweep.title)}",
-        f"```sh\n{results.sweep.command}\n```",
+        f"## {_cell(results.runs[0].name)}: {_cell(results.sweep.title)}",
+        _code_block(results.sweep.command),
         _description(measured),
     ]
     for group in results.groups[:MAX_GROUPS]:
@@ -252,14 +254,14 @@ def _section_text(measured: Measured) -> str:
         if group.label:
             at_group = f" at {_cell(group.label)}"
         if len(group.results.ranked):
-            blocks.append(f"Best {results.metric}{at_group}: {_best(group.results)}.")
+            blocks.append(f"Best {_cell(results.metric)}{at_group}: {_best(group.results)}.")
         baselines = baselines_section(group.results)
         if not baselines.is_empty:
             blocks.append(f"Baselines{at_group}: {_cell(baselines.verdict)}")
     if measured.published:
         blocks += _published_blocks(measured.published)
     if measured.claims:
-        blocks.append(f"**{claims.summary_sentence(measured.claims)}**")
+        blocks.append(f"**{_cell(claims.summary_sentence(measured.claims))}**")
         blocks.append(_claims_table(measured.claims))
     return "\n\n".join(blocks)
 
@@ -273,7 +275,8 @@ def _description(measured: Measured) -> str:
     states = formatting.listed(f"{count} {state}" for state, count in counts.items())
     trials = formatting.plural(len(results.trials), "trial")
     text = (
-        f"{measured.dates}, commit {measured.commit}, {sweep.device}, {versions}. "
+        f"{measured.dates}, commit {_cell(measured.commit)}, {_cell(sweep.device)}, "
+        f"{_cell(versions)}. "
         f"{trials}: {states}; {measured.training} of training."
     )
     differences = published.differences(sweep.overrides)
@@ -291,7 +294,7 @@ def _best(results: Results) -> str:
 def _published_blocks(comparisons: list[PublishedComparison]) -> list[str]:
     blocks = []
     sentence = published.summary_sentence(comparisons, reasons=False)
-    blocks.append(f"**{sentence}**")
+    blocks.append(f"**{_cell(sentence)}**")
     cells = []
     for comparison in comparisons:
         if not comparison.verdict.is_judged:
@@ -370,6 +373,28 @@ def _table(columns: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+CODE = re.compile(r"`[^`\\]*`")
+"""Text in a code span without characters that would need an escape in it."""
+
+
 def _cell(text: str) -> str:
-    """Escape text of a sweep file, so that it is no markup and stays in its cell."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    """Escape text of a sweep file, so that it is no link, no HTML, and stays in its cell."""
+    line = _one_line(text)
+    if CODE.fullmatch(line):
+        return line.replace("|", "\\|")
+    return re.sub(r"[\\|\[\]]", r"\\\g<0>", line).replace("<", "&lt;")
+
+
+def _one_line(text: str) -> str:
+    """Text in one line, with visible control characters."""
+    return visible(" ".join(text.split()))
+
+
+def _code_block(command: str) -> str:
+    """A command as a block of code. It cannot end the block, nor be the header of a section."""
+    line = _one_line(command)
+    if line.startswith("<"):
+        line = f" {line}"
+    longest = max((len(ticks) for ticks in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}sh\n{line}\n{fence}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from cae.report.data import tables
@@ -22,7 +23,7 @@ def write(run: RunDir, out: Path | None) -> str:
     with trackers.report_missing_library("tensorboard"):
         for record in trackers.records(results):
             _write_trial(record, folder / f"trial-{record.number:04d}")
-    return f"tensorboard --logdir {folder}"
+    return f"tensorboard --logdir {shlex.quote(str(folder))}"
 
 
 def _write_trial(record: Record, folder: Path) -> None:

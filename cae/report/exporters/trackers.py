@@ -36,9 +36,16 @@ class Measurement(NamedTuple):
 def prepare_folder(run: RunDir, tracker: str, out: Path | None) -> Path:
     """Create an empty folder for an export: `out`, or a subfolder of the run with its name.
 
-    A folder of an earlier export is replaced. Raises RunError if it contains other files.
+    A folder of an earlier export is replaced. Raises RunError if it contains other files, or if the
+    subfolder of the run is a link: a run of others could name a folder outside.
     """
-    folder = out or run.path / tracker
+    folder = run.path / tracker
+    if out is not None:
+        folder = out.resolve()
+    elif folder.is_symlink():
+        raise RunError(f"{folder}: is a link; delete it, or choose another folder with -o")
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder}: is not a folder; choose another one with -o")
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
         raise RunError(f"{folder}: contains other files; choose another folder with -o")
     shutil.rmtree(folder, ignore_errors=True)
