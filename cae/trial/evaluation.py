@@ -13,7 +13,7 @@ from cae.trial import torch_compat
 from cae.trial.batches import DeviceImages, DeviceSplit, Pairs
 from cae.trial.tasks.base import Evaluation, Gallery, ImageMetrics, Table, Task
 
-_known_baseline_losses: dict[tuple[str, str, type[Task], str], dict[str, float]] = {}
+_known_reference_losses: dict[tuple[str, str, type[Task], str], dict[str, float]] = {}
 
 SHARED_SEED = 0
 """Randomness in validation and test (noise) is the same for all trials, whatever their seeds."""
@@ -89,11 +89,7 @@ def conclude(
         batches = list(_evaluate_batches(network, test, final=True))
         metrics = _means(batches)
         evaluation = _join(network, task, images, batches, dependencies)
-        for name, loss in _baseline_losses(task, images, evaluation).items():
-            metrics[f"baseline_{name}"] = loss
-        floor = task.floor(evaluation.target)
-        if floor:
-            metrics["floor"] = floor
+        metrics |= _reference_losses(task, images, evaluation)
         task_metrics, tables = task.conclude(evaluation)
         galleries = task.galleries(evaluation)
     return metrics | task_metrics, tables, galleries
@@ -125,21 +121,24 @@ def _join(
     )
 
 
-def _baseline_losses(task: Task, images: DeviceImages, evaluation: Evaluation) -> dict[str, float]:
-    """The losses of the task's baselines, by name.
+def _reference_losses(task: Task, images: DeviceImages, evaluation: Evaluation) -> dict[str, float]:
+    """`baseline_NAME`, the loss of each of the task's baselines, and `floor`.
 
     They depend on the images and the task only: this process computes them once.
     """
     # The addresses, because `_replace` keeps the fingerprint of images whose splits it changes.
     addresses = [split.pixels.data_ptr() for split in (images.train, images.test)]
     key = (images.fingerprint, str(addresses), type(task), _parameters(task))
-    losses = _known_baseline_losses.get(key)
+    losses = _known_reference_losses.get(key)
     if losses is None or not images.fingerprint:
         losses = {}
         for name, answer in task.baselines(evaluation.train, evaluation.inputs).items():
             target = evaluation.target
-            losses[name] = task.criterion(answer.to(target.device), target).item()
-        _known_baseline_losses[key] = losses
+            losses[f"baseline_{name}"] = task.criterion(answer.to(target.device), target).item()
+        floor = task.floor(evaluation.target)
+        if floor:
+            losses["floor"] = floor
+        _known_reference_losses[key] = losses
     return losses
 
 
