@@ -32,7 +32,7 @@ from benchmarks.measure import RESULTS, Row, save, show
 from cae.sweep.engine import session
 from cae.sweep.schedulers.asha import ASHA
 from cae.sweep.schedulers.base import Judge, NeverStop
-from cae.sweep.spec.plan import PlannedTrial
+from cae.sweep.spec.planned_trial import PlannedTrial
 from cae.trial.batches import DeviceImages
 from cae.trial.config import Trial, from_flat
 from cae.trial.datasets import data_folders

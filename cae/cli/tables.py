@@ -198,6 +198,9 @@ def trial_log(run: RunDir, number: int) -> str:
     if record.reason:
         end = f"{record.state}: {record.reason}"
     parts = [log, end]
+    reason = record.suggestion.get("reason")
+    if reason:
+        parts.insert(0, f"suggested: {reason}")
     error = record.error.strip()
     if error and error not in log:
         parts.append(record.error)

@@ -135,6 +135,9 @@ class TrialPlanned(Event):
     """Digest of the source code of the user's components; empty without such components."""
     code_snapshot: Text = ""
     """Name of the folder in `code/` with the files that define them."""
+    suggestion: Object = field(default_factory=dict)
+    """Why a search suggested the trial while the sweep ran: method, reason, and what its model
+    expected. Empty for trials that were planned before."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -68,6 +68,8 @@ class Record:
     journals of versions that did not record it."""
     code_snapshot: str = ""
     """Name of the folder in `code/` with the files that define them."""
+    suggestion: JsonObject = field(default_factory=dict)
+    """Why a search suggested the trial; empty if it was planned before the sweep started."""
     earlier_end: TrialEnded | None = None
     """How the trial finished before it was extended to more epochs."""
     lost_epochs: int = 0
@@ -275,6 +277,9 @@ def _apply_plan(records: dict[int, Record], event: TrialPlanned) -> None:
         known.is_dependency = event.is_dependency
         known.is_audit = event.is_audit
         known.describe_group(event.group)
+        if event.suggestion:
+            known.suggestion = event.suggestion
+            known.is_requested = True
         return
     record = Record(
         number=event.trial,
@@ -289,6 +294,7 @@ def _apply_plan(records: dict[int, Record], event: TrialPlanned) -> None:
         fingerprint=event.fingerprint,
         code=event.code,
         code_snapshot=event.code_snapshot,
+        suggestion=event.suggestion,
     )
     if known is not None:  # the same trial, extended to more epochs
         record.epochs = known.epochs
@@ -296,6 +302,7 @@ def _apply_plan(records: dict[int, Record], event: TrialPlanned) -> None:
         record.starts = known.starts
         record.audit_stop = known.audit_stop
         record.earlier_end = known.earlier_end
+        record.suggestion = event.suggestion or known.suggestion
         record.lost_epochs = known.lost_epochs
         record.restart_reason = known.restart_reason
         if known.state == TrialState.FINISHED:

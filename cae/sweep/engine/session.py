@@ -15,6 +15,7 @@ from typing import Any
 from cae.errors import RunError, gather
 from cae.files import write_whole
 from cae.run.events import Event
+from cae.run.json_values import JsonObject
 from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.status import Progress, progress
@@ -38,6 +39,7 @@ from cae.sweep.spec.candidates import check_names
 from cae.sweep.spec.code_snapshot import take_snapshot
 from cae.sweep.spec.plan import Plan, make_plan
 from cae.sweep.spec.settings import adapt_settings, base_values, parse_value
+from cae.sweep.spec.sweep import Sweep
 from cae.sweep.spec.sweep_file import SweepFile, read_sweep_file
 from cae.trial.config import ConfigError
 from cae.trial.datasets import Dataset, Images, data_folders, load_images
@@ -250,7 +252,7 @@ def execute(
                 f"{run} was written to by another process meanwhile: run the same command again"
             )
         sweep_file = prepared.file.path
-        has_work = bool(prepared.plan.remaining)
+        has_work = prepared.plan.has_work
         with place.connect(sweep_file, start=has_work) as resources:
             check_disk_space(prepared, resources)
             hint = resources.idle_gpus_hint()
@@ -267,7 +269,7 @@ def _is_complete(prepared: Prepared) -> bool:
     requested_now = {planned.number for planned in prepared.plan.trials}
     records = prepared.records.values()
     requested_before = {record.number for record in records if record.is_requested}
-    return not prepared.plan.remaining and requested_now == requested_before
+    return not prepared.plan.has_work and requested_now == requested_before
 
 
 def _update_sweep_json(prepared: Prepared, resources: Resources, command: str) -> None:
@@ -342,7 +344,13 @@ def check_disk_space(prepared: Prepared, resources: Resources) -> None:
 def outcome(run: RunDir) -> Progress:
     """The progress of the current sweep, and the best trial of the run."""
     sweep = run.read_sweep()
-    return progress(run.records().values(), sweep.metric, sweep.mode, sweep.slots)
+    return progress(
+        run.records().values(),
+        sweep.metric,
+        sweep.mode,
+        sweep.slots,
+        sweep.trials_with_suggestions,
+    )
 
 
 def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDescription:
@@ -375,7 +383,8 @@ def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDe
         seeds=plan.sweep.seeds,
         epochs=plan.epochs,
         scheduler=scheduler,
-        trials=len(plan.trials),
+        trials=len(plan.trials) + plan.to_come,
+        search=_describe_search(sweep),
         space=plan.space_size,
         left_out=plan.left_out,
         examined=plan.examined,
@@ -388,6 +397,12 @@ def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDe
         slots=resources.slots,
         command=command,
     )
+
+
+def _describe_search(sweep: Sweep) -> JsonObject | None:
+    if sweep.search is None:
+        return None
+    return sweep.search.describe()
 
 
 def _relative_path(run: RunDir, file: Path) -> str:

@@ -43,7 +43,7 @@ class Judge(ABC):
 
     def __init__(self, exempt: Collection[int] = (), audited: Collection[int] = ()) -> None:
         self.exempt = exempt
-        self.audited = audited
+        self.audited = set(audited)
         self.audit_stops: dict[int, Stop] = {}
         """Audit trials that would have been stopped, each with its first stop."""
 
@@ -51,6 +51,12 @@ class Judge(ABC):
     @abstractmethod
     def judged_epochs(self) -> list[int]:
         """The epochs at which trials are judged."""
+
+    def add_trial(self, trial: int, group: str, *, is_audited: bool) -> None:
+        """Add a trial that was not planned when the judge was created."""
+        del group  # for judges of several groups
+        if is_audited:
+            self.audited.add(trial)
 
     @abstractmethod
     def judge(self, trial: int, epoch: int, value: float) -> Stop | None:
@@ -94,7 +100,7 @@ class GroupJudge(Judge):
     """
 
     def __init__(self, create: Callable[[], Judge], groups: Mapping[int, str]) -> None:
-        self._groups = groups
+        self._groups = dict(groups)
         self._judges: dict[str, Judge] = {group: create() for group in sorted(set(groups.values()))}
         self._any_judge = create()
         super().__init__(self._any_judge.exempt, self._any_judge.audited)
@@ -103,6 +109,11 @@ class GroupJudge(Judge):
     @override
     def judged_epochs(self) -> list[int]:
         return self._any_judge.judged_epochs
+
+    @override
+    def add_trial(self, trial: int, group: str, *, is_audited: bool) -> None:
+        super().add_trial(trial, group, is_audited=is_audited)
+        self._groups[trial] = group
 
     @override
     def judge(self, trial: int, epoch: int, value: float) -> Stop | None:
