@@ -1,4 +1,5 @@
 from .sweep.schedulers.asha import ASHA as ASHA
+from .sweep.schedulers.screen import Screen as Screen
 from .sweep.search.base import Grid as Grid
 from .sweep.search.base import Random as Random
 from .sweep.search.model_based import ModelBased as ModelBased

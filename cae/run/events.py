@@ -209,6 +209,16 @@ class TrialEnded(Event):
 
 
 @dataclass(slots=True, kw_only=True)
+class TrialPaused(Event):
+    """A trial waits for the scheduler's decision, which depends on other trials."""
+
+    kind: ClassVar[str] = "pause"
+    trial: Count
+    epoch: Count
+    """The last epoch that it trained."""
+
+
+@dataclass(slots=True, kw_only=True)
 class AuditStop(Event):
     """The scheduler would have stopped an audit trial."""
 
@@ -265,6 +275,7 @@ EVENTS: dict[str, type[Event]] = {
         TrialStarted,
         EpochFinished,
         TrialEnded,
+        TrialPaused,
         AuditStop,
         RetryAlone,
         TrialRetried,

@@ -15,6 +15,7 @@ from cae.run.events import (
     SessionEnded,
     SessionStarted,
     TrialEnded,
+    TrialPaused,
     TrialPlanned,
     TrialRetried,
     TrialStarted,
@@ -237,6 +238,9 @@ def apply_event(records: dict[int, Record], event: Event) -> None:
                 record = records[event.trial]
                 record.state = event.state
                 record.end = event
+        case TrialPaused():
+            if event.trial in records:
+                records[event.trial].state = TrialState.WAITING
         case AuditStop():
             if event.trial in records:
                 records[event.trial].audit_stop = event

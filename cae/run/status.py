@@ -263,9 +263,9 @@ def _seconds_left(records: list[Record], slots: int, to_come: int) -> float | No
 
     Trials that a search is still to suggest take as long as those that ended did on average.
 
-    Each epoch takes as long as epochs of networks of its size took. A pending trial is expected to
-    run for the mean share of its epochs that ended trials ran for: early stopping ends most trials
-    before their last epoch.
+    Each epoch takes as long as epochs of networks of its size took. A pending or waiting trial is
+    expected to run for the mean share of its epochs that ended trials ran for: early stopping ends
+    most trials before their last epoch.
     """
     times = measured(records)
     remaining = [record for record in records if record.state.is_remaining]
@@ -276,7 +276,7 @@ def _seconds_left(records: list[Record], slots: int, to_come: int) -> float | No
     seconds: list[float] = []
     for record in remaining:
         expected_epochs: float = record.config["epochs"]
-        if record.state == TrialState.PENDING:
+        if record.state in (TrialState.PENDING, TrialState.WAITING):
             expected_epochs *= share
         done = len(record.epochs)
         epochs_left = max(expected_epochs, done + 1) - done

@@ -24,6 +24,7 @@ from cae.run.events import (
     InvalidEvent,
     RetryAlone,
     TrialEnded,
+    TrialPaused,
     TrialRetried,
     TrialStarted,
 )
@@ -219,6 +220,9 @@ class Recorder(tune.Callback, Stopper):
                 self.out_of_memory(number, report.end.reason, report.end.error)
             else:
                 self.end_trial(report.end)
+        elif self.scheduler.judge.is_waiting(number):
+            self.limits.queued(number)
+            self.write(TrialPaused(trial=number, epoch=record.last_epoch))
 
     def _record_restart(self, record: Record, report: WorkerReport) -> None:
         """Record if a finished epoch was trained again, because files of the trial are lost."""

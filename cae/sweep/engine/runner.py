@@ -309,13 +309,15 @@ def _train_all(
         ready = _ready_trials(recorder)
         suggest = _suggest_next(recorder, suggestions)
         if not ready and suggest is None:
-            return
+            if not _decide_about_waiting(recorder):
+                return
+            continue
         before = _progress(recorder)
         batch = _next_batch(recorder, ready, place, checked, suggest is not None)
         problem = _train_batch(recorder, batch, checked, before, suggest)
         if recorder.stop_reason:
             return
-        remaining = _not_ended(recorder, batch)
+        remaining = _not_waiting(recorder, _not_ended(recorder, batch))
         if all(planned.number in recorder.run_alone for planned in remaining):
             continue
         if _progress(recorder) == before:
@@ -403,6 +405,28 @@ def _not_ended(recorder: Recorder, trials: list[PlannedTrial]) -> list[PlannedTr
     return [planned for planned in trials if not records[planned.number].state.is_final]
 
 
+def _not_waiting(recorder: Recorder, trials: list[PlannedTrial]) -> list[PlannedTrial]:
+    judge = recorder.scheduler.judge
+    return [planned for planned in trials if not judge.is_waiting(planned.number)]
+
+
+def _decide_about_waiting(recorder: Recorder) -> bool:
+    """Let the scheduler decide about the trials that wait; False if none waits."""
+    judge = recorder.scheduler.judge
+    waiting = [
+        planned.number for planned in recorder.plan.trials if judge.is_waiting(planned.number)
+    ]
+    if not waiting:
+        return False
+    for number, stop in judge.decide().items():
+        record = recorder.records.get(number)
+        if record is not None and not record.state.is_final:
+            recorder.stop_trial(number, stop)
+    for number in waiting:
+        recorder.record_audit_stop(number)
+    return True
+
+
 def _ready_trials(recorder: Recorder) -> list[PlannedTrial]:
     """The remaining trials whose dependencies have finished.
 
@@ -417,7 +441,7 @@ def _ready_trials(recorder: Recorder) -> list[PlannedTrial]:
                 reason = f"dependency failed: trial {number} (task.{name}) {state}"
                 recorder.fail_trial(planned.number, reason)
     ready: list[PlannedTrial] = []
-    for planned in _not_ended(recorder, recorder.plan.trials):
+    for planned in _not_waiting(recorder, _not_ended(recorder, recorder.plan.trials)):
         states = {records[number].state for number in planned.dependencies.values()}
         if states <= {TrialState.FINISHED}:
             ready.append(planned)

@@ -62,6 +62,16 @@ class Judge(ABC):
     def judge(self, trial: int, epoch: int, value: float) -> Stop | None:
         """Record the finite metric of a trial and decide about it; None: it continues."""
 
+    def is_waiting(self, trial: int) -> bool:
+        """Whether a trial is paused until `decide` is called."""
+        del trial
+        return False
+
+    def decide(self) -> dict[int, Stop]:
+        """Decide about the trials that wait: those that have to end, each with its stop. The others
+        go on. Called when no other trial is left to train."""
+        return {}
+
     def report(self, trial: int, epoch: int, value: float) -> Stop | None:
         """Record the metric of a trial's epoch; a Stop if the trial has to end.
 
@@ -116,6 +126,21 @@ class GroupJudge(Judge):
         self._groups[trial] = group
 
     @override
+    def is_waiting(self, trial: int) -> bool:
+        group = self._groups.get(trial)
+        is_audit = trial in self.audited
+        return group is not None and not is_audit and self._judges[group].is_waiting(trial)
+
+    @override
+    def decide(self) -> dict[int, Stop]:
+        stops: dict[int, Stop] = {}
+        for judge in self._judges.values():
+            stops |= judge.decide()
+        for trial in self.audited & set(stops):
+            self.audit_stops[trial] = stops.pop(trial)
+        return stops
+
+    @override
     def judge(self, trial: int, epoch: int, value: float) -> Stop | None:
         group = self._groups.get(trial)
         if group is None:
@@ -151,8 +176,8 @@ class Scheduler(BaseModel, ABC):
         """The judge of a sweep whose longest trial has `epochs` epochs."""
 
     @abstractmethod
-    def expected_epochs(self, epochs: int, rungs: list[int]) -> float:
-        """How many of its `epochs` epochs a trial trains on average."""
+    def expected_epochs(self, epochs: int, rungs: list[int], trials: int) -> float:
+        """How many of its `epochs` epochs a trial trains on average, of so many trials."""
 
     @abstractmethod
     def summary(self) -> str:

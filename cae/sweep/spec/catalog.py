@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from cae.sweep.schedulers.asha import ASHA
+from cae.sweep.schedulers.screen import Screen
 from cae.sweep.search.base import Grid, Random
 from cae.sweep.search.model_based import ModelBased
 from cae.sweep.spec.claims import KINDS
@@ -61,7 +62,8 @@ def catalog() -> list[Entry]:
             entries.append(_component_entry(kind_name, kind.registry[name]))
     entries.append(_entry("sweep", Trial))
     entries.append(_entry("sweep", Sweep))
-    entries.append(_entry("scheduler", ASHA))
+    for scheduler in (ASHA, Screen):
+        entries.append(_entry("scheduler", scheduler))
     for search in (Grid, Random, ModelBased):
         entries.append(_entry("search", search))
     for claim in KINDS:

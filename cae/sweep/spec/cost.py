@@ -97,7 +97,8 @@ def _expected_epochs(plan: Plan, epochs: int) -> float:
     """How many of its epochs a trial trains on average, with early stopping."""
     if plan.sweep.scheduler is None:
         return float(epochs)
-    return plan.sweep.scheduler.expected_epochs(epochs, plan.rungs)
+    trials = len(plan.trials) + plan.to_come
+    return plan.sweep.scheduler.expected_epochs(epochs, plan.rungs, trials)
 
 
 def images_of_an_epoch(planned: PlannedTrial) -> float:

@@ -48,7 +48,7 @@ class Sweep(BaseModel):
     """Whether smaller or larger values of the metric are better. None: the declared direction of
     the metric; a metric without one needs `mode`."""
     scheduler: Scheduler | None = None
-    """Early stopping, for example ASHA(). None: every trial trains all its epochs."""
+    """Early stopping: ASHA() or Screen(). None: every trial trains all its epochs."""
     search: Search | None = None
     """How points of the search space are chosen: Grid(), Random() or ModelBased(). None: all points
     of a grid, and in random order those of which `max_trials` are used."""

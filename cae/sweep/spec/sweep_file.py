@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from cae.errors import UserError
 from cae.sweep.schedulers.asha import ASHA
+from cae.sweep.schedulers.screen import Screen
 from cae.sweep.search.base import Grid, Random
 from cae.sweep.search.model_based import ModelBased
 from cae.sweep.spec.claims import KINDS as CLAIM_KINDS
@@ -158,6 +159,7 @@ def _explain(error: ValidationError) -> list[str]:
         Trial,
         Sweep,
         ASHA,
+        Screen,
         Grid,
         Random,
         ModelBased,
