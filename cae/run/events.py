@@ -254,6 +254,8 @@ class TrialRetried(Event):
 
 GAVE_UP = "gave up"
 """How the reason of a session's end starts if too many trials failed one after another."""
+REACHED = "reached"
+"""How it starts if the sweep has done enough: a target, a plateau, a number of epochs or hours."""
 ABORTED = "aborted"
 """How it starts if the disk, the storage, a host or Ray failed."""
 

@@ -249,6 +249,9 @@ class SweepDescription:
     slots: Count = 1
     """Number of trials that ran at the same time."""
     command: Text = ""
+    ended: Text = ""
+    """Why the newest session ended: `complete`, or what ended it before; empty while it runs, after
+    it was killed, and in older runs."""
     host: Text = ""
     unknown_fields: JsonObject = field(default_factory=dict)
     """Fields of a newer version: they are written back unchanged."""

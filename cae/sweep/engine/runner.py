@@ -36,6 +36,7 @@ from cae.sweep.engine.limits import DEFAULT_LIMITS, DISK_ERRORS, LimitMonitor, L
 from cae.sweep.engine.ray_watchdog import watch_ray
 from cae.sweep.engine.recorder import Recorder, Watcher
 from cae.sweep.engine.suggestions import Suggestions
+from cae.sweep.engine.sweep_stops import NO_RULES, StopRules, SweepStops
 from cae.sweep.engine.trial_queue import TrialQueue, start_long_trials_early
 from cae.sweep.engine.tune_scheduler import TuneScheduler
 from cae.sweep.engine.worker import Worker
@@ -45,6 +46,7 @@ from cae.sweep.places.machine import versions
 from cae.sweep.places.ray_start import first_line
 from cae.sweep.ray_environment import set_max_pending_trials
 from cae.sweep.schedulers.base import GroupJudge, Judge, NeverStop, Stop
+from cae.sweep.schedulers.per_trial import CurveJudge
 from cae.sweep.search.base import Suggestion
 from cae.sweep.spec.candidates import dataset_key
 from cae.sweep.spec.cost import images_of_an_epoch
@@ -69,6 +71,7 @@ def run_plan(
     command: str,
     watch: Watcher,
     limits: Limits = DEFAULT_LIMITS,
+    rules: StopRules = NO_RULES,
 ) -> str:
     """Train the remaining trials of a plan.
 
@@ -89,7 +92,8 @@ def run_plan(
         past_stops = judge.replay(run.events(epochs=judge.judged_epochs), plan.sweep.metric)
         scheduler = TuneScheduler(judge, plan.sweep.metric)
         monitor = LimitMonitor(limits, run.path)
-        recorder = Recorder(run, plan, journal, records, scheduler, watch, monitor)
+        stops = SweepStops(rules, records, plan.sweep.metric, plan.mode)
+        recorder = Recorder(run, plan, journal, records, scheduler, watch, monitor, stops)
         with _sweep_aborted_by_environment(run):
             _record_session(recorder, checked, command)
             _record_past_decisions(recorder, past_stops)
@@ -122,6 +126,20 @@ def _sweep_aborted_by_environment(run: RunDir) -> Iterator[None]:
 
 
 def _create_judge(plan: Plan, groups: Mapping[int, str]) -> Judge:
+    judge = _create_group_judge(plan, groups)
+    sweep = plan.sweep
+    if sweep.patience is None and sweep.worst_value is None:
+        return judge
+    return CurveJudge(
+        judge,
+        metric=sweep.metric,
+        mode=plan.mode,
+        patience=sweep.patience,
+        worst_value=sweep.worst_value,
+    )
+
+
+def _create_group_judge(plan: Plan, groups: Mapping[int, str]) -> Judge:
     scheduler = plan.sweep.scheduler
     if scheduler is None:
         return NeverStop()
@@ -305,7 +323,8 @@ def _train_all(
     running step. As long as there is progress, the remaining trials are started again. Trials that
     ran out of memory beside others come last, one at a time.
     """
-    while True:
+    recorder.stop_reason = recorder.stops.at_start()
+    while not recorder.stop_reason:
         ready = _ready_trials(recorder)
         suggest = _suggest_next(recorder, suggestions)
         if not ready and suggest is None:

@@ -32,6 +32,7 @@ from cae.sweep.engine.known_run import (
 )
 from cae.sweep.engine.limits import DEFAULT_LIMITS, MIN_FREE_BYTES, Limits
 from cae.sweep.engine.retention import plan_bytes, trial_bytes
+from cae.sweep.engine.sweep_stops import NO_RULES, StopRules
 from cae.sweep.places.base import Place, Resources
 from cae.sweep.places.machine import git_commit, versions
 from cae.sweep.ray_environment import is_inside_ray_job
@@ -50,7 +51,7 @@ The view is called with each event, and with None from time to time."""
 
 COMPLETE = "complete"
 """Why a session ends if nothing is left to train."""
-KEPT_IN_SWEEP_JSON = ("command", "git_commit", "versions", "device", "slots")
+KEPT_IN_SWEEP_JSON = ("command", "git_commit", "versions", "device", "slots", "ended")
 """What sweep.json keeps if a later command trains nothing: it describes how the numbers were
 made."""
 RETRYABLE_STATES = [state for state in TrialState if state.is_retryable]
@@ -241,8 +242,20 @@ def execute(
     command: str,
     display: Display | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    rules: StopRules = NO_RULES,
 ) -> str:
-    """Run a prepared sweep. Returns why it ended: COMPLETE, or what interrupted it."""
+    """Run a prepared sweep. Returns why it ended: COMPLETE, or what interrupted it.
+
+    Args:
+        prepared: The sweep and its plan.
+        place: Where trials run.
+        command: The command, for sweep.json.
+        display: Shows the running sweep.
+        limits: When a trial counts as hung, and when the sweep is aborted.
+        rules: What ends the sweep although trials remain, besides the rules of the sweep file.
+    """
+    sweep = prepared.plan.sweep
+    rules = replace(rules, target=sweep.target, plateau=sweep.plateau)
     run = prepared.run
     with run.lock():
         # Requests to an earlier process are void; those from now on are for this one.
@@ -261,7 +274,7 @@ def execute(
             if _is_complete(prepared):
                 _update_sweep_json(prepared, resources, command)
                 return COMPLETE
-            return _run_trials(prepared, place, resources, command, display, limits)
+            return _run_trials(prepared, place, resources, command, display, limits, rules)
 
 
 def _is_complete(prepared: Prepared) -> bool:
@@ -288,6 +301,7 @@ def _run_trials(
     command: str,
     display: Display | None,
     limits: Limits,
+    rules: StopRules,
 ) -> str:
     from cae.sweep.engine.runner import run_plan  # imports ray.tune, which no error above needs
 
@@ -301,7 +315,7 @@ def _run_trials(
         if display is not None:
             view = display(prepared.records, checked.resources.slots)
         with view as watch:
-            return run_plan(
+            reason = run_plan(
                 prepared.plan,
                 run,
                 prepared.records,
@@ -310,7 +324,10 @@ def _run_trials(
                 command=command,
                 watch=watch,
                 limits=limits,
+                rules=rules,
             )
+        _write_sweep_json(run, _describe(prepared, checked.resources, command, ended=reason))
+        return reason
     finally:
         place.release_hosts(checked)
 
@@ -353,7 +370,9 @@ def outcome(run: RunDir) -> Progress:
     )
 
 
-def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDescription:
+def _describe(
+    prepared: Prepared, resources: Resources, command: str, *, ended: str = ""
+) -> SweepDescription:
     """What the report and other commands need to know about the sweep."""
     file = prepared.file
     plan = prepared.plan
@@ -396,6 +415,7 @@ def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDe
         device=resources.device,
         slots=resources.slots,
         command=command,
+        ended=ended,
     )
 
 

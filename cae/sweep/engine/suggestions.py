@@ -44,7 +44,7 @@ class Suggestions:
         self._candidates = Candidates(
             points=[candidate.axes for candidate in search.candidates],
             groups=groups,
-            marks=recorder.scheduler.judge.judged_epochs,
+            marks=recorder.plan.rungs,
             mode=recorder.plan.mode,
         )
 

@@ -49,8 +49,8 @@ class Judge(ABC):
 
     @property
     @abstractmethod
-    def judged_epochs(self) -> list[int]:
-        """The epochs at which trials are judged."""
+    def judged_epochs(self) -> list[int] | None:
+        """The epochs at which trials are judged; None: all."""
 
     def add_trial(self, trial: int, group: str, *, is_audited: bool) -> None:
         """Add a trial that was not planned when the judge was created."""
@@ -117,7 +117,7 @@ class GroupJudge(Judge):
 
     @property
     @override
-    def judged_epochs(self) -> list[int]:
+    def judged_epochs(self) -> list[int] | None:
         return self._any_judge.judged_epochs
 
     @override

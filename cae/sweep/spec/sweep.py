@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    FiniteFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from cae.run.metric_direction import Mode
 from cae.sweep.schedulers.base import Scheduler
@@ -49,6 +56,16 @@ class Sweep(BaseModel):
     the metric; a metric without one needs `mode`."""
     scheduler: Scheduler | None = None
     """Early stopping: ASHA() or Screen(). None: every trial trains all its epochs."""
+    patience: PositiveInt | None = None
+    """A trial is stopped when its metric has not improved for so many epochs. None: never."""
+    worst_value: FiniteFloat | None = None
+    """A trial is stopped at a value of the metric that is worse than this. None: never."""
+    target: FiniteFloat | None = None
+    """The sweep ends when the best trial of every comparability group has reached this value of the
+    metric. None: never."""
+    plateau: PositiveInt | None = None
+    """The sweep ends when so many trials in a row have not improved the best value of their
+    comparability group. None: never."""
     search: Search | None = None
     """How points of the search space are chosen: Grid(), Random() or ModelBased(). None: all points
     of a grid, and in random order those of which `max_trials` are used."""
