@@ -152,7 +152,7 @@ def train_grid(name: str) -> list[Curve]:
     file = RESULTS / "curves" / f"{name}.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
     curves = _read_curves(file)
-    planned = _plan(GRIDS[name])
+    planned = plan_of(GRIDS[name])
     missing = [(trial.hash, trial.trial.flat()) for trial in planned if trial.hash not in curves]
     with multiprocessing.get_context("spawn").Pool(SLOTS) as pool, file.open("a") as lines:
         for trial_hash, curve in pool.imap_unordered(_train, missing):
@@ -171,7 +171,8 @@ def _read_curves(file: Path) -> dict[str, Curve]:
     return curves
 
 
-def _plan(grid: Grid) -> list[PlannedTrial]:
+def plan_of(grid: Grid) -> list[PlannedTrial]:
+    """The trials of a grid."""
     with tempfile.TemporaryDirectory() as folder:
         selection = session.Selection(
             sweep=Path(grid.sweep),
