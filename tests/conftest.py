@@ -57,7 +57,7 @@ def ray_group(path: Path) -> str:
     """The test process for a file of tests with Ray: each of three takes a third of the time."""
     if path.name in WITH_SWEEPS:
         return "ray_sweeps"
-    if path.is_relative_to(ROOT / "tests" / "sweep" / "engine"):
+    if path.parent in (ROOT / "tests" / "sweep" / "engine", ROOT / "tests" / "run" / "storage"):
         return "ray_engine"
     return "ray"
 

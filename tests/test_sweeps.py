@@ -16,7 +16,8 @@ from cae.report.data.cells import to_cell
 from cae.report.page import build as page
 from cae.run.paths import RunDir
 from cae.run.trial_state import TrialState
-from cae.sweep.spec.plan import Plan, PlannedTrial, make_plan
+from cae.sweep.spec.plan import Plan, make_plan
+from cae.sweep.spec.planned_trial import PlannedTrial
 from cae.sweep.spec.sweep_file import read_sweep_file
 from cae.trial.datasets.splits import Images, Split, with_fingerprint
 from tests.conftest import ROOT
@@ -24,6 +25,10 @@ from tests.conftest import ROOT
 SWEEPS = sorted((ROOT / "sweeps").glob("*.py"))
 REPRODUCTIONS = [path for path in SWEEPS if path.stem != "quickstart"]
 PUBLISHED = sorted((ROOT / "sweeps" / "published").glob("*.csv"))
+
+
+plans = pytest.mark.xdist_group("plans")
+"""Tests that share the plans of one process: to plan 1,536 networks takes seconds."""
 
 
 @functools.cache
@@ -77,18 +82,21 @@ def test_readme_lists_the_sweep(path: Path) -> None:
     assert path.name in (ROOT / "README.md").read_text()
 
 
+@plans
 def test_the_baseline_of_report_000_has_4911_parameters_and_1024_latent_values() -> None:
     (trial,) = plan("cifar_baseline").trials
     assert trial.sizes["parameters"] == 4_911
     assert trial.sizes["latent_values"] == 1_024
 
 
+@plans
 def test_the_grid_of_report_000_plans_every_point() -> None:
     grid = plan("cifar_grid")
     assert len(grid.trials) == 1_536
     assert grid.space_size == 1_536
 
 
+@plans
 def test_the_grid_of_report_000_contains_its_best_network_and_its_baseline() -> None:
     trials = plan("cifar_grid").trials
     best_axes = {
@@ -116,6 +124,7 @@ def test_the_grid_of_report_000_contains_its_best_network_and_its_baseline() -> 
     assert baseline.sizes["parameters"] == 4_911
 
 
+@plans
 def test_the_denoiser_of_report_004_has_7265_parameters_and_three_noise_factors() -> None:
     judge, *trials = plan("mnist_denoise").trials
     assert judge.is_dependency
@@ -124,6 +133,7 @@ def test_the_denoiser_of_report_004_has_7265_parameters_and_three_noise_factors(
     assert {trial.trial.epochs for trial in trials} == {100}
 
 
+@plans
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)
 def test_published_numbers_have_all_columns_and_refer_to_planned_trials(path: Path) -> None:
     rows = read_published(path.stem)
@@ -155,6 +165,7 @@ def has_values(planned: PlannedTrial, conditions: dict[str, str]) -> bool:
     return all(str(to_cell(parameters.get(name))) == value for name, value in conditions.items())
 
 
+@plans
 def test_the_autoencoders_of_report_002_have_the_parameters_of_its_code() -> None:
     counts = {
         "L4F32": 1_369_345,
@@ -170,6 +181,7 @@ def test_the_autoencoders_of_report_002_have_the_parameters_of_its_code() -> Non
     assert set(counts.values()) <= set(parameter_counts("mnist_grid"))
 
 
+@plans
 def test_the_grid_of_report_002_plans_the_published_rows_and_five_more_trials() -> None:
     published = set()
     for row in read_published("mnist_grid"):
@@ -179,6 +191,7 @@ def test_the_grid_of_report_002_plans_the_published_rows_and_five_more_trials() 
     assert len(plan("mnist_grid").trials) == 14 + 5
 
 
+@plans
 def test_the_classifiers_of_report_002_have_three_encoders_as_dependencies() -> None:
     published = set()
     for row in read_published("mnist_classifier"):
@@ -191,22 +204,26 @@ def test_the_classifiers_of_report_002_have_three_encoders_as_dependencies() -> 
     assert len(trials) - len(encoders) == 15 + 9 + 10 + 1
 
 
+@plans
 def test_the_inpainting_networks_of_report_001_have_the_parameters_of_its_code() -> None:
     assert {84_035, 84_931, 107_171, 107_875, 19_395, 13_731} <= set(
         parameter_counts("inpaint_center")
     )
 
 
+@plans
 def test_the_network_of_report_003_has_a_latent_code_of_64_values() -> None:
     stated = plan("fashion_halves").trials[0]
     assert stated.sizes["latent_values"] == 64
     assert stated.trial.seed == 0
 
 
+@plans
 def test_the_vae_of_report_004_has_the_parameters_of_the_keras_example() -> None:
     assert 134_165 in parameter_counts("mnist_vae")
 
 
+@plans
 @pytest.mark.parametrize("path", REPRODUCTIONS, ids=lambda path: path.stem)
 def test_axes_have_the_provenance_of_their_values(path: Path) -> None:
     axes = plan(path.stem).axes

@@ -14,7 +14,7 @@ from cae.trial.batches import DeviceImages, DeviceSplit, Pairs
 from cae.trial.chunks import chunks, mean_by_chunks
 from cae.trial.tasks.base import Evaluation, Gallery, ImageMetrics, Table, Task
 
-_known_baseline_losses: dict[tuple[str, str, type[Task], str], dict[str, float]] = {}
+_known_reference_losses: dict[tuple[str, str, type[Task], str], dict[str, float]] = {}
 
 SHARED_SEED = 0
 """Randomness in validation and test (noise) is the same for all trials, whatever their seeds."""
@@ -90,11 +90,7 @@ def conclude(
         collected = _Collected(len(test.pixels))
         metrics = _means(collected.collect(_evaluate_batches(network, test, final=True)))
         evaluation = collected.join(network, task, images, dependencies)
-        for name, loss in _baseline_losses(task, images, evaluation).items():
-            metrics[f"baseline_{name}"] = loss
-        floor = mean_by_chunks(task.floor, evaluation.target)
-        if floor:
-            metrics["floor"] = floor
+        metrics |= _reference_losses(task, images, evaluation)
         task_metrics, tables = task.conclude(evaluation)
         galleries = task.galleries(evaluation)
     return metrics | task_metrics, tables, galleries
@@ -159,24 +155,28 @@ class _Collected:
         )
 
 
-def _baseline_losses(task: Task, images: DeviceImages, evaluation: Evaluation) -> dict[str, float]:
-    """The losses of the task's baselines, by name.
+def _reference_losses(task: Task, images: DeviceImages, evaluation: Evaluation) -> dict[str, float]:
+    """`baseline_NAME`, the loss of each of the task's baselines, and `floor`.
 
     They depend on the images and the task only: this process computes them once.
     """
     # The addresses, because `_replace` keeps the fingerprint of images whose splits it changes.
     addresses = [split.pixels.data_ptr() for split in (images.train, images.test)]
     key = (images.fingerprint, str(addresses), type(task), _parameters(task))
-    losses = _known_baseline_losses.get(key)
+    losses = _known_reference_losses.get(key)
     if losses is None or not images.fingerprint:
-        sums: dict[str, float] = {}
+        losses = {}
         count = len(evaluation.target)
         for inputs, target in chunks(evaluation.inputs, evaluation.target):
+            share = len(target) / count
             for name, answer in task.baselines(evaluation.train, inputs).items():
                 loss = task.criterion(answer.to(target.device), target).item()
-                sums[name] = sums.get(name, 0.0) + loss * (len(target) / count)
-        losses = sums
-        _known_baseline_losses[key] = losses
+                known = losses.get(f"baseline_{name}", 0.0)
+                losses[f"baseline_{name}"] = known + loss * share
+        floor = mean_by_chunks(task.floor, evaluation.target)
+        if floor:
+            losses["floor"] = floor
+        _known_reference_losses[key] = losses
     return losses
 
 

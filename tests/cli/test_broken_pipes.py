@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cae.run.paths import RunDir
+from cae.sweep.places.auth_token import USER_VARIABLES
 
 RUN = Path(__file__).parents[1] / "fixtures" / "runs_261f11c" / "finished" / "run"
 QUICKSTART = Path(__file__).parents[2] / "sweeps" / "quickstart.py"
@@ -95,29 +96,27 @@ def test_a_command_runs_without_standard_output_or_error(redirection: str) -> No
     assert done.stderr == ""
 
 
-def test_a_sweep_whose_output_is_closed_trains_all_trials(tmp_path: Path) -> None:
+def test_a_sweep_without_an_output_and_a_home_folder_trains_all_trials(tmp_path: Path) -> None:
+    """Its Ray gets its token from the environment, and not from the home folder."""
     path = tmp_path / "sweep.py"
     path.write_text(SWEEP)
+    home = tmp_path / "home"
+    home.write_text("not a folder")
+    environment = {name: value for name, value in os.environ.items() if name not in USER_VARIABLES}
+    run = RunDir(tmp_path / "run")
+    command = [sys.executable, "-m", "cae", "run", str(path), "--out", str(run.path), "--slots=1"]
     writer = closed_pipe()
     try:
         done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "cae",
-                "run",
-                str(path),
-                "--out",
-                str(tmp_path / "run"),
-                "--slots=1",
-            ],
+            command,
             stdout=writer,
             stderr=writer,
+            env=environment | {"HOME": str(home)},
             check=False,
         )
     finally:
         os.close(writer)
     assert done.returncode == 0
-    run = RunDir(tmp_path / "run")
     assert [record.state for record in run.records().values()] == ["finished", "finished"]
     assert run.report_html.exists()
+    assert home.read_text() == "not a folder"

@@ -58,7 +58,7 @@ def test_the_final_evaluation_does_not_depend_on_the_chunks(
     monkeypatch.setattr(type(task), "baselines", count)
     results: list[Any] = []
     for limit in (2**27, 2**10):
-        monkeypatch.setattr(evaluation, "_known_baseline_losses", {})
+        monkeypatch.setattr(evaluation, "_known_reference_losses", {})
         monkeypatch.setattr(chunks, "CHUNK_BYTES", limit)
         metrics, tables, galleries = conclude(network, task, images, {})
         results.append((metrics, tables))

@@ -12,6 +12,7 @@ from typing import Any
 
 from ray.tune.search.sample import Categorical, Float, Function, Integer
 
+from cae.sweep.search.base import Grid
 from cae.sweep.spec.drawn_points import (
     MAX_DRAWN_TOGETHER,
     SAMPLE_SEED,
@@ -86,7 +87,8 @@ def select_points(
         parts.append(points)
     is_sample = max_points is not None and max_points < space_size
     shuffle_seed = None
-    if sweep.scheduler is not None or is_sample:
+    is_in_order = isinstance(sweep.search, Grid) or (sweep.search is None and not is_sample)
+    if sweep.scheduler is not None or not is_in_order:
         # ASHA compares a trial with those before it: in the order of a grid it would stop nearly
         # all trials, or nearly none.
         shuffle_seed = SAMPLE_SEED

@@ -114,26 +114,11 @@ class Complete(Task):
         if not tables:
             return metrics, tables
         asymmetry = mse(evaluation.target - evaluation.inputs.flip(-1))
-        error = mse(evaluation.output - evaluation.target)
-        flipped_output = _apply(evaluation.network, evaluation.target.flip(-1))
-        flipped_error = mse(flipped_output - evaluation.inputs.flip(-1))
         numbers = evaluation.labels.unique().tolist()
-        flipped: Table = []
         for row, number in zip(tables["per_class"], numbers, strict=True):
-            members = evaluation.labels == number
-            row["asymmetry"] = _mean(asymmetry, members)
-            flipped.append(
-                {
-                    "class": row["class"],
-                    "images": row["images"],
-                    "mse": _mean(error, members),
-                    "mse_flipped": _mean(flipped_error, members),
-                }
-            )
+            row["asymmetry"] = _mean(asymmetry, evaluation.labels == number)
         metrics |= _asymmetry_correlations(tables["per_class"])
-        footwear = [row for row in flipped if row["class"] in FOOTWEAR]
-        if footwear:
-            flipped = footwear
+        flipped = _flipped(evaluation)
         if all(row["mse"] for row in flipped):
             ratios = [row["mse_flipped"] / row["mse"] for row in flipped]
             metrics["flipped_ratio"] = total(ratios) / len(ratios)
@@ -159,6 +144,28 @@ def _asymmetry_correlations(rows: Table) -> dict[str, float]:
         if len(usable) >= MIN_CLASSES and varies:
             correlations[name] = rank_correlation(asymmetries, errors)
     return correlations
+
+
+def _flipped(evaluation: Evaluation) -> Table:
+    """A row for each class of FOOTWEAR, or for every class if there is no footwear: its error and
+    that of its flipped images."""
+    numbers = evaluation.labels.unique().tolist()
+    footwear = [number for number in numbers if evaluation.classes[number] in FOOTWEAR]
+    rows: Table = []
+    for number in footwear or numbers:
+        members = evaluation.labels == number
+        inputs = evaluation.inputs[members]
+        target = evaluation.target[members]
+        flipped_output = _apply(evaluation.network, target.flip(-1))
+        rows.append(
+            {
+                "class": evaluation.classes[number],
+                "images": len(inputs),
+                "mse": mse(evaluation.output[members] - target).double().mean().item(),
+                "mse_flipped": mse(flipped_output - inputs.flip(-1)).double().mean().item(),
+            }
+        )
+    return rows
 
 
 def _apply(network: nn.Module, inputs: Tensor) -> Tensor:

@@ -96,7 +96,7 @@ def test_a_stopped_sweep_is_resumed_without_training_an_epoch_twice(
     tmp_path: Path,
 ) -> None:
     monkeypatch.setattr(bucket_run, "HEARTBEAT_SECONDS", 0.2)  # requests are read as often
-    path = sweep_file("{'dataset.train_images': 800}", epochs=60)
+    path = sweep_file("{'dataset.train_images': 800}", epochs=30)
 
     def request_stop() -> None:
         wait_for_checkpoint(url, 1).write("control/stop", b"")
@@ -111,22 +111,22 @@ def test_a_stopped_sweep_is_resumed_without_training_an_epoch_twice(
     assert not run.in_use()
     run_sweep(path, out=url)
     run = run_at(url)
-    assert epochs(run) == [(1, epoch) for epoch in range(1, 61)]
+    assert epochs(run) == [(1, epoch) for epoch in range(1, 31)]
     assert losses(run, 1) == undisturbed_losses(run, 1)
     log = Bucket(url).read("trials/0001/log.txt").decode()
-    assert_each_epoch_was_trained_once(log, epochs=60)
+    assert_each_epoch_was_trained_once(log, epochs=30)
 
 
 def test_a_sweep_waits_for_a_server_that_is_down_for_a_while(
     sweep_file: WriteSweep, run_sweep: RunSweep, url: str, server: S3Server
 ) -> None:
     space = "{'optimizer.lr': tune.grid_search([1e-3, 1e-2]), 'dataset.train_images': 800}"
-    path = sweep_file(space, epochs=15)
+    path = sweep_file(space, epochs=8)
 
     def interrupt_server() -> None:
         wait_for_checkpoint(url, 2)
         server.stop()
-        time.sleep(8)
+        time.sleep(4)
         server.start()
 
     thread = threading.Thread(target=interrupt_server)
@@ -134,7 +134,7 @@ def test_a_sweep_waits_for_a_server_that_is_down_for_a_while(
     run_sweep(path, out=url)
     thread.join()
     run = run_at(url)
-    assert sorted(epochs(run)) == [(trial, epoch) for trial in (1, 2) for epoch in range(1, 16)]
+    assert sorted(epochs(run)) == [(trial, epoch) for trial in (1, 2) for epoch in range(1, 9)]
     assert {record.state for record in run.records().values()} == {TrialState.FINISHED}
 
 

@@ -28,7 +28,7 @@ def test_a_signal_is_acknowledged_at_once_and_stops_the_sweep(
     recorder = SimpleNamespace(stop_reason="")
     codes: list[int] = []
     monkeypatch.setattr(runner, "_exit_immediately", codes.append)
-    before = signal.getsignal(number)
+    at_start = signal.signal(number, signal.SIG_DFL)  # pytest may run under nohup
     with runner._stop_on_signals(cast(Any, recorder)):
         os.kill(os.getpid(), number)
         assert recorder.stop_reason == f"interrupted by {number.name}"
@@ -36,7 +36,7 @@ def test_a_signal_is_acknowledged_at_once_and_stops_the_sweep(
         assert codes == []
         os.kill(os.getpid(), number)
         assert codes == [128 + number]
-    assert signal.getsignal(number) == before
+    assert signal.signal(number, at_start) == signal.SIG_DFL
 
 
 @pytest.mark.usefixtures("ignored_hangup")

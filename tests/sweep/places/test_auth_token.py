@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -58,30 +57,3 @@ def test_what_the_user_has_chosen_stays(name: str) -> None:
     expected = [None, None, None]
     expected[USER_VARIABLES.index(name)] = "chosen"  # type: ignore[call-overload]
     assert run(program, **{name: "chosen"}) == [str(expected)]
-
-
-SWEEP = """
-from ray import tune
-from cae import Adam, ConvAutoencoder, Digits, Reconstruct, Sweep, Trial
-sweep = Sweep(base=Trial(dataset=Digits(train_images=64, val_images=32, test_images=32),
-    task=Reconstruct(), arch=ConvAutoencoder(), optimizer=Adam(), epochs=1), space={})
-"""
-
-
-def test_a_sweep_runs_with_a_home_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    """Nor does it leave a token in the home folder."""
-    home = tmp_path / "home"
-    home.write_text("not a folder")
-    (tmp_path / "small.py").write_text(SWEEP)
-    environment = {name: value for name, value in os.environ.items() if name not in USER_VARIABLES}
-    done = subprocess.run(
-        [Path(sys.executable).parent / "cae-sweep", "run", "small.py", "--quiet", "--slots", "1"],
-        cwd=tmp_path,
-        env=environment | {"HOME": str(home)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "1 finished" in done.stdout
-    assert stat.S_ISREG(home.stat().st_mode)

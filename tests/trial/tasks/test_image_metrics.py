@@ -23,7 +23,7 @@ CLASSES = tuple("0123456789")
 @pytest.fixture(autouse=True)
 def _restore_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Task, "registry", dict(Task.registry))
-    monkeypatch.setattr(evaluation, "_known_baseline_losses", {})
+    monkeypatch.setattr(evaluation, "_known_reference_losses", {})
 
 
 def test_a_table_of_changed_outputs_has_their_metrics(trial: Trial, images: DeviceImages) -> None:
