@@ -148,7 +148,7 @@ class RunStatus:
             "undefined_trials": self.undefined_trials,
         }
         if self.ended:
-            values["ended"] = self.ended
+            values["end_reason"] = self.ended  # `ended` counts trials
         if self.left_out:
             values["left_out"] = self.left_out
         if self.progress.groups > 1:  # `best` is None then

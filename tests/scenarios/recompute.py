@@ -32,6 +32,7 @@ STATES = (
     "killed",
     "running",
     "interrupted",
+    "waiting",
     "pending",
     "withdrawn",
 )
