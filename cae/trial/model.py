@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import warnings
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ OTHER_CODE = (
     "outputs may, too"
 )
 MAX_DESCRIPTION_BYTES = 2**26
+MAX_IMAGE_VALUES = 2**28
+"""An image as float32 has at most 1 GB."""
 BATCH = 500
 """Images per forward pass."""
 MAX_REASON_CHARACTERS = 300
@@ -130,6 +133,7 @@ def read_model(path: Path) -> Model:
         check_regular(path / WEIGHTS)
         description = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
         trial = from_flat(description["config"])
+        _check_size(trial.dataset.image_shape)
         weights = safetensors.torch.load_file(path / WEIGHTS)
         network = build_network_like(trial, weights)
     except FileNotFoundError as error:
@@ -158,6 +162,14 @@ def read_model(path: Path) -> Model:
         reason = " ".join(str(error).split())[:MAX_REASON_CHARACTERS]
         raise UserError(f"{path} is not a complete model: {reason}") from None
     return Model(network.eval(), trial, description)
+
+
+def _check_size(image_shape: tuple[int, ...]) -> None:
+    """Raise ValueError for images that would not fit into the memory: a model of others may
+    describe any."""
+    if math.prod(image_shape) > MAX_IMAGE_VALUES:
+        size = " x ".join(map(str, image_shape))
+        raise ValueError(f"its images of {size} values are too large")
 
 
 def apply_model(model: Model, images: Tensor, *, corrupt: bool = False) -> Applied:

@@ -193,3 +193,11 @@ def test_images_are_corrupted_on_request_the_same_way_each_time(
     second, _ = reconstruct(model, images, corrupt=True)
     assert not torch.equal(first, images)
     assert torch.equal(first, second)
+
+
+def test_images_larger_than_the_memory_are_refused(folder: Path) -> None:
+    description = json.loads((folder / DESCRIPTION).read_text())
+    description["config"]["dataset.size"] = 10**7
+    (folder / DESCRIPTION).write_text(json.dumps(description))
+    with pytest.raises(UserError, match="its images of 1 x 10000000 x 10000000 values are too"):
+        load_model(folder)
