@@ -371,6 +371,8 @@ def _fit(recorder: Recorder, trials: list[PlannedTrial], checked: CheckedHosts) 
     )
     recorder.queue = TrialQueue(_start_order(recorder, trials), recorder.slots)
     set_max_pending_trials(recorder.slots)
+    if not resources.hosts:  # a cluster may have to wait for its hosts
+        recorder.limits.expect_worker()
     with _scratch_folder(recorder.run) as scratch:
         tuner = tune.Tuner(
             trainable,

@@ -57,4 +57,3 @@ def test_what_the_user_has_chosen_stays(name: str) -> None:
     expected = [None, None, None]
     expected[USER_VARIABLES.index(name)] = "chosen"  # type: ignore[call-overload]
     assert run(program, **{name: "chosen"}) == [str(expected)]
-
