@@ -32,7 +32,7 @@ from benchmarks.measure import RESULTS, Row, save, show
 from cae.sweep.engine import session
 from cae.sweep.schedulers.asha import ASHA
 from cae.sweep.schedulers.base import Judge, NeverStop
-from cae.sweep.spec.plan import PlannedTrial
+from cae.sweep.spec.planned_trial import PlannedTrial
 from cae.trial.batches import DeviceImages
 from cae.trial.config import Trial, from_flat
 from cae.trial.datasets import data_folders
@@ -152,7 +152,7 @@ def train_grid(name: str) -> list[Curve]:
     file = RESULTS / "curves" / f"{name}.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
     curves = _read_curves(file)
-    planned = _plan(GRIDS[name])
+    planned = plan_of(GRIDS[name])
     missing = [(trial.hash, trial.trial.flat()) for trial in planned if trial.hash not in curves]
     with multiprocessing.get_context("spawn").Pool(SLOTS) as pool, file.open("a") as lines:
         for trial_hash, curve in pool.imap_unordered(_train, missing):
@@ -171,7 +171,8 @@ def _read_curves(file: Path) -> dict[str, Curve]:
     return curves
 
 
-def _plan(grid: Grid) -> list[PlannedTrial]:
+def plan_of(grid: Grid) -> list[PlannedTrial]:
+    """The trials of a grid."""
     with tempfile.TemporaryDirectory() as folder:
         selection = session.Selection(
             sweep=Path(grid.sweep),

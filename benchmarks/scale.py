@@ -35,7 +35,7 @@ from cae.run.json_values import JsonObject
 from cae.run.paths import RunDir
 from cae.run.trial_state import TrialState
 from cae.sweep.engine import session
-from cae.sweep.spec.plan import PlannedTrial
+from cae.sweep.spec.planned_trial import PlannedTrial
 
 EPOCHS = 50
 """Epochs per trial of all parts but `driver`."""

@@ -1,4 +1,8 @@
 from .sweep.schedulers.asha import ASHA as ASHA
+from .sweep.schedulers.screen import Screen as Screen
+from .sweep.search.base import Grid as Grid
+from .sweep.search.base import Random as Random
+from .sweep.search.model_based import ModelBased as ModelBased
 from .sweep.spec.claims import BetterThan as BetterThan
 from .sweep.spec.claims import Compares as Compares
 from .sweep.spec.claims import CorrelatesWith as CorrelatesWith

@@ -112,7 +112,7 @@ class OnlyTheFirst(Scheduler):
     def create_judge(self, epochs, metric, mode, exempt=(), audited=()):
         return StopOthers(exempt, audited)
 
-    def expected_epochs(self, epochs, rungs):
+    def expected_epochs(self, epochs, rungs, trials):
         return 1.0
 
     def summary(self):

@@ -16,7 +16,8 @@ from cae.report.data.cells import to_cell
 from cae.report.page import build as page
 from cae.run.paths import RunDir
 from cae.run.trial_state import TrialState
-from cae.sweep.spec.plan import Plan, PlannedTrial, make_plan
+from cae.sweep.spec.plan import Plan, make_plan
+from cae.sweep.spec.planned_trial import PlannedTrial
 from cae.sweep.spec.sweep_file import read_sweep_file
 from cae.trial.datasets.splits import Images, Split, with_fingerprint
 from tests.conftest import ROOT

@@ -31,7 +31,9 @@ from cae.cli.options import (
     EpochTimeout,
     Gpus,
     GpusPerTrial,
+    MaxEpochs,
     MaxFailures,
+    MaxHours,
     MaxTrials,
     Out,
     Quiet,
@@ -49,7 +51,7 @@ from cae.cli.options import (
 )
 from cae.cli.output import echo
 from cae.errors import ENVIRONMENT_ERROR, UserError, gather
-from cae.run.events import ABORTED, GAVE_UP
+from cae.run.events import ABORTED, GAVE_UP, REACHED
 
 if TYPE_CHECKING:
     from cae.run.paths import RunDir
@@ -89,6 +91,8 @@ def run(
     data_dir: DataDir = None,
     epoch_timeout: EpochTimeout = None,
     max_failures: MaxFailures = 10,
+    max_hours: MaxHours = None,
+    max_epochs: MaxEpochs = None,
     address: Address = None,
     quiet: Quiet = False,
     yes: Yes = False,
@@ -104,6 +108,7 @@ def run(
             from cae.cli.console import Console
             from cae.sweep.engine import session
             from cae.sweep.engine.limits import Limits
+            from cae.sweep.engine.sweep_stops import StopRules
             from cae.sweep.places.base import ResourceOptions
             from cae.sweep.places.choose import choose_place
         options = ResourceOptions(gpus, gpus_per_trial, cpus_per_trial, slots)
@@ -122,13 +127,14 @@ def run(
         for line in plan_text.note_lines(prepared.plan):
             echo(line, to_stderr=True)
         if not yes:
-            _confirm(len(prepared.plan.remaining))
+            _confirm(len(prepared.plan.remaining) + prepared.plan.to_come)
         reason = session.execute(
             prepared,
             place,
             command=shlex.join(["cae-sweep", *sys.argv[1:]]),
             display=live_table.display(prepared, console=Console(stderr=True), quiet=quiet),
             limits=Limits(epoch_timeout, max_failures),
+            rules=StopRules(hours=max_hours, epochs=max_epochs),
         )
     with report_errors(ENVIRONMENT_ERROR):
         # Imported only now: pandas and plotly would delay the first trial.
@@ -166,13 +172,15 @@ def _print_outcome(progress: Progress, metric: str, reason: str, page: Path) -> 
     if len(progress.bests) > MAX_GROUP_LINES:
         echo(f"... and of {len(progress.bests) - MAX_GROUP_LINES} more groups: cae-sweep best")
     echo(f"report: {page}")
-    if reason != "complete":
+    if reason.startswith(REACHED):
+        echo("trials remain: to go on, raise or remove the limit", to_stderr=True)
+    elif reason != "complete":
         hint = "run the same command to resume; add --retry failed to re-run failed trials"
         echo(hint, to_stderr=True)
 
 
 def _exit_code(progress: Progress, reason: str) -> int:
-    if reason == "complete":
+    if reason == "complete" or reason.startswith(REACHED):
         return int(any(state.is_failure for state in progress.counts))
     if reason.startswith(GAVE_UP):
         return 1

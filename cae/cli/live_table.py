@@ -25,6 +25,7 @@ from cae.run.trial_state import TrialState
 
 if TYPE_CHECKING:
     from cae.sweep.engine.session import Display, Prepared
+    from cae.sweep.spec.plan import Plan
 
 MAX_RUNNING_ROWS = 12
 MAX_ENDED_LINES = 8
@@ -56,9 +57,17 @@ def display(prepared: Prepared, *, console: Console, quiet: bool = False) -> Dis
             slots=slots,
             console=console,
             quiet=quiet,
+            trials=_number_of_trials(prepared.plan),
         )
 
     return open_table
+
+
+def _number_of_trials(plan: Plan) -> int | None:
+    """The number of trials if a search suggests some of them."""
+    if plan.search is None:
+        return None
+    return len(plan.trials) + plan.to_come
 
 
 class LiveTable:
@@ -78,7 +87,9 @@ class LiveTable:
         slots: int,
         console: Console,
         quiet: bool,
+        trials: int | None = None,
     ) -> None:
+        self._trials = trials
         self._title = title
         self._records = records
         self._metric = metric
@@ -147,7 +158,7 @@ class LiveTable:
         is_due = len(self._records) < MANY_TRIALS or started > self._next_progress
         if self._progress is None or is_due:
             records = self._records.values()
-            self._progress = progress(records, self._metric, self._mode, self._slots)
+            self._progress = progress(records, self._metric, self._mode, self._slots, self._trials)
             ended = time.monotonic()
             self._next_progress = ended + (ended - started) / MAX_TIME_SHARE
         return self._progress

@@ -190,6 +190,24 @@ MaxFailures = Annotated[
         rich_help_panel=EXECUTION_PANEL,
     ),
 ]
+MaxHours = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        metavar="H",
+        help="End the sweep after H hours; the same command goes on.",
+        rich_help_panel=EXECUTION_PANEL,
+    ),
+]
+MaxEpochs = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="End the sweep when the run has N epochs, of all trials and commands.",
+        rich_help_panel=EXECUTION_PANEL,
+    ),
+]
 Quiet = Annotated[
     bool,
     typer.Option(

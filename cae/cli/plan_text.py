@@ -24,7 +24,9 @@ if TYPE_CHECKING:  # these import torch, and `status` has to be quick
     from cae.sweep.engine.session import Prepared
     from cae.sweep.places.base import Resources
     from cae.sweep.spec.cost import Cost
-    from cae.sweep.spec.plan import Plan, PlannedTrial
+    from cae.sweep.spec.open_search import OpenSearch
+    from cae.sweep.spec.plan import Plan
+    from cae.sweep.spec.planned_trial import PlannedTrial
 
 MAX_AXIS_COLUMNS = 7
 """If the search space has more axes, they share one column."""
@@ -52,7 +54,7 @@ class _Column:
 
 
 def _plan_table(plan: Plan, cost: Cost) -> Table:
-    trials = plan.trials
+    trials = plan.listed
     columns = [
         _Column("trial", [str(trial.number) for trial in trials]),
         _Column("state", [_planned_state(trial) for trial in trials]),
@@ -87,11 +89,11 @@ def _total_parameters(trial: PlannedTrial) -> int:
 def _axis_columns(plan: Plan) -> list[_Column]:
     """A column per axis of the search space, or one for all axes if there are many."""
     if len(plan.axes) > MAX_AXIS_COLUMNS:
-        return [_Column("settings", [_settings(trial) for trial in plan.trials], justify="left")]
+        return [_Column("settings", [_settings(trial) for trial in plan.listed], justify="left")]
     columns: list[_Column] = []
     for axis in plan.axes:
         narrow_name = _without_component(axis).replace("_", "_\n")
-        cells = [format_value(trial.axes.get(axis, "")) for trial in plan.trials]
+        cells = [format_value(trial.axes.get(axis, "")) for trial in plan.listed]
         columns.append(_Column(narrow_name, cells))
     return columns
 
@@ -108,7 +110,7 @@ def _seed_column(plan: Plan) -> list[_Column]:
     """The seeds, if a configuration runs with several."""
     if plan.sweep.seeds == 1 or "seed" in plan.axes:
         return []
-    return [_Column("seed", [str(trial.trial.seed) for trial in plan.trials])]
+    return [_Column("seed", [str(trial.trial.seed) for trial in plan.listed])]
 
 
 def _settings(trial: PlannedTrial) -> str:
@@ -149,6 +151,8 @@ def _print_plan_summary(
         console.print(escape(line), highlight=False, soft_wrap=True)
     better_values = BETTER_VALUES[plan.mode]
     console.print(f"ranked by: {escape(plan.sweep.metric)}, {better_values} is better")
+    if plan.search is not None:
+        console.print(f"search: {_search_text(plan.search)}", highlight=False)
     _print_groups(console, plan)
     if plan.sweep.scheduler and plan.rungs:
         rungs = ", ".join(map(str, plan.rungs))
@@ -161,13 +165,22 @@ def _print_plan_summary(
         console.print(hint, highlight=False)
 
 
+def _search_text(search: OpenSearch) -> str:
+    """What the search does with the trials that are not known yet."""
+    candidates = count_of(len(search.candidates), "candidate")
+    text = f"{search.search.name}, of {candidates}: {search.search.summary()}"
+    if search.to_come:
+        text += f"; {count_of(search.to_come, 'trial')} to come"
+    return text
+
+
 def _trial_counts(plan: Plan) -> str:
-    trials = count_of(len(plan.trials), "trial")
+    trials = count_of(len(plan.trials) + plan.to_come, "trial")
     seeds = plan.sweep.seeds
     if seeds > 1:
         trials += f" with {seeds} seeds per configuration"
-    requested = sum(not trial.is_dependency for trial in plan.trials)
-    if plan.space_size * seeds != requested:
+    requested = sum(not trial.is_dependency for trial in plan.trials) + plan.to_come
+    if plan.search is None and plan.space_size * seeds != requested:
         trials += f", of a search space of {count_of(plan.space_size, 'point')}"
     done = len(plan.trials) - len(plan.remaining)
     counts = f"{trials}, {done} done"
@@ -318,7 +331,7 @@ def _listed(numbers: Iterable[int]) -> str:
 def _write_plan_csv(plan: Plan, cost: Cost, file: Path) -> None:
     rows: list[dict[str, Any]] = []
     columns: dict[str, None] = {}  # an ordered set: trials may have different parameters
-    for trial, seconds in zip(plan.trials, cost.seconds_per_epoch, strict=True):
+    for trial, seconds in zip(plan.listed, cost.seconds_per_epoch, strict=True):
         row: dict[str, Any] = {
             "trial": trial.number,
             "hash": trial.hash,

@@ -42,6 +42,8 @@ def status_text(status: RunStatus) -> str:
         f"{progress.ended} of {count_of(progress.requested, 'trial')} ended: "
         f"{_state_counts(progress.counts)}",
     ]
+    if status.ended not in ("", "complete") and not status.is_running:
+        lines.append(f"the last session ended: {status.ended}")
     if progress.earlier:
         lines.append(
             f"{count_of(progress.earlier, 'trial')} of earlier sweeps: "
@@ -198,6 +200,9 @@ def trial_log(run: RunDir, number: int) -> str:
     if record.reason:
         end = f"{record.state}: {record.reason}"
     parts = [log, end]
+    reason = record.suggestion.get("reason")
+    if reason:
+        parts.insert(0, f"suggested: {reason}")
     error = record.error.strip()
     if error and error not in log:
         parts.append(record.error)

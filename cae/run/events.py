@@ -135,6 +135,9 @@ class TrialPlanned(Event):
     """Digest of the source code of the user's components; empty without such components."""
     code_snapshot: Text = ""
     """Name of the folder in `code/` with the files that define them."""
+    suggestion: Object = field(default_factory=dict)
+    """Why a search suggested the trial while the sweep ran: method, reason, and what its model
+    expected. Empty for trials that were planned before."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -206,6 +209,16 @@ class TrialEnded(Event):
 
 
 @dataclass(slots=True, kw_only=True)
+class TrialPaused(Event):
+    """A trial waits for the scheduler's decision, which depends on other trials."""
+
+    kind: ClassVar[str] = "pause"
+    trial: Count
+    epoch: Count
+    """The last epoch that it trained."""
+
+
+@dataclass(slots=True, kw_only=True)
 class AuditStop(Event):
     """The scheduler would have stopped an audit trial."""
 
@@ -241,6 +254,8 @@ class TrialRetried(Event):
 
 GAVE_UP = "gave up"
 """How the reason of a session's end starts if too many trials failed one after another."""
+REACHED = "reached"
+"""How it starts if the sweep has done enough: a target, a plateau, a number of epochs or hours."""
 ABORTED = "aborted"
 """How it starts if the disk, the storage, a host or Ray failed."""
 
@@ -262,6 +277,7 @@ EVENTS: dict[str, type[Event]] = {
         TrialStarted,
         EpochFinished,
         TrialEnded,
+        TrialPaused,
         AuditStop,
         RetryAlone,
         TrialRetried,

@@ -15,6 +15,7 @@ from cae.run.events import (
     SessionEnded,
     SessionStarted,
     TrialEnded,
+    TrialPaused,
     TrialPlanned,
     TrialRetried,
     TrialStarted,
@@ -68,6 +69,8 @@ class Record:
     journals of versions that did not record it."""
     code_snapshot: str = ""
     """Name of the folder in `code/` with the files that define them."""
+    suggestion: JsonObject = field(default_factory=dict)
+    """Why a search suggested the trial; empty if it was planned before the sweep started."""
     earlier_end: TrialEnded | None = None
     """How the trial finished before it was extended to more epochs."""
     lost_epochs: int = 0
@@ -235,6 +238,9 @@ def apply_event(records: dict[int, Record], event: Event) -> None:
                 record = records[event.trial]
                 record.state = event.state
                 record.end = event
+        case TrialPaused():
+            if event.trial in records:
+                records[event.trial].state = TrialState.WAITING
         case AuditStop():
             if event.trial in records:
                 records[event.trial].audit_stop = event
@@ -275,6 +281,9 @@ def _apply_plan(records: dict[int, Record], event: TrialPlanned) -> None:
         known.is_dependency = event.is_dependency
         known.is_audit = event.is_audit
         known.describe_group(event.group)
+        if event.suggestion:
+            known.suggestion = event.suggestion
+            known.is_requested = True
         return
     record = Record(
         number=event.trial,
@@ -289,6 +298,7 @@ def _apply_plan(records: dict[int, Record], event: TrialPlanned) -> None:
         fingerprint=event.fingerprint,
         code=event.code,
         code_snapshot=event.code_snapshot,
+        suggestion=event.suggestion,
     )
     if known is not None:  # the same trial, extended to more epochs
         record.epochs = known.epochs
@@ -296,6 +306,7 @@ def _apply_plan(records: dict[int, Record], event: TrialPlanned) -> None:
         record.starts = known.starts
         record.audit_stop = known.audit_stop
         record.earlier_end = known.earlier_end
+        record.suggestion = event.suggestion or known.suggestion
         record.lost_epochs = known.lost_epochs
         record.restart_reason = known.restart_reason
         if known.state == TrialState.FINISHED:

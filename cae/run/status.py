@@ -56,6 +56,8 @@ class Progress:
     """None if no epoch has been measured yet or nothing is left."""
     earlier_counts: dict[TrialState, int] = field(default_factory=dict)
     """Number of trials of earlier sweeps of the run by state."""
+    to_come: int = 0
+    """Number of trials that a search is still to suggest."""
 
     @property
     def best_is_earlier(self) -> bool:
@@ -80,7 +82,8 @@ class Progress:
     @property
     def requested(self) -> int:
         """Number of trials of the current sweep."""
-        return sum(self.counts.values()) - self.counts.get(TrialState.WITHDRAWN, 0)
+        known = sum(self.counts.values()) - self.counts.get(TrialState.WITHDRAWN, 0)
+        return known + self.to_come
 
     @property
     def ended(self) -> int:
@@ -113,6 +116,8 @@ class RunStatus:
     """Points of the search space that are impossible (`LeftOutPoints`)."""
     examined: int | None = None
     """How many points were examined."""
+    ended: str = ""
+    """Why the newest session ended; empty while it runs and after it was killed."""
 
     @property
     def has_failures(self) -> bool:
@@ -142,6 +147,8 @@ class RunStatus:
             "restarts": self.restarts,
             "undefined_trials": self.undefined_trials,
         }
+        if self.ended:
+            values["ended"] = self.ended
         if self.left_out:
             values["left_out"] = self.left_out
         if self.progress.groups > 1:  # `best` is None then
@@ -164,12 +171,15 @@ def run_status(run: RunDir) -> RunStatus:
         is_running=run.in_use(),
         metric=sweep.metric,
         mode=sweep.mode,
-        progress=progress(records, sweep.metric, sweep.mode, sweep.slots),
+        progress=progress(
+            records, sweep.metric, sweep.mode, sweep.slots, sweep.trials_with_suggestions
+        ),
         failures=failures,
         restarts=restarts,
         undefined_trials=run.undefined_trials(records_by_number),
         left_out=sweep.left_out,
         examined=sweep.examined,
+        ended=sweep.ended,
     )
 
 
@@ -179,7 +189,9 @@ def restart_text(record: Record) -> str:
     return f"{epochs} trained again because {record.restart_reason}"
 
 
-def progress(records: Iterable[Record], metric: str, mode: Mode, slots: int) -> Progress:
+def progress(
+    records: Iterable[Record], metric: str, mode: Mode, slots: int, trials: int | None = None
+) -> Progress:
     """The progress of a run.
 
     Args:
@@ -187,6 +199,8 @@ def progress(records: Iterable[Record], metric: str, mode: Mode, slots: int) -> 
         metric: The metric by which they are ranked.
         mode: Which values of the metric are better.
         slots: Number of trials that run at the same time.
+        trials: Number of trials of the current sweep if a search suggests some of them while the
+            sweep runs; None: all are known.
     """
     records = list(records)
     requested = [record for record in records if record.is_requested]
@@ -198,12 +212,16 @@ def progress(records: Iterable[Record], metric: str, mode: Mode, slots: int) -> 
         best = _best_trial(group.records, metric, mode)
         if best is not None:
             bests.append(GroupBest(group.label, best, best.trial in earlier_numbers))
+    to_come = 0
+    if trials is not None:
+        to_come = max(0, trials - len(requested))
     return Progress(
         counts=_count_states(requested),
         bests=bests,
         groups=len(groups),
-        seconds_left=_seconds_left(requested, max(slots, 1)),
+        seconds_left=_seconds_left(requested, max(slots, 1), to_come),
         earlier_counts=_count_states(earlier),
+        to_come=to_come,
     )
 
 
@@ -245,29 +263,42 @@ def _best_trial(records: list[Record], metric: str, mode: Mode) -> BestTrial | N
     return min(ranked, key=lambda best: (sign * best.value, best.trial), default=None)
 
 
-def _seconds_left(records: list[Record], slots: int) -> float | None:
+def _seconds_left(records: list[Record], slots: int, to_come: int) -> float | None:
     """Estimate the time until all remaining trials have ended.
 
-    Each epoch takes as long as epochs of networks of its size took. A pending trial is expected to
-    run for the mean share of its epochs that ended trials ran for: early stopping ends most trials
-    before their last epoch.
+    Trials that a search is still to suggest take as long as those that ended did on average.
+
+    Each epoch takes as long as epochs of networks of its size took. A pending or waiting trial is
+    expected to run for the mean share of its epochs that ended trials ran for: early stopping ends
+    most trials before their last epoch.
     """
     times = measured(records)
     remaining = [record for record in records if record.state.is_remaining]
-    if not times or not remaining:
+    if not times or not (remaining or to_come):
         return None
     seconds_of = line(times)
     share = _mean_share_of_epochs(records)
     seconds: list[float] = []
     for record in remaining:
         expected_epochs: float = record.config["epochs"]
-        if record.state == TrialState.PENDING:
+        if record.state in (TrialState.PENDING, TrialState.WAITING):
             expected_epochs *= share
         done = len(record.epochs)
         epochs_left = max(expected_epochs, done + 1) - done
         seconds.append(epochs_left * seconds_of(work(record)))
+    for _ in range(to_come):
+        seconds.append(_mean_seconds(records))
     # At least as long as the longest trial: one trial does not run in two slots.
     return float(max(sum(seconds) / slots, *seconds))
+
+
+def _mean_seconds(records: list[Record]) -> float:
+    """The mean seconds of all epochs of the trials that have ended, or of all trials."""
+    ended = [record for record in records if record.state.is_final]
+    totals: list[float] = []
+    for record in ended or records:
+        totals.append(sum(row.get("seconds", 0.0) for row in record.epochs.values()))
+    return statistics.fmean(totals)
 
 
 def _mean_share_of_epochs(records: list[Record]) -> float:

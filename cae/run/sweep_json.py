@@ -102,6 +102,13 @@ class SchedulerDescription:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SearchDescription:
+    """The search of a sweep; its parameters are further fields."""
+
+    name: Text = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClaimDescription:
     """The fields of claims that are checked.
 
@@ -163,6 +170,7 @@ CLAIM = dataclasses.replace(
     object_of(ClaimDescription, "a claim with all fields of its kind"), predicate=_has_claim_fields
 )
 AXIS = object_of(AxisDescription, "an axis of the search space")
+SEARCH = object_of(SearchDescription, "a search")
 SCHEDULER = object_of(SchedulerDescription, "a scheduler")
 LEFT_OUT = object_of(LeftOutPoints, "points that were left out")
 OVERRIDE = Check('a dictionary with "full" and "here"', is_object)
@@ -213,6 +221,8 @@ class SweepDescription:
     """Epochs of the longest trial."""
     scheduler: Annotated[JsonObject | None, optional(SCHEDULER)] = None
     """Name, parameters and rungs of the scheduler; None: no early stopping."""
+    search: Annotated[JsonObject | None, optional(SEARCH)] = None
+    """Name and parameters of the search; None: all points, or some in random order."""
     trials: OptionalCount = None
     """Number of trials that the newest `run` requested."""
     space: OptionalCount = None
@@ -239,9 +249,19 @@ class SweepDescription:
     slots: Count = 1
     """Number of trials that ran at the same time."""
     command: Text = ""
+    ended: Text = ""
+    """Why the newest session ended: `complete`, or what ended it before; empty while it runs, after
+    it was killed, and in older runs."""
     host: Text = ""
     unknown_fields: JsonObject = field(default_factory=dict)
     """Fields of a newer version: they are written back unchanged."""
+
+    @property
+    def trials_with_suggestions(self) -> int | None:
+        """Number of trials if a search suggests some of them while the sweep runs."""
+        if self.search is None or not self.search.get("learns"):
+            return None
+        return self.trials
 
     @property
     def rungs(self) -> list[int]:

@@ -24,6 +24,8 @@ class TrialState(StrEnum):
     """A worker trains it."""
     INTERRUPTED = "interrupted"
     """It was started, and the process that ran the sweep ended before it did."""
+    WAITING = "waiting"
+    """It is paused until the scheduler decides, after other trials, whether it goes on."""
     PENDING = "pending"
     """It was never started."""
     WITHDRAWN = "withdrawn"
@@ -71,13 +73,16 @@ _FINAL = frozenset(
     }
 )
 _SUCCESSFUL = frozenset({TrialState.FINISHED, TrialState.STOPPED})
-_REMAINING = frozenset({TrialState.RUNNING, TrialState.INTERRUPTED, TrialState.PENDING})
+_REMAINING = frozenset(
+    {TrialState.RUNNING, TrialState.INTERRUPTED, TrialState.WAITING, TrialState.PENDING}
+)
 _RANKED = frozenset(
     {
         TrialState.FINISHED,
         TrialState.STOPPED,
         TrialState.RUNNING,
         TrialState.INTERRUPTED,
+        TrialState.WAITING,
         TrialState.KILLED,
         TrialState.WITHDRAWN,
     }

@@ -16,9 +16,9 @@ def states(name: str) -> set[TrialState]:
     ("name", "expected"),
     [
         ("is_final", "finished stopped diverged failed oom killed"),
-        ("is_ranked", "finished stopped running interrupted killed withdrawn"),
+        ("is_ranked", "finished stopped running interrupted waiting killed withdrawn"),
         ("is_successful", "finished stopped"),
-        ("is_remaining", "running interrupted pending"),
+        ("is_remaining", "running interrupted waiting pending"),
         ("is_failure", "failed oom"),
         ("is_retryable", "failed oom diverged killed"),
     ],

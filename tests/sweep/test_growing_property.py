@@ -31,6 +31,7 @@ from cae.sweep.engine import session
 from cae.sweep.engine.limits import DEFAULT_LIMITS, LimitMonitor
 from cae.sweep.engine.recorder import Recorder
 from cae.sweep.engine.runner import _record_session
+from cae.sweep.engine.sweep_stops import NO_RULES, SweepStops
 from cae.sweep.engine.tune_scheduler import TuneScheduler
 from cae.sweep.places.base import CheckedHosts, Resources
 from cae.sweep.schedulers.base import NeverStop
@@ -161,6 +162,7 @@ def execute(command: Command) -> session.Prepared:
         TuneScheduler(NeverStop(), "val_loss"),
         lambda _: None,
         LimitMonitor(DEFAULT_LIMITS, run.path),
+        SweepStops(NO_RULES, prepared.records, "val_loss", "min"),
     )
     if not session._is_complete(prepared):
         _record_session(recorder, CheckedHosts(resources, path), "a test")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 import time
@@ -24,6 +25,7 @@ from cae.run.events import (
     InvalidEvent,
     RetryAlone,
     TrialEnded,
+    TrialPaused,
     TrialRetried,
     TrialStarted,
 )
@@ -36,6 +38,7 @@ from cae.sweep.engine import ray_compat
 from cae.sweep.engine.limits import WORKER_START_SECONDS, LimitMonitor
 from cae.sweep.engine.out_of_memory import mentions_gpu_out_of_memory
 from cae.sweep.engine.retention import prune_checkpoints
+from cae.sweep.engine.sweep_stops import SweepStops
 from cae.sweep.engine.trial_queue import TrialQueue
 from cae.sweep.engine.tune_scheduler import TuneScheduler
 from cae.sweep.engine.worker_report import REPORT, WorkerReport
@@ -73,6 +76,7 @@ class Recorder(tune.Callback, Stopper):
         scheduler: TuneScheduler,
         watch: Watcher,
         limits: LimitMonitor,
+        stops: SweepStops,
     ) -> None:
         self.run = run
         self.plan = plan
@@ -81,6 +85,7 @@ class Recorder(tune.Callback, Stopper):
         self.scheduler = scheduler
         self.watch = watch
         self.limits = limits
+        self.stops = stops
         self.stop_reason = ""
         """Why the sweep ends before it is complete; empty while it runs."""
         self.slots = 1
@@ -128,7 +133,9 @@ class Recorder(tune.Callback, Stopper):
             self.write(end)
         end.tables = {}  # they are in the journal; of thousands of trials they need much memory
         self.limits.ended(end.trial, end.state, end.reason)
-        self.stop_reason = self.stop_reason or self.limits.abort_reason()
+        self.stop_reason = (
+            self.stop_reason or self.limits.abort_reason() or self.stops.after_trial()
+        )
         plan = self.plan
         prune_checkpoints(self.run, self.records, end.trial, plan.sweep.metric, plan.mode)
 
@@ -220,6 +227,9 @@ class Recorder(tune.Callback, Stopper):
                 self.out_of_memory(number, report.end.reason, report.end.error)
             else:
                 self.end_trial(report.end)
+        elif self.scheduler.judge.is_waiting(number):
+            self.limits.queued(number)
+            self.write(TrialPaused(trial=number, epoch=record.last_epoch))
 
     def _record_restart(self, record: Record, report: WorkerReport) -> None:
         """Record if a finished epoch was trained again, because files of the trial are lost."""
@@ -240,6 +250,8 @@ class Recorder(tune.Callback, Stopper):
             self.ended_here.add(record.number)
             return False
         del self.worker_deaths[record.number]
+        value = epoch.metrics.get(self.plan.sweep.metric, math.nan)
+        self.stop_reason = self.stop_reason or self.stops.after_epoch(value)
         return True
 
     @override
@@ -320,7 +332,7 @@ class Recorder(tune.Callback, Stopper):
                 self.ended_here.add(number)
 
     def _abort_reason(self) -> str:
-        reason = self.limits.abort_reason()
+        reason = self.limits.abort_reason() or self.stops.after_time()
         if not reason and self.run.abort_reason:
             reason = f"{ABORTED}: {self.run.abort_reason}"
         if not reason and self.limits.has_waited_too_long():

@@ -9,7 +9,8 @@ from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
-from cae.sweep.spec.plan import Plan, PlannedTrial
+from cae.sweep.spec.plan import Plan
+from cae.sweep.spec.planned_trial import PlannedTrial
 from cae.trial.checkpoint import BEST, LAST, PREVIOUS, PREVIOUS_BEST
 
 KEPT_STOPPED_TRIALS = 10
@@ -35,7 +36,11 @@ def plan_bytes(plan: Plan, slots: int) -> int:
     ended = [trial_bytes(planned, ENDED_COPIES) for planned in plan.remaining]
     running = [trial_bytes(planned) for planned in plan.remaining]
     extra = sorted(more - less for more, less in zip(running, ended, strict=True))
-    return sum(ended) + sum(extra[-slots:])
+    total = sum(ended) + sum(extra[-slots:])
+    if plan.search is not None:
+        largest = max(trial_bytes(candidate, ENDED_COPIES) for candidate in plan.search.candidates)
+        total += plan.to_come * largest
+    return total
 
 
 def prune_checkpoints(

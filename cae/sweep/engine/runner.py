@@ -13,8 +13,8 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from ray import tune
@@ -26,6 +26,7 @@ from cae.errors import ENVIRONMENT_ERROR, RESUME_HINT, RunError, SweepAborted, U
 from cae.run.events import ABORTED, SessionEnded, SessionStarted, TrialPlanned, TrialRetried
 from cae.run.groups import assign_groups
 from cae.run.journal import Journal
+from cae.run.json_values import JsonObject
 from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
@@ -34,6 +35,8 @@ from cae.sweep.engine import ray_compat
 from cae.sweep.engine.limits import DEFAULT_LIMITS, DISK_ERRORS, LimitMonitor, Limits
 from cae.sweep.engine.ray_watchdog import watch_ray
 from cae.sweep.engine.recorder import Recorder, Watcher
+from cae.sweep.engine.suggestions import Suggestions
+from cae.sweep.engine.sweep_stops import NO_RULES, StopRules, SweepStops
 from cae.sweep.engine.trial_queue import TrialQueue, start_long_trials_early
 from cae.sweep.engine.tune_scheduler import TuneScheduler
 from cae.sweep.engine.worker import Worker
@@ -43,9 +46,12 @@ from cae.sweep.places.machine import versions
 from cae.sweep.places.ray_start import first_line
 from cae.sweep.ray_environment import set_max_pending_trials
 from cae.sweep.schedulers.base import GroupJudge, Judge, NeverStop, Stop
+from cae.sweep.schedulers.per_trial import CurveJudge
+from cae.sweep.search.base import Suggestion
 from cae.sweep.spec.candidates import dataset_key
 from cae.sweep.spec.cost import images_of_an_epoch
-from cae.sweep.spec.plan import Plan, PlannedTrial
+from cae.sweep.spec.plan import Plan
+from cae.sweep.spec.planned_trial import PlannedTrial
 
 COMPLETE = "complete"
 """Why a session ended in which nothing was left to train."""
@@ -65,6 +71,7 @@ def run_plan(
     command: str,
     watch: Watcher,
     limits: Limits = DEFAULT_LIMITS,
+    rules: StopRules = NO_RULES,
 ) -> str:
     """Train the remaining trials of a plan.
 
@@ -80,17 +87,19 @@ def run_plan(
     ray_compat.hide_credentials_from_actors()
     journal = Journal(run.journal)
     try:
-        judge = _create_judge(plan, records)
+        groups = groups_of_trials(plan, records)
+        judge = _create_judge(plan, groups)
         past_stops = judge.replay(run.events(epochs=judge.judged_epochs), plan.sweep.metric)
         scheduler = TuneScheduler(judge, plan.sweep.metric)
         monitor = LimitMonitor(limits, run.path)
-        recorder = Recorder(run, plan, journal, records, scheduler, watch, monitor)
+        stops = SweepStops(rules, records, plan.sweep.metric, plan.mode)
+        recorder = Recorder(run, plan, journal, records, scheduler, watch, monitor, stops)
         with _sweep_aborted_by_environment(run):
             _record_session(recorder, checked, command)
             _record_past_decisions(recorder, past_stops)
             on_ray_death = functools.partial(_exit_after_ray_death, recorder)
             with _stop_on_signals(recorder), watch_ray(on_ray_death):
-                _train_all(recorder, place, checked)
+                _train_all(recorder, place, checked, _suggestions(recorder, groups))
             reason = recorder.stop_reason or COMPLETE
             journal.append(SessionEnded(reason=reason))
         return reason
@@ -116,7 +125,21 @@ def _sweep_aborted_by_environment(run: RunDir) -> Iterator[None]:
 # Before the first trial
 
 
-def _create_judge(plan: Plan, records: Mapping[int, Record]) -> Judge:
+def _create_judge(plan: Plan, groups: Mapping[int, str]) -> Judge:
+    judge = _create_group_judge(plan, groups)
+    sweep = plan.sweep
+    if sweep.patience is None and sweep.worst_value is None:
+        return judge
+    return CurveJudge(
+        judge,
+        metric=sweep.metric,
+        mode=plan.mode,
+        patience=sweep.patience,
+        worst_value=sweep.worst_value,
+    )
+
+
+def _create_group_judge(plan: Plan, groups: Mapping[int, str]) -> Judge:
     scheduler = plan.sweep.scheduler
     if scheduler is None:
         return NeverStop()
@@ -128,13 +151,20 @@ def _create_judge(plan: Plan, records: Mapping[int, Record]) -> Judge:
         exempt={planned.number for planned in plan.trials if planned.is_dependency},
         audited=audit_trials(plan),
     )
-    return GroupJudge(create, groups_of_trials(plan, records))
+    return GroupJudge(create, groups)
 
 
 def groups_of_trials(plan: Plan, records: Mapping[int, Record]) -> dict[int, str]:
-    """The keys of the comparability groups of all trials of the run that are not dependencies."""
+    """The keys of the comparability groups of all trials of the run that are not dependencies.
+
+    Those of a search's candidates have negative numbers (see `candidate_number`).
+    """
     known = dict(records)
-    for planned in plan.trials:
+    planned_trials = list(plan.trials)
+    if plan.search is not None:
+        for index, candidate in enumerate(plan.search.candidates):
+            planned_trials.append(replace(candidate, number=candidate_number(index)))
+    for planned in planned_trials:
         record = Record(
             number=planned.number,
             hash=planned.hash,
@@ -151,6 +181,26 @@ def groups_of_trials(plan: Plan, records: Mapping[int, Record]) -> dict[int, str
     groups = assign_groups(list(known.values()))
     pairs = zip(numbers, groups, strict=True)
     return {number: group.key for number, group in pairs if group is not None}
+
+
+def candidate_number(index: int) -> int:
+    """A number for a candidate of a search that is not a trial yet."""
+    return -1 - index
+
+
+def _suggestions(recorder: Recorder, groups: Mapping[int, str]) -> Suggestions | None:
+    """The trials that are suggested while the sweep runs; None if all were planned before."""
+    search = recorder.plan.search
+    if search is None:
+        return None
+
+    def record(planned: PlannedTrial, suggestion: Suggestion) -> None:
+        _record_plan(recorder, planned, suggestion.to_json())
+
+    candidate_groups: list[str] = []
+    for index in range(len(search.candidates)):
+        candidate_groups.append(groups.get(candidate_number(index), ""))
+    return Suggestions(search, recorder, candidate_groups, record)
 
 
 def audit_trials(plan: Plan) -> set[int]:
@@ -190,7 +240,9 @@ def _record_session(recorder: Recorder, checked: CheckedHosts, command: str) -> 
     )
 
 
-def _record_plan(recorder: Recorder, planned: PlannedTrial) -> None:
+def _record_plan(
+    recorder: Recorder, planned: PlannedTrial, suggestion: JsonObject | None = None
+) -> None:
     is_audit = planned.number in recorder.scheduler.judge.audited
     record = recorder.records.get(planned.number)
     is_unchanged = (
@@ -198,6 +250,7 @@ def _record_plan(recorder: Recorder, planned: PlannedTrial) -> None:
         and record.hash == planned.hash
         and record.is_dependency == planned.is_dependency
         and record.is_audit == is_audit
+        and suggestion is None
     )
     if is_unchanged:
         return
@@ -215,6 +268,7 @@ def _record_plan(recorder: Recorder, planned: PlannedTrial) -> None:
             fingerprint=planned.fingerprint,
             code=planned.code,
             code_snapshot=recorder.plan.code_snapshot(planned),
+            suggestion=suggestion or {},
         )
     )
 
@@ -260,20 +314,29 @@ def _progress(recorder: Recorder) -> _Progress:
     )
 
 
-def _train_all(recorder: Recorder, place: Place, checked: CheckedHosts) -> None:
+def _train_all(
+    recorder: Recorder, place: Place, checked: CheckedHosts, suggestions: Suggestions | None
+) -> None:
     """Train batches of trials until none remains.
 
     Ray ends a whole sweep for some failures of one trial, such as its out-of-memory kill of a
     running step. As long as there is progress, the remaining trials are started again. Trials that
     ran out of memory beside others come last, one at a time.
     """
-    while ready := _ready_trials(recorder):
+    recorder.stop_reason = recorder.stops.at_start()
+    while not recorder.stop_reason:
+        ready = _ready_trials(recorder)
+        suggest = _suggest_next(recorder, suggestions)
+        if not ready and suggest is None:
+            if not _decide_about_waiting(recorder):
+                return
+            continue
         before = _progress(recorder)
-        batch = _next_batch(recorder, ready, place, checked)
-        problem = _train_batch(recorder, batch, checked, before)
+        batch = _next_batch(recorder, ready, place, checked, suggest is not None)
+        problem = _train_batch(recorder, batch, checked, before, suggest)
         if recorder.stop_reason:
             return
-        remaining = _not_ended(recorder, batch)
+        remaining = _not_waiting(recorder, _not_ended(recorder, batch))
         if all(planned.number in recorder.run_alone for planned in remaining):
             continue
         if _progress(recorder) == before:
@@ -281,14 +344,34 @@ def _train_all(recorder: Recorder, place: Place, checked: CheckedHosts) -> None:
         print(f"{problem}; continuing with the remaining trials", file=sys.stderr)
 
 
+def _suggest_next(
+    recorder: Recorder, suggestions: Suggestions | None
+) -> Callable[[], int | None] | None:
+    """The function that suggests further trials; None if there are none, or not yet.
+
+    Trials are suggested when the trials that they depend on have finished.
+    """
+    if suggestions is None or suggestions.to_come <= 0:
+        return None
+    for planned in recorder.plan.trials:
+        state = recorder.records[planned.number].state
+        if planned.is_dependency and state != TrialState.FINISHED:
+            return None
+    return suggestions.next
+
+
 def _next_batch(
-    recorder: Recorder, ready: list[PlannedTrial], place: Place, checked: CheckedHosts
+    recorder: Recorder,
+    ready: list[PlannedTrial],
+    place: Place,
+    checked: CheckedHosts,
+    has_suggestions: bool,
 ) -> list[PlannedTrial]:
     """The trials to train next; sets the number of slots for them."""
     together = [planned for planned in ready if planned.number not in recorder.run_alone]
     # Trials that ran when Ray ended the sweep are queued again.
     recorder.limits.heartbeats.clear()
-    if not together:
+    if not together and not has_suggestions:
         recorder.slots = 1
         recorder.count_slots = None
         return ready[:1]
@@ -300,11 +383,15 @@ def _next_batch(
 
 
 def _train_batch(
-    recorder: Recorder, batch: list[PlannedTrial], checked: CheckedHosts, before: _Progress
+    recorder: Recorder,
+    batch: list[PlannedTrial],
+    checked: CheckedHosts,
+    before: _Progress,
+    suggest: Callable[[], int | None] | None,
 ) -> str:
     """Train trials until all have ended, or Ray ends the sweep. Returns what the latter was."""
     try:
-        _fit(recorder, batch, checked)
+        _fit(recorder, batch, checked, suggest)
     except Exception as error:
         if recorder.fatal_error is not None:
             raise recorder.fatal_error from error
@@ -337,6 +424,28 @@ def _not_ended(recorder: Recorder, trials: list[PlannedTrial]) -> list[PlannedTr
     return [planned for planned in trials if not records[planned.number].state.is_final]
 
 
+def _not_waiting(recorder: Recorder, trials: list[PlannedTrial]) -> list[PlannedTrial]:
+    judge = recorder.scheduler.judge
+    return [planned for planned in trials if not judge.is_waiting(planned.number)]
+
+
+def _decide_about_waiting(recorder: Recorder) -> bool:
+    """Let the scheduler decide about the trials that wait; False if none waits."""
+    judge = recorder.scheduler.judge
+    waiting = [
+        planned.number for planned in recorder.plan.trials if judge.is_waiting(planned.number)
+    ]
+    if not waiting:
+        return False
+    for number, stop in judge.decide().items():
+        record = recorder.records.get(number)
+        if record is not None and not record.state.is_final:
+            recorder.stop_trial(number, stop)
+    for number in waiting:
+        recorder.record_audit_stop(number)
+    return True
+
+
 def _ready_trials(recorder: Recorder) -> list[PlannedTrial]:
     """The remaining trials whose dependencies have finished.
 
@@ -351,25 +460,37 @@ def _ready_trials(recorder: Recorder) -> list[PlannedTrial]:
                 reason = f"dependency failed: trial {number} (task.{name}) {state}"
                 recorder.fail_trial(planned.number, reason)
     ready: list[PlannedTrial] = []
-    for planned in _not_ended(recorder, recorder.plan.trials):
+    for planned in _not_waiting(recorder, _not_ended(recorder, recorder.plan.trials)):
         states = {records[number].state for number in planned.dependencies.values()}
         if states <= {TrialState.FINISHED}:
             ready.append(planned)
     return ready
 
 
-def _fit(recorder: Recorder, trials: list[PlannedTrial], checked: CheckedHosts) -> None:
-    """Run Ray Tune once on these trials."""
+def _fit(
+    recorder: Recorder,
+    trials: list[PlannedTrial],
+    checked: CheckedHosts,
+    suggest: Callable[[], int | None] | None,
+) -> None:
+    """Run Ray Tune once on these trials, and on those that are suggested meanwhile."""
     plan = recorder.plan
     resources = checked.resources
-    inputs = _sweep_inputs(recorder, trials, checked)
-    keys = {trial.dataset_key for trial in inputs.trials.values()}
+    inputs = _sweep_inputs(recorder, checked)
+    keys = {dataset_key(planned.trial.dataset) for planned in trials}
+    if suggest is not None and plan.search is not None:
+        keys |= {dataset_key(planned.trial.dataset) for planned in plan.search.candidates}
     images = {key: value for key, value in plan.images.items() if key in keys}
     trainable = tune.with_resources(
         tune.with_parameters(Worker, inputs=inputs, images=images),
         {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
     )
-    recorder.queue = TrialQueue(_start_order(recorder, trials), recorder.slots)
+    recorder.queue = TrialQueue(
+        _start_order(recorder, trials),
+        recorder.slots,
+        inputs=functools.partial(_trial_inputs, recorder),
+        suggest=suggest or _no_suggestion,
+    )
     set_max_pending_trials(recorder.slots)
     if not resources.hosts:  # a cluster may have to wait for its hosts
         recorder.limits.expect_worker()
@@ -395,31 +516,34 @@ def _fit(recorder: Recorder, trials: list[PlannedTrial], checked: CheckedHosts) 
         tuner.fit()
 
 
-def _sweep_inputs(
-    recorder: Recorder, trials: list[PlannedTrial], checked: CheckedHosts
-) -> SweepInputs:
+def _no_suggestion() -> None:
+    """The trials that are planned are all."""
+
+
+def _trial_inputs(recorder: Recorder, number: int) -> TrialInputs:
     run = recorder.run
+    planned = recorder.plan.trial(number)
+    metric = recorder.plan.sweep.metric
+    mode: str = recorder.plan.mode
+    if planned.is_dependency:
+        metric, mode = DEPENDENCY_METRIC
+    dependencies = planned.dependencies.items()
+    return TrialInputs(
+        config=planned.trial.flat(),
+        location=run.location(number),
+        dataset_key=dataset_key(planned.trial.dataset),
+        fingerprint=planned.fingerprint,
+        code=planned.code,
+        finished_epochs=recorder.records[number].last_epoch,
+        dependency_locations={name: run.location(other) for name, other in dependencies},
+        metric=metric,
+        mode=mode,
+    )
+
+
+def _sweep_inputs(recorder: Recorder, checked: CheckedHosts) -> SweepInputs:
     sweep = recorder.plan.sweep
-    inputs: dict[int, TrialInputs] = {}
-    for planned in trials:
-        metric = sweep.metric
-        mode: str = recorder.plan.mode
-        if planned.is_dependency:
-            metric, mode = DEPENDENCY_METRIC
-        dependencies = planned.dependencies.items()
-        inputs[planned.number] = TrialInputs(
-            config=planned.trial.flat(),
-            location=run.location(planned.number),
-            dataset_key=dataset_key(planned.trial.dataset),
-            fingerprint=planned.fingerprint,
-            code=planned.code,
-            finished_epochs=recorder.records[planned.number].last_epoch,
-            dependency_locations={name: run.location(number) for name, number in dependencies},
-            metric=metric,
-            mode=mode,
-        )
     return SweepInputs(
-        trials=inputs,
         sweep_file=checked.sweep_file,
         code=recorder.plan.code,
         metric=sweep.metric,

@@ -15,6 +15,7 @@ from typing import Any
 from cae.errors import RunError, gather
 from cae.files import write_whole
 from cae.run.events import Event
+from cae.run.json_values import JsonObject
 from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.status import Progress, progress
@@ -31,6 +32,7 @@ from cae.sweep.engine.known_run import (
 )
 from cae.sweep.engine.limits import DEFAULT_LIMITS, MIN_FREE_BYTES, Limits
 from cae.sweep.engine.retention import plan_bytes, trial_bytes
+from cae.sweep.engine.sweep_stops import NO_RULES, StopRules
 from cae.sweep.places.base import Place, Resources
 from cae.sweep.places.machine import git_commit, versions
 from cae.sweep.ray_environment import is_inside_ray_job
@@ -38,6 +40,7 @@ from cae.sweep.spec.candidates import check_names
 from cae.sweep.spec.code_snapshot import take_snapshot
 from cae.sweep.spec.plan import Plan, make_plan
 from cae.sweep.spec.settings import adapt_settings, base_values, parse_value
+from cae.sweep.spec.sweep import Sweep
 from cae.sweep.spec.sweep_file import SweepFile, read_sweep_file
 from cae.trial.config import ConfigError
 from cae.trial.datasets import Dataset, Images, data_folders, load_images
@@ -48,7 +51,7 @@ The view is called with each event, and with None from time to time."""
 
 COMPLETE = "complete"
 """Why a session ends if nothing is left to train."""
-KEPT_IN_SWEEP_JSON = ("command", "git_commit", "versions", "device", "slots")
+KEPT_IN_SWEEP_JSON = ("command", "git_commit", "versions", "device", "slots", "ended")
 """What sweep.json keeps if a later command trains nothing: it describes how the numbers were
 made."""
 RETRYABLE_STATES = [state for state in TrialState if state.is_retryable]
@@ -239,8 +242,20 @@ def execute(
     command: str,
     display: Display | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    rules: StopRules = NO_RULES,
 ) -> str:
-    """Run a prepared sweep. Returns why it ended: COMPLETE, or what interrupted it."""
+    """Run a prepared sweep. Returns why it ended: COMPLETE, or what interrupted it.
+
+    Args:
+        prepared: The sweep and its plan.
+        place: Where trials run.
+        command: The command, for sweep.json.
+        display: Shows the running sweep.
+        limits: When a trial counts as hung, and when the sweep is aborted.
+        rules: What ends the sweep although trials remain, besides the rules of the sweep file.
+    """
+    sweep = prepared.plan.sweep
+    rules = replace(rules, target=sweep.target, plateau=sweep.plateau)
     run = prepared.run
     with run.lock():
         # Requests to an earlier process are void; those from now on are for this one.
@@ -250,7 +265,7 @@ def execute(
                 f"{run} was written to by another process meanwhile: run the same command again"
             )
         sweep_file = prepared.file.path
-        has_work = bool(prepared.plan.remaining)
+        has_work = prepared.plan.has_work
         with place.connect(sweep_file, start=has_work) as resources:
             check_disk_space(prepared, resources)
             hint = resources.idle_gpus_hint()
@@ -259,7 +274,7 @@ def execute(
             if _is_complete(prepared):
                 _update_sweep_json(prepared, resources, command)
                 return COMPLETE
-            return _run_trials(prepared, place, resources, command, display, limits)
+            return _run_trials(prepared, place, resources, command, display, limits, rules)
 
 
 def _is_complete(prepared: Prepared) -> bool:
@@ -267,7 +282,7 @@ def _is_complete(prepared: Prepared) -> bool:
     requested_now = {planned.number for planned in prepared.plan.trials}
     records = prepared.records.values()
     requested_before = {record.number for record in records if record.is_requested}
-    return not prepared.plan.remaining and requested_now == requested_before
+    return not prepared.plan.has_work and requested_now == requested_before
 
 
 def _update_sweep_json(prepared: Prepared, resources: Resources, command: str) -> None:
@@ -286,6 +301,7 @@ def _run_trials(
     command: str,
     display: Display | None,
     limits: Limits,
+    rules: StopRules,
 ) -> str:
     from cae.sweep.engine.runner import run_plan  # imports ray.tune, which no error above needs
 
@@ -299,7 +315,7 @@ def _run_trials(
         if display is not None:
             view = display(prepared.records, checked.resources.slots)
         with view as watch:
-            return run_plan(
+            reason = run_plan(
                 prepared.plan,
                 run,
                 prepared.records,
@@ -308,7 +324,10 @@ def _run_trials(
                 command=command,
                 watch=watch,
                 limits=limits,
+                rules=rules,
             )
+        _write_sweep_json(run, _describe(prepared, checked.resources, command, ended=reason))
+        return reason
     finally:
         place.release_hosts(checked)
 
@@ -342,10 +361,18 @@ def check_disk_space(prepared: Prepared, resources: Resources) -> None:
 def outcome(run: RunDir) -> Progress:
     """The progress of the current sweep, and the best trial of the run."""
     sweep = run.read_sweep()
-    return progress(run.records().values(), sweep.metric, sweep.mode, sweep.slots)
+    return progress(
+        run.records().values(),
+        sweep.metric,
+        sweep.mode,
+        sweep.slots,
+        sweep.trials_with_suggestions,
+    )
 
 
-def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDescription:
+def _describe(
+    prepared: Prepared, resources: Resources, command: str, *, ended: str = ""
+) -> SweepDescription:
     """What the report and other commands need to know about the sweep."""
     file = prepared.file
     plan = prepared.plan
@@ -375,7 +402,8 @@ def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDe
         seeds=plan.sweep.seeds,
         epochs=plan.epochs,
         scheduler=scheduler,
-        trials=len(plan.trials),
+        trials=len(plan.trials) + plan.to_come,
+        search=_describe_search(sweep),
         space=plan.space_size,
         left_out=plan.left_out,
         examined=plan.examined,
@@ -387,7 +415,14 @@ def _describe(prepared: Prepared, resources: Resources, command: str) -> SweepDe
         device=resources.device,
         slots=resources.slots,
         command=command,
+        ended=ended,
     )
+
+
+def _describe_search(sweep: Sweep) -> JsonObject | None:
+    if sweep.search is None:
+        return None
+    return sweep.search.describe()
 
 
 def _relative_path(run: RunDir, file: Path) -> str:

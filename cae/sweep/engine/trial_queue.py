@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ray.tune.search import Searcher
 from typing_extensions import override
+
+from cae.sweep.engine.worker_report import INPUTS
 
 
 def start_long_trials_early(work: Mapping[int, float], slots: int) -> list[int]:
@@ -35,6 +37,10 @@ def start_long_trials_early(work: Mapping[int, float], slots: int) -> list[int]:
     return list(order)
 
 
+def _nothing() -> None:
+    """No further trials."""
+
+
 class TrialQueue(Searcher):
     """Hands the trials to Tune in a given order; a trial whose worker died is next.
 
@@ -43,8 +49,26 @@ class TrialQueue(Searcher):
     another order and stop others.
     """
 
-    def __init__(self, numbers: Iterable[int], slots: int) -> None:
+    def __init__(
+        self,
+        numbers: Iterable[int],
+        slots: int,
+        *,
+        inputs: Callable[[int], Any] = int,
+        suggest: Callable[[], int | None] = _nothing,
+    ) -> None:
+        """Create a queue.
+
+        Args:
+            numbers: The trials, in their order.
+            slots: How many run at the same time.
+            inputs: What the worker of a trial receives when it starts.
+            suggest: Returns the number of a further trial when the queue is empty; None: there is
+                none.
+        """
         super().__init__()
+        self._inputs = inputs
+        self._suggest_trial = suggest
         self.waiting = deque(numbers)
         self.slots = slots
         self.running: set[str] = set()
@@ -54,12 +78,18 @@ class TrialQueue(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         if len(self.running) >= self.slots:
             return None
-        if self.waiting:
+        number = self._next_trial()
+        if number is not None:
             self.running.add(trial_id)
-            return {"number": self.waiting.popleft()}
+            return {"number": number, INPUTS: self._inputs(number)}
         if self.running:
             return None  # a running trial may have to restart
         return str(self.FINISHED)
+
+    def _next_trial(self) -> int | None:
+        if self.waiting:
+            return self.waiting.popleft()
+        return self._suggest_trial()
 
     def restart(self, number: int) -> None:
         """Start a trial next."""

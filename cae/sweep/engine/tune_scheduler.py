@@ -46,6 +46,8 @@ class TuneScheduler(FIFOScheduler):
         number = trial.config["number"]
         stop = self.judge.report(number, result["epoch"], result[self.metric_name])
         if stop is None:
+            if self.judge.is_waiting(number):
+                return str(TrialScheduler.STOP)  # its checkpoint is saved
             return str(TrialScheduler.CONTINUE)
         self.stops[number] = stop
         return str(TrialScheduler.STOP)

@@ -31,7 +31,13 @@ from cae.sweep.engine.worker_memory import (
     resume_garbage_collection,
     return_freed_memory,
 )
-from cae.sweep.engine.worker_report import REPORT, SweepInputs, WorkerReport
+from cae.sweep.engine.worker_report import (
+    INPUTS,
+    REPORT,
+    SweepInputs,
+    TrialInputs,
+    WorkerReport,
+)
 from cae.sweep.places.devices import UnusableGpu, choose_device
 from cae.sweep.places.hosts import unmet_requirement
 from cae.sweep.spec.code_snapshot import build_trial
@@ -80,7 +86,7 @@ class Worker(tune.Trainable):
     @override
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.number: int = new_config["number"]
-        self.trial = self.inputs.trials[self.number]
+        self.trial: TrialInputs = new_config[INPUTS]
         # Release the previous trial's network before the next one is built.
         self.epochs: Iterator[Epoch] = iter(())
         self._has_printed_steps = False

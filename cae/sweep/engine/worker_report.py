@@ -10,6 +10,8 @@ from cae.run.events import EpochFinished, TrialEnded
 from cae.sweep.places.hosts import HostRequirements
 from cae.sweep.spec.code_snapshot import CodeSnapshot
 
+INPUTS = "inputs"
+"""Key of the TrialInputs in a trial's configuration of Tune."""
 REPORT = "report"
 """Key of the WorkerReport in a result of Tune."""
 
@@ -40,7 +42,6 @@ class TrialInputs:
 class SweepInputs:
     """What all workers of a sweep receive, once per host."""
 
-    trials: dict[int, TrialInputs]
     sweep_file: Path
     code: CodeSnapshot
     """The text of the sweep file and of what it imports, as it was planned."""

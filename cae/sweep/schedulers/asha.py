@@ -69,7 +69,7 @@ class ASHA(Scheduler):
         )
 
     @override
-    def expected_epochs(self, epochs: int, rungs: list[int]) -> float:
+    def expected_epochs(self, epochs: int, rungs: list[int], trials: int) -> float:
         expected = 0.0
         share_left = 1.0
         previous_rung = 0

@@ -43,18 +43,34 @@ class Judge(ABC):
 
     def __init__(self, exempt: Collection[int] = (), audited: Collection[int] = ()) -> None:
         self.exempt = exempt
-        self.audited = audited
+        self.audited = set(audited)
         self.audit_stops: dict[int, Stop] = {}
         """Audit trials that would have been stopped, each with its first stop."""
 
     @property
     @abstractmethod
-    def judged_epochs(self) -> list[int]:
-        """The epochs at which trials are judged."""
+    def judged_epochs(self) -> list[int] | None:
+        """The epochs at which trials are judged; None: all."""
+
+    def add_trial(self, trial: int, group: str, *, is_audited: bool) -> None:
+        """Add a trial that was not planned when the judge was created."""
+        del group  # for judges of several groups
+        if is_audited:
+            self.audited.add(trial)
 
     @abstractmethod
     def judge(self, trial: int, epoch: int, value: float) -> Stop | None:
         """Record the finite metric of a trial and decide about it; None: it continues."""
+
+    def is_waiting(self, trial: int) -> bool:
+        """Whether a trial is paused until `decide` is called."""
+        del trial
+        return False
+
+    def decide(self) -> dict[int, Stop]:
+        """Decide about the trials that wait: those that have to end, each with its stop. The others
+        go on. Called when no other trial is left to train."""
+        return {}
 
     def report(self, trial: int, epoch: int, value: float) -> Stop | None:
         """Record the metric of a trial's epoch; a Stop if the trial has to end.
@@ -94,15 +110,35 @@ class GroupJudge(Judge):
     """
 
     def __init__(self, create: Callable[[], Judge], groups: Mapping[int, str]) -> None:
-        self._groups = groups
+        self._groups = dict(groups)
         self._judges: dict[str, Judge] = {group: create() for group in sorted(set(groups.values()))}
         self._any_judge = create()
         super().__init__(self._any_judge.exempt, self._any_judge.audited)
 
     @property
     @override
-    def judged_epochs(self) -> list[int]:
+    def judged_epochs(self) -> list[int] | None:
         return self._any_judge.judged_epochs
+
+    @override
+    def add_trial(self, trial: int, group: str, *, is_audited: bool) -> None:
+        super().add_trial(trial, group, is_audited=is_audited)
+        self._groups[trial] = group
+
+    @override
+    def is_waiting(self, trial: int) -> bool:
+        group = self._groups.get(trial)
+        is_audit = trial in self.audited
+        return group is not None and not is_audit and self._judges[group].is_waiting(trial)
+
+    @override
+    def decide(self) -> dict[int, Stop]:
+        stops: dict[int, Stop] = {}
+        for judge in self._judges.values():
+            stops |= judge.decide()
+        for trial in self.audited & set(stops):
+            self.audit_stops[trial] = stops.pop(trial)
+        return stops
 
     @override
     def judge(self, trial: int, epoch: int, value: float) -> Stop | None:
@@ -140,8 +176,8 @@ class Scheduler(BaseModel, ABC):
         """The judge of a sweep whose longest trial has `epochs` epochs."""
 
     @abstractmethod
-    def expected_epochs(self, epochs: int, rungs: list[int]) -> float:
-        """How many of its `epochs` epochs a trial trains on average."""
+    def expected_epochs(self, epochs: int, rungs: list[int], trials: int) -> float:
+        """How many of its `epochs` epochs a trial trains on average, of so many trials."""
 
     @abstractmethod
     def summary(self) -> str:

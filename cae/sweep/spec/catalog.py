@@ -14,6 +14,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from cae.sweep.schedulers.asha import ASHA
+from cae.sweep.schedulers.screen import Screen
+from cae.sweep.search.base import Grid, Random
+from cae.sweep.search.model_based import ModelBased
 from cae.sweep.spec.claims import KINDS
 from cae.sweep.spec.sweep import Sweep
 from cae.trial.component import Component
@@ -40,7 +43,8 @@ class Entry:
     """A component, or another class of a sweep file, with its parameters."""
 
     kind: str
-    """Key of a sweep file (`dataset`, `task`, `arch`, ...), or `sweep`, `scheduler`, `claim`."""
+    """Key of a sweep file (`dataset`, `task`, `arch`, ...), or `sweep`, `scheduler`, `search`,
+    `claim`."""
     name: str
     """How a search space names the component; the class name for other classes."""
     class_name: str
@@ -58,7 +62,10 @@ def catalog() -> list[Entry]:
             entries.append(_component_entry(kind_name, kind.registry[name]))
     entries.append(_entry("sweep", Trial))
     entries.append(_entry("sweep", Sweep))
-    entries.append(_entry("scheduler", ASHA))
+    for scheduler in (ASHA, Screen):
+        entries.append(_entry("scheduler", scheduler))
+    for search in (Grid, Random, ModelBased):
+        entries.append(_entry("search", search))
     for claim in KINDS:
         entries.append(_entry("claim", claim))
     return entries

@@ -15,6 +15,7 @@ HEADINGS = {
     "schedule": "Learning-rate schedules",
     "sweep": "Trial and Sweep",
     "scheduler": "Schedulers (early stopping)",
+    "search": "Searches (which points are tried)",
     "claim": "Claims",
 }
 INTRODUCTION = """# Components, parameters and metrics

@@ -10,7 +10,8 @@ import torch
 
 from cae.run.status import line
 from cae.sweep.places.base import Resources
-from cae.sweep.spec.plan import Plan, PlannedTrial
+from cae.sweep.spec.plan import Plan
+from cae.sweep.spec.planned_trial import PlannedTrial
 from cae.trial.networks.create import build_network, to_device
 
 TIMED_NETWORKS = 3
@@ -24,7 +25,7 @@ class Cost:
     """Estimated times, in seconds."""
 
     seconds_per_epoch: list[float]
-    """Training and validation of each trial of the plan."""
+    """Training and validation of each trial that is known (`Plan.listed`)."""
     seconds: float
     """Of the remaining trials, with early stopping as it is on average."""
     seconds_without_stopping: float
@@ -50,7 +51,8 @@ def _estimate(plan: Plan, resources: Resources) -> Cost:
     per_epoch: list[float] = []
     total = 0.0
     total_with_stopping = 0.0
-    for planned in plan.trials:
+    listed = plan.listed
+    for planned in listed:
         seconds = seconds_per_image(planned.sizes["megaflops"]) * images_of_an_epoch(planned)
         per_epoch.append(seconds)
         if not planned.finished:
@@ -58,8 +60,16 @@ def _estimate(plan: Plan, resources: Resources) -> Cost:
             remaining = epochs - planned.done_epochs
             total += seconds * remaining
             total_with_stopping += seconds * min(remaining, _expected_epochs(plan, epochs))
+    unknown = plan.to_come - (len(listed) - len(plan.trials))
+    if plan.search is not None and unknown:
+        for planned in plan.search.candidates:  # each is expected with the same probability
+            share = unknown / len(plan.search.candidates)
+            seconds = seconds_per_image(planned.sizes["megaflops"]) * images_of_an_epoch(planned)
+            epochs = planned.trial.epochs
+            total += share * seconds * epochs
+            total_with_stopping += share * seconds * _expected_epochs(plan, epochs)
     start = 0.0
-    if plan.remaining:
+    if plan.has_work:
         start = START_SECONDS
     return Cost(
         seconds_per_epoch=per_epoch,
@@ -71,7 +81,10 @@ def _estimate(plan: Plan, resources: Resources) -> Cost:
 
 def _networks_to_time(plan: Plan) -> list[PlannedTrial]:
     """The trials with the cheapest and the most expensive network, and one between them."""
-    by_cost = sorted(plan.trials, key=lambda planned: planned.sizes["megaflops"])
+    trials = plan.trials
+    if plan.search is not None:
+        trials = [*trials, *plan.search.candidates]
+    by_cost = sorted(trials, key=lambda planned: planned.sizes["megaflops"])
     if not by_cost:
         return []
     positions: set[int] = set()
@@ -84,7 +97,8 @@ def _expected_epochs(plan: Plan, epochs: int) -> float:
     """How many of its epochs a trial trains on average, with early stopping."""
     if plan.sweep.scheduler is None:
         return float(epochs)
-    return plan.sweep.scheduler.expected_epochs(epochs, plan.rungs)
+    trials = len(plan.trials) + plan.to_come
+    return plan.sweep.scheduler.expected_epochs(epochs, plan.rungs, trials)
 
 
 def images_of_an_epoch(planned: PlannedTrial) -> float:

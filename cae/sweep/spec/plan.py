@@ -28,7 +28,15 @@ from cae.sweep.spec.candidates import (
 from cae.sweep.spec.code_snapshot import CodeSnapshot
 from cae.sweep.spec.comparability import describe_group
 from cae.sweep.spec.error_hints import list_constants
-from cae.sweep.spec.matching import Matcher, Reason, Wanted
+from cae.sweep.spec.matching import Matcher, Wanted
+from cae.sweep.spec.open_search import (
+    OpenSearch,
+    learning_search,
+    number_of_trials,
+    open_search,
+    sweep_of_candidates,
+)
+from cae.sweep.spec.planned_trial import PlannedTrial
 from cae.sweep.spec.search_space import describe_axes, is_random, select_points
 from cae.sweep.spec.space_forms import Space
 from cae.sweep.spec.sweep import Sweep
@@ -40,52 +48,6 @@ from cae.trial.tasks.shapes import result_errors
 
 NO_SPACE: tuple[object, ...] = ("none", None, {})
 """Values of the setting `space` that leave out the search space."""
-
-
-@dataclass(frozen=True)
-class PlannedTrial:
-    """One trial that the sweep requests."""
-
-    number: int
-    hash: str
-    trial: Trial
-    axes: dict[str, Any]
-    """The keys of the search space with this trial's values."""
-    sizes: dict[str, Any]
-    """Parameters, latent size and cost of the network, and images per epoch."""
-    dependencies: dict[str, int] = field(default_factory=dict)
-    """Numbers of the trials that have to finish first, by parameter of the task."""
-    is_dependency: bool = False
-    """Whether the trial is planned only because others depend on it."""
-    record: Record | None = None
-    """What the journal contains about it."""
-    retry: bool = False
-    """Whether it has ended and is requested again."""
-    group: dict[str, Any] = field(default_factory=dict, repr=False)
-    """The comparability group, as the journal describes it."""
-    fingerprint: str = ""
-    """Of its images, and of those of its dependencies."""
-    code: str = ""
-    """Digest of the source code of the user's components; empty without such components."""
-    requested_epochs: int = 0
-    """Epochs that the sweep requests; the trial of the run that answers may have more."""
-    reason: Reason | None = None
-    """Why it is trained although the run holds a trial of the same configuration, `replaces`."""
-    replaces: int | None = None
-
-    @property
-    def done_epochs(self) -> int:
-        """Epochs that the journal contains."""
-        if self.record is None:
-            return 0
-        return self.record.last_epoch
-
-    @property
-    def finished(self) -> bool:
-        """Whether nothing of it is left to train."""
-        if self.record is None or self.retry:
-            return False
-        return self.record.state.is_final and self.record.hash == self.hash
 
 
 @dataclass(frozen=True)
@@ -124,6 +86,10 @@ class Plan:
     """The code that workers execute."""
     lost_weights: list[int] = field(default_factory=list)
     """Finished trials whose best weights are missing."""
+    search: OpenSearch | None = field(default=None, repr=False)
+    """The search that chooses further trials while the sweep runs; None: all trials are planned."""
+
+    _by_number: dict[int, PlannedTrial] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def sweep_name(self) -> str:
@@ -140,6 +106,33 @@ class Plan:
     def remaining(self) -> list[PlannedTrial]:
         """The trials of which something is left to train."""
         return [planned for planned in self.trials if not planned.finished]
+
+    @property
+    def to_come(self) -> int:
+        """How many trials a search is still to suggest."""
+        if self.search is None:
+            return 0
+        return self.search.to_come
+
+    @property
+    def has_work(self) -> bool:
+        """Whether anything is left to train."""
+        return bool(self.remaining) or self.to_come > 0
+
+    @property
+    def listed(self) -> list[PlannedTrial]:
+        """The trials that are known, those of the initial design of a search included."""
+        if self.search is None:
+            return self.trials
+        numbers = [planned.number for planned in [*self.trials, *self.search.candidates]]
+        return [*self.trials, *self.search.initial_design(max(numbers) + 1)]
+
+    def trial(self, number: int) -> PlannedTrial:
+        """The trial with a number."""
+        if len(self._by_number) != len(self.trials):
+            self._by_number.clear()
+            self._by_number.update({planned.number: planned for planned in self.trials})
+        return self._by_number[number]
 
     @property
     def image_notes(self) -> list[str]:
@@ -193,6 +186,12 @@ def make_plan(
     if limit is not None:
         limit = _positive("max_trials", limit)
     limit = max_trials or limit
+    search = learning_search(sweep.search)
+    to_suggest = 0
+    if search is not None:
+        to_suggest = number_of_trials(sweep, limit)
+        limit = search.candidates
+        sweep = sweep_of_candidates(sweep, search)
     is_one_trial = "space" in overrides
     sweep = _with_settings(sweep, overrides, budget)
     max_points = None
@@ -223,6 +222,9 @@ def make_plan(
     candidates = [_add_images(candidate, images) for candidate in candidates]
     candidates = _add_groups(candidates, images)
     trials = _match_records(candidates, records, Matcher(records, retry, old_source))
+    opened: OpenSearch | None = None
+    if search is not None:
+        trials, opened = open_search(search, to_suggest, trials)
     numbers = {planned.number for planned in trials}
     return Plan(
         sweep=sweep,
@@ -239,6 +241,7 @@ def make_plan(
         left_out=built.left_out_descriptions(),
         examined=built.examined,
         hints=_hints(sweep, candidates),
+        search=opened,
     )
 
 
@@ -256,6 +259,7 @@ def _with_settings(sweep: Sweep, overrides: dict[str, Any], budget: str) -> Swee
     if "space" in overrides and overrides["space"] in NO_SPACE:
         del overrides["space"]
         changes["space"] = {}
+        changes["search"] = None
     elif budget == "smoke":  # the embedded images have parameters of their own
         changes["space"] = [_without_dataset(space) for space in sweep.spaces()]
     for name in Sweep.model_fields:

@@ -16,6 +16,7 @@ import numpy as np
 from ray.tune.search.sample import Categorical, Domain, Float, Function, Integer
 from ray.tune.search.variant_generator import RecursiveDependencyError, generate_variants
 
+from cae.sweep.search.base import Grid
 from cae.sweep.spec.search_points import GridPoints, JoinedPoints
 from cae.sweep.spec.space_forms import Space
 from cae.sweep.spec.sweep import Sweep
@@ -76,7 +77,8 @@ def select_points(
     space_size = len(trained_points) + sum(len(part) for part in parts)
     is_sample = max_points is not None and max_points < space_size
     shuffle_seed = None
-    if sweep.scheduler is not None or is_sample:
+    is_in_order = isinstance(sweep.search, Grid) or (sweep.search is None and not is_sample)
+    if sweep.scheduler is not None or not is_in_order:
         # ASHA compares a trial with those before it: in the order of a grid it would stop nearly
         # all trials, or nearly none.
         shuffle_seed = SAMPLE_SEED

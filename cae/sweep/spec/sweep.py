@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    FiniteFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from cae.run.metric_direction import Mode
 from cae.sweep.schedulers.base import Scheduler
+from cae.sweep.search.base import Search
 from cae.sweep.spec.claims import Claim, check_claims, unknown_parameter
 from cae.sweep.spec.space_forms import Space, plain_space_of
 from cae.trial.config import ConfigError, Trial
@@ -47,7 +55,20 @@ class Sweep(BaseModel):
     """Whether smaller or larger values of the metric are better. None: the declared direction of
     the metric; a metric without one needs `mode`."""
     scheduler: Scheduler | None = None
-    """Early stopping, for example ASHA(). None: every trial trains all its epochs."""
+    """Early stopping: ASHA() or Screen(). None: every trial trains all its epochs."""
+    patience: PositiveInt | None = None
+    """A trial is stopped when its metric has not improved for so many epochs. None: never."""
+    worst_value: FiniteFloat | None = None
+    """A trial is stopped at a value of the metric that is worse than this. None: never."""
+    target: FiniteFloat | None = None
+    """The sweep ends when the best trial of every comparability group has reached this value of the
+    metric. None: never."""
+    plateau: PositiveInt | None = None
+    """The sweep ends when so many trials in a row have not improved the best value of their
+    comparability group. None: never."""
+    search: Search | None = None
+    """How points of the search space are chosen: Grid(), Random() or ModelBased(). None: all points
+    of a grid, and in random order those of which `max_trials` are used."""
     seeds: PositiveInt = 1
     """How many seeds each configuration runs with: base.seed, base.seed + 1, ..."""
     budgets: dict[str, dict[str, Any]] = {}
@@ -98,6 +119,13 @@ class Sweep(BaseModel):
         if scheduler is not None and not isinstance(scheduler, Scheduler):
             raise ValueError("should be a scheduler of cae-sweep, such as ASHA(grace_epochs=1)")
         return scheduler
+
+    @field_validator("search", mode="before")
+    @classmethod
+    def _check_search(cls, search: object) -> object:
+        if search is not None and not isinstance(search, Search):
+            raise ValueError("should be a search of cae-sweep: Grid(), Random() or ModelBased()")
+        return search
 
     @field_validator("space")
     @classmethod

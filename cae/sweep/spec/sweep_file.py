@@ -16,6 +16,9 @@ from pydantic import BaseModel, ValidationError
 
 from cae.errors import UserError
 from cae.sweep.schedulers.asha import ASHA
+from cae.sweep.schedulers.screen import Screen
+from cae.sweep.search.base import Grid, Random
+from cae.sweep.search.model_based import ModelBased
 from cae.sweep.spec.claims import KINDS as CLAIM_KINDS
 from cae.sweep.spec.published import read_published
 from cae.sweep.spec.sweep import Sweep
@@ -152,7 +155,16 @@ def _at_line(start: str, line: int | None, message: str) -> str:
 
 def _explain(error: ValidationError) -> list[str]:
     """The messages of an error, with the nearest valid parameter of its class."""
-    models: list[type[BaseModel]] = [Trial, Sweep, ASHA, *CLAIM_KINDS]
+    models: list[type[BaseModel]] = [
+        Trial,
+        Sweep,
+        ASHA,
+        Screen,
+        Grid,
+        Random,
+        ModelBased,
+        *CLAIM_KINDS,
+    ]
     for component in Trial.COMPONENTS.values():
         models += component.registry.values()
     parameters = {model.__name__: list(model.model_fields) for model in models}

@@ -25,7 +25,8 @@ from cae import (
 )
 from cae.report.page.linked_data import set_flags
 from cae.run.records import Record
-from cae.sweep.spec.plan import Plan, PlannedTrial, make_plan
+from cae.sweep.spec.plan import Plan, make_plan
+from cae.sweep.spec.planned_trial import PlannedTrial
 from cae.sweep.spec.settings import adapt_settings, base_values, parse_value
 from cae.trial.datasets import Dataset, Images
 from cae.trial.networks.base import Architecture

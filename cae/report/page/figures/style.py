@@ -29,6 +29,7 @@ STATE_STYLES = {
     TrialState.STOPPED: StateStyle("#c98a1b", "diamond"),
     TrialState.RUNNING: StateStyle("#2a9d78", "circle-open"),
     TrialState.INTERRUPTED: StateStyle("#6b8fa3", "square-open"),
+    TrialState.WAITING: StateStyle("#6b8fa3", "circle-open-dot"),
     TrialState.KILLED: StateStyle("#8d7b6c", "triangle-down"),
     TrialState.WITHDRAWN: StateStyle("#9aa3ab", "diamond-open"),
     TrialState.PENDING: StateStyle("#9aa3ab", "circle-open"),

@@ -32,6 +32,7 @@ STATES = [
     TrialState.RUNNING,
     TrialState.PENDING,
     TrialState.INTERRUPTED,
+    TrialState.WAITING,
     TrialState.DIVERGED,
     TrialState.FAILED,
     TrialState.OUT_OF_MEMORY,
@@ -41,7 +42,12 @@ STATES = [
 """In the order of the cards."""
 MAX_GROUPS = 50
 """Comparability groups whose best trials are listed."""
-REMAINING = [TrialState.RUNNING, TrialState.PENDING, TrialState.INTERRUPTED]
+REMAINING = [
+    TrialState.RUNNING,
+    TrialState.PENDING,
+    TrialState.INTERRUPTED,
+    TrialState.WAITING,
+]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Searches: which point of a search space is tried next. They import neither ray nor torch."""

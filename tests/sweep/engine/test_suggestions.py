@@ -1,0 +1,183 @@
+"""Real sweeps whose trials are suggested while they run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cae.cli.tables import trial_log
+from cae.run.events import EpochFinished, TrialPlanned
+from cae.run.paths import RunDir
+from cae.run.status import run_status
+from cae.run.trial_state import TrialState
+from cae.sweep.search.model_based import ModelBased
+from cae.sweep.spec.plan import make_plan
+from cae.sweep.spec.sweep_file import read_sweep_file
+from cae.trial.config import ConfigError
+
+Write = Callable[..., Path]
+Run = Callable[..., RunDir]
+
+SPACE = (
+    "{'optimizer.lr': tune.loguniform(1e-4, 1e-1), "
+    "'task.loss': tune.grid_search(['mse', 'l1']), "
+    "'arch.kernel_size': tune.choice([3, 5])}"
+)
+SEARCH = "search=ModelBased(initial_trials=2, candidates=40), samples=9, scheduler=ASHA()"
+
+
+def searching_sweep(write: Write, more: str = SEARCH, space: str = SPACE) -> Path:
+    path = write(space, epochs=4, more=more)
+    path.write_text(path.read_text().replace("import ASHA,", "import ASHA, ModelBased, Random,"))
+    return path
+
+
+def suggested(run: RunDir) -> list[tuple[Any, ...]]:
+    """The configuration, the reason and the end of each trial, in their order."""
+    records = run.records().values()
+    return [(record.config, record.suggestion, record.reason) for record in records]
+
+
+def losses(run: RunDir) -> list[list[float]]:
+    rows = [record.epochs for record in run.records().values()]
+    return [[epochs[epoch]["val_loss"] for epoch in sorted(epochs)] for epochs in rows]
+
+
+def cut_after_epoch(source: RunDir, path: Path, epochs: int) -> RunDir:
+    """A copy of a run as a kill after so many epochs would have left it: checkpoints may be ahead
+    of the journal."""
+    shutil.copytree(source.path, path)
+    run = RunDir(path)
+    lines = source.journal.read_bytes().splitlines(keepends=True)
+    seen = 0
+    for index, event in enumerate(source.events()):
+        seen += isinstance(event, EpochFinished)
+        if seen == epochs:
+            run.journal.write_bytes(b"".join(lines[: index + 1]) + b'{"event":"tri')
+            return run
+    raise AssertionError(f"the run has only {seen} epochs")
+
+
+def test_a_killed_search_goes_on_as_if_it_had_not_been_interrupted(
+    sweep_file: Write, run_sweep: Run
+) -> None:
+    path = searching_sweep(sweep_file)
+    run = run_sweep(path)
+    records = run.records()
+    assert len(records) == 9
+    assert {record.state for record in records.values()} == {
+        TrialState.FINISHED,
+        TrialState.STOPPED,
+    }
+    methods = [record.suggestion["method"] for record in records.values()]
+    assert methods == ["initial design"] * 4 + ["model"] * 5
+    assert [record.config["task.loss"] for record in records.values()].count("mse") in (4, 5)
+    planned = [event.trial for event in run.events() if isinstance(event, TrialPlanned)]
+    assert planned == list(range(1, 10)), "each trial is recorded once, before it starts"
+    assert "suggested: model of 2 trials: " in trial_log(run, 5)
+    progress = run_status(run).progress
+    assert (progress.requested, progress.ended, progress.to_come) == (9, 9, 0)
+
+    total = sum(isinstance(event, EpochFinished) for event in run.events())
+    for epochs in (total // 3, total - 2):
+        resumed = cut_after_epoch(run, Path(f"killed after {epochs}"), epochs)
+        left = run_status(resumed).progress
+        assert (left.requested, left.to_come) == (9, 9 - len(resumed.records()))
+        run_sweep(path, out=resumed.path)
+        assert suggested(resumed) == suggested(run)
+        assert losses(resumed) == losses(run)
+
+
+def test_two_slots_replay_the_suggestions_and_more_trials_go_on(
+    sweep_file: Write, run_sweep: Run, two_slots: Any
+) -> None:
+    path = searching_sweep(sweep_file, "search=ModelBased(initial_trials=2, candidates=30)")
+    run = run_sweep(path, resources=two_slots, max_trials=5)
+    before = suggested(run)
+    assert len(before) == 5
+    run_sweep(path, resources=two_slots, max_trials=5)
+    assert suggested(run) == before
+    run_sweep(path, max_trials=7)
+    assert suggested(run)[:5] == before
+    assert len(suggested(run)) == 7
+    assert len({str(sorted(config.items())) for config, _, _ in suggested(run)}) == 7
+
+
+def make(path: Path, **options: Any) -> Any:
+    return make_plan(read_sweep_file(path).sweep, lambda dataset: dataset.load([]), **options)
+
+
+@pytest.mark.parametrize(
+    ("more", "space", "message"),
+    [
+        ("search=ModelBased()", SPACE, "samples = 48, or use --max-trials 48"),
+        ("search=ModelBased(), samples=5", "{}", "the search space has no dimension"),
+        ("search=ModelBased(), samples=5, seeds=2", SPACE, "seeds = 2: .* --set space=none"),
+    ],
+)
+def test_a_search_that_cannot_start_says_what_is_missing(
+    sweep_file: Write, more: str, space: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make(searching_sweep(sweep_file, more, space))
+
+
+def test_other_objects_and_parameters_are_refused(sweep_file: Write) -> None:
+    for search, message in (
+        ("'tpe'", "should be a search of cae-sweep"),
+        ("ModelBased(initial_trials=0)", "initial_trials"),
+        ("ModelBased(trials=3)", "trials"),
+    ):
+        path = searching_sweep(sweep_file, f"search={search}, samples=3")
+        with pytest.raises(ConfigError, match=message):
+            make(path)
+
+
+def test_a_dependency_that_varies_is_refused(sweep_file: Write) -> None:
+    path = searching_sweep(sweep_file, "search=ModelBased(), samples=3")
+    text = path.read_text().replace("task=Reconstruct()", "task=Denoise(judge=JUDGE)")
+    judge = (
+        "from cae import Classifier, Classify\n"
+        "JUDGE = Trial(dataset=Digits(size=8, train_images=96, val_images=32, test_images=32), "
+        "task=Classify(), arch=Classifier(encoder_filters=(4,), pool_after=(1,)), "
+        "optimizer=Adam(), epochs=1)\n"
+    )
+    text = text.replace("sweep = Sweep(", judge + "sweep = Sweep(")
+    text = re.sub(r"'task.loss': .*?\), ", "'task.judge.optimizer.lr': tune.choice([1, 2]), ", text)
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"varies the trial task\.judge"):
+        make(path)
+
+
+def test_the_plan_lists_the_initial_design_and_counts_the_rest(sweep_file: Write) -> None:
+    plan = make(searching_sweep(sweep_file), max_trials=7)
+    assert isinstance(plan.sweep.search, ModelBased)
+    assert plan.trials == []
+    assert [planned.number for planned in plan.listed] == [1, 2, 3, 4]
+    assert plan.to_come == 7
+    assert plan.has_work
+
+
+def test_random_search_has_the_order_of_a_sample_and_grid_that_of_the_file(
+    sweep_file: Write,
+) -> None:
+    space = (
+        "{'arch.kernel_size': tune.grid_search([3, 5, 7]), 'batch_size': tune.grid_search([8, 16])}"
+    )
+    orders = []
+    for more in ("", "search=Grid()", "search=Random()"):
+        path = searching_sweep(sweep_file, more, space)
+        path.write_text(path.read_text().replace("ModelBased,", "ModelBased, Grid,"))
+        orders.append([tuple(trial.axes.values()) for trial in make(path).trials])
+        sample = [tuple(trial.axes.values()) for trial in make(path, max_trials=3).trials]
+        if more == "search=Random()":
+            assert sample == orders[-1][:3]
+        if more == "search=Grid()":
+            assert sample == orders[0][:3]
+    assert orders[0] == orders[1] != orders[2]
+    assert sorted(orders[0]) == sorted(orders[2])

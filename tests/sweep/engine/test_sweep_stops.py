@@ -1,0 +1,115 @@
+"""Sweeps that end because they have done enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cae.cli.app import app
+from cae.run.events import SessionEnded, TrialEnded
+from cae.run.metric_direction import Mode
+from cae.run.paths import RunDir
+from cae.run.records import Record
+from cae.run.status import run_status
+from cae.run.trial_state import TrialState
+from cae.sweep.engine.sweep_stops import StopRules, SweepStops
+
+Write = Callable[..., Path]
+Run = Callable[..., RunDir]
+
+
+def record(number: int, value: float, group: str = "a", *, ended: bool = True) -> Record:
+    trial = Record(number, str(number), {"epochs": 1}, {}, {}, TrialState.RUNNING)
+    trial.describe_group({"key": group, "parameters": {"data": "", "task": group}, "metrics": {}})
+    trial.epochs[1] = {"val_loss": value}
+    if ended:
+        trial.state = TrialState.FINISHED
+        trial.end = TrialEnded(
+            trial=number, state=TrialState.FINISHED, reason="", time=float(number)
+        )
+    return trial
+
+
+def stops_of(values: list[tuple[float, str]], mode: Mode = "min", **rules: Any) -> SweepStops:
+    records: dict[int, Record] = {}
+    for number, (value, group) in enumerate(values, 1):
+        records[number] = record(number, value, group)
+    return SweepStops(StopRules(**rules), records, "val_loss", mode)
+
+
+def test_epochs_count_those_of_earlier_commands() -> None:
+    stops = stops_of([(0.5, "a"), (0.4, "a")], epochs=4)
+    assert stops.at_start() == ""
+    assert stops.after_epoch(0.3) == ""
+    assert stops.after_epoch(0.3).startswith("reached --max-epochs 4")
+    assert stops_of([(0.5, "a")] * 4, epochs=4).at_start().startswith("reached --max-epochs")
+
+
+@pytest.mark.parametrize(
+    ("values", "mode", "target", "is_reached"),
+    [
+        ([(0.5, "a"), (0.4, "a")], "min", 0.4, True),
+        ([(0.5, "a"), (0.41, "a")], "min", 0.4, False),
+        ([(20.0, "a"), (31.0, "a")], "max", 30.0, True),
+        ([(0.1, "a"), (0.5, "b")], "min", 0.4, False),
+        ([(0.1, "a"), (0.3, "b")], "min", 0.4, True),
+        ([(float("nan"), "a")], "min", 0.4, False),
+        ([], "min", 0.4, False),
+    ],
+)
+def test_the_target_is_reached_in_every_group(
+    values: list[tuple[float, str]], mode: Mode, target: float, is_reached: bool
+) -> None:
+    reason = stops_of(values, mode, target=target).at_start()
+    assert reason.startswith("reached the target") == is_reached
+
+
+@pytest.mark.parametrize(
+    ("values", "is_reached"),
+    [
+        ([(0.1, "a"), (0.2, "a"), (0.1, "a")], True),
+        ([(0.3, "a"), (0.2, "a"), (0.4, "a")], False),
+        ([(0.3, "a"), (0.4, "a"), (0.5, "a"), (0.3, "b"), (0.5, "b")], False),
+        ([(0.3, "a"), (0.4, "a"), (0.5, "a"), (0.3, "b"), (0.5, "b"), (0.4, "b")], True),
+    ],
+)
+def test_a_plateau_is_a_number_of_trials_without_a_better_value(
+    values: list[tuple[float, str]], is_reached: bool
+) -> None:
+    assert bool(stops_of(values, plateau=2).after_trial()) == is_reached
+
+
+def test_hours_count_from_the_start_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("cae.sweep.engine.sweep_stops.time.monotonic", lambda: now[0])
+    stops = stops_of([], hours=0.5)
+    now[0] += 1799
+    assert stops.after_time() == ""
+    now[0] += 1
+    assert stops.after_time() == "reached --max-hours 0.5"
+
+
+def test_a_sweep_that_reached_its_target_ends_and_goes_on_with_another_one(
+    sweep_file: Write, run_sweep: Run
+) -> None:
+    space = "{'optimizer.lr': tune.grid_search([1e-2, 1e-3, 1e-4])}"
+    path = sweep_file(space, epochs=3, more="target=0.2, patience=2")
+    run = run_sweep(path)
+    states = [record.state for record in run.records().values()]
+    assert states == [TrialState.INTERRUPTED, TrialState.PENDING, TrialState.PENDING]
+    (reason,) = [event.reason for event in run.events() if isinstance(event, SessionEnded)]
+    assert reason.startswith("reached the target val_loss 0.2: trial 1 has 0.1")
+    assert run_status(run).ended == reason
+    result = CliRunner().invoke(app, ["status", str(run.path)])
+    assert f"the last session ended: {reason}" in result.output
+
+    run_sweep(path, settings={})  # nothing more is trained
+    assert run.records()[1].last_epoch == 1
+    path.write_text(path.read_text().replace("target=0.2, ", ""))
+    run_sweep(path)
+    assert {record.state for record in run.records().values()} == {TrialState.FINISHED}
+    assert run_status(run).ended == "complete"
