@@ -173,7 +173,7 @@ def _print_outcome(progress: Progress, metric: str, reason: str, page: Path) -> 
         echo(f"... and of {len(progress.bests) - MAX_GROUP_LINES} more groups: cae-sweep best")
     echo(f"report: {page}")
     if reason.startswith(REACHED):
-        echo("trials remain: to go on, raise or remove the limit", to_stderr=True)
+        echo("trials remain: raise or remove the limit to continue", to_stderr=True)
     elif reason != "complete":
         hint = "run the same command to resume; add --retry failed to re-run failed trials"
         echo(hint, to_stderr=True)

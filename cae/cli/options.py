@@ -195,7 +195,7 @@ MaxHours = Annotated[
     typer.Option(
         min=0,
         metavar="H",
-        help="End the sweep after H hours; the same command goes on.",
+        help="End the sweep after H hours; the same command resumes it.",
         rich_help_panel=EXECUTION_PANEL,
     ),
 ]

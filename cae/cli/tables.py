@@ -42,8 +42,8 @@ def status_text(status: RunStatus) -> str:
         f"{progress.ended} of {count_of(progress.requested, 'trial')} ended: "
         f"{_state_counts(progress.counts)}",
     ]
-    if status.ended not in ("", "complete") and not status.is_running:
-        lines.append(f"the last session ended: {status.ended}")
+    if status.session_end not in ("", "complete") and not status.is_running:
+        lines.append(f"the last session ended: {status.session_end}")
     if progress.earlier:
         lines.append(
             f"{count_of(progress.earlier, 'trial')} of earlier sweeps: "

@@ -116,7 +116,7 @@ class RunStatus:
     """Points of the search space that are impossible (`LeftOutPoints`)."""
     examined: int | None = None
     """How many points were examined."""
-    ended: str = ""
+    session_end: str = ""
     """Why the newest session ended; empty while it runs and after it was killed."""
 
     @property
@@ -147,8 +147,8 @@ class RunStatus:
             "restarts": self.restarts,
             "undefined_trials": self.undefined_trials,
         }
-        if self.ended:
-            values["ended"] = self.ended
+        if self.session_end:
+            values["session_end"] = self.session_end
         if self.left_out:
             values["left_out"] = self.left_out
         if self.progress.groups > 1:  # `best` is None then
@@ -179,7 +179,7 @@ def run_status(run: RunDir) -> RunStatus:
         undefined_trials=run.undefined_trials(records_by_number),
         left_out=sweep.left_out,
         examined=sweep.examined,
-        ended=sweep.ended,
+        session_end=sweep.session_end,
     )
 
 

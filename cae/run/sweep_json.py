@@ -249,7 +249,7 @@ class SweepDescription:
     slots: Count = 1
     """Number of trials that ran at the same time."""
     command: Text = ""
-    ended: Text = ""
+    session_end: Text = ""
     """Why the newest session ended: `complete`, or what ended it before; empty while it runs, after
     it was killed, and in older runs."""
     host: Text = ""

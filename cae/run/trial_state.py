@@ -25,7 +25,7 @@ class TrialState(StrEnum):
     INTERRUPTED = "interrupted"
     """It was started, and the process that ran the sweep ended before it did."""
     WAITING = "waiting"
-    """It is paused until the scheduler decides, after other trials, whether it goes on."""
+    """It is paused until the scheduler decides, after other trials, whether it continues."""
     PENDING = "pending"
     """It was never started."""
     WITHDRAWN = "withdrawn"

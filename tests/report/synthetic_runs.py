@@ -155,7 +155,13 @@ class RunWriter:
         )
 
     def trial(
-        self, number: int, axes: dict[str, Any], *, is_audit: bool = False, **config: Any
+        self,
+        number: int,
+        axes: dict[str, Any],
+        *,
+        is_audit: bool = False,
+        suggestion: dict[str, Any] | None = None,
+        **config: Any,
     ) -> None:
         """Plan a trial. config: settings that are not axes."""
         base = {
@@ -185,6 +191,7 @@ class RunWriter:
             axes=axes,
             sizes=sizes,
             is_audit=is_audit,
+            suggestion=suggestion or {},
         )
 
     def start(self, number: int, epoch: int = 0) -> None:

@@ -22,6 +22,14 @@ from cae.run.records import Record
 IN_CURRENT_SWEEP = "in_current_sweep"
 """The column that says whether the newest `run` requests a trial."""
 
+PREDICTIONS = {
+    "mean": "predicted",
+    "low": "predicted_low",
+    "high": "predicted_high",
+    "expected_improvement": "expected_improvement",
+}
+"""Columns of what a model expected, by the name in the journal."""
+
 Cells = dict[str, Any]
 """Cells of one row by the name of their column."""
 
@@ -46,6 +54,8 @@ class TrialRow:
     sizes: Cells
     config: Cells
     hardware: Cells
+    suggestion: Cells
+    """Why a search suggested the trial; empty without a search."""
     ending: Cells
 
     @property
@@ -133,6 +143,7 @@ def trial_row(run: str, record: Record, metric: str, mode: Mode) -> TrialRow:
         sizes={name: to_cell(value) for name, value in record.sizes.items()},
         config={name: to_cell(value) for name, value in record.config.items()},
         hardware=_hardware(record),
+        suggestion=_suggestion(record),
         ending=_ending(record),
     )
 
@@ -159,6 +170,18 @@ def _hardware(record: Record) -> Cells:
     if record.end is not None:
         cells["ended"] = utc([record.end.time])[0]
     cells["attempts"] = len(record.starts)
+    return cells
+
+
+def _suggestion(record: Record) -> Cells:
+    """What the model of a search expected of the trial, in columns that only searches have."""
+    if not record.suggestion:
+        return {}
+    cells: Cells = {"suggested_by": record.suggestion.get("method")}
+    for name, column in PREDICTIONS.items():
+        value = record.suggestion.get(name)
+        if isinstance(value, int | float):
+            cells[column] = value
     return cells
 
 

@@ -51,7 +51,7 @@ The view is called with each event, and with None from time to time."""
 
 COMPLETE = "complete"
 """Why a session ends if nothing is left to train."""
-KEPT_IN_SWEEP_JSON = ("command", "git_commit", "versions", "device", "slots", "ended")
+KEPT_IN_SWEEP_JSON = ("command", "git_commit", "versions", "device", "slots", "session_end")
 """What sweep.json keeps if a later command trains nothing: it describes how the numbers were
 made."""
 RETRYABLE_STATES = [state for state in TrialState if state.is_retryable]
@@ -326,7 +326,7 @@ def _run_trials(
                 limits=limits,
                 rules=rules,
             )
-        _write_sweep_json(run, _describe(prepared, checked.resources, command, ended=reason))
+        _write_sweep_json(run, _describe(prepared, checked.resources, command, session_end=reason))
         return reason
     finally:
         place.release_hosts(checked)
@@ -371,7 +371,7 @@ def outcome(run: RunDir) -> Progress:
 
 
 def _describe(
-    prepared: Prepared, resources: Resources, command: str, *, ended: str = ""
+    prepared: Prepared, resources: Resources, command: str, *, session_end: str = ""
 ) -> SweepDescription:
     """What the report and other commands need to know about the sweep."""
     file = prepared.file
@@ -415,7 +415,7 @@ def _describe(
         device=resources.device,
         slots=resources.slots,
         command=command,
-        ended=ended,
+        session_end=session_end,
     )
 
 

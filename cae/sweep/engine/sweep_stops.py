@@ -45,11 +45,11 @@ class SweepStops:
         self._epochs = sum(len(record.epochs) for record in records.values())
 
     def at_start(self) -> str:
-        """Why nothing is to be done; empty if the sweep has to go on."""
+        """Why nothing is to be done; empty if the sweep has to continue."""
         return self._reached_epochs() or self._reached_target() or self.after_trial()
 
     def after_epoch(self, value: float) -> str:
-        """Why the sweep ends after an epoch with this value of the metric; empty if it goes on."""
+        """Why the sweep ends after an epoch with this value of the metric, or ""."""
         self._epochs += 1
         reason = self._reached_epochs()
         if not reason and self._reaches_target(value):
@@ -57,7 +57,7 @@ class SweepStops:
         return reason
 
     def after_trial(self) -> str:
-        """Why the sweep ends after a trial has ended; empty if it goes on."""
+        """Why the sweep ends after a trial has ended; empty if it continues."""
         plateau = self._rules.plateau
         if plateau is None:
             return ""
@@ -67,7 +67,7 @@ class SweepStops:
         return f"{REACHED} a plateau: {count_of(plateau, 'trial')} without a better {self._metric}"
 
     def after_time(self) -> str:
-        """Why the sweep ends now; empty if it goes on."""
+        """Why the sweep ends now; empty if it continues."""
         hours = self._rules.hours
         if hours is None or time.monotonic() - self._started < hours * 3600:
             return ""

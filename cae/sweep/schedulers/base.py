@@ -69,7 +69,7 @@ class Judge(ABC):
 
     def decide(self) -> dict[int, Stop]:
         """Decide about the trials that wait: those that have to end, each with its stop. The others
-        go on. Called when no other trial is left to train."""
+        continue. Called when no other trial is left to train."""
         return {}
 
     def report(self, trial: int, epoch: int, value: float) -> Stop | None:

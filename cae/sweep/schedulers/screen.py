@@ -14,10 +14,10 @@ from cae.sweep.schedulers.base import Judge, Scheduler, Stop
 
 
 class Screen(Scheduler):
-    """All trials train `epochs` epochs; then the best `keep` of them go on to their last epoch.
+    """All trials train `epochs` epochs; then the best `keep` of them continue to their last epoch.
 
-    Unlike ASHA it compares each trial with all others, whatever the order. The best ones go on from
-    their checkpoints.
+    Unlike ASHA it compares each trial with all others, whatever the order. The best ones continue
+    from their checkpoints.
     """
 
     name: ClassVar[str] = "screen"
@@ -25,7 +25,7 @@ class Screen(Scheduler):
     epochs: PositiveInt = 1
     """Epochs that every trial trains."""
     keep: PositiveInt = 3
-    """How many trials go on, in each comparability group."""
+    """How many trials continue, in each comparability group."""
 
     @override
     def rungs(self, epochs: int) -> list[int]:

@@ -3,7 +3,7 @@
 A Gaussian process predicts the final value of every candidate from the results so far (Jones et al.
 1998, Efficient Global Optimization). Trials that early stopping ended count with the value that
 they would have reached. A suggestion is a function of the candidates and of the results: it uses no
-random numbers and no state of its own, so that a resumed sweep goes on as if it had not been
+random numbers and no state of its own, so that a resumed sweep continues as if it had not been
 interrupted.
 """
 

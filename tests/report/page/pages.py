@@ -100,4 +100,6 @@ def shown_sections(run: RunDir) -> list[Section]:
         left_out.add("claims")
     if not any(axis.origins for axis in sweep.axis_descriptions().values()):
         left_out.add("provenance")
+    if not any(record.suggestion for record in run.records().values()):
+        left_out.add("search")
     return [section for section in all_sections() if section.id not in left_out]

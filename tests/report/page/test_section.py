@@ -86,10 +86,12 @@ def test_the_sections_are_in_their_order() -> None:
     assert [section.id for section in all_sections()] == [
         "summary",
         "best",
+        "next_steps",
         "published",
         "claims",
         "provenance",
         "progress",
+        "search",
         "pareto",
         "parallel_coordinates",
         "parameters",

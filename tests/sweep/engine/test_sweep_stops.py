@@ -103,7 +103,7 @@ def test_a_sweep_that_reached_its_target_ends_and_goes_on_with_another_one(
     assert states == [TrialState.INTERRUPTED, TrialState.PENDING, TrialState.PENDING]
     (reason,) = [event.reason for event in run.events() if isinstance(event, SessionEnded)]
     assert reason.startswith("reached the target val_loss 0.2: trial 1 has 0.1")
-    assert run_status(run).ended == reason
+    assert run_status(run).session_end == reason
     result = CliRunner().invoke(app, ["status", str(run.path)])
     assert f"the last session ended: {reason}" in result.output
 
@@ -112,4 +112,4 @@ def test_a_sweep_that_reached_its_target_ends_and_goes_on_with_another_one(
     path.write_text(path.read_text().replace("target=0.2, ", ""))
     run_sweep(path)
     assert {record.state for record in run.records().values()} == {TrialState.FINISHED}
-    assert run_status(run).ended == "complete"
+    assert run_status(run).session_end == "complete"

@@ -15,12 +15,28 @@ from cae.sweep.engine.trial_queue import TrialQueue, start_long_trials_early
 def test_a_trial_is_handed_out_when_a_slot_is_free() -> None:
     queue = TrialQueue([3, 1, 2], slots=2)
     assert [queue.suggest("a"), queue.suggest("b"), queue.suggest("c")] == [
-        {"number": 3},
-        {"number": 1},
+        {"number": 3, "inputs": 3},
+        {"number": 1, "inputs": 1},
         None,
     ]
     queue.on_trial_complete("a")
-    assert queue.suggest("c") == {"number": 2}
+    assert queue.suggest("c") == {"number": 2, "inputs": 2}
+
+
+def test_further_trials_are_suggested_when_no_planned_one_waits() -> None:
+    suggestions = [7, 8, None]
+    queue = TrialQueue([1], slots=1, inputs=str, suggest=lambda: suggestions.pop(0))
+    assert queue.suggest("a") == {"number": 1, "inputs": "1"}
+    assert queue.suggest("b") is None
+    queue.on_trial_complete("a")
+    assert queue.suggest("b") == {"number": 7, "inputs": "7"}
+    queue.restart(7)
+    queue.on_trial_complete("b", error=True)
+    assert queue.suggest("c") == {"number": 7, "inputs": "7"}
+    queue.on_trial_complete("c")
+    assert queue.suggest("d") == {"number": 8, "inputs": "8"}
+    queue.on_trial_complete("d")
+    assert queue.suggest("e") == "FINISHED"
 
 
 def test_a_trial_whose_worker_died_is_next() -> None:
@@ -28,9 +44,9 @@ def test_a_trial_whose_worker_died_is_next() -> None:
     queue.suggest("a")
     queue.on_trial_complete("a", error=True)
     queue.restart(1)
-    assert queue.suggest("b") == {"number": 1}
+    assert queue.suggest("b") == {"number": 1, "inputs": 1}
     queue.on_trial_complete("b")
-    assert queue.suggest("c") == {"number": 2}
+    assert queue.suggest("c") == {"number": 2, "inputs": 2}
 
 
 def test_the_queue_is_finished_when_no_trial_waits_or_runs() -> None:
@@ -39,7 +55,7 @@ def test_the_queue_is_finished_when_no_trial_waits_or_runs() -> None:
     assert queue.suggest("b") is None
     queue.on_trial_complete("a", error=True)
     queue.restart(1)
-    assert queue.suggest("b") == {"number": 1}
+    assert queue.suggest("b") == {"number": 1, "inputs": 1}
     queue.on_trial_complete("b")
     assert queue.suggest("c") == TrialQueue.FINISHED
 

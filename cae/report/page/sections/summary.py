@@ -15,6 +15,7 @@ from cae.report.page.section import Scope, SectionContent, section
 from cae.report.page.sections.baselines import baseline_warning
 from cae.report.page.sections.early_stopping import stopped_sentence
 from cae.report.page.sections.failures import failures_section
+from cae.report.page.sections.next_steps import next_steps_section
 from cae.report.page.sections.published import published_comparisons
 from cae.report.page.wording import better_direction
 from cae.report.statistics.best import compare_configurations
@@ -79,6 +80,7 @@ def summary_section(results: Results) -> SectionContent:
         "early_stopping": stopped_sentence(results),
         "failures": failures_section(results).verdict,
         "baselines": _baseline_warnings(results),
+        "next_steps": _next_steps(results),
         "published": published.summary_sentence(published_comparisons(results), reasons=False),
     }
     notes = [
@@ -107,6 +109,19 @@ def summary_section(results: Results) -> SectionContent:
         notes=[note for note in notes if note],
         answers={id: sentence for id, sentence in answers.items() if sentence},
     )
+
+
+def _next_steps(results: Results) -> str:
+    """Return what to try next in each comparability group, as far as there is something."""
+    sentences: list[str] = []
+    for group in results.groups[:MAX_GROUPS]:
+        content = next_steps_section(group.results)
+        if not content.is_empty:
+            sentence = content.verdict
+            if group.label:
+                sentence = f"{group.label}: {sentence}"
+            sentences.append(sentence)
+    return formatting.sentences(sentences)
 
 
 def _baseline_warnings(results: Results) -> str:

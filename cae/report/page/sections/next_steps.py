@@ -1,0 +1,95 @@
+"""What to try next, as commands to copy."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from cae.report import formatting
+from cae.report.data.results import Results
+from cae.report.page.linked_data import set_flags
+from cae.report.page.section import SectionContent, section
+from cae.report.statistics.next_steps import NextStep, next_steps
+
+
+class StepCommand(NamedTuple):
+    """A finding and the command that follows it up."""
+
+    finding: str
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextStepsContent(SectionContent):
+    steps: Sequence[StepCommand] = ()
+
+
+@section("next_steps", title="What to try next", order=25)
+def next_steps_section(results: Results) -> SectionContent:
+    steps = next_steps(results)
+    if not steps:
+        return SectionContent(
+            verdict="The best values are inside the ranges that were tried, and the best epoch is "
+            "not always the last one: no range to extend was found.",
+            is_empty=True,
+        )
+    return NextStepsContent(
+        verdict=_verdict(steps),
+        method=(
+            "A parameter with at least three different values is named if the best trial has the "
+            "largest or smallest of them, or lies in the outer 5 % of a range that was drawn from. "
+            "Whether values beyond it are possible and better is not known. The commands train the "
+            "best trial with the one change, in the same run."
+        ),
+        steps=[StepCommand(step.finding, _command(results, step)) for step in steps],
+    )
+
+
+def _verdict(steps: list[NextStep]) -> str:
+    edges = sum(step.is_edge for step in steps)
+    parts: list[str] = []
+    if edges:
+        parts.append(f"the best trial is at the edge of {formatting.plural(edges, 'range')}")
+    if edges < len(steps):
+        parts.append("more epochs would likely help")
+    text = " and ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _command(results: Results, step: NextStep) -> str:
+    """The command that trains the trial with the changes, in the folder of the run."""
+    name: Any = results.trials.at[step.trial, "run"]
+    number: Any = results.trials.at[step.trial, "trial"]
+    run = next(run for run in results.runs if run.name == name)
+    record = run.records[number]
+    config = dict(record.config)
+    for key, value in step.changes.items():
+        parameter, _, element = key.rpartition(".")
+        elements = config.get(parameter)
+        if key not in config and element.isdecimal() and isinstance(elements, list):
+            changed = list(elements)
+            changed[int(element) - 1] = value
+            config[parameter] = changed
+        else:
+            config[key] = value
+    flags = set_flags(replace(record, config=config), run.sweep.base)
+    if "epochs" in step.changes and "epochs" not in flags:
+        flags += f" --set epochs={step.changes['epochs']}"
+    return f"cae-sweep run {shlex.quote(run.sweep.file)}{_out_option(run.sweep.command)} {flags}"
+
+
+def _out_option(command: str) -> str:
+    """The `--out` of the command that made the run; empty if it had none."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # of a damaged or foreign sweep.json
+        return ""
+    for word, following in itertools.pairwise([*words, ""]):
+        if word == "--out":
+            return f" --out {shlex.quote(following)}"
+        if word.startswith("--out="):
+            return f" {shlex.quote(word)}"
+    return ""

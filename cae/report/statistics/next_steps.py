@@ -1,0 +1,156 @@
+"""What the results suggest to try next: ranges to extend, and more epochs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from cae.report import formatting
+from cae.report.data.cells import is_missing
+from cae.report.data.results import Results
+from cae.run.trial_state import TrialState
+
+MIN_VALUES = 3
+"""A parameter with fewer different values has no inside: its best value is always at an edge."""
+EDGE_SHARE = 0.05
+"""A value in this outer share of a range that was drawn from is at its edge."""
+MAX_STEPS = 4
+"""Into so many steps a range is divided at most: draws are close to each other."""
+NEARLY_ZERO = 1e-9
+"""Relative to the largest value."""
+MIN_FINISHED = 3
+"""With fewer finished trials nothing is said about the number of epochs."""
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """A finding, and the configuration that would follow it up."""
+
+    finding: str
+    """A sentence."""
+    trial: Any
+    """Index of the trial, in the results, that it starts from."""
+    changes: dict[str, Any]
+    """What to change in its configuration, by dotted name."""
+    is_edge: bool = False
+    """Whether the best value is at the edge of what was tried."""
+
+
+def next_steps(results: Results) -> list[NextStep]:
+    """The steps that the results of one comparability group suggest; may be empty."""
+    ranked = results.ranked
+    if not len(ranked):
+        return []
+    steps: list[NextStep] = []
+    for name, declared in results.axes.items():
+        if name in ranked:
+            step = _extend_range(results, name, declared)
+            if step is not None:
+                steps.append(step)
+    longer = _train_longer(results)
+    if longer is not None:
+        steps.append(longer)
+    return steps
+
+
+def _extend_range(results: Results, name: str, declared: dict[str, Any]) -> NextStep | None:
+    """The best value of a parameter is at the edge of what was tried."""
+    best = results.ranked.index[0]
+    tried = [value for value in results.ranked[name] if not is_missing(value)]
+    cell: Any = results.ranked.at[best, name]
+    if is_missing(cell) or not all(map(_is_number, tried)):
+        return None
+    value = float(cell)
+    distinct = sorted({float(other) for other in tried})
+    if len(distinct) < MIN_VALUES:
+        return None
+    is_log = declared.get("scale") == "log"
+    if is_log and distinct[0] <= 0:
+        return None
+    edge = _edge(value, distinct, declared, is_log=is_log)
+    if not edge:
+        return None
+    beyond = _beyond(distinct, edge, is_log=is_log)
+    if beyond in distinct:  # a whole number next to 1
+        return None
+    shown = formatting.number(value)
+    return NextStep(
+        finding=(
+            f"The best {name}, {shown}, is the {edge} that was tried: extend the range, for "
+            f"example to {formatting.number(beyond)}."
+        ),
+        trial=best,
+        changes={name: beyond},
+        is_edge=True,
+    )
+
+
+def _edge(value: float, distinct: list[float], declared: dict[str, Any], *, is_log: bool) -> str:
+    """ "largest" or "smallest" if a value is at an edge of those that were tried, otherwise ""."""
+    low, high = distinct[0], distinct[-1]
+    if declared.get("values") is not None:
+        if value == high:
+            return "largest"
+        if value == low:
+            return "smallest"
+        return ""
+    if is_log:
+        value, low, high = math.log(value), math.log(low), math.log(high)
+    if high - value <= EDGE_SHARE * (high - low):
+        return "largest"
+    if value - low <= EDGE_SHARE * (high - low):
+        return "smallest"
+    return ""
+
+
+def _beyond(distinct: list[float], edge: str, *, is_log: bool) -> float:
+    """A value beyond the edge, as far as neighboring values are apart on average.
+
+    Values in equal distances continue with that distance, other positive ones with their ratio.
+    """
+    low, high = distinct[0], distinct[-1]
+    steps = min(len(distinct) - 1, MAX_STEPS)
+    distances = [after - before for before, after in itertools.pairwise(distinct)]
+    is_equidistant = math.isclose(min(distances), max(distances))
+    larger = high + (high - low) / steps
+    smaller = low - (high - low) / steps
+    if low > 0 and (is_log or not is_equidistant or smaller <= NEARLY_ZERO * high):
+        ratio = max((high / low) ** (1 / steps), 1.5)
+        smaller = low / ratio
+        if is_log or not is_equidistant:
+            larger = high * ratio
+    beyond = smaller
+    if edge == "largest":
+        beyond = larger
+    if all(float(value).is_integer() for value in distinct):
+        return round(beyond)
+    return float(f"{beyond:.2g}")
+
+
+def _train_longer(results: Results) -> NextStep | None:
+    """The best finished trials had their best epoch last."""
+    ranked = results.ranked
+    finished = ranked[ranked["state"] == TrialState.FINISHED]
+    if len(finished) < MIN_FINISHED:
+        return None
+    epochs = pd.to_numeric(finished["epochs"])
+    is_last = pd.to_numeric(finished["best_epoch"]) == epochs
+    if not is_last.iloc[:MIN_FINISHED].all():
+        return None
+    best = finished.index[0]
+    which = f"The {MIN_FINISHED} best finished trials"
+    if is_last.all():
+        which = f"All {len(finished)} finished trials"
+    return NextStep(
+        finding=f"{which} had their best epoch last: train longer.",
+        trial=best,
+        changes={"epochs": 2 * int(epochs[best])},
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

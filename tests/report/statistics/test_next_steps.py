@@ -1,0 +1,117 @@
+"""What results suggest to try next."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from typing import Any
+
+import pytest
+
+from cae.report.data import tables
+from cae.report.data.results import Results
+from cae.report.page.sections.next_steps import NextStepsContent, next_steps_section
+from cae.report.statistics import next_steps as module
+from cae.report.statistics.next_steps import next_steps
+from tests.report.synthetic_runs import MakeWriter
+
+
+@pytest.mark.parametrize(
+    ("distinct", "edge", "is_log", "expected"),
+    [
+        ([3, 5, 7], "largest", False, 9),
+        ([3, 5, 7], "smallest", False, 1),
+        ([16, 32, 64], "largest", False, 128),
+        ([16, 32, 64], "smallest", False, 8),
+        ([1e-4, 1e-3, 1e-2], "largest", True, 0.1),
+        ([0.1, 0.2, 0.3], "smallest", False, 0.058),
+        ([0.0, 0.5, 1.0], "largest", False, 1.5),
+        ([-2.5, 0.0, 1.0], "smallest", False, -4.2),
+    ],
+)
+def test_the_next_value_continues_the_grid(
+    distinct: list[float], edge: str, is_log: bool, expected: float
+) -> None:
+    assert module._beyond(distinct, edge, is_log=is_log) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "declared", "expected"),
+    [
+        (7.0, {"values": [3, 5, 7]}, "largest"),
+        (5.0, {"values": [3, 5, 7]}, ""),
+        (3.0, {"values": [3, 5, 7]}, "smallest"),
+        (6.9, {"values": None, "low": 3, "high": 7}, "largest"),
+        (6.0, {"values": None, "low": 3, "high": 7}, ""),
+    ],
+)
+def test_the_edge_of_a_range_is_its_outer_part(
+    value: float, declared: dict[str, Any], expected: str
+) -> None:
+    distinct = sorted({3.0, 5.0, 7.0, value})
+    assert module._edge(value, distinct, declared, is_log=False) == expected
+
+
+def kernels(
+    writer: MakeWriter, losses: dict[int, list[float]], sizes: tuple[int, ...] = (3, 5, 7)
+) -> Results:
+    """A trial per kernel size, with its losses by epoch."""
+    run = writer(axes={"arch.kernel_size": {"values": list(sizes), "scale": "linear"}})
+    run.session(list(range(1, len(losses) + 1)))
+    for number, (size, values) in enumerate(losses.items(), 1):
+        run.trial(number, {"arch.kernel_size": size})
+        run.start(number)
+        for epoch, loss in enumerate(values, 1):
+            run.epoch(number, epoch, loss)
+        best_epoch = values.index(min(values)) + 1
+        run.end(number, "finished", best_epoch=best_epoch, metrics={})
+    return tables.read([run.close()])
+
+
+FALLING = [0.4, 0.3, 0.2, 0.1]
+RISING = [0.4, 0.1, 0.2, 0.3]
+
+
+def test_the_largest_value_that_was_best_is_to_be_extended(writer: MakeWriter) -> None:
+    losses = {3: RISING, 5: RISING, 7: [0.4, 0.05, 0.1, 0.1]}
+    (step,) = next_steps(kernels(writer, losses))
+    assert step.changes == {"arch.kernel_size": 9}
+    assert step.finding == (
+        "The best arch.kernel_size, 7, is the largest that was tried: extend the range, for "
+        "example to 9."
+    )
+
+
+def test_all_trials_that_were_best_last_are_to_be_trained_longer(writer: MakeWriter) -> None:
+    losses = {3: FALLING, 5: [value / 2 for value in FALLING], 7: FALLING}
+    results = kernels(writer, losses)
+    (step,) = next_steps(results)
+    assert step.changes == {"epochs": 8}
+    assert "All 3 finished trials had their best epoch last" in step.finding
+    content = next_steps_section(results)
+    assert isinstance(content, NextStepsContent)
+    assert content.verdict == "More epochs would likely help."
+    command = shlex.split(content.steps[0].command)
+    assert command[:2] == ["cae-sweep", "run"]
+    settings = dict(pair.split("=") for pair in command[command.index("--set") + 1 :: 2])
+    assert settings["arch.kernel_size"] == "5"
+    assert settings["epochs"] == "8"
+    assert settings["space"] == "none"
+
+
+def test_a_best_value_inside_and_a_best_epoch_before_the_last_need_nothing(
+    writer: MakeWriter,
+) -> None:
+    losses = {3: RISING, 5: [0.4, 0.05, 0.1, 0.1], 7: RISING}
+    results = kernels(writer, losses)
+    assert next_steps(results) == []
+    assert next_steps_section(results).is_empty
+
+
+def test_two_values_have_no_inside(writer: MakeWriter) -> None:
+    losses = {3: RISING, 5: [0.4, 0.05, 0.1, 0.1]}
+    assert next_steps(kernels(writer, losses, (3, 5))) == []
+
+
+def test_without_a_value_there_is_nothing_to_suggest(writer: MakeWriter) -> None:
+    assert next_steps(kernels(writer, {3: [math.nan, math.nan]})) == []
