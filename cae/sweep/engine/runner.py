@@ -510,6 +510,8 @@ def _fit(
                 storage_path=scratch,
                 callbacks=[recorder],
                 stop=recorder,
+                # Every epoch is saved already; Tune would keep a result per trial in memory.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),
         )
