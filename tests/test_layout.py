@@ -20,12 +20,13 @@ MODULES = {
 }
 
 MAY_IMPORT = {
+    "container_limits": set(),
     "errors": set(),
     "files": set(),
     "signals": set(),
     "run": {"run", "errors", "files"},
-    "trial": {"trial", "errors", "files"},
-    "sweep": {"sweep", "trial", "run", "errors", "files", "signals"},
+    "trial": {"trial", "container_limits", "errors", "files"},
+    "sweep": {"sweep", "trial", "run", "container_limits", "errors", "files", "signals"},
     "report": {"report", "run", "errors", "files"},
     "cli": {"cli", "report", "sweep", "trial", "run", "errors", "files", "signals"},
     "__main__": {"cli"},
@@ -44,6 +45,7 @@ LIBRARIES = {
 """The packages that may import a library."""
 
 STANDARD_LIBRARY_ONLY = [
+    "cae.container_limits",
     "cae.errors",
     "cae.files",
     "cae.signals",

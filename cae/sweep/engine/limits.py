@@ -22,6 +22,8 @@ MIN_HUNG_SECONDS = 600.0
 PAUSE_SECONDS = 15.0
 """Trials are examined every second. A longer time between two examinations is a pause: Ctrl-Z,
 SIGSTOP, a suspended container."""
+WORKER_START_SECONDS = 600.0
+"""A sweep on this machine ends if its first worker takes longer to start; 10 s are usual."""
 MIN_FREE_BYTES = 200_000_000
 """A sweep ends if less is free on the disk of the run, while it can still record its end."""
 DISK_CHECK_SECONDS = 5.0
@@ -63,11 +65,16 @@ class LimitMonitor:
         """When each running trial started or finished its last epoch."""
         self.consecutive_failures: list[tuple[int, str]] = []
         """Number and reason of the trials that failed since the last one that did not."""
+        self.waits_for_worker = False
+        """Whether no worker has started since Ray Tune was started on this machine."""
+        self._waited_seconds = 0.0
+        self._wait_checked = 0.0
         self._disk_checked = 0.0
         self._hung_checked = time.monotonic()
 
     def heartbeat(self, number: int) -> None:
         """A trial started or finished an epoch."""
+        self.waits_for_worker = False
         self.heartbeats[number] = time.monotonic()
 
     def queued(self, number: int) -> None:
@@ -114,6 +121,21 @@ class LimitMonitor:
         if pause > PAUSE_SECONDS:
             for number in self.heartbeats:
                 self.heartbeats[number] += pause
+
+    def expect_worker(self) -> None:
+        """Ray Tune starts the first worker."""
+        self.waits_for_worker = True
+        self._waited_seconds = 0.0
+        self._wait_checked = time.monotonic()
+
+    def has_waited_too_long(self) -> bool:
+        """Whether the first worker should have started. It is examined every second."""
+        if not self.waits_for_worker:
+            return False
+        now = time.monotonic()
+        self._waited_seconds += min(now - self._wait_checked, PAUSE_SECONDS)
+        self._wait_checked = now
+        return self._waited_seconds > WORKER_START_SECONDS
 
     def abort_reason(self) -> str:
         """Why the sweep should be aborted; empty if it should not."""

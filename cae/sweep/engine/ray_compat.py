@@ -5,6 +5,7 @@ tests/sweep/engine/test_ray_compat.py names every symbol and fails if a release 
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import ray
@@ -13,8 +14,10 @@ from ray.tune.execution import class_cache
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial as RayTrial
 
-REQUIRED_PROCESSES = ("raylet", "gcs_server")
+GCS_SERVER = "gcs_server"
+REQUIRED_PROCESSES = ("raylet", GCS_SERVER)
 """If one of these processes dies, Ray hangs, or it ends this process without a message."""
+CONNECTION_SECONDS = 1.0
 
 
 def disable_usage_tags() -> None:
@@ -53,7 +56,21 @@ def dead_ray_process() -> str:
     for name, _ in node.dead_processes():
         if name in REQUIRED_PROCESSES:
             return str(name)
+    if GCS_SERVER in node.all_processes and _refuses_connections(node.gcs_address):
+        return GCS_SERVER  # after SIGTERM it closes its port, but its process does not end
     return ""
+
+
+def _refuses_connections(address: str) -> bool:
+    """Whether no process listens at HOST:PORT. One that is busy or stopped still does."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=CONNECTION_SECONDS):
+            return False
+    except ConnectionRefusedError:
+        return True
+    except OSError:  # of this process, such as too many open files: nothing is known
+        return False
 
 
 def kill_ray() -> None:

@@ -35,13 +35,14 @@ from cae.run.records import Record, apply_event
 from cae.run.status import restart_text
 from cae.run.trial_state import TrialState
 from cae.sweep.engine import ray_compat
-from cae.sweep.engine.limits import LimitMonitor
+from cae.sweep.engine.limits import WORKER_START_SECONDS, LimitMonitor
 from cae.sweep.engine.out_of_memory import mentions_gpu_out_of_memory
 from cae.sweep.engine.retention import prune_checkpoints
 from cae.sweep.engine.sweep_stops import SweepStops
 from cae.sweep.engine.trial_queue import TrialQueue
 from cae.sweep.engine.tune_scheduler import TuneScheduler
 from cae.sweep.engine.worker_report import REPORT, WorkerReport
+from cae.sweep.places.ray_needs import likely_causes
 from cae.sweep.schedulers.base import Stop
 from cae.sweep.spec.plan import Plan
 
@@ -334,6 +335,9 @@ class Recorder(tune.Callback, Stopper):
         reason = self.limits.abort_reason() or self.stops.after_time()
         if not reason and self.run.abort_reason:
             reason = f"{ABORTED}: {self.run.abort_reason}"
+        if not reason and self.limits.has_waited_too_long():
+            seconds = f"{WORKER_START_SECONDS:.0f} s"
+            reason = f"{ABORTED}: no worker has started within {seconds}; {likely_causes()}"
         return reason
 
     def _fail_hung_trials(self) -> set[int]:

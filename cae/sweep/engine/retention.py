@@ -49,12 +49,15 @@ def prune_checkpoints(
     """Delete the checkpoints that nothing can need again, after a trial has ended.
 
     A finished trial keeps its best weights, and its last checkpoint in case it is extended. A
-    stopped trial is not resumed: it keeps its best weights if it is among the best stopped ones.
-    All others may be retried and keep everything.
+    stopped trial is not resumed: it keeps its best weights if it is among the best stopped ones. A
+    diverged trial is retried from the beginning: it keeps its best weights. All others may be
+    resumed by a retry and keep everything.
     """
     state = records[number].state
     if state == TrialState.FINISHED:
         run.delete_trial_files(number, PREVIOUS, PREVIOUS_BEST)
+    elif state == TrialState.DIVERGED:
+        run.delete_trial_files(number, PREVIOUS, PREVIOUS_BEST, LAST)
     elif state == TrialState.STOPPED:
         run.delete_trial_files(number, PREVIOUS, PREVIOUS_BEST, LAST)
         ranked = _ranked_stopped_trials(records, records[number].group, metric, mode)

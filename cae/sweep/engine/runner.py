@@ -492,6 +492,8 @@ def _fit(
         suggest=suggest or _no_suggestion,
     )
     set_max_pending_trials(recorder.slots)
+    if not resources.hosts:  # a cluster may have to wait for its hosts
+        recorder.limits.expect_worker()
     with _scratch_folder(recorder.run) as scratch:
         tuner = tune.Tuner(
             trainable,
@@ -508,6 +510,8 @@ def _fit(
                 storage_path=scratch,
                 callbacks=[recorder],
                 stop=recorder,
+                # Every epoch is saved already; Tune would keep a result per trial in memory.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),
         )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from cae.container_limits import CGROUPS, OWN_CGROUPS, own_groups
 
 SLURM_VARIABLE = "SLURM_CPUS_PER_TASK"
-CGROUPS = Path("/sys/fs/cgroup")
-OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 def count_cpus() -> int:
@@ -38,30 +38,11 @@ def cgroup_quota(cgroups: Path, own_cgroups: Path) -> float | None:
         own_cgroups: The file that lists those of the process.
     """
     quotas: list[float] = []
-    for folder in _own_folders(cgroups, own_cgroups):
+    for folder in own_groups("cpu", cgroups, own_cgroups):
         quota = _quota_of(folder)
         if quota is not None:
             quotas.append(quota)
     return min(quotas, default=None)
-
-
-def _own_folders(cgroups: Path, own_cgroups: Path) -> list[Path]:
-    """The folders of the process's groups and of all groups around them."""
-    folders: list[Path] = []
-    with contextlib.suppress(OSError):
-        for line in own_cgroups.read_text(encoding="utf-8").splitlines():
-            _, controllers, name = line.split(":", 2)
-            root = cgroups
-            if controllers:  # version 1: a mount for each set of controllers
-                if "cpu" not in controllers.split(","):
-                    continue
-                root = cgroups / controllers
-                if not root.is_dir():
-                    root = cgroups / "cpu"
-            group = PurePosixPath(name.lstrip("/"))
-            # In a container the name is that outside of it, and the mount is its own group.
-            folders += [root / parent for parent in (group, *group.parents)]
-    return folders
 
 
 def _quota_of(folder: Path) -> float | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from typing_extensions import override
 
-from cae.errors import RunError
+from cae.errors import RunError, SweepAborted
 from cae.sweep.places.base import (
     Available,
     Place,
@@ -21,8 +22,10 @@ from cae.sweep.places.cpu_limits import count_cpus
 from cae.sweep.places.devices import GpuProbe, count_gpus, gpu_problem
 from cae.sweep.places.machine import device_name, explain_gpus
 from cae.sweep.places.mps import shared_gpu_service
-from cae.sweep.places.private_folder import ray_folder
-from cae.sweep.places.ray_start import job_config_with_own_paths, ray_session
+from cae.sweep.places.private_folder import end_ray_processes, private_folder, ray_folder
+from cae.sweep.places.ray_needs import check_needs
+from cae.sweep.places.ray_start import first_line, job_config_with_own_paths, ray_session
+from cae.sweep.places.start_watchdog import bounded_start, explain_failed_start
 from cae.trial.config import ConfigError
 
 
@@ -99,26 +102,32 @@ def unusable_gpus(gpus: int, problem: str) -> str:
 def local_ray(resources: Resources) -> Iterator[None]:
     """Start Ray on this machine, or use the instance to which this process is connected.
 
-    Raises RunError if Ray cannot start.
+    Raises RunError if the limits of this machine are too small for Ray, and SweepAborted if Ray
+    cannot start.
     """
     import ray
 
     if ray.is_initialized():
         yield
         return
+    check_needs(resources.slots)
+    folder = private_folder()
     # An ExitStack, so that errors of the start are converted, but not those of the body.
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(
-                ray_session(
-                    address="local",
-                    num_cpus=resources.cpus,
-                    num_gpus=resources.gpus,
-                    include_dashboard=False,
-                    _temp_dir=str(ray_folder()),
-                    job_config=job_config_with_own_paths(),
+            with bounded_start(folder):
+                stack.enter_context(
+                    ray_session(
+                        address="local",
+                        num_cpus=resources.cpus,
+                        num_gpus=resources.gpus,
+                        include_dashboard=False,
+                        _temp_dir=str(ray_folder()),
+                        job_config=job_config_with_own_paths(),
+                    )
                 )
-            )
-        except (OSError, RuntimeError, ValueError) as error:
-            raise RunError(f"Ray could not start on this machine: {error}") from error
+        except Exception as error:  # Ray raises plain ones
+            reason = f"{first_line(error)}; {explain_failed_start(folder)}"
+            end_ray_processes(folder, except_process=os.getpid())
+            raise SweepAborted(f"Ray could not start on this machine: {reason}") from error
         yield

@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from pathlib import Path
 from typing import IO
 
@@ -27,6 +28,8 @@ MAX_PARENT_LENGTH = 26
 `/cae-12345678/ray`, and 64 those of Ray's sockets in it."""
 MIN_FREE_BYTES = 100_000_000
 """What Ray needs for its logs, and for images that do not fit into /dev/shm."""
+END_SECONDS = 10.0
+"""How long to wait for killed processes of Ray to end."""
 
 
 @functools.cache
@@ -93,14 +96,39 @@ def _end_orphans(folder: Path) -> bool:
     Returns whether others are still using it: workers that are about to end.
     """
     is_used = False
-    for process in Path("/proc").glob("[0-9]*"):
+    for process in _ray_processes(folder):
         with contextlib.suppress(OSError):
-            targets = [os.readlink(link) for link in (process / "fd").iterdir()]
-            if not any(target.startswith(f"{folder}/{RAY}/") for target in targets):
-                continue
-            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+            parent = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1]
             if parent == "1":
-                os.kill(int(process.name), signal.SIGKILL)
+                os.kill(process, signal.SIGKILL)
             else:
                 is_used = True
     return is_used
+
+
+def _ray_processes(folder: Path) -> list[int]:
+    """The processes that have files of Ray in a private folder open."""
+    processes: list[int] = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            targets = [os.readlink(link) for link in (process / "fd").iterdir()]
+            if any(target.startswith(f"{folder}/{RAY}/") for target in targets):
+                processes.append(int(process.name))
+    return processes
+
+
+def end_ray_processes(folder: Path, *, except_process: int) -> None:
+    """Kill the processes of a Ray whose start failed, except the one that started it."""
+    deadline = time.monotonic() + END_SECONDS
+    while processes := set(_ray_processes(folder)) - {except_process}:
+        for process in processes:
+            with contextlib.suppress(OSError):
+                os.kill(process, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.1)  # a process that was being started is found next time
+
+
+def delete_folder(folder: Path) -> None:
+    """Delete the private folder of a process that ended without its exit handlers."""
+    shutil.rmtree(folder, ignore_errors=True)

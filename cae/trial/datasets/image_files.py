@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from cae.trial.datasets.image_notes import note_on_copies, note_on_empty_folders
 from cae.trial.datasets.image_reader import (
     ImageFacts,
     UnreadableImage,
+    count_pixels,
     fit_image,
     no_pillow_warnings,
     range_error,
@@ -45,6 +46,10 @@ SPLIT_FOLDERS = {
 SPLITS = ("train", "val", "test")
 MIN_CROP = 0.01
 """Smaller shares are rounding, not cropping."""
+MAX_THREADS = 8
+MAX_PIXELS_IN_MEMORY = 100_000_000
+"""Pixels of the images that are decoded at the same time; a larger image is decoded alone. A pixel
+needs about 8 bytes meanwhile."""
 DARK = 16
 """If no pixel of a folder is brighter, its images are nearly black."""
 KNOWN_FORMATS = "png, jpg, tif, gif, bmp, webp, pgm, ... (all that Pillow reads)"
@@ -169,15 +174,14 @@ def decode_folder(
 
     def decode(index: int) -> str:
         """Decode one image; return its error, or nothing."""
+        path = files[index]
         try:
-            decoded[index] = _decode(files[index], size, channels, max_value, pixels[index])
+            decoded[index] = _decode(path, size, channels, max_value, pixels[index])
         except UnreadableImage as error:
-            return f"{printable_name(files[index].relative_to(folder))} ({error})"
+            return f"{printable_name(path.relative_to(folder))} ({error})"
         return ""
 
-    # Pillow releases the interpreter lock while it decodes and resizes: threads run in parallel.
-    with no_pillow_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        results = list(pool.map(decode, range(len(files))))
+    results = _decode_in_threads(files, decode)
     errors = [error for error in results if error]
     if errors and (not skip_damaged or len(errors) == len(files)):
         raise DatasetDamaged(
@@ -205,6 +209,31 @@ def decode_folder(
         notes += (f"{_links(len(outside))} not followed: {listed}",)
     images = Split(pixels, labels.numbers)
     return DecodedFolder(images, labels.names, labels.splits, notes, max_value)
+
+
+def _decode_in_threads(files: list[Path], decode: Callable[[int], str]) -> list[str]:
+    """Call `decode` with the index of each file; return the results.
+
+    Pillow releases the interpreter lock while it decodes and resizes, so that threads run in
+    parallel; fewer for large images.
+    """
+    results = [""] * len(files)
+
+    def decode_all(indices: list[int], threads: int) -> None:
+        with ThreadPoolExecutor(threads) as pool:
+            for index, result in zip(indices, pool.map(decode, indices), strict=True):
+                results[index] = result
+
+    threads = min(MAX_THREADS, os.cpu_count() or 1)
+    with no_pillow_warnings():
+        with ThreadPoolExecutor(threads) as pool:
+            pixels = list(pool.map(count_pixels, files))
+        limit = MAX_PIXELS_IN_MEMORY // threads
+        decode_all([index for index, count in enumerate(pixels) if count <= limit], threads)
+        large = [index for index, count in enumerate(pixels) if count > limit]
+        if large:
+            decode_all(large, max(1, MAX_PIXELS_IN_MEMORY // max(pixels)))
+    return results
 
 
 @dataclass(frozen=True)

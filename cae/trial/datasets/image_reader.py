@@ -11,7 +11,7 @@ import functools
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -120,6 +120,21 @@ def read_image(path: Path, channels: int, max_value: int | None = None) -> ReadI
 
 
 def _read(path: Path, mode: str, max_value: int | None) -> ReadImage:
+    image, facts = _open_upright(path, max_value)
+    largest = None
+    if image.mode == "F" or image.mode.startswith("I"):
+        image, largest = _scale_deep(image, max_value)
+    image = _convert(image, mode)
+    if facts.is_deep_color:
+        largest = (int(np.asarray(image).max()) << 8) | 255
+    return ReadImage(image, replace(facts, largest=largest))
+
+
+def _open_upright(path: Path, max_value: int | None) -> tuple[Image, ImageFacts]:
+    """The first image of a file, rotated as its EXIF data requires, in the mode of the file.
+
+    The file's own pixels, as many again, are released when this returns.
+    """
     from PIL import ImageOps
 
     with _open(path) as file:
@@ -135,14 +150,17 @@ def _read(path: Path, mode: str, max_value: int | None) -> ReadImage:
                 "it is a color image of 16 bits, of which only the upper 8 bits are read, so that "
                 f"max_value = {max_value} is not possible: save it with 8 bits"
             )
-        image = ImageOps.exif_transpose(file)
-    largest = None
-    if is_deep:
-        image, largest = _scale_deep(image, max_value)
-    image = _convert(image, mode)
-    if is_deep_color:
-        largest = (int(np.asarray(image).max()) << 8) | 255
-    return ReadImage(image, ImageFacts(largest, is_deep_color, frames))
+        upright = ImageOps.exif_transpose(file)
+    return upright, ImageFacts(is_deep_color=is_deep_color, frames=frames)
+
+
+def count_pixels(path: Path) -> int:
+    """Width x height of an image file, from its header; 0 if it cannot be read."""
+    try:
+        with _open(path) as file:
+            return file.width * file.height
+    except Exception:  # Pillow's own are many; reading the image reports the error
+        return 0
 
 
 def read_bands(path: Path, channels: int) -> list[Image]:
@@ -199,8 +217,7 @@ def _scale_deep(image: Image, max_value: int | None) -> tuple[Image, int | None]
                 f"its values are floats from {low:g} to {high:g}: should be in [0, {white:g}]; "
                 f"set {MAX_VALUE} to the value of white, or save it with 8 bits"
             )
-        scaled = np.rint(values.astype(np.float64) * (255 / white)).astype(np.uint8)
-        return Image.fromarray(scaled), None
+        return Image.fromarray(_to_bytes(values, white)), None
     white = float(max_value or MAX_DEEP)
     if low < 0 or high > white:
         raise UnreadableImage(
@@ -208,13 +225,21 @@ def _scale_deep(image: Image, max_value: int | None) -> tuple[Image, int | None]
             "to the value of white, or save it with 8 bits"
         )
     if max_value is None:
-        scaled = (values.astype(np.int64) >> 8).astype(np.uint8)
+        scaled = (values >> 8).astype(np.uint8)
     else:
-        scaled = np.rint(values.astype(np.float64) * (255 / white)).astype(np.uint8)
+        scaled = _to_bytes(values, white)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):  # this value is transparent: white, as in 8-bit images
         scaled[values == transparent] = 255
     return Image.fromarray(scaled), int(high)
+
+
+def _to_bytes(values: np.ndarray, white: float) -> np.ndarray:
+    """Scale values in [0, white] to 0..255, row by row: in float64 an image is large."""
+    scaled = np.empty(values.shape, np.uint8)
+    for row, row_values in enumerate(values):
+        scaled[row] = np.rint(row_values.astype(np.float64) * (255 / white))
+    return scaled
 
 
 def _convert(image: Image, mode: str) -> Image:
@@ -229,6 +254,8 @@ def _convert(image: Image, mode: str) -> Image:
         image = Image.alpha_composite(background, image)
     if image.mode == "LAB":
         image = image.convert("RGB")
+    if image.mode == mode:
+        return image  # `convert` would copy it
     return image.convert(mode)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from cae.container_limits import memory_limit
 from cae.trial.component import Component
 from cae.trial.networks.geometry import Shape, format_size
 
@@ -113,14 +113,15 @@ def sizes(architecture: Architecture, input_shape: Shape, output_shape: Shape) -
 
 
 def _check_memory(architecture: Architecture, parameters: int) -> None:
-    """Raise ValueError if weights and gradients do not fit into the memory of this machine."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Raise ValueError if weights and gradients do not fit into the memory of this machine, or of
+    its container."""
+    memory = memory_limit()
     needed = parameters * BYTES_PER_PARAMETER
     if needed > memory:
         raise ValueError(
             f"arch = {architecture.name!r}: its {parameters:,} parameters need "
-            f"{needed / 1e9:,.0f} GB for weights and gradients, and this machine has "
-            f"{memory / 1e9:,.0f} GB of memory; choose smaller layers"
+            f"{needed / 1e9:,.1f} GB for weights and gradients, and this machine or its "
+            f"container has {memory / 1e9:,.1f} GB of memory; choose smaller layers"
         )
 
 

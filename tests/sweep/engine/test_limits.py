@@ -208,6 +208,31 @@ def test_an_epoch_may_take_twenty_times_the_estimate_and_at_least_ten_minutes(
     assert monitor.hung_trials({1: record(1.0)}) == []
 
 
+def test_a_first_worker_that_does_not_start_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("cae.sweep.engine.limits.time.monotonic", lambda: clock[0])
+    monitor = LimitMonitor(Limits(), tmp_path)
+
+    def waits_too_long(seconds: float) -> bool:
+        for _ in range(int(seconds)):
+            clock[0] += 1
+            if monitor.has_waited_too_long():
+                return True
+        return False
+
+    assert not waits_too_long(2 * limits.WORKER_START_SECONDS), "nothing was started"
+    monitor.expect_worker()
+    assert not waits_too_long(limits.WORKER_START_SECONDS / 2)
+    clock[0] += 10 * limits.WORKER_START_SECONDS  # the machine was suspended
+    assert not waits_too_long(limits.WORKER_START_SECONDS / 4)
+    assert waits_too_long(limits.WORKER_START_SECONDS / 2)
+    monitor.expect_worker()
+    monitor.heartbeat(1)
+    assert not waits_too_long(2 * limits.WORKER_START_SECONDS)
+
+
 def test_a_limit_of_0_means_never(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("cae.sweep.engine.limits.time.monotonic", lambda: now[0])

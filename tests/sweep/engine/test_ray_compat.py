@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import importlib
+import socket
+import subprocess
 import types
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +19,7 @@ from cae.sweep.engine import ray_compat
 SYMBOLS = [
     "ray._private.worker._global_node",
     "ray._private.node.Node.dead_processes",
+    "ray._private.node.Node.gcs_address",
     "ray._private.node.Node.kill_all_processes",
     "ray.job_config.JobConfig._serialize",
     "ray.air._internal.usage.tag_callbacks",
@@ -53,6 +56,24 @@ def test_a_trial_of_ray_has_an_actor() -> None:
     from ray.tune.experiment.trial import _TemporaryTrialState
 
     assert hasattr(_TemporaryTrialState(), "ray_actor")
+
+
+def test_a_required_process_that_ended_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._private.node import Node
+
+    node: Any = Node.__new__(Node)
+    raylet = subprocess.Popen(["sleep", "600"])
+    node.all_processes = {"raylet": [types.SimpleNamespace(process=raylet)], "gcs_server": []}
+    monkeypatch.setattr(ray._private.worker, "_global_node", node)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        node._gcs_address = f"127.0.0.1:{server.getsockname()[1]}"
+        assert ray_compat.dead_ray_process() == ""
+        raylet.kill()
+        raylet.wait()
+        assert ray_compat.dead_ray_process() == "raylet"
+        node.all_processes["raylet"] = []
+        assert ray_compat.dead_ray_process() == ""
+    assert ray_compat.dead_ray_process() == "gcs_server"
 
 
 def test_the_results_of_an_ended_trial_are_not_kept() -> None:

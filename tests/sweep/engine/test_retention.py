@@ -36,7 +36,7 @@ def ended_trial(run: RunDir, number: int, state: TrialState, loss: float) -> Rec
         (TrialState.STOPPED, {"best.safetensors", "samples.npz"}),
         (TrialState.FAILED, FILES),
         (TrialState.OUT_OF_MEMORY, FILES),
-        (TrialState.DIVERGED, FILES),
+        (TrialState.DIVERGED, {"best.safetensors", "samples.npz"}),
         (TrialState.KILLED, FILES),
     ],
 )

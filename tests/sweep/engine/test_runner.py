@@ -22,7 +22,7 @@ from cae.run.status import run_status
 from cae.run.trial_state import TrialState
 from cae.sweep.engine import runner
 from cae.sweep.engine.out_of_memory import is_gpu_out_of_memory, mentions_gpu_out_of_memory
-from cae.sweep.engine.recorder import last_exception
+from cae.sweep.engine.recorder import Recorder, last_exception
 from cae.sweep.export import export
 from cae.sweep.places.base import Resources
 from tests.sweep.engine.failing_trials import failing_sweep
@@ -158,8 +158,10 @@ def test_a_trial_fails_after_its_worker_died_too_often(
 
 
 def test_asha_stops_worse_trials_with_a_reason(
-    sweep_file: Write, run_sweep: Run, two_slots: Resources
+    sweep_file: Write, run_sweep: Run, two_slots: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    tune_checkpoints: list[object] = []
+    monkeypatch.setattr(Recorder, "on_checkpoint", lambda _, **info: tune_checkpoints.append(info))
     space = "{'optimizer.lr': tune.grid_search([1e-2, 9e-3, 8e-3, 1e-5, 2e-5, 3e-5, 4e-5])}"
     run = run_sweep(
         sweep_file(
@@ -178,6 +180,7 @@ def test_asha_stops_worse_trials_with_a_reason(
             assert record.last_epoch == end.rung < 4
             assert end.value == record.epochs[end.rung]["val_loss"] > end.cutoff
             assert f"epoch {end.rung}: val_loss" in end.reason
+    assert tune_checkpoints == [], "with each one Tune keeps a result in memory"
 
 
 def when(condition: Callable[[], bool], act: Callable[[], object]) -> threading.Thread:

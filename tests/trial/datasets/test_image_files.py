@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from cae.trial.datasets import image_files
 from cae.trial.datasets.image_files import (
     IMPORTED_FILE,
     DecodedFolder,
@@ -19,6 +23,7 @@ from cae.trial.datasets.image_files import (
     read_imported,
     write_imported,
 )
+from cae.trial.datasets.image_reader import count_pixels, read_image
 from cae.trial.datasets.splits import Split
 from tests.trial.datasets.small_files import assert_damaged, write_image
 
@@ -102,6 +107,38 @@ def test_images_are_rotated_as_exif_requires(tmp_path: Path) -> None:
     upright = decode_image(tmp_path / "image.png", 16, 1)[0]
     assert upright[0].max() == 0
     assert upright[-1].min() == 255
+
+
+def test_large_images_are_decoded_with_bounded_memory_and_the_same_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(0)
+    for number, side in enumerate([8, 40, 8, 60, 40, 8, 60]):
+        noise = generator.integers(0, 256, (side, side, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"{number}.png")
+    expected = decode_folder(tmp_path, size=8, channels=3)
+    lock = threading.Lock()
+    in_memory: list[int] = []
+    sums: list[int] = []
+
+    def read_and_count(path: Path, channels: int, max_value: int | None) -> Any:
+        pixels = count_pixels(path)
+        with lock:
+            in_memory.append(pixels)
+            sums.append(sum(in_memory))
+        time.sleep(0.02)
+        try:
+            return read_image(path, channels, max_value)
+        finally:
+            with lock:
+                in_memory.remove(pixels)
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(image_files, "read_image", read_and_count)
+    monkeypatch.setattr(image_files, "MAX_PIXELS_IN_MEMORY", 2000)
+    bounded = decode_folder(tmp_path, size=8, channels=3)
+    assert max(sums) == 60 * 60, "the largest are decoded alone"
+    np.testing.assert_array_equal(bounded.images.pixels, expected.images.pixels)
 
 
 def test_all_damaged_images_are_reported_together(tmp_path: Path) -> None:
