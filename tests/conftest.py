@@ -50,7 +50,14 @@ def sweep_file(tmp_path: Path) -> Callable[..., Path]:
 
 
 RAY_GROUPS = ["ray", "ray_sweeps", "ray_engine"]
-WITH_SWEEPS = {"test_sweeps.py", "test_growing_runs.py", "test_limits.py", "test_worker_start.py"}
+WITH_SWEEPS = {
+    "test_growing_runs.py",
+    "test_limits.py",
+    "test_suggestions.py",
+    "test_sweep_stops.py",
+    "test_sweeps.py",
+    "test_worker_start.py",
+}
 
 
 def ray_group(path: Path) -> str:

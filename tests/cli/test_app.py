@@ -6,10 +6,8 @@ import errno
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,12 +21,11 @@ from typer.testing import CliRunner, Result
 from cae.cli.app import app
 from cae.cli.errors import report_errors
 from cae.files import write_whole
-from cae.run.events import EpochFinished, SessionStarted, TrialEnded, TrialPlanned, TrialStarted
+from cae.run.events import SessionStarted, TrialEnded, TrialPlanned, TrialStarted
 from cae.run.journal import Journal
 from cae.run.paths import RunDir
 from cae.run.trial_state import TrialState
 from cae.sweep.spec.sweep_file import read_sweep_file
-from tests.undisturbed import assert_each_epoch_was_trained_once, undisturbed_losses
 
 Write = Callable[..., Path]
 Run = Callable[..., RunDir]
@@ -395,50 +392,6 @@ def test_all_commands_work_on_a_finished_run(sweep_file: Write) -> None:
     Path("runs/small/trials/0002/best.safetensors").unlink()
     assert "do not exist any more" in error_of("best", "--quiet")
     assert "best.safetensors does not exist any more" in call("best").output
-
-
-def epochs(run: RunDir) -> list[tuple[int, int]]:
-    return [
-        (event.trial, event.epoch) for event in run.events() if isinstance(event, EpochFinished)
-    ]
-
-
-def test_a_killed_sweep_resumes_with_the_numbers_of_an_undisturbed_one(
-    sweep_file: Write, run_sweep: Run
-) -> None:
-    path = sweep_file(
-        "{'optimizer.lr': tune.grid_search([1e-3, 3e-3, 1e-2]), 'dataset.train_images': 500}",
-        epochs=12,
-    )
-    killed = RunDir("killed")
-    environment = os.environ | {"RAY_AUTH_MODE": "disabled"}
-    with subprocess.Popen(
-        [COMMAND, "run", path, "--out", "killed", "--quiet"],
-        env=environment,
-        start_new_session=True,
-    ) as driver:
-        end = time.monotonic() + 90
-        while len(epochs(killed)) < 5 and time.monotonic() < end:
-            time.sleep(0.05)
-        os.kill(driver.pid, signal.SIGKILL)
-    first = epochs(killed)
-    assert 5 <= len(first) < 36
-    assert not killed.in_use()
-    assert "interrupted" in {record.state for record in killed.records().values()}
-    with killed.journal.open("ab") as journal:
-        journal.write(
-            b'{"event":"epoch","trial":1,"ep'
-        )  # as if the process had died while it wrote a line
-    run_sweep(path, out=Path("killed"))
-    assert sorted(epochs(killed)) == [
-        (trial, epoch) for trial in (1, 2, 3) for epoch in range(1, 13)
-    ]
-    for number, record in killed.records().items():
-        assert [record.epochs[epoch]["val_loss"] for epoch in range(1, 13)] == undisturbed_losses(
-            killed, number
-        )
-        log = (killed.trial(number) / "log.txt").read_text()
-        assert_each_epoch_was_trained_once(log, epochs=12)
 
 
 def test_failed_trials_give_exit_code_1() -> None:
