@@ -32,7 +32,7 @@ from cae.run.trial_state import TrialState
 from cae.sweep.engine import session
 from cae.sweep.engine.limits import DEFAULT_LIMITS, LimitMonitor
 from cae.sweep.engine.recorder import Recorder
-from cae.sweep.engine.runner import _record_session
+from cae.sweep.engine.session_records import record_session
 from cae.sweep.engine.sweep_stops import NO_RULES, SweepStops
 from cae.sweep.engine.tune_scheduler import TuneScheduler
 from cae.sweep.places.base import CheckedHosts, Resources
@@ -167,7 +167,7 @@ def execute(command: Command) -> session.Prepared:
         SweepStops(NO_RULES, prepared.records, "val_loss", "min"),
     )
     if not session._is_complete(prepared):
-        _record_session(recorder, CheckedHosts(resources, path), "a test")
+        record_session(recorder, CheckedHosts(resources, path), "a test")
         if train(recorder, command.killed_after):
             recorder.write(SessionEnded(reason="complete"))
     journal.close()

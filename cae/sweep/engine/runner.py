@@ -8,33 +8,33 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import shutil
-import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import NoReturn
+from dataclasses import dataclass
 
 from ray import tune
 from ray.exceptions import OutOfMemoryError, RayError
 from ray.tune import TuneError
 from ray.tune.experiment import Trial as RayTrial
 
-from cae.errors import ENVIRONMENT_ERROR, RESUME_HINT, RunError, SweepAborted, UserError
-from cae.run.events import ABORTED, SessionEnded, SessionStarted, TrialPlanned, TrialRetried
-from cae.run.groups import assign_groups
+from cae.errors import RESUME_HINT, RunError, SweepAborted, UserError
+from cae.run.events import SessionEnded
 from cae.run.journal import Journal
-from cae.run.json_values import JsonObject
 from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
-from cae.signals import stop_signals
 from cae.sweep.engine import ray_compat
+from cae.sweep.engine.interruptions import exit_after_ray_death, stop_on_signals
+from cae.sweep.engine.judging import candidate_number, create_judge, groups_of_trials
 from cae.sweep.engine.limits import DEFAULT_LIMITS, DISK_ERRORS, LimitMonitor, Limits
 from cae.sweep.engine.ray_watchdog import watch_ray
 from cae.sweep.engine.recorder import Recorder, Watcher
+from cae.sweep.engine.session_records import (
+    record_past_decisions,
+    record_plan,
+    record_session,
+)
 from cae.sweep.engine.suggestions import Suggestions
 from cae.sweep.engine.sweep_stops import NO_RULES, StopRules, SweepStops
 from cae.sweep.engine.trial_queue import TrialQueue, start_long_trials_early
@@ -42,11 +42,8 @@ from cae.sweep.engine.tune_scheduler import TuneScheduler
 from cae.sweep.engine.worker import Worker
 from cae.sweep.engine.worker_report import SweepInputs, TrialInputs
 from cae.sweep.places.base import CheckedHosts, Place
-from cae.sweep.places.machine import versions
 from cae.sweep.places.ray_start import first_line
 from cae.sweep.ray_environment import set_max_pending_trials
-from cae.sweep.schedulers.base import GroupJudge, Judge, NeverStop, Stop
-from cae.sweep.schedulers.per_trial import CurveJudge
 from cae.sweep.search.base import Suggestion
 from cae.sweep.spec.candidates import dataset_key
 from cae.sweep.spec.cost import images_of_an_epoch
@@ -55,7 +52,6 @@ from cae.sweep.spec.planned_trial import PlannedTrial
 
 COMPLETE = "complete"
 """Why a session ended in which nothing was left to train."""
-STOPPING = "stopping, and what is finished is saved; a second signal ends the command immediately"
 DEPENDENCY_METRIC = ("val_loss", "min")
 """How the best epoch of a dependency is chosen: it may have another task than the sweep's metric is
 of."""
@@ -88,17 +84,17 @@ def run_plan(
     journal = Journal(run.journal)
     try:
         groups = groups_of_trials(plan, records)
-        judge = _create_judge(plan, groups)
+        judge = create_judge(plan, groups)
         past_stops = judge.replay(run.events(epochs=judge.judged_epochs), plan.sweep.metric)
         scheduler = TuneScheduler(judge, plan.sweep.metric)
         monitor = LimitMonitor(limits, run.path)
         stops = SweepStops(rules, records, plan.sweep.metric, plan.mode)
         recorder = Recorder(run, plan, journal, records, scheduler, watch, monitor, stops)
         with _sweep_aborted_by_environment(run):
-            _record_session(recorder, checked, command)
-            _record_past_decisions(recorder, past_stops)
-            on_ray_death = functools.partial(_exit_after_ray_death, recorder)
-            with _stop_on_signals(recorder), watch_ray(on_ray_death):
+            record_session(recorder, checked, command)
+            record_past_decisions(recorder, past_stops)
+            on_ray_death = functools.partial(exit_after_ray_death, recorder)
+            with stop_on_signals(recorder), watch_ray(on_ray_death):
                 _train_all(recorder, place, checked, _suggestions(recorder, groups))
             reason = recorder.stop_reason or COMPLETE
             journal.append(SessionEnded(reason=reason))
@@ -122,72 +118,6 @@ def _sweep_aborted_by_environment(run: RunDir) -> Iterator[None]:
         raise SweepAborted(f"{problem}: {RESUME_HINT}") from error
 
 
-# Before the first trial
-
-
-def _create_judge(plan: Plan, groups: Mapping[int, str]) -> Judge:
-    judge = _create_group_judge(plan, groups)
-    sweep = plan.sweep
-    if sweep.patience is None and sweep.worst_value is None:
-        return judge
-    return CurveJudge(
-        judge,
-        metric=sweep.metric,
-        mode=plan.mode,
-        patience=sweep.patience,
-        worst_value=sweep.worst_value,
-    )
-
-
-def _create_group_judge(plan: Plan, groups: Mapping[int, str]) -> Judge:
-    scheduler = plan.sweep.scheduler
-    if scheduler is None:
-        return NeverStop()
-    create = functools.partial(
-        scheduler.create_judge,
-        epochs=plan.epochs,
-        metric=plan.sweep.metric,
-        mode=plan.mode,
-        exempt={planned.number for planned in plan.trials if planned.is_dependency},
-        audited=audit_trials(plan),
-    )
-    return GroupJudge(create, groups)
-
-
-def groups_of_trials(plan: Plan, records: Mapping[int, Record]) -> dict[int, str]:
-    """The keys of the comparability groups of all trials of the run that are not dependencies.
-
-    Those of a search's candidates have negative numbers (see `candidate_number`).
-    """
-    known = dict(records)
-    planned_trials = list(plan.trials)
-    if plan.search is not None:
-        for index, candidate in enumerate(plan.search.candidates):
-            planned_trials.append(replace(candidate, number=candidate_number(index)))
-    for planned in planned_trials:
-        record = Record(
-            number=planned.number,
-            hash=planned.hash,
-            config=planned.trial.flat(),
-            axes=planned.axes,
-            sizes=planned.sizes,
-            is_dependency=planned.is_dependency,
-        )
-        if planned.record is not None and planned.record.hash == planned.hash:
-            record.describe_group(planned.record.group_description)
-        record.describe_group(planned.group)
-        known[planned.number] = record
-    numbers = list(known)
-    groups = assign_groups(list(known.values()))
-    pairs = zip(numbers, groups, strict=True)
-    return {number: group.key for number, group in pairs if group is not None}
-
-
-def candidate_number(index: int) -> int:
-    """A number for a candidate of a search that is not a trial yet."""
-    return -1 - index
-
-
 def _suggestions(recorder: Recorder, groups: Mapping[int, str]) -> Suggestions | None:
     """The trials that are suggested while the sweep runs; None if all were planned before."""
     search = recorder.plan.search
@@ -195,102 +125,12 @@ def _suggestions(recorder: Recorder, groups: Mapping[int, str]) -> Suggestions |
         return None
 
     def record(planned: PlannedTrial, suggestion: Suggestion) -> None:
-        _record_plan(recorder, planned, suggestion.to_json())
+        record_plan(recorder, planned, suggestion.to_json())
 
     candidate_groups: list[str] = []
     for index in range(len(search.candidates)):
         candidate_groups.append(groups.get(candidate_number(index), ""))
     return Suggestions(search, recorder, candidate_groups, record)
-
-
-def audit_trials(plan: Plan) -> set[int]:
-    """The trials that are exempt from early stopping."""
-    scheduler = plan.sweep.scheduler
-    if scheduler is None or not plan.rungs:
-        return set()
-    audited: set[int] = set()
-    for planned in plan.trials:
-        if not planned.is_dependency and scheduler.is_audited(planned.hash):
-            audited.add(planned.number)
-    return audited
-
-
-def _record_session(recorder: Recorder, checked: CheckedHosts, command: str) -> None:
-    """Record new and changed trials, retries, and the start of the session."""
-    for planned in recorder.plan.trials:
-        _record_plan(recorder, planned)
-        record = recorder.records[planned.number]
-        if planned.retry and record.state.is_final:
-            _record_retry(recorder, record)
-    resources = checked.resources
-    recorder.write(
-        SessionStarted(
-            trials=[planned.number for planned in recorder.plan.trials],
-            command=command,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            versions=versions(),
-            sweep=recorder.plan.sweep_name,
-            metric=recorder.plan.sweep.metric,
-            mode=recorder.plan.mode,
-            slots=resources.slots,
-            cpus=resources.cpus,
-            gpus=resources.gpus,
-        )
-    )
-
-
-def _record_plan(
-    recorder: Recorder, planned: PlannedTrial, suggestion: JsonObject | None = None
-) -> None:
-    is_audit = planned.number in recorder.scheduler.judge.audited
-    record = recorder.records.get(planned.number)
-    is_unchanged = (
-        record is not None
-        and record.hash == planned.hash
-        and record.is_dependency == planned.is_dependency
-        and record.is_audit == is_audit
-        and suggestion is None
-    )
-    if is_unchanged:
-        return
-    recorder.write(
-        TrialPlanned(
-            trial=planned.number,
-            hash=planned.hash,
-            config=planned.trial.flat(),
-            axes=planned.axes,
-            sizes=planned.sizes,
-            dependencies=planned.dependencies,
-            is_dependency=planned.is_dependency,
-            is_audit=is_audit,
-            group=planned.group,
-            fingerprint=planned.fingerprint,
-            code=planned.code,
-            code_snapshot=recorder.plan.code_snapshot(planned),
-            suggestion=suggestion or {},
-        )
-    )
-
-
-def _record_retry(recorder: Recorder, record: Record) -> None:
-    """A diverged trial restarts from the beginning: resumed from its checkpoint it diverges
-    again."""
-    if record.state == TrialState.DIVERGED:
-        recorder.write(TrialRetried(trial=record.number, epoch=0))
-        recorder.run.delete_trial(record.number)
-    else:
-        recorder.write(TrialRetried(trial=record.number, epoch=record.last_epoch))
-
-
-def _record_past_decisions(recorder: Recorder, past_stops: dict[int, Stop]) -> None:
-    """Record decisions that an earlier process made and could not record before it died."""
-    for number in recorder.scheduler.judge.audit_stops:
-        recorder.record_audit_stop(number)
-    for number, stop in past_stops.items():
-        record = recorder.records[number]
-        if record.state == TrialState.INTERRUPTED and record.last_epoch == stop.rung:
-            recorder.stop_trial(number, stop)
 
 
 # Training
@@ -599,47 +439,3 @@ def _scratch_folder(run: RunDir) -> Iterator[str]:
 
 def _trial_name(trial: RayTrial) -> str:
     return f"{trial.config['number']:04d}"
-
-
-# Signals and the end of Ray
-
-
-@contextlib.contextmanager
-def _stop_on_signals(recorder: Recorder) -> Iterator[None]:
-    """Ctrl-C, SIGTERM or SIGHUP stops the sweep; a second one ends the process."""
-
-    def stop(number: int, frame: object) -> None:
-        del frame
-        if recorder.stop_reason:
-            _exit_immediately(128 + number)
-        recorder.stop_reason = f"interrupted by {signal.Signals(number).name}"
-        with contextlib.suppress(OSError):  # after SIGHUP there is no terminal
-            print(f"{recorder.stop_reason}: {STOPPING}", file=sys.stderr, flush=True)
-
-    try:
-        handlers = {kind: signal.signal(kind, stop) for kind in stop_signals()}
-    except ValueError:  # not in the main thread: the caller handles signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        for kind, handler in handlers.items():
-            signal.signal(kind, handler)
-
-
-def _exit_after_ray_death(recorder: Recorder, name: str) -> None:
-    """Without its own processes Ray may hang anywhere: end this process, everything is saved."""
-    reason = f"{ABORTED}: Ray's {name} on this machine ended"
-    recorder.journal.append_last(SessionEnded(reason=reason))
-    message = f"\nerror: {reason}; what is finished is saved, run the same command to resume"
-    print(message, file=sys.stderr)
-    ray_compat.kill_ray()
-    _exit_immediately(ENVIRONMENT_ERROR)
-
-
-def _exit_immediately(code: int) -> NoReturn:
-    if sys.stderr.isatty():
-        sys.stderr.write("\x1b[?25h")  # show the cursor, which the live table hides
-    sys.stderr.flush()
-    os._exit(code)

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from cae.signals import stop_signals
-from cae.sweep.engine import runner
+from cae.sweep.engine import interruptions
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ def test_a_signal_is_acknowledged_at_once_and_stops_the_sweep(
 ) -> None:
     recorder = SimpleNamespace(stop_reason="")
     codes: list[int] = []
-    monkeypatch.setattr(runner, "_exit_immediately", codes.append)
+    monkeypatch.setattr(interruptions, "_exit_immediately", codes.append)
     at_start = signal.signal(number, signal.SIG_DFL)  # pytest may run under nohup
-    with runner._stop_on_signals(cast(Any, recorder)):
+    with interruptions.stop_on_signals(cast(Any, recorder)):
         os.kill(os.getpid(), number)
         assert recorder.stop_reason == f"interrupted by {number.name}"
         assert recorder.stop_reason in capsys.readouterr().err
@@ -42,7 +42,7 @@ def test_a_signal_is_acknowledged_at_once_and_stops_the_sweep(
 @pytest.mark.usefixtures("ignored_hangup")
 def test_nohup_keeps_a_sweep_running_after_the_terminal_ends() -> None:
     recorder = SimpleNamespace(stop_reason="")
-    with runner._stop_on_signals(cast(Any, recorder)):
+    with interruptions.stop_on_signals(cast(Any, recorder)):
         os.kill(os.getpid(), signal.SIGHUP)
     assert recorder.stop_reason == ""
     assert stop_signals() == [signal.SIGINT, signal.SIGTERM]

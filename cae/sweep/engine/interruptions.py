@@ -1,0 +1,59 @@
+"""Signals that stop a sweep, and the end of Ray."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from typing import NoReturn
+
+from cae.errors import ENVIRONMENT_ERROR
+from cae.run.events import ABORTED, SessionEnded
+from cae.signals import stop_signals
+from cae.sweep.engine import ray_compat
+from cae.sweep.engine.recorder import Recorder
+
+STOPPING = "stopping, and what is finished is saved; a second signal ends the command immediately"
+
+
+@contextlib.contextmanager
+def stop_on_signals(recorder: Recorder) -> Iterator[None]:
+    """Ctrl-C, SIGTERM or SIGHUP stops the sweep; a second one ends the process."""
+
+    def stop(number: int, frame: object) -> None:
+        del frame
+        if recorder.stop_reason:
+            _exit_immediately(128 + number)
+        recorder.stop_reason = f"interrupted by {signal.Signals(number).name}"
+        with contextlib.suppress(OSError):  # after SIGHUP there is no terminal
+            print(f"{recorder.stop_reason}: {STOPPING}", file=sys.stderr, flush=True)
+
+    try:
+        handlers = {kind: signal.signal(kind, stop) for kind in stop_signals()}
+    except ValueError:  # not in the main thread: the caller handles signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        for kind, handler in handlers.items():
+            signal.signal(kind, handler)
+
+
+def exit_after_ray_death(recorder: Recorder, name: str) -> None:
+    """Without its own processes Ray may hang anywhere: end this process, everything is saved."""
+    reason = f"{ABORTED}: Ray's {name} on this machine ended"
+    recorder.journal.append_last(SessionEnded(reason=reason))
+    message = f"\nerror: {reason}; what is finished is saved, run the same command to resume"
+    print(message, file=sys.stderr)
+    ray_compat.kill_ray()
+    _exit_immediately(ENVIRONMENT_ERROR)
+
+
+def _exit_immediately(code: int) -> NoReturn:
+    if sys.stderr.isatty():
+        sys.stderr.write("\x1b[?25h")  # show the cursor, which the live table hides
+    sys.stderr.flush()
+    os._exit(code)
