@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
 from typing_extensions import override
 
 from cae.run.json_values import JsonObject
@@ -118,6 +118,9 @@ class Random(Search):
     """Points in random order, the same at each call: a sample of 48 begins with that of 24."""
 
     name: ClassVar[str] = "random"
+
+    seed: NonNegativeInt = 0
+    """Another seed gives another order and, of random dimensions, other draws."""
 
     @override
     def summary(self) -> str:

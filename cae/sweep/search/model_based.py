@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 from typing_extensions import override
 
 from cae.run.formatting import count_of, format_value
@@ -55,6 +55,8 @@ class ModelBased(Search):
     """Trials of each comparability group before the model is used: points in random order."""
     candidates: PositiveInt = 2000
     """A search space with more points, or with random dimensions, is represented by so many."""
+    seed: NonNegativeInt = 0
+    """Another seed gives another initial design and, of random dimensions, other candidates."""
 
     @override
     def summary(self) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 
 from ray.tune.search.sample import Categorical, Float, Function, Integer
 
-from cae.sweep.search.base import Grid
+from cae.sweep.search.base import Grid, Random
+from cae.sweep.search.model_based import ModelBased
 from cae.sweep.spec.drawn_points import (
     MAX_DRAWN_TOGETHER,
     SAMPLE_SEED,
@@ -26,6 +27,8 @@ from cae.sweep.spec.trained_points import Point, TrainedTrials, key_of, replace_
 from cae.trial.config import ConfigError
 from cae.trial.plain_values import to_plain
 
+SPACES_PER_SEED = 1000
+"""More spaces than a union has: two seeds of a search have no draws in common."""
 MIN_LOG_RATIO = 50
 """A grid of positive numbers has a logarithmic axis if the largest is this many times the
 smallest."""
@@ -75,7 +78,7 @@ def select_points(
     space_size = 0
     for index, space in enumerate(sweep.spaces()):
         axes = {key: domain for key, domain in space.items() if key not in overrides}
-        points = expand(axes, sweep.samples, index)
+        points = expand(axes, sweep.samples, _draw_index(sweep, index))
         space_size += len(points)
         if isinstance(points, DrawnPoints):
             known = trained().trained_points_in(axes)
@@ -91,9 +94,20 @@ def select_points(
     if sweep.scheduler is not None or not is_in_order:
         # ASHA compares a trial with those before it: in the order of a grid it would stop nearly
         # all trials, or nearly none.
-        shuffle_seed = SAMPLE_SEED
+        shuffle_seed = SAMPLE_SEED + _search_seed(sweep)
     others = JoinedPoints(parts, shuffle_seed)
     return Points(trained_points, others, space_size, frozenset(skipped))
+
+
+def _search_seed(sweep: Sweep) -> int:
+    if isinstance(sweep.search, Random | ModelBased):
+        return sweep.search.seed
+    return 0
+
+
+def _draw_index(sweep: Sweep, index: int) -> int:
+    """The position of a space in the union, moved by the seed of the search, for its draws."""
+    return index + SPACES_PER_SEED * _search_seed(sweep)
 
 
 def interval_names(sweep: Sweep, overrides: Mapping[str, Any]) -> set[str]:
@@ -121,7 +135,7 @@ def describe_axes(sweep: Sweep, overrides: Mapping[str, Any]) -> dict[str, dict[
             if isinstance(domain, Float | Integer):
                 axes[key] = _describe_interval(domain)
             elif isinstance(domain, Function):
-                points = expand(space, sweep.samples, index)
+                points = expand(space, sweep.samples, _draw_index(sweep, index))
                 drawn = [point[key] for point in islice(points, MAX_DRAWN_TOGETHER)]
                 axes[key] = _describe_values(drawn, known)
             else:

@@ -181,3 +181,14 @@ def test_random_search_has_the_order_of_a_sample_and_grid_that_of_the_file(
             assert sample == orders[0][:3]
     assert orders[0] == orders[1] != orders[2]
     assert sorted(orders[0]) == sorted(orders[2])
+
+
+@pytest.mark.parametrize("space", ["{'arch.kernel_size': tune.grid_search([3, 5, 7])}", SPACE])
+def test_another_seed_is_another_order_and_other_draws(sweep_file: Write, space: str) -> None:
+    designs = []
+    for seed in (0, 0, 1, 2):
+        more = f"search=ModelBased(initial_trials=3, candidates=40, seed={seed}), samples=3"
+        plan = make(searching_sweep(sweep_file, more, space))
+        designs.append([str(planned.axes) for planned in plan.listed])
+    assert designs[0] == designs[1]
+    assert len({tuple(design) for design in designs}) > 1
