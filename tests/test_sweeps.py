@@ -27,6 +27,8 @@ REPRODUCTIONS = [path for path in SWEEPS if path.stem != "quickstart"]
 PUBLISHED = sorted((ROOT / "sweeps" / "published").glob("*.csv"))
 
 
+FEW_IMAGES = {"dataset.train_images": 64, "dataset.val_images": 32, "dataset.test_images": 32}
+"""Half of those of the smoke budget: a test shows that everything runs."""
 plans = pytest.mark.xdist_group("plans")
 """Tests that share the plans of one process: to plan 1,536 networks takes seconds."""
 
@@ -59,7 +61,7 @@ def parameter_counts(name: str) -> list[int]:
 def test_runs_from_end_to_end_on_embedded_images(
     path: Path, run_sweep: Callable[..., RunDir]
 ) -> None:
-    run = run_sweep(path, budget="smoke")
+    run = run_sweep(path, budget="smoke", settings=FEW_IMAGES)
     records = run.records().values()
     assert records
     sweep = run.read_sweep()

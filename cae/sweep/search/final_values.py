@@ -15,24 +15,40 @@ def lowest_so_far(costs: Sequence[float]) -> Curve:
     return list(itertools.accumulate(costs, min))
 
 
-def estimate_final(
-    curve: Curve, epochs: int, others: Sequence[Curve], marks: Sequence[int]
-) -> float:
-    """The lowest cost that a trial would have reached at its last epoch.
-
-    From its last epoch to the next mark, and from each mark to the next one, its cost changes by
-    the median of the changes of the trials that went so far. Where none did, it does not change.
+class FinalValues:
+    """Estimates from the curves of all trials of a comparability group.
 
     Args:
-        curve: The trial's own curve; at least one epoch.
-        epochs: Epochs that the trial has in all.
-        others: The curves of all trials.
+        curves: One per trial with a value.
         marks: Epochs at which trials may be stopped, ascending.
     """
-    steps = [len(curve), *(mark for mark in marks if len(curve) < mark < epochs), epochs]
-    estimate = curve[-1]
-    for start, end in itertools.pairwise(steps):
-        changes = [other[end - 1] - other[start - 1] for other in others if len(other) >= end]
-        if changes and start < end:
-            estimate += statistics.median(changes)
-    return estimate
+
+    def __init__(self, curves: Sequence[Curve], marks: Sequence[int]) -> None:
+        self._curves = curves
+        self._marks = marks
+        self._known_changes: dict[tuple[int, int], float] = {}
+
+    def estimate(self, curve: Curve, epochs: int) -> float:
+        """The lowest cost that a trial would have reached at its last epoch.
+
+        From its last epoch to the next mark, and from each mark to the next one, its cost changes
+        by the median of the changes of the trials that went so far. Where none did, it does not
+        change.
+
+        Args:
+            curve: The trial's own curve; at least one epoch.
+            epochs: Epochs that the trial has in all.
+        """
+        if len(curve) >= epochs:
+            return curve[-1]
+        marks = [mark for mark in self._marks if len(curve) < mark < epochs]
+        steps = [len(curve), *marks, epochs]
+        return curve[-1] + sum(self._change(*step) for step in itertools.pairwise(steps))
+
+    def _change(self, start: int, end: int) -> float:
+        """The median change of the cost between two epochs."""
+        if (start, end) not in self._known_changes:
+            longer = [curve for curve in self._curves if len(curve) >= end]
+            changes = [curve[end - 1] - curve[start - 1] for curve in longer]
+            self._known_changes[start, end] = statistics.median(changes or [0.0])
+        return self._known_changes[start, end]

@@ -30,7 +30,7 @@ from cae.sweep.search.base import (
     TrialResult,
 )
 from cae.sweep.search.features import Matrix, features
-from cae.sweep.search.final_values import Curve, estimate_final, lowest_so_far
+from cae.sweep.search.final_values import Curve, FinalValues, lowest_so_far
 
 MIN_SPREAD = 1e-12
 """Costs that differ less, relative to the largest one, are equal."""
@@ -98,6 +98,7 @@ def _suggest(
     """The largest expected improvement, or the next point if there is nothing to learn from."""
     transform = _Transform(results, candidates.mode)
     curves = {result.candidate: transform.curve(result) for result in results}
+    final_values = FinalValues(list(curves.values()), candidates.marks)
     known: list[int] = []
     costs: list[float] = []
     diverged: list[int] = []
@@ -108,7 +109,7 @@ def _suggest(
             diverged.append(result.candidate)
         elif curve:
             known.append(result.candidate)
-            costs.append(_final_cost(result, curve, list(curves.values()), candidates.marks))
+            costs.append(final_values.estimate(curve, result.epochs))
         elif not result.has_ended:
             pending.append(result.candidate)
     costs = _without_outliers(costs)
@@ -135,14 +136,6 @@ def _without_outliers(costs: Sequence[float]) -> list[float]:
     lower, upper = np.quantile(costs, [0.25, 0.75])
     limit = float(upper + OUTLIER * (upper - lower))
     return [min(cost, limit) for cost in costs]
-
-
-def _final_cost(
-    result: TrialResult, curve: Curve, curves: Sequence[Curve], marks: Sequence[int]
-) -> float:
-    if len(curve) >= result.epochs:
-        return curve[-1]
-    return estimate_final(curve, result.epochs, curves, marks)
 
 
 def _largest_improvement(
