@@ -20,6 +20,7 @@ from cae.sweep.places.base import (
 )
 from cae.sweep.places.cpu_limits import count_cpus
 from cae.sweep.places.devices import GpuProbe, count_gpus, gpu_problem
+from cae.sweep.places.loopback import loopback_only
 from cae.sweep.places.machine import device_name, explain_gpus
 from cae.sweep.places.mps import shared_gpu_service
 from cae.sweep.places.private_folder import end_ray_processes, private_folder, ray_folder
@@ -102,6 +103,8 @@ def unusable_gpus(gpus: int, problem: str) -> str:
 def local_ray(resources: Resources) -> Iterator[None]:
     """Start Ray on this machine, or use the instance to which this process is connected.
 
+    Only processes of this machine can reach it.
+
     Raises RunError if the limits of this machine are too small for Ray, and SweepAborted if Ray
     cannot start.
     """
@@ -114,6 +117,7 @@ def local_ray(resources: Resources) -> Iterator[None]:
     folder = private_folder()
     # An ExitStack, so that errors of the start are converted, but not those of the body.
     with contextlib.ExitStack() as stack:
+        stack.enter_context(loopback_only())
         try:
             with bounded_start(folder):
                 stack.enter_context(

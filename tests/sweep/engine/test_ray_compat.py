@@ -21,6 +21,7 @@ SYMBOLS = [
     "ray._private.node.Node.dead_processes",
     "ray._private.node.Node.gcs_address",
     "ray._private.node.Node.kill_all_processes",
+    "ray._private.ray_constants.ENABLE_RAY_CLUSTER",
     "ray.job_config.JobConfig._serialize",
     "ray.air._internal.usage.tag_callbacks",
     "ray.tune.execution.class_cache.ENV_VARS_TO_PROPAGATE",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from cae.sweep.places.auth_token import USER_VARIABLES
 
 PROGRAM = """
-import json, os
+import ipaddress, json, os
 from pathlib import Path
 import grpc
 from cae.sweep.places.auth_token import use_private_token
@@ -33,9 +34,55 @@ def ask(address, *headers):
         return "OK"
 
 
+def own_processes():
+    # This process and all that descend from it.
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(path.parent.name)] = int(fields[1])
+    own = {os.getpid()}
+    while True:
+        more = {pid for pid, parent in parents.items() if parent in own} - own
+        if not more:
+            return own
+        own |= more
+
+
+def listening_addresses():
+    # The local addresses of all TCP sockets on which these processes listen.
+    inodes = set()
+    for pid in own_processes():
+        for link in Path(f"/proc/{pid}/fd").glob("*"):
+            try:
+                target = os.readlink(link)
+            except OSError:
+                continue
+            inodes.add(target.removeprefix("socket:[").rstrip("]"))
+    addresses = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                address = bytes.fromhex(fields[1].partition(":")[0])
+                words = [address[index : index + 4][::-1] for index in range(0, len(address), 4)]
+                addresses.append(str(ipaddress.ip_address(b"".join(words))))
+    return addresses
+
+
 with local_ray(Resources(cpus=1, gpus=0, cpus_per_trial=1, gpus_per_trial=0)):
     import ray
 
+    @ray.remote
+    class Actor:
+        def pid(self):
+            return os.getpid()
+
+    actor = Actor.remote()
+    assert ray.get(actor.pid.remote()) in own_processes()
+    print(json.dumps(listening_addresses()), flush=True)
     address = ray.get_runtime_context().gcs_address
     print(json.dumps({
         "without": ask(address),
@@ -71,8 +118,17 @@ def answers() -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_ray_listens_on_the_loopback_interface_only(answers: list[str]) -> None:
+    addresses = [ipaddress.ip_address(text) for text in json.loads(answers[0])]
+    assert len(addresses) >= 4, "of the GCS, the raylet, this process and the actor"
+    for address in addresses:
+        mapped = getattr(address, "ipv4_mapped", None) or address
+        assert mapped.is_loopback, str(address)
+
+
 def test_ray_refuses_requests_without_the_token(answers: list[str]) -> None:
-    assert json.loads(answers[0]) == {
+    assert json.loads(answers[1]) == {
         "without": "UNAUTHENTICATED",
         "wrong": "UNAUTHENTICATED",
         "right": "OK",
@@ -81,4 +137,4 @@ def test_ray_refuses_requests_without_the_token(answers: list[str]) -> None:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_another_user_sees_no_file_of_ray(answers: list[str]) -> None:
-    assert json.loads(answers[1]) == []
+    assert json.loads(answers[2]) == []
