@@ -71,6 +71,19 @@ def groups_of_trials(plan: Plan, records: Mapping[int, Record]) -> dict[int, str
     return {number: group.key for number, group in pairs if group is not None}
 
 
+def requested_groups(plan: Plan, groups: Mapping[int, str]) -> set[str]:
+    """The keys of the comparability groups of the trials and candidates of a plan.
+
+    Args:
+        plan: The plan.
+        groups: Those of `groups_of_trials`.
+    """
+    numbers = [planned.number for planned in plan.trials]
+    if plan.search is not None:
+        numbers += map(candidate_number, range(len(plan.search.candidates)))
+    return {groups[number] for number in numbers if number in groups}
+
+
 def candidate_number(index: int) -> int:
     """A number for a candidate of a search that is not a trial yet."""
     return -1 - index

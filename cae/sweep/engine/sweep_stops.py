@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from cae.run.events import REACHED
 from cae.run.formatting import count_of, format_value
-from cae.run.groups import split_by_group
+from cae.run.groups import LabeledGroup, split_by_group
 from cae.run.metric_direction import Mode
 from cae.run.records import Record
 
@@ -35,12 +35,28 @@ class SweepStops:
     """Checks the rules. They are functions of the journal, except for the hours."""
 
     def __init__(
-        self, rules: StopRules, records: Mapping[int, Record], metric: str, mode: Mode
+        self,
+        rules: StopRules,
+        records: Mapping[int, Record],
+        metric: str,
+        mode: Mode,
+        groups: Collection[str],
     ) -> None:
+        """Create the rules of a sweep.
+
+        Args:
+            rules: What ends the sweep.
+            records: The trials of the run; they are kept up to date.
+            metric: The sweep's metric.
+            mode: Whether smaller or larger values are better.
+            groups: The keys of the comparability groups of the sweep. A search may not have
+                suggested a trial of each yet; the run may have others from earlier sweeps.
+        """
         self._rules = rules
         self._records = records
         self._metric = metric
         self._mode = mode
+        self._groups = frozenset(groups)
         self._started = time.monotonic()
         self._epochs = sum(len(record.epochs) for record in records.values())
 
@@ -61,7 +77,9 @@ class SweepStops:
         plateau = self._rules.plateau
         if plateau is None:
             return ""
-        groups = split_by_group(list(self._records.values()))
+        groups = self._started_groups()
+        if len(groups) < len(self._groups):
+            return ""
         if not groups or any(self._trials_since_best(group.records) < plateau for group in groups):
             return ""
         return f"{REACHED} a plateau: {count_of(plateau, 'trial')} without a better {self._metric}"
@@ -89,8 +107,11 @@ class SweepStops:
     def _reached_target(self) -> str:
         if self._rules.target is None:
             return ""
+        groups = self._started_groups()
+        if len(groups) < len(self._groups):
+            return ""
         reached: list[str] = []
-        for group in split_by_group(list(self._records.values())):
+        for group in groups:
             value, number = self._best(group.records)
             if not self._reaches_target(value):
                 return ""
@@ -99,6 +120,11 @@ class SweepStops:
             return ""
         target = f"{self._metric} {format_value(self._rules.target)}"
         return f"{REACHED} the target {target}: {', '.join(reached)}"
+
+    def _started_groups(self) -> list[LabeledGroup[Record]]:
+        """The groups of the sweep of which the run has a trial."""
+        groups = split_by_group(list(self._records.values()))
+        return [group for group in groups if group.group.key in self._groups]
 
     def _best(self, records: list[Record]) -> tuple[float, int]:
         """The best value of some trials and the number of its trial; NaN if there is none."""

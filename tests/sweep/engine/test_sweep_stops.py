@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,18 @@ def record(number: int, value: float, group: str = "a", *, ended: bool = True) -
     return trial
 
 
-def stops_of(values: list[tuple[float, str]], mode: Mode = "min", **rules: Any) -> SweepStops:
+def stops_of(
+    values: list[tuple[float, str]],
+    mode: Mode = "min",
+    groups: Collection[str] | None = None,
+    **rules: Any,
+) -> SweepStops:
+    if groups is None:
+        groups = {group for _, group in values}
     records: dict[int, Record] = {}
     for number, (value, group) in enumerate(values, 1):
         records[number] = record(number, value, group)
-    return SweepStops(StopRules(**rules), records, "val_loss", mode)
+    return SweepStops(StopRules(**rules), records, "val_loss", mode, groups)
 
 
 def test_epochs_count_those_of_earlier_commands() -> None:
@@ -81,6 +88,20 @@ def test_a_plateau_is_a_number_of_trials_without_a_better_value(
     values: list[tuple[float, str]], is_reached: bool
 ) -> None:
     assert bool(stops_of(values, plateau=2).after_trial()) == is_reached
+
+
+@pytest.mark.parametrize("rules", [{"target": 0.4}, {"plateau": 2}])
+def test_a_group_without_a_trial_yet_has_not_done_enough(rules: dict[str, Any]) -> None:
+    values = [(0.3, "a"), (0.4, "a"), (0.5, "a")]
+    assert stops_of(values, groups={"a"}, **rules).at_start()
+    assert stops_of(values, groups={"a", "b"}, **rules).at_start() == ""
+
+
+@pytest.mark.parametrize("rules", [{"target": 0.4}, {"plateau": 2}])
+def test_groups_of_earlier_sweeps_do_not_count(rules: dict[str, Any]) -> None:
+    values = [(0.3, "a"), (0.4, "a"), (0.5, "a"), (0.6, "b")]
+    assert stops_of(values, groups={"a"}, **rules).at_start()
+    assert stops_of(values, groups={"a", "b"}, **rules).at_start() == ""
 
 
 def test_hours_count_from_the_start_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
