@@ -172,6 +172,8 @@ def _print_outcome(progress: Progress, metric: str, reason: str, page: Path) -> 
     if len(progress.bests) > MAX_GROUP_LINES:
         echo(f"... and of {len(progress.bests) - MAX_GROUP_LINES} more groups: cae-sweep best")
     echo(f"report: {page}")
+    if reason.startswith(REACHED) and progress.ended == progress.requested:
+        return
     if reason.startswith(REACHED):
         echo("trials remain: raise or remove the limit to continue", to_stderr=True)
     elif reason != "complete":

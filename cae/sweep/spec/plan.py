@@ -126,6 +126,7 @@ class Plan:
         if self.search is None:
             return self.trials
         numbers = [planned.number for planned in [*self.trials, *self.search.candidates]]
+        numbers += [record.number for record in self.left]
         return [*self.trials, *self.search.initial_design(max(numbers) + 1)]
 
     def trial(self, number: int) -> PlannedTrial:
@@ -187,14 +188,14 @@ def make_plan(
     if limit is not None:
         limit = _positive("max_trials", limit)
     limit = max_trials or limit
+    is_one_trial = "space" in overrides
+    sweep = _with_settings(sweep, overrides, budget)
     search = learning_search(sweep.search)
     to_suggest = 0
     if search is not None:
         to_suggest = number_of_trials(sweep, limit)
         limit = search.candidates
         sweep = sweep_of_candidates(sweep, search)
-    is_one_trial = "space" in overrides
-    sweep = _with_settings(sweep, overrides, budget)
     max_points = None
     if limit is not None:
         # All seeds of some points, not one seed of more points.
@@ -261,6 +262,7 @@ def _with_settings(sweep: Sweep, overrides: dict[str, Any], budget: str) -> Swee
         del overrides["space"]
         changes["space"] = {}
         changes["search"] = None
+        changes.setdefault("samples", 1)
     elif budget == "smoke":  # the embedded images have parameters of their own
         changes["space"] = [_without_dataset(space) for space in sweep.spaces()]
     for name in Sweep.model_fields:
@@ -277,7 +279,8 @@ def _with_settings(sweep: Sweep, overrides: dict[str, Any], budget: str) -> Swee
 def _hints(sweep: Sweep, candidates: list[Candidate]) -> list[str]:
     """What of the sweep file has no effect, or may be meant otherwise."""
     hints = list_constants(sweep)
-    if sweep.samples > 1 and not any(map(is_random, sweep.spaces())):
+    is_open = learning_search(sweep.search) is not None  # its samples are candidates
+    if sweep.samples > 1 and not is_open and not any(map(is_random, sweep.spaces())):
         hints.append(
             f"samples = {sweep.samples} has no effect: the search space has no random dimension, "
             "such as tune.uniform or tune.choice"

@@ -13,6 +13,7 @@ import pytest
 from cae.cli.tables import trial_log
 from cae.run.events import EpochFinished, TrialPlanned
 from cae.run.paths import RunDir
+from cae.run.records import Record
 from cae.run.status import run_status
 from cae.run.trial_state import TrialState
 from cae.sweep.search.model_based import ModelBased
@@ -154,6 +155,24 @@ def test_a_dependency_that_varies_is_refused(sweep_file: Write) -> None:
         make(path)
 
 
+def test_settings_of_the_command_line_are_those_of_the_search(sweep_file: Write) -> None:
+    grid = "{'optimizer.lr': tune.grid_search([1e-1, 1e-2, 1e-3, 1e-4, 1e-5])}"
+    path = searching_sweep(sweep_file, "search=ModelBased(), samples=2", grid)
+    plan = make(path, settings={"samples": 4})
+    assert plan.to_come == 4
+    assert plan.hints == []  # that the samples of a grid have no effect, for example
+    with pytest.raises(ConfigError, match=r"seeds = 2: .* --set space=none"):
+        make(path, settings={"seeds": 2})
+
+
+def test_without_a_search_space_there_is_no_search(sweep_file: Write) -> None:
+    path = searching_sweep(sweep_file, "search=ModelBased(), samples=3")
+    plan = make(path, settings={"space": "none", "seeds": 3})
+    assert plan.search is None
+    assert [planned.trial.seed for planned in plan.trials] == [0, 1, 2]
+    assert plan.hints == []
+
+
 def test_the_plan_lists_the_initial_design_and_counts_the_rest(sweep_file: Write) -> None:
     plan = make(searching_sweep(sweep_file), max_trials=7)
     assert isinstance(plan.sweep.search, ModelBased)
@@ -161,6 +180,13 @@ def test_the_plan_lists_the_initial_design_and_counts_the_rest(sweep_file: Write
     assert [planned.number for planned in plan.listed] == [1, 2, 3, 4]
     assert plan.to_come == 7
     assert plan.has_work
+
+
+def test_the_plan_numbers_new_trials_after_all_trials_of_the_run(sweep_file: Write) -> None:
+    path = searching_sweep(sweep_file)
+    left = Record(number=9, hash="other", config={}, axes={}, sizes={})
+    plan = make(path, max_trials=2, records={9: left})
+    assert [planned.number for planned in plan.listed] == [10, 11]
 
 
 def test_random_search_has_the_order_of_a_sample_and_grid_that_of_the_file(
