@@ -42,9 +42,24 @@ def comparison_sentence(results: Results, comparison: ConfigurationComparison) -
             return _tied(results, comparison)
     return (
         f"It is unknown whether it is better than the others: {_seeds(compared)}, so a difference "
-        "may be due to chance. To add seeds, run the same command with --set "
-        f"seeds={best.suggested_seeds(results)}; finished trials are kept."
+        f"may be due to chance. {_how_to_add_seeds(results)}"
     )
+
+
+def _how_to_add_seeds(results: Results) -> str:
+    setting = f"--set seeds={best.suggested_seeds(results)}"
+    if has_learning_search(results):
+        return (
+            "To add seeds, run the sweep with the values of the best trial and "
+            f"--set space=none {setting}; finished trials are kept."
+        )
+    return f"To add seeds, run the same command with {setting}; finished trials are kept."
+
+
+def has_learning_search(results: Results) -> bool:
+    """Whether results decided which trials were tried: such a search refuses several seeds."""
+    search = results.sweep.search
+    return search is not None and search.get("learns") is True
 
 
 def other_best_configuration(results: Results, comparison: ConfigurationComparison) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cae.report.page.sections.best import best_section
 from cae.report.statistics.best import Distinction, Setting, compare_configurations
 from cae.report.wording.best import (
     comparison_sentence,
@@ -40,6 +41,16 @@ def test_one_seed_per_configuration_suggests_more_seeds(writer: MakeWriter) -> N
         "all ran with one seed, so a difference may be due to chance. To add seeds, run the same "
         "command with --set seeds=3; finished trials are kept."
     )
+
+
+def test_more_seeds_of_a_learning_search_need_one_configuration(writer: MakeWriter) -> None:
+    def with_search(**sweep: Any) -> Any:
+        return writer(**sweep, search={"name": "model-based", "learns": True})
+
+    results = configurations_with_seeds(with_search, [0.01, 0.02], 1, 0.0)
+    sentence = comparison_sentence(results, compare_configurations(results))
+    assert sentence.endswith("--set space=none --set seeds=3; finished trials are kept.")
+    assert best_section(results).seeds_command == ""
 
 
 def test_one_configuration_has_no_comparison(writer: MakeWriter) -> None:

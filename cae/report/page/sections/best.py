@@ -20,6 +20,7 @@ from cae.report.statistics.best import BestVerdict
 from cae.report.wording.best import (
     best_configuration_sentence,
     comparison_sentence,
+    has_learning_search,
     more_seeds_command,
     other_best_configuration,
     settings_text,
@@ -58,7 +59,8 @@ def best_section(results: Results) -> SectionContent:
             f"The best configurations by mean {results.metric}, and their differences to the best"
         )
     seeds_command = ""
-    if comparison.verdict in (BestVerdict.UNKNOWN, BestVerdict.TIED) and not results.joined:
+    is_open = comparison.verdict in (BestVerdict.UNKNOWN, BestVerdict.TIED)
+    if is_open and not results.joined and not has_learning_search(results):
         seeds_command = more_seeds_command(results)
     if other_best_configuration(results, comparison):
         verdict = best_configuration_sentence(results, comparison)
