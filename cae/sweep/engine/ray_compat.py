@@ -13,6 +13,8 @@ from ray.air._internal import usage
 from ray.tune.execution import class_cache
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial as RayTrial
+from ray.tune.progress_reporter import TrialProgressCallback
+from typing_extensions import override
 
 GCS_SERVER = "gcs_server"
 REQUIRED_PROCESSES = ("raylet", GCS_SERVER)
@@ -33,6 +35,32 @@ def _record_no_usage(callbacks: object) -> bool:
     """Replace Ray's `tag_callbacks`, which returns whether usage was recorded."""
     del callbacks
     return False
+
+
+class NoTuneOutput(TrialProgressCallback):
+    """Prevents Tune from printing a line for each trial that ends without another result.
+
+    Tune adds a TrialProgressCallback of its own if there is none. It prints such a line, "Trial
+    0002 completed. Last result:", into the live table even if `verbose` is 0.
+    """
+
+    @override
+    def on_trial_result(
+        self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: Any, **info: Any
+    ) -> None:
+        pass
+
+    @override
+    def on_trial_error(
+        self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
+    ) -> None:
+        pass
+
+    @override
+    def on_trial_complete(
+        self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
+    ) -> None:
+        pass
 
 
 def hide_credentials_from_actors() -> None:

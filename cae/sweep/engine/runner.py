@@ -355,7 +355,7 @@ def _fit(
             run_config=tune.RunConfig(
                 name=recorder.run.name,
                 storage_path=scratch,
-                callbacks=[recorder],
+                callbacks=[recorder, ray_compat.NoTuneOutput()],
                 stop=recorder,
                 # Every epoch is saved already; Tune would keep a result per trial in memory.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),

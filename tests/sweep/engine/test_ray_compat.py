@@ -31,6 +31,7 @@ SYMBOLS = [
     "ray.tune.experiment.Trial.PENDING",
     "ray.tune.experiment.Trial.RUNNING",
     "ray.tune.experiment.Trial.error_file",
+    "ray.tune.progress_reporter.TrialProgressCallback.on_trial_complete",
     "ray.tune.search.Searcher.FINISHED",
     "ray.tune.schedulers.TrialScheduler.CONTINUE",
     "ray.tune.schedulers.TrialScheduler.STOP",

@@ -197,7 +197,9 @@ def when(condition: Callable[[], bool], act: Callable[[], object]) -> threading.
     return thread
 
 
-def test_killed_trials_stay_in_the_tables(sweep_file: Write, run_sweep: Run) -> None:
+def test_killed_trials_stay_in_the_tables(
+    sweep_file: Write, run_sweep: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
     run = RunDir("run")
     thread = when(
         lambda: any(trial == 1 for trial, _ in epochs(run)),
@@ -211,6 +213,7 @@ def test_killed_trials_stay_in_the_tables(sweep_file: Write, run_sweep: Run) -> 
     assert [record.state for record in records.values()] == ["killed", *["finished"] * 10, "killed"]
     assert 1 <= records[1].last_epoch < 20
     assert records[12].starts == []  # it was not started yet
+    assert "Last result" not in capfd.readouterr().out  # Tune prints nothing into the live table
     assert not list(run.control.glob("*"))
 
 
