@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cae.report.page.sections.best import best_section
+from cae.report.page.sections.best import BestContent, best_section
 from cae.report.statistics.best import Distinction, Setting, compare_configurations
 from cae.report.wording.best import (
     comparison_sentence,
@@ -50,7 +50,9 @@ def test_more_seeds_of_a_learning_search_need_one_configuration(writer: MakeWrit
     results = configurations_with_seeds(with_search, [0.01, 0.02], 1, 0.0)
     sentence = comparison_sentence(results, compare_configurations(results))
     assert sentence.endswith("--set space=none --set seeds=3; finished trials are kept.")
-    assert best_section(results).seeds_command == ""
+    content = best_section(results)
+    assert isinstance(content, BestContent)
+    assert content.seeds_command == ""
 
 
 def test_one_configuration_has_no_comparison(writer: MakeWriter) -> None:
