@@ -164,7 +164,7 @@ def execute(command: Command) -> session.Prepared:
         TuneScheduler(NeverStop(), "val_loss"),
         lambda _: None,
         LimitMonitor(DEFAULT_LIMITS, run.path),
-        SweepStops(NO_RULES, prepared.records, "val_loss", "min"),
+        SweepStops(NO_RULES, prepared.records, "val_loss", "min", ()),
     )
     if not session._is_complete(prepared):
         record_session(recorder, CheckedHosts(resources, path), "a test")

@@ -26,7 +26,12 @@ from cae.run.records import Record
 from cae.run.trial_state import TrialState
 from cae.sweep.engine import ray_compat
 from cae.sweep.engine.interruptions import exit_after_ray_death, stop_on_signals
-from cae.sweep.engine.judging import candidate_number, create_judge, groups_of_trials
+from cae.sweep.engine.judging import (
+    candidate_number,
+    create_judge,
+    groups_of_trials,
+    trained_groups,
+)
 from cae.sweep.engine.limits import DEFAULT_LIMITS, DISK_ERRORS, LimitMonitor, Limits
 from cae.sweep.engine.ray_watchdog import watch_ray
 from cae.sweep.engine.recorder import Recorder, Watcher
@@ -88,7 +93,9 @@ def run_plan(
         past_stops = judge.replay(run.events(epochs=judge.judged_epochs), plan.sweep.metric)
         scheduler = TuneScheduler(judge, plan.sweep.metric)
         monitor = LimitMonitor(limits, run.path)
-        stops = SweepStops(rules, records, plan.sweep.metric, plan.mode)
+        stops = SweepStops(
+            rules, records, plan.sweep.metric, plan.mode, trained_groups(plan, groups)
+        )
         recorder = Recorder(run, plan, journal, records, scheduler, watch, monitor, stops)
         with _sweep_aborted_by_environment(run):
             record_session(recorder, checked, command)
@@ -275,15 +282,13 @@ def _decide_about_waiting(recorder: Recorder) -> bool:
     waiting = [
         planned.number for planned in recorder.plan.trials if judge.is_waiting(planned.number)
     ]
-    if not waiting:
-        return False
     for number, stop in judge.decide().items():
-        record = recorder.records.get(number)
-        if record is not None and not record.state.is_final:
+        record = recorder.records[number]
+        if record.is_requested and not record.state.is_final:
             recorder.stop_trial(number, stop)
-    for number in waiting:
+    for number in judge.audit_stops:  # they did not wait
         recorder.record_audit_stop(number)
-    return True
+    return bool(waiting)
 
 
 def _ready_trials(recorder: Recorder) -> list[PlannedTrial]:

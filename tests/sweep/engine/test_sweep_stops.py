@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,18 @@ def record(number: int, value: float, group: str = "a", *, ended: bool = True) -
     return trial
 
 
-def stops_of(values: list[tuple[float, str]], mode: Mode = "min", **rules: Any) -> SweepStops:
+def stops_of(
+    values: list[tuple[float, str]],
+    mode: Mode = "min",
+    groups: Collection[str] = ("a", "b"),
+    **rules: Any,
+) -> SweepStops:
+    """The stops of a sweep that trains in those of the groups that have a trial."""
     records: dict[int, Record] = {}
     for number, (value, group) in enumerate(values, 1):
         records[number] = record(number, value, group)
-    return SweepStops(StopRules(**rules), records, "val_loss", mode)
+    groups = {group for _, group in values} & set(groups)
+    return SweepStops(StopRules(**rules), records, "val_loss", mode, groups)
 
 
 def test_epochs_count_those_of_earlier_commands() -> None:
@@ -81,6 +88,21 @@ def test_a_plateau_is_a_number_of_trials_without_a_better_value(
     values: list[tuple[float, str]], is_reached: bool
 ) -> None:
     assert bool(stops_of(values, plateau=2).after_trial()) == is_reached
+
+
+def test_groups_of_earlier_sweeps_do_not_keep_a_sweep_running() -> None:
+    """No trial of the sweep can improve them."""
+    values = [(0.9, "earlier"), (0.3, "a"), (0.4, "a"), (0.5, "a")]
+    assert stops_of(values, target=0.3).at_start().startswith("reached the target")
+    assert stops_of(values, plateau=2).at_start().startswith("reached a plateau")
+
+
+def test_a_group_that_has_no_trial_yet_keeps_a_sweep_running() -> None:
+    """A search trains in it later."""
+    records = {1: record(1, 0.1), 2: record(2, 0.2), 3: record(3, 0.3)}
+    for rules in (StopRules(target=0.3), StopRules(plateau=2)):
+        assert SweepStops(rules, records, "val_loss", "min", {"a"}).at_start()
+        assert not SweepStops(rules, records, "val_loss", "min", {"a", "b"}).at_start()
 
 
 def test_hours_count_from_the_start_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
