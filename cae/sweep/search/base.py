@@ -71,7 +71,7 @@ class Candidates:
     """The parameters that vary, by dotted name."""
     groups: Sequence[str] = ()
     """The comparability group of each point; empty if there is one group."""
-    marks: Sequence[int] = ()
+    rungs: Sequence[int] = ()
     """Epochs at which trials may be stopped."""
     mode: str = "min"
     """Whether smaller or larger values of the metric are better."""

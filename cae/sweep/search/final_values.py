@@ -20,18 +20,18 @@ class FinalValues:
 
     Args:
         curves: One per trial with a value.
-        marks: Epochs at which trials may be stopped, ascending.
+        rungs: Epochs at which trials may be stopped, ascending.
     """
 
-    def __init__(self, curves: Sequence[Curve], marks: Sequence[int]) -> None:
+    def __init__(self, curves: Sequence[Curve], rungs: Sequence[int]) -> None:
         self._curves = curves
-        self._marks = marks
+        self._rungs = rungs
         self._known_changes: dict[tuple[int, int], float] = {}
 
     def estimate(self, curve: Curve, epochs: int) -> float:
         """The lowest cost that a trial would have reached at its last epoch.
 
-        From its last epoch to the next mark, and from each mark to the next one, its cost changes
+        From its last epoch to the next rung, and from each rung to the next one, its cost changes
         by the median of the changes of the trials that went so far. Where none did, it does not
         change.
 
@@ -41,8 +41,8 @@ class FinalValues:
         """
         if len(curve) >= epochs:
             return curve[-1]
-        marks = [mark for mark in self._marks if len(curve) < mark < epochs]
-        steps = [len(curve), *marks, epochs]
+        rungs = [rung for rung in self._rungs if len(curve) < rung < epochs]
+        steps = [len(curve), *rungs, epochs]
         return curve[-1] + sum(self._change(*step) for step in itertools.pairwise(steps))
 
     def _change(self, start: int, end: int) -> float:

@@ -98,7 +98,7 @@ def _suggest(
     """The largest expected improvement, or the next point if there is nothing to learn from."""
     transform = _Transform(results, candidates.mode)
     curves = {result.candidate: transform.curve(result) for result in results}
-    final_values = FinalValues(list(curves.values()), candidates.marks)
+    final_values = FinalValues(list(curves.values()), candidates.rungs)
     known: list[int] = []
     costs: list[float] = []
     diverged: list[int] = []
