@@ -1,4 +1,4 @@
-"""The judge of a sweep: which trials it compares, and which are exempt from early stopping."""
+"""Creates the judge of a sweep: comparability groups, dependencies and audit trials."""
 
 from __future__ import annotations
 
