@@ -89,8 +89,7 @@ class ModelBased(Search):
 def _next_group(
     candidates: Candidates, remaining: Sequence[int], results: Sequence[TrialResult]
 ) -> str:
-    """The group with the fewest trials; the first one of several. Groups without a remaining
-    candidate do not count."""
+    """The group with the fewest trials, of those with a remaining candidate; the first of equals."""
     counts = Counter(candidates.group(result.candidate) for result in results)
     groups = dict.fromkeys(candidates.group(index) for index in remaining)
     return min(groups, key=lambda group: counts[group])
@@ -139,7 +138,7 @@ def _next_in_order(remaining: Sequence[int], cause: str) -> Suggestion:
 
 
 def _without_outliers(costs: Sequence[float]) -> list[float]:
-    """The costs, with outliers reduced to the largest cost that is none.
+    """The costs; those above the limit for outliers are reduced to it.
 
     Otherwise one trial that nearly diverged would make all others look alike.
     """
