@@ -89,7 +89,7 @@ class ModelBased(Search):
 def _next_group(
     candidates: Candidates, remaining: Sequence[int], results: Sequence[TrialResult]
 ) -> str:
-    """The group with the fewest trials, of those with a remaining candidate; the first of equals."""
+    """The group with the fewest trials, of those with a remaining candidate."""
     counts = Counter(candidates.group(result.candidate) for result in results)
     groups = dict.fromkeys(candidates.group(index) for index in remaining)
     return min(groups, key=lambda group: counts[group])
