@@ -272,23 +272,29 @@ def _not_ended(recorder: Recorder, trials: list[PlannedTrial]) -> list[PlannedTr
 
 
 def _not_waiting(recorder: Recorder, trials: list[PlannedTrial]) -> list[PlannedTrial]:
-    judge = recorder.scheduler.judge
-    return [planned for planned in trials if not judge.is_waiting(planned.number)]
+    return [planned for planned in trials if not _is_waiting(recorder, planned)]
+
+
+def _is_waiting(recorder: Recorder, planned: PlannedTrial) -> bool:
+    """Whether a trial waits for a decision of the scheduler.
+
+    A trial that was killed after its last epoch does not: it only has to be evaluated.
+    """
+    has_epochs_left = recorder.records[planned.number].last_epoch < planned.trial.epochs
+    return has_epochs_left and recorder.scheduler.judge.is_waiting(planned.number)
 
 
 def _decide_about_waiting(recorder: Recorder) -> bool:
     """Let the scheduler decide about the trials that wait; False if none waits."""
     judge = recorder.scheduler.judge
-    waiting = [
-        planned.number for planned in recorder.plan.trials if judge.is_waiting(planned.number)
-    ]
+    is_any_waiting = any(judge.is_waiting(planned.number) for planned in recorder.plan.trials)
     for number, stop in judge.decide().items():
         record = recorder.records[number]
         if record.is_requested and not record.state.is_final:
             recorder.stop_trial(number, stop)
     for number in judge.audit_stops:  # they did not wait
         recorder.record_audit_stop(number)
-    return bool(waiting)
+    return is_any_waiting
 
 
 def _ready_trials(recorder: Recorder) -> list[PlannedTrial]:

@@ -19,6 +19,7 @@ from cae.sweep.engine.judging import (
     is_audit_trial,
     trained_groups,
 )
+from cae.sweep.engine.runner import _not_waiting
 from cae.sweep.engine.session_records import record_past_decisions
 from cae.sweep.schedulers.base import Stop
 from cae.sweep.spec.plan import Plan, make_plan
@@ -74,6 +75,22 @@ def test_a_sweep_trains_in_the_groups_of_its_trials_and_candidates(sweep_file: W
     groups = groups_of_trials(plan, {1: earlier})
     assert groups[1] == "earlier"
     assert trained_groups(plan, groups) == {groups[-1], groups[-2]}
+
+
+def test_a_trial_that_was_killed_after_its_last_epoch_does_not_wait(sweep_file: Write) -> None:
+    path = sweep_file("{'epochs': tune.grid_search([2, 6])}", more="scheduler=Screen(epochs=2)")
+    path.write_text(path.read_text().replace("import ASHA,", "import ASHA, Screen,"))
+    plan = plan_of(path)
+    records: dict[int, Record] = {}
+    judge = create_judge(plan, groups_of_trials(plan, {}))
+    for planned in plan.trials:
+        record = Record(planned.number, planned.hash, planned.trial.flat(), {}, {})
+        record.epochs = {1: {}, 2: {}}
+        records[planned.number] = record
+        judge.report(planned.number, 2, 0.5)
+        assert judge.is_waiting(planned.number)
+    recorder: Any = SimpleNamespace(records=records, scheduler=SimpleNamespace(judge=judge))
+    assert [planned.trial.epochs for planned in _not_waiting(recorder, plan.trials)] == [2]
 
 
 @pytest.mark.parametrize(
