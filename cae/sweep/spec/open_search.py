@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -95,8 +95,13 @@ def number_of_trials(sweep: Sweep, limit: int | None) -> int:
     )
 
 
-def sweep_of_candidates(sweep: Sweep, search: ModelBased) -> Sweep:
+def sweep_of_candidates(sweep: Sweep, search: ModelBased, overrides: Collection[str]) -> Sweep:
     """The sweep with enough draws of its random dimensions for `search.candidates` candidates.
+
+    Args:
+        sweep: The sweep with its search space.
+        search: Its search.
+        overrides: Parameters that are overridden: they are no dimensions.
 
     Raises ConfigError if the search space has no dimension.
     """
@@ -107,16 +112,17 @@ def sweep_of_candidates(sweep: Sweep, search: ModelBased) -> Sweep:
                 "remove `search`"
             ]
         )
-    sizes = [_grid_size(space) for space in sweep.spaces()]
+    sizes = [_grid_size(space, overrides) for space in sweep.spaces()]
     samples = max(1, math.ceil(search.candidates / sum(sizes)))
     return sweep.model_copy(update={"samples": samples})
 
 
-def _grid_size(space: Space) -> int:
+def _grid_size(space: Space, overrides: Collection[str]) -> int:
     """The number of combinations of the dimensions that are not random."""
     size = 1
-    for domain in space.values():
-        if isinstance(domain, Mapping) and "grid_search" in domain:
+    for name, domain in space.items():
+        is_grid = isinstance(domain, Mapping) and "grid_search" in domain
+        if is_grid and name not in overrides:
             size *= len(domain["grid_search"])
     return size
 

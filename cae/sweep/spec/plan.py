@@ -206,7 +206,7 @@ def make_plan(
     if search is not None:
         to_suggest = number_of_trials(sweep, limit)
         limit = search.candidates
-        sweep = sweep_of_candidates(sweep, search)
+        sweep = sweep_of_candidates(sweep, search, overrides)
     max_points = None
     if limit is not None:
         # All seeds of some points, not one seed of more points.

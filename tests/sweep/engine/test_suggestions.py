@@ -179,6 +179,12 @@ def test_samples_of_the_command_line_are_the_number_of_trials(sweep_file: Write)
         make(path, settings={"seeds": 2})
 
 
+def test_an_overridden_dimension_does_not_reduce_the_candidates(sweep_file: Write) -> None:
+    for settings in ({}, {"task.loss": "mse"}):
+        plan = make(searching_sweep(sweep_file), settings=settings)
+        assert len(plan.search.candidates) == 40
+
+
 def test_samples_of_a_searched_grid_have_an_effect(sweep_file: Write) -> None:
     space = "{'arch.kernel_size': tune.grid_search([3, 5, 7])}"
     plan = make(searching_sweep(sweep_file, "search=ModelBased(), samples=2", space))
