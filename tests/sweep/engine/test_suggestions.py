@@ -23,6 +23,7 @@ from cae.trial.config import ConfigError
 
 Write = Callable[..., Path]
 Run = Callable[..., RunDir]
+pytestmark = pytest.mark.timeout(600)  # new workers take long to start on a busy machine
 
 SPACE = (
     "{'optimizer.lr': tune.loguniform(1e-4, 1e-1), "

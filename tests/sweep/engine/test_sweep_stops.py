@@ -20,6 +20,7 @@ from cae.sweep.engine.sweep_stops import StopRules, SweepStops
 
 Write = Callable[..., Path]
 Run = Callable[..., RunDir]
+pytestmark = pytest.mark.timeout(600)  # new workers take long to start on a busy machine
 
 
 def record(number: int, value: float, group: str = "a", *, ended: bool = True) -> Record:

@@ -22,6 +22,7 @@ from cae.sweep.schedulers.screen import Screen, ScreenJudge
 
 Write = Callable[..., Path]
 Run = Callable[..., RunDir]
+pytestmark = pytest.mark.timeout(600)  # new workers take long to start on a busy machine
 
 
 def judge_of(keep: int = 2, mode: Any = "min", **options: Any) -> ScreenJudge:
