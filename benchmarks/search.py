@@ -77,7 +77,7 @@ def model_based(trials: Sequence[KnownTrial], seed: int) -> Chooser:
     order = list(range(len(trials)))
     random.Random(seed).shuffle(order)
     epochs = max(len(trial.values) for trial in trials)
-    candidates = Candidates([trials[index].axes for index in order], marks=SCHEDULER.rungs(epochs))
+    candidates = Candidates([trials[index].axes for index in order], rungs=SCHEDULER.rungs(epochs))
     position = {index: place for place, index in enumerate(order)}
 
     def choose(tried: Sequence[Tried]) -> int | None:

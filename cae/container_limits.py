@@ -20,16 +20,20 @@ OWN_CGROUPS = Path("/proc/self/cgroup")
 
 @dataclass(frozen=True)
 class FreeTasks:
-    """How many more tasks this process and its children may start: processes and threads."""
+    """How many more tasks (processes and threads) this process and its children may start."""
 
     count: int
+    """Tasks that are free; negative if the limit was lowered after more were started."""
     limit: int
+    """Tasks that the limit allows in total."""
     setting: str
-    """What sets the limit: a file of a control group, or `ulimit -u`."""
+    """The limit's name: the file of a control group, or `ulimit -u`."""
 
 
 def own_groups(controller: str, cgroups: Path, own_cgroups: Path) -> list[Path]:
-    """The folders of the process's groups and of all groups around them.
+    """The folders of the control groups that limit this process, from the innermost group outwards.
+
+    Folders that do not exist are included.
 
     Args:
         controller: `cpu`, `memory` or `pids`; version 1 has a hierarchy of groups for each.
@@ -48,7 +52,8 @@ def own_groups(controller: str, cgroups: Path, own_cgroups: Path) -> list[Path]:
                 if not root.is_dir():
                     root = cgroups / controller
             group = PurePosixPath(name.lstrip("/"))
-            # In a container the name is that outside of it, and the mount is its own group.
+            # In a container the name is often the one on the host, while the mount shows the
+            # container's own group: then only the last folder, the root, exists.
             folders += [root / parent for parent in (group, *group.parents)]
     return folders
 

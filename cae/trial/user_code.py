@@ -204,7 +204,10 @@ class UserModule:
     @property
     def text(self) -> str:
         """The source code, as it was executed if it was."""
-        return "".join(linecache.getlines(self.file))
+        lines = linecache.getlines(self.file)
+        if lines == ["\n"]:  # of an empty file, since Python 3.13
+            return ""
+        return "".join(lines)
 
 
 def find_user_module(name: str) -> UserModule | None:

@@ -96,15 +96,19 @@ def test_a_command_runs_without_standard_output_or_error(redirection: str) -> No
     assert done.stderr == ""
 
 
-def test_a_sweep_without_an_output_and_a_home_folder_trains_all_trials(tmp_path: Path) -> None:
-    """Its Ray gets its token from the environment, and not from the home folder."""
+def test_a_sweep_trains_all_trials_in_an_unfriendly_environment(tmp_path: Path) -> None:
+    """Nobody reads its output, its home folder is a file, and files of the current folder have the
+    names of modules that its workers import."""
+    for name in ("numpy", "torch", "cae"):
+        Path(f"{name}.py").write_text("raise RuntimeError('of the current folder')")
     path = tmp_path / "sweep.py"
     path.write_text(SWEEP)
     home = tmp_path / "home"
     home.write_text("not a folder")
     environment = {name: value for name, value in os.environ.items() if name not in USER_VARIABLES}
     run = RunDir(tmp_path / "run")
-    command = [sys.executable, "-m", "cae", "run", str(path), "--out", str(run.path), "--slots=1"]
+    cae_sweep = str(Path(sys.executable).parent / "cae-sweep")
+    command = [cae_sweep, "run", str(path), "--out", str(run.path), "--slots=1"]
     writer = closed_pipe()
     try:
         done = subprocess.run(

@@ -15,25 +15,26 @@ from cae.report.data.results import Results
 from cae.run.trial_state import TrialState
 
 MIN_VALUES = 3
-"""A parameter with fewer different values has no inside: its best value is always at an edge."""
+"""With fewer different values of a parameter, the best one is always at an edge."""
 EDGE_SHARE = 0.05
-"""A value in this outer share of a range that was drawn from is at its edge."""
+"""For random dimensions: a value is at an edge if it lies in this outer share of the range."""
 MAX_STEPS = 4
-"""Into so many steps a range is divided at most: draws are close to each other."""
+"""A step beyond the edge is at least the range divided by this number, because the distance between
+neighboring draws may be tiny."""
 NEARLY_ZERO = 1e-9
-"""Relative to the largest value."""
+"""Smaller values, relative to the largest one, count as zero."""
 MIN_FINISHED = 3
-"""With fewer finished trials nothing is said about the number of epochs."""
+"""With fewer finished trials, more epochs are not suggested."""
 
 
 @dataclass(frozen=True)
 class NextStep:
-    """A finding, and the configuration that would follow it up."""
+    """A finding, and the configuration to try because of it."""
 
     finding: str
     """A sentence."""
     trial: Any
-    """Index of the trial, in the results, that it starts from."""
+    """Index in the results of the trial whose configuration is changed."""
     changes: dict[str, Any]
     """What to change in its configuration, by dotted name."""
     is_edge: bool = False
@@ -58,7 +59,7 @@ def next_steps(results: Results) -> list[NextStep]:
 
 
 def _extend_range(results: Results, name: str, declared: dict[str, Any]) -> NextStep | None:
-    """The best value of a parameter is at the edge of what was tried."""
+    """A step beyond the range of a parameter if its best value is at an edge; None otherwise."""
     best = results.ranked.index[0]
     tried = [value for value in results.ranked[name] if not is_missing(value)]
     cell: Any = results.ranked.at[best, name]
@@ -77,6 +78,8 @@ def _extend_range(results: Results, name: str, declared: dict[str, Any]) -> Next
     beyond = _beyond(distinct, edge, is_log=is_log)
     if beyond in distinct:  # a whole number next to 1
         return None
+    if beyond < 0 <= distinct[0]:  # such as a dropout rate or a number of layers
+        return None
     shown = formatting.number(value)
     return NextStep(
         finding=(
@@ -91,7 +94,8 @@ def _extend_range(results: Results, name: str, declared: dict[str, Any]) -> Next
 
 def _edge(value: float, distinct: list[float], declared: dict[str, Any], *, is_log: bool) -> str:
     """ "largest" or "smallest" if a value is at an edge of those that were tried, otherwise ""."""
-    low, high = distinct[0], distinct[-1]
+    low = distinct[0]
+    high = distinct[-1]
     if declared.get("values") is not None:
         if value == high:
             return "largest"
@@ -99,7 +103,9 @@ def _edge(value: float, distinct: list[float], declared: dict[str, Any], *, is_l
             return "smallest"
         return ""
     if is_log:
-        value, low, high = math.log(value), math.log(low), math.log(high)
+        value = math.log(value)
+        low = math.log(low)
+        high = math.log(high)
     if high - value <= EDGE_SHARE * (high - low):
         return "largest"
     if value - low <= EDGE_SHARE * (high - low):
@@ -108,11 +114,17 @@ def _edge(value: float, distinct: list[float], declared: dict[str, Any], *, is_l
 
 
 def _beyond(distinct: list[float], edge: str, *, is_log: bool) -> float:
-    """A value beyond the edge, as far as neighboring values are apart on average.
+    """A value beyond the edge, by the average step between neighboring values.
 
-    Values in equal distances continue with that distance, other positive ones with their ratio.
+    Equidistant values continue with their difference, other positive values with their ratio.
+
+    Args:
+        distinct: The values that were tried, ascending.
+        edge: "largest" or "smallest".
+        is_log: Whether the parameter has a logarithmic scale.
     """
-    low, high = distinct[0], distinct[-1]
+    low = distinct[0]
+    high = distinct[-1]
     steps = min(len(distinct) - 1, MAX_STEPS)
     distances = [after - before for before, after in itertools.pairwise(distinct)]
     is_equidistant = math.isclose(min(distances), max(distances))
@@ -132,7 +144,7 @@ def _beyond(distinct: list[float], edge: str, *, is_log: bool) -> float:
 
 
 def _train_longer(results: Results) -> NextStep | None:
-    """The best finished trials had their best epoch last."""
+    """A step to more epochs if the best finished trials had their best epoch last."""
     ranked = results.ranked
     finished = ranked[ranked["state"] == TrialState.FINISHED]
     if len(finished) < MIN_FINISHED:

@@ -1,4 +1,4 @@
-"""Signals that stop a sweep, and the end of Ray."""
+"""Ends a sweep on a signal, or when a process of Ray has ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ STOPPING = "stopping, and what is finished is saved; a second signal ends the co
 
 @contextlib.contextmanager
 def stop_on_signals(recorder: Recorder) -> Iterator[None]:
-    """Ctrl-C, SIGTERM or SIGHUP stops the sweep; a second one ends the process."""
+    """Let Ctrl-C, SIGTERM or SIGHUP stop the sweep, and a second signal end this process.
+
+    Outside the main thread, signals are left to the caller.
+    """
 
     def stop(number: int, frame: object) -> None:
         del frame
@@ -43,7 +46,12 @@ def stop_on_signals(recorder: Recorder) -> Iterator[None]:
 
 
 def exit_after_ray_death(recorder: Recorder, name: str) -> None:
-    """Without its own processes Ray may hang anywhere: end this process, everything is saved."""
+    """End this process with exit code 3: without its own processes, Ray may hang anywhere.
+
+    Args:
+        recorder: Its journal receives the reason.
+        name: The process of Ray that has ended, such as `raylet`.
+    """
     reason = f"{ABORTED}: Ray's {name} on this machine ended"
     recorder.journal.append_last(SessionEnded(reason=reason))
     message = f"\nerror: {reason}; what is finished is saved, run the same command to resume"

@@ -1,4 +1,4 @@
-"""The judge of a sweep: which trials it compares, and which are exempt from early stopping."""
+"""Creates the judge of a sweep: comparability groups, dependencies and audit trials."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ from cae.run.records import Record
 from cae.sweep.schedulers.base import GroupJudge, Judge, NeverStop
 from cae.sweep.schedulers.per_trial import CurveJudge
 from cae.sweep.spec.plan import Plan
+from cae.sweep.spec.planned_trial import PlannedTrial
 
 
 def create_judge(plan: Plan, groups: Mapping[int, str]) -> Judge:
+    """The judge of all rules of a sweep that stop single trials.
+
+    Args:
+        plan: The trials, and the rules of the sweep: scheduler, patience, worst value.
+        groups: The key of the comparability group of each trial (see `groups_of_trials`).
+    """
     judge = _create_group_judge(plan, groups)
     sweep = plan.sweep
     if sweep.patience is None and sweep.worst_value is None:
@@ -28,24 +35,26 @@ def create_judge(plan: Plan, groups: Mapping[int, str]) -> Judge:
 
 
 def _create_group_judge(plan: Plan, groups: Mapping[int, str]) -> Judge:
+    """The judge of the scheduler, for each group; without a scheduler one that stops no trial."""
     scheduler = plan.sweep.scheduler
+    dependencies = {planned.number for planned in plan.trials if planned.is_dependency}
     if scheduler is None:
-        return NeverStop()
+        return NeverStop(exempt=dependencies)
     create = functools.partial(
         scheduler.create_judge,
         epochs=plan.epochs,
         metric=plan.sweep.metric,
         mode=plan.mode,
-        exempt={planned.number for planned in plan.trials if planned.is_dependency},
+        exempt=dependencies,
         audited=audit_trials(plan),
     )
     return GroupJudge(create, groups)
 
 
 def groups_of_trials(plan: Plan, records: Mapping[int, Record]) -> dict[int, str]:
-    """The keys of the comparability groups of all trials of the run that are not dependencies.
+    """The key of the comparability group of each trial of the run, by number, without dependencies.
 
-    Those of a search's candidates have negative numbers (see `candidate_number`).
+    The candidates of a search are included, with negative numbers (see `candidate_number`).
     """
     known = dict(records)
     planned_trials = list(plan.trials)
@@ -67,20 +76,23 @@ def groups_of_trials(plan: Plan, records: Mapping[int, Record]) -> dict[int, str
         known[planned.number] = record
     numbers = list(known)
     groups = assign_groups(list(known.values()))
-    pairs = zip(numbers, groups, strict=True)
-    return {number: group.key for number, group in pairs if group is not None}
+    keys: dict[int, str] = {}
+    for number, group in zip(numbers, groups, strict=True):
+        if group is not None:
+            keys[number] = group.key
+    return keys
 
 
-def requested_groups(plan: Plan, groups: Mapping[int, str]) -> set[str]:
-    """The keys of the comparability groups of the trials and candidates of a plan.
+def trained_groups(plan: Plan, groups: Mapping[int, str]) -> set[str]:
+    """The keys of the comparability groups in which the sweep trains, now or later.
 
     Args:
-        plan: The plan.
-        groups: Those of `groups_of_trials`.
+        plan: The trials that the sweep requests, and the candidates of its search.
+        groups: The key of the comparability group of each trial (see `groups_of_trials`).
     """
     numbers = [planned.number for planned in plan.trials]
     if plan.search is not None:
-        numbers += map(candidate_number, range(len(plan.search.candidates)))
+        numbers += [candidate_number(index) for index in range(len(plan.search.candidates))]
     return {groups[number] for number in numbers if number in groups}
 
 
@@ -90,12 +102,13 @@ def candidate_number(index: int) -> int:
 
 
 def audit_trials(plan: Plan) -> set[int]:
-    """The trials that are exempt from early stopping."""
+    """The numbers of the audit trials (see `is_audit_trial`)."""
+    return {planned.number for planned in plan.trials if is_audit_trial(plan, planned)}
+
+
+def is_audit_trial(plan: Plan, planned: PlannedTrial) -> bool:
+    """Whether a trial is exempt from early stopping, to measure what early stopping loses."""
     scheduler = plan.sweep.scheduler
-    if scheduler is None or not plan.rungs:
-        return set()
-    audited: set[int] = set()
-    for planned in plan.trials:
-        if not planned.is_dependency and scheduler.is_audited(planned.hash):
-            audited.add(planned.number)
-    return audited
+    if scheduler is None or not plan.rungs or planned.is_dependency:
+        return False
+    return scheduler.is_audited(planned.hash)

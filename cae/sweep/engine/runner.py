@@ -30,7 +30,7 @@ from cae.sweep.engine.judging import (
     candidate_number,
     create_judge,
     groups_of_trials,
-    requested_groups,
+    trained_groups,
 )
 from cae.sweep.engine.limits import DEFAULT_LIMITS, DISK_ERRORS, LimitMonitor, Limits
 from cae.sweep.engine.ray_watchdog import watch_ray
@@ -94,7 +94,7 @@ def run_plan(
         scheduler = TuneScheduler(judge, plan.sweep.metric)
         monitor = LimitMonitor(limits, run.path)
         stops = SweepStops(
-            rules, records, plan.sweep.metric, plan.mode, requested_groups(plan, groups)
+            rules, records, plan.sweep.metric, plan.mode, trained_groups(plan, groups)
         )
         recorder = Recorder(run, plan, journal, records, scheduler, watch, monitor, stops)
         with _sweep_aborted_by_environment(run):
@@ -272,25 +272,29 @@ def _not_ended(recorder: Recorder, trials: list[PlannedTrial]) -> list[PlannedTr
 
 
 def _not_waiting(recorder: Recorder, trials: list[PlannedTrial]) -> list[PlannedTrial]:
-    judge = recorder.scheduler.judge
-    return [planned for planned in trials if not judge.is_waiting(planned.number)]
+    return [planned for planned in trials if not _is_waiting(recorder, planned)]
+
+
+def _is_waiting(recorder: Recorder, planned: PlannedTrial) -> bool:
+    """Whether a trial waits for a decision of the scheduler.
+
+    A trial that was killed after its last epoch does not: it only has to be evaluated.
+    """
+    has_epochs_left = recorder.records[planned.number].last_epoch < planned.trial.epochs
+    return has_epochs_left and recorder.scheduler.judge.is_waiting(planned.number)
 
 
 def _decide_about_waiting(recorder: Recorder) -> bool:
     """Let the scheduler decide about the trials that wait; False if none waits."""
     judge = recorder.scheduler.judge
-    waiting = [
-        planned.number for planned in recorder.plan.trials if judge.is_waiting(planned.number)
-    ]
-    if not waiting:
-        return False
+    is_any_waiting = any(judge.is_waiting(planned.number) for planned in recorder.plan.trials)
     for number, stop in judge.decide().items():
-        record = recorder.records.get(number)
-        if record is not None and not record.state.is_final:
+        record = recorder.records[number]
+        if record.is_requested and not record.state.is_final:
             recorder.stop_trial(number, stop)
-    for number in waiting:
+    for number in judge.audit_stops:  # they did not wait
         recorder.record_audit_stop(number)
-    return True
+    return is_any_waiting
 
 
 def _ready_trials(recorder: Recorder) -> list[PlannedTrial]:

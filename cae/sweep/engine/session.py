@@ -403,7 +403,7 @@ def _describe(
         epochs=plan.epochs,
         scheduler=scheduler,
         trials=len(plan.trials) + plan.to_come,
-        search=_describe_search(sweep),
+        search=_describe_search(plan.sweep),
         space=plan.space_size,
         left_out=plan.left_out,
         examined=plan.examined,

@@ -44,6 +44,13 @@ def record_session(recorder: Recorder, checked: CheckedHosts, command: str) -> N
 def record_plan(
     recorder: Recorder, planned: PlannedTrial, suggestion: JsonObject | None = None
 ) -> None:
+    """Record a trial that is new or changed; nothing if the journal has it as it is.
+
+    Args:
+        recorder: Its journal receives the trial.
+        planned: The trial.
+        suggestion: Why a search suggests it; None: it was planned before the sweep started.
+    """
     is_audit = planned.number in recorder.scheduler.judge.audited
     record = recorder.records.get(planned.number)
     is_unchanged = (
@@ -75,8 +82,10 @@ def record_plan(
 
 
 def _record_retry(recorder: Recorder, record: Record) -> None:
-    """A diverged trial restarts from the beginning: resumed from its checkpoint it diverges
-    again."""
+    """Record that an ended trial is retried from its last epoch.
+
+    A diverged trial restarts from the beginning: resumed from its checkpoint it diverges again.
+    """
     if record.state == TrialState.DIVERGED:
         recorder.write(TrialRetried(trial=record.number, epoch=0))
         recorder.run.delete_trial(record.number)
@@ -85,10 +94,22 @@ def _record_retry(recorder: Recorder, record: Record) -> None:
 
 
 def record_past_decisions(recorder: Recorder, past_stops: dict[int, Stop]) -> None:
-    """Record decisions that an earlier process made and could not record before it died."""
+    """Record decisions that an earlier process made and could not record before it died.
+
+    Those about trials that the sweep does not request are not recorded. No trial is stopped after
+    its last epoch: it finishes.
+
+    Args:
+        recorder: Its journal receives the decisions.
+        past_stops: The decision of the judge about each trial, from the journal.
+    """
     for number in recorder.scheduler.judge.audit_stops:
         recorder.record_audit_stop(number)
     for number, stop in past_stops.items():
         record = recorder.records[number]
-        if record.state == TrialState.INTERRUPTED and record.last_epoch == stop.rung:
+        is_last_epoch = stop.rung >= record.config["epochs"]
+        was_interrupted_there = (
+            record.state == TrialState.INTERRUPTED and record.last_epoch == stop.rung
+        )
+        if record.is_requested and was_interrupted_there and not is_last_epoch:
             recorder.stop_trial(number, stop)

@@ -1,4 +1,4 @@
-"""Asks a search for the next trial when a slot is free, and adds the trial to the sweep."""
+"""Adds a trial to the sweep when a slot is free: the next one that the search suggests."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
+from cae.sweep.engine.judging import is_audit_trial
 from cae.sweep.engine.recorder import Recorder
 from cae.sweep.search.base import Candidates, Suggestion, TrialResult
 from cae.sweep.spec.open_search import OpenSearch
@@ -18,8 +19,8 @@ class Suggestions:
     """The trials that a search suggests, one after the other.
 
     A suggestion depends on the journal alone: on the results of the trials before it, in the order
-    of their numbers. It is recorded together with the trial before the trial starts, so that a
-    resumed sweep has the same suggestions.
+    of their numbers. It is recorded with its trial before the trial starts, so that a resumed sweep
+    has the same suggestions. The plan of the recorder holds which candidates have been tried.
     """
 
     def __init__(
@@ -32,54 +33,63 @@ class Suggestions:
         """Create the suggestions of a sweep.
 
         Args:
-            search: The search and its candidates.
-            recorder: Its plan receives the new trials.
-            groups: The comparability group of each candidate.
+            search: The search and its candidates: that of the recorder's plan.
+            recorder: Its plan is replaced by one with the new trial at each suggestion.
+            groups: The key of the comparability group of each candidate, in their order.
             record: Writes a new trial to the journal.
         """
-        self._search = search
+        self._search = search.search
+        self._planned = search.candidates
         self._recorder = recorder
         self._record = record
-        self._tried = dict(search.tried)
         self._candidates = Candidates(
             points=[candidate.axes for candidate in search.candidates],
             groups=groups,
-            marks=recorder.plan.rungs,
+            rungs=recorder.plan.rungs,
             mode=recorder.plan.mode,
         )
 
     @property
     def to_come(self) -> int:
         """How many trials are still to be suggested."""
-        return min(self._search.trials, len(self._search.candidates)) - len(self._tried)
+        return self._recorder.plan.to_come
 
     def next(self) -> int | None:
         """Add the next trial to the sweep and return its number; None if there are enough."""
         if self.to_come <= 0:
             return None
-        records = self._recorder.records
-        metric = self._recorder.plan.sweep.metric
-        results = [_result(index, records[number], metric) for index, number in self._tried.items()]
-        suggestion = self._search.search.suggest(self._candidates, results)
+        suggestion = self._search.suggest(self._candidates, self._results())
         if suggestion is None:
             return None
         index = suggestion.candidate
-        candidate = self._search.candidates[index]
-        number = candidate.number or max(records, default=0) + 1
-        planned = replace(candidate, number=number)
-        plan = self._recorder.plan
-        self._recorder.plan = replace(plan, trials=[*plan.trials, planned])
-        is_audited = plan.sweep.scheduler is not None and plan.sweep.scheduler.is_audited(
-            planned.hash
+        planned = self._with_number(self._planned[index])
+        plan = self._recorder.plan.with_suggestion(index, planned)
+        self._recorder.plan = plan
+        self._recorder.scheduler.judge.add_trial(
+            planned.number, self._candidates.group(index), is_audited=is_audit_trial(plan, planned)
         )
-        judge = self._recorder.scheduler.judge
-        judge.add_trial(number, self._candidates.group(index), is_audited=is_audited)
         self._record(planned, suggestion)
-        self._tried[index] = number
-        return number
+        return planned.number
+
+    def _results(self) -> list[TrialResult]:
+        """The results of all candidates that have been tried, in the order of their numbers."""
+        plan = self._recorder.plan
+        if plan.search is None:
+            return []
+        results: list[TrialResult] = []
+        for index, number in plan.search.tried.items():
+            results.append(_result(index, self._recorder.records[number], plan.sweep.metric))
+        return results
+
+    def _with_number(self, candidate: PlannedTrial) -> PlannedTrial:
+        """The candidate with the number that it has in the run, or with the next free one."""
+        if candidate.number:
+            return candidate
+        return replace(candidate, number=max(self._recorder.records, default=0) + 1)
 
 
 def _result(candidate: int, record: Record, metric: str) -> TrialResult:
+    """What the search needs of a trial; a metric that an epoch lacks is NaN."""
     values = [record.epochs[epoch].get(metric, math.nan) for epoch in sorted(record.epochs)]
     return TrialResult(
         candidate=candidate,

@@ -1,4 +1,4 @@
-"""When a whole sweep has done enough: its target, a plateau, a number of epochs or hours."""
+"""Rules that end a whole sweep: a target, a plateau, a number of epochs or of hours."""
 
 from __future__ import annotations
 
@@ -9,30 +9,35 @@ from dataclasses import dataclass
 
 from cae.run.events import REACHED
 from cae.run.formatting import count_of, format_value
-from cae.run.groups import LabeledGroup, split_by_group
+from cae.run.groups import split_by_group
 from cae.run.metric_direction import Mode
 from cae.run.records import Record
 
 
 @dataclass(frozen=True)
 class StopRules:
-    """What ends a sweep although trials remain. None: this rule does not apply."""
+    """The rules that end a sweep although trials remain. None: the rule does not apply."""
 
     hours: float | None = None
     """Hours since the command started."""
     epochs: int | None = None
     """Finished epochs of all trials of the run, those of earlier commands included."""
     target: float | None = None
-    """A value of the metric, which the best trial of every comparability group has reached."""
+    """The sweep ends when the best trial of each comparability group has this value of the metric
+    or a better one."""
     plateau: int | None = None
-    """So many trials ended in each comparability group since its best value last improved."""
+    """The sweep ends when in each comparability group this many trials have ended since its best
+    value improved."""
 
 
 NO_RULES = StopRules()
 
 
 class SweepStops:
-    """Checks the rules. They are functions of the journal, except for the hours."""
+    """Checks the rules. They are functions of the journal, except for the hours.
+
+    Each method returns why the sweep ends, or an empty text if it continues.
+    """
 
     def __init__(
         self,
@@ -42,30 +47,34 @@ class SweepStops:
         mode: Mode,
         groups: Collection[str],
     ) -> None:
-        """Create the rules of a sweep.
+        """Start the time of the command.
 
         Args:
-            rules: What ends the sweep.
-            records: The trials of the run; they are kept up to date.
-            metric: The sweep's metric.
-            mode: Whether smaller or larger values are better.
-            groups: The keys of the comparability groups of the sweep. A search may not have
-                suggested a trial of each yet; the run may have others from earlier sweeps.
+            rules: The rules.
+            records: All trials of the run; the recorder keeps them up to date.
+            metric: The metric of the sweep.
+            mode: Whether smaller or larger values of the metric are better.
+            groups: The keys of the comparability groups in which the sweep trains. Target and
+                plateau count in these groups, with their trials of earlier sweeps.
         """
+        self._groups = groups
         self._rules = rules
         self._records = records
         self._metric = metric
         self._mode = mode
-        self._groups = frozenset(groups)
         self._started = time.monotonic()
         self._epochs = sum(len(record.epochs) for record in records.values())
 
     def at_start(self) -> str:
-        """Why nothing is to be done; empty if the sweep has to continue."""
+        """Check all rules but the hours before the first trial starts."""
         return self._reached_epochs() or self._reached_target() or self.after_trial()
 
     def after_epoch(self, value: float) -> str:
-        """Why the sweep ends after an epoch with this value of the metric, or ""."""
+        """Count an epoch, and check the epochs and the target.
+
+        Args:
+            value: The sweep's metric in this epoch; NaN without it.
+        """
         self._epochs += 1
         reason = self._reached_epochs()
         if not reason and self._reaches_target(value):
@@ -73,19 +82,17 @@ class SweepStops:
         return reason
 
     def after_trial(self) -> str:
-        """Why the sweep ends after a trial has ended; empty if it continues."""
+        """Check the plateau after a trial has ended."""
         plateau = self._rules.plateau
         if plateau is None:
             return ""
-        groups = self._started_groups()
-        if len(groups) < len(self._groups):
-            return ""
-        if not groups or any(self._trials_since_best(group.records) < plateau for group in groups):
+        groups = self._records_by_group()
+        if not groups or any(self._trials_since_best(group) < plateau for group in groups):
             return ""
         return f"{REACHED} a plateau: {count_of(plateau, 'trial')} without a better {self._metric}"
 
     def after_time(self) -> str:
-        """Why the sweep ends now; empty if it continues."""
+        """Check the hours since the command started."""
         hours = self._rules.hours
         if hours is None or time.monotonic() - self._started < hours * 3600:
             return ""
@@ -107,12 +114,9 @@ class SweepStops:
     def _reached_target(self) -> str:
         if self._rules.target is None:
             return ""
-        groups = self._started_groups()
-        if len(groups) < len(self._groups):
-            return ""
         reached: list[str] = []
-        for group in groups:
-            value, number = self._best(group.records)
+        for records in self._records_by_group():
+            value, number = self._best(records)
             if not self._reaches_target(value):
                 return ""
             reached.append(f"trial {number} has {format_value(value)}")
@@ -121,19 +125,22 @@ class SweepStops:
         target = f"{self._metric} {format_value(self._rules.target)}"
         return f"{REACHED} the target {target}: {', '.join(reached)}"
 
-    def _started_groups(self) -> list[LabeledGroup[Record]]:
-        """The groups of the sweep of which the run has a trial."""
-        groups = split_by_group(list(self._records.values()))
-        return [group for group in groups if group.group.key in self._groups]
+    def _records_by_group(self) -> list[list[Record]]:
+        """The trials of each group in which the sweep trains; empty for a group without one."""
+        records: dict[str, list[Record]] = {key: [] for key in self._groups}
+        for group in split_by_group(self._records.values()):
+            if group.group.key in records:
+                records[group.group.key] = group.records
+        return list(records.values())
 
     def _best(self, records: list[Record]) -> tuple[float, int]:
         """The best value of some trials and the number of its trial; NaN if there is none."""
         best = math.nan
         number = 0
         for record in records:
-            found = record.best(self._metric, self._mode)
-            if found is not None and not self._is_worse_or_equal(found.value, best):
-                best = found.value
+            best_epoch = record.best(self._metric, self._mode)
+            if best_epoch is not None and not self._is_worse_or_equal(best_epoch.value, best):
+                best = best_epoch.value
                 number = record.number
         return best, number
 
@@ -145,13 +152,14 @@ class SweepStops:
         since = 0
         for record in ended:
             since += 1
-            found = record.best(self._metric, self._mode)
-            if found is not None and not self._is_worse_or_equal(found.value, best):
-                best = found.value
+            best_epoch = record.best(self._metric, self._mode)
+            if best_epoch is not None and not self._is_worse_or_equal(best_epoch.value, best):
+                best = best_epoch.value
                 since = 0
         return since
 
     def _is_worse_or_equal(self, value: float, best: float) -> bool:
+        """Whether a value is no improvement; False if there is no best value yet (NaN)."""
         if self._mode == "min":
             return value >= best
         return value <= best

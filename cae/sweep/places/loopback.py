@@ -1,4 +1,4 @@
-"""A Ray on one machine listens where only this machine reaches it."""
+"""Makes a Ray on one machine listen on the loopback interface only."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import os
 from collections.abc import Iterator
 
 VARIABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""Where it is 0, Ray announces 127.0.0.1, as it does on macOS and Windows. A process of Ray that
-announces it listens there alone; otherwise it listens on all network interfaces."""
+"""If it is 0, Ray uses the address 127.0.0.1, as on macOS and Windows. Its processes listen on the
+loopback interface only then; with any other address they listen on all network interfaces."""
 
 
 @contextlib.contextmanager
 def loopback_only() -> Iterator[None]:
     """Let a Ray that is started in this block listen on the loopback interface only.
 
-    The processes that Ray starts inherit the variable. This process has read it already if Ray was
-    imported before.
+    The processes that Ray starts inherit the environment variable. In this process Ray reads the
+    variable when it is imported, so its constant is set, too.
     """
     from ray._private import ray_constants
 

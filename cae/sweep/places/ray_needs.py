@@ -1,4 +1,4 @@
-"""What Ray needs to start on this machine, checked before it starts: a Ray that lacks it hangs."""
+"""Checks that Ray gets the processes and the memory that it needs: it hangs without them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from cae.errors import RunError
 
 TASKS_OF_RAY = 150
 TASKS_PER_SLOT = 40
-"""Processes and threads that Ray starts: at least 167 and 46 per slot were measured with Ray 2.60
-on 1 and 2 cores; more cores take more."""
+"""Processes and threads that Ray starts, in total and per slot. The limits are a little below the
+least that was measured, 167 and 46 (Ray 2.60 on 1 and 2 cores); with more cores Ray starts more."""
 MEMORY_OF_RAY = 600_000_000
 MEMORY_PER_SLOT = 300_000_000
-"""Bytes of the command with Ray and of a worker: 760 and 390 MB were measured with a tiny network
-on the CPU; images and networks come on top."""
+"""Bytes of the command with Ray, and of each worker. The limits are below what was measured with a
+tiny network on the CPU, 760 and 390 MB, so that nothing that works is refused."""
 
 
 def check_needs(slots: int) -> None:
-    """Raise RunError, with a remedy, if Ray and so many workers cannot run within the limits."""
+    """Raise RunError if Ray and a worker per slot need more tasks or memory than are free."""
     problems: list[str] = []
     tasks = free_tasks()
     if tasks is not None:
@@ -52,7 +52,7 @@ def _memory_problems(limit: int, slots: int) -> list[str]:
 
 
 def describe_tasks(tasks: FreeTasks) -> str:
-    """How many tasks are free, in words."""
+    """How many processes and threads are free, and which limit counts them, in words."""
     count = max(0, tasks.count)
     return f"{count} of {tasks.limit} processes and threads are free ({tasks.setting})"
 

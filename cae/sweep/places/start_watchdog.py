@@ -1,7 +1,8 @@
-"""Ends a start of Ray that takes too long: without enough processes or memory it hangs.
+"""Ends a start of Ray that takes too long.
 
-The start hangs in C++ code that does not let other threads of Python run. So the watchdog is a
-process of its own. It imports nothing but the standard library and modules like this one.
+Without enough processes or memory, the start hangs in C++ code, which blocks all threads of Python.
+Therefore the watchdog is a separate process. It imports only the standard library and modules that
+import nothing else.
 """
 
 from __future__ import annotations
@@ -56,9 +57,10 @@ def bounded_start(folder: Path, seconds: int = RAY_START_SECONDS) -> Iterator[No
 
 @contextlib.contextmanager
 def _exit_code_3_at_sigquit() -> Iterator[None]:
-    """Make SIGQUIT call `_exit` of C, whose argument is then the signal's number: 3.
+    """Make SIGQUIT end this process with exit code 3, even while C++ code hangs.
 
-    This works, unlike a handler in Python, while C++ code does not return.
+    A handler in Python would wait until the C++ code returns. The handler is C's `_exit` instead:
+    it receives the number of the signal, 3, and takes it as the exit code (`ENVIRONMENT_ERROR`).
     """
     libc = ctypes.CDLL(None)
     libc.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
@@ -71,7 +73,7 @@ def _exit_code_3_at_sigquit() -> Iterator[None]:
 
 
 def explain_failed_start(folder: Path) -> str:
-    """Likely causes, and the last errors in Ray's logs, which are in a private folder."""
+    """Likely causes of a failed start, and the last errors in Ray's logs in the private folder."""
     text = likely_causes()
     for name in ERROR_LOGS:
         line = _last_line(folder / RAY / LOGS / name)
@@ -81,7 +83,7 @@ def explain_failed_start(folder: Path) -> str:
 
 
 def _last_line(log: Path) -> str:
-    """The last line of a log that is no frame of a stack."""
+    """The last line of a log that is not a stack frame; empty if there is none."""
     with contextlib.suppress(OSError):
         for line in reversed(log.read_text(encoding="utf-8", errors="replace").splitlines()):
             words = " ".join(line.split())
@@ -94,9 +96,15 @@ def _last_line(log: Path) -> str:
 
 
 def main() -> None:
-    """Watch the process of the command line's arguments, until standard input is closed."""
-    process, folder, seconds = int(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
-    # Seconds are counted, not read from a clock: a machine that sleeps does not start Ray.
+    """Wait until standard input is closed; end the watched process if that takes too long.
+
+    Arguments of the command line after the module path: id of the watched process, its private
+    folder, and how many seconds it has.
+    """
+    process = int(sys.argv[2])
+    folder = Path(sys.argv[3])
+    seconds = int(sys.argv[4])
+    # Seconds are counted, not read from a clock, so that a suspended machine does not use them up.
     count = 0
     while count < seconds:
         if select.select([sys.stdin], [], [], 1)[0]:

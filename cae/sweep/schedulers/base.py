@@ -124,6 +124,7 @@ class GroupJudge(Judge):
     def add_trial(self, trial: int, group: str, *, is_audited: bool) -> None:
         super().add_trial(trial, group, is_audited=is_audited)
         self._groups[trial] = group
+        self._judges[group].add_trial(trial, group, is_audited=is_audited)
 
     @override
     def is_waiting(self, trial: int) -> bool:

@@ -10,13 +10,16 @@ from cae.sweep.schedulers.base import Judge, Stop
 
 
 class CurveJudge(Judge):
-    """Stops trials that do not improve any more, or that are hopeless; asks another judge first.
+    """Stops a trial whose metric does not improve any more, or is worse than a limit.
+
+    Another judge, which compares trials with each other, decides first.
 
     Args:
-        inner: The judge that compares trials with each other.
-        patience: A trial is stopped when its metric has not improved for so many epochs; None:
-            never.
-        worst_value: A trial is stopped at a value that is worse than this; None: never.
+        inner: That judge.
+        metric: Name of the metric.
+        mode: Whether smaller or larger values of the metric are better.
+        patience: Stop a trial whose metric has not improved for this many epochs; None: never.
+        worst_value: Stop a trial at a value that is worse than this; None: never.
     """
 
     def __init__(
@@ -65,21 +68,21 @@ class CurveJudge(Judge):
         if stop is not None:
             return stop
         cost = self._sign * value
-        best, best_epoch = self._best.get(trial, (cost, epoch))
-        if cost < best or trial not in self._best:
-            best, best_epoch = cost, epoch
+        if trial not in self._best or cost < self._best[trial][0]:
             self._best[trial] = (cost, epoch)
-        worst = self._worst_value
-        if worst is not None and cost > self._sign * worst:
-            reason = (
-                f"epoch {epoch}: {self._metric} {value:.4g} is worse than worst_value {worst:g}"
-            )
-            return Stop(rung=epoch, value=value, cutoff=worst, seen=0, reason=reason)
+        if self._worst_value is not None and cost > self._sign * self._worst_value:
+            return self._stop_at_worst_value(epoch, value, self._worst_value)
+        best_cost, best_epoch = self._best[trial]
         if self._patience is not None and epoch - best_epoch >= self._patience:
             reason = (
                 f"epoch {epoch}: {self._metric} has not improved for "
-                f"{count_of(self._patience, 'epoch')} (patience); it was {self._sign * best:.4g} "
-                f"in epoch {best_epoch}"
+                f"{count_of(self._patience, 'epoch')} (patience); it was "
+                f"{self._sign * best_cost:.4g} in epoch {best_epoch}"
             )
-            return Stop(rung=epoch, value=value, cutoff=self._sign * best, seen=0, reason=reason)
+            cutoff = self._sign * best_cost
+            return Stop(rung=epoch, value=value, cutoff=cutoff, seen=0, reason=reason)
         return None
+
+    def _stop_at_worst_value(self, epoch: int, value: float, worst: float) -> Stop:
+        reason = f"epoch {epoch}: {self._metric} {value:.4g} is worse than worst_value {worst:g}"
+        return Stop(rung=epoch, value=value, cutoff=worst, seen=0, reason=reason)

@@ -1,5 +1,7 @@
-"""Screening: all trials train a few epochs, then the best ones to the end. Imports neither ray nor
-torch."""
+"""Screening: all trials train a few epochs, then the best ones continue.
+
+Imports neither ray nor torch.
+"""
 
 from __future__ import annotations
 
@@ -59,11 +61,14 @@ class Screen(Scheduler):
 
     @override
     def summary(self) -> str:
-        return f"the best {self.keep} continue when all trials have reached it"
+        return f"the best {self.keep} continue after all trials have reached this epoch"
 
 
 class ScreenJudge(Judge):
-    """The values of the trials at the epoch of the decision."""
+    """Collects the values of all trials at the rung and decides about all of them together.
+
+    Audit trials continue without waiting for the decision.
+    """
 
     def __init__(
         self,
@@ -93,14 +98,15 @@ class ScreenJudge(Judge):
 
     @override
     def judge(self, trial: int, epoch: int, value: float) -> Stop | None:
-        """A trial waits from the epoch of the decision until `decide` is called.
+        """Record the value at the rung; from then on the trial waits until `decide` is called.
 
-        If it went on, which the next epoch shows, the decision was made before.
+        A trial with a later epoch does not wait any more: an earlier decision let it continue. A
+        decision about an audit trial is still missing, because it continues without one.
         """
         if epoch in self._rungs and trial not in self._costs:
             self._costs[trial] = self._sign * value
             self._waiting.add(trial)
-        elif self._rungs and epoch > self._rungs[0]:
+        elif self._rungs and epoch > self._rungs[0] and trial not in self.audited:
             self._waiting.discard(trial)
         return None
 
@@ -110,8 +116,11 @@ class ScreenJudge(Judge):
 
     @override
     def decide(self) -> dict[int, Stop]:
-        """The trials that wait and are not among the best. Those of earlier decisions count too:
-        the decision is the same if it is made again."""
+        """The trials that wait and are not among the best of all trials.
+
+        Trials of earlier decisions are compared too, so that a decision that is repeated after a
+        kill is the same.
+        """
         ranked = sorted(self._costs, key=lambda trial: (self._costs[trial], trial))
         stops: dict[int, Stop] = {}
         if len(ranked) > self._keep:

@@ -1,4 +1,4 @@
-"""What a search is to the rest of the package."""
+"""The interface of searches: candidates, results and suggestions."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from typing_extensions import override
 from cae.run.json_values import JsonObject
 
 INITIAL = "initial design"
-"""Method of a suggestion that no model made: the first ones."""
+"""Method of the first suggestions of a comparability group, which use no model."""
 MODEL = "model"
-"""Method of a suggestion that a model of the earlier results made."""
+"""Method of a suggestion that uses a model of the results so far."""
 NO_MODEL = "no model"
-"""Method of a suggestion after the initial design for which there is nothing to learn from."""
+"""Method of a later suggestion without a model: the results so far do not differ."""
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What is known about a candidate that was suggested."""
+    """The trial of a candidate that was suggested, and its results so far."""
 
     candidate: int
     """Its index among the candidates."""
     epochs: int
-    """Epochs that the trial has in all."""
+    """Epochs that the trial trains unless it is stopped."""
     values: Sequence[float] = ()
-    """The sweep's metric after each epoch so far, from the first one."""
+    """The sweep's metric after epochs 1, 2, ...; NaN where it is missing."""
     has_ended: bool = False
+    """Whether the trial is in a final state."""
     is_diverged: bool = False
-    """Whether it ended with a loss that is not finite."""
+    """Whether the trial ended because its loss was not finite."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,15 @@ class Suggestion:
     method: str
     """INITIAL, MODEL or NO_MODEL."""
     reason: str
-    """A sentence."""
+    """Why it is the next one, in words for the journal and `cae-sweep logs`."""
     mean: float | None = None
-    """The value of the metric that the model predicts; None without a model."""
+    """The predicted value of the metric; None without a model."""
     low: float | None = None
+    """Lower bound of the interval that contains the value with probability 0.95."""
     high: float | None = None
-    """The bounds between which the model expects it with probability 0.95."""
+    """Upper bound of this interval."""
     expected_improvement: float | None = None
-    """In standard deviations of the values so far; see `cae.sweep.search.model_based`."""
+    """In standard deviations of the costs so far; see `cae.sweep.search.model_based`."""
 
     def to_json(self) -> JsonObject:
         """The suggestion as the journal records it."""
@@ -68,18 +70,18 @@ class Candidates:
     """The points among which a search chooses, in random order."""
 
     points: Sequence[Mapping[str, Any]]
-    """The parameters that vary, by dotted name."""
+    """The parameters of each point that vary, by dotted name."""
     groups: Sequence[str] = ()
-    """The comparability group of each point; empty if there is one group."""
-    marks: Sequence[int] = ()
-    """Epochs at which trials may be stopped."""
+    """The key of the comparability group of each point; empty if there is one group."""
+    rungs: Sequence[int] = ()
+    """Epochs at which trials may be stopped, ascending."""
     mode: str = "min"
     """Whether smaller or larger values of the metric are better."""
     cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    """What a search computes from the points once."""
+    """Values that a search computes once from the points, by a name of its own."""
 
     def group(self, candidate: int) -> str:
-        """The comparability group of a point."""
+        """The key of the comparability group of a candidate."""
         if not self.groups:
             return ""
         return self.groups[candidate]
@@ -91,13 +93,13 @@ class Search(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: ClassVar[str]
-    """How sweep.json and the page call it."""
+    """The name in sweep.json and on the page."""
     learns: ClassVar[bool] = False
     """Whether a suggestion depends on the results of earlier trials."""
 
     @abstractmethod
     def summary(self) -> str:
-        """What it does, in words for `cae-sweep plan`."""
+        """The order of the points, in words for `cae-sweep plan`."""
 
     def describe(self) -> JsonObject:
         """Name and parameters for sweep.json."""
@@ -115,12 +117,12 @@ class Grid(Search):
 
 
 class Random(Search):
-    """Points in random order, the same at each call: a sample of 48 begins with that of 24."""
+    """Points in a random order with a fixed seed: a larger sample extends a smaller one."""
 
     name: ClassVar[str] = "random"
 
     seed: NonNegativeInt = 0
-    """Another seed gives another order and, of random dimensions, other draws."""
+    """The seed of the order, and of the draws of random dimensions."""
 
     @override
     def summary(self) -> str:

@@ -12,17 +12,17 @@ import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float64]
 MISSING = 0.5
-"""Value of a number that a point does not have: another column says so."""
+"""Stands for a number that a point does not have; another column marks these points."""
 
 
 def features(points: Sequence[Mapping[str, Any]]) -> Matrix:
-    """One row per point, points x columns.
+    """The points as a matrix, points x columns, of numbers between 0 and 1.
 
-    A number is its rank among the different values of the parameter, from 0 to 1: values of a grid
-    are equally far apart, and draws keep the distribution that they were drawn from, so that a
-    logarithmic range needs no logarithm. Any other value is a column per value of the parameter,
-    1 where a point has it; so is the absence of a parameter that only some points have. Parameters
-    with one value have no column.
+    - A number becomes its rank among the different values of its parameter. Neighboring values are
+      equally far apart, so that a logarithmic range needs no logarithm.
+    - Any other value is one-hot encoded: a column per value (one column for two values).
+    - A numeric parameter that some points lack has a second column, which is 1 for these points.
+    - A parameter with the same value in all points has no column.
     """
     names = sorted({name for point in points for name in point})
     columns: list[npt.NDArray[np.float64]] = []
@@ -34,7 +34,7 @@ def features(points: Sequence[Mapping[str, Any]]) -> Matrix:
 
 
 def _columns(values: Sequence[Any]) -> list[npt.NDArray[np.float64]]:
-    """The columns of a parameter from its value in each point."""
+    """The columns of a parameter from its value in each point; None where it is missing."""
     present = [value for value in values if value is not None]
     if all(map(_is_number, present)):
         return _number_columns(values)

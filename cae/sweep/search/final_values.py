@@ -1,4 +1,4 @@
-"""What trials would have reached at their last epoch, from the epochs that they trained."""
+"""Estimates of the final cost of trials that have not trained all their epochs."""
 
 from __future__ import annotations
 
@@ -19,36 +19,41 @@ class FinalValues:
     """Estimates from the curves of all trials of a comparability group.
 
     Args:
-        curves: One per trial with a value.
-        marks: Epochs at which trials may be stopped, ascending.
+        curves: One per trial with at least one value.
+        rungs: Epochs at which trials may be stopped, ascending.
     """
 
-    def __init__(self, curves: Sequence[Curve], marks: Sequence[int]) -> None:
+    def __init__(self, curves: Sequence[Curve], rungs: Sequence[int]) -> None:
         self._curves = curves
-        self._marks = marks
-        self._known_changes: dict[tuple[int, int], float] = {}
+        self._rungs = rungs
+        self._median_changes: dict[tuple[int, int], float] = {}
 
     def estimate(self, curve: Curve, epochs: int) -> float:
-        """The lowest cost that a trial would have reached at its last epoch.
+        """The lowest cost that a trial would have reached after all its epochs.
 
-        From its last epoch to the next mark, and from each mark to the next one, its cost changes
-        by the median of the changes of the trials that went so far. Where none did, it does not
-        change.
+        The epochs that it did not train are divided at the rungs. In each part its cost changes by
+        the median change of the trials that trained to the end of the part; without such trials it
+        does not change.
 
         Args:
-            curve: The trial's own curve; at least one epoch.
-            epochs: Epochs that the trial has in all.
+            curve: The trial's own curve, with at least one epoch.
+            epochs: Epochs that the trial would have trained.
         """
         if len(curve) >= epochs:
             return curve[-1]
-        marks = [mark for mark in self._marks if len(curve) < mark < epochs]
-        steps = [len(curve), *marks, epochs]
-        return curve[-1] + sum(self._change(*step) for step in itertools.pairwise(steps))
+        rungs = [rung for rung in self._rungs if len(curve) < rung < epochs]
+        cost = curve[-1]
+        for start, end in itertools.pairwise([len(curve), *rungs, epochs]):
+            cost += self._median_change(start, end)
+        return cost
 
-    def _change(self, start: int, end: int) -> float:
-        """The median change of the cost between two epochs."""
-        if (start, end) not in self._known_changes:
+    def _median_change(self, start: int, end: int) -> float:
+        """The median change of the cost between two epochs; 0 if no trial trained so long."""
+        if (start, end) not in self._median_changes:
             longer = [curve for curve in self._curves if len(curve) >= end]
             changes = [curve[end - 1] - curve[start - 1] for curve in longer]
-            self._known_changes[start, end] = statistics.median(changes or [0.0])
-        return self._known_changes[start, end]
+            median = 0.0
+            if changes:
+                median = statistics.median(changes)
+            self._median_changes[start, end] = median
+        return self._median_changes[start, end]

@@ -1,10 +1,10 @@
 """Model-based search: the next point is the one with the largest expected improvement.
 
-A Gaussian process predicts the final value of every candidate from the results so far (Jones et al.
-1998, Efficient Global Optimization). Trials that early stopping ended count with the value that
-they would have reached. A suggestion is a function of the candidates and of the results: it uses no
-random numbers and no state of its own, so that a resumed sweep continues as if it had not been
-interrupted.
+A Gaussian process predicts the final cost of every candidate from the results so far (Jones et al.
+1998, Efficient Global Optimization). The cost is the value of the metric, transformed so that lower
+is better (`_Transform`). A trial that early stopping ended counts with an estimate of its final
+cost. A suggestion is a function of the candidates and of the results, without random numbers or
+other state: a resumed sweep has the same suggestions as an undisturbed one.
 """
 
 from __future__ import annotations
@@ -35,28 +35,31 @@ from cae.sweep.search.final_values import Curve, FinalValues, lowest_so_far
 MIN_SPREAD = 1e-12
 """Costs that differ less, relative to the largest one, are equal."""
 MIN_FOR_OUTLIERS = 4
+"""With fewer costs no cost is an outlier."""
 OUTLIER = 3.0
-"""Costs that are so many interquartile ranges above the upper quartile are outliers (Tukey)."""
+"""A cost is an outlier if it is more than this many interquartile ranges above the upper quartile
+(Tukey's fences)."""
 INTERVAL = 1.96
-"""Standard deviations on both sides of the mean that contain 95 % of a normal distribution."""
+"""A normal distribution has 95 % of its mass within this many standard deviations of its mean."""
 
 
 class ModelBased(Search):
-    """Points that a model of the results so far expects to improve the best value most.
+    """The point with the largest expected improvement, by a model of the results so far.
 
-    It needs `samples` or `--max-trials`: how many trials to run. Trials of several comparability
-    groups take turns.
+    `samples` or `--max-trials` has to set how many trials to run. The next trial is one of the
+    comparability group with the fewest trials.
     """
 
     name: ClassVar[str] = "model-based"
     learns: ClassVar[bool] = True
 
     initial_trials: PositiveInt = 4
-    """Trials of each comparability group before the model is used: points in random order."""
+    """Trials of each comparability group in random order, before the model is used."""
     candidates: PositiveInt = 2000
-    """A search space with more points, or with random dimensions, is represented by so many."""
+    """If the search space has more points, or random dimensions: the number of points, drawn at
+    random, among which the search chooses."""
     seed: NonNegativeInt = 0
-    """Another seed gives another initial design and, of random dimensions, other candidates."""
+    """The seed of the initial design, and of the candidates if they are drawn at random."""
 
     @override
     def summary(self) -> str:
@@ -68,7 +71,7 @@ class ModelBased(Search):
 
         Args:
             candidates: The points, in the random order of the initial design.
-            results: One for each candidate that was suggested before, in that order.
+            results: One per candidate that was suggested before, in the order of the suggestions.
         """
         suggested = {result.candidate for result in results}
         remaining = [index for index in range(len(candidates.points)) if index not in suggested]
@@ -86,7 +89,7 @@ class ModelBased(Search):
 def _next_group(
     candidates: Candidates, remaining: Sequence[int], results: Sequence[TrialResult]
 ) -> str:
-    """The group with the fewest trials, of those with a candidate left; the first of equal ones."""
+    """The group with the fewest trials, of those with a remaining candidate."""
     counts = Counter(candidates.group(result.candidate) for result in results)
     groups = dict.fromkeys(candidates.group(index) for index in remaining)
     return min(groups, key=lambda group: counts[group])
@@ -95,10 +98,16 @@ def _next_group(
 def _suggest(
     candidates: Candidates, remaining: Sequence[int], results: Sequence[TrialResult]
 ) -> Suggestion:
-    """The largest expected improvement, or the next point if there is nothing to learn from."""
+    """The candidate with the largest expected improvement, or the next one without a model.
+
+    Args:
+        candidates: The candidates of all groups.
+        remaining: Indices of the candidates of one group that were not suggested, in random order.
+        results: The results of this group.
+    """
     transform = _Transform(results, candidates.mode)
     curves = {result.candidate: transform.curve(result) for result in results}
-    final_values = FinalValues(list(curves.values()), candidates.marks)
+    final_values = FinalValues(list(curves.values()), candidates.rungs)
     known: list[int] = []
     costs: list[float] = []
     diverged: list[int] = []
@@ -112,24 +121,26 @@ def _suggest(
             costs.append(final_values.estimate(curve, result.epochs))
         elif not result.has_ended:
             pending.append(result.candidate)
+    if not known:
+        return _next_in_order(remaining, "no trial has a value yet")
     costs = _without_outliers(costs)
-    known += diverged
-    costs += [max(costs, default=0.0)] * len(diverged)
-    if not costs or max(costs) - min(costs) <= MIN_SPREAD * max(map(abs, costs)):
-        return Suggestion(remaining[0], NO_MODEL, _nothing_to_learn(len(costs)))
+    largest = max(costs)
+    for candidate in diverged:
+        known.append(candidate)
+        costs.append(largest)
+    if largest - min(costs) <= MIN_SPREAD * max(map(abs, costs)):
+        return _next_in_order(remaining, "all trials have (nearly) the same value so far")
     return _largest_improvement(candidates, remaining, known, costs, pending, transform)
 
 
-def _nothing_to_learn(count: int) -> str:
-    if count == 0:
-        return "the next point in random order, because no trial has a value yet"
-    return "the next point in random order, because all trials have (nearly) the same value so far"
+def _next_in_order(remaining: Sequence[int], cause: str) -> Suggestion:
+    return Suggestion(remaining[0], NO_MODEL, f"the next point in random order, because {cause}")
 
 
 def _without_outliers(costs: Sequence[float]) -> list[float]:
-    """Costs in which very large ones are as large as the largest usual one.
+    """The costs; those above the limit for outliers are reduced to it.
 
-    One trial that nearly diverged would make all others look alike.
+    Otherwise one trial that nearly diverged would make all others look alike.
     """
     if len(costs) < MIN_FOR_OUTLIERS:
         return list(costs)
@@ -146,6 +157,16 @@ def _largest_improvement(
     pending: Sequence[int],
     transform: _Transform,
 ) -> Suggestion:
+    """The candidate with the largest expected improvement.
+
+    Args:
+        candidates: The candidates of all groups.
+        remaining: Indices of the candidates to choose from.
+        known: Indices of the candidates with a cost.
+        costs: Their costs.
+        pending: Indices of candidates whose trials have no value yet.
+        transform: Converts predicted costs to values of the metric.
+    """
     from cae.sweep.search.surrogate import predict  # imports scikit-learn, which takes a second
 
     matrix = _features(candidates)
@@ -160,7 +181,8 @@ def _largest_improvement(
         transform.value(mean - INTERVAL * deviation),
         transform.value(mean + INTERVAL * deviation),
     ]
-    low, high = sorted(bounds)
+    low = min(bounds)
+    high = max(bounds)
     value = transform.value(mean)
     improvement = float(improvements[best])
     return Suggestion(
@@ -179,6 +201,7 @@ def _largest_improvement(
 
 
 def _features(candidates: Candidates) -> Matrix:
+    """The features of all candidates, candidates x columns, computed once."""
     if "features" not in candidates.cache:
         candidates.cache["features"] = features(candidates.points)
     matrix: Matrix = candidates.cache["features"]
@@ -188,7 +211,13 @@ def _features(candidates: Candidates) -> Matrix:
 def expected_improvement(
     mean: npt.NDArray[np.float64], deviation: npt.NDArray[np.float64], lowest: float
 ) -> npt.NDArray[np.float64]:
-    """By how much normal distributions are expected to be below the lowest cost so far."""
+    """The expected value of `max(0, lowest - cost)` for normally distributed costs.
+
+    Args:
+        mean: The means of the costs, one per candidate.
+        deviation: Their standard deviations.
+        lowest: The lowest cost so far.
+    """
     from scipy.stats import norm
 
     gain = lowest - mean
@@ -198,11 +227,11 @@ def expected_improvement(
 
 
 class _Transform:
-    """Values of the metric as costs, and back.
+    """Converts values of the metric to costs, of which lower ones are better, and back.
 
-    The cost of an error is its logarithm: errors of 0.01 and 0.1 differ as much as those of 0.1 and
-    1. A metric of which larger values are better, or with values that are not positive, is not
-    transformed, except for its sign.
+    If lower values are better and all are positive, as those of an error, the cost is the
+    logarithm: 0.01 and 0.1 differ as much as 0.1 and 1. Otherwise the cost is the value, negated if
+    larger values are better.
     """
 
     def __init__(self, results: Sequence[TrialResult], mode: str) -> None:

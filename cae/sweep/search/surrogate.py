@@ -1,6 +1,6 @@
-"""A Gaussian process that predicts the cost of points from those that were tried.
+"""A Gaussian process that predicts the costs of points from the costs of others.
 
-scikit-learn's regressor with a Matern 5/2 kernel, a length scale per column and noise.
+It is scikit-learn's regressor with a Matern 5/2 kernel, a length scale per column, and noise.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from cae.sweep.search.features import Matrix
 
 Vector = npt.NDArray[np.float64]
 MAX_FITTED = 150
-"""The parameters of the kernel are fitted to at most so many points: a fit takes cubic time."""
+"""The parameters of the kernel are fitted to at most this many points: a fit takes cubic time."""
 MAX_KNOWN = 600
-"""Predictions use at most so many points, the best half of them and others in equal distances."""
+"""Predictions use at most this many points (see `_subset`)."""
+# The kernel's parameters at the start of the fit and their bounds, for standardized costs and
+# features between 0 and 1.
 VARIANCE_BOUNDS = (1e-2, 1e2)
 LENGTH_SCALE = 0.5
 LENGTH_SCALE_BOUNDS = (0.05, 20.0)
@@ -31,26 +33,33 @@ NOISE_BOUNDS = (1e-6, 1e-1)
 
 @dataclass(frozen=True)
 class Prediction:
-    """Costs of points as normal distributions, in standard deviations of the known costs."""
+    """Normal distributions of the costs of m points, as standardized costs.
+
+    The standardized cost p stands for the cost `center + scale * p`.
+    """
 
     mean: Vector
+    """Of each point, m."""
     deviation: Vector
+    """Standard deviation of each point, m."""
     lowest_known: float
+    """The lowest standardized cost of the points that were tried."""
     center: float
+    """Mean of the known costs."""
     scale: float
-    """A prediction p is the cost `center + scale * p`."""
+    """Standard deviation of the known costs."""
 
 
 def predict(known: Matrix, costs: Vector, pending: Matrix, points: Matrix) -> Prediction:
     """Predict the costs of points.
 
-    On one thread: trials use the other ones, and the same results give the same prediction.
+    It uses one thread: trials use the others, and the same input gives the same bits.
 
     Args:
         known: Points that were tried, n x columns.
         costs: Their costs, n; not all equal.
-        pending: Points that are being tried; each is taken to get the cost that is predicted for
-            it, so that the next suggestion is another one.
+        pending: Points whose cost is not known yet, k x columns. They count as known with their
+            predicted cost, so that a point near them is not suggested, too.
         points: Points to predict, m x columns.
     """
     largest = float(np.abs(costs).max())  # the square of a huge cost would overflow
@@ -84,8 +93,10 @@ def _kernel(columns: int) -> object:
 
 
 def _subset(costs: Vector, limit: int) -> npt.NDArray[np.intp]:
-    """Indices of at most `limit` points: the half with the lowest costs, and others in equal
-    distances of their rank."""
+    """Indices of at most `limit` points, ascending.
+
+    Half of them have the lowest costs; the others are equally spaced in the order of the costs.
+    """
     order = np.argsort(costs, kind="stable")
     if len(order) <= limit:
         return np.arange(len(order))

@@ -1,11 +1,11 @@
-"""Searches that choose their trials while the sweep runs: what is known before it starts."""
+"""Plans of searches that choose their trials while the sweep runs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cae.run.records import Record
 from cae.sweep.search.base import INITIAL, Candidates, Search, TrialResult
@@ -20,20 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OpenSearch:
-    """A search with its candidates."""
+    """A search, its candidates, and which of them have been tried."""
 
     search: ModelBased
     trials: int
-    """How many trials the sweep requests in all, without dependencies."""
+    """How many trials the sweep requests in total, those tried before included and dependencies not
+    counted."""
     candidates: Sequence[PlannedTrial]
-    """All points that may be suggested, in the random order of the initial design. Their numbers
-    are those of the run, or 0."""
+    """All points that may be suggested, in the random order of the initial design. A candidate that
+    is no trial of the run yet has the number 0."""
     tried: Mapping[int, int]
-    """The numbers of the trials that were suggested or trained before, by candidate, in the order
-    of the numbers."""
+    """Trials that were suggested or trained before: index of the candidate -> number of the trial,
+    in the order of the numbers."""
 
     def initial_design(self, first_number: int) -> list[PlannedTrial]:
-        """The next trials, as far as they do not depend on results, with their numbers."""
+        """The next trials that do not depend on results, numbered from `first_number` on."""
         results = [TrialResult(index, epochs=1, has_ended=True) for index in self.tried]
         groups = [str(candidate.group.get("key", "")) for candidate in self.candidates]
         points = [candidate.axes for candidate in self.candidates]
@@ -48,21 +49,33 @@ class OpenSearch:
             results.append(TrialResult(suggestion.candidate, epochs=1, has_ended=True))
         return design
 
+    def with_tried(self, candidate: int, number: int) -> OpenSearch:
+        """This search after the candidate with this index has become a trial with this number."""
+        tried = [*self.tried.items(), (candidate, number)]
+        return replace(self, tried=dict(sorted(tried, key=_number_of_trial)))
+
     @property
     def to_come(self) -> int:
         """How many trials are still to be suggested."""
         return min(self.trials, len(self.candidates)) - len(self.tried)
 
 
+def _number_of_trial(tried: tuple[int, int]) -> int:
+    return tried[1]
+
+
 def learning_search(search: Search | None) -> ModelBased | None:
-    """The search, if its suggestions depend on results."""
+    """The search if its suggestions depend on results; None for other searches."""
     if isinstance(search, ModelBased):
         return search
     return None
 
 
 def number_of_trials(sweep: Sweep, limit: int | None) -> int:
-    """How many trials a search is to suggest. Raises ConfigError if nobody says so."""
+    """How many trials a search runs: `limit` (`--max-trials`), or the `samples` of the sweep.
+
+    Raises ConfigError if neither is set, and for several seeds per configuration.
+    """
     if sweep.seeds > 1:
         raise ConfigError(
             [
@@ -76,28 +89,40 @@ def number_of_trials(sweep: Sweep, limit: int | None) -> int:
         return sweep.samples
     raise ConfigError(
         [
-            "search = ModelBased() chooses trials until there are enough: set samples = 48, or use "
-            "--max-trials 48"
+            "search = ModelBased(): the number of trials is missing; set samples = 48 in the sweep "
+            "file, or use --max-trials 48"
         ]
     )
 
 
-def sweep_of_candidates(sweep: Sweep, search: ModelBased) -> Sweep:
-    """The sweep with as many draws of random dimensions as there may be candidates.
+def sweep_of_candidates(sweep: Sweep, search: ModelBased, overrides: Collection[str]) -> Sweep:
+    """The sweep with enough draws of its random dimensions for `search.candidates` candidates.
 
-    Raises ConfigError for a search space without a dimension.
+    Args:
+        sweep: The sweep with its search space.
+        search: Its search.
+        overrides: Parameters that are overridden: they are no dimensions.
+
+    Raises ConfigError if the search space has no dimension.
     """
     if not any(sweep.spaces()):
-        raise ConfigError(["search = ModelBased(): the search space has no dimension"])
-    sizes = [_grid_size(space) for space in sweep.spaces()]
+        raise ConfigError(
+            [
+                "search = ModelBased(): the search space has no dimension; add one to `space`, or "
+                "remove `search`"
+            ]
+        )
+    sizes = [_grid_size(space, overrides) for space in sweep.spaces()]
     samples = max(1, math.ceil(search.candidates / sum(sizes)))
     return sweep.model_copy(update={"samples": samples})
 
 
-def _grid_size(space: Space) -> int:
+def _grid_size(space: Space, overrides: Collection[str]) -> int:
+    """The number of combinations of the dimensions that are not random."""
     size = 1
-    for domain in space.values():
-        if isinstance(domain, Mapping) and "grid_search" in domain:
+    for name, domain in space.items():
+        is_grid = isinstance(domain, Mapping) and "grid_search" in domain
+        if is_grid and name not in overrides:
             size *= len(domain["grid_search"])
     return size
 
@@ -109,19 +134,21 @@ def open_search(
 
     Args:
         search: The search.
-        trials: How many trials it is to suggest.
-        planned: The dependencies and all candidates, matched with the run.
+        trials: How many trials the sweep requests in total, without dependencies.
+        planned: The dependencies and all candidates, matched with the trials of the run.
 
     Raises ConfigError if candidates have different dependencies.
     """
     dependencies = [item for item in planned if item.is_dependency]
     candidates = [item for item in planned if not item.is_dependency]
     _check_dependencies(candidates)
-    numbers: dict[int, int] = {}
+    index_of_trial: dict[int, int] = {}
     for index, candidate in enumerate(candidates):
         if candidate.record is not None and _is_tried(candidate.record):
-            numbers[candidate.number] = index
-    tried = {numbers[number]: number for number in sorted(numbers)[:trials]}
+            index_of_trial[candidate.number] = index
+    tried: dict[int, int] = {}
+    for number in sorted(index_of_trial)[:trials]:
+        tried[index_of_trial[number]] = number
     requested = [candidates[index] for index in tried]
     numbered: list[PlannedTrial] = []
     for candidate in candidates:
@@ -138,10 +165,11 @@ def _is_tried(record: Record) -> bool:
 
 
 def _check_dependencies(candidates: Sequence[PlannedTrial]) -> None:
-    names: dict[str, Any] = {}
+    """Raise ConfigError if candidates have different dependencies."""
+    numbers: dict[str, int] = {}
     for candidate in candidates:
         for name, number in candidate.dependencies.items():
-            if names.setdefault(name, number) != number:
+            if numbers.setdefault(name, number) != number:
                 raise ConfigError(
                     [
                         f"search = ModelBased(): the search space varies the trial task.{name}, "

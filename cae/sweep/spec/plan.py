@@ -129,6 +129,18 @@ class Plan:
         numbers += [record.number for record in self.left]
         return [*self.trials, *self.search.initial_design(max(numbers) + 1)]
 
+    def with_suggestion(self, candidate: int, planned: PlannedTrial) -> Plan:
+        """This plan with a trial that its search has suggested.
+
+        Args:
+            candidate: The index of the trial among the candidates of the search.
+            planned: The trial with its number.
+        """
+        if self.search is None:
+            raise ValueError("only the plan of a search can be extended")
+        search = self.search.with_tried(candidate, planned.number)
+        return replace(self, trials=[*self.trials, planned], search=search)
+
     def trial(self, number: int) -> PlannedTrial:
         """The trial with a number."""
         if len(self._by_number) != len(self.trials):
@@ -195,7 +207,7 @@ def make_plan(
     if search is not None:
         to_suggest = number_of_trials(sweep, limit)
         limit = search.candidates
-        sweep = sweep_of_candidates(sweep, search)
+        sweep = sweep_of_candidates(sweep, search, overrides)
     max_points = None
     if limit is not None:
         # All seeds of some points, not one seed of more points.
@@ -264,7 +276,10 @@ def _with_settings(sweep: Sweep, overrides: dict[str, Any], budget: str) -> Swee
         changes["search"] = None
         changes.setdefault("samples", 1)
     elif budget == "smoke":  # the embedded images have parameters of their own
-        changes["space"] = [_without_dataset(space) for space in sweep.spaces()]
+        spaces = [_without_dataset(space) for space in sweep.spaces()]
+        changes["space"] = spaces
+        if not any(spaces):
+            changes["search"] = None
     for name in Sweep.model_fields:
         if name in overrides:
             rule = f"{name} is set in the sweep file and cannot be overridden"
@@ -279,8 +294,9 @@ def _with_settings(sweep: Sweep, overrides: dict[str, Any], budget: str) -> Swee
 def _hints(sweep: Sweep, candidates: list[Candidate]) -> list[str]:
     """What of the sweep file has no effect, or may be meant otherwise."""
     hints = list_constants(sweep)
-    is_open = learning_search(sweep.search) is not None  # its samples are candidates
-    if sweep.samples > 1 and not is_open and not any(map(is_random, sweep.spaces())):
+    has_draws = any(map(is_random, sweep.spaces()))
+    # A search that learns from results runs `samples` trials of a grid, too.
+    if sweep.samples > 1 and not has_draws and learning_search(sweep.search) is None:
         hints.append(
             f"samples = {sweep.samples} has no effect: the search space has no random dimension, "
             "such as tune.uniform or tune.choice"

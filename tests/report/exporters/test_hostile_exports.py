@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 import sqlite3
@@ -113,7 +114,8 @@ def test_mlflow_gets_the_texts_as_text(tmp_path: Path, monkeypatch: pytest.Monke
     before = files_outside(run, tmp_path / "tracking")
     mlflow.write(run, tmp_path / "tracking")
     assert files_outside(run, tmp_path / "tracking") == before
-    with sqlite3.connect(tmp_path / "tracking" / "mlflow.db") as database:
+    file = tmp_path / "tracking" / "mlflow.db"
+    with contextlib.closing(sqlite3.connect(file)) as database:
         keys = [key for (key,) in database.execute("SELECT key FROM params")]
         names = [name for (name,) in database.execute("SELECT DISTINCT key FROM metrics")]
     assert len(keys) == len(trackers.settings(run.records()[1]))

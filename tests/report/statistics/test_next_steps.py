@@ -82,6 +82,15 @@ def test_the_largest_value_that_was_best_is_to_be_extended(writer: MakeWriter) -
     )
 
 
+@pytest.mark.parametrize(("sizes", "expected"), [((0, 1, 2), []), ((-1, 0, 1), [-2])])
+def test_no_negative_value_is_suggested_beyond_values_that_are_not_negative(
+    writer: MakeWriter, sizes: tuple[int, ...], expected: list[int]
+) -> None:
+    losses = dict.fromkeys(sizes, RISING) | {sizes[0]: [0.4, 0.05, 0.1, 0.1]}
+    steps = next_steps(kernels(writer, losses, sizes))
+    assert [step.changes["arch.kernel_size"] for step in steps] == expected
+
+
 def test_all_trials_that_were_best_last_are_to_be_trained_longer(writer: MakeWriter) -> None:
     losses = {3: FALLING, 5: [value / 2 for value in FALLING], 7: FALLING}
     results = kernels(writer, losses)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from cae.trial.config import ConfigError
 
 Write = Callable[..., Path]
 Run = Callable[..., RunDir]
+pytestmark = pytest.mark.timeout(600)  # new workers take long to start on a busy machine
 
 SPACE = (
     "{'optimizer.lr': tune.loguniform(1e-4, 1e-1), "
@@ -116,8 +118,8 @@ def make(path: Path, **options: Any) -> Any:
 @pytest.mark.parametrize(
     ("more", "space", "message"),
     [
-        ("search=ModelBased()", SPACE, "samples = 48, or use --max-trials 48"),
-        ("search=ModelBased(), samples=5", "{}", "the search space has no dimension"),
+        ("search=ModelBased()", SPACE, "samples = 48 in the sweep file, or use --max-trials 48"),
+        ("search=ModelBased(), samples=5", "{}", "the search space has no dimension; add one"),
         ("search=ModelBased(), samples=5, seeds=2", SPACE, "seeds = 2: .* --set space=none"),
     ],
 )
@@ -155,24 +157,6 @@ def test_a_dependency_that_varies_is_refused(sweep_file: Write) -> None:
         make(path)
 
 
-def test_settings_of_the_command_line_are_those_of_the_search(sweep_file: Write) -> None:
-    grid = "{'optimizer.lr': tune.grid_search([1e-1, 1e-2, 1e-3, 1e-4, 1e-5])}"
-    path = searching_sweep(sweep_file, "search=ModelBased(), samples=2", grid)
-    plan = make(path, settings={"samples": 4})
-    assert plan.to_come == 4
-    assert plan.hints == []  # that the samples of a grid have no effect, for example
-    with pytest.raises(ConfigError, match=r"seeds = 2: .* --set space=none"):
-        make(path, settings={"seeds": 2})
-
-
-def test_without_a_search_space_there_is_no_search(sweep_file: Write) -> None:
-    path = searching_sweep(sweep_file, "search=ModelBased(), samples=3")
-    plan = make(path, settings={"space": "none", "seeds": 3})
-    assert plan.search is None
-    assert [planned.trial.seed for planned in plan.trials] == [0, 1, 2]
-    assert plan.hints == []
-
-
 def test_the_plan_lists_the_initial_design_and_counts_the_rest(sweep_file: Write) -> None:
     plan = make(searching_sweep(sweep_file), max_trials=7)
     assert isinstance(plan.sweep.search, ModelBased)
@@ -187,6 +171,44 @@ def test_the_plan_numbers_new_trials_after_all_trials_of_the_run(sweep_file: Wri
     left = Record(number=9, hash="other", config={}, axes={}, sizes={})
     plan = make(path, max_trials=2, records={9: left})
     assert [planned.number for planned in plan.listed] == [10, 11]
+
+
+def test_without_the_search_space_nothing_is_searched(sweep_file: Write) -> None:
+    path = searching_sweep(sweep_file, "search=ModelBased(), samples=9")
+    plan = make(path, settings={"space": "none", "seeds": 3})
+    assert plan.search is None
+    assert plan.hints == []
+    assert [planned.trial.seed for planned in plan.trials] == [0, 1, 2]
+
+
+def test_samples_of_the_command_line_are_the_number_of_trials(sweep_file: Write) -> None:
+    path = searching_sweep(sweep_file)
+    plan = make(path, settings={"samples": 12})
+    assert (plan.to_come, len(plan.search.candidates)) == (12, 40)
+    with pytest.raises(ConfigError, match="seeds = 2: search = ModelBased"):
+        make(path, settings={"seeds": 2})
+
+
+def test_an_overridden_dimension_does_not_reduce_the_candidates(sweep_file: Write) -> None:
+    for settings in ({}, {"task.loss": "mse"}):
+        plan = make(searching_sweep(sweep_file), settings=settings)
+        assert len(plan.search.candidates) == 40
+
+
+def test_samples_of_a_searched_grid_have_an_effect(sweep_file: Write) -> None:
+    space = "{'arch.kernel_size': tune.grid_search([3, 5, 7])}"
+    plan = make(searching_sweep(sweep_file, "search=ModelBased(), samples=2", space))
+    assert plan.hints == []
+    assert plan.to_come == 2
+
+
+def test_trials_that_were_tried_are_in_the_order_of_their_numbers(sweep_file: Write) -> None:
+    plan = make(searching_sweep(sweep_file))
+    for candidate, number in ((7, 3), (5, 1), (6, 2)):
+        planned = replace(plan.search.candidates[candidate], number=number)
+        plan = plan.with_suggestion(candidate, planned)
+    assert list(plan.search.tried.items()) == [(5, 1), (6, 2), (7, 3)]
+    assert (len(plan.trials), plan.to_come) == (3, 6)
 
 
 def test_random_search_has_the_order_of_a_sample_and_grid_that_of_the_file(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 import shutil
@@ -16,10 +17,12 @@ from cae.run.events import EpochFinished, TrialPaused
 from cae.run.paths import RunDir
 from cae.run.status import run_status
 from cae.run.trial_state import TrialState
+from cae.sweep.schedulers.base import GroupJudge
 from cae.sweep.schedulers.screen import Screen, ScreenJudge
 
 Write = Callable[..., Path]
 Run = Callable[..., RunDir]
+pytestmark = pytest.mark.timeout(600)  # new workers take long to start on a busy machine
 
 
 def judge_of(keep: int = 2, mode: Any = "min", **options: Any) -> ScreenJudge:
@@ -68,6 +71,20 @@ def test_new_trials_are_compared_with_those_of_before() -> None:
     assert judge.decide() == {}
     judge.report(2, 2, 0.2)
     assert list(judge.decide()) == [2]
+
+
+def test_a_decision_about_an_audit_trial_that_has_continued_is_made_with_the_others() -> None:
+    create = functools.partial(judge_of, keep=1)
+    judge = GroupJudge(functools.partial(create, audited={2}), {1: "a", 2: "a", 3: "a"})
+    judge.add_trial(4, "a", is_audited=True)
+    for trial, value in ((1, 0.1), (2, 0.2), (3, 0.3), (4, 0.4)):
+        judge.report(trial, 2, value)
+    assert [judge.is_waiting(trial) for trial in (1, 2, 3, 4)] == [True, False, True, False]
+    for trial in (2, 4):
+        judge.report(trial, 3, 0.05)
+    assert list(judge.decide()) == [3]
+    assert sorted(judge.audit_stops) == [2, 4]
+    assert judge.audit_stops[2].seen == 4
 
 
 def test_values_that_are_not_finite_do_not_wait() -> None:

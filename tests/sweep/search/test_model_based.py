@@ -125,7 +125,7 @@ def test_groups_take_turns_and_are_modelled_alone() -> None:
 def test_stopped_trials_count_with_the_value_that_they_would_have_reached() -> None:
     """Stopped after one epoch near the best point: worse than finished trials elsewhere, but ahead
     of them at that epoch."""
-    candidates = Candidates(GRID, marks=[1])
+    candidates = Candidates(GRID, rungs=[1])
     results: list[TrialResult] = []
     for index in range(12):
         value = bowl(GRID[index])

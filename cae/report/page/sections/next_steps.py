@@ -16,7 +16,7 @@ from cae.report.statistics.next_steps import NextStep, next_steps
 
 
 class StepCommand(NamedTuple):
-    """A finding and the command that follows it up."""
+    """A finding, and the command that tries what it suggests."""
 
     finding: str
     command: str
@@ -60,7 +60,7 @@ def _verdict(steps: list[NextStep]) -> str:
 
 
 def _command(results: Results, step: NextStep) -> str:
-    """The command that trains the trial with the changes, in the folder of the run."""
+    """The command that adds the changed trial to its run."""
     name: Any = results.trials.at[step.trial, "run"]
     number: Any = results.trials.at[step.trial, "trial"]
     run = next(run for run in results.runs if run.name == name)
