@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from cae.cli.app import _print_outcome as print_outcome
 from cae.cli.app import app
 from cae.run.events import SessionEnded, TrialEnded
 from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.records import Record
-from cae.run.status import run_status
+from cae.run.status import Progress, run_status
 from cae.run.trial_state import TrialState
 from cae.sweep.engine.sweep_stops import StopRules, SweepStops
 
@@ -136,3 +137,13 @@ def test_a_sweep_that_reached_its_target_ends_and_goes_on_with_another_one(
     run_sweep(path)
     assert {record.state for record in run.records().values()} == {TrialState.FINISHED}
     assert run_status(run).session_end == "complete"
+
+
+@pytest.mark.parametrize(("pending", "is_printed"), [(0, False), (2, True)])
+def test_trials_remain_is_printed_only_if_some_do(
+    pending: int, is_printed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = {TrialState.FINISHED: 3, TrialState.PENDING: pending}
+    progress = Progress(counts=counts, bests=[], groups=1, seconds_left=None)
+    print_outcome(progress, "val_loss", "reached a plateau: 3 trials", Path("report.html"))
+    assert ("trials remain" in capsys.readouterr().err) == is_printed
