@@ -1,6 +1,6 @@
 """Processor time of the end of a trial on one thread: the final evaluation of the test split.
 
-    python -m benchmarks.trial_end --data-dir DIR        # results/trial_end.csv
+    CAE_DATA=DIR python -m benchmarks.trial_end        # results/trial_end.csv
 
 `forward` is the network alone on the test split; what is above it are metrics, tables and images.
 The first trial of a worker also computes the baselines, which the others reuse. The networks have
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
@@ -20,6 +19,7 @@ from benchmarks.measure import Row, interleaved, save, show, spread
 from benchmarks.networks import NETWORKS, trial_of
 from cae.sweep.engine.worker_memory import keep_freed_memory
 from cae.trial.batches import DeviceImages
+from cae.trial.datasets import data_folders
 from cae.trial.evaluation import conclude, evaluation_pairs
 from cae.trial.networks.create import build_network
 
@@ -30,9 +30,9 @@ def seconds_of(call: Callable[[], object]) -> float:
     return time.process_time() - started
 
 
-def measure(name: str, data_dir: Path, rounds: int) -> Row:
+def measure(name: str, rounds: int) -> Row:
     trial = trial_of(name)
-    images = DeviceImages.load(trial.dataset.load([data_dir]), torch.device("cpu"))
+    images = DeviceImages.load(trial.dataset.load(data_folders(None)), torch.device("cpu"))
     network = build_network(trial).eval()
     batches = [inputs for inputs, _, _ in evaluation_pairs(trial.task, images.test, "").batches()]
 
@@ -57,12 +57,11 @@ def measure(name: str, data_dir: Path, rounds: int) -> Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()  # as a worker does
-    rows = [measure(name, arguments.data_dir, arguments.rounds) for name in NETWORKS]
+    rows = [measure(name, arguments.rounds) for name in NETWORKS]
     show("The end of a trial", rows)
     save("trial_end", rows)
 
