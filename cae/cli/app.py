@@ -177,7 +177,9 @@ def _print_outcome(progress: Progress, metric: str, reason: str, page: Path) -> 
     if reason.startswith(REACHED):
         echo("trials remain: raise or remove the limit to continue", to_stderr=True)
     elif reason != "complete":
-        hint = "run the same command to resume; add --retry failed to re-run failed trials"
+        hint = "run the same command to resume"
+        if any(state.is_failure for state in progress.counts):
+            hint += "; add --retry failed to re-run failed trials"
         echo(hint, to_stderr=True)
 
 

@@ -164,7 +164,10 @@ def _print_plan_summary(
     if plan.sweep.scheduler and plan.rungs:
         rungs = ", ".join(map(str, plan.rungs))
         summary = plan.sweep.scheduler.summary()
-        console.print(f"early stopping: at epochs {rungs}; {summary}")
+        noun = "epochs"
+        if len(plan.rungs) == 1:
+            noun = "epoch"
+        console.print(f"early stopping: at {noun} {rungs}; {summary}")
     console.print(_time_estimate(plan, resources, cost))
     for number, error in cost.errors.items():
         text = f"the network of trial {number} could not be timed: {error}"

@@ -19,7 +19,7 @@ from ray.tune import TuneError
 from ray.tune.experiment import Trial as RayTrial
 
 from cae.errors import RESUME_HINT, RunError, SweepAborted, UserError
-from cae.run.events import SessionEnded
+from cae.run.events import GAVE_UP, SessionEnded
 from cae.run.journal import Journal
 from cae.run.paths import RunDir
 from cae.run.records import Record
@@ -176,6 +176,7 @@ def _train_all(
         suggest = _suggest_next(recorder, suggestions)
         if not ready and suggest is None:
             if not _decide_about_waiting(recorder):
+                recorder.stop_reason = _why_no_suggestions(recorder)
                 return
             continue
         before = _progress(recorder)
@@ -205,6 +206,18 @@ def _suggest_next(
         if planned.is_dependency and state != TrialState.FINISHED:
             return None
     return suggestions.next
+
+
+def _why_no_suggestions(recorder: Recorder) -> str:
+    """Why a search cannot suggest its remaining trials; empty if there are none."""
+    if recorder.plan.to_come <= 0:
+        return ""
+    numbers = [planned.number for planned in recorder.plan.trials if planned.is_dependency]
+    for number in numbers:
+        state = recorder.records[number].state
+        if state != TrialState.FINISHED:
+            return f"{GAVE_UP}: trial {number}, on which all others depend, {state}"
+    return f"{GAVE_UP}: the search has no further candidate"
 
 
 def _next_batch(

@@ -101,6 +101,10 @@ class SweepStops:
     def _reached_epochs(self) -> str:
         if self._rules.epochs is None or self._epochs < self._rules.epochs:
             return ""
+        # An epoch that was trained again, because its checkpoint was lost, was counted twice.
+        self._epochs = sum(len(record.epochs) for record in self._records.values())
+        if self._epochs < self._rules.epochs:
+            return ""
         return f"{REACHED} --max-epochs {self._rules.epochs}: the run has {self._epochs} epochs"
 
     def _reaches_target(self, value: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -90,8 +91,6 @@ class Plan:
     search: OpenSearch | None = field(default=None, repr=False)
     """The search that chooses further trials while the sweep runs; None: all trials are planned."""
 
-    _by_number: dict[int, PlannedTrial] = field(default_factory=dict, repr=False, compare=False)
-
     @property
     def sweep_name(self) -> str:
         """Name of the sweep file without its suffix."""
@@ -143,10 +142,11 @@ class Plan:
 
     def trial(self, number: int) -> PlannedTrial:
         """The trial with a number."""
-        if len(self._by_number) != len(self.trials):
-            self._by_number.clear()
-            self._by_number.update({planned.number: planned for planned in self.trials})
-        return self._by_number[number]
+        return self._trials_by_number[number]
+
+    @functools.cached_property
+    def _trials_by_number(self) -> dict[int, PlannedTrial]:
+        return {planned.number: planned for planned in self.trials}
 
     @property
     def image_notes(self) -> list[str]:
@@ -205,6 +205,8 @@ def make_plan(
     search = learning_search(sweep.search)
     to_suggest = 0
     if search is not None:
+        if max_trials is None and "samples" in (settings or {}):
+            limit = None  # that of the budget: the command line overrides it
         to_suggest = number_of_trials(sweep, limit)
         limit = search.candidates
         sweep = sweep_of_candidates(sweep, search, overrides)

@@ -71,6 +71,8 @@ def select_points(
         overrides: Overridden keys are no axes.
         max_points: Only so many will be used: the order is random, with a fixed seed.
         trained: Returns the trials of the run that count towards the samples of a random space.
+
+    Raises ConfigError for a grid search of a space with a random dimension.
     """
     parts: list[Sequence[Point]] = []
     trained_points: list[Point] = []
@@ -80,10 +82,24 @@ def select_points(
         axes = {key: domain for key, domain in space.items() if key not in overrides}
         points = expand(axes, sweep.samples, _draw_index(sweep, index))
         space_size += len(points)
+        if is_random(axes) and isinstance(sweep.search, Grid):
+            raise ConfigError(
+                [
+                    "search = Grid(): the search space has a random dimension, such as "
+                    "tune.uniform or tune.choice; use search = Random(), or tune.grid_search"
+                ]
+            )
         if isinstance(points, DrawnPoints):
             known = trained().trained_points_in(axes)
             trained_points += known
             skipped |= {key_of(point) for point in known}
+        elif is_random(axes) and isinstance(sweep.search, ModelBased):
+            # Draws that are replaced would differ after a resume, when some of them are trained.
+            drawn = {key_of(point) for point in points}
+            known = trained().trained_points_in(axes)
+            known = [point for point in known if key_of(point) not in drawn]
+            trained_points += known
+            space_size += len(known)
         elif is_random(axes):
             replacing, points = replace_draws(axes, list(points), trained())
             trained_points += replacing

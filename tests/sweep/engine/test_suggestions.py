@@ -19,9 +19,33 @@ from cae.run.status import run_status
 from cae.run.trial_state import TrialState
 from cae.sweep.search.model_based import ModelBased
 from cae.sweep.spec.plan import make_plan
+from cae.sweep.spec.planned_trial import PlannedTrial
 from cae.sweep.spec.sweep_file import read_sweep_file
 from cae.trial.config import ConfigError
 
+FAILING_JUDGE = """
+from cae import Classifier, Classify
+
+
+class TiredClassifier(Classifier):
+    def build(self, input_shape, output_shape):
+        network = super().build(input_shape, output_shape)
+        network.register_forward_pre_hook(self.fail)
+        return network
+
+    def fail(self, module, inputs):
+        if module.training and inputs[0].device.type == "cpu":
+            raise RuntimeError("the judge is tired")
+
+
+JUDGE = Trial(
+    dataset=Digits(size=8, train_images=96, val_images=32, test_images=32),
+    task=Classify(),
+    arch=TiredClassifier(encoder_filters=(4,), pool_after=(1,)),
+    optimizer=Adam(),
+    epochs=1,
+)
+"""
 Write = Callable[..., Path]
 Run = Callable[..., RunDir]
 pytestmark = pytest.mark.timeout(600)  # new workers take long to start on a busy machine
@@ -240,3 +264,51 @@ def test_another_seed_is_another_order_and_other_draws(sweep_file: Write, space:
         designs.append([str(planned.axes) for planned in plan.listed])
     assert designs[0] == designs[1]
     assert len({tuple(design) for design in designs}) > 1
+
+
+def test_a_grid_search_of_a_random_dimension_is_refused(sweep_file: Write) -> None:
+    path = searching_sweep(sweep_file, "search=Grid()")
+    path.write_text(path.read_text().replace("ModelBased,", "ModelBased, Grid,"))
+    with pytest.raises(ConfigError, match=r"search = Grid\(\): .* use search = Random"):
+        make(path)
+
+
+def test_samples_of_the_command_line_override_the_trials_of_a_budget(sweep_file: Write) -> None:
+    more = "search=ModelBased(candidates=20), budgets={'few': {'max_trials': 12}}"
+    path = searching_sweep(sweep_file, more)
+    assert make(path, budget="few").to_come == 12
+    assert make(path, budget="few", settings={"samples": 5}).to_come == 5
+    assert make(path, budget="few", settings={"samples": 5}, max_trials=7).to_come == 7
+
+
+def test_candidates_are_the_same_after_some_of_them_were_trained(sweep_file: Write) -> None:
+    """Also beside a trial of an earlier sweep that is inside the space."""
+    path = searching_sweep(sweep_file, "search=ModelBased(candidates=8), samples=4")
+    earlier = make(path, settings={"space": "none", "optimizer.lr": 0.05}).trials[0]
+    records = {1: finished(earlier, 1)}
+    before = make(path, records=records)
+    points = [candidate.axes for candidate in before.search.candidates]
+    assert {"optimizer.lr": 0.05} in [{"optimizer.lr": point["optimizer.lr"]} for point in points]
+    for number in (2, 3):
+        records[number] = finished(before.search.candidates[-number], number)
+    after = make(path, records=records)
+    assert [candidate.axes for candidate in after.search.candidates] == points
+    assert sorted(after.search.tried.values()) == [1, 2, 3]
+
+
+def finished(planned: PlannedTrial, number: int) -> Record:
+    """The record of a planned trial that has finished."""
+    record = Record(number, planned.hash, planned.trial.flat(), planned.axes, planned.sizes)
+    record.state = TrialState.FINISHED
+    record.epochs[planned.trial.epochs] = {"val_loss": 0.1}
+    return record
+
+
+def test_a_search_whose_dependency_failed_gives_up(sweep_file: Write, run_sweep: Run) -> None:
+    space = "{'optimizer.lr': tune.choice([1e-3, 1e-2])}"
+    path = searching_sweep(sweep_file, "search=ModelBased(), samples=2", space)
+    text = path.read_text().replace("task=Reconstruct()", "task=Denoise(judge=JUDGE)")
+    path.write_text(text.replace("sweep = Sweep(", FAILING_JUDGE + "sweep = Sweep("))
+    run = run_sweep(path)
+    assert [record.state for record in run.records().values()] == [TrialState.FAILED]
+    assert run_status(run).session_end == ("gave up: trial 1, on which all others depend, failed")

@@ -51,11 +51,19 @@ def stops_of(
 
 
 def test_epochs_count_those_of_earlier_commands() -> None:
-    stops = stops_of([(0.5, "a"), (0.4, "a")], epochs=4)
+    records = {1: record(1, 0.5), 2: record(2, 0.4)}
+    stops = SweepStops(StopRules(epochs=4), records, "val_loss", "min", ["a"])
     assert stops.at_start() == ""
+    records[1].epochs[2] = {"val_loss": 0.3}
     assert stops.after_epoch(0.3) == ""
+    records[2].epochs[2] = {"val_loss": 0.3}
     assert stops.after_epoch(0.3).startswith("reached --max-epochs 4")
     assert stops_of([(0.5, "a")] * 4, epochs=4).at_start().startswith("reached --max-epochs")
+
+
+def test_an_epoch_that_was_trained_again_counts_once() -> None:
+    stops = stops_of([(0.5, "a"), (0.4, "a")], epochs=3)
+    assert stops.after_epoch(0.4) == "", "the records still have two epochs"
 
 
 @pytest.mark.parametrize(
