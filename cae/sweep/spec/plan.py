@@ -33,6 +33,7 @@ from cae.sweep.spec.error_hints import list_constants
 from cae.sweep.spec.matching import Matcher, Wanted
 from cae.sweep.spec.open_search import (
     OpenSearch,
+    check_second_objective,
     learning_search,
     number_of_trials,
     open_search,
@@ -207,6 +208,7 @@ def make_plan(
     if search is not None:
         if max_trials is None and "samples" in (settings or {}):
             limit = None  # that of the budget: the command line overrides it
+        check_second_objective(sweep, search)
         to_suggest = number_of_trials(sweep, limit)
         limit = search.candidates
         sweep = sweep_of_candidates(sweep, search, overrides)
