@@ -5,6 +5,7 @@ Heavy imports are inside the commands, so that `--help` needs none of them.
 
 from __future__ import annotations
 
+import functools
 import json
 import shlex
 import sys
@@ -35,6 +36,7 @@ from cae.cli.options import (
     MaxFailures,
     MaxHours,
     MaxTrials,
+    Notify,
     Out,
     Quiet,
     RequiredRun,
@@ -44,6 +46,7 @@ from cae.cli.options import (
     Slots,
     Strict,
     SweepArgument,
+    Track,
     TrialArgument,
     Yes,
     expand_home,
@@ -94,6 +97,8 @@ def run(
     max_hours: MaxHours = None,
     max_epochs: MaxEpochs = None,
     address: Address = None,
+    track: Track = None,
+    notify: Notify = None,
     quiet: Quiet = False,
     yes: Yes = False,
 ) -> None:
@@ -106,6 +111,8 @@ def run(
                 use_private_token()  # before Ray is imported
             from cae.cli import live_table, plan_text
             from cae.cli.console import Console
+            from cae.cli.following import follow
+            from cae.cli.notify import notify_user
             from cae.sweep.engine import session
             from cae.sweep.engine.limits import Limits
             from cae.sweep.engine.sweep_stops import StopRules
@@ -128,14 +135,19 @@ def run(
             echo(line, to_stderr=True)
         if not yes:
             _confirm(len(prepared.plan.remaining) + prepared.plan.to_come)
-        reason = session.execute(
-            prepared,
-            place,
-            command=shlex.join(["cae-sweep", *sys.argv[1:]]),
-            display=live_table.display(prepared, console=Console(stderr=True), quiet=quiet),
-            limits=Limits(epoch_timeout, max_failures),
-            rules=StopRules(hours=max_hours, epochs=max_epochs),
-        )
+        console = Console(stderr=True)
+        display = live_table.display(prepared, console=console, quiet=quiet)
+        notify_if_asked = functools.partial(notify_user, notify, prepared.run)
+        with follow(prepared, display, console, track, notify_if_asked) as followed_display:
+            reason = session.execute(
+                prepared,
+                place,
+                command=shlex.join(["cae-sweep", *sys.argv[1:]]),
+                display=followed_display,
+                before_exit=notify_if_asked,
+                limits=Limits(epoch_timeout, max_failures),
+                rules=StopRules(hours=max_hours, epochs=max_epochs),
+            )
     with report_errors(ENVIRONMENT_ERROR):
         # Imported only now: pandas and plotly would delay the first trial.
         from cae.report.page import build
@@ -143,7 +155,9 @@ def run(
         page = build.build_all([prepared.run])
         progress = session.outcome(prepared.run)
         _print_outcome(progress, prepared.file.sweep.metric, reason, page)
-    raise typer.Exit(_exit_code(progress, reason))
+        exit_code = _exit_code(progress, reason)
+        notify_if_asked(reason, exit_code)
+    raise typer.Exit(exit_code)
 
 
 def _confirm(trials: int) -> None:
