@@ -6,7 +6,6 @@ Heavy imports are inside the commands, so that `--help` needs none of them.
 from __future__ import annotations
 
 import functools
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -26,8 +25,10 @@ from cae.cli.options import (
     RESULTS_PANEL,
     SWEEPS_PANEL,
     Address,
+    AsJson,
     Budget,
     CpusPerTrial,
+    Csv,
     DataDir,
     EpochTimeout,
     Gpus,
@@ -285,17 +286,24 @@ def kill(run: RequiredRun, trial: TrialArgument) -> None:
 @app.command(rich_help_panel=RESULTS_PANEL)
 def status(
     run: RunArgument = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
+    csv: Csv = None,
 ) -> None:
-    """Show trials by state, the best one and the time left. Exit code 1 if trials failed."""
+    """Show trials by state, the best one and the time left. Exit code 1 if trials failed.
+
+    --csv has a row per trial.
+    """
     with report_errors():
-        from cae.cli import tables
+        from cae.cli import machine_output, tables
         from cae.run.status import run_status
 
-        status = run_status(_find_run(run))
+        folder = _find_run(run)
+        status = run_status(folder)
         if as_json:
-            echo(json.dumps(status.to_json(), indent=2))
-        else:
+            machine_output.echo_json(status.to_json())
+        if csv is not None:
+            machine_output.write_csv(tables.trial_rows(folder), csv)
+        if not as_json and csv is None:
             echo(tables.status_text(status))
     raise typer.Exit(int(status.has_failures))
 
@@ -356,6 +364,8 @@ def best(
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Print only the path of each model or checkpoint.")
     ] = False,
+    as_json: AsJson = False,
+    csv: Csv = None,
     data_dir: DataDir = None,
 ) -> None:
     """Show the best trials; with -o, re-evaluate and export their weights.
@@ -381,6 +391,8 @@ def best(
                     out=out,
                     data_dir=data_dir,
                     quiet=quiet,
+                    as_json=as_json,
+                    csv=csv,
                     sweep_file=sweep,
                     verify=verify,
                 )
@@ -461,12 +473,20 @@ def export(
 
 
 @app.command("list", rich_help_panel=RESULTS_PANEL)
-def list_() -> None:
-    """List the runs under runs/ and the sweeps under sweeps/."""
+def list_(as_json: AsJson = False, csv: Csv = None) -> None:
+    """List the runs under runs/ and the sweeps under sweeps/. --csv has a row per run."""
     with report_errors():
-        from cae.cli import tables
+        from cae.cli import machine_output, tables
 
-        tables.print_runs_and_sweeps(Path("runs"), Path("sweeps"))
+        runs = Path("runs")
+        sweeps = Path("sweeps")
+        if as_json:
+            rows = {"runs": tables.run_rows(runs), "sweeps": tables.sweep_rows(sweeps)}
+            machine_output.echo_json(rows)
+        if csv is not None:
+            machine_output.write_csv(tables.run_rows(runs), csv)
+        if not as_json and csv is None:
+            tables.print_runs_and_sweeps(runs, sweeps)
 
 
 @app.command(rich_help_panel=RESULTS_PANEL)

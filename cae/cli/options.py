@@ -226,6 +226,15 @@ Notify = Annotated[
         rich_help_panel=EXECUTION_PANEL,
     ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Csv = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write a CSV file; - for the standard output.",
+        callback=expand_home,
+    ),
+]
 Quiet = Annotated[
     bool,
     typer.Option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -23,10 +24,15 @@ from cae.run.events import Event
 from cae.run.paths import RunDir
 from cae.run.records import Record, apply_event
 
-MakeRun = Callable[[str], RunDir]
 Curves = dict[int, dict[int, float]]
 """Validation losses by trial and epoch."""
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries
+
+
+@pytest.fixture
+def run(make_run: Callable[[str], RunDir], tmp_path: Path) -> RunDir:
+    """A copy of a run with two trials."""
+    return RunDir(shutil.copytree(make_run("two").path, tmp_path / "two"))
 
 
 @pytest.fixture(autouse=True)
@@ -130,11 +136,10 @@ READERS: dict[TrackerName, Callable[[RunDir], Curves]] = {
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_tracker_has_all_epochs_of_the_journal_also_after_a_kill(
-    name: TrackerName, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+    name: TrackerName, run: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    run = make_run("two")
     events = list(run.events())
     half = len(events) // 2
     records: dict[int, Record] = {}
@@ -193,9 +198,8 @@ def use(monkeypatch: pytest.MonkeyPatch, tracker: trackers.Tracker) -> None:
 
 
 def test_what_a_server_did_not_take_is_sent_again_by_the_next_command(
-    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = make_run("two")
     tracker = FailingTracker({2})
     use(monkeypatch, tracker)
     records: dict[int, Record] = {}
@@ -217,9 +221,8 @@ def test_what_a_server_did_not_take_is_sent_again_by_the_next_command(
 
 
 def test_after_several_errors_nothing_more_is_sent(
-    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = make_run("two")
     tracker = FailingTracker(set(range(1, 1000)))
     use(monkeypatch, tracker)
     printed = follow("tensorboard", run, run.events(), {})
@@ -228,9 +231,8 @@ def test_after_several_errors_nothing_more_is_sent(
 
 
 def test_a_slow_server_does_not_delay_the_sweep(
-    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = make_run("two")
     is_released = threading.Event()
 
     class WaitingTracker(FailingTracker):
@@ -253,11 +255,11 @@ def test_a_slow_server_does_not_delay_the_sweep(
 
 
 def test_a_library_that_is_missing_is_named_before_anything_starts(
-    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(live_tracking.LIBRARIES, "wandb", ("no_such_library",))
     with pytest.raises(RunError, match=r"no_such_library is not installed.*cae-sweep\[wandb\]"):
-        LiveTracking("wandb", make_run("two"), print)
+        LiveTracking("wandb", run, print)
 
 
 def test_a_run_in_a_bucket_needs_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
