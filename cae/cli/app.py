@@ -498,6 +498,31 @@ def logs(run: RequiredRun, trial: TrialArgument) -> None:
         echo(tables.trial_log(_find_run(run), trial))
 
 
+@app.command(rich_help_panel=RESULTS_PANEL)
+def prune(
+    run: RequiredRun,
+    keep: Annotated[
+        str,
+        typer.Option(
+            metavar="best|N",
+            help="How many trials of each comparability group keep their best weights.",
+        ),
+    ] = "best",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be deleted, and delete nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+) -> None:
+    """Delete the checkpoints of ended trials that are not among the best; all numbers stay.
+
+    Finished trials cannot be extended to more epochs afterwards: they start again.
+    """
+    with report_errors():
+        from cae.cli.prune import prune_run
+
+        prune_run(_find_run(run), keep, dry_run=dry_run, yes=yes)
+
+
 @app.command(rich_help_panel=IMAGES_PANEL)
 def reconstruct(
     model: Annotated[
