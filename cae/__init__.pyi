@@ -19,6 +19,7 @@ from .sweep.spec.claims import Threshold as Threshold
 from .sweep.spec.sweep import Sweep as Sweep
 from .sweep.spec.sweep_file import load_components as load_components
 from .trial.config import Trial as Trial
+from .trial.datasets import Arrays as Arrays
 from .trial.datasets import Cifar10 as Cifar10
 from .trial.datasets import Dataset as Dataset
 from .trial.datasets import Digits as Digits

@@ -473,8 +473,8 @@ def reconstruct(
         list[Path],
         typer.Argument(
             help=(
-                "Images of any size and format, arrays of numpy (.npy), or folders of images; each "
-                "is resized and cropped for the network."
+                "Images of any size and format, arrays (.npy, .npz, .safetensors), or folders of "
+                "images; each is resized and cropped for the network."
             ),
             callback=expand_home,
         ),
@@ -484,7 +484,10 @@ def reconstruct(
         typer.Option(
             "-o",
             metavar="FILE",
-            help="Image file to write; its suffix is its format.",
+            help=(
+                "File to write; its suffix is its format. .npy, .npz: arrays in the type and range "
+                "of the training images."
+            ),
             callback=expand_output,
         ),
     ] = Path("reconstructed.png"),
@@ -517,7 +520,8 @@ def reconstruct(
 ) -> None:
     """Apply an exported model to your own images; writes inputs beside outputs."""
     with report_errors():
-        from cae.sweep.reconstruct import ReadingOptions, reconstruct_files
+        from cae.sweep.reconstruct import reconstruct_files
+        from cae.sweep.user_images import ReadingOptions
 
         options = ReadingOptions(invert=invert, fit=fit, max_value=max_value)
         lines = reconstruct_files(model, images, out, corrupt=corrupt, sweep=sweep, options=options)

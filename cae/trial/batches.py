@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cae.trial import torch_compat
 from cae.trial.datasets import Images, Split
+from cae.trial.datasets.pixel_values import BYTE_RANGE, ValueRange
 from cae.trial.layout import image_layout
 from cae.trial.tasks.base import Task
 
@@ -27,9 +28,11 @@ class DeviceSplit(NamedTuple):
     """The images of a split on a device."""
 
     pixels: Tensor
-    """uint8, N x C x H x W."""
+    """N x C x H x W, in the type of the data set; mostly uint8."""
     labels: Tensor
     """int64, N class numbers."""
+    value_range: ValueRange = BYTE_RANGE
+    """The pixel values of black and white."""
 
 
 class DeviceImages(NamedTuple):
@@ -50,9 +53,9 @@ class DeviceImages(NamedTuple):
         On the CPU the tensors share the memory of the arrays, which may be read-only.
         """
         return cls(
-            train=_to_device(images.train, device),
-            val=_to_device(images.val, device),
-            test=_to_device(images.test, device),
+            train=_to_device(images.train, device, images.value_range),
+            val=_to_device(images.val, device, images.value_range),
+            test=_to_device(images.test, device, images.value_range),
             classes=images.class_names,
             fingerprint=images.fingerprint,
         )
@@ -84,10 +87,11 @@ class Pairs:
         self.task = task
         self.pixels = held.pixels
         self.labels = held.labels
+        self.value_range = held.value_range
         self.inputs: Tensor | None = None
         """N x C x H x W in [0, 1]; None if they are made batch by batch."""
         self.targets: Tensor | None = None
-        """N x C x H x W; None if they are the images, which are kept as uint8 only, or are made
+        """N x C x H x W; None if they are the images, which are kept in their own type, or are made
         batch by batch."""
         self._seed = seed
         self._purpose = purpose
@@ -118,7 +122,7 @@ class Pairs:
         pixel_batches = self.pixels.split(EVALUATION_BATCH)
         label_batches = self.labels.split(EVALUATION_BATCH)
         for pixels, labels in zip(pixel_batches, label_batches, strict=True):
-            images = to_float(pixels.to(self.generator.device))
+            images = to_float(pixels.to(self.generator.device), self.value_range)
             drawn_labels = labels.to(self.generator.device)
             corrupted, target = self.task.pairs(images, drawn_labels, self.generator)
             end = start + len(pixels)
@@ -151,12 +155,12 @@ class Pairs:
             if self.task.corrupts:
                 self._corrupt_all()
         if self.inputs is None:
-            images = to_float(self.pixels[indices])
+            images = to_float(self.pixels[indices], self.value_range)
             inputs, targets = self.task.pairs(images, self.labels[indices], self.generator)
         else:
             inputs = self.inputs[indices]
             if self.targets is None:
-                targets = to_float(self.pixels[indices])
+                targets = to_float(self.pixels[indices], self.value_range)
             else:
                 targets = self.targets[indices]
         return inputs.contiguous(memory_format=image_layout(self.device)), targets
@@ -183,9 +187,19 @@ class Pairs:
         return self._mean_target
 
 
-def to_float(pixels: Tensor) -> Tensor:
-    """Return uint8 pixels as float32 in [0, 1], in the layout of `image_layout`."""
-    return pixels.to(torch.float32, memory_format=image_layout(pixels.device)).div_(255)
+def to_float(pixels: Tensor, value_range: ValueRange = BYTE_RANGE) -> Tensor:
+    """Return pixels of any type as a new float32 tensor, in the layout of `image_layout`.
+
+    The first value of `value_range`, black, becomes 0, and the second one, white, 1.
+    """
+    black, white = value_range
+    layout = image_layout(pixels.device)
+    values = pixels.to(torch.float32, memory_format=layout, copy=True)
+    if black:
+        values.sub_(black)
+    if white - black != 1:
+        values.div_(white - black)
+    return values
 
 
 def derive_seed(seed: int, epoch: int, purpose: str) -> int:
@@ -199,7 +213,7 @@ def generator(seed: int, epoch: int, purpose: str, device: torch.device | str) -
     return torch.Generator(device).manual_seed(derive_seed(seed, epoch, purpose))
 
 
-def _to_device(split: Split, device: torch.device) -> DeviceSplit:
+def _to_device(split: Split, device: torch.device, value_range: ValueRange) -> DeviceSplit:
     pixels = torch_compat.share_memory_of(split.pixels).to(device)
     labels = torch_compat.share_memory_of(split.labels).to(device)
-    return DeviceSplit(pixels, labels)
+    return DeviceSplit(pixels, labels, value_range)

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from cae.trial.datasets.pixel_values import BYTE_RANGE, ValueRange, to_unit
+
 QUANTILES = (0.001, 0.999)
 """Between them are the training images; a few may be damaged."""
 MARGIN = 0.25
@@ -44,13 +46,17 @@ class ImageStatistics:
         return _is_inside(std, self.std_low, self.std_high)
 
 
-def measure(pixels: np.ndarray) -> ImageStatistics:
-    """Return the statistics of uint8 images, N x C x H x W."""
+def measure(pixels: np.ndarray, value_range: ValueRange = BYTE_RANGE) -> ImageStatistics:
+    """Return the statistics of images, N x C x H x W.
+
+    `value_range`: the pixel values of black and white.
+    """
     means = np.empty(len(pixels))
     deviations = np.empty(len(pixels))
     for start in range(0, len(pixels), BLOCK):
         block = slice(start, start + BLOCK)
-        values = pixels[block].reshape(len(pixels[block]), -1) / np.float32(255)
+        values = to_unit(pixels[block], value_range)
+        values = values.reshape(len(values), -1)
         means[block] = values.mean(axis=1)
         deviations[block] = values.std(axis=1)
     mean_low, mean_high = np.quantile(means, QUANTILES)
@@ -70,12 +76,12 @@ def from_json(content: object) -> ImageStatistics | None:
         return None
 
 
-def find_difference(pixels: np.ndarray, training: ImageStatistics) -> str:
-    """Return how an image (uint8, C x H x W) differs from the training images; empty if not.
+def find_difference(values: np.ndarray, training: ImageStatistics) -> str:
+    """Return how an image (floats in [0, 1], C x H x W) differs from the training images.
 
-    It names `--invert` if the negative of the image would be much nearer to them.
+    Empty if it does not. It names `--invert` if the negative of the image would be much nearer to
+    them.
     """
-    values = pixels / 255
     mean = float(values.mean())
     std = float(values.std())
     if not training.has_mean(mean):

@@ -3,6 +3,7 @@
 Importing this package registers all data sets: a new one is one new file and one import here.
 """
 
+from cae.trial.datasets.arrays import Arrays
 from cae.trial.datasets.base import Dataset, InventoryEntry, Source, load_images
 from cae.trial.datasets.cifar10 import Cifar10
 from cae.trial.datasets.errors import DatasetDamaged, DatasetInvalid, DatasetMissing
@@ -14,6 +15,7 @@ from cae.trial.datasets.scikit_learn import Digits, Patches
 from cae.trial.datasets.splits import Images, Split
 
 __all__ = [
+    "Arrays",
     "Cifar10",
     "Dataset",
     "DatasetDamaged",

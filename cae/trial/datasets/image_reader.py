@@ -290,6 +290,34 @@ def fit_image(image: Image, width: int, height: int, fit: Fit = "crop") -> Fitte
     return FittedImage(cropped, 1 - width * height / (size[0] * size[1]))
 
 
+def fit_array(
+    pixels: np.ndarray, width: int, height: int, fit: Fit = "crop"
+) -> tuple[np.ndarray, float]:
+    """Resize an image of any type, C x H x W, as `fit_image` does.
+
+    Returns the image in its type, and the share of it that was cropped.
+    """
+    from PIL import Image
+
+    if pixels.shape[1:] == (height, width):
+        return pixels, 0.0
+    channels: list[np.ndarray] = []
+    lost_share = 0.0
+    for channel in pixels:
+        content = np.ascontiguousarray(channel)
+        if content.dtype != np.uint8:
+            content = content.astype(np.float32)
+        fitted = fit_image(Image.fromarray(content), width, height, fit)
+        lost_share = fitted.lost_share
+        channels.append(np.asarray(fitted.image))
+    resized = np.stack(channels)
+    if pixels.dtype != np.uint8:
+        resized = resized.clip(pixels.min(), pixels.max())  # the filter overshoots at edges
+    if pixels.dtype.kind in "iu":
+        resized = np.rint(resized)
+    return resized.astype(pixels.dtype), lost_share
+
+
 def _resize(image: Image, size: tuple[int, int]) -> Image:
     from PIL import Image
 
@@ -299,10 +327,12 @@ def _resize(image: Image, size: tuple[int, int]) -> Image:
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
-def _border_color(image: Image) -> int | tuple[int, ...]:
+def _border_color(image: Image) -> float | tuple[int, ...]:
     """The median of the pixels at the border, per channel."""
     pixels = np.asarray(image).reshape(image.height, image.width, -1)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    if image.mode == "F":
+        return float(np.median(border))
     median = tuple(int(value) for value in np.median(border, axis=0))
     if len(median) == 1:
         return median[0]

@@ -1,0 +1,60 @@
+"""Whether the images of a data set are kept in memory, or read from their file batch by batch."""
+
+from __future__ import annotations
+
+import os
+
+from cae.container_limits import memory_limit
+from cae.errors import UserError
+
+IMAGES_VARIABLE = "CAE_SWEEP_IMAGES"
+"""Environment variable: `resident` keeps images in memory, `streamed` reads them from the disk.
+The results are the same, bit for bit."""
+CHOICES = ("auto", "resident", "streamed")
+MEMORY_SHARE = 0.25
+"""Larger images are streamed: while a data set is read, divided and given to the workers, it is in
+memory up to three times."""
+
+
+def choose_streaming(nbytes: int, *, can_stream: bool, what: str) -> tuple[bool, str]:
+    """Return whether images are streamed, and a note for the user (empty if nothing is special).
+
+    Raises UserError if they have to be, but cannot.
+
+    Args:
+        nbytes: Size of the images in memory.
+        can_stream: Whether their bytes are in a file as they are in memory.
+        what: The file, for messages.
+    """
+    choice = os.environ.get(IMAGES_VARIABLE) or "auto"
+    if choice not in CHOICES:
+        raise UserError(
+            f"{IMAGES_VARIABLE} = {choice!r}: should be {', '.join(CHOICES[:-1])} or {CHOICES[-1]}"
+        )
+    limit = memory_limit()
+    is_large = nbytes > MEMORY_SHARE * limit
+    sizes = f"{format_gigabytes(nbytes)} of images with {format_gigabytes(limit)} of memory"
+    remedy = "save them uncompressed: numpy.save or safetensors"
+    if choice == "streamed" and not can_stream:
+        raise UserError(f"{IMAGES_VARIABLE} = streamed: {what} is compressed; {remedy}")
+    if choice == "resident" or (choice == "auto" and not is_large):
+        note = ""
+        if choice == "resident" and is_large:
+            note = f"{sizes}: kept in memory, because {IMAGES_VARIABLE} = resident"
+        return False, note
+    if not can_stream:
+        raise UserError(
+            f"{what}: {sizes} are too many to be kept in memory, and cannot be streamed from a "
+            f"compressed file: {remedy} (or set {IMAGES_VARIABLE}=resident)"
+        )
+    reason = f"more than {MEMORY_SHARE:.0%} of the memory"
+    if choice == "streamed":
+        reason = f"{IMAGES_VARIABLE} = streamed"
+    return True, f"{sizes}: streamed from the disk ({reason}), with the same results"
+
+
+def format_gigabytes(nbytes: int) -> str:
+    """Return a size in GB, or in MB below 0.1 GB."""
+    if nbytes < 1e8:
+        return f"{nbytes / 1e6:.3g} MB"
+    return f"{nbytes / 1e9:.3g} GB"
