@@ -498,8 +498,13 @@ def reconstruct(
         bool, typer.Option("--invert", help="Invert the images first: black becomes white.")
     ] = False,
     fit: Annotated[
-        Literal["crop", "pad"],
-        typer.Option(help="crop: to the center. pad: keep all, with the color of the border."),
+        Literal["crop", "pad", "stretch"],
+        typer.Option(
+            help=(
+                "crop: to the center. pad: keep all, with the color of the border. stretch: "
+                "distort."
+            )
+        ),
     ] = "crop",
     max_value: Annotated[
         int | None,

@@ -99,7 +99,7 @@ def _warnings(image: UserImage, training: image_statistics.ImageStatistics | Non
         warnings.append(
             f"cropped to its center: {image.lost_share:.0%} of it is lost; --fit pad keeps all"
         )
-    if image.facts.largest is not None:
+    if image.facts.largest is not None and image.pixels.dtype == np.uint8:
         warnings.append("it has 16 bits per value: reduced to 8")
     if image.facts.frames > 1:
         warnings.append(f"it contains {image.facts.frames} images: the first one is used")

@@ -14,6 +14,7 @@ from cae.trial.datasets.image_files import find_files
 from cae.trial.datasets.image_reader import (
     Fit,
     ImageFacts,
+    ReadImage,
     UnreadableImage,
     fit_array,
     fit_image,
@@ -22,6 +23,7 @@ from cae.trial.datasets.image_reader import (
     read_bands,
     read_image,
     to_array,
+    to_stored,
 )
 from cae.trial.datasets.own_data import Findings, convert_pixels
 from cae.trial.datasets.pixel_values import BYTE_RANGE, ValueRange, to_unit
@@ -109,12 +111,15 @@ def _read(
     """
     channels, height, width = model.trial.dataset.image_shape
     suffix = file.suffix.lower()
-    is_stack = suffix in TIFF_SUFFIXES and model.pixel_format.dtype != "uint8"
+    is_deep = model.pixel_format.dtype != "uint8"
+    is_stack = is_deep and suffix in TIFF_SUFFIXES and model.trial.dataset.name != "image_folder"
     if suffix in ARRAY_SUFFIXES or is_stack:
         return _read_arrays(file, model, options)
     facts = ImageFacts()
     if channels in (1, 3):
-        read = read_image(file, channels, max_value)
+        read = read_image(file, channels, max_value, keep_depth=is_deep)
+        if read.image.mode == "F":
+            return [_to_deep_image(file, read, model, options)]
         bands = [read.image]
         facts = read.facts
     else:
@@ -124,6 +129,17 @@ def _read(
     if options.invert:
         pixels = 255 - pixels
     return [UserImage(str(file), pixels, facts=facts, lost_share=fitted[0].lost_share)]
+
+
+def _to_deep_image(file: Path, read: ReadImage, model: Model, options: ReadingOptions) -> UserImage:
+    """A gray image of more than 8 bits, as floats in [0, 1]."""
+    channels, height, width = model.trial.dataset.image_shape
+    fitted = fit_image(read.image, width, height, options.fit)
+    pixels = to_stored(to_array(fitted.image), read.white, np.dtype(np.float32), 1.0)
+    if options.invert:
+        pixels = 1 - pixels
+    pixels = pixels.repeat(channels, axis=0)
+    return UserImage(str(file), pixels, (0.0, 1.0), read.facts, fitted.lost_share)
 
 
 def _read_arrays(file: Path, model: Model, options: ReadingOptions) -> list[UserImage]:

@@ -16,7 +16,12 @@ MEMORY_SHARE = 0.25
 memory up to three times."""
 
 
-def choose_streaming(nbytes: int, *, can_stream: bool, what: str) -> tuple[bool, str]:
+SAVE_UNCOMPRESSED = "save them uncompressed: numpy.save or safetensors"
+
+
+def choose_streaming(
+    nbytes: int, *, can_stream: bool, what: str, remedy: str = SAVE_UNCOMPRESSED
+) -> tuple[bool, str]:
     """Return whether images are streamed, and a note for the user (empty if nothing is special).
 
     Raises UserError if they have to be, but cannot.
@@ -25,6 +30,7 @@ def choose_streaming(nbytes: int, *, can_stream: bool, what: str) -> tuple[bool,
         nbytes: Size of the images in memory.
         can_stream: Whether their bytes are in a file as they are in memory.
         what: The file, for messages.
+        remedy: How images that cannot be streamed become images that can.
     """
     choice = os.environ.get(IMAGES_VARIABLE) or "auto"
     if choice not in CHOICES:
@@ -32,11 +38,10 @@ def choose_streaming(nbytes: int, *, can_stream: bool, what: str) -> tuple[bool,
             f"{IMAGES_VARIABLE} = {choice!r}: should be {', '.join(CHOICES[:-1])} or {CHOICES[-1]}"
         )
     limit = memory_limit()
-    is_large = nbytes > MEMORY_SHARE * limit
+    is_large = is_larger_than_share(nbytes)
     sizes = f"{format_gigabytes(nbytes)} of images with {format_gigabytes(limit)} of memory"
-    remedy = "save them uncompressed: numpy.save or safetensors"
     if choice == "streamed" and not can_stream:
-        raise UserError(f"{IMAGES_VARIABLE} = streamed: {what} is compressed; {remedy}")
+        raise UserError(f"{IMAGES_VARIABLE} = streamed: {what} cannot be streamed; {remedy}")
     if choice == "resident" or (choice == "auto" and not is_large):
         note = ""
         if choice == "resident" and is_large:
@@ -44,13 +49,18 @@ def choose_streaming(nbytes: int, *, can_stream: bool, what: str) -> tuple[bool,
         return False, note
     if not can_stream:
         raise UserError(
-            f"{what}: {sizes} are too many to be kept in memory, and cannot be streamed from a "
-            f"compressed file: {remedy} (or set {IMAGES_VARIABLE}=resident)"
+            f"{what}: {sizes} are too many to be kept in memory, and are not stored as a file of "
+            f"pixels: {remedy} (or set {IMAGES_VARIABLE}=resident)"
         )
     reason = f"more than {MEMORY_SHARE:.0%} of the memory"
     if choice == "streamed":
         reason = f"{IMAGES_VARIABLE} = streamed"
     return True, f"{sizes}: streamed from the disk ({reason}), with the same results"
+
+
+def is_larger_than_share(nbytes: int) -> bool:
+    """Return whether images of this size are streamed, if nothing else is requested."""
+    return nbytes > MEMORY_SHARE * memory_limit()
 
 
 def format_gigabytes(nbytes: int) -> str:

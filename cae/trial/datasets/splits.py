@@ -158,12 +158,12 @@ def divide(
     if rule == "pooled":
         return _divide_pooled(seed, train, test, counts)
     order = np.random.RandomState(seed).permutation(len(train.labels))
-    held_out_test = _select(test, np.arange(counts.test))
+    held_out_test = select_images(test, np.arange(counts.test))
     if rule == "test_as_validation":
-        return _select(train, order[: counts.train]), held_out_test, held_out_test
-    val = _select(train, order[: counts.val])
+        return select_images(train, order[: counts.train]), held_out_test, held_out_test
+    val = select_images(train, order[: counts.val])
     rest = order[counts.val :]
-    return _select(train, rest[: counts.train]), val, held_out_test
+    return select_images(train, rest[: counts.train]), val, held_out_test
 
 
 def _divide_pooled(
@@ -178,9 +178,9 @@ def _divide_pooled(
     first_test = counts.val
     first_train = counts.val + counts.test
     return (
-        _select(pooled, order[first_train : first_train + counts.train]),
-        _select(pooled, order[: counts.val]),
-        _select(pooled, order[first_test:first_train]),
+        select_images(pooled, order[first_train : first_train + counts.train]),
+        select_images(pooled, order[: counts.val]),
+        select_images(pooled, order[first_test:first_train]),
     )
 
 
@@ -207,13 +207,13 @@ def divide_given(
         count = validate_count(
             parameter, count or max(1, total // 10), total - used, "left for training"
         )
-        chosen[parameter] = _select(train, order[used : used + count])
+        chosen[parameter] = select_images(train, order[used : used + count])
         used += count
     rest = total - used
     if rest == 0:
         raise ValueError(f"dataset.train_images: none of the {total} images is left for training")
     count = validate_count("train_images", requested.train or rest, rest, "for training")
-    train = _select(train, order[used : used + count])
+    train = select_images(train, order[used : used + count])
     return train, chosen["val_images"], chosen["test_images"]
 
 
@@ -224,15 +224,16 @@ def _select_some(parameter: str, split: Split, requested: int | None, seed: int)
         raise ValueError(f"dataset.{parameter}: there are no images in this split")
     count = validate_count(parameter, requested or available, available, "in this split")
     chosen = np.random.RandomState(seed).permutation(available)[:count]
-    return _select(split, np.sort(chosen))
+    return select_images(split, np.sort(chosen))
 
 
 def select_classes(split: Split, classes: tuple[int, ...]) -> Split:
     """Return the images of these classes, in their order."""
-    return _select(split, np.flatnonzero(np.isin(split.labels, classes)))
+    return select_images(split, np.flatnonzero(np.isin(split.labels, classes)))
 
 
-def _select(split: Split, indices: np.ndarray) -> Split:
+def select_images(split: Split, indices: np.ndarray) -> Split:
+    """Return the images at these indices."""
     if isinstance(split.pixels, MappedPixels):
         return Split(split.pixels.select(indices), split.labels[indices])
     # Indexing with an array copies: the result is contiguous and does not keep the whole file.
