@@ -11,18 +11,21 @@ from cae.trial.datasets.files import data_folders
 from cae.trial.datasets.image_folder import ImageFolder, Import, import_folder
 from cae.trial.datasets.inventory import fetch, find_dataset, list_datasets
 from cae.trial.datasets.mnist import FashionMnist, Mnist
+from cae.trial.datasets.publisher_folders import CifarFolder, IdxFolder
 from cae.trial.datasets.scikit_learn import Digits, Patches
 from cae.trial.datasets.splits import Images, Split
 
 __all__ = [
     "Arrays",
     "Cifar10",
+    "CifarFolder",
     "Dataset",
     "DatasetDamaged",
     "DatasetInvalid",
     "DatasetMissing",
     "Digits",
     "FashionMnist",
+    "IdxFolder",
     "ImageFolder",
     "Images",
     "Import",

@@ -21,7 +21,7 @@ from cae.trial.datasets.array_images import (
 )
 from cae.trial.datasets.base import Dataset, InventoryEntry, Source
 from cae.trial.datasets.errors import DatasetMissing
-from cae.trial.datasets.files import format_folders
+from cae.trial.datasets.files import find_path
 from cae.trial.datasets.own_data import Findings, check_class_names, check_labels
 from cae.trial.datasets.pixel_values import ValueRange, check_value_range
 from cae.trial.datasets.splits import Split
@@ -74,26 +74,11 @@ with warnings.catch_warnings():
 
         @override
         def read(self, folders: Sequence[Path]) -> Source:
-            path = self._find(folders)
+            path = find_path(self.path, folders)
             found = find_arrays(path, open_arrays(path), self.images, self.labels)
             layouts = check_shapes(found, self.shape, self.layout)
             loaded = load_arrays(path, found, layouts, self.value_range)
             return self._to_source(path, found, loaded)
-
-        def _find(self, folders: Sequence[Path]) -> Path:
-            """The file or folder. Raises DatasetMissing."""
-            path = Path(self.path).expanduser()
-            candidates = list(
-                dict.fromkeys([Path.cwd() / path, *(folder / path for folder in folders)])
-            )
-            for candidate in candidates:
-                if candidate.exists():
-                    return candidate
-            raise DatasetMissing(
-                f"dataset.path = {self.path!r}: there is no such file or folder; searched "
-                f"{format_folders(candidates)}; use an absolute path, or one relative to the "
-                "current folder, the folder of the sweep file, --data-dir or CAE_DATA"
-            )
 
         def _to_source(self, path: Path, found: FoundArrays, loaded: LoadedArrays) -> Source:
             """The images with their labels, in their splits if they have some."""

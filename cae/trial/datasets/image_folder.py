@@ -167,9 +167,8 @@ class ImageFolder(Dataset):
         if len(image_shape) == 3 and image_shape[0] in (1, 3):
             channels, height, width = image_shape
             options: dict[str, Any] = dict(imported_options(path))
-            dataset = cls.model_construct(
-                path=path.parent.name, size=(height, width), channels=channels, **options
-            )
+            options |= {"size": (height, width), "channels": channels}
+            dataset = cls.model_construct(path=path.parent.name, **options)
             usage = _usage(dataset)
         return InventoryEntry(cls.name, usage, path.parent, count, tuple(image_shape))
 
