@@ -7,28 +7,39 @@ of a split, B: images of a batch.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterator
-from typing import NamedTuple
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from cae.trial import torch_compat
 from cae.trial.datasets import Images, Split
+from cae.trial.datasets.mapped import MappedPixels
 from cae.trial.datasets.pixel_values import BYTE_RANGE, ValueRange
 from cae.trial.layout import image_layout
+from cae.trial.streaming import StreamedPixels
 from cae.trial.tasks.base import Task
 
 EVALUATION_BATCH = 500
-"""Images per forward pass where nothing is trained."""
+"""Images per forward pass where nothing is trained; fewer if they are large."""
+EVALUATION_BYTES = 2**27
+"""Size of such a batch of inputs, at most."""
+MAX_DEVICE_SHARE = 0.5
+"""Images that need more of the free memory of a GPU stay in the memory of the host."""
 
 
 class DeviceSplit(NamedTuple):
     """The images of a split on a device."""
 
-    pixels: Tensor
-    """N x C x H x W, in the type of the data set; mostly uint8."""
+    pixels: Any
+    """A tensor, or StreamedPixels, which is indexed like one (see streaming.py).
+
+    N x C x H x W, in the type of the data set; mostly uint8."""
     labels: Tensor
     """int64, N class numbers."""
     value_range: ValueRange = BYTE_RANGE
@@ -50,12 +61,24 @@ class DeviceImages(NamedTuple):
     def load(cls, images: Images, device: torch.device) -> DeviceImages:
         """Copy the images to `device`.
 
-        On the CPU the tensors share the memory of the arrays, which may be read-only.
+        On the CPU the tensors share the memory of the arrays, which may be read-only. Images on
+        the disk, and images that are too large for a GPU, are read batch by batch.
         """
+        is_streamed = _is_too_large(images, device)
+
+        def load(split: Split) -> DeviceSplit:
+            labels = torch_compat.share_memory_of(split.labels).to(device)
+            pixels: Any
+            if is_streamed or isinstance(split.pixels, MappedPixels):
+                pixels = StreamedPixels(split.pixels, device)
+            else:
+                pixels = torch_compat.share_memory_of(split.pixels).to(device)
+            return DeviceSplit(pixels, labels, images.value_range)
+
         return cls(
-            train=_to_device(images.train, device, images.value_range),
-            val=_to_device(images.val, device, images.value_range),
-            test=_to_device(images.test, device, images.value_range),
+            train=load(images.train),
+            val=load(images.val),
+            test=load(images.test),
             classes=images.class_names,
             fingerprint=images.fingerprint,
         )
@@ -98,13 +121,29 @@ class Pairs:
         device = self.pixels.device
         if task.corrupts and not draw_on_device:
             device = torch.device("cpu")
+        if task.corrupts and self.is_streamed:
+            raise ValueError(streaming_error(task))
         self.generator = torch.Generator(device)
         self._is_drawn = not draw_on_first_use
         self.start_epoch(epoch)
 
     @property
     def device(self) -> torch.device:
-        return self.pixels.device
+        return self.labels.device
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the images are read batch by batch."""
+        return isinstance(self.pixels, StreamedPixels)
+
+    def prefetch(self, batches: Sequence[Tensor]) -> AbstractContextManager[None]:
+        """Read the images of these batches in advance, if they are streamed.
+
+        `at` has to be called with these tensors, in this order.
+        """
+        if isinstance(self.pixels, StreamedPixels):
+            return self.pixels.prefetch(batches)
+        return contextlib.nullcontext()
 
     def start_epoch(self, epoch: int) -> None:
         """Restart the random numbers with those of an epoch, and draw its inputs.
@@ -172,9 +211,11 @@ class Pairs:
         """
         self.rewind()
         indices = torch.arange(len(self.pixels), device=self.pixels.device)
-        for batch_indices in indices.split(EVALUATION_BATCH):
-            inputs, targets = self.at(batch_indices)
-            yield inputs, targets, self.labels[batch_indices]
+        batches = indices.split(evaluation_batch(self.pixels.shape[1:]))
+        with self.prefetch(batches):
+            for batch_indices in batches:
+                inputs, targets = self.at(batch_indices)
+                yield inputs, targets, self.labels[batch_indices]
 
     def mean_target(self) -> Tensor:
         """Return the mean of all targets, which is computed once; 1 x C x H x W."""
@@ -185,6 +226,15 @@ class Pairs:
             total = total + targets.double().sum(0, keepdim=True)
         self._mean_target = (total / len(self.pixels)).float()
         return self._mean_target
+
+
+def streaming_error(task: Task) -> str:
+    """Return why a task cannot be trained on images that are streamed."""
+    return (
+        f"task = {task.name!r} keeps its inputs, which it draws at random, as floats in memory, "
+        "and these images are too large for that: use fewer or smaller images (train_images, "
+        "size), or set CAE_SWEEP_IMAGES=resident"
+    )
 
 
 def to_float(pixels: Tensor, value_range: ValueRange = BYTE_RANGE) -> Tensor:
@@ -213,7 +263,16 @@ def generator(seed: int, epoch: int, purpose: str, device: torch.device | str) -
     return torch.Generator(device).manual_seed(derive_seed(seed, epoch, purpose))
 
 
-def _to_device(split: Split, device: torch.device, value_range: ValueRange) -> DeviceSplit:
-    pixels = torch_compat.share_memory_of(split.pixels).to(device)
-    labels = torch_compat.share_memory_of(split.labels).to(device)
-    return DeviceSplit(pixels, labels, value_range)
+def evaluation_batch(image_shape: Sequence[int]) -> int:
+    """Return how many images are evaluated together."""
+    image_bytes = 4 * math.prod(image_shape)
+    return max(1, min(EVALUATION_BATCH, EVALUATION_BYTES // image_bytes))
+
+
+def _is_too_large(images: Images, device: torch.device) -> bool:
+    """Whether the images would fill too much of the memory of a GPU."""
+    if device.type != "cuda":
+        return False
+    nbytes = sum(split.pixels.nbytes for split in (images.train, images.val, images.test))
+    free, _ = torch.cuda.mem_get_info(device)
+    return bool(nbytes > MAX_DEVICE_SHARE * free)

@@ -33,6 +33,8 @@ from typing_extensions import override
 from cae.errors import UserError
 from cae.trial.component import Component
 from cae.trial.datasets.errors import DatasetInvalid, DatasetMissing, describe_error
+from cae.trial.datasets.image_memory import check_test_images
+from cae.trial.datasets.mapped import MappedPixels
 from cae.trial.datasets.own_data import (
     CheckedSplit,
     Findings,
@@ -153,6 +155,8 @@ class Dataset(Component):
                 if split is not None:
                     splits[name] = select_classes(split, self.classes)
         train, val, test = self._divide(source, splits)
+        if isinstance(test.pixels, MappedPixels):
+            check_test_images(len(test.labels), self.image_shape)
         return with_fingerprint(
             train,
             val,

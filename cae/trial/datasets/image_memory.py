@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 from cae.container_limits import memory_limit
@@ -56,6 +57,22 @@ def choose_streaming(
     if choice == "streamed":
         reason = f"{IMAGES_VARIABLE} = streamed"
     return True, f"{sizes}: streamed from the disk ({reason}), with the same results"
+
+
+def check_test_images(count: int, image_shape: tuple[int, ...]) -> None:
+    """Raise ValueError if the test images of a streamed data set do not fit into the memory.
+
+    The final evaluation keeps their inputs, outputs and targets as float32.
+    """
+    image_bytes = 3 * 4 * math.prod(image_shape)
+    available = int(MEMORY_SHARE * memory_limit())
+    largest = max(1, available // image_bytes)
+    if count > largest:
+        raise ValueError(
+            f"dataset.test_images: the final evaluation keeps {count:,} test images in memory, "
+            f"{format_gigabytes(count * image_bytes)} of {format_gigabytes(memory_limit())}: set "
+            f"test_images to at most {largest:,}"
+        )
 
 
 def is_larger_than_share(nbytes: int) -> bool:

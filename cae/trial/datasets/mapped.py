@@ -99,7 +99,7 @@ class MappedPixels:
         region = self.region
         stored = np.empty((len(numbers), *region.stored_shape), region.stored_dtype)
         file = self._open()
-        rows = stored.reshape(len(numbers), -1).view(np.uint8)
+        rows = stored.view(np.uint8).reshape(len(numbers), region.image_bytes)
         # In the order of the file: a disk reads forwards. Neighbours are read together.
         order = np.argsort(numbers, kind="stable")
         for first, last in _runs(numbers[order]):

@@ -56,6 +56,11 @@ class Images:
     value_range: ValueRange = BYTE_RANGE
     """The pixel values of black and white, which become 0 and 1."""
 
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the training images stay on the disk."""
+        return isinstance(self.train.pixels, MappedPixels)
+
 
 @dataclass(frozen=True)
 class RequestedCounts:
@@ -153,7 +158,7 @@ def divide(
     are too few of them.
     """
     if test is None:
-        test = Split(train.pixels[:0], train.labels[:0])
+        test = select_images(train, np.arange(0))
     counts = split_counts(rule, len(train.labels), len(test.labels), requested)
     if rule == "pooled":
         return _divide_pooled(seed, train, test, counts)
