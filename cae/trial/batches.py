@@ -27,7 +27,7 @@ from cae.trial.tasks.base import Task
 
 EVALUATION_BATCH = 500
 """Images per forward pass where nothing is trained; fewer if they are large."""
-EVALUATION_BYTES = 2**27
+EVALUATION_BYTES = 2**25
 """Size of such a batch of inputs, at most."""
 MAX_DEVICE_SHARE = 0.5
 """Images that need more of the free memory of a GPU stay in the memory of the host."""
