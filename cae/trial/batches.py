@@ -22,7 +22,7 @@ from cae.trial.datasets import Images, Split
 from cae.trial.datasets.mapped import MappedPixels
 from cae.trial.datasets.pixel_values import BYTE_RANGE, ValueRange
 from cae.trial.layout import image_layout
-from cae.trial.streaming import StreamedPixels
+from cae.trial.streaming import StreamedPixels, disk_tensor
 from cae.trial.tasks.base import Task
 
 EVALUATION_BATCH = 500
@@ -121,8 +121,6 @@ class Pairs:
         device = self.pixels.device
         if task.corrupts and not draw_on_device:
             device = torch.device("cpu")
-        if task.corrupts and self.is_streamed:
-            raise ValueError(streaming_error(task))
         self.generator = torch.Generator(device)
         self._is_drawn = not draw_on_first_use
         self.start_epoch(epoch)
@@ -175,9 +173,15 @@ class Pairs:
             start = end
 
     def _empty_like(self, batch: Tensor) -> Tensor:
-        """An uninitialized tensor on the device, with images like those of `batch` for all."""
+        """An uninitialized tensor on the device, with images like those of `batch` for all.
+
+        If the images are streamed, it is on the disk.
+        """
+        shape = (len(self.pixels), *batch.shape[1:])
+        if self.is_streamed:
+            return disk_tensor(shape, batch.dtype)
         return torch.empty(
-            (len(self.pixels), *batch.shape[1:]),
+            shape,
             dtype=batch.dtype,
             device=self.pixels.device,
             memory_format=image_layout(self.device),
@@ -197,11 +201,11 @@ class Pairs:
             images = to_float(self.pixels[indices], self.value_range)
             inputs, targets = self.task.pairs(images, self.labels[indices], self.generator)
         else:
-            inputs = self.inputs[indices]
+            inputs = _take(self.inputs, indices)
             if self.targets is None:
                 targets = to_float(self.pixels[indices], self.value_range)
             else:
-                targets = self.targets[indices]
+                targets = _take(self.targets, indices)
         return inputs.contiguous(memory_format=image_layout(self.device)), targets
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -228,13 +232,9 @@ class Pairs:
         return self._mean_target
 
 
-def streaming_error(task: Task) -> str:
-    """Return why a task cannot be trained on images that are streamed."""
-    return (
-        f"task = {task.name!r} keeps its inputs, which it draws at random, as floats in memory, "
-        "and these images are too large for that: use fewer or smaller images (train_images, "
-        "size), or set CAE_SWEEP_IMAGES=resident"
-    )
+def _take(images: Tensor, indices: Tensor) -> Tensor:
+    """Images at these indices, on the device of the indices."""
+    return images[indices.to(images.device)].to(indices.device)
 
 
 def to_float(pixels: Tensor, value_range: ValueRange = BYTE_RANGE) -> Tensor:

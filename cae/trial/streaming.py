@@ -7,7 +7,12 @@ of images in memory, bit for bit.
 from __future__ import annotations
 
 import contextlib
+import errno
+import math
+import os
 import queue
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -64,6 +69,12 @@ class StreamedPixels:
             copied.record(self._copy_stream)
         return _Loaded(on_device, copied, pinned)
 
+    def split(self, count: int) -> Iterator[Tensor]:
+        """Yield all images on the device, `count` at a time."""
+        for start in range(0, len(self), count):
+            end = min(start + count, len(self))
+            yield self.load(np.arange(start, end)).use()
+
     def data_ptr(self) -> int:
         """Return a number that identifies the images, like the address of a tensor."""
         return id(self.source)
@@ -80,6 +91,32 @@ class StreamedPixels:
         finally:
             self._prefetcher.close()
             self._prefetcher = None
+
+
+def disk_tensor(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Return an uninitialized tensor on the CPU whose memory is a temporary file.
+
+    The file disappears with the tensor. Raises OSError if the disk is too small for it.
+    """
+    count = math.prod(shape)
+    nbytes = count * torch.empty((), dtype=dtype).element_size()
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if nbytes > free:
+        raise OSError(
+            errno.ENOSPC,
+            f"noisy inputs of {nbytes / 1e9:.1f} GB do not fit into {free / 1e9:.1f} GB of free "
+            "space (TMPDIR selects another folder)",
+            folder,
+        )
+    file, name = tempfile.mkstemp(prefix="cae-sweep-inputs-", dir=folder)
+    try:
+        os.ftruncate(file, nbytes)
+        flat = torch.from_file(name, shared=True, size=count, dtype=dtype)
+    finally:
+        os.close(file)
+        os.unlink(name)
+    return flat.view(*shape)
 
 
 class _Loaded:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
+import tempfile
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,10 +17,8 @@ import tifffile
 import torch
 from PIL import Image
 from safetensors.numpy import save_file
-from typer.testing import CliRunner
 
-from cae import Adam, Arrays, ConvAutoencoder, ImageFolder, Reconstruct, Trial
-from cae.cli.app import app
+from cae import Adam, Arrays, ConvAutoencoder, Denoise, ImageFolder, Reconstruct, Task, Trial
 from cae.errors import UserError
 from cae.trial.batches import DeviceImages, Pairs
 from cae.trial.datasets import (
@@ -32,6 +33,7 @@ from cae.trial.datasets import (
 from cae.trial.datasets.image_memory import IMAGES_VARIABLE
 from cae.trial.datasets.mapped import MappedPixels
 from cae.trial.image_statistics import measure
+from cae.trial.streaming import disk_tensor
 from cae.trial.training import train
 from tests.trial.datasets.small_files import write_image
 
@@ -101,11 +103,19 @@ def test_streamed_images_are_those_in_memory(name: str, monkeypatch: pytest.Monk
     )
 
 
-def test_training_is_equal_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "task",
+    [Reconstruct(), Denoise(), Denoise(redraw_noise=True)],
+    ids=["reconstruct", "noise drawn once", "noise drawn in each epoch"],
+)
+def test_training_is_equal_bit_for_bit(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_files()
+    temporary = set(Path(tempfile.gettempdir()).glob("cae-sweep-inputs-*"))
     trial = Trial(
         dataset=Arrays(path="a.npy", shape=SHAPE),
-        task=Reconstruct(),
+        task=task,
         arch=ConvAutoencoder(
             encoder_filters=(4, 2), decoder_filters=(4,), pool_after=(1,), upsample_after=(0,)
         ),
@@ -126,6 +136,16 @@ def test_training_is_equal_bit_for_bit(tmp_path: Path, monkeypatch: pytest.Monke
         results.append(rows)
     assert results[0] == results[1]
     assert "test_baseline_mean_image" in results[0][-1]
+    assert set(Path(tempfile.gettempdir()).glob("cae-sweep-inputs-*")) == temporary
+
+
+def test_noisy_inputs_that_do_not_fit_on_the_disk_are_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
+    with pytest.raises(OSError, match=r"noisy inputs of 0\.0 GB do not fit into 0\.0 GB of free"):
+        disk_tensor((26,), torch.float32)
+    assert disk_tensor((25,), torch.float32).shape == (25,)
 
 
 def test_batches_may_be_taken_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,35 +266,6 @@ def test_a_file_that_is_truncated_meanwhile_is_an_error(monkeypatch: pytest.Monk
 
     with pytest.raises(DatasetDamaged, match="it ends too early: it was changed"):
         read_all()
-
-
-SWEEP = """
-from cae import Adam, Arrays, ConvAutoencoder, Denoise, Sweep, Trial
-
-sweep = Sweep(
-    base=Trial(
-        dataset=Arrays(path="a.npy", shape=(2, 6, 8)),
-        task=Denoise(),
-        arch=ConvAutoencoder(
-            encoder_filters=(4, 2), decoder_filters=(4,), pool_after=(1,), upsample_after=(0,)
-        ),
-        optimizer=Adam(lr=1e-2),
-    ),
-)
-"""
-
-
-def test_a_task_that_keeps_noisy_inputs_is_refused_by_plan(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    write_files()
-    Path("noisy.py").write_text(SWEEP)
-    monkeypatch.setenv(IMAGES_VARIABLE, "streamed")
-    result = CliRunner().invoke(app, ["plan", "noisy.py"])
-    assert result.exit_code == 2
-    assert "task = 'denoise' keeps its inputs, which it draws at random" in result.stderr
-    monkeypatch.delenv(IMAGES_VARIABLE)
-    assert CliRunner().invoke(app, ["plan", "noisy.py"]).exit_code == 0
 
 
 def test_reading_in_any_order_and_number(monkeypatch: pytest.MonkeyPatch) -> None:

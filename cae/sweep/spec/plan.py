@@ -43,7 +43,6 @@ from cae.sweep.spec.search_space import describe_axes, select_points
 from cae.sweep.spec.space_forms import Space
 from cae.sweep.spec.sweep import Sweep
 from cae.sweep.spec.trained_points import TrainedTrials, select_trained
-from cae.trial.batches import streaming_error
 from cae.trial.config import ConfigError, Trial, fingerprint_of, identity
 from cae.trial.datasets import Dataset, Images
 from cae.trial.messages import short_repr
@@ -433,8 +432,6 @@ def _check_images(candidates: Iterable[Candidate], images: Mapping[str, Images])
         checked.add((key, repr(trial.task)))
         try:
             trial.task.validate_images(trial.dataset, images[key])
-            if images[key].is_streamed and trial.task.corrupts:
-                raise ValueError(streaming_error(trial.task))
         except ValueError as error:
             errors[str(error)] = None
     if errors:

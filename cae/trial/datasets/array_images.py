@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from cae.trial.datasets.mapped import AXES_OF_LAYOUT, MappedPixels, map_file
 from cae.trial.datasets.pixel_values import (
     STORED_TYPES,
     ValueRange,
-    block_length,
     exact_range,
     format_range,
     stored_type,
@@ -35,7 +34,11 @@ IMAGE_PATTERNS = ("{}", "{}_images", "images_{}", "x_{}", "{}_x", "{}_pixels", "
 LABEL_PATTERNS = ("{}_labels", "labels_{}", "y_{}", "{}_y", "{}_targets")
 POOLED_IMAGES = ("images", "pixels", "x", "data", "arr_0")
 POOLED_LABELS = ("labels", "label", "y", "targets")
-TYPE_RANGES: dict[str, ValueRange] = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
+TYPE_RANGES: dict[str, ValueRange] = {
+    "bool": (0.0, 1.0),
+    "uint8": (0.0, 255.0),
+    "uint16": (0.0, 65535.0),
+}
 """The value range of a type, where nobody means another one."""
 DARK_SHARE = 1 / 16
 """If no value of a type's range is larger, its upper bits are not used: 12 bits in 16."""
@@ -293,7 +296,7 @@ def load_arrays(
     for split, array in images.items():
         sources[split] = _open(array, layouts[split], is_streamed=is_streamed)
     facts = {split: _examine(pixels) for split, pixels in sources.items()}
-    value_range = _find_range(found, facts, stated)
+    value_range = _find_range(found, sources, facts, stated)
     notes = [note] if note else []
     stored = stored_type(np.empty(0, types[0]), value_range)
     loaded: dict[str, np.ndarray | MappedPixels] = {}
@@ -310,7 +313,7 @@ def load_arrays(
 
 
 def _type_errors(array: StoredArray) -> list[str]:
-    if array.dtype.kind not in "uif":
+    if array.dtype.kind not in "buif":
         return [
             f"{array.path}: {array.describe()}: should be whole numbers or floats, such as uint8, "
             "uint16 or float32"
@@ -374,7 +377,10 @@ def _examine(pixels: np.ndarray | MappedPixels) -> _Facts:
 
 
 def _find_range(
-    found: FoundArrays, facts: Mapping[str, _Facts], stated: ValueRange | None
+    found: FoundArrays,
+    sources: Mapping[str, np.ndarray | MappedPixels],
+    facts: Mapping[str, _Facts],
+    stated: ValueRange | None,
 ) -> ValueRange:
     """The values of black and white. Raises DatasetInvalid with all errors."""
     errors: list[str] = []
@@ -395,7 +401,7 @@ def _find_range(
     observed = f"{array.path}: the images are {type_name} from {low:g} to {high:g}"
     if stated is not None:
         if low < stated[0] or high > stated[1]:
-            raise DatasetInvalid(_outside(found, stated, observed, low, high))
+            raise DatasetInvalid(_outside(sources, stated, observed, low, high))
         return stated
     known = TYPE_RANGES.get(type_name)
     if known is None:
@@ -424,15 +430,18 @@ def suggest_range(type_name: str, low: float, high: float) -> str:
     return exact
 
 
-def _outside(found: FoundArrays, stated: ValueRange, observed: str, low: float, high: float) -> str:
+def _outside(
+    sources: Mapping[str, np.ndarray | MappedPixels],
+    stated: ValueRange,
+    observed: str,
+    low: float,
+    high: float,
+) -> str:
     """The error about values that a stated range would clip, with their number."""
     below = 0
     above = 0
-    for array in found.images.values():
-        values: Any = array.read()
-        length = max(1, block_length(array.shape[1:], array.dtype.itemsize))
-        for start in range(0, len(values), length):
-            block = values[start : start + length]
+    for pixels in sources.values():
+        for block in pixel_blocks(pixels):
             below += int((block < stated[0]).sum())
             above += int((block > stated[1]).sum())
     return (
@@ -441,14 +450,22 @@ def _outside(found: FoundArrays, stated: ValueRange, observed: str, low: float, 
     )
 
 
+def _view(array: StoredArray) -> np.ndarray:
+    """An array as it is in its file, in memory only if it is compressed."""
+    if array.offset is not None:
+        return np.memmap(array.path, array.dtype, "r", array.offset, array.shape)
+    check_memory(array)
+    return array.read()
+
+
 def suggest_arguments(path: Path, found: FoundArrays) -> list[str]:
     """Return the lines to write into a sweep file for a file of arrays."""
     array = found.images["train"]
     shapes = suggest_shapes(array)
-    if not shapes or array.dtype.kind not in "uif":
+    if not shapes or array.dtype.kind not in "buif":
         return ["  no array of images: N x C x H x W, N x H x W x C or N x H x W of numbers"]
     value_range = ""
-    facts = [_examine(pixels.read()) for pixels in found.images.values()]
+    facts = [_examine(_view(images)) for images in found.images.values()]
     low = min(fact.low for fact in facts)
     high = max(fact.high for fact in facts)
     type_name = array.dtype.newbyteorder("=").name

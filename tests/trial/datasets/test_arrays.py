@@ -230,6 +230,14 @@ def test_bits_that_are_not_used_are_refused() -> None:
     assert load("cells.npy", value_range=(0, 65535)).value_range == (0, 65535)
 
 
+def test_masks_of_bools_are_black_and_white() -> None:
+    np.save("masks.npy", DEEP > 30000)
+    images = load("masks.npy")
+    assert images.train.pixels.dtype == np.uint8
+    assert images.value_range == (0, 1)
+    np.testing.assert_array_equal(all_of(images), DEEP > 30000)
+
+
 def test_a_range_that_clips_is_refused_with_the_number_of_values() -> None:
     np.save("cells.npy", DEEP)
     below = int((DEEP < 100).sum())
