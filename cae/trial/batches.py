@@ -28,7 +28,9 @@ from cae.trial.tasks.base import Task
 EVALUATION_BATCH = 500
 """Images per forward pass where nothing is trained; fewer if they are large."""
 EVALUATION_BYTES = 2**25
-"""Size of such a batch of inputs, at most."""
+"""If so many images need more than this as float32, ..."""
+LARGE_BATCH_BYTES = 2**23
+"""... batches of this size are evaluated: measures need up to ten times as much meanwhile."""
 MAX_DEVICE_SHARE = 0.5
 """Images that need more of the free memory of a GPU stay in the memory of the host."""
 
@@ -266,7 +268,9 @@ def generator(seed: int, epoch: int, purpose: str, device: torch.device | str) -
 def evaluation_batch(image_shape: Sequence[int]) -> int:
     """Return how many images are evaluated together."""
     image_bytes = 4 * math.prod(image_shape)
-    return max(1, min(EVALUATION_BATCH, EVALUATION_BYTES // image_bytes))
+    if EVALUATION_BATCH * image_bytes <= EVALUATION_BYTES:
+        return EVALUATION_BATCH
+    return max(1, LARGE_BATCH_BYTES // image_bytes)
 
 
 def _is_too_large(images: Images, device: torch.device) -> bool:

@@ -217,13 +217,11 @@ def test_test_images_that_do_not_fit_into_memory_are_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write_files()
-    monkeypatch.setattr(image_memory, "memory_limit", lambda: 4 * 3 * 4 * 96 * 5)
+    monkeypatch.setattr(image_memory, "memory_limit", lambda: 10 * 3 * 4 * 96 * 5)
     with pytest.raises(UserError, match=r"keeps 6 test images .* set test_images to at most 5"):
-        load(Arrays(path="a.npy", shape=SHAPE), "auto", monkeypatch)
-    assert (
-        len(load(Arrays(path="a.npy", shape=SHAPE, test_images=5), "auto", monkeypatch).test.labels)
-        == 5
-    )
+        load(Arrays(path="a.npy", shape=SHAPE), "streamed", monkeypatch)
+    images = load(Arrays(path="a.npy", shape=SHAPE, test_images=5), "streamed", monkeypatch)
+    assert len(images.test.labels) == 5
 
 
 def test_a_large_folder_is_imported_through_a_file(monkeypatch: pytest.MonkeyPatch) -> None:

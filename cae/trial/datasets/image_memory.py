@@ -11,6 +11,9 @@ from cae.errors import UserError
 IMAGES_VARIABLE = "CAE_SWEEP_IMAGES"
 """Environment variable: `resident` keeps images in memory, `streamed` reads them from the disk.
 The results are the same, bit for bit."""
+TEST_SHARE = 0.1
+"""The test images of a streamed data set may need this share of the memory at the end of a trial,
+when about as much again is needed for measures of them."""
 CHOICES = ("auto", "resident", "streamed")
 MEMORY_SHARE = 0.25
 """Larger images are streamed: while a data set is read, divided and given to the workers, it is in
@@ -65,7 +68,7 @@ def check_test_images(count: int, image_shape: tuple[int, ...]) -> None:
     The final evaluation keeps their inputs, outputs and targets as float32.
     """
     image_bytes = 3 * 4 * math.prod(image_shape)
-    available = int(MEMORY_SHARE * memory_limit())
+    available = int(TEST_SHARE * memory_limit())
     largest = max(1, available // image_bytes)
     if count > largest:
         raise ValueError(
