@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
 import tempfile
 import time
@@ -125,7 +124,6 @@ def measure_large(path: Path) -> Row:
         "median_s": seconds,
         "fastest_s": seconds,
         "images_per_second": len(images.train.labels) / seconds,
-        "largest_process_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
     }
 
 

@@ -19,7 +19,7 @@ from tests.trial.datasets.small_files import idx_content
 GUIDE = (ROOT / "docs" / "guide" / "own_images.md").read_text()
 BLOCKS = re.findall(r"```(sh|python|)\n(.*?)```", GUIDE, re.DOTALL)
 RANDOM = np.random.default_rng(0)
-CELLS = RANDOM.integers(0, 65536, (40, 4, 24, 32), np.uint16)
+CELLS = RANDOM.integers(0, 65536, (40, 12, 24, 32), np.uint16)
 
 
 def write_photos() -> None:
@@ -99,7 +99,7 @@ def test_every_block_of_the_guide_runs_in_its_order(
         assert Path(name).exists()
     written = np.load("out.npy")
     assert written.dtype == np.uint16
-    assert written.shape == (5, 4, 24, 32)
+    assert written.shape == (5, 12, 24, 32)
     expected = np.clip(np.asarray(spaces["outputs"]), 0, 1) * 65535
     assert np.abs(written - expected).max() <= 0.51
     check_psnr(Path("runs/cells"))
@@ -126,7 +126,7 @@ def check_psnr(run: Path) -> None:
     description = json.loads(Path("cells_model/model.json").read_text())
     assert description["pixels"]["value_range"] == [0, 65535]
     assert abs(description["metrics"]["test_psnr"] - expected) < 1e-4
-    assert record.config["dataset.shape"] == [4, 24, 32]
+    assert record.config["dataset.shape"] == [12, 24, 32]
 
 
 def test_the_readme_leads_to_the_guide() -> None:
