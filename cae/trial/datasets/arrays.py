@@ -12,13 +12,13 @@ from typing_extensions import override
 
 from cae.trial.datasets.array_files import FILE_SUFFIXES, open_arrays, read_class_names
 from cae.trial.datasets.array_images import (
-    FoundArrays,
     Layout,
     LoadedArrays,
     check_shapes,
-    find_arrays,
     load_arrays,
+    suggest_arguments,
 )
+from cae.trial.datasets.array_names import FoundArrays, find_arrays
 from cae.trial.datasets.base import Dataset, InventoryEntry, Source
 from cae.trial.datasets.errors import DatasetMissing
 from cae.trial.datasets.files import find_path
@@ -124,8 +124,6 @@ def describe_file(path: Path) -> list[str]:
 
     Raises DatasetDamaged and DatasetInvalid.
     """
-    from cae.trial.datasets.array_images import suggest_arguments
-
     arrays = open_arrays(path)
     lines = [f"{path}: {len(arrays)} arrays"]
     lines += [f"  {array.describe()}" for array in arrays.values()]

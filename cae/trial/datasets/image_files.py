@@ -17,6 +17,7 @@ from cae.trial.datasets.errors import DatasetDamaged, DatasetInvalid
 from cae.trial.datasets.folder_labels import (
     SPLITS,
     ClassFolders,
+    FolderLabels,
     printable_name,
     read_labels,
 )
@@ -87,6 +88,11 @@ class SkippedFile:
 
     name: str
     reason: str
+
+    @property
+    def with_reason(self) -> str:
+        """The name and the reason, for a list."""
+        return f"{self.name} ({self.reason})"
 
 
 @dataclass(frozen=True)
@@ -199,55 +205,29 @@ def decode_folder(
     """
     found = find_files(folder)
     labels = read_labels(found.images, folder, class_folders, splits)
-    files = labels.files
-    height, width = _height_width(size)
-    headers = _read_headers(files)
+    headers = _read_headers(labels.files)
     target = _choose_target(headers, max_value)
-    shape = (len(files), channels, height, width)
+    shape = (len(labels.files), channels, *_height_width(size))
     pixels = (allocate or allocate_memory)(shape, target.dtype)
-    decoded: list[_Decoded | None] = [None] * len(files)
-
-    def decode(index: int) -> str:
-        """Decode one image; return its error, or nothing."""
-        try:
-            decoded[index] = _decode(files[index], max_value, fit, target, pixels[index])
-        except UnreadableImage as error:
-            return str(error)
-        return ""
-
-    results = _decode_in_threads([header.pixels for header in headers], decode)
-    damaged: list[SkippedFile] = []
-    for path, error in zip(files, results, strict=True):
-        if error:
-            damaged.append(SkippedFile(printable_name(path.relative_to(folder)), error))
-    errors = [f"{file.name} ({file.reason})" for file in damaged]
-    if errors and (not skip_damaged or len(errors) == len(files)):
-        raise DatasetDamaged(
-            f"{folder}: {len(errors)} of {len(files)} images cannot be decoded: {_listed(errors)}; "
-            "repair or remove them, or leave them out with `cae-sweep data import --skip-damaged`"
-        )
-    good = [image for image in decoded if image is not None]
+    decoded = _decode_all(labels.files, headers, pixels, max_value, fit, target)
+    damaged = _check_damaged(folder, labels.files, decoded, is_allowed=skip_damaged)
+    good = [result for result in decoded if isinstance(result, _Decoded)]
     unknown_range = range_error([image.facts for image in good], max_value)
     if unknown_range:
         raise DatasetInvalid(f"{folder}: {unknown_range}")
-    if errors:
-        is_good = np.array([not error for error in results])
+    if damaged:
+        is_good = np.array([isinstance(result, _Decoded) for result in decoded])
         pixels = _move_together(pixels, is_good)
-        files = [path for path, error in zip(files, results, strict=True) if not error]
         labels = labels.without(is_good)
-    names = [printable_name(path.relative_to(folder)) for path in files]
-    others = [printable_name(path.relative_to(folder)) for path in found.skipped if path != splits]
-    notes = [*labels.notes, *_notes(good, pixels, labels.splits, others, errors, target)]
+        headers = [header for header, kept in zip(headers, is_good, strict=True) if kept]
+    others = [path for path in found.skipped if path != splits]
+    skipped = [SkippedFile(_name(path, folder), "no image by its suffix") for path in others]
+    notes = [*labels.notes, *_notes(good, pixels, labels.splits, target)]
+    notes += _notes_on_files(folder, labels, pixels, [damaged, skipped], found.outside)
     if max_value is not None and all(image.facts.largest is None for image in good):
         notes.append(
             f"max_value = {max_value} has no effect: no image has more than 8 bits per value"
         )
-    more = (note_on_copies(pixels, names, labels.splits), note_on_empty_folders(folder, files))
-    notes += [note for note in more if note]
-    if found.outside:
-        listed = _listed([printable_name(path.relative_to(folder)) for path in found.outside])
-        notes.append(f"{_links(len(found.outside))} not followed: {listed}")
-    skipped = [*damaged, *(SkippedFile(name, "no image by its suffix") for name in others)]
     return DecodedFolder(
         Split(pixels, labels.numbers),
         labels.names,
@@ -257,8 +237,82 @@ def decode_folder(
         (0.0, target.white),
         fit,
         class_folders,
-        _statistics(headers, results, skipped),
+        _statistics(headers, [*damaged, *skipped]),
     )
+
+
+def _name(path: Path, folder: Path) -> str:
+    return printable_name(path.relative_to(folder))
+
+
+def _decode_all(
+    files: list[Path],
+    headers: list[ImageHeader],
+    pixels: np.ndarray,
+    max_value: int | None,
+    fit: Fit,
+    target: _Target,
+) -> list[_Decoded | UnreadableImage]:
+    """Decode all files into `pixels`; return what is known of each, or its error."""
+    results: list[_Decoded | UnreadableImage] = [UnreadableImage("")] * len(files)
+
+    def decode(index: int) -> None:
+        try:
+            results[index] = _decode(files[index], max_value, fit, target, pixels[index])
+        except UnreadableImage as error:
+            results[index] = error
+
+    _decode_in_threads([header.pixels for header in headers], decode)
+    return results
+
+
+def _check_damaged(
+    folder: Path,
+    files: list[Path],
+    decoded: list[_Decoded | UnreadableImage],
+    *,
+    is_allowed: bool,
+) -> list[SkippedFile]:
+    """The files that cannot be decoded. Raises DatasetDamaged unless they may be left out."""
+    damaged: list[SkippedFile] = []
+    for path, result in zip(files, decoded, strict=True):
+        if isinstance(result, UnreadableImage):
+            damaged.append(SkippedFile(_name(path, folder), str(result)))
+    if damaged and (not is_allowed or len(damaged) == len(files)):
+        raise DatasetDamaged(
+            f"{folder}: {len(damaged)} of {len(files)} images cannot be decoded: "
+            f"{_listed([file.with_reason for file in damaged])}; repair or remove them, or leave "
+            "them out with `cae-sweep data import --skip-damaged`"
+        )
+    return damaged
+
+
+def _notes_on_files(
+    folder: Path,
+    labels: FolderLabels,
+    pixels: np.ndarray,
+    skipped: list[list[SkippedFile]],
+    outside: list[Path],
+) -> list[str]:
+    """Skipped files (damaged ones, and those that are no images), copies, empty folders, links."""
+    damaged, others = skipped
+    notes: list[str] = []
+    if damaged:
+        listed = _listed([file.with_reason for file in damaged])
+        notes.append(f"{_files(len(damaged))} damaged and skipped: {listed}")
+    if others:
+        listed = _listed([file.name for file in others])
+        notes.append(f"{_files(len(others))} no image and skipped: {listed}")
+    names = [_name(path, folder) for path in labels.files]
+    more = (
+        note_on_copies(pixels, names, labels.splits),
+        note_on_empty_folders(folder, labels.files),
+    )
+    notes += [note for note in more if note]
+    if outside:
+        listed = _listed([_name(path, folder) for path in outside])
+        notes.append(f"{_links(len(outside))} not followed: {listed}")
+    return notes
 
 
 @dataclass(frozen=True)
@@ -308,18 +362,17 @@ def _thread_count() -> int:
     return min(MAX_THREADS, os.cpu_count() or 1)
 
 
-def _decode_in_threads(pixels: list[int], decode: Callable[[int], str]) -> list[str]:
-    """Call `decode` with the index of each file; return the results.
+def _decode_in_threads(pixels: list[int], decode: Callable[[int], None]) -> None:
+    """Call `decode` with the index of each file.
 
     Pillow releases the interpreter lock while it decodes and resizes, so that threads run in
     parallel; fewer for large images. `pixels`: the number of pixels of each file.
     """
-    results = [""] * len(pixels)
 
     def decode_all(indices: list[int], threads: int) -> None:
         with ThreadPoolExecutor(threads) as pool:
-            for index, result in zip(indices, pool.map(decode, indices), strict=True):
-                results[index] = result
+            for _ in pool.map(decode, indices):
+                pass
 
     threads = _thread_count()
     with no_pillow_warnings():
@@ -328,7 +381,6 @@ def _decode_in_threads(pixels: list[int], decode: Callable[[int], str]) -> list[
         large = [index for index, count in enumerate(pixels) if count > limit]
         if large:
             decode_all(large, max(1, MAX_PIXELS_IN_MEMORY // max(pixels)))
-    return results
 
 
 @dataclass(frozen=True)
@@ -373,10 +425,7 @@ def _move_together(pixels: np.ndarray, is_good: np.ndarray) -> np.ndarray:
     return pixels[:count]
 
 
-def _statistics(
-    headers: list[ImageHeader], errors: list[str], skipped: list[SkippedFile]
-) -> FolderStatistics:
-    good = [header for header, error in zip(headers, errors, strict=True) if not error]
+def _statistics(good: list[ImageHeader], skipped: list[SkippedFile]) -> FolderStatistics:
     return FolderStatistics(
         formats=dict(Counter(header.format for header in good).most_common()),
         modes=dict(Counter(header.mode for header in good).most_common()),
@@ -389,8 +438,6 @@ def _notes(
     decoded: list[_Decoded],
     pixels: np.ndarray,
     splits: np.ndarray | None,
-    skipped: list[str],
-    errors: list[str],
     target: _Target,
 ) -> list[str]:
     """What a user has to know about the images of a folder."""
@@ -434,10 +481,6 @@ def _notes(
             f"no pixel of the images is brighter than {pixels.max():g} of {target.white:g}: they "
             "are nearly black"
         )
-    if errors:
-        notes.append(f"{_files(len(errors))} damaged and skipped: {_listed(errors)}")
-    if skipped:
-        notes.append(f"{_files(len(skipped))} no image and skipped: {_listed(skipped)}")
     return notes
 
 
