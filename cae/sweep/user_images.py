@@ -10,7 +10,7 @@ import numpy as np
 
 from cae.errors import UserError
 from cae.trial.datasets.array_files import StoredArray, check_memory, open_arrays
-from cae.trial.datasets.image_files import find_files
+from cae.trial.datasets.folder_files import find_files
 from cae.trial.datasets.image_reader import (
     Fit,
     ImageFacts,

@@ -19,16 +19,13 @@ from cae.errors import UserError
 from cae.trial.datasets.base import Dataset, InventoryEntry, Source
 from cae.trial.datasets.errors import DatasetDamaged, DatasetMissing
 from cae.trial.datasets.files import format_folders
+from cae.trial.datasets.folder_files import KNOWN_FORMATS, FoundFiles, find_files, find_images
 from cae.trial.datasets.folder_labels import SPLITS, ClassFolders
 from cae.trial.datasets.image_files import (
-    KNOWN_FORMATS,
     DecodedFolder,
     FolderStatistics,
-    FoundFiles,
     allocate_memory,
     decode_folder,
-    find_files,
-    find_images,
 )
 from cae.trial.datasets.image_memory import is_larger_than_share
 from cae.trial.datasets.image_reader import Fit

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from cae.trial.datasets import image_files
+from cae.trial.datasets.folder_files import find_images
 from cae.trial.datasets.image_files import (
     DecodedFolder,
     decode_folder,
     decode_image,
-    find_images,
 )
 from cae.trial.datasets.image_reader import read_header, read_image
 from cae.trial.datasets.imported_files import (

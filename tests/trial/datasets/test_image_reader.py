@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from cae.trial.datasets import DatasetDamaged, DatasetInvalid, ImageFolder, import_folder
-from cae.trial.datasets.image_files import decode_folder, find_files
+from cae.trial.datasets.folder_files import find_files
+from cae.trial.datasets.image_files import decode_folder
 from cae.trial.datasets.image_reader import (
     Fit,
     ImageFacts,
