@@ -28,7 +28,7 @@ def synthetic_images(trial: Trial, train: int, val: int, device: torch.device) -
     """Return images of the trial's shape on a device; as many for testing as for validation."""
     generator = torch.Generator().manual_seed(SEED)
     splits = [_synthetic_split(trial, count, generator) for count in (train, val, val)]
-    moved = [DeviceSplit(pixels.to(device), labels.to(device)) for pixels, labels in splits]
+    moved = [DeviceSplit(item.pixels.to(device), item.labels.to(device)) for item in splits]
     train_split, val_split, test_split = moved
     return DeviceImages(train_split, val_split, test_split, CLASSES)
 

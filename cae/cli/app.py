@@ -561,8 +561,8 @@ def reconstruct(
         list[Path],
         typer.Argument(
             help=(
-                "Images of any size and format, arrays of numpy (.npy), or folders of images; each "
-                "is resized and cropped for the network."
+                "Images of any size and format, arrays (.npy, .npz, .safetensors), or folders of "
+                "images; each is resized and cropped for the network."
             ),
             callback=expand_home,
         ),
@@ -572,7 +572,10 @@ def reconstruct(
         typer.Option(
             "-o",
             metavar="FILE",
-            help="Image file to write; its suffix is its format.",
+            help=(
+                "File to write; its suffix is its format. .npy, .npz: arrays in the type and range "
+                "of the training images."
+            ),
             callback=expand_output,
         ),
     ] = Path("reconstructed.png"),
@@ -583,8 +586,13 @@ def reconstruct(
         bool, typer.Option("--invert", help="Invert the images first: black becomes white.")
     ] = False,
     fit: Annotated[
-        Literal["crop", "pad"],
-        typer.Option(help="crop: to the center. pad: keep all, with the color of the border."),
+        Literal["crop", "pad", "stretch"],
+        typer.Option(
+            help=(
+                "crop: to the center. pad: keep all, with the color of the border. stretch: "
+                "distort."
+            )
+        ),
     ] = "crop",
     max_value: Annotated[
         int | None,
@@ -605,7 +613,8 @@ def reconstruct(
 ) -> None:
     """Apply an exported model to your own images; writes inputs beside outputs."""
     with report_errors():
-        from cae.sweep.reconstruct import ReadingOptions, reconstruct_files
+        from cae.sweep.reconstruct import reconstruct_files
+        from cae.sweep.user_images import ReadingOptions
 
         options = ReadingOptions(invert=invert, fit=fit, max_value=max_value)
         lines = reconstruct_files(model, images, out, corrupt=corrupt, sweep=sweep, options=options)

@@ -23,7 +23,7 @@ from cae.trial.config import Trial, fingerprint_of, from_flat, identity
 from cae.trial.datasets import Dataset, Images, load_images
 from cae.trial.datasets.errors import DatasetMissing
 from cae.trial.evaluation import evaluate, evaluation_pairs
-from cae.trial.model import how_to_load, save_model
+from cae.trial.model import PixelFormat, how_to_load, save_model
 from cae.trial.networks.create import build_network_like, to_device
 from cae.trial.user_code import digest
 
@@ -92,7 +92,10 @@ def export(
             "re_evaluated": reevaluated,
             "re_evaluated_on": _device_text(device),
             "class_names": list(images.class_names),
-            "training_images": image_statistics.measure(images.train.pixels).to_json(),
+            "pixels": PixelFormat(images.train.pixels.dtype.name, images.value_range).to_json(),
+            "training_images": image_statistics.measure(
+                images.train.pixels, images.value_range
+            ).to_json(),
         }
     origin = {
         "sweep": sweep.sweep,

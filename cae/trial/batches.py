@@ -7,29 +7,45 @@ of a split, B: images of a batch.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterator
-from typing import NamedTuple
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from cae.trial import torch_compat
 from cae.trial.datasets import Images, Split
+from cae.trial.datasets.mapped import MappedPixels
+from cae.trial.datasets.pixel_values import BYTE_RANGE, ValueRange
 from cae.trial.layout import image_layout
+from cae.trial.streaming import StreamedPixels, disk_tensor
 from cae.trial.tasks.base import Task
 
 EVALUATION_BATCH = 500
-"""Images per forward pass where nothing is trained."""
+"""Images per forward pass where nothing is trained; fewer if they are large."""
+EVALUATION_BYTES = 2**25
+"""If so many images need more than this as float32, ..."""
+LARGE_BATCH_BYTES = 2**23
+"""... batches of this size are evaluated: measures need up to ten times as much meanwhile."""
+MAX_DEVICE_SHARE = 0.5
+"""Images that need more of the free memory of a GPU stay in the memory of the host."""
 
 
 class DeviceSplit(NamedTuple):
     """The images of a split on a device."""
 
-    pixels: Tensor
-    """uint8, N x C x H x W."""
+    pixels: Any
+    """A tensor, or StreamedPixels, which is indexed like one (see streaming.py).
+
+    N x C x H x W, in the type of the data set; mostly uint8."""
     labels: Tensor
     """int64, N class numbers."""
+    value_range: ValueRange = BYTE_RANGE
+    """The pixel values of black and white."""
 
 
 class DeviceImages(NamedTuple):
@@ -47,12 +63,24 @@ class DeviceImages(NamedTuple):
     def load(cls, images: Images, device: torch.device) -> DeviceImages:
         """Copy the images to `device`.
 
-        On the CPU the tensors share the memory of the arrays, which may be read-only.
+        On the CPU the tensors share the memory of the arrays, which may be read-only. Images on
+        the disk, and images that are too large for a GPU, are read batch by batch.
         """
+        is_streamed = _is_too_large(images, device)
+
+        def load(split: Split) -> DeviceSplit:
+            labels = torch_compat.share_memory_of(split.labels).to(device)
+            pixels: Any
+            if is_streamed or isinstance(split.pixels, MappedPixels):
+                pixels = StreamedPixels(split.pixels, device)
+            else:
+                pixels = torch_compat.share_memory_of(split.pixels).to(device)
+            return DeviceSplit(pixels, labels, images.value_range)
+
         return cls(
-            train=_to_device(images.train, device),
-            val=_to_device(images.val, device),
-            test=_to_device(images.test, device),
+            train=load(images.train),
+            val=load(images.val),
+            test=load(images.test),
             classes=images.class_names,
             fingerprint=images.fingerprint,
         )
@@ -84,10 +112,11 @@ class Pairs:
         self.task = task
         self.pixels = held.pixels
         self.labels = held.labels
+        self.value_range = held.value_range
         self.inputs: Tensor | None = None
         """N x C x H x W in [0, 1]; None if they are made batch by batch."""
         self.targets: Tensor | None = None
-        """N x C x H x W; None if they are the images, which are kept as uint8 only, or are made
+        """N x C x H x W; None if they are the images, which are kept in their own type, or are made
         batch by batch."""
         self._seed = seed
         self._purpose = purpose
@@ -100,7 +129,21 @@ class Pairs:
 
     @property
     def device(self) -> torch.device:
-        return self.pixels.device
+        return self.labels.device
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the images are read batch by batch."""
+        return isinstance(self.pixels, StreamedPixels)
+
+    def prefetch(self, batches: Sequence[Tensor]) -> AbstractContextManager[None]:
+        """Read the images of these batches in advance, if they are streamed.
+
+        `at` has to be called with these tensors, in this order.
+        """
+        if isinstance(self.pixels, StreamedPixels):
+            return self.pixels.prefetch(batches)
+        return contextlib.nullcontext()
 
     def start_epoch(self, epoch: int) -> None:
         """Restart the random numbers with those of an epoch, and draw its inputs.
@@ -118,7 +161,7 @@ class Pairs:
         pixel_batches = self.pixels.split(EVALUATION_BATCH)
         label_batches = self.labels.split(EVALUATION_BATCH)
         for pixels, labels in zip(pixel_batches, label_batches, strict=True):
-            images = to_float(pixels.to(self.generator.device))
+            images = to_float(pixels.to(self.generator.device), self.value_range)
             drawn_labels = labels.to(self.generator.device)
             corrupted, target = self.task.pairs(images, drawn_labels, self.generator)
             end = start + len(pixels)
@@ -132,9 +175,15 @@ class Pairs:
             start = end
 
     def _empty_like(self, batch: Tensor) -> Tensor:
-        """An uninitialized tensor on the device, with images like those of `batch` for all."""
+        """An uninitialized tensor on the device, with images like those of `batch` for all.
+
+        If the images are streamed, it is on the disk.
+        """
+        shape = (len(self.pixels), *batch.shape[1:])
+        if self.is_streamed:
+            return disk_tensor(shape, batch.dtype)
         return torch.empty(
-            (len(self.pixels), *batch.shape[1:]),
+            shape,
             dtype=batch.dtype,
             device=self.pixels.device,
             memory_format=image_layout(self.device),
@@ -151,14 +200,14 @@ class Pairs:
             if self.task.corrupts:
                 self._corrupt_all()
         if self.inputs is None:
-            images = to_float(self.pixels[indices])
+            images = to_float(self.pixels[indices], self.value_range)
             inputs, targets = self.task.pairs(images, self.labels[indices], self.generator)
         else:
-            inputs = self.inputs[indices]
+            inputs = _take(self.inputs, indices)
             if self.targets is None:
-                targets = to_float(self.pixels[indices])
+                targets = to_float(self.pixels[indices], self.value_range)
             else:
-                targets = self.targets[indices]
+                targets = _take(self.targets, indices)
         return inputs.contiguous(memory_format=image_layout(self.device)), targets
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -168,9 +217,11 @@ class Pairs:
         """
         self.rewind()
         indices = torch.arange(len(self.pixels), device=self.pixels.device)
-        for batch_indices in indices.split(EVALUATION_BATCH):
-            inputs, targets = self.at(batch_indices)
-            yield inputs, targets, self.labels[batch_indices]
+        batches = indices.split(evaluation_batch(self.pixels.shape[1:]))
+        with self.prefetch(batches):
+            for batch_indices in batches:
+                inputs, targets = self.at(batch_indices)
+                yield inputs, targets, self.labels[batch_indices]
 
     def mean_target(self) -> Tensor:
         """Return the mean of all targets, which is computed once; 1 x C x H x W."""
@@ -183,9 +234,24 @@ class Pairs:
         return self._mean_target
 
 
-def to_float(pixels: Tensor) -> Tensor:
-    """Return uint8 pixels as float32 in [0, 1], in the layout of `image_layout`."""
-    return pixels.to(torch.float32, memory_format=image_layout(pixels.device)).div_(255)
+def _take(images: Tensor, indices: Tensor) -> Tensor:
+    """Images at these indices, on the device of the indices."""
+    return images[indices.to(images.device)].to(indices.device)
+
+
+def to_float(pixels: Tensor, value_range: ValueRange = BYTE_RANGE) -> Tensor:
+    """Return pixels of any type as a new float32 tensor, in the layout of `image_layout`.
+
+    The first value of `value_range`, black, becomes 0, and the second one, white, 1.
+    """
+    black, white = value_range
+    layout = image_layout(pixels.device)
+    values = pixels.to(torch.float32, memory_format=layout, copy=True)
+    if black:
+        values.sub_(black)
+    if white - black != 1:
+        values.div_(white - black)
+    return values
 
 
 def derive_seed(seed: int, epoch: int, purpose: str) -> int:
@@ -199,7 +265,18 @@ def generator(seed: int, epoch: int, purpose: str, device: torch.device | str) -
     return torch.Generator(device).manual_seed(derive_seed(seed, epoch, purpose))
 
 
-def _to_device(split: Split, device: torch.device) -> DeviceSplit:
-    pixels = torch_compat.share_memory_of(split.pixels).to(device)
-    labels = torch_compat.share_memory_of(split.labels).to(device)
-    return DeviceSplit(pixels, labels)
+def evaluation_batch(image_shape: Sequence[int]) -> int:
+    """Return how many images are evaluated together."""
+    image_bytes = 4 * math.prod(image_shape)
+    if EVALUATION_BATCH * image_bytes <= EVALUATION_BYTES:
+        return EVALUATION_BATCH
+    return max(1, LARGE_BATCH_BYTES // image_bytes)
+
+
+def _is_too_large(images: Images, device: torch.device) -> bool:
+    """Whether the images would fill too much of the memory of a GPU."""
+    if device.type != "cuda":
+        return False
+    nbytes = sum(split.pixels.nbytes for split in (images.train, images.val, images.test))
+    free, _ = torch.cuda.mem_get_info(device)
+    return bool(nbytes > MAX_DEVICE_SHARE * free)

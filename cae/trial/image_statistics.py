@@ -7,14 +7,16 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from cae.trial.datasets.mapped import MappedPixels
+from cae.trial.datasets.pixel_values import BYTE_RANGE, ValueRange, to_unit
+from cae.trial.datasets.splits import pixel_blocks
+
 QUANTILES = (0.001, 0.999)
 """Between them are the training images; a few may be damaged."""
 MARGIN = 0.25
 """Images outside the range of the training images by more than this share of it are reported."""
 MIN_MARGIN = 0.02
 """The margin of training images that are all alike, in units of the pixel range."""
-BLOCK = 1024
-"""Images that are processed together."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +46,22 @@ class ImageStatistics:
         return _is_inside(std, self.std_low, self.std_high)
 
 
-def measure(pixels: np.ndarray) -> ImageStatistics:
-    """Return the statistics of uint8 images, N x C x H x W."""
+def measure(
+    pixels: np.ndarray | MappedPixels, value_range: ValueRange = BYTE_RANGE
+) -> ImageStatistics:
+    """Return the statistics of images, N x C x H x W.
+
+    `value_range`: the pixel values of black and white.
+    """
     means = np.empty(len(pixels))
     deviations = np.empty(len(pixels))
-    for start in range(0, len(pixels), BLOCK):
-        block = slice(start, start + BLOCK)
-        values = pixels[block].reshape(len(pixels[block]), -1) / np.float32(255)
-        means[block] = values.mean(axis=1)
-        deviations[block] = values.std(axis=1)
+    start = 0
+    for block in pixel_blocks(pixels):
+        values = to_unit(block, value_range).reshape(len(block), -1)
+        end = start + len(block)
+        means[start:end] = values.mean(axis=1)
+        deviations[start:end] = values.std(axis=1)
+        start = end
     mean_low, mean_high = np.quantile(means, QUANTILES)
     std_low, std_high = np.quantile(deviations, QUANTILES)
     return ImageStatistics(
@@ -70,12 +79,12 @@ def from_json(content: object) -> ImageStatistics | None:
         return None
 
 
-def find_difference(pixels: np.ndarray, training: ImageStatistics) -> str:
-    """Return how an image (uint8, C x H x W) differs from the training images; empty if not.
+def find_difference(values: np.ndarray, training: ImageStatistics) -> str:
+    """Return how an image (floats in [0, 1], C x H x W) differs from the training images.
 
-    It names `--invert` if the negative of the image would be much nearer to them.
+    Empty if it does not. It names `--invert` if the negative of the image would be much nearer to
+    them.
     """
-    values = pixels / 255
     mean = float(values.mean())
     std = float(values.std())
     if not training.has_mean(mean):

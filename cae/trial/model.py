@@ -19,6 +19,12 @@ from torch import Tensor, nn
 from cae.errors import UserError
 from cae.files import check_regular, write_whole
 from cae.trial.config import ConfigError, Trial, from_flat
+from cae.trial.datasets.pixel_values import (
+    BYTE_RANGE,
+    STORED_TYPES,
+    ValueRange,
+    check_value_range,
+)
 from cae.trial.networks.create import build_network_like
 from cae.trial.user_code import digest
 
@@ -35,6 +41,23 @@ BATCH = 500
 """Images per forward pass."""
 MAX_REASON_CHARACTERS = 300
 """Longest reason in an error message: those of PyTorch list every tensor of the network."""
+
+
+@dataclass(frozen=True)
+class PixelFormat:
+    """The type of the images that a model was trained on, and their values of black and white."""
+
+    dtype: str = "uint8"
+    value_range: ValueRange = BYTE_RANGE
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as a dictionary, with how inputs of the network are made."""
+        black, white = self.value_range
+        return {
+            "dtype": self.dtype,
+            "value_range": list(self.value_range),
+            "inputs": f"(pixels - {black:g}) / {white - black:g}, float32",
+        }
 
 
 @dataclass(frozen=True)
@@ -61,6 +84,22 @@ class Model:
         if isinstance(names, list):
             return tuple(map(str, names))
         return self.trial.dataset.class_names
+
+    @property
+    def pixel_format(self) -> PixelFormat:
+        """The type and range of the images; bytes if they are not known (models of older
+        versions)."""
+        recorded = self.description.get("pixels")
+        if not isinstance(recorded, dict):
+            return PixelFormat()
+        try:
+            value_range = check_value_range(recorded.get("value_range"))
+        except ValueError:
+            return PixelFormat()
+        dtype = str(recorded.get("dtype"))
+        if dtype not in STORED_TYPES:
+            return PixelFormat()
+        return PixelFormat(dtype, value_range)
 
 
 class Applied(NamedTuple):

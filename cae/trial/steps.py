@@ -184,6 +184,8 @@ def reason_for_plain_steps(trial: Trial, optimizer: torch.optim.Optimizer, pairs
     """Return why the steps of a trial are not recorded as a CUDA graph; empty if they are."""
     if pairs.device.type != "cuda":
         return "the trial does not use a GPU"
+    if pairs.is_streamed:
+        return "the images are read batch by batch"
     if os.environ.get(GRAPHS_VARIABLE, "1") == "0":
         return f"{GRAPHS_VARIABLE} is 0"
     if len(pairs.pixels) < trial.batch_size * (WARM_UP_STEPS + 1):

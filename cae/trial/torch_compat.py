@@ -181,7 +181,7 @@ def binary_cross_entropy_backward(gradient: Tensor, output: Tensor, target: Tens
     return result
 
 
-def share_memory_of(array: NDArray[np.integer]) -> Tensor:
+def share_memory_of(array: NDArray[np.number]) -> Tensor:
     """Return a tensor that shares the memory of `array`.
 
     The array may be read-only: the caller must not write to the tensor.

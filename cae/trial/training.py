@@ -169,7 +169,7 @@ class _State:
 
     @property
     def device(self) -> torch.device:
-        return self.images.train.pixels.device
+        return self.images.train.labels.device
 
     @cached_property
     def val_pairs(self) -> Pairs:
@@ -291,8 +291,10 @@ def _train_on_all(state: _State, order: Tensor) -> float:
     step = state.step
     step.loss_sum.zero_()
     replayed_before = step.replayed
-    with torch_compat.gpu_numerics(tf32=trial.precision == "tf32"):
-        for indices in order.split(trial.batch_size):
+    batches = order.split(trial.batch_size)
+    numerics = torch_compat.gpu_numerics(tf32=trial.precision == "tf32")
+    with numerics, state.train_pairs.prefetch(batches):
+        for indices in batches:
             step(indices)
     loss = step.loss_sum.item() / len(order)
     state.replayed_steps = step.replayed - replayed_before

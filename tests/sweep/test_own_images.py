@@ -35,7 +35,7 @@ class Mine(Dataset):
         pixels = np.random.default_rng(0).integers(0, 256, (64, 2, 8, 8), np.uint8)
         labels = np.arange(64) % 2
         if self.kind == "float32":
-            return Source(Split((pixels / 255).astype(np.float32), labels))
+            return Source(Split((pixels / np.float32(255)), None))
         if self.kind == "swapped":
             return Source(Split(pixels[:, :, :6].transpose(0, 1, 3, 2) / 127.5 - 1, labels[:9]))
         return Source(Split(pixels, labels))
@@ -79,8 +79,8 @@ def test_floats_have_the_same_results_as_bytes_and_a_note(
         if "second" not in name:
             assert value == expected[name]
     [note] = run.read_sweep().image_notes
-    assert note.startswith("mine: float32 pixels in [0, 1] are stored as uint8")
-    assert "float32 pixels in [0, 1] are stored as uint8" in page.build(run).read_text()
+    assert note == "mine: there are no labels: all images are of class 0"
+    assert "there are no labels" in page.build(run).read_text()
     with np.load(run.trial(1) / "samples.npz") as samples:
         for name in ("input", "target", "output"):
             assert samples[name].shape == (6, 1, 8, 16)  # two channels beside one another

@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 from typing_extensions import override
 
-from cae import Adam, Colorize, Denoise, Digits, Reconstruct, Source, Split, Trial
+from cae import Adam, Arrays, Colorize, Denoise, Digits, Reconstruct, Source, Split, Trial
 from cae.cli.app import app
 from cae.trial import image_statistics
 from cae.trial.datasets import Dataset
-from cae.trial.model import DESCRIPTION, apply_model, load_model, save_model
+from cae.trial.model import DESCRIPTION, PixelFormat, apply_model, load_model, save_model
 from cae.trial.networks.create import build_network
 from cae.trial.tasks import Task
 from tests.trial.tasks.test_declared_metrics import AUTOENCODER, TASKS, small_trial
@@ -241,6 +242,7 @@ def test_files_give_as_many_channels_as_they_have(own_trial: Callable[[int], Tri
         (np.full((8, 8), 300.0), "float64 from 300 to 300: should be in [0, 1]"),
         (np.zeros(0), "it is an array 0: should be"),
         (np.array(["a"]), "it is an array 1: should be"),
+        (np.array([{}]), "it contains Python objects, which are never read"),
     ],
 )
 def test_arrays_are_checked_as_those_of_a_data_set(array: np.ndarray, expected: str) -> None:
@@ -248,7 +250,7 @@ def test_arrays_are_checked_as_those_of_a_data_set(array: np.ndarray, expected: 
     np.save("in.npy", array)
     assert expected in error_of("in.npy", "-o", "out.png")
     Path("in.npy").write_bytes(b"no array")
-    assert "it is not an array that numpy.save wrote" in error_of("in.npy", "-o", "out.png")
+    assert "expected an array that numpy.save wrote" in error_of("in.npy", "-o", "out.png")
 
 
 # Preparing images
@@ -363,7 +365,7 @@ def test_the_suffix_is_the_format(suffix: str, kind: str) -> None:
         assert image.format == kind
 
 
-@pytest.mark.parametrize("name", ["out", "out.txt", "out.npy"])
+@pytest.mark.parametrize("name", ["out", "out.txt", "out.mat"])
 def test_another_suffix_is_an_error(name: str) -> None:
     save(small_trial(Reconstruct()))
     Image.fromarray(digit()).save("in.png")
@@ -402,3 +404,84 @@ def test_an_unknown_architecture_names_the_option_for_its_sweep_file() -> None:
     assert "if a sweep file defines it: cae.load_components(FILE), or --sweep FILE" in error_of(
         "in.png", "-o", "out.png"
     )
+
+
+# Arrays in the type and range of the training images
+
+
+def save_deep(dtype: str, value_range: tuple[float, float]) -> None:
+    """A model of images with 2 x 6 x 8 pixels of a type."""
+    trial = Trial(
+        dataset=Arrays(path="unused.npy", shape=(2, 6, 8)),
+        task=Reconstruct(),
+        arch=AUTOENCODER,
+        optimizer=Adam(),
+    )
+    torch.manual_seed(0)
+    weights = dict(build_network(trial).state_dict())
+    pixels = PixelFormat(dtype, value_range).to_json()
+    save_model(Path("model"), weights, trial, {"pixels": pixels})
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value_range"),
+    [("uint16", (0.0, 4095.0)), ("int16", (-100.0, 900.0)), ("float32", (-1.0, 1.0))],
+)
+def test_outputs_have_the_type_and_range_of_the_training_images(
+    dtype: str, value_range: tuple[float, float]
+) -> None:
+    save_deep(dtype, value_range)
+    black, white = value_range
+    images = np.random.default_rng(0).uniform(black, white, (3, 2, 6, 8)).astype(dtype)
+    np.save("in.npy", images)
+    np.savez_compressed("in.npz", images=images, labels=np.zeros(3))
+    lines = lines_of("in.npy", "in.npz", "-o", "out.npz")
+    assert lines[0].startswith("in.npy [0]: mean squared error")
+    assert lines[0].partition(": ")[2] == lines[3].partition(": ")[2]
+    with np.load("out.npz") as written_arrays:
+        inputs = written_arrays["inputs"]
+        outputs = written_arrays["outputs"]
+    np.testing.assert_allclose(inputs[:3], images, rtol=1e-6, atol=1e-6)
+    scaled = torch.from_numpy((images.astype(np.float64) - black) / (white - black)).float()
+    with torch.inference_mode():
+        expected = load_model("model").network(scaled).double().clamp(0, 1).numpy()
+    expected = expected * (white - black) + black
+    assert outputs.dtype == dtype
+    rounding = 0.5 if dtype != "float32" else 1e-6
+    np.testing.assert_allclose(outputs[:3], expected, atol=rounding + 1e-3)
+    lines_of("in.npy", "-o", "out.npy")
+    np.testing.assert_array_equal(np.load("out.npy"), outputs[:3])
+    lines_of("in.npy", "-o", "out.tif")
+    stack = tifffile.imread("out.tif")
+    assert stack.dtype == dtype
+    np.testing.assert_array_equal(stack, outputs[:3])
+    lines_of("out.tif", "-o", "again.npy")  # what was written is read again
+    lines_of("in.npy", "-o", "out.png")
+    assert written().ndim == 3
+
+
+def test_arrays_outside_of_the_range_of_the_model_are_an_error() -> None:
+    save_deep("uint16", (0.0, 4095.0))
+    np.save("in.npy", np.full((2, 6, 8), 5000, np.uint16))
+    assert "uint16 from 5000 to 5000: outside value_range = (0.0, 4095.0)" in error_of(
+        "in.npy", "-o", "out.npy"
+    )
+
+
+def test_arrays_of_another_size_are_fitted_in_their_type() -> None:
+    save_deep("uint16", (0.0, 4095.0))
+    ramp = np.tile(np.linspace(0, 4095, 16).astype(np.uint16), (2, 12, 1))
+    np.save("in.npy", ramp)
+    lines_of("in.npy", "-o", "out.npz")
+    with np.load("out.npz") as arrays:
+        fitted = arrays["inputs"]
+    assert fitted.shape == (1, 2, 6, 8)
+    expected = ramp[:, ::2].reshape(2, 6, 8, 2).mean(3)
+    assert np.abs(fitted[0].astype(float) - expected).max() < 0.02 * 4095
+    assert len(np.unique(fitted)) == 8  # not rounded to 8 bits, and all values differ
+
+
+def test_a_classifier_has_no_outputs_that_are_images() -> None:
+    save(small_trial(next(task for task in TASKS if task.name == "classify")))
+    np.save("in.npy", digit()[None])
+    assert "the outputs of this task are no images" in error_of("in.npy", "-o", "out.npy")

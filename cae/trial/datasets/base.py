@@ -1,8 +1,8 @@
 """The base class of data sets.
 
-A data set reads its images once, divides them with a seed, and returns them as uint8. Its
-`image_shape` is available before any file is read. What a data set of the user's own returns is
-checked (see own_data.py). A new data set is a subclass of Dataset:
+A data set reads its images once, divides them with a seed, and returns them in the type of their
+file (see pixel_values.py). Its `image_shape` is available before any file is read. What a data set
+of the user's own returns is checked (see own_data.py). A new data set is a subclass of Dataset:
 
     class Spirals(Dataset):
         @property
@@ -10,7 +10,8 @@ checked (see own_data.py). A new data set is a subclass of Dataset:
             return 1, 32, 32
 
         def read(self, folders):
-            pixels = ...  # N x 1 x 32 x 32: uint8 in 0..255, bool, or floats in [0, 1]
+            pixels = ...  # N x 1 x 32 x 32: uint8 in 0..255, bool, or floats in [0, 1];
+            # all other ranges are declared in the class: value_range = (0, 65535)
             labels = ...  # N whole numbers from 0, or None
             return Source(Split(pixels, labels))
 """
@@ -32,12 +33,17 @@ from typing_extensions import override
 from cae.errors import UserError
 from cae.trial.component import Component
 from cae.trial.datasets.errors import DatasetInvalid, DatasetMissing, describe_error
+from cae.trial.datasets.image_memory import check_test_images
+from cae.trial.datasets.mapped import MappedPixels
 from cae.trial.datasets.own_data import (
+    CheckedSplit,
     Findings,
     check_class_names,
     check_image_shape,
     check_split,
+    with_one_type,
 )
+from cae.trial.datasets.pixel_values import BYTE_RANGE, ValueRange
 from cae.trial.datasets.splits import (
     Images,
     RequestedCounts,
@@ -68,6 +74,12 @@ class Source(NamedTuple):
     is taken from `train`."""
     notes: tuple[str, ...] = ()
     """What was done to the images that a user has to know."""
+    value_range: ValueRange = BYTE_RANGE
+    """The values of black and white of built-in data sets. Those of a user's own data set are
+    declared in its class."""
+    is_digested_by_image: bool = False
+    """Whether the fingerprint is made of a digest of each image: large files are then read in the
+    order of the disk. Not for data sets that older runs may have used."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +122,8 @@ class Dataset(Component):
     """Empty if the names are in the files; `Images.class_names` contains them then."""
     value_range: ClassVar[tuple[float, float] | None] = None
     """Values of black and white in the pixels that `read` returns, such as (-1, 1) or (0, 4095).
-    None: uint8 in 0..255, bool, or floats in [0, 1]."""
+    None: uint8 in 0..255, bool, or floats in [0, 1]. The pixels keep their type: uint16 is not
+    rounded to 8 bits."""
 
     @property
     @abstractmethod
@@ -142,7 +155,17 @@ class Dataset(Component):
                 if split is not None:
                     splits[name] = select_classes(split, self.classes)
         train, val, test = self._divide(source, splits)
-        return with_fingerprint(train, val, test, source.class_names, source.notes)
+        if isinstance(test.pixels, MappedPixels):
+            check_test_images(len(test.labels), self.image_shape)
+        return with_fingerprint(
+            train,
+            val,
+            test,
+            source.class_names,
+            source.notes,
+            source.value_range,
+            by_image=source.is_digested_by_image,
+        )
 
     def shape_errors(self) -> list[str]:
         """Return what is wrong with the `image_shape` of a data set of the user's own."""
@@ -179,7 +202,7 @@ class Dataset(Component):
                 )
 
     def _check_source(self, source: object) -> Source:
-        """What `read` returned, with uint8 pixels and int64 labels. Raises DatasetInvalid."""
+        """What `read` returned, with pixels of one type and int64 labels. Raises DatasetInvalid."""
         findings = Findings(self.name)
         check_image_shape(self.image_shape, findings)
         findings.raise_errors()
@@ -193,15 +216,16 @@ class Dataset(Component):
             findings.raise_errors()
         assert isinstance(source, Source)
         names = check_class_names(source.class_names or self.class_names, findings)
-        splits: dict[str, Split | None] = {}
+        checked: dict[str, CheckedSplit | None] = {}
         for where in ("train", "val", "test"):
             split = getattr(source, where)
-            splits[where] = None
+            checked[where] = None
             if split is not None or where == "train":
-                splits[where] = check_split(
+                checked[where] = check_split(
                     split, where, self.image_shape, self.value_range, names, findings
                 )
         findings.raise_errors()
+        splits, value_range = with_one_type(checked, findings)
         train = splits["train"]
         assert train is not None
         return source._replace(
@@ -210,6 +234,7 @@ class Dataset(Component):
             test=splits["test"],
             class_names=names,
             notes=(*source.notes, *findings.notes),
+            value_range=value_range,
         )
 
     def _requested_counts(self) -> RequestedCounts:
@@ -283,22 +308,24 @@ def _check_images(dataset: Dataset, images: object) -> Images:
     findings.raise_errors()
     assert isinstance(images, Images)
     names = check_class_names(images.class_names, findings)
-    splits: list[Split] = []
-    is_changed = not images.fingerprint
+    checked: dict[str, CheckedSplit | None] = {}
     for where in ("train", "val", "test"):
         split = getattr(images, where)
-        checked = check_split(
+        checked[where] = check_split(
             split, where, dataset.image_shape, dataset.value_range, names, findings
         )
-        if checked is None:
-            continue
-        if len(checked.labels) == 0:
+        if checked[where] is not None and len(split[1]) == 0:
             findings.error(f"{where} has no images")
-        is_changed = is_changed or checked.pixels is not split[0]
-        splits.append(checked)
     findings.raise_errors()
-    train, val, test = splits
+    splits, value_range = with_one_type(checked, findings)
+    is_changed = not images.fingerprint or value_range != BYTE_RANGE
+    ordered: list[Split] = []
+    for where, part in splits.items():
+        assert part is not None
+        is_changed = is_changed or part.pixels is not getattr(images, where)[0]
+        ordered.append(part)
+    train, val, test = ordered
     notes = (*images.notes, *findings.notes)
     if is_changed:
-        return with_fingerprint(train, val, test, names, notes)
+        return with_fingerprint(train, val, test, names, notes, value_range)
     return Images(train, val, test, images.fingerprint, names, notes)

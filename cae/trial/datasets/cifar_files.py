@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -20,6 +21,8 @@ IMAGES_PER_FILE = 10_000
 """The binary version has no header: only this number distinguishes a truncated file from a complete
 one."""
 CLASSES = 10
+MAX_CLASSES = 1000
+"""Of sets in the same layout."""
 PIXEL_BYTES = 3 * 32 * 32
 """Bytes of an image: planes of 32 x 32 in red, green and blue."""
 RECORD_BYTES = 1 + PIXEL_BYTES
@@ -58,14 +61,93 @@ def _read_binary(path: Path) -> Split:
 
 
 def _read_pickle(path: Path) -> Split:
+    entries = _read_entries(path)
+    pixels = _validate_pixels(entries.get("data"), path)
+    labels = _validate_label_list(entries.get("labels"), path, IMAGES_PER_FILE)
+    return Split(pixels.reshape(-1, 3, 32, 32), validate_labels(labels, path, CLASSES))
+
+
+@dataclass(frozen=True)
+class CifarFile:
+    """The content of a file in the layout of CIFAR-10 or CIFAR-100."""
+
+    pixels: np.ndarray
+    """uint8, N x 3 x H x W."""
+    labels: dict[str, np.ndarray]
+    """Class numbers by kind: `only`, or `coarse` and `fine`."""
+
+
+def read_cifar_layout(path: Path, height: int, width: int) -> CifarFile:
+    """Return the images and labels of one file with any number of images.
+
+    A file that ends in `.bin` consists of records: one label (CIFAR-10), or a coarse and a fine one
+    (CIFAR-100), and planes of height x width in red, green and blue. All others are pickles of the
+    python version. Raises DatasetDamaged.
+    """
+    pixel_bytes = 3 * height * width
+    if path.suffix != ".bin":
+        return _read_pickled_layout(path, height, width)
+    data = np.frombuffer(read_bytes(path), np.uint8)
+    fitting = [count for count in (1, 2) if len(data) and len(data) % (count + pixel_bytes) == 0]
+    if len(fitting) != 1:
+        raise DatasetDamaged(
+            f"{path}: expected records of {1 + pixel_bytes:,} bytes (one label) or of "
+            f"{2 + pixel_bytes:,} bytes (two labels) with 3 x {height} x {width} pixels, found "
+            f"{len(data):,} bytes"
+        )
+    records = data.reshape(-1, fitting[0] + pixel_bytes)
+    labels = {"only": records[:, 0]}
+    if fitting == [2]:
+        labels = {"coarse": records[:, 0], "fine": records[:, 1]}
+    pixels = records[:, fitting[0] :].reshape(-1, 3, height, width)
+    return CifarFile(pixels, labels)
+
+
+def _read_pickled_layout(path: Path, height: int, width: int) -> CifarFile:
+    entries = _read_entries(path)
+    data = entries.get("data")
+    expected = f"{path}: expected `data` to be uint8 (N, {3 * height * width})"
+    if not isinstance(data, np.ndarray):
+        raise DatasetDamaged(f"{expected}, found {type(data).__name__}")
+    if data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != 3 * height * width:
+        raise DatasetDamaged(f"{expected}, found {data.dtype} {data.shape}")
+    labels: dict[str, np.ndarray] = {}
+    for kind, key in (("only", "labels"), ("coarse", "coarse_labels"), ("fine", "fine_labels")):
+        if key in entries:
+            numbers = _validate_label_list(entries[key], path, len(data), key)
+            labels[kind] = validate_labels(numbers, path, MAX_CLASSES)
+    if not labels:
+        raise DatasetDamaged(f"{path}: expected `labels`, or `coarse_labels` and `fine_labels`")
+    return CifarFile(data.reshape(-1, 3, height, width), labels)
+
+
+def read_class_names(folder: Path, kind: str) -> tuple[str, ...]:
+    """Return the names of the classes from the files of the publisher; empty if there are none.
+
+    `kind`: `only`, `coarse` or `fine`. Raises DatasetDamaged.
+    """
+    key = {"only": "label_names", "coarse": "coarse_label_names", "fine": "fine_label_names"}[kind]
+    text_file = folder / f"{key}.txt"
+    if kind == "only":
+        text_file = folder / "batches.meta.txt"
+    if text_file.is_file():
+        text = read_bytes(text_file).decode("utf-8", errors="backslashreplace")
+        return tuple(line.strip() for line in text.splitlines() if line.strip())
+    for name in ("batches.meta", "meta"):
+        if (folder / name).is_file():
+            names = _read_entries(folder / name).get(key)
+            if isinstance(names, list):
+                return tuple(str(_decode_key(item)) for item in names)
+    return ()
+
+
+def _read_entries(path: Path) -> dict[object, object]:
+    """The dictionary of a pickle. Raises DatasetDamaged."""
     batch = _unpickle(path)
     if not isinstance(batch, dict):
         raise DatasetDamaged(f"{path}: expected a dictionary, found {type(batch).__name__}")
     # Python 2 wrote the published files: their keys are bytes.
-    entries = {_decode_key(key): value for key, value in batch.items()}
-    pixels = _validate_pixels(entries.get("data"), path)
-    labels = _validate_label_list(entries.get("labels"), path)
-    return Split(pixels.reshape(-1, 3, 32, 32), validate_labels(labels, path, CLASSES))
+    return {_decode_key(key): value for key, value in batch.items()}
 
 
 def _decode_key(key: object) -> object:
@@ -84,11 +166,11 @@ def _validate_pixels(data: object, path: Path) -> np.ndarray:
     return data
 
 
-def _validate_label_list(labels: object, path: Path) -> np.ndarray:
-    expected = f"{path}: expected `labels` to be a list of {IMAGES_PER_FILE} integers"
+def _validate_label_list(labels: object, path: Path, count: int, key: str = "labels") -> np.ndarray:
+    expected = f"{path}: expected `{key}` to be a list of {count} integers"
     if not isinstance(labels, list):
         raise DatasetDamaged(f"{expected}, found {type(labels).__name__}")
-    if len(labels) != IMAGES_PER_FILE:
+    if len(labels) != count:
         raise DatasetDamaged(f"{expected}, found {len(labels)}")
     for label in labels:
         if type(label) is not int:

@@ -35,6 +35,23 @@ def format_folders(folders: Iterable[Path]) -> str:
     return ", ".join(str(folder) for folder in folders) or "no folder"
 
 
+def find_path(path: str, folders: Sequence[Path], parameter: str = "dataset.path") -> Path:
+    """Return a file or folder of the user's: absolute, or relative to the current folder or one of
+    `folders`; the first that exists. Raises DatasetMissing."""
+    expanded = Path(path).expanduser()
+    candidates = list(
+        dict.fromkeys([Path.cwd() / expanded, *(folder / expanded for folder in folders)])
+    )
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    raise DatasetMissing(
+        f"{parameter} = {path!r}: there is no such file or folder; searched "
+        f"{format_folders(candidates)}; use an absolute path, or one relative to the current "
+        "folder, the folder of the sweep file, --data-dir or CAE_DATA"
+    )
+
+
 def find_files(
     files: Sequence[Sequence[str]], subfolders: Sequence[str], folders: Sequence[Path]
 ) -> list[Path]:

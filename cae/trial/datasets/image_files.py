@@ -1,58 +1,57 @@
-"""Folders of image files: find, decode and resize the images; store and read the decoded ones."""
+"""Folders of image files: find, decode and resize the images."""
 
 from __future__ import annotations
 
-import json
+import math
 import os
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from cae.files import check_regular
-from cae.trial.datasets.errors import DatasetDamaged, DatasetInvalid, describe_error
-from cae.trial.datasets.files import validate_labels
+from cae.trial.datasets.errors import DatasetDamaged, DatasetInvalid
+from cae.trial.datasets.folder_files import find_files
+from cae.trial.datasets.folder_labels import (
+    SPLITS,
+    ClassFolders,
+    FolderLabels,
+    printable_name,
+    read_labels,
+)
+from cae.trial.datasets.image_memory import choose_streaming
 from cae.trial.datasets.image_notes import note_on_copies, note_on_empty_folders
 from cae.trial.datasets.image_reader import (
+    MAX_DEEP,
+    Fit,
     ImageFacts,
+    ImageHeader,
     UnreadableImage,
-    count_pixels,
     fit_image,
     no_pillow_warnings,
     range_error,
+    read_header,
     read_image,
-    readable_suffixes,
     to_array,
+    to_stored,
 )
-from cae.trial.datasets.splits import Split
+from cae.trial.datasets.pixel_values import BYTE_RANGE, ValueRange
+from cae.trial.datasets.splits import Split, select_images
 
-IMPORTED_FILE = "images.safetensors"
-"""Name of the only file in the folder of an imported data set."""
+Allocate = Callable[[tuple[int, ...], "np.dtype[Any]"], np.ndarray]
 MAX_REPORTED_FILES = 5
 """Number of damaged or skipped files that a message names."""
-SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""The split of each folder name, in lower case. These folders are splits, not classes."""
-SPLITS = ("train", "val", "test")
 MIN_CROP = 0.01
 """Smaller shares are rounding, not cropping."""
 MAX_THREADS = 8
 MAX_PIXELS_IN_MEMORY = 100_000_000
 """Pixels of the images that are decoded at the same time; a larger image is decoded alone. A pixel
 needs about 8 bytes meanwhile."""
-DARK = 16
-"""If no pixel of a folder is brighter, its images are nearly black."""
-KNOWN_FORMATS = "png, jpg, tif, gif, bmp, webp, pgm, ... (all that Pillow reads)"
+DARK = 16 / 255
+"""If no pixel of a folder is brighter than this share of white, its images are nearly black."""
 
 
 class DecodedFolder(NamedTuple):
@@ -66,6 +65,11 @@ class DecodedFolder(NamedTuple):
     """What was done to the images, and which files were skipped."""
     max_value: int | None = None
     """The value of white in images of more than 8 bits, if it was stated."""
+    value_range: ValueRange = BYTE_RANGE
+    fit: str = "crop"
+    class_folders: str = "first"
+    statistics: FolderStatistics | None = None
+    """None if the images were imported before."""
 
     def split(self, name: str) -> Split | None:
         """Return the images of a split; None if there are none."""
@@ -74,166 +78,244 @@ class DecodedFolder(NamedTuple):
         chosen = np.flatnonzero(self.splits == SPLITS.index(name))
         if len(chosen) == 0:
             return None
-        return Split(self.images.pixels[chosen], self.images.labels[chosen])
-
-
-class FoundFiles(NamedTuple):
-    """The files of a folder, each sorted by their path within it."""
-
-    images: list[Path]
-    skipped: list[Path]
-    """Files whose suffix is not one of an image."""
-    outside: list[Path]
-    """Links to images and folders outside of the folder: they are not followed."""
+        return select_images(self.images, chosen)
 
 
 @dataclass(frozen=True)
-class _Labels:
-    """Classes and splits of the files of a folder, from the names of its subfolders."""
+class SkippedFile:
+    """A file that is not used, and why."""
 
-    numbers: np.ndarray
-    names: tuple[str, ...]
-    splits: np.ndarray | None
+    name: str
+    reason: str
 
-
-def find_images(folder: Path) -> list[Path]:
-    """Return the image files in a folder and its subfolders, sorted by their path within it."""
-    return find_files(folder).images
-
-
-def find_files(folder: Path) -> FoundFiles:
-    """Return the files in a folder and its subfolders: images, and the others.
-
-    Symbolic links are followed within the folder: somebody else may have made it. Hidden files and
-    folders are ignored.
-    """
-    root = os.path.realpath(folder)
-    outside: list[Path] = []
-    images: list[Path] = []
-    skipped: list[Path] = []
-    suffixes = readable_suffixes()
-    visited: set[str] = set()
-    for parent, subfolders, names in os.walk(folder, followlinks=True):
-        real_parent = os.path.realpath(parent)
-        if real_parent in visited:  # a link to a parent folder would lead to an endless loop
-            subfolders.clear()
-            continue
-        visited.add(real_parent)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in list(subfolders):
-            if _leads_out(os.path.join(parent, name), root):
-                subfolders.remove(name)
-                outside.append(Path(parent, name))
-        for name in names:
-            if name.startswith("."):
-                continue
-            if os.path.splitext(name)[1].lower() in suffixes:
-                if _leads_out(os.path.join(parent, name), root):
-                    outside.append(Path(parent, name))
-                else:
-                    images.append(Path(parent, name))
-            else:
-                skipped.append(Path(parent, name))
-
-    def parts(path: Path) -> tuple[str, ...]:
-        return path.relative_to(folder).parts
-
-    return FoundFiles(
-        sorted(images, key=parts), sorted(skipped, key=parts), sorted(outside, key=parts)
-    )
+    @property
+    def with_reason(self) -> str:
+        """The name and the reason, for a list."""
+        return f"{self.name} ({self.reason})"
 
 
-def _leads_out(path: str, root: str) -> bool:
-    """Whether a path is a symbolic link to something outside of a folder."""
-    if not os.path.islink(path):
-        return False
-    return not Path(os.path.realpath(path)).is_relative_to(root)
+@dataclass(frozen=True)
+class FolderStatistics:
+    """What the image files of a folder are."""
+
+    formats: dict[str, int]
+    """Number of files by format: PNG, JPEG, ..."""
+    modes: dict[str, int]
+    """Number of files by Pillow's name of the type of the pixels: RGB, L, P, I;16, ..."""
+    sizes: dict[tuple[int, int], int]
+    """Number of files by width and height."""
+    skipped: list[SkippedFile]
 
 
 def decode_folder(
     folder: Path,
-    size: int,
+    size: int | tuple[int, int],
     channels: int,
     *,
     max_value: int | None = None,
     skip_damaged: bool = False,
+    fit: Fit = "crop",
+    class_folders: ClassFolders = "first",
+    splits: Path | None = None,
+    allocate: Allocate | None = None,
 ) -> DecodedFolder:
-    """Return all images of a folder as `decode_image` returns them.
+    """Return all images of a folder, resized, with their classes and splits.
 
-    The class of an image is the first folder within `folder` on its path; images directly in
-    `folder` form a class with the folder's own name. If the folders are `train`, `val` and `test`
-    (or two of them), they are splits, and the classes are the folders within them.
+    Images are uint8. If there are gray images of more than 8 bits, all are uint16, or float32 if
+    there are images of floats.
 
     Raises DatasetDamaged with the files that cannot be decoded, unless `skip_damaged`, and
     DatasetInvalid if the range of their values is not known.
+
+    Args:
+        folder: The folder.
+        size: Height and width; one number is both.
+        channels: 1 or 3.
+        max_value: The value of white in images of more than 8 bits.
+        skip_damaged: Leave out images that cannot be decoded.
+        fit: See `fit_image`.
+        class_folders: See `read_labels`.
+        splits: A CSV file with the split of each file.
+        allocate: Creates the array for the images; None: in memory.
     """
-    files, others, outside = find_files(folder)
-    _has_splits(files, folder)  # an error about the folders comes before those about files
-    pixels = np.empty((len(files), channels, size, size), np.uint8)
-    decoded: list[_Decoded | None] = [None] * len(files)
-
-    def decode(index: int) -> str:
-        """Decode one image; return its error, or nothing."""
-        path = files[index]
-        try:
-            decoded[index] = _decode(path, size, channels, max_value, pixels[index])
-        except UnreadableImage as error:
-            return f"{printable_name(path.relative_to(folder))} ({error})"
-        return ""
-
-    results = _decode_in_threads(files, decode)
-    errors = [error for error in results if error]
-    if errors and (not skip_damaged or len(errors) == len(files)):
-        raise DatasetDamaged(
-            f"{folder}: {len(errors)} of {len(files)} images cannot be decoded: {_listed(errors)}; "
-            "repair or remove them, or leave them out with `cae-sweep data import --skip-damaged`"
-        )
-    good = [image for image in decoded if image is not None]
+    found = find_files(folder)
+    labels = read_labels(found.images, folder, class_folders, splits)
+    headers = _read_headers(labels.files)
+    target = _choose_target(headers, max_value)
+    shape = (len(labels.files), channels, *_height_width(size))
+    pixels = (allocate or allocate_memory)(shape, target.dtype)
+    decoded = _decode_all(labels.files, headers, pixels, max_value, fit, target)
+    damaged = _check_damaged(folder, labels.files, decoded, is_allowed=skip_damaged)
+    good = [result for result in decoded if isinstance(result, _Decoded)]
     unknown_range = range_error([image.facts for image in good], max_value)
     if unknown_range:
         raise DatasetInvalid(f"{folder}: {unknown_range}")
-    if errors:
-        files = [path for path, error in zip(files, results, strict=True) if not error]
-        pixels = pixels[[not error for error in results]]
-    labels = _read_labels(files, folder)
-    skipped = [printable_name(path.relative_to(folder)) for path in others]
-    notes = _notes(good, pixels, labels.splits, skipped, errors)
+    if damaged:
+        is_good = np.array([isinstance(result, _Decoded) for result in decoded])
+        pixels = _move_together(pixels, is_good)
+        labels = labels.without(is_good)
+        headers = [header for header, kept in zip(headers, is_good, strict=True) if kept]
+    others = [path for path in found.skipped if path != splits]
+    skipped = [SkippedFile(_name(path, folder), "no image by its suffix") for path in others]
+    notes = [*labels.notes, *_notes(good, pixels, labels.splits, target)]
+    notes += _notes_on_files(folder, labels, pixels, [damaged, skipped], found.outside)
     if max_value is not None and all(image.facts.largest is None for image in good):
-        unused = f"max_value = {max_value} has no effect: no image has more than 8 bits per value"
-        notes = (*notes, unused)
-    names = [printable_name(path.relative_to(folder)) for path in files]
-    more = (note_on_copies(pixels, names, labels.splits), note_on_empty_folders(folder, files))
-    notes += tuple(note for note in more if note)
+        notes.append(
+            f"max_value = {max_value} has no effect: no image has more than 8 bits per value"
+        )
+    return DecodedFolder(
+        Split(pixels, labels.numbers),
+        labels.names,
+        labels.splits,
+        tuple(notes),
+        max_value,
+        (0.0, target.white),
+        fit,
+        class_folders,
+        _statistics(headers, [*damaged, *skipped]),
+    )
+
+
+def _name(path: Path, folder: Path) -> str:
+    return printable_name(path.relative_to(folder))
+
+
+def _decode_all(
+    files: list[Path],
+    headers: list[ImageHeader],
+    pixels: np.ndarray,
+    max_value: int | None,
+    fit: Fit,
+    target: _Target,
+) -> list[_Decoded | UnreadableImage]:
+    """Decode all files into `pixels`; return what is known of each, or its error."""
+    results: list[_Decoded | UnreadableImage] = [UnreadableImage("")] * len(files)
+
+    def decode(index: int) -> None:
+        try:
+            results[index] = _decode(files[index], max_value, fit, target, pixels[index])
+        except UnreadableImage as error:
+            results[index] = error
+
+    _decode_in_threads([header.pixels for header in headers], decode)
+    return results
+
+
+def _check_damaged(
+    folder: Path,
+    files: list[Path],
+    decoded: list[_Decoded | UnreadableImage],
+    *,
+    is_allowed: bool,
+) -> list[SkippedFile]:
+    """The files that cannot be decoded. Raises DatasetDamaged unless they may be left out."""
+    damaged: list[SkippedFile] = []
+    for path, result in zip(files, decoded, strict=True):
+        if isinstance(result, UnreadableImage):
+            damaged.append(SkippedFile(_name(path, folder), str(result)))
+    if damaged and (not is_allowed or len(damaged) == len(files)):
+        raise DatasetDamaged(
+            f"{folder}: {len(damaged)} of {len(files)} images cannot be decoded: "
+            f"{_listed([file.with_reason for file in damaged])}; repair or remove them, or leave "
+            "them out with `cae-sweep data import --skip-damaged`"
+        )
+    return damaged
+
+
+def _notes_on_files(
+    folder: Path,
+    labels: FolderLabels,
+    pixels: np.ndarray,
+    skipped: list[list[SkippedFile]],
+    outside: list[Path],
+) -> list[str]:
+    """Skipped files (damaged ones, and those that are no images), copies, empty folders, links."""
+    damaged, others = skipped
+    notes: list[str] = []
+    if damaged:
+        listed = _listed([file.with_reason for file in damaged])
+        notes.append(f"{_files(len(damaged))} damaged and skipped: {listed}")
+    if others:
+        listed = _listed([file.name for file in others])
+        notes.append(f"{_files(len(others))} no image and skipped: {listed}")
+    names = [_name(path, folder) for path in labels.files]
+    more = (
+        note_on_copies(pixels, names, labels.splits),
+        note_on_empty_folders(folder, labels.files),
+    )
+    notes += [note for note in more if note]
     if outside:
-        listed = _listed([printable_name(path.relative_to(folder)) for path in outside])
-        notes += (f"{_links(len(outside))} not followed: {listed}",)
-    images = Split(pixels, labels.numbers)
-    return DecodedFolder(images, labels.names, labels.splits, notes, max_value)
+        listed = _listed([_name(path, folder) for path in outside])
+        notes.append(f"{_links(len(outside))} not followed: {listed}")
+    return notes
 
 
-def _decode_in_threads(files: list[Path], decode: Callable[[int], str]) -> list[str]:
-    """Call `decode` with the index of each file; return the results.
+@dataclass(frozen=True)
+class _Target:
+    """The type of all images of a folder."""
+
+    dtype: np.dtype[Any]
+    white: float
+
+
+def _choose_target(headers: Sequence[ImageHeader], max_value: int | None) -> _Target:
+    """The type that keeps the values of all images."""
+    if not any(header.is_deep for header in headers):
+        return _Target(np.dtype(np.uint8), BYTE_RANGE[1])
+    white = float(max_value or MAX_DEEP)
+    if white == BYTE_RANGE[1]:  # 8 bits in files of 16
+        return _Target(np.dtype(np.uint8), white)
+    if white > MAX_DEEP or any(header.mode == "F" for header in headers):
+        return _Target(np.dtype(np.float32), 1.0)
+    return _Target(np.dtype(np.uint16), white)
+
+
+def allocate_memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    """Return an array in memory. Raises UserError if it is too large for it."""
+    nbytes = math.prod(shape) * dtype.itemsize
+    choose_streaming(
+        nbytes,
+        can_stream=False,
+        what="dataset.path",
+        remedy="import the folder first: cae-sweep data import FOLDER NAME",
+    )
+    return np.empty(shape, dtype)
+
+
+def _height_width(size: int | tuple[int, int]) -> tuple[int, int]:
+    if isinstance(size, int):
+        return size, size
+    return size
+
+
+def _read_headers(files: list[Path]) -> list[ImageHeader]:
+    with no_pillow_warnings(), ThreadPoolExecutor(_thread_count()) as pool:
+        return list(pool.map(read_header, files))
+
+
+def _thread_count() -> int:
+    return min(MAX_THREADS, os.cpu_count() or 1)
+
+
+def _decode_in_threads(pixels: list[int], decode: Callable[[int], None]) -> None:
+    """Call `decode` with the index of each file.
 
     Pillow releases the interpreter lock while it decodes and resizes, so that threads run in
-    parallel; fewer for large images.
+    parallel; fewer for large images. `pixels`: the number of pixels of each file.
     """
-    results = [""] * len(files)
 
     def decode_all(indices: list[int], threads: int) -> None:
         with ThreadPoolExecutor(threads) as pool:
-            for index, result in zip(indices, pool.map(decode, indices), strict=True):
-                results[index] = result
+            for _ in pool.map(decode, indices):
+                pass
 
-    threads = min(MAX_THREADS, os.cpu_count() or 1)
+    threads = _thread_count()
     with no_pillow_warnings():
-        with ThreadPoolExecutor(threads) as pool:
-            pixels = list(pool.map(count_pixels, files))
         limit = MAX_PIXELS_IN_MEMORY // threads
         decode_all([index for index, count in enumerate(pixels) if count <= limit], threads)
         large = [index for index, count in enumerate(pixels) if count > limit]
         if large:
             decode_all(large, max(1, MAX_PIXELS_IN_MEMORY // max(pixels)))
-    return results
 
 
 @dataclass(frozen=True)
@@ -242,15 +324,21 @@ class _Decoded:
 
     facts: ImageFacts
     lost_share: float
+    is_stretched: bool
 
 
 def _decode(
-    path: Path, size: int, channels: int, max_value: int | None, pixels: np.ndarray
+    path: Path, max_value: int | None, fit: Fit, target: _Target, pixels: np.ndarray
 ) -> _Decoded:
-    read = read_image(path, channels, max_value)
-    fitted = fit_image(read.image, size, size)
-    pixels[:] = to_array(fitted.image)
-    return _Decoded(read.facts, fitted.lost_share)
+    """Read an image into `pixels`, C x H x W."""
+    channels, height, width = pixels.shape
+    keep_depth = target.dtype != np.uint8
+    read = read_image(path, channels, max_value, keep_depth=keep_depth)
+    fitted = fit_image(read.image, width, height, fit)
+    pixels[:] = to_stored(to_array(fitted.image), read.white, target.dtype, target.white)
+    shapes = (read.image.width * height, read.image.height * width)
+    is_stretched = fit == "stretch" and abs(shapes[0] - shapes[1]) > MIN_CROP * max(shapes)
+    return _Decoded(read.facts, fitted.lost_share, is_stretched)
 
 
 def decode_image(path: Path, size: int, channels: int) -> np.ndarray:
@@ -262,59 +350,31 @@ def decode_image(path: Path, size: int, channels: int) -> np.ndarray:
     return to_array(fit_image(read_image(path, channels).image, size, size).image)
 
 
-def printable_name(path: str | Path) -> str:
-    """Return a path as text, with bytes that are not UTF-8 as escape sequences."""
-    return os.fsencode(path).decode(errors="backslashreplace")
+def _move_together(pixels: np.ndarray, is_good: np.ndarray) -> np.ndarray:
+    """The good images, moved to the beginning of the array: it may be larger than the memory."""
+    count = 0
+    for index in np.flatnonzero(is_good).tolist():
+        if index != count:
+            pixels[count] = pixels[index]
+        count += 1
+    return pixels[:count]
 
 
-def _read_labels(files: list[Path], folder: Path) -> _Labels:
-    """Classes, and splits if there are some. Raises DatasetInvalid if a folder may be both."""
-    has_splits = _has_splits(files, folder)
-    classes: list[str] = []
-    splits: list[int] = []
-    for path in files:
-        parts = list(path.relative_to(folder).parts)
-        if has_splits:
-            split = SPLIT_FOLDERS[parts.pop(0).lower()]
-            splits.append(SPLITS.index(split))
-        name = folder.resolve().name
-        if len(parts) > 1:
-            name = parts[0]
-        classes.append(printable_name(name))
-    names = sorted(set(classes))
-    number_of = {name: number for number, name in enumerate(names)}
-    numbers = np.array([number_of[name] for name in classes], np.int64)
-    if has_splits:
-        return _Labels(numbers, tuple(names), np.array(splits, np.uint8))
-    return _Labels(numbers, tuple(names), None)
-
-
-def _has_splits(files: list[Path], folder: Path) -> bool:
-    """Whether the folders within a folder are splits: `train`, and `val` or `test`."""
-    first_parts: set[str] = set()
-    for path in files:
-        parts = path.relative_to(folder).parts
-        first_parts.add(parts[0] if len(parts) > 1 else "")
-    splits = {SPLIT_FOLDERS.get(part.lower(), "") for part in first_parts}
-    if "train" not in splits or not splits & {"val", "test"}:
-        return False
-    others = sorted(part for part in first_parts if part.lower() not in SPLIT_FOLDERS)
-    if others:
-        listed = ", ".join(other or "images outside of all folders" for other in others)
-        raise DatasetInvalid(
-            f"{folder} has folders for training and for validation or test, and beside them "
-            f"{listed}: move these into one of the folders, or out of {folder}"
-        )
-    return True
+def _statistics(good: list[ImageHeader], skipped: list[SkippedFile]) -> FolderStatistics:
+    return FolderStatistics(
+        formats=dict(Counter(header.format for header in good).most_common()),
+        modes=dict(Counter(header.mode for header in good).most_common()),
+        sizes=dict(Counter((header.width, header.height) for header in good).most_common()),
+        skipped=skipped,
+    )
 
 
 def _notes(
     decoded: list[_Decoded],
     pixels: np.ndarray,
     splits: np.ndarray | None,
-    skipped: list[str],
-    errors: list[str],
-) -> tuple[str, ...]:
+    target: _Target,
+) -> list[str]:
     """What a user has to know about the images of a folder."""
     notes: list[str] = []
     total = len(decoded)
@@ -330,27 +390,33 @@ def _notes(
     cropped = [image.lost_share for image in decoded if image.lost_share > MIN_CROP]
     if cropped:
         notes.append(
-            f"{len(cropped)} of {total} images are not square and were cropped to their center: "
+            f"{len(cropped)} of {total} images are of another shape and were cropped to their "
+            f"center: "
             f"up to {max(cropped):.0%} of an image is lost"
         )
+    stretched = sum(image.is_stretched for image in decoded)
+    if stretched:
+        notes.append(f"{stretched} of {total} images were stretched to another shape")
     deep = [image.facts.largest for image in decoded if image.facts.largest is not None]
+    kept = "they are stored with 8 bits"
+    if target.dtype != np.uint8:
+        kept = f"all are {target.dtype}, white is {target.white:g}"
+    deep_colors = sum(image.facts.is_deep_color for image in decoded)
+    if deep_colors:
+        kept += f"; of {deep_colors} in color, only the upper 8 bits are read"
     if deep:
         notes.append(
-            f"{len(deep)} of {total} images have 16 bits per value, up to {max(deep)}: they are "
-            "stored with 8 bits"
+            f"{len(deep)} of {total} images have 16 bits per value, up to {max(deep)}: {kept}"
         )
     animated = sum(image.facts.frames > 1 for image in decoded)
     if animated:
         notes.append(f"{animated} of {total} files contain several images: the first one is used")
-    if pixels.size and pixels.max() <= DARK:
+    if pixels.size and pixels.max() <= DARK * target.white:
         notes.append(
-            f"no pixel of the images is brighter than {pixels.max()} of 255: they are nearly black"
+            f"no pixel of the images is brighter than {pixels.max():g} of {target.white:g}: they "
+            "are nearly black"
         )
-    if errors:
-        notes.append(f"{_files(len(errors))} damaged and skipped: {_listed(errors)}")
-    if skipped:
-        notes.append(f"{_files(len(skipped))} no image and skipped: {_listed(skipped)}")
-    return tuple(notes)
+    return notes
 
 
 def _links(count: int) -> str:
@@ -371,91 +437,3 @@ def _listed(items: list[str]) -> str:
     if len(items) > MAX_REPORTED_FILES:
         listed += f" and {len(items) - MAX_REPORTED_FILES} more"
     return listed
-
-
-def write_imported(path: Path, folder: DecodedFolder, source: Path) -> None:
-    """Write decoded images to a safetensors file, atomically. `source` is recorded in it."""
-    from safetensors.numpy import save_file
-
-    arrays = {"pixels": folder.images.pixels, "labels": folder.images.labels}
-    if folder.splits is not None:
-        arrays["splits"] = folder.splits
-    metadata = {
-        "class_names": json.dumps(folder.class_names),
-        "source": str(source),
-        "notes": json.dumps(folder.notes),
-        "max_value": json.dumps(folder.max_value),
-    }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save_file(arrays, temporary, metadata=metadata)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def imported_shape(path: Path) -> tuple[int, ...]:
-    """Return N, C, H, W of an imported data set, from its file's header. Raises DatasetDamaged."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        check_regular(path)
-        with safe_open(path, framework="numpy") as file:
-            return tuple(file.get_slice("pixels").get_shape())
-    except (OSError, SafetensorError) as error:
-        raise _not_imported(path, error) from None
-
-
-def read_imported(path: Path) -> DecodedFolder:
-    """Return the images that `write_imported` wrote. Raises DatasetDamaged."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        check_regular(path)
-        with safe_open(path, framework="numpy") as file:
-            pixels = file.get_tensor("pixels")
-            labels = file.get_tensor("labels")
-            metadata = file.metadata() or {}
-            class_names = json.loads(metadata["class_names"])
-            notes, max_value = _read_metadata(metadata)
-            splits = None
-            if "splits" in file.keys():  # noqa: SIM118  # not a dictionary
-                splits = file.get_tensor("splits")
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise _not_imported(path, error) from None
-    valid_arrays = (
-        pixels.dtype == np.uint8 and pixels.ndim == 4 and labels.shape == pixels.shape[:1]
-    )
-    if not valid_arrays or not _is_list_of_strings(class_names):
-        raise DatasetDamaged(
-            f"{path}: expected uint8 images N x C x H x W, N labels and the names of the classes, "
-            f"found {pixels.dtype} {pixels.shape}, {len(labels)} labels, {class_names!r:.80}"
-        )
-    labels = validate_labels(labels, path, len(class_names))
-    if splits is not None:
-        is_valid = splits.shape == labels.shape and splits.dtype == np.uint8
-        if not is_valid or splits.max(initial=0) >= len(SPLITS):
-            raise DatasetDamaged(
-                f"{path}: expected the split of each of {len(labels)} images, "
-                f"found {splits.dtype} {splits.shape}"
-            )
-    return DecodedFolder(Split(pixels, labels), tuple(class_names), splits, notes, max_value)
-
-
-def _read_metadata(metadata: Mapping[str, str]) -> tuple[tuple[str, ...], int | None]:
-    """Notes and `max_value` of an import; older ones have neither."""
-    notes = json.loads(metadata.get("notes", "[]"))
-    max_value = json.loads(metadata.get("max_value", "null"))
-    if not _is_list_of_strings(notes) or not isinstance(max_value, int | None):
-        raise ValueError("its notes or its max_value are of another type")
-    return tuple(notes), max_value
-
-
-def _not_imported(path: Path, error: Exception) -> DatasetDamaged:
-    return DatasetDamaged(
-        f"{path}: expected a file of `cae-sweep data import`, found: {describe_error(error)}"
-    )
-
-
-def _is_list_of_strings(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)

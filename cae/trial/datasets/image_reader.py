@@ -1,8 +1,8 @@
 """The reader of image files: the same for training, `data import` and `reconstruct`.
 
-An image is rotated as its EXIF data requires, its values are scaled to 8 bits, it is drawn over
-white where it is transparent, and converted to gray or RGB. Then it is resized, and cropped or
-padded.
+An image is rotated as its EXIF data requires, it is drawn over white where it is transparent, and
+converted to gray or RGB of 8 bits, or gray of more bits if they are kept. Then it is resized, and
+cropped, padded or stretched.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-Fit = Literal["crop", "pad"]
+Fit = Literal["crop", "pad", "stretch"]
 
 UNREAD_FORMATS = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
 """Formats that Pillow recognizes and reads only with other programs, or not at all."""
@@ -56,11 +56,35 @@ class ImageFacts:
 
 
 @dataclass(frozen=True)
+class ImageHeader:
+    """What the header of an image file states."""
+
+    width: int
+    height: int
+    mode: str
+    """Pillow's name of the type of the pixels: L, RGB, P, I;16, F, ..."""
+    format: str
+    """PNG, JPEG, ..."""
+
+    @property
+    def pixels(self) -> int:
+        """Width x height."""
+        return self.width * self.height
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether it is gray with more than 8 bits per value."""
+        return _is_deep(self.mode)
+
+
+@dataclass(frozen=True)
 class ReadImage:
-    """An image of 8 bits per value, upright, gray or RGB."""
+    """An upright image: gray or RGB of 8 bits, or gray floats (mode F) if its depth was kept."""
 
     image: Image
     facts: ImageFacts
+    white: float = 255.0
+    """The value of white in `image`."""
 
 
 @dataclass(frozen=True)
@@ -102,16 +126,23 @@ def no_pillow_warnings() -> Iterator[None]:
         yield
 
 
-def read_image(path: Path, channels: int, max_value: int | None = None) -> ReadImage:
+def read_image(
+    path: Path, channels: int, max_value: int | None = None, *, keep_depth: bool = False
+) -> ReadImage:
     """Read an image as gray (1 channel) or RGB (3 channels). Raises UnreadableImage.
 
-    `max_value`: the value of white in images of more than 8 bits per value; None: 65535.
+    Args:
+        path: The file.
+        channels: 1 or 3.
+        max_value: The value of white in images of more than 8 bits per value; None: 65535.
+        keep_depth: Whether gray images of more than 8 bits stay as they are (mode F), for one
+            channel and for three.
     """
     mode = "RGB"
     if channels == 1:
         mode = "L"
     try:
-        return _read(path, mode, max_value)
+        return _read(path, mode, max_value, keep_depth=keep_depth)
     except UnreadableImage:
         raise
     except Exception as error:
@@ -119,10 +150,12 @@ def read_image(path: Path, channels: int, max_value: int | None = None) -> ReadI
         raise UnreadableImage(_reason(path, error)) from None
 
 
-def _read(path: Path, mode: str, max_value: int | None) -> ReadImage:
+def _read(path: Path, mode: str, max_value: int | None, *, keep_depth: bool) -> ReadImage:
     image, facts = _open_upright(path, max_value)
     largest = None
-    if image.mode == "F" or image.mode.startswith("I"):
+    if _is_deep(image.mode):
+        if keep_depth:
+            return _keep_deep(image, facts, max_value)
         image, largest = _scale_deep(image, max_value)
     image = _convert(image, mode)
     if facts.is_deep_color:
@@ -143,8 +176,7 @@ def _open_upright(path: Path, max_value: int | None) -> tuple[Image, ImageFacts]
             frames = getattr(file, "n_frames", 1)
             if frames > 1:
                 file.seek(0)
-        is_deep = file.mode == "F" or file.mode.startswith("I")
-        is_deep_color = not is_deep and any("16" in str(tile[3]) for tile in file.tile)
+        is_deep_color = not _is_deep(file.mode) and any("16" in str(tile[3]) for tile in file.tile)
         if is_deep_color and max_value not in (None, MAX_DEEP):
             raise UnreadableImage(
                 "it is a color image of 16 bits, of which only the upper 8 bits are read, so that "
@@ -154,13 +186,17 @@ def _open_upright(path: Path, max_value: int | None) -> tuple[Image, ImageFacts]
     return upright, ImageFacts(is_deep_color=is_deep_color, frames=frames)
 
 
-def count_pixels(path: Path) -> int:
-    """Width x height of an image file, from its header; 0 if it cannot be read."""
+def read_header(path: Path) -> ImageHeader:
+    """Return the header of an image file; without pixels if it cannot be read."""
     try:
         with _open(path) as file:
-            return file.width * file.height
+            return ImageHeader(file.width, file.height, file.mode, file.format or "")
     except Exception:  # Pillow's own are many; reading the image reports the error
-        return 0
+        return ImageHeader(0, 0, "", "")
+
+
+def _is_deep(mode: str) -> bool:
+    return mode == "F" or mode.startswith("I")
 
 
 def read_bands(path: Path, channels: int) -> list[Image]:
@@ -201,10 +237,8 @@ def _open(path: Path) -> ImageFile:
     return Image.open(path, formats=readable_formats())
 
 
-def _scale_deep(image: Image, max_value: int | None) -> tuple[Image, int | None]:
-    """A gray image of more than 8 bits as one of 8 bits, and its largest value (None: floats)."""
-    from PIL import Image
-
+def _check_deep(image: Image, max_value: int | None) -> tuple[np.ndarray, float, float]:
+    """The values of a gray image of more than 8 bits, the largest one, and white."""
     values = np.asarray(image)
     low = float(values.min())
     high = float(values.max())
@@ -217,13 +251,23 @@ def _scale_deep(image: Image, max_value: int | None) -> tuple[Image, int | None]
                 f"its values are floats from {low:g} to {high:g}: should be in [0, {white:g}]; "
                 f"set {MAX_VALUE} to the value of white, or save it with 8 bits"
             )
-        return Image.fromarray(_to_bytes(values, white)), None
+        return values, high, white
     white = float(max_value or MAX_DEEP)
     if low < 0 or high > white:
         raise UnreadableImage(
             f"its values are from {low:g} to {high:g}: should be in 0..{white:g}; set {MAX_VALUE} "
             "to the value of white, or save it with 8 bits"
         )
+    return values, high, white
+
+
+def _scale_deep(image: Image, max_value: int | None) -> tuple[Image, int | None]:
+    """A gray image of more than 8 bits as one of 8 bits, and its largest value (None: floats)."""
+    from PIL import Image
+
+    values, high, white = _check_deep(image, max_value)
+    if image.mode == "F":
+        return Image.fromarray(_to_bytes(values, white)), None
     if max_value is None:
         scaled = (values >> 8).astype(np.uint8)
     else:
@@ -232,6 +276,20 @@ def _scale_deep(image: Image, max_value: int | None) -> tuple[Image, int | None]
     if isinstance(transparent, int):  # this value is transparent: white, as in 8-bit images
         scaled[values == transparent] = 255
     return Image.fromarray(scaled), int(high)
+
+
+def _keep_deep(image: Image, facts: ImageFacts, max_value: int | None) -> ReadImage:
+    """A gray image of more than 8 bits as floats."""
+    from PIL import Image
+
+    values, high, white = _check_deep(image, max_value)
+    floats = values.astype(np.float32)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        floats[values == transparent] = white
+    if image.mode != "F":
+        facts = replace(facts, largest=int(high))
+    return ReadImage(Image.fromarray(floats), facts, white)
 
 
 def _to_bytes(values: np.ndarray, white: float) -> np.ndarray:
@@ -260,13 +318,16 @@ def _convert(image: Image, mode: str) -> Image:
 
 
 def fit_image(image: Image, width: int, height: int, fit: Fit = "crop") -> FittedImage:
-    """Resize an image to `width` x `height` without distorting it.
+    """Resize an image to `width` x `height`.
 
     `crop`: it covers the whole area, and what is outside is cut off, the same on both sides. `pad`:
-    all of it is inside, and the rest has the median color of its border.
+    all of it is inside, and the rest has the median color of its border. `stretch`: both sides are
+    resized, which distorts it.
     """
     from PIL import Image
 
+    if fit == "stretch":
+        return FittedImage(_resize(image, (width, height)))
     scales = (width / image.width, height / image.height)
     if fit == "pad":
         scale = min(scales)
@@ -290,6 +351,34 @@ def fit_image(image: Image, width: int, height: int, fit: Fit = "crop") -> Fitte
     return FittedImage(cropped, 1 - width * height / (size[0] * size[1]))
 
 
+def fit_array(
+    pixels: np.ndarray, width: int, height: int, fit: Fit = "crop"
+) -> tuple[np.ndarray, float]:
+    """Resize an image of any type, C x H x W, as `fit_image` does.
+
+    Returns the image in its type, and the share of it that was cropped.
+    """
+    from PIL import Image
+
+    if pixels.shape[1:] == (height, width):
+        return pixels, 0.0
+    channels: list[np.ndarray] = []
+    lost_share = 0.0
+    for channel in pixels:
+        content = np.ascontiguousarray(channel)
+        if content.dtype != np.uint8:
+            content = content.astype(np.float32)
+        fitted = fit_image(Image.fromarray(content), width, height, fit)
+        lost_share = fitted.lost_share
+        channels.append(np.asarray(fitted.image))
+    resized = np.stack(channels)
+    if pixels.dtype != np.uint8:
+        resized = resized.clip(pixels.min(), pixels.max())  # the filter overshoots at edges
+    if pixels.dtype.kind in "iu":
+        resized = np.rint(resized)
+    return resized.astype(pixels.dtype), lost_share
+
+
 def _resize(image: Image, size: tuple[int, int]) -> Image:
     from PIL import Image
 
@@ -299,10 +388,12 @@ def _resize(image: Image, size: tuple[int, int]) -> Image:
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
-def _border_color(image: Image) -> int | tuple[int, ...]:
+def _border_color(image: Image) -> float | tuple[int, ...]:
     """The median of the pixels at the border, per channel."""
     pixels = np.asarray(image).reshape(image.height, image.width, -1)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    if image.mode == "F":
+        return float(np.median(border))
     median = tuple(int(value) for value in np.median(border, axis=0))
     if len(median) == 1:
         return median[0]
@@ -310,9 +401,24 @@ def _border_color(image: Image) -> int | tuple[int, ...]:
 
 
 def to_array(image: Image) -> np.ndarray:
-    """Return an image as uint8, C x H x W."""
+    """Return an image as C x H x W, in the type of its pixels."""
     pixels = np.asarray(image)
     return pixels.reshape(image.height, image.width, -1).transpose(2, 0, 1)
+
+
+def to_stored(
+    pixels: np.ndarray, read_white: float, dtype: np.dtype[Any], white: float
+) -> np.ndarray:
+    """Return pixels from 0 to `read_white` in a type whose white is `white`.
+
+    They are rounded if the type is an integer, and clipped: resizing overshoots at edges.
+    """
+    if pixels.dtype == dtype and read_white == white:
+        return pixels
+    values = pixels.astype(np.float64) * (white / read_white)
+    if dtype.kind in "iu":
+        values = np.rint(values)
+    return values.clip(0, white).astype(dtype)
 
 
 def range_error(images: Sequence[ImageFacts], max_value: int | None) -> str:

@@ -1,8 +1,8 @@
 """Checks of what a data set of the user's own returns, before anything is trained on it.
 
-Pixels become uint8 in 0..255 and labels int64 from 0 where there is only one way to understand
-them. Everything else is an error in words, with the fix; all errors of a data set are reported
-together.
+Pixels keep their type, with the values of black and white, and labels become int64 from 0, where
+there is only one way to understand them. Everything else is an error in words, with the fix; all
+errors of a data set are reported together.
 """
 
 from __future__ import annotations
@@ -10,11 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from cae.trial.datasets.errors import DatasetInvalid
+from cae.trial.datasets.pixel_values import (
+    BYTE_RANGE,
+    ValueRange,
+    check_value_range,
+    format_range,
+    stored_type,
+    to_unit,
+)
 from cae.trial.datasets.splits import Split
 
 CONVERTED_IMAGES = 1024
@@ -26,7 +34,23 @@ MAX_CHANNELS_LAST = 4
 NEARLY_BLACK = 1.5 / 255
 """Pixels in [0, 1] that are all below this are black or nearly black as uint8."""
 
-ValueRange = tuple[float, float]
+LARGEST_EXACT = 2**24
+"""Up to here every whole number is exact in float32."""
+
+
+class CheckedPixels(NamedTuple):
+    """Pixels of one of STORED_TYPES."""
+
+    pixels: np.ndarray
+    value_range: ValueRange
+    """The values of black and white."""
+
+
+class CheckedSplit(NamedTuple):
+    """A split with pixels of one of STORED_TYPES, and int64 labels."""
+
+    split: Split
+    value_range: ValueRange
 
 
 @dataclass
@@ -79,15 +103,15 @@ def check_split(
     value_range: object,
     class_names: Sequence[str],
     findings: Findings,
-) -> Split | None:
-    """Return images as uint8 and labels as int64; None, with errors in `findings`, if they are not
-    usable.
+) -> CheckedSplit | None:
+    """Return images in one of STORED_TYPES and labels as int64; None, with errors in `findings`,
+    if they are not usable.
 
     Args:
         split: A Split, or a pair of pixels and labels.
         where: Which images, for messages, such as "train".
         image_shape: C, H, W.
-        value_range: The values that become 0 and 255, as the data set declares them; None if it
+        value_range: The values of black and white, as the data set declares them; None if it
             does not.
         class_names: Names of the classes; empty if they have none.
         findings: Errors and notes are added to it.
@@ -105,10 +129,32 @@ def check_split(
         converted = convert_pixels(pixels, where, value_range, findings)
     labels = None
     if pixels.ndim:
-        labels = _check_labels(split[1], len(pixels), where, class_names, findings)
+        labels = check_labels(split[1], len(pixels), where, class_names, findings)
     if converted is None or labels is None:
         return None
-    return Split(converted, labels)
+    return CheckedSplit(Split(converted.pixels, labels), converted.value_range)
+
+
+def with_one_type(
+    splits: dict[str, CheckedSplit | None], findings: Findings
+) -> tuple[dict[str, Split | None], ValueRange]:
+    """Return splits of one type and value range: floats in [0, 1] if theirs differ."""
+    checked = [split for split in splits.values() if split is not None]
+    ranges = {(item.split.pixels.dtype, item.value_range) for item in checked}
+    result: dict[str, Split | None] = dict.fromkeys(splits)
+    value_range = BYTE_RANGE
+    if len(ranges) > 1:
+        findings.note("the splits have pixels of several types: all are float32 in [0, 1]")
+        value_range = (0.0, 1.0)
+    for name, item in splits.items():
+        if item is None:
+            continue
+        result[name] = item.split
+        if len(ranges) > 1:
+            result[name] = Split(to_unit(item.split.pixels, item.value_range), item.split.labels)
+        else:
+            value_range = item.value_range
+    return result, value_range
 
 
 def check_class_names(names: object, findings: Findings) -> tuple[str, ...]:
@@ -176,8 +222,9 @@ def _check_pixel_shape(
 
 def convert_pixels(
     pixels: np.ndarray, where: str, value_range: object, findings: Findings
-) -> np.ndarray | None:
-    """The pixels as uint8; None, with an error in `findings`, if their range is not known."""
+) -> CheckedPixels | None:
+    """The pixels in one of STORED_TYPES; None, with an error in `findings`, if their range is not
+    known."""
     if pixels.dtype.kind not in "buif":
         findings.error(
             f"{where}.pixels is of the type {pixels.dtype}: should be uint8 in 0..255, or floats "
@@ -185,7 +232,7 @@ def convert_pixels(
         )
         return None
     if pixels.size == 0:
-        return pixels.astype(np.uint8)
+        return CheckedPixels(pixels.astype(np.uint8), BYTE_RANGE)
     low = float(pixels.min())
     high = float(pixels.max())
     if not (math.isfinite(low) and math.isfinite(high)):
@@ -203,21 +250,17 @@ def convert_pixels(
     if limits is None:
         return None
     black, white = limits
-    slack = ROUNDING * (white - black)
+    slack = 0.0
+    if pixels.dtype.kind == "f":
+        slack = ROUNDING * (white - black)
     if low < black - slack or high > white + slack:
         findings.error(
             f"{found}: outside value_range = {limits}; correct value_range or the pixels"
         )
         return None
-    if pixels.dtype == np.uint8 and limits == (0, 255):
-        return pixels
-    is_exact = pixels.dtype == np.bool_ or (pixels.dtype.kind in "iu" and limits == (0, 255))
-    if not is_exact:
-        findings.note(
-            f"{pixels.dtype} pixels in [{black:g}, {white:g}] are stored as uint8 in 0..255, "
-            "rounded to 1/255 of their range"
-        )
-    return _scale(pixels, black, white)
+    if _fits_bytes(pixels.dtype, limits):
+        return CheckedPixels(_to_bytes(pixels, limits), BYTE_RANGE)
+    return CheckedPixels(_to_stored(pixels, limits, findings), limits)
 
 
 def _value_range(declared: object, findings: Findings) -> ValueRange | None:
@@ -225,20 +268,10 @@ def _value_range(declared: object, findings: Findings) -> ValueRange | None:
     if declared is None:
         return None
     try:
-        values = [float(value) for value in declared]  # type: ignore[attr-defined]
-        limits = (values[0], values[1])
-        is_pair = len(values) == 2
-    except (TypeError, ValueError, IndexError):
-        is_pair = False
-        limits = (0.0, 0.0)
-    is_finite = math.isfinite(limits[0]) and math.isfinite(limits[1])
-    if not (is_pair and is_finite and limits[0] < limits[1]):
-        findings.error(
-            f"value_range = {declared!r:.60}: should be two numbers, the values of black and "
-            "white, such as (0, 1)"
-        )
+        return check_value_range(declared)
+    except ValueError as error:
+        findings.error(str(error))
         return None
-    return limits
 
 
 def _obvious_range(
@@ -295,22 +328,51 @@ def _nearest_bits(high: float) -> str:
     return f"(0, {high:g})"
 
 
-def _scale(pixels: np.ndarray, black: float, white: float) -> np.ndarray:
+def _fits_bytes(dtype: np.dtype[Any], limits: ValueRange) -> bool:
+    """Whether every whole number of a range is one of 0..255, exactly: masks of 0 and 1 are."""
+    black, white = limits
+    if dtype.kind == "f" or black != int(black) or white != int(white):
+        return False
+    return limits == BYTE_RANGE or 255 % int(white - black) == 0
+
+
+def _to_bytes(pixels: np.ndarray, limits: ValueRange) -> np.ndarray:
+    if pixels.dtype == np.uint8 and limits == BYTE_RANGE:
+        return pixels
+    black, white = limits
+    factor = 255 // int(white - black)
     scaled = np.empty(pixels.shape, np.uint8)
-    factor = 255 / (white - black)
     for start in range(0, len(pixels), CONVERTED_IMAGES):
         some = slice(start, start + CONVERTED_IMAGES)
-        values = (pixels[some].astype(np.float64) - black) * factor
-        scaled[some] = np.rint(values).clip(0, 255)
+        scaled[some] = (pixels[some].astype(np.int64) - int(black)) * factor
     return scaled
+
+
+def _to_stored(pixels: np.ndarray, limits: ValueRange, findings: Findings) -> np.ndarray:
+    """The pixels in one of STORED_TYPES, without a copy if they have it."""
+    black, white = limits
+    dtype = stored_type(pixels, limits)
+    is_rounded = pixels.dtype.kind == "f" and pixels.dtype.itemsize > dtype.itemsize
+    if pixels.dtype.kind in "iu" and dtype.kind == "f":
+        is_rounded = max(abs(black), abs(white)) > LARGEST_EXACT
+    if is_rounded:
+        findings.note(
+            f"{pixels.dtype} pixels in {format_range(limits)} are stored as {dtype}: rounded to "
+            "24 bits"
+        )
+    stored = pixels.astype(dtype, copy=False)
+    if stored.dtype.kind == "f" and (stored.min() < black or stored.max() > white):
+        return stored.clip(black, white).astype(dtype)  # libraries round
+    return stored
 
 
 # Labels
 
 
-def _check_labels(
+def check_labels(
     value: object, count: int, where: str, class_names: Sequence[str], findings: Findings
 ) -> np.ndarray | None:
+    """Return N labels as int64; None, with an error in `findings`, if they are not usable."""
     if value is None:
         if len(class_names) > 1:
             findings.error(

@@ -16,19 +16,26 @@ every version of numpy.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from cae.trial.datasets.mapped import MappedPixels
+from cae.trial.datasets.pixel_values import BYTE_RANGE, ValueRange, block_length
+
+DIGEST_BYTES = 16
 SplitRule = Literal["holdout", "pooled", "test_as_validation"]
 
 
 class Split(NamedTuple):
     """Images and their classes."""
 
-    pixels: np.ndarray
-    """uint8, N x C x H x W, 0..255."""
+    pixels: Any
+    """An array, or MappedPixels of images that stay on the disk (see mapped.py).
+
+    N x C x H x W, of one of STORED_TYPES (see pixel_values.py); mostly uint8."""
     labels: np.ndarray
     """int64, N, from 0."""
 
@@ -46,6 +53,13 @@ class Images:
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What was done to the images that a user has to know: skipped files, rounded values."""
+    value_range: ValueRange = BYTE_RANGE
+    """The pixel values of black and white, which become 0 and 1."""
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the training images stay on the disk."""
+        return isinstance(self.train.pixels, MappedPixels)
 
 
 @dataclass(frozen=True)
@@ -144,17 +158,17 @@ def divide(
     are too few of them.
     """
     if test is None:
-        test = Split(train.pixels[:0], train.labels[:0])
+        test = select_images(train, np.arange(0))
     counts = split_counts(rule, len(train.labels), len(test.labels), requested)
     if rule == "pooled":
         return _divide_pooled(seed, train, test, counts)
     order = np.random.RandomState(seed).permutation(len(train.labels))
-    held_out_test = _select(test, np.arange(counts.test))
+    held_out_test = select_images(test, np.arange(counts.test))
     if rule == "test_as_validation":
-        return _select(train, order[: counts.train]), held_out_test, held_out_test
-    val = _select(train, order[: counts.val])
+        return select_images(train, order[: counts.train]), held_out_test, held_out_test
+    val = select_images(train, order[: counts.val])
     rest = order[counts.val :]
-    return _select(train, rest[: counts.train]), val, held_out_test
+    return select_images(train, rest[: counts.train]), val, held_out_test
 
 
 def _divide_pooled(
@@ -169,9 +183,9 @@ def _divide_pooled(
     first_test = counts.val
     first_train = counts.val + counts.test
     return (
-        _select(pooled, order[first_train : first_train + counts.train]),
-        _select(pooled, order[: counts.val]),
-        _select(pooled, order[first_test:first_train]),
+        select_images(pooled, order[first_train : first_train + counts.train]),
+        select_images(pooled, order[: counts.val]),
+        select_images(pooled, order[first_test:first_train]),
     )
 
 
@@ -198,13 +212,13 @@ def divide_given(
         count = validate_count(
             parameter, count or max(1, total // 10), total - used, "left for training"
         )
-        chosen[parameter] = _select(train, order[used : used + count])
+        chosen[parameter] = select_images(train, order[used : used + count])
         used += count
     rest = total - used
     if rest == 0:
         raise ValueError(f"dataset.train_images: none of the {total} images is left for training")
     count = validate_count("train_images", requested.train or rest, rest, "for training")
-    train = _select(train, order[used : used + count])
+    train = select_images(train, order[used : used + count])
     return train, chosen["val_images"], chosen["test_images"]
 
 
@@ -215,15 +229,18 @@ def _select_some(parameter: str, split: Split, requested: int | None, seed: int)
         raise ValueError(f"dataset.{parameter}: there are no images in this split")
     count = validate_count(parameter, requested or available, available, "in this split")
     chosen = np.random.RandomState(seed).permutation(available)[:count]
-    return _select(split, np.sort(chosen))
+    return select_images(split, np.sort(chosen))
 
 
 def select_classes(split: Split, classes: tuple[int, ...]) -> Split:
     """Return the images of these classes, in their order."""
-    return _select(split, np.flatnonzero(np.isin(split.labels, classes)))
+    return select_images(split, np.flatnonzero(np.isin(split.labels, classes)))
 
 
-def _select(split: Split, indices: np.ndarray) -> Split:
+def select_images(split: Split, indices: np.ndarray) -> Split:
+    """Return the images at these indices."""
+    if isinstance(split.pixels, MappedPixels):
+        return Split(split.pixels.select(indices), split.labels[indices])
     # Indexing with an array copies: the result is contiguous and does not keep the whole file.
     return Split(split.pixels[indices], split.labels[indices])
 
@@ -234,14 +251,51 @@ def with_fingerprint(
     test: Split,
     class_names: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
+    value_range: ValueRange = BYTE_RANGE,
+    *,
+    by_image: bool = False,
 ) -> Images:
     """Return the images with their fingerprint.
 
-    The fingerprint is BLAKE2b of 16 bytes over shape, pixels and labels of each split.
+    The fingerprint is BLAKE2b of 16 bytes over shape, pixels and labels of each split, and over the
+    value range if it is not that of bytes. With `by_image`, a digest of each image is in the place
+    of the pixels.
     """
     digest = hashlib.blake2b(digest_size=16)
+    if value_range != BYTE_RANGE:
+        digest.update(repr(value_range).encode())
     for split in (train, val, test):
         digest.update(repr((split.pixels.shape, split.pixels.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(split.pixels).data)
+        if by_image:
+            digest.update(_image_digests(split.pixels).data)
+        else:
+            for block in pixel_blocks(split.pixels):
+                digest.update(np.ascontiguousarray(block).data)
         digest.update(np.ascontiguousarray(split.labels, dtype="<i8").data)
-    return Images(train, val, test, digest.hexdigest(), class_names, notes)
+    return Images(train, val, test, digest.hexdigest(), class_names, notes, value_range)
+
+
+def pixel_blocks(pixels: np.ndarray | MappedPixels) -> Iterator[np.ndarray]:
+    """Yield all images of a split in their order, a block at a time."""
+    if isinstance(pixels, MappedPixels):
+        yield from pixels.blocks()
+        return
+    length = block_length(pixels.shape[1:], pixels.itemsize)
+    for start in range(0, len(pixels), length):
+        yield pixels[start : start + length]
+
+
+def digest_images(pixels: np.ndarray) -> np.ndarray:
+    """Return a digest of each image: BLAKE2b of its bytes, N x DIGEST_BYTES."""
+    digests = np.empty((len(pixels), DIGEST_BYTES), np.uint8)
+    for index, image in enumerate(pixels):
+        content = np.ascontiguousarray(image).data
+        digest = hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
+        digests[index] = np.frombuffer(digest, np.uint8)
+    return digests
+
+
+def _image_digests(pixels: np.ndarray | MappedPixels) -> np.ndarray:
+    if isinstance(pixels, MappedPixels) and pixels.digests is not None:
+        return np.ascontiguousarray(pixels.digests)
+    return np.concatenate([digest_images(block) for block in pixel_blocks(pixels)])

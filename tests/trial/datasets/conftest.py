@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cae.trial.datasets import Cifar10, FashionMnist, Mnist, cifar_files
@@ -33,4 +34,5 @@ def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _small_cifar_fi
     write_idx_files(tmp_path / FashionMnist.subfolders[0], train, test)
     write_cifar_files(tmp_path / Cifar10.subfolders[0], "bin")
     write_random_images(tmp_path / "photos", [f"{number:02d}.png" for number in range(12)])
+    np.savez(tmp_path / "cells.npz", images=train.pixels, labels=train.labels)
     return tmp_path

@@ -31,6 +31,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "mnist": {"val_images": 10},
     "fashion_mnist": {"val_images": 10},
     "cifar10": {"val_images": 10},
+    "arrays": {"path": "cells.npz", "shape": (1, 28, 28)},
+    "idx_folder": {"path": "MNIST/raw", "val_images": 10},
+    "cifar_folder": {"path": "cifar-10-batches-bin", "val_images": 10},
     "image_folder": {"path": "photos", "size": 16},
 }
 """Parameters that fit the files of `data_folder`."""
@@ -53,9 +56,12 @@ def sizes(images: Images) -> list[int]:
 
 def test_the_built_in_data_sets() -> None:
     assert set(BUILT_IN) == {
+        "arrays",
         "cifar10",
+        "cifar_folder",
         "digits",
         "fashion_mnist",
+        "idx_folder",
         "image_folder",
         "mnist",
         "patches",

@@ -13,17 +13,19 @@ import pytest
 from PIL import Image
 
 from cae.trial.datasets import image_files
+from cae.trial.datasets.folder_files import find_images
 from cae.trial.datasets.image_files import (
-    IMPORTED_FILE,
     DecodedFolder,
     decode_folder,
     decode_image,
-    find_images,
+)
+from cae.trial.datasets.image_reader import read_header, read_image
+from cae.trial.datasets.imported_files import (
+    IMPORTED_FILE,
     imported_shape,
     read_imported,
     write_imported,
 )
-from cae.trial.datasets.image_reader import count_pixels, read_image
 from cae.trial.datasets.splits import Split
 from tests.trial.datasets.small_files import assert_damaged, write_image
 
@@ -121,14 +123,14 @@ def test_large_images_are_decoded_with_bounded_memory_and_the_same_pixels(
     in_memory: list[int] = []
     sums: list[int] = []
 
-    def read_and_count(path: Path, channels: int, max_value: int | None) -> Any:
-        pixels = count_pixels(path)
+    def read_and_count(path: Path, channels: int, max_value: int | None, **options: Any) -> Any:
+        pixels = read_header(path).pixels
         with lock:
             in_memory.append(pixels)
             sums.append(sum(in_memory))
         time.sleep(0.02)
         try:
-            return read_image(path, channels, max_value)
+            return read_image(path, channels, max_value, **options)
         finally:
             with lock:
                 in_memory.remove(pixels)
@@ -195,7 +197,7 @@ def test_an_imported_file_with_invalid_arrays_is_an_error(
         DecodedFolder(Split(pixels, np.array([0, 1, 2, 0, 1])), names),
         DecodedFolder(Split(pixels, np.array([0, 1])), names),
         DecodedFolder(Split(pixels[0], np.array([0, 1, 0])), names),
-        DecodedFolder(Split(pixels.astype(np.float32), np.zeros(5, np.int64)), ("cat",)),
+        DecodedFolder(Split(pixels.astype(np.float64), np.zeros(5, np.int64)), ("cat",)),
     ):
         write_imported(path, invalid, Path("/photos"))
         assert_damaged(lambda: read_imported(path), str(path), "expected")

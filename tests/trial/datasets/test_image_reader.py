@@ -12,10 +12,13 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from cae.trial.datasets import DatasetDamaged, DatasetInvalid, ImageFolder, import_folder
-from cae.trial.datasets.image_files import decode_folder, find_files
+from cae.trial.datasets.folder_files import find_files
+from cae.trial.datasets.image_files import decode_folder
 from cae.trial.datasets.image_reader import (
+    Fit,
     ImageFacts,
     UnreadableImage,
+    fit_array,
     fit_image,
     range_error,
     read_image,
@@ -24,6 +27,7 @@ from cae.trial.datasets.image_reader import (
 )
 from tests.trial.datasets.small_files import write_image
 
+RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 GRADIENT = (np.arange(64, dtype=np.uint8).reshape(8, 8) * 4).repeat(2, 0).repeat(2, 1)
 """16 x 16, from 0 to 252."""
 
@@ -134,12 +138,44 @@ def test_fewer_bits_in_a_file_of_16_need_their_largest_value(bits: int, tmp_path
     with pytest.raises(DatasetInvalid, match=rf"of white: {white} if they have {bits} bits"):
         decode_folder(tmp_path, 16, 1)
     decoded = decode_folder(tmp_path, 16, 1, max_value=white)
-    np.testing.assert_array_equal(decoded.images.pixels.ravel(), np.arange(256))
+    kept = values if bits > 8 else np.arange(256)
+    np.testing.assert_array_equal(decoded.images.pixels.ravel(), kept)
+    assert decoded.value_range == (0, white)
     dark = decode_folder(tmp_path, 16, 1, max_value=65535)
-    np.testing.assert_array_equal(dark.images.pixels.ravel(), np.rint(values / 257))
+    np.testing.assert_array_equal(dark.images.pixels.ravel(), values)
+    assert dark.value_range == (0, 65535)
     assert "nearly black" in dark.notes[-1]
     write_image(tmp_path / "bright.png", Image.fromarray(np.full((16, 16), 60000, np.uint16)))
-    assert decode_folder(tmp_path, 16, 1).images.pixels.max() == 60000 >> 8
+    assert decode_folder(tmp_path, 16, 1).images.pixels.max() == 60000
+
+
+def test_8_bits_beside_16_are_scaled_and_floats_beside_both_are_kept(tmp_path: Path) -> None:
+    deep = RAMP.astype(np.uint16) * 257 + 3
+    write_image(tmp_path / "a.png", Image.fromarray(deep))
+    write_image(tmp_path / "b.png", Image.fromarray(RAMP))
+    mixed = decode_folder(tmp_path, 16, 3)
+    assert mixed.images.pixels.dtype == np.uint16
+    np.testing.assert_array_equal(mixed.images.pixels[0], np.stack([deep] * 3))
+    np.testing.assert_array_equal(mixed.images.pixels[1, 0], RAMP.astype(np.uint16) * 257)
+    assert "all are uint16, white is 65535" in mixed.notes[0]
+    floats = (RAMP / 300).astype(np.float32)
+    write_image(tmp_path / "c.tif", Image.fromarray(floats))
+    mixed = decode_folder(tmp_path, 16, 1)
+    assert mixed.images.pixels.dtype == np.float32
+    assert mixed.value_range == (0, 1)
+    np.testing.assert_allclose(mixed.images.pixels[0, 0], deep / 65535, atol=1e-6)
+    np.testing.assert_allclose(mixed.images.pixels[1, 0], RAMP / 255, atol=1e-6)
+    np.testing.assert_array_equal(mixed.images.pixels[2, 0], floats)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_deep_images_are_fitted_like_those_of_8_bits(fit: Fit) -> None:
+    wide = np.kron(RAMP, np.ones((2, 5), np.uint8))
+    shallow = fit_image(Image.fromarray(wide), 12, 20, fit)
+    deep, lost = fit_array(wide[None].astype(np.uint16) * 257, 12, 20, fit)
+    assert lost == shallow.lost_share
+    assert deep.shape == (1, 20, 12)
+    assert np.abs(deep[0] / 257 - np.asarray(shallow.image)).max() < 1.5
 
 
 def test_a_value_above_max_value_is_an_error(tmp_path: Path) -> None:
@@ -369,8 +405,8 @@ def test_cropped_and_nearly_black_images_are_noted(tmp_path: Path) -> None:
     write_image(tmp_path / "wide.png", Image.new("L", (200, 100), 1))
     write_image(tmp_path / "square.png", Image.new("L", (50, 50), 0))
     assert decode_folder(tmp_path, 8, 1).notes == (
-        "1 of 2 images are not square and were cropped to their center: up to 50% of an image is "
-        "lost",
+        "1 of 2 images are of another shape and were cropped to their center: up to 50% of an "
+        "image is lost",
         "no pixel of the images is brighter than 1 of 255: they are nearly black",
     )
 

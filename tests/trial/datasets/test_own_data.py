@@ -14,7 +14,9 @@ from typing_extensions import override
 
 from cae import Source, Split
 from cae.errors import UserError
+from cae.trial.batches import to_float
 from cae.trial.datasets import Dataset, DatasetInvalid, Images, load_images
+from cae.trial.datasets.pixel_values import to_unit
 
 SHAPE = (3, 6, 8)
 COUNT = 40
@@ -82,25 +84,64 @@ SAME_PIXELS: dict[str, tuple[Callable[[], Any], tuple[float, float] | None]] = {
     "tensor": (lambda: torch.from_numpy(PIXELS), None),
     "int64": (lambda: PIXELS.astype(np.int64), None),
     "int32 tensor": (lambda: torch.from_numpy(PIXELS).int(), None),
-    "float32 in [0, 1]": (lambda: PIXELS.astype(np.float32) / 255, None),
-    "float16 in [0, 1]": (lambda: (PIXELS / 255).astype(np.float16), None),
-    "float64 in [0, 1]": (lambda: PIXELS / 255, None),
-    "float tensor": (lambda: torch.from_numpy(PIXELS).float().div(255), None),
-    "floats in [-1, 1]": (lambda: PIXELS / 127.5 - 1, (-1, 1)),
-    "floats in [0, 255]": (lambda: PIXELS.astype(np.float32), (0, 255)),
-    "uint16": (lambda: PIXELS.astype(np.uint16) * 257, (0, 65535)),
-    "12 bits": (lambda: np.rint(PIXELS * (4095 / 255)).astype(np.uint16), (0, 4095)),
-    "big-endian": (lambda: PIXELS.astype(">u2") * 257, (0, 65535)),
+    "shifted": (lambda: PIXELS.astype(np.int16) - 128, (-128, 127)),
 }
 
 
 @pytest.mark.parametrize("kind", SAME_PIXELS)
-def test_the_same_images_in_any_type_are_the_same_data_set(kind: str) -> None:
+def test_the_same_bytes_in_any_type_are_the_same_data_set(kind: str) -> None:
     make, value_range = SAME_PIXELS[kind]
     images = load(make(), value_range=value_range)
     np.testing.assert_array_equal(images.train.pixels, expected_images().train.pixels)
     assert images.train.pixels.dtype == np.uint8
+    assert images.value_range == (0, 255)
     assert images.fingerprint == expected_images().fingerprint
+
+
+KEPT_TYPES: dict[str, tuple[Callable[[], Any], tuple[float, float] | None, str]] = {
+    "float32 in [0, 1]": (lambda: PIXELS.astype(np.float32) / 255, None, "float32"),
+    "float16 in [0, 1]": (lambda: (PIXELS / 255).astype(np.float16), None, "float16"),
+    "float64 in [0, 1]": (lambda: PIXELS / 255, None, "float32"),
+    "float tensor": (lambda: torch.from_numpy(PIXELS).float().div(255), None, "float32"),
+    "floats in [-1, 1]": (lambda: PIXELS / 127.5 - 1, (-1, 1), "float32"),
+    "floats in [0, 255]": (lambda: PIXELS.astype(np.float32), (0, 255), "float32"),
+    "uint16": (lambda: PIXELS.astype(np.uint16) * 257, (0, 65535), "uint16"),
+    "12 bits": (lambda: np.rint(PIXELS * (4095 / 255)).astype(np.uint16), (0, 4095), "uint16"),
+    "12 bits in int64": (lambda: np.rint(PIXELS * (4095 / 255)).astype(int), (0, 4095), "uint16"),
+    "32 bits": (lambda: PIXELS.astype(np.int64) * 2**20, (0, 255 * 2**20), "float32"),
+    "big-endian": (lambda: PIXELS.astype(">u2") * 257, (0, 65535), "uint16"),
+    "signed": (lambda: PIXELS.astype(np.int16) * 4 - 100, (-100, 920), "int16"),
+}
+
+
+@pytest.mark.parametrize("kind", KEPT_TYPES)
+def test_pixels_keep_their_type_and_are_scaled_in_batches(kind: str) -> None:
+    make, value_range, dtype = KEPT_TYPES[kind]
+    images = load(make(), value_range=value_range)
+    assert images.train.pixels.dtype == dtype
+    assert images.train.pixels.dtype.isnative
+    batch = to_float(torch.from_numpy(images.train.pixels), images.value_range)
+    assert batch.dtype == torch.float32
+    tolerance = {"float16": 5e-4, "uint16": 2e-4}.get(dtype, 2e-7)
+    expected = expected_images().train.pixels / 255
+    np.testing.assert_allclose(batch.numpy(), expected, atol=tolerance)
+    np.testing.assert_array_equal(batch.numpy(), to_unit(images.train.pixels, images.value_range))
+    assert images.fingerprint != expected_images().fingerprint
+
+
+def test_the_value_range_is_part_of_the_identity() -> None:
+    dark = (PIXELS // 8).astype(np.uint16)
+    images = [load(dark, value_range=limits) for limits in ((0, 31), (0, 100), (0, 4095))]
+    assert len({item.fingerprint for item in images}) == 3
+
+
+def test_splits_of_several_types_become_floats() -> None:
+    train = Split(PIXELS[:20], LABELS[:20])
+    test = Split((PIXELS[20:] / 255).astype(np.float32), LABELS[20:])
+    images = load_images(own(Source(train, val=test)), [])
+    assert images.train.pixels.dtype == images.val.pixels.dtype == np.float32
+    assert images.train.pixels.max() <= 1
+    assert "pixels of several types" in images.notes[0]
 
 
 def test_bools_are_black_and_white() -> None:
@@ -113,8 +154,9 @@ def test_bools_are_black_and_white() -> None:
 def test_rounded_values_are_noted() -> None:
     assert expected_images().notes == ()
     assert load(PIXELS.astype(np.int64)).notes == ()
+    assert load(PIXELS.astype(np.float32) / 255).notes == ()
     [note] = load(PIXELS / 255).notes
-    assert "float64 pixels in [0, 1] are stored as uint8" in note
+    assert "float64 pixels in (0, 1) are stored as float32: rounded to 24 bits" in note
 
 
 WRONG_PIXELS: dict[str, tuple[Any, str]] = {
@@ -310,7 +352,8 @@ def test_what_an_own_load_returns_is_checked() -> None:
     assert load_images(own_load(images), []).fingerprint == "mine"
     floats = Split(PIXELS / 255, LABELS)
     converted = load_images(own_load(Images(floats, floats, floats, "mine")), [])
-    np.testing.assert_array_equal(converted.val.pixels, PIXELS)
+    np.testing.assert_array_equal(converted.val.pixels, (PIXELS / 255).astype(np.float32))
+    assert converted.value_range == (0, 1)
     assert converted.fingerprint != "mine"
     empty = Split(PIXELS[:0], LABELS[:0])
     for wrong, expected in (
