@@ -21,6 +21,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
     ValidationError,
 )
@@ -73,6 +74,14 @@ class Trial(BaseModel):
         "schedule": Schedule,
     }
     """The fields that are components, each with its kind."""
+    LATER_FIELDS: ClassVar[tuple[str, ...]] = (
+        "precision",
+        "clip_norm",
+        "clip_value",
+        "warmup_epochs",
+    )
+    """Fields that were added after the first runs. They are left out of the flat configuration
+    while they have their defaults, so that earlier trials keep their hashes."""
 
     dataset: Dataset
     """The images: which data set, how many of its images, and how they are split."""
@@ -99,6 +108,16 @@ class Trial(BaseModel):
     do so; elsewhere it is float32. `bfloat16`: the forward pass in mixed precision. Both may be
     faster on a GPU; the results differ."""
 
+    clip_norm: PositiveFloat | None = None
+    """Largest norm of the gradient of all weights together; above 0. A longer gradient is scaled
+    to it in every step. None: no limit. As torch.nn.utils.clip_grad_norm_."""
+    clip_value: PositiveFloat | None = None
+    """Largest absolute value of each element of the gradient; above 0. Larger ones are cut to it in
+    every step, after `clip_norm`. None: no limit. As torch.nn.utils.clip_grad_value_."""
+    warmup_epochs: NonNegativeInt = 0
+    """Epochs of linear warm-up before the schedule starts: in epoch e of w the learning rate is
+    e / (w + 1) times the optimizer's. 0: none."""
+
     if not TYPE_CHECKING:  # type checkers derive a signature with the fields
 
         def __init__(self, **fields: object) -> None:
@@ -122,17 +141,34 @@ class Trial(BaseModel):
     def flat(self) -> FlatConfig:
         """Return every parameter by its dotted name.
 
-        Each value can be written as JSON: tuples become lists. The default precision is left out:
-        it was added after the first runs, whose trials keep their hashes.
+        Each value can be written as JSON: tuples become lists. Parameters that were added after the
+        first runs are left out while they have their defaults (LATER_FIELDS, `later_parameters`).
         """
         flat: FlatConfig = {}
-        for key in type(self).model_fields:
+        for key, field in type(self).model_fields.items():
             value = getattr(self, key)
+            if key in self.LATER_FIELDS and value == field.default:
+                continue
             if key in self.COMPONENTS:
                 _add_component(flat, key, value)
-            elif key != "precision" or value != "float32":
+            else:
                 flat[key] = value
         return flat
+
+    def omitted_defaults(self) -> FlatConfig:
+        """Return the parameters that `flat` leaves out, by their dotted names."""
+        flat = self.flat()
+        omitted: FlatConfig = {}
+        for key in self.LATER_FIELDS:
+            if key not in flat and key not in self.COMPONENTS:
+                omitted[key] = getattr(self, key)
+        for kind in self.COMPONENTS:
+            component = getattr(self, kind)
+            for name in sorted(component.later_parameters):
+                key = f"{kind}.{name}"
+                if key not in flat and name in type(component).model_fields:
+                    omitted[key] = _to_lists(getattr(component, name))
+        return omitted
 
     def override(
         self, changes: Mapping[str, object], *, allow_inactive_defaults: bool = False
@@ -380,7 +416,7 @@ def known_names(flat: FlatConfig) -> list[str]:
     names = list(Trial.model_fields)
     for kind, base in Trial.COMPONENTS.items():
         component = base.registry[flat[kind]]
-        names += [f"{kind}.{name}" for name in component.model_fields]
+        names += [f"{kind}.{name}" for name in component.parameter_names()]
     return names
 
 
@@ -499,7 +535,10 @@ def _default(flat: FlatConfig, name: str) -> object:
     kind, _, parameter = name.partition(".")
     if not parameter:
         return None
-    return Trial.COMPONENTS[kind].registry[flat[kind]].model_fields[parameter].default
+    field = Trial.COMPONENTS[kind].registry[flat[kind]].model_fields.get(parameter)
+    if field is None:  # an argument of TorchOptimizer
+        return None
+    return field.default
 
 
 def _below(flat: Mapping[str, object], name: str) -> dict[str, object]:

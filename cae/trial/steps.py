@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,21 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
             group["lr"] = lr
 
 
+@dataclass(frozen=True)
+class Clipping:
+    """Limits of the gradients (see Trial.clip_norm and Trial.clip_value)."""
+
+    norm: float | None = None
+    value: float | None = None
+
+    def apply(self, network: nn.Module) -> None:
+        """Limit the gradients of a network. Nothing waits for their norm."""
+        if self.norm is not None:
+            nn.utils.clip_grad_norm_(network.parameters(), self.norm, foreach=True)
+        if self.value is not None:
+            nn.utils.clip_grad_value_(network.parameters(), self.value, foreach=True)
+
+
 class Step:
     """Updates the weights with one batch.
 
@@ -64,12 +80,14 @@ class Step:
         optimizer: torch.optim.Optimizer,
         pairs: Pairs,
         precision: str = "float32",
+        clipping: Clipping | None = None,
     ) -> None:
         self.network = network
         self.optimizer = optimizer
         self.pairs = pairs
         self.device = pairs.device
         self.precision = precision
+        self.clipping = clipping or Clipping()
         self.loss_sum = torch.zeros((), device=self.device)
         """Sum of the losses of all images so far; steps do not wait for it."""
         self.replayed = 0
@@ -87,6 +105,7 @@ class Step:
             loss = loss + term.float().mean()
         self.optimizer.zero_grad()
         loss.backward()
+        self.clipping.apply(self.network)
         torch_compat.optimizer_step(self.optimizer)
         self.loss_sum += loss.detach() * len(indices)
 
@@ -106,9 +125,10 @@ class GraphedStep(Step):
         pairs: Pairs,
         batch_size: int,
         precision: str = "float32",
+        clipping: Clipping | None = None,
         capture: Capture | None = None,
     ) -> None:
-        super().__init__(network, optimizer, pairs, precision)
+        super().__init__(network, optimizer, pairs, precision, clipping)
         self.indices = torch.zeros(batch_size, dtype=torch.int64, device=self.device)
         self.reason = ""
         """Why the step is not recorded; empty if it is."""
@@ -174,9 +194,10 @@ def create_step(
 ) -> tuple[Step, str]:
     """Return the step of a trial, and why it is not a GraphedStep (empty if it is)."""
     reason = reason_for_plain_steps(trial, optimizer, pairs)
+    clipping = Clipping(trial.clip_norm, trial.clip_value)
     if reason:
-        return Step(network, optimizer, pairs, trial.precision), reason
-    step = GraphedStep(network, optimizer, pairs, trial.batch_size, trial.precision)
+        return Step(network, optimizer, pairs, trial.precision, clipping), reason
+    step = GraphedStep(network, optimizer, pairs, trial.batch_size, trial.precision, clipping)
     return step, ""
 
 

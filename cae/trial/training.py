@@ -31,6 +31,7 @@ from cae.trial.evaluation import (
     has_finite_losses,
 )
 from cae.trial.networks.create import build_network, load_trained, to_device
+from cae.trial.schedules import lr_with_warmup
 from cae.trial.steps import GraphedStep, Step, build_optimizer, create_step, set_learning_rate
 from cae.trial.tasks.base import Table
 
@@ -308,7 +309,9 @@ def _prepare_optimizer(state: _State, epoch: int) -> float:
     """
     trial = state.trial
     val_losses = [row["val_loss"] for row in state.rows]
-    lr = trial.schedule.next_lr(trial.optimizer.lr, val_losses)
+    lr = lr_with_warmup(
+        trial.schedule, trial.optimizer.lr, val_losses, trial.epochs, trial.warmup_epochs
+    )
     stage = trial.task.stage(epoch, trial.epochs)
     if epoch > 1 and stage != trial.task.stage(epoch - 1, trial.epochs):
         state.optimizer = build_optimizer(trial.optimizer, state.network)

@@ -7,6 +7,7 @@ does the same: it records the operations of one step and repeats them on the sam
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,11 @@ from cae.trial.batches import DeviceImages, DeviceSplit, Pairs
 from cae.trial.config import Trial
 from cae.trial.networks import ConvAutoencoder
 from cae.trial.networks.create import build_network
-from cae.trial.optimizers import Optimizer
+from cae.trial.optimizers import Optimizer, TorchOptimizer
 from cae.trial.steps import (
     GRAPHS_VARIABLE,
     WARM_UP_STEPS,
+    Clipping,
     GraphedStep,
     Step,
     StepFunction,
@@ -120,11 +122,12 @@ def cuda_optimizers_on_the_cpu() -> Iterator[None]:
         return optimizer
 
     devices = ["cpu", "cuda"]
-    with (
-        mock.patch.object(training, "build_optimizer", build_capturable),
-        mock.patch("torch.optim.adam._get_capturable_supported_devices", return_value=devices),
-        mock.patch("torch.optim.rmsprop._get_capturable_supported_devices", return_value=devices),
-    ):
+    name = "_get_capturable_supported_devices"
+    with contextlib.ExitStack() as patches:
+        patches.enter_context(mock.patch.object(training, "build_optimizer", build_capturable))
+        for module_name, module in list(sys.modules.items()):
+            if module_name.startswith("torch.optim.") and hasattr(module, name):
+                patches.enter_context(mock.patch.object(module, name, return_value=devices))
         yield
 
 
@@ -147,9 +150,12 @@ class History:
         def create_step(
             trial: Trial, network: nn.Module, optimizer: torch.optim.Optimizer, pairs: Pairs
         ) -> tuple[Step, str]:
+            clipping = Clipping(trial.clip_norm, trial.clip_value)
             if not graphed:
-                return Step(network, optimizer, pairs, trial.precision), "plain"
-            step = GraphedStep(network, optimizer, pairs, trial.batch_size, trial.precision)
+                return Step(network, optimizer, pairs, trial.precision, clipping), "plain"
+            step = GraphedStep(
+                network, optimizer, pairs, trial.batch_size, trial.precision, clipping
+            )
             step._capture = capture_on_tape(step)
             return step, ""
 
@@ -189,7 +195,10 @@ def random_images(trial: Trial) -> DeviceImages:
 
 def small(trial: Trial, **changes: Any) -> Trial:
     """The trial with batches of 4 and a learning rate that changes."""
-    return trial.override({"batch_size": 4, "epochs": 4, **CHANGING_RATE, **changes})
+    schedule = CHANGING_RATE
+    if "schedule" in changes:
+        schedule = {}
+    return trial.override({"batch_size": 4, "epochs": 4, **schedule, **changes})
 
 
 def check_that_replays_equal_plain_steps(trial: Trial, folder: Path) -> None:
@@ -221,6 +230,11 @@ def test_the_networks_of_the_reports(name: str, tmp_path: Path) -> None:
         {"optimizer": "sgd"},
         {"optimizer": "sgd", "optimizer.momentum": 0.5, "optimizer.nesterov": True},
         {"optimizer.weight_decay": 0.1},
+        {"optimizer": "adam_w"},
+        {"optimizer": "torch_optimizer", "optimizer.algorithm": "NAdam", "optimizer.lr": 0.01},
+        {"clip_norm": 0.05},
+        {"clip_value": 0.001},
+        {"schedule": "cosine", "warmup_epochs": 1},
     ],
     ids=str,
 )
@@ -399,3 +413,49 @@ def test_a_learning_rate_in_a_tensor_is_changed_in_place() -> None:
     assert tensor.item() == 0.25
     set_learning_rate(plain := torch.optim.Adam(network.parameters()), 0.25)
     assert plain.param_groups[0]["lr"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("clipping", "reference"),
+    [
+        (Clipping(norm=0.01), lambda ps: nn.utils.clip_grad_norm_(ps, 0.01, foreach=False)),
+        (Clipping(value=1e-4), lambda ps: nn.utils.clip_grad_value_(ps, 1e-4, foreach=False)),
+    ],
+)
+def test_gradients_are_clipped_as_by_torch(
+    trial: Trial, clipping: Clipping, reference: Callable[[list[nn.Parameter]], Any]
+) -> None:
+    """One step of SGD: the change of the weights is the clipped gradient."""
+    images = random_images(trial)
+    changed = trial.override({"optimizer": "sgd", "optimizer.lr": 1.0})
+    torch.manual_seed(0)
+    network = build_network(changed)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    pairs = Pairs(changed.task, images.train, 0, 0, "train")
+    indices = torch.arange(4)
+    inputs, targets = pairs.at(indices)
+    changed.task.criterion(network(inputs), targets).backward()
+    parameters = list(network.parameters())
+    unclipped = [parameter.grad.clone() for parameter in parameters if parameter.grad is not None]
+    reference(parameters)
+    expected = {name: value.grad for name, value in network.named_parameters()}
+    assert any(
+        not torch.equal(one, other)
+        for one, other in zip(unclipped, expected.values(), strict=True)
+        if other is not None
+    )
+    optimizer = build_optimizer(changed.optimizer, network)
+    Step(network, optimizer, pairs, clipping=clipping)(indices)
+    for name, parameter in network.named_parameters():
+        change = before[name] - parameter.detach()
+        torch.testing.assert_close(change, expected[name], rtol=1e-3, atol=1e-7)
+
+
+def test_an_optimizer_without_a_form_for_graphs_has_plain_steps(trial: Trial) -> None:
+    pairs = Pairs(trial.task, random_images(trial).train, 0, 0, "train")
+    settings = TorchOptimizer(algorithm="Adagrad", lr=0.1)
+    changed = small(trial).model_copy(update={"optimizer": settings})
+    optimizer = build_optimizer(settings, build_network(changed))
+    with mock.patch.object(Pairs, "device", torch.device("cuda")):
+        reason = steps.reason_for_plain_steps(changed, optimizer, pairs)
+    assert reason == "Adagrad has no form for CUDA graphs"

@@ -42,6 +42,13 @@ def trial_keys(results: Results) -> TrialKeys:
 
 COMPONENTS = ("dataset", "task", "arch", "optimizer", "schedule")
 """The parameters of a trial that select a component."""
+OMITTED_DEFAULTS: JsonObject = {
+    "precision": "float32",
+    "clip_norm": None,
+    "clip_value": None,
+    "warmup_epochs": 0,
+}
+"""Defaults that configurations leave out (see Trial.LATER_FIELDS)."""
 
 
 def set_flags(record: Record, base: JsonObject) -> str:
@@ -58,8 +65,14 @@ def set_flags(record: Record, base: JsonObject) -> str:
     for name in _names_to_set(record, base):
         if name in record.config:
             settings[name] = record.config[name]
-    if "precision" in base and "precision" not in record.config:
-        settings["precision"] = "float32"  # left out of configurations, as the default
+    for name, default in OMITTED_DEFAULTS.items():
+        if name in base and name not in record.config:
+            settings[name] = default
+    for name, value in record.axes.items():
+        parameter, _, element = name.rpartition(".")
+        is_element = element.isdecimal() and parameter in record.config
+        if name not in record.config and not is_element:
+            settings[name] = value  # a default that the configuration leaves out
     flags = []
     for name, value in settings.items():
         flags.append(f"--set {shlex.quote(f'{name}={_setting(value)}')}")
