@@ -28,6 +28,7 @@ from .trial.datasets import Mnist as Mnist
 from .trial.datasets import Patches as Patches
 from .trial.datasets import Source as Source
 from .trial.datasets import Split as Split
+from .trial.losses import Loss as Loss
 from .trial.model import load_model as load_model
 from .trial.networks.base import Architecture as Architecture
 from .trial.networks.classifier import Classifier as Classifier

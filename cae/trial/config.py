@@ -35,6 +35,7 @@ from cae.trial.component import (
     raising_errors,
 )
 from cae.trial.datasets import Dataset
+from cae.trial.losses import Loss
 from cae.trial.messages import (
     ImpossibleCombination,
     explain,
@@ -253,6 +254,7 @@ class Trial(BaseModel):
             self.task.validate_output_range(self.arch.output_range)
             self.task.validate_trial(self)
             input_shape = self.task.input_shape(image_shape)
+            self.task.validate_loss_size(image_shape)
             return sizes(self.arch, input_shape, self.task.output_shape(image_shape))
         except ValueError as error:
             raise ConfigError([ImpossibleCombination(error)]) from None
@@ -272,7 +274,8 @@ class Trial(BaseModel):
 
     def own_components(self) -> list[type[Component]]:
         """Return the components that a sweep file defines, those of the dependencies last."""
-        components = [type(getattr(self, kind)) for kind in self.COMPONENTS]
+        components: list[type[Component]] = [type(getattr(self, kind)) for kind in self.COMPONENTS]
+        components += [type(term.loss) for term in self.task.losses()]
         own = [component for component in components if not component.is_builtin()]
         for dependency in self.dependencies().values():
             own += dependency.own_components()
@@ -418,6 +421,23 @@ def known_names(flat: FlatConfig) -> list[str]:
         component = base.registry[flat[kind]]
         names += [f"{kind}.{name}" for name in component.parameter_names()]
     return names
+
+
+def named_components(
+    flat: Mapping[str, object],
+) -> Iterator[tuple[str, type[Component] | None]]:
+    """Yield the components that a configuration names, each with the key of its name.
+
+    Those of the dependencies and the losses of the tasks too; None for one that is not registered.
+    """
+    for key, value in flat.items():
+        owner, _, last = key.rpartition(".")
+        if last in Trial.COMPONENTS:
+            yield key, Trial.COMPONENTS[last].registry.get(str(value))
+        task = Task.registry.get(str(flat.get(owner)))
+        if last == "loss" and owner.rpartition(".")[2] == "task" and task is not None:
+            for name in task.named_losses(value):
+                yield key, Loss.registry.get(name)
 
 
 def fingerprint_of(trial: Trial, images: Callable[[Dataset], str]) -> str:

@@ -213,6 +213,9 @@ def reason_for_plain_steps(trial: Trial, optimizer: torch.optim.Optimizer, pairs
         component = getattr(trial, kind)
         if not component.supports_cuda_graphs:
             return f"{kind} = {component.name!r} does not declare supports_cuda_graphs"
+    for term in trial.task.losses():
+        if not term.loss.supports_cuda_graphs:
+            return f"task.loss = {term.loss.name!r} does not declare supports_cuda_graphs"
     if not torch_compat.is_capturable(optimizer):
         return f"{type(optimizer).__name__} has no form for CUDA graphs"
     return ""

@@ -232,6 +232,7 @@ def test_the_networks_of_the_reports(name: str, tmp_path: Path) -> None:
         {"optimizer.weight_decay": 0.1},
         {"optimizer": "adam_w"},
         {"optimizer": "torch_optimizer", "optimizer.algorithm": "NAdam", "optimizer.lr": 0.01},
+        {"task.loss": "0.5*huber + 0.1*gradient_difference + 0.1*ssim + 0.1*ms_ssim(scales=1)"},
         {"clip_norm": 0.05},
         {"clip_value": 0.001},
         {"schedule": "cosine", "warmup_epochs": 1},

@@ -10,6 +10,7 @@ from cae.trial.metrics import Direction, Metric
 HEADINGS = {
     "dataset": "Data sets",
     "task": "Tasks",
+    "loss": "Losses",
     "arch": "Networks",
     "optimizer": "Optimizers",
     "schedule": "Learning-rate schedules",
