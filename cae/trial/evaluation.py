@@ -56,7 +56,8 @@ def _evaluate_batches(network: nn.Module, pairs: Pairs, *, final: bool) -> Itera
         output = network(inputs)
         terms = task.terms(network)
         loss = task.criterion(output, target).double() * len(target)
-        loss_sum = loss + sum(term.double().sum() for term in terms.values())
+        weighted = task.weigh_terms(terms)
+        loss_sum = loss + sum(term.double().sum() for term in weighted.values())
         values = terms | task.metrics(output, target)
         if final:
             values |= task.final_metrics(output, target)

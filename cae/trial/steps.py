@@ -90,6 +90,8 @@ class Step:
         self.clipping = clipping or Clipping()
         self.loss_sum = torch.zeros((), device=self.device)
         """Sum of the losses of all images so far; steps do not wait for it."""
+        self.term_factor = torch.ones((), device=self.device)
+        """Factor of the terms that the network adds to the loss (see Task.term_factor)."""
         self.replayed = 0
         """Steps that were replays of a CUDA graph."""
 
@@ -101,8 +103,8 @@ class Step:
             outputs = self.network(inputs)
         task = self.pairs.task
         loss = task.criterion(outputs.float(), targets)
-        for term in task.terms(self.network).values():
-            loss = loss + term.float().mean()
+        for term in task.training_terms(self.network).values():
+            loss = loss + self.term_factor * term.float().mean()
         self.optimizer.zero_grad()
         loss.backward()
         self.clipping.apply(self.network)

@@ -269,7 +269,7 @@ def _train_epoch(state: _State, epoch: int) -> dict[str, float]:
     order = torch.randperm(count, generator=order_generator).to(state.device)
     state.network.train()
     trial.task.prepare(state.network, trial.task.stage(epoch, trial.epochs))
-    row = {"train_loss": _train_on_all(state, order)}
+    row = {"train_loss": _train_on_all(state, order, trial.task.term_factor(epoch))}
     trained = time.perf_counter()
     for name, value in evaluate(state.network, val_pairs).items():
         row[f"val_{name}"] = value
@@ -279,10 +279,10 @@ def _train_epoch(state: _State, epoch: int) -> dict[str, float]:
     return row
 
 
-def _train_on_all(state: _State, order: Tensor) -> float:
+def _train_on_all(state: _State, order: Tensor, term_factor: float) -> float:
     """Train on all images; return their mean loss, each as it was when its batch was used.
 
-    `order`: the indices of the images, N on the device.
+    `order`: the indices of the images, N on the device; `term_factor`: see Task.term_factor.
     """
     trial = state.trial
     if state.step is None:
@@ -291,6 +291,7 @@ def _train_on_all(state: _State, order: Tensor) -> float:
         )
     step = state.step
     step.loss_sum.zero_()
+    step.term_factor.fill_(term_factor)
     replayed_before = step.replayed
     with torch_compat.gpu_numerics(tf32=trial.precision == "tf32"):
         for indices in order.split(trial.batch_size):

@@ -223,6 +223,13 @@ def test_the_networks_of_the_reports(name: str, tmp_path: Path) -> None:
         {"task": "denoise"},
         {"task": "denoise", "task.redraw_noise": True},
         {"task": "vae", "arch": "variational_autoencoder"},
+        {
+            "task": "vae",
+            "arch": "variational_autoencoder",
+            "task.warmup": 2,
+            "task.beta": 2.0,
+            "task.free_bits": 0.1,
+        },
         {"task": "complete"},
         {"precision": "bfloat16"},
         {"optimizer": "rmsprop"},

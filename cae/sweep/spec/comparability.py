@@ -62,7 +62,15 @@ def describe_group(trial: Trial, images: Callable[[Dataset], str]) -> dict[str, 
     parameters[DATA] = fingerprint[:FINGERPRINT_DIGITS]
     if code:
         parameters[CODE] = group_key(code)[:FINGERPRINT_DIGITS]
-    return {"key": key, "parameters": parameters, "metrics": metric_definitions(trial)}
+    description = {"key": key, "parameters": parameters, "metrics": metric_definitions(trial)}
+    defaults = {
+        name: value
+        for name, value in trial.omitted_defaults().items()
+        if name.partition(".")[0] in KINDS and not _is_below(name, task.training_parameters)
+    }
+    if defaults:
+        description["defaults"] = defaults
+    return description
 
 
 def metric_definitions(trial: Trial) -> dict[str, str]:

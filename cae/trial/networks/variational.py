@@ -81,11 +81,18 @@ class VariationalNetwork(Autoencoder):
         images work for this network too. It is computed in float32: in bfloat16 the difference of
         nearly equal numbers would be lost. Raises RuntimeError before the first batch.
         """
+        return self._twice_kl().sum(1) / 2
+
+    def kl_per_value(self) -> Tensor:
+        """Return the KL divergence of each latent value for the last batch, B x latent values."""
+        return self._twice_kl() / 2
+
+    def _twice_kl(self) -> Tensor:
         if self._last_distribution is None:
             raise RuntimeError("no batch has been passed through the network yet")
         mean = self._last_distribution[0].float()
         log_var = self._last_distribution[1].float()
-        return (mean.square() + log_var.exp() - 1 - log_var).sum(1) / 2
+        return mean.square() + log_var.exp() - 1 - log_var
 
     def __getstate__(self) -> dict[str, object]:
         """Return the state without the last batch: copy.deepcopy cannot copy its graph."""

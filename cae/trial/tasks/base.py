@@ -178,6 +178,19 @@ class Task(Component):
         B)."""
         return {}
 
+    def weigh_terms(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The terms as they are added to the loss of validation and test; by default unchanged."""
+        return terms
+
+    def training_terms(self, network: nn.Module) -> dict[str, Tensor]:
+        """The terms as they are added to the loss of training, one value per image or one for the
+        batch; by default as in validation."""
+        return self.weigh_terms(self.terms(network))
+
+    def term_factor(self, epoch: int) -> float:
+        """A factor of all terms in the training of an epoch, from 1."""
+        return 1.0
+
     def metrics(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Metrics of every epoch, one value per image (shape B)."""
         metrics = {"psnr": psnr(output, target)}

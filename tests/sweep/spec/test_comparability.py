@@ -27,7 +27,7 @@ from cae import (
     Vae,
     VariationalAutoencoder,
 )
-from cae.run.groups import Group, is_defined_equally, parse_group
+from cae.run.groups import Group, group_labels, is_defined_equally, parse_group
 from cae.sweep.spec.comparability import describe_group
 from cae.sweep.spec.sweep_file import read_sweep_file
 from cae.trial.datasets import Dataset
@@ -272,3 +272,15 @@ def test_the_code_of_an_own_loss_separates_groups_and_trials(
     assert codes[0] != codes[1]
     assert is_defined_equally("val_psnr", groups)
     assert not is_defined_equally("val_loss", groups)
+
+
+def test_beta_separates_groups_and_its_training_does_not() -> None:
+    arch = VariationalAutoencoder()
+    base = group_of(Vae(), arch=arch)
+    strong = group_of(Vae(beta=4.0), arch=arch)
+    assert base == group_of(Vae(warmup=3, free_bits=0.1), arch=arch)
+    assert base != strong
+    assert not is_defined_equally("val_loss", [base, strong])
+    for metric in ("val_psnr", "val_kl", "test_elbo"):
+        assert is_defined_equally(metric, [base, strong])
+    assert set(group_labels([base, strong]).values()) == {"task.beta = 1", "task.beta = 4"}
