@@ -255,6 +255,8 @@ class Trial(BaseModel):
             self.task.validate_trial(self)
             input_shape = self.task.input_shape(image_shape)
             self.task.validate_loss_size(image_shape)
+            if self.arch.has_skips:
+                self.task.validate_skips(image_shape)
             return sizes(self.arch, input_shape, self.task.output_shape(image_shape))
         except ValueError as error:
             raise ConfigError([ImpossibleCombination(error)]) from None

@@ -34,6 +34,15 @@ RECIPES: list[dict[str, Any]] = [
         "task.generated": 10,
         "arch": "variational_autoencoder",
     },
+    {
+        "task": "denoise",
+        "arch.skips": True,
+        "arch.residual_blocks": 1,
+        "arch.batch_norm": "before_activation",
+        "arch.norm": "layer",
+        "arch.activation": "gelu",
+        "arch.bottleneck_channels": 3,
+    },
 ]
 
 

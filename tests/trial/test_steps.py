@@ -221,6 +221,17 @@ def test_the_networks_of_the_reports(name: str, tmp_path: Path) -> None:
         {"arch.dropout": 0.5},
         {"arch.batch_norm": "before_activation"},
         {"task": "denoise"},
+        {
+            "task": "denoise",
+            "arch.skips": True,
+            "arch.residual_blocks": 1,
+            "arch.batch_norm": "before_activation",
+            "arch.norm": "group",
+            "arch.norm_groups": 2,
+            "arch.activation": "silu",
+            "arch.bottleneck_channels": 3,
+        },
+        {"arch.upsampling": "pixel_shuffle", "arch.activation": "gelu"},
         {"task": "denoise", "task.redraw_noise": True},
         {"task": "vae", "arch": "variational_autoencoder"},
         {

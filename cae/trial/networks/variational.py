@@ -125,10 +125,7 @@ class VariationalAutoencoder(ConvAutoencoder):
     pooling: Literal["max", "average", "stride"] = "stride"
     """How the image is downsampled: maximum or average of `pool_size` x `pool_size` pixels, or
     `stride`: the step of the convolution itself is multiplied by `pool_size`."""
-    upsampling: Literal["nearest", "transposed"] = "transposed"
-    """How the image is upsampled. `nearest`: pixels are repeated before the next convolution.
-    `transposed`: the next convolution is a transposed one with the stride of the matching encoder
-    stage, cropped to the size."""
+    upsampling: Literal["nearest", "transposed", "pixel_shuffle"] = "transposed"
     hidden_units: tuple[PositiveInt, ...] = (16,)
     """Units of the fully connected layers between the convolutions and the layers with mean and
     log-variance, each with an activation. Empty: no such layers."""
@@ -137,6 +134,13 @@ class VariationalAutoencoder(ConvAutoencoder):
     image for the decoder's convolutions. `mirrored`: the `hidden_units`, in reverse order."""
     latent_dim: PositiveInt = 2
     """Number of values of the latent code; at least 1."""
+
+    @override
+    def _validate_skips(self) -> None:
+        raise ValueError(
+            "arch.skips = True: a variational autoencoder decodes drawn latent codes, for which "
+            "there are no images to skip from; choose arch.skips = False"
+        )
 
     @property
     @override

@@ -366,6 +366,19 @@ class Task(Component):
                     "choose arch.output_activation = 'sigmoid'"
                 )
 
+    def validate_skips(self, image_shape: Shape) -> None:
+        """Raise ValueError if the inputs are the targets: skips would copy them."""
+        generator = torch.Generator().manual_seed(0)
+        images = torch.rand(2, *image_shape, generator=generator)
+        labels = torch.zeros(len(images), dtype=torch.int64)
+        inputs, targets = self.pairs(images, labels, generator)
+        if torch.equal(inputs, targets):
+            raise ValueError(
+                f"arch.skips = True: the inputs of task = {self.name!r} are its targets, which "
+                "skips would copy without the latent code; choose arch.skips = False or a task "
+                "with other inputs, such as 'denoise'"
+            )
+
     def loss_size(self, image_shape: Shape) -> tuple[int, int]:
         """Height and width of the images that the loss compares."""
         _, rows, columns = self.output_shape(image_shape)
