@@ -18,6 +18,8 @@ from .sweep.spec.claims import SmallestRows as SmallestRows
 from .sweep.spec.claims import Threshold as Threshold
 from .sweep.spec.sweep import Sweep as Sweep
 from .sweep.spec.sweep_file import load_components as load_components
+from .trial.augmentation import Augment as Augment
+from .trial.augmentation import Augmentation as Augmentation
 from .trial.config import Trial as Trial
 from .trial.datasets import Cifar10 as Cifar10
 from .trial.datasets import Dataset as Dataset

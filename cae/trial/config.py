@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from cae.errors import UserError
+from cae.trial.augmentation import Augmentation, NoAugmentation
 from cae.trial.component import (
     Component,
     calling_line,
@@ -73,6 +74,7 @@ class Trial(BaseModel):
         "arch": Architecture,
         "optimizer": Optimizer,
         "schedule": Schedule,
+        "augmentation": Augmentation,
     }
     """The fields that are components, each with its kind."""
     LATER_FIELDS: ClassVar[tuple[str, ...]] = (
@@ -80,6 +82,7 @@ class Trial(BaseModel):
         "clip_norm",
         "clip_value",
         "warmup_epochs",
+        "augmentation",
     )
     """Fields that were added after the first runs. They are left out of the flat configuration
     while they have their defaults, so that earlier trials keep their hashes."""
@@ -109,6 +112,8 @@ class Trial(BaseModel):
     do so; elsewhere it is float32. `bfloat16`: the forward pass in mixed precision. Both may be
     faster on a GPU; the results differ."""
 
+    augmentation: Augmentation = NoAugmentation()
+    """Random changes of the training images, other ones in each epoch."""
     clip_norm: PositiveFloat | None = None
     """Largest norm of the gradient of all weights together; above 0. A longer gradient is scaled
     to it in every step. None: no limit. As torch.nn.utils.clip_grad_norm_."""
@@ -161,8 +166,12 @@ class Trial(BaseModel):
         flat = self.flat()
         omitted: FlatConfig = {}
         for key in self.LATER_FIELDS:
-            if key not in flat and key not in self.COMPONENTS:
-                omitted[key] = getattr(self, key)
+            if key in flat:
+                continue
+            value = getattr(self, key)
+            if isinstance(value, Component):
+                value = value.name
+            omitted[key] = value
         for kind in self.COMPONENTS:
             component = getattr(self, kind)
             for name in sorted(component.later_parameters):
@@ -253,6 +262,7 @@ class Trial(BaseModel):
         try:
             self.task.validate_output_range(self.arch.output_range)
             self.task.validate_trial(self)
+            self._validate_augmentation()
             input_shape = self.task.input_shape(image_shape)
             self.task.validate_loss_size(image_shape)
             if self.arch.has_skips:
@@ -262,6 +272,21 @@ class Trial(BaseModel):
             raise ConfigError([ImpossibleCombination(error)]) from None
         except Exception as error:  # from PyTorch, or from the code of a user's component
             raise ConfigError([_building_error(self.arch, error)]) from error
+
+    def _validate_augmentation(self) -> None:
+        """Raise ValueError if the augmentation does not fit the task or the images."""
+        if isinstance(self.augmentation, NoAugmentation):
+            return
+        self.augmentation.validate_images(self.dataset.image_shape)
+        if self.task.corrupts and not self.task.redraws:
+            remedy = "choose another task, or no augmentation"
+            if "redraw_noise" in type(self.task).model_fields:
+                remedy = "choose task.redraw_noise = True"
+            raise ValueError(
+                f"augmentation = {self.augmentation.name!r}: task = {self.task.name!r} draws its "
+                "inputs once for all epochs, and augmented images differ in each epoch; "
+                f"{remedy}"
+            )
 
     def code(self) -> str:
         """Return the source code of the components that a sweep file defines, and of what they use.
@@ -393,7 +418,7 @@ def _from_flat(flat: Mapping[str, object]) -> Trial:
 def _build_component(kind: str, flat: Mapping[str, object]) -> Component:
     """The component of a kind with its parameters. Raises ConfigError."""
     registry = Trial.COMPONENTS[kind].registry
-    selected = flat.get(kind)
+    selected = _selected(flat, kind)
     if not isinstance(selected, str) or selected not in registry:
         raise ConfigError(unknown_component(kind, selected, registry))
     component: type[Component] = registry[selected]
@@ -416,11 +441,19 @@ def _build_component(kind: str, flat: Mapping[str, object]) -> Component:
         raise ConfigError(explain(error, f"{kind}.")) from None
 
 
+def _selected(flat: Mapping[str, object], kind: str) -> Any:
+    """The name of the component of a kind; flat configurations leave out later defaults."""
+    if kind not in flat and kind in Trial.LATER_FIELDS:
+        default: Component = Trial.model_fields[kind].default
+        return default.name
+    return flat.get(kind)
+
+
 def known_names(flat: FlatConfig) -> list[str]:
     """Return every dotted name that can be set in a configuration with the components of `flat`."""
     names = list(Trial.model_fields)
     for kind, base in Trial.COMPONENTS.items():
-        component = base.registry[flat[kind]]
+        component = base.registry[_selected(flat, kind)]
         names += [f"{kind}.{name}" for name in component.parameter_names()]
     return names
 
@@ -484,10 +517,10 @@ def _select_components(flat: FlatConfig, changes: Mapping[str, object]) -> dict[
     """
     unknown = {}
     for kind, base in Trial.COMPONENTS.items():
-        selected = changes.get(kind, flat[kind])
+        selected = changes.get(kind, _selected(flat, kind))
         if not isinstance(selected, str) or selected not in base.registry:
             unknown[kind] = unknown_component(kind, selected, base.registry)
-        elif selected != flat[kind]:
+        elif selected != _selected(flat, kind):
             _delete_below(flat, kind)
             flat[kind] = selected
     return unknown
@@ -542,7 +575,7 @@ def _set_parameter(flat: FlatConfig, names: list[str], key: str, value: object) 
         kind = key.split(".")[0]
         owner = "a trial"
         if kind in Trial.COMPONENTS:
-            owner = f"{kind} = {flat[kind]!r}"
+            owner = f"{kind} = {_selected(flat, kind)!r}"
         raise ConfigError([f"{key} is not a parameter of {owner}; {nearest(key, names)}"])
     position = int(element)
     items = flat.get(parameter, _default(flat, parameter))
@@ -557,7 +590,8 @@ def _default(flat: FlatConfig, name: str) -> object:
     kind, _, parameter = name.partition(".")
     if not parameter:
         return None
-    field = Trial.COMPONENTS[kind].registry[flat[kind]].model_fields.get(parameter)
+    component = Trial.COMPONENTS[kind].registry[_selected(flat, kind)]
+    field = component.model_fields.get(parameter)
     if field is None:  # an argument of TorchOptimizer
         return None
     return field.default

@@ -211,7 +211,7 @@ def reason_for_plain_steps(trial: Trial, optimizer: torch.optim.Optimizer, pairs
         return f"{GRAPHS_VARIABLE} is 0"
     if len(pairs.pixels) < trial.batch_size * (WARM_UP_STEPS + 1):
         return "an epoch has too few steps"
-    for kind in ("task", "arch", "optimizer"):
+    for kind in ("task", "arch", "optimizer", "augmentation"):
         component = getattr(trial, kind)
         if not component.supports_cuda_graphs:
             return f"{kind} = {component.name!r} does not declare supports_cuda_graphs"

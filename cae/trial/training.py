@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from cae.files import SyncSchedule
 from cae.trial import checkpoint, torch_compat
+from cae.trial.augmentation import NoAugmentation
 from cae.trial.batches import DeviceImages, Pairs, derive_seed, generator
 from cae.trial.checkpoint import Checkpoint, Owner, copy_weights
 from cae.trial.config import Trial
@@ -183,9 +184,17 @@ class _State:
         Inputs that are drawn in each epoch are drawn on the device, which is faster.
         """
         task = self.trial.task
-        draw_on_device = task.redraws
+        augmentation = None
+        if not isinstance(self.trial.augmentation, NoAugmentation):
+            augmentation = self.trial.augmentation
         return Pairs(
-            task, self.images.train, self.trial.seed, 0, "train", draw_on_device=draw_on_device
+            task,
+            self.images.train,
+            self.trial.seed,
+            0,
+            "train",
+            draw_on_device=task.redraws,
+            augmentation=augmentation,
         )
 
     @property

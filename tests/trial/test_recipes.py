@@ -43,6 +43,17 @@ RECIPES: list[dict[str, Any]] = [
         "arch.activation": "gelu",
         "arch.bottleneck_channels": 3,
     },
+    {
+        "task": "denoise",
+        "task.redraw_noise": True,
+        "augmentation": "augment",
+        "augmentation.flip": "horizontal",
+        "augmentation.shift": 1,
+        "augmentation.rotation": 5.0,
+        "augmentation.brightness": 0.1,
+        "augmentation.contrast": 0.1,
+        "augmentation.cutout": 2,
+    },
 ]
 
 

@@ -232,6 +232,15 @@ def test_the_networks_of_the_reports(name: str, tmp_path: Path) -> None:
             "arch.bottleneck_channels": 3,
         },
         {"arch.upsampling": "pixel_shuffle", "arch.activation": "gelu"},
+        {
+            "augmentation": "augment",
+            "augmentation.flip": "both",
+            "augmentation.shift": 1,
+            "augmentation.rotation": 5.0,
+            "augmentation.brightness": 0.1,
+            "augmentation.contrast": 0.1,
+            "augmentation.cutout": 2,
+        },
         {"task": "denoise", "task.redraw_noise": True},
         {"task": "vae", "arch": "variational_autoencoder"},
         {

@@ -40,13 +40,14 @@ def trial_keys(results: Results) -> TrialKeys:
     return {"keys": keys, "flags": flags, "ranges": not results.joined}
 
 
-COMPONENTS = ("dataset", "task", "arch", "optimizer", "schedule")
+COMPONENTS = ("dataset", "task", "arch", "optimizer", "schedule", "augmentation")
 """The parameters of a trial that select a component."""
 OMITTED_DEFAULTS: JsonObject = {
     "precision": "float32",
     "clip_norm": None,
     "clip_value": None,
     "warmup_epochs": 0,
+    "augmentation": "no_augmentation",
 }
 """Defaults that configurations leave out (see Trial.LATER_FIELDS)."""
 

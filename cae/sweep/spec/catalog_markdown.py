@@ -14,6 +14,7 @@ HEADINGS = {
     "arch": "Networks",
     "optimizer": "Optimizers",
     "schedule": "Learning-rate schedules",
+    "augmentation": "Augmentation of the training images",
     "sweep": "Trial and Sweep",
     "scheduler": "Schedulers (early stopping)",
     "search": "Searches (which points are tried)",

@@ -557,7 +557,7 @@ def test_settings_of_pooling_are_inactive_without_pooling() -> None:
 def test_with_all_options_no_parameter_is_inactive(component: type[Architecture]) -> None:
     inactive = component(**ALL_OPTIONS).inactive_parameters()
     assert inactive == {"norm_groups": "arch.norm is 'batch'"}
-    grouped = component(**ALL_OPTIONS, norm="group").inactive_parameters()
+    grouped = component(**ALL_OPTIONS | {"norm": "group"}).inactive_parameters()
     assert set(grouped) == {"batch_norm_momentum"}
 
 
