@@ -161,24 +161,25 @@ class Trial(BaseModel):
                 flat[key] = value
         return flat
 
-    def omitted_defaults(self) -> FlatConfig:
-        """Return the parameters that `flat` leaves out, by their dotted names."""
-        flat = self.flat()
-        omitted: FlatConfig = {}
+    def later_defaults(self) -> FlatConfig:
+        """Return the defaults of the parameters that `flat` may leave out, by dotted name."""
+        defaults: FlatConfig = {}
         for key in self.LATER_FIELDS:
-            if key in flat:
-                continue
-            value = getattr(self, key)
+            value = type(self).model_fields[key].default
             if isinstance(value, Component):
                 value = value.name
-            omitted[key] = value
+            defaults[key] = value
         for kind in self.COMPONENTS:
-            component = getattr(self, kind)
-            for name in sorted(component.later_parameters):
-                key = f"{kind}.{name}"
-                if key not in flat and name in type(component).model_fields:
-                    omitted[key] = _to_lists(getattr(component, name))
-        return omitted
+            component = type(getattr(self, kind))
+            for name in sorted(component.later_parameters & set(component.model_fields)):
+                defaults[f"{kind}.{name}"] = _to_lists(component.model_fields[name].default)
+        return defaults
+
+    def omitted_defaults(self) -> FlatConfig:
+        """Return the parameters that `flat` leaves out, by dotted name."""
+        flat = self.flat()
+        defaults = self.later_defaults()
+        return {name: value for name, value in defaults.items() if name not in flat}
 
     def override(
         self, changes: Mapping[str, object], *, allow_inactive_defaults: bool = False

@@ -21,8 +21,10 @@ from typing_extensions import override
 
 from benchmarks.networks import NETWORKS, trial_of
 from cae.trial import checkpoint, steps, torch_compat, training
+from cae.trial.augmentation import Augmentation
 from cae.trial.batches import DeviceImages, DeviceSplit, Pairs
 from cae.trial.config import Trial
+from cae.trial.losses import Loss
 from cae.trial.networks import ConvAutoencoder
 from cae.trial.networks.create import build_network
 from cae.trial.optimizers import Optimizer, TorchOptimizer
@@ -477,6 +479,32 @@ def test_gradients_are_clipped_as_by_torch(
     for name, parameter in network.named_parameters():
         change = before[name] - parameter.detach()
         torch.testing.assert_close(change, expected[name], rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.usefixtures("on_gpu")
+def test_an_own_loss_or_augmentation_has_to_declare_that_it_supports_graphs(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in (Loss, Augmentation):
+        monkeypatch.setattr(kind, "registry", dict(kind.registry))
+
+    class OwnSquare(Loss):
+        @override
+        def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+            return (output - target).square().mean()
+
+    class OwnFlip(Augmentation):
+        @override
+        def apply(self, images: Tensor, generator: torch.Generator) -> Tensor:
+            return images.flip(3)
+
+    rule = "does not declare supports_cuda_graphs"
+    assert reason(small(trial, **{"task.loss": "mse + own_square"})) == (
+        f"task.loss = 'own_square' {rule}"
+    )
+    assert reason(small(trial, augmentation="own_flip")) == f"augmentation = 'own_flip' {rule}"
+    OwnSquare.supports_cuda_graphs = OwnFlip.supports_cuda_graphs = True
+    assert reason(small(trial, **{"task.loss": "own_square", "augmentation": "own_flip"})) == ""
 
 
 def test_an_optimizer_without_a_form_for_graphs_has_plain_steps(trial: Trial) -> None:
