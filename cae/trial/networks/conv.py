@@ -72,7 +72,8 @@ class ConvAutoencoder(ConvEncoder):
     skips: bool = False
     """Whether the decoder gets the output of each encoder stage before its pooling, beside the
     upsampled image (U-Net, Ronneberger et al. 2015). Needs upsampling `nearest`, pooling by `max`
-    or `average`, padding `same` and stride 1. Refused for tasks whose input is the target."""
+    or `average`, padding `same` and stride 1. The latent size that a plan shows is that of the
+    encoder's last output alone. Refused for tasks whose input is the target."""
     decoder_hidden_units: MirroredUnits = "mirrored"
     """Units of the fully connected layers between the latent code and the layer whose output is the
     image for the decoder's convolutions. `mirrored`: the `hidden_units` before the latent code, in
