@@ -263,6 +263,7 @@ class Trial(BaseModel):
         try:
             self.task.validate_output_range(self.arch.output_range)
             self.task.validate_trial(self)
+            self._validate_learning_rates()
             self._validate_augmentation()
             input_shape = self.task.input_shape(image_shape)
             self.task.validate_loss_size(image_shape)
@@ -273,6 +274,15 @@ class Trial(BaseModel):
             raise ConfigError([ImpossibleCombination(error)]) from None
         except Exception as error:  # from PyTorch, or from the code of a user's component
             raise ConfigError([_building_error(self.arch, error)]) from error
+
+    def _validate_learning_rates(self) -> None:
+        """Raise ValueError if the schedule would not start, or does not fit the learning rate."""
+        self.schedule.validate_lr(self.optimizer.lr)
+        if self.warmup_epochs and self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs = {self.warmup_epochs}: should be below epochs = {self.epochs}: "
+                "the schedule starts after the warm-up"
+            )
 
     def _validate_augmentation(self) -> None:
         """Raise ValueError if the augmentation does not fit the task or the images."""

@@ -41,6 +41,9 @@ class Schedule(Component):
         """
         return self.next_lr(initial_lr, val_losses)
 
+    def validate_lr(self, initial_lr: float) -> None:
+        """Raise ValueError if the schedule does not fit the optimizer's learning rate."""
+
 
 class FixedLengthSchedule(Schedule):
     """A schedule for a fixed number of epochs. A subclass defines `lr_of_epoch`."""
@@ -161,6 +164,13 @@ class Cosine(FixedLengthSchedule):
 
     min_lr: NonNegativeFloat = 0.0
     """Learning rate at the end of the cosine; at least 0 and below the optimizer's."""
+
+    @override
+    def validate_lr(self, initial_lr: float) -> None:
+        if self.min_lr >= initial_lr:
+            raise ValueError(
+                f"schedule.min_lr = {self.min_lr:g}: should be below optimizer.lr = {initial_lr:g}"
+            )
 
     @override
     def lr_of_epoch(self, initial_lr: float, val_losses: list[float], epochs: int) -> float:

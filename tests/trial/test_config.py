@@ -273,6 +273,18 @@ def test_an_unknown_name_in_a_flat_configuration_is_an_error(extra: str, trial: 
         from_flat(trial.flat() | {extra: 3})
 
 
+def test_learning_rates_that_do_not_fit_are_refused(trial: Trial) -> None:
+    with pytest.raises(ConfigError) as caught:
+        trial.override({"schedule": "cosine", "schedule.min_lr": 0.5}).sizes()
+    assert caught.value.messages == ["schedule.min_lr = 0.5: should be below optimizer.lr = 0.01"]
+    with pytest.raises(ConfigError) as caught:
+        trial.override({"warmup_epochs": 4}).sizes()
+    assert caught.value.messages == [
+        "warmup_epochs = 4: should be below epochs = 4: the schedule starts after the warm-up"
+    ]
+    trial.override({"warmup_epochs": 3}).sizes()
+
+
 def test_a_flat_configuration_without_components_is_an_error() -> None:
     with pytest.raises(ConfigError) as caught:
         from_flat({"epochs": 0})
