@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from cae.errors import UserError
+from cae.trial import fitting
 from cae.trial.augmentation import Augmentation, NoAugmentation
 from cae.trial.component import (
     Component,
@@ -263,41 +264,16 @@ class Trial(BaseModel):
         try:
             self.task.validate_output_range(self.arch.output_range)
             self.task.validate_trial(self)
-            self._validate_learning_rates()
-            self._validate_augmentation()
+            fitting.validate_learning_rates(self)
+            fitting.validate_augmentation(self)
             input_shape = self.task.input_shape(image_shape)
-            self.task.validate_loss_size(image_shape)
-            if self.arch.has_skips:
-                self.task.validate_skips(image_shape)
+            fitting.validate_loss_size(self.task, image_shape)
+            fitting.validate_skips(self)
             return sizes(self.arch, input_shape, self.task.output_shape(image_shape))
         except ValueError as error:
             raise ConfigError([ImpossibleCombination(error)]) from None
         except Exception as error:  # from PyTorch, or from the code of a user's component
             raise ConfigError([_building_error(self.arch, error)]) from error
-
-    def _validate_learning_rates(self) -> None:
-        """Raise ValueError if the schedule would not start, or does not fit the learning rate."""
-        self.schedule.validate_lr(self.optimizer.lr)
-        if self.warmup_epochs and self.warmup_epochs >= self.epochs:
-            raise ValueError(
-                f"warmup_epochs = {self.warmup_epochs}: should be below epochs = {self.epochs}: "
-                "the schedule starts after the warm-up"
-            )
-
-    def _validate_augmentation(self) -> None:
-        """Raise ValueError if the augmentation does not fit the task or the images."""
-        if isinstance(self.augmentation, NoAugmentation):
-            return
-        self.augmentation.validate_images(self.dataset.image_shape)
-        if self.task.corrupts and not self.task.redraws:
-            remedy = "choose another task, or no augmentation"
-            if "redraw_noise" in type(self.task).model_fields:
-                remedy = "choose task.redraw_noise = True"
-            raise ValueError(
-                f"augmentation = {self.augmentation.name!r}: task = {self.task.name!r} draws its "
-                "inputs once for all epochs, and augmented images differ in each epoch; "
-                f"{remedy}"
-            )
 
     def code(self) -> str:
         """Return the source code of the components that a sweep file defines, and of what they use.

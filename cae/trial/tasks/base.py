@@ -6,7 +6,6 @@ that scale.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -22,7 +21,6 @@ from cae.trial.metrics import (
     MSE,
     PSNR,
     SSIM,
-    SSIM_WINDOW,
     Metric,
     channel_argmax_error,
     description,
@@ -366,38 +364,10 @@ class Task(Component):
                     "choose arch.output_activation = 'sigmoid'"
                 )
 
-    def validate_skips(self, image_shape: Shape) -> None:
-        """Raise ValueError if the inputs are the targets: skips would copy them."""
-        generator = torch.Generator().manual_seed(0)
-        images = torch.rand(2, *image_shape, generator=generator)
-        labels = torch.zeros(len(images), dtype=torch.int64)
-        inputs, targets = self.pairs(images, labels, generator)
-        if torch.equal(inputs, targets):
-            raise ValueError(
-                f"arch.skips = True: the inputs of task = {self.name!r} are its targets, which "
-                "skips would copy without the latent code; choose arch.skips = False or a task "
-                "with other inputs, such as 'denoise'"
-            )
-
     def loss_size(self, image_shape: Shape) -> tuple[int, int]:
         """Height and width of the images that the loss compares."""
         _, rows, columns = self.output_shape(image_shape)
         return rows, columns
-
-    def validate_loss_size(self, image_shape: Shape) -> None:
-        """Raise ValueError if the images are too small for the loss."""
-        rows, columns = self.loss_size(image_shape)
-        for term in self.losses():
-            side = term.loss.smallest_side()
-            if min(rows, columns) < side:
-                remedy = "choose another loss"
-                if term.loss.name == "ms_ssim" and min(rows, columns) >= SSIM_WINDOW:
-                    scales = int(math.log2(min(rows, columns) / SSIM_WINDOW)) + 1
-                    remedy = f"choose ms_ssim(scales={scales})"
-                raise ValueError(
-                    f"task.loss = {self.loss!r}: {term.text} needs images of at least {side} x "
-                    f"{side} pixels, and these have {rows} x {columns}; {remedy}"
-                )
 
 
 def error_text(error: float) -> str:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from typing_extensions import override
 
 from cae.trial.config import ConfigError, Trial
 from cae.trial.model import load_model, save_model
@@ -273,6 +274,27 @@ def test_skips_are_refused_where_the_input_is_the_target(trial: Trial) -> None:
     ]
     for task in ("denoise", "inpaint", "complete"):
         trial.override({"task": task, "arch.skips": True}).sizes()
+
+
+def test_skips_of_an_own_network_are_refused_too(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Architecture, "registry", dict(Architecture.registry))
+
+    class OwnSkips(Architecture):
+        @property
+        @override
+        def has_skips(self) -> bool:
+            return True
+
+        @override
+        def build(self, input_shape: Shape, output_shape: Shape) -> nn.Module:
+            return nn.Conv2d(input_shape[0], output_shape[0], 3, padding=1)
+
+    with pytest.raises(ConfigError, match="arch = 'own_skips' has skips: the inputs of task"):
+        trial.override({"arch": "own_skips"}).sizes()
+    denoise = {"task": "denoise", "task.loss": "mse"}
+    trial.override({"arch": "own_skips", **denoise}).sizes()
 
 
 @pytest.mark.parametrize("settings", OPTIONS, ids=str)
