@@ -18,6 +18,8 @@ from .sweep.spec.claims import SmallestRows as SmallestRows
 from .sweep.spec.claims import Threshold as Threshold
 from .sweep.spec.sweep import Sweep as Sweep
 from .sweep.spec.sweep_file import load_components as load_components
+from .trial.augmentation import Augment as Augment
+from .trial.augmentation import Augmentation as Augmentation
 from .trial.config import Trial as Trial
 from .trial.datasets import Arrays as Arrays
 from .trial.datasets import Cifar10 as Cifar10
@@ -31,6 +33,7 @@ from .trial.datasets import Mnist as Mnist
 from .trial.datasets import Patches as Patches
 from .trial.datasets import Source as Source
 from .trial.datasets import Split as Split
+from .trial.losses import Loss as Loss
 from .trial.model import load_model as load_model
 from .trial.networks.base import Architecture as Architecture
 from .trial.networks.classifier import Classifier as Classifier
@@ -39,11 +42,18 @@ from .trial.networks.dense import DenseAutoencoder as DenseAutoencoder
 from .trial.networks.variational import VariationalAutoencoder as VariationalAutoencoder
 from .trial.optimizers import SGD as SGD
 from .trial.optimizers import Adam as Adam
+from .trial.optimizers import AdamW as AdamW
 from .trial.optimizers import Optimizer as Optimizer
 from .trial.optimizers import RMSprop as RMSprop
+from .trial.optimizers import TorchOptimizer as TorchOptimizer
 from .trial.schedules import Constant as Constant
+from .trial.schedules import Cosine as Cosine
+from .trial.schedules import ExponentialDecay as ExponentialDecay
+from .trial.schedules import FixedLengthSchedule as FixedLengthSchedule
+from .trial.schedules import OneCycle as OneCycle
 from .trial.schedules import ReduceOnPlateau as ReduceOnPlateau
 from .trial.schedules import Schedule as Schedule
+from .trial.schedules import StepDecay as StepDecay
 from .trial.tasks import Classify as Classify
 from .trial.tasks import Colorize as Colorize
 from .trial.tasks import Complete as Complete

@@ -1,8 +1,8 @@
 """The pages of docs/guide: every file and every command works, in their order.
 
-A block of Python that starts with a comment such as `# digits.py` is a file; other blocks are
-executed. Of the blocks for a shell each line is a command; a comment `# exit code 2` at its end
-states how it ends if not with 0.
+A block of Python that starts with a comment such as `# digits.py` is a file, and one with
+`# digits.py, continued` is appended to it; other blocks are executed. Of the blocks for a shell
+each line is a command; a comment `# exit code 2` at its end states how it ends if not with 0.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ import pytest
 from typer.testing import CliRunner
 
 from cae.cli.app import app
+from cae.trial.component import Component
+from cae.trial.config import Trial
+from cae.trial.losses import Loss
 from tests.conftest import ROOT
 
 GUIDES = sorted((ROOT / "docs" / "guide").glob("*.md"))
 WITHOUT_IMAGES = [guide for guide in GUIDES if guide.stem != "own_images"]
 """The guide on own images needs some: see test_own_images_guide.py."""
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-FILE = re.compile(r"# (\S+\.py)\n")
+FILE = re.compile(r"# (\S+\.py)(, continued)?\n")
 EXIT_CODE = re.compile(r"# exit code (\d+)$")
 LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
 
@@ -67,7 +70,11 @@ def test_every_file_and_command_of_a_guide_works(
             continue
         file = FILE.match(block.text)
         if file:
-            Path(file[1]).write_text(block.text)
+            mode = "w"
+            if file[2]:
+                mode = "a"
+            with Path(file[1]).open(mode) as text:
+                text.write(block.text)
         else:
             exec(compile(block.text, str(guide), "exec"), {"__name__": "guide"})
 
@@ -84,3 +91,11 @@ def _images(tmp_path: Path) -> None:
     """The picture that the README names, for guides that need one."""
     (tmp_path / "docs").mkdir()
     shutil.copy(ROOT / "docs" / "page.png", tmp_path / "docs")
+
+
+@pytest.fixture(autouse=True)
+def _restore_components(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests do not see the components of a guide."""
+    kinds: list[type[Component]] = [*Trial.COMPONENTS.values(), Loss]
+    for kind in kinds:
+        monkeypatch.setattr(kind, "registry", dict(kind.registry))

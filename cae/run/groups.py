@@ -59,6 +59,17 @@ class Group:
     """The parameters of the data set and the task by dotted name, `data` and `code`."""
     metrics: Mapping[str, str] = field(compare=False, default_factory=dict)
     """A key of the definition of each metric, by its name without the split (see `definition`)."""
+    defaults: Mapping[str, Any] = field(compare=False, default_factory=dict)
+    """Values of parameters that `parameters` leaves out, because they were added after the first
+    runs and have their defaults."""
+
+    def has_value(self, name: str) -> bool:
+        """Whether the value of a parameter is known."""
+        return name in self.parameters or name in self.defaults
+
+    def value(self, name: str) -> Any:
+        """The value of a parameter; None if it is not known."""
+        return self.parameters.get(name, self.defaults.get(name))
 
     @property
     def is_recorded(self) -> bool:
@@ -120,7 +131,12 @@ def parse_group(description: JsonObject, config: JsonObject) -> Group:
     if not isinstance(key, str):
         parameters = _compared_parameters(config)
         return Group(group_key(parameters), parameters)
-    return Group(key, _object(description, "parameters"), _object(description, "metrics"))
+    return Group(
+        key,
+        _object(description, "parameters"),
+        _object(description, "metrics"),
+        _object(description, "defaults"),
+    )
 
 
 def _old_definition(metric: str, parameters: Mapping[str, Any]) -> str:
@@ -232,12 +248,12 @@ def _ordered(groups: list[Group], names: list[str]) -> list[Group]:
     first_positions: dict[tuple[str, str], int] = {}
     for position, group in enumerate(groups):
         for name in names:
-            first_positions.setdefault((name, str(group.parameters.get(name))), position)
+            first_positions.setdefault((name, str(group.value(name))), position)
 
     def sort_key(group: Group) -> list[tuple[bool, float]]:
         key: list[tuple[bool, float]] = []
         for name in names:
-            value = group.parameters.get(name)
+            value = group.value(name)
             if isinstance(value, int | float) and not isinstance(value, bool):
                 key.append((False, value))
             else:
@@ -277,18 +293,18 @@ def distinguishing_parameters(groups: Iterable[Group]) -> list[str]:
 def _value_texts(groups: Sequence[Group], name: str) -> list[str]:
     """The values of a parameter as text: rounded, unless different values would look equal."""
     texts = [_value_text(group, name) for group in groups]
-    exact = [str(group.parameters.get(name)) for group in groups]
+    exact = [str(group.value(name)) for group in groups]
     if len(set(exact)) == len(set(texts)):
         return texts
     return exact
 
 
 def _value_text(group: Group, name: str) -> str:
-    if name not in group.parameters and name == DATA:
+    if not group.has_value(name) and name == DATA:
         return "not recorded"
-    if name not in group.parameters:
+    if not group.has_value(name):
         return "not set"
-    return parameter_text(name, group.parameters[name])
+    return parameter_text(name, group.value(name))
 
 
 def parameter_text(name: str, value: object) -> str:

@@ -215,6 +215,8 @@ class SweepDescription:
     """Keys of the search space; `axis_descriptions` returns them as dataclasses."""
     base: Object = field(default_factory=dict)
     """The base trial by dotted name."""
+    defaults: Object = field(default_factory=dict)
+    """Defaults of parameters that configurations leave out while they have them, by dotted name."""
     seeds: Count = 1
     """Number of seeds of each configuration."""
     epochs: OptionalCount = None

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from cae.trial import torch_compat
+from cae.trial.augmentation import Augmentation
 from cae.trial.datasets import Images, Split
 from cae.trial.datasets.mapped import MappedPixels
 from cae.trial.datasets.pixel_values import BYTE_RANGE, ValueRange
@@ -89,7 +90,8 @@ class DeviceImages(NamedTuple):
 class Pairs:
     """The inputs and targets of a split, by the index of the image.
 
-    If the task corrupts the images, all inputs are made here, once, and kept as float32.
+    If the task corrupts the images, all inputs are made here, once, and kept as float32. With an
+    augmentation they are made batch by batch.
     """
 
     def __init__(
@@ -102,14 +104,18 @@ class Pairs:
         *,
         draw_on_device: bool = False,
         draw_on_first_use: bool = False,
+        augmentation: Augmentation | None = None,
     ) -> None:
         """Draw the inputs of `epoch`, if the task corrupts the images.
 
         Random numbers are drawn on the CPU, so that all devices get the same ones, or with
         `draw_on_device`, which is faster there, on the device of the images. With
-        `draw_on_first_use` nothing is drawn before an input is needed.
+        `draw_on_first_use` nothing is drawn before an input is needed. `augmentation` changes the
+        images before the task makes its inputs and targets.
         """
         self.task = task
+        self._augmentation = augmentation
+        self._corrupts_all = task.corrupts and augmentation is None
         self.pixels = held.pixels
         self.labels = held.labels
         self.value_range = held.value_range
@@ -153,7 +159,7 @@ class Pairs:
         self._epoch_seed = derive_seed(self._seed, epoch, self._purpose)
         self._mean_target: Tensor | None = None
         self.rewind()
-        if self.task.corrupts and self._is_drawn:
+        if self._corrupts_all and self._is_drawn:
             self._corrupt_all()
 
     def _corrupt_all(self) -> None:
@@ -197,10 +203,12 @@ class Pairs:
         """Return the inputs and targets of the images at `indices`, B integers on the device."""
         if not self._is_drawn:
             self._is_drawn = True
-            if self.task.corrupts:
+            if self._corrupts_all:
                 self._corrupt_all()
         if self.inputs is None:
             images = to_float(self.pixels[indices], self.value_range)
+            if self._augmentation is not None:
+                images = self._augmentation.apply(images, self.generator)
             inputs, targets = self.task.pairs(images, self.labels[indices], self.generator)
         else:
             inputs = _take(self.inputs, indices)

@@ -173,6 +173,11 @@ class Component(BaseModel):
         """Return whether this component belongs to this package, not to a sweep file."""
         return cls.__module__.startswith("cae.")
 
+    @classmethod
+    def parameter_names(cls) -> list[str]:
+        """Return the names of the parameters that can be set."""
+        return list(cls.model_fields)
+
     def inactive_parameters(self) -> dict[str, str]:
         """Return the parameters without an effect, each with the reason in the other parameters.
 

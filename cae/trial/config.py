@@ -21,11 +21,14 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
     ValidationError,
 )
 
 from cae.errors import UserError
+from cae.trial import fitting
+from cae.trial.augmentation import Augmentation, NoAugmentation
 from cae.trial.component import (
     Component,
     calling_line,
@@ -34,6 +37,7 @@ from cae.trial.component import (
     raising_errors,
 )
 from cae.trial.datasets import Dataset
+from cae.trial.losses import Loss
 from cae.trial.messages import (
     ImpossibleCombination,
     explain,
@@ -71,8 +75,18 @@ class Trial(BaseModel):
         "arch": Architecture,
         "optimizer": Optimizer,
         "schedule": Schedule,
+        "augmentation": Augmentation,
     }
     """The fields that are components, each with its kind."""
+    LATER_FIELDS: ClassVar[tuple[str, ...]] = (
+        "precision",
+        "clip_norm",
+        "clip_value",
+        "warmup_epochs",
+        "augmentation",
+    )
+    """Fields that were added after the first runs. They are left out of the flat configuration
+    while they have their defaults, so that earlier trials keep their hashes."""
 
     dataset: Dataset
     """The images: which data set, how many of its images, and how they are split."""
@@ -99,6 +113,18 @@ class Trial(BaseModel):
     do so; elsewhere it is float32. `bfloat16`: the forward pass in mixed precision. Both may be
     faster on a GPU; the results differ."""
 
+    augmentation: Augmentation = NoAugmentation()
+    """Random changes of the training images, other ones in each epoch."""
+    clip_norm: PositiveFloat | None = None
+    """Largest norm of the gradient of all weights together; above 0. A longer gradient is scaled
+    to it in every step. None: no limit. As torch.nn.utils.clip_grad_norm_."""
+    clip_value: PositiveFloat | None = None
+    """Largest absolute value of each element of the gradient; above 0. Larger ones are cut to it in
+    every step, after `clip_norm`. None: no limit. As torch.nn.utils.clip_grad_value_."""
+    warmup_epochs: NonNegativeInt = 0
+    """Epochs of linear warm-up before the schedule starts: in epoch e of w the learning rate is
+    e / (w + 1) times the optimizer's. 0: none."""
+
     if not TYPE_CHECKING:  # type checkers derive a signature with the fields
 
         def __init__(self, **fields: object) -> None:
@@ -122,17 +148,39 @@ class Trial(BaseModel):
     def flat(self) -> FlatConfig:
         """Return every parameter by its dotted name.
 
-        Each value can be written as JSON: tuples become lists. The default precision is left out:
-        it was added after the first runs, whose trials keep their hashes.
+        Each value can be written as JSON: tuples become lists. Parameters that were added after the
+        first runs are left out while they have their defaults (LATER_FIELDS, `later_parameters`).
         """
         flat: FlatConfig = {}
-        for key in type(self).model_fields:
+        for key, field in type(self).model_fields.items():
             value = getattr(self, key)
+            if key in self.LATER_FIELDS and value == field.default:
+                continue
             if key in self.COMPONENTS:
                 _add_component(flat, key, value)
-            elif key != "precision" or value != "float32":
+            else:
                 flat[key] = value
         return flat
+
+    def later_defaults(self) -> FlatConfig:
+        """Return the defaults of the parameters that `flat` may leave out, by dotted name."""
+        defaults: FlatConfig = {}
+        for key in self.LATER_FIELDS:
+            value = type(self).model_fields[key].default
+            if isinstance(value, Component):
+                value = value.name
+            defaults[key] = value
+        for kind in self.COMPONENTS:
+            component = type(getattr(self, kind))
+            for name in sorted(component.later_parameters & set(component.model_fields)):
+                defaults[f"{kind}.{name}"] = _to_lists(component.model_fields[name].default)
+        return defaults
+
+    def omitted_defaults(self) -> FlatConfig:
+        """Return the parameters that `flat` leaves out, by dotted name."""
+        flat = self.flat()
+        defaults = self.later_defaults()
+        return {name: value for name, value in defaults.items() if name not in flat}
 
     def override(
         self, changes: Mapping[str, object], *, allow_inactive_defaults: bool = False
@@ -216,7 +264,11 @@ class Trial(BaseModel):
         try:
             self.task.validate_output_range(self.arch.output_range)
             self.task.validate_trial(self)
+            fitting.validate_learning_rates(self)
+            fitting.validate_augmentation(self)
             input_shape = self.task.input_shape(image_shape)
+            fitting.validate_loss_size(self.task, image_shape)
+            fitting.validate_skips(self)
             return sizes(self.arch, input_shape, self.task.output_shape(image_shape))
         except ValueError as error:
             raise ConfigError([ImpossibleCombination(error)]) from None
@@ -236,7 +288,8 @@ class Trial(BaseModel):
 
     def own_components(self) -> list[type[Component]]:
         """Return the components that a sweep file defines, those of the dependencies last."""
-        components = [type(getattr(self, kind)) for kind in self.COMPONENTS]
+        components: list[type[Component]] = [type(getattr(self, kind)) for kind in self.COMPONENTS]
+        components += [type(term.loss) for term in self.task.losses()]
         own = [component for component in components if not component.is_builtin()]
         for dependency in self.dependencies().values():
             own += dependency.own_components()
@@ -352,7 +405,7 @@ def _from_flat(flat: Mapping[str, object]) -> Trial:
 def _build_component(kind: str, flat: Mapping[str, object]) -> Component:
     """The component of a kind with its parameters. Raises ConfigError."""
     registry = Trial.COMPONENTS[kind].registry
-    selected = flat.get(kind)
+    selected = _selected(flat, kind)
     if not isinstance(selected, str) or selected not in registry:
         raise ConfigError(unknown_component(kind, selected, registry))
     component: type[Component] = registry[selected]
@@ -375,13 +428,38 @@ def _build_component(kind: str, flat: Mapping[str, object]) -> Component:
         raise ConfigError(explain(error, f"{kind}.")) from None
 
 
+def _selected(flat: Mapping[str, object], kind: str) -> Any:
+    """The name of the component of a kind; flat configurations leave out later defaults."""
+    if kind not in flat and kind in Trial.LATER_FIELDS:
+        default: Component = Trial.model_fields[kind].default
+        return default.name
+    return flat.get(kind)
+
+
 def known_names(flat: FlatConfig) -> list[str]:
     """Return every dotted name that can be set in a configuration with the components of `flat`."""
     names = list(Trial.model_fields)
     for kind, base in Trial.COMPONENTS.items():
-        component = base.registry[flat[kind]]
-        names += [f"{kind}.{name}" for name in component.model_fields]
+        component = base.registry[_selected(flat, kind)]
+        names += [f"{kind}.{name}" for name in component.parameter_names()]
     return names
+
+
+def named_components(
+    flat: Mapping[str, object],
+) -> Iterator[tuple[str, type[Component] | None]]:
+    """Yield the components that a configuration names, each with the key of its name.
+
+    Those of the dependencies and the losses of the tasks too; None for one that is not registered.
+    """
+    for key, value in flat.items():
+        owner, _, last = key.rpartition(".")
+        if last in Trial.COMPONENTS:
+            yield key, Trial.COMPONENTS[last].registry.get(str(value))
+        task = Task.registry.get(str(flat.get(owner)))
+        if last == "loss" and owner.rpartition(".")[2] == "task" and task is not None:
+            for name in task.named_losses(value):
+                yield key, Loss.registry.get(name)
 
 
 def fingerprint_of(trial: Trial, images: Callable[[Dataset], str]) -> str:
@@ -426,10 +504,10 @@ def _select_components(flat: FlatConfig, changes: Mapping[str, object]) -> dict[
     """
     unknown = {}
     for kind, base in Trial.COMPONENTS.items():
-        selected = changes.get(kind, flat[kind])
+        selected = changes.get(kind, _selected(flat, kind))
         if not isinstance(selected, str) or selected not in base.registry:
             unknown[kind] = unknown_component(kind, selected, base.registry)
-        elif selected != flat[kind]:
+        elif selected != _selected(flat, kind):
             _delete_below(flat, kind)
             flat[kind] = selected
     return unknown
@@ -484,7 +562,7 @@ def _set_parameter(flat: FlatConfig, names: list[str], key: str, value: object) 
         kind = key.split(".")[0]
         owner = "a trial"
         if kind in Trial.COMPONENTS:
-            owner = f"{kind} = {flat[kind]!r}"
+            owner = f"{kind} = {_selected(flat, kind)!r}"
         raise ConfigError([f"{key} is not a parameter of {owner}; {nearest(key, names)}"])
     position = int(element)
     items = flat.get(parameter, _default(flat, parameter))
@@ -499,7 +577,11 @@ def _default(flat: FlatConfig, name: str) -> object:
     kind, _, parameter = name.partition(".")
     if not parameter:
         return None
-    return Trial.COMPONENTS[kind].registry[flat[kind]].model_fields[parameter].default
+    component = Trial.COMPONENTS[kind].registry[_selected(flat, kind)]
+    field = component.model_fields.get(parameter)
+    if field is None:  # an argument of TorchOptimizer
+        return None
+    return field.default
 
 
 def _below(flat: Mapping[str, object], name: str) -> dict[str, object]:

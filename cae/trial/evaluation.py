@@ -14,7 +14,7 @@ from cae.trial.batches import DeviceImages, DeviceSplit, Pairs
 from cae.trial.chunks import chunks, mean_by_chunks
 from cae.trial.tasks.base import Evaluation, Gallery, ImageMetrics, Table, Task
 
-_known_reference_losses: dict[tuple[str, str, type[Task], str], dict[str, float]] = {}
+_known_reference_losses: dict[tuple[object, ...], dict[str, float]] = {}
 
 SHARED_SEED = 0
 """Randomness in validation and test (noise) is the same for all trials, whatever their seeds."""
@@ -56,7 +56,8 @@ def _evaluate_batches(network: nn.Module, pairs: Pairs, *, final: bool) -> Itera
         output = network(inputs)
         terms = task.terms(network)
         loss = task.criterion(output, target).double() * len(target)
-        loss_sum = loss + sum(term.double().sum() for term in terms.values())
+        weighted = task.weigh_terms(terms)
+        loss_sum = loss + sum(term.double().sum() for term in weighted.values())
         values = terms | task.metrics(output, target)
         if final:
             values |= task.final_metrics(output, target)
@@ -162,7 +163,8 @@ def _reference_losses(task: Task, images: DeviceImages, evaluation: Evaluation) 
     """
     # The addresses, because `_replace` keeps the fingerprint of images whose splits it changes.
     addresses = [split.pixels.data_ptr() for split in (images.train, images.test)]
-    key = (images.fingerprint, str(addresses), type(task), _parameters(task))
+    losses_of_task = tuple(type(term.loss) for term in task.losses())
+    key = (images.fingerprint, str(addresses), type(task), _parameters(task), losses_of_task)
     losses = _known_reference_losses.get(key)
     if losses is None or not images.fingerprint:
         losses = {}

@@ -148,8 +148,8 @@ def ssim(output: Tensor, target: Tensor) -> Tensor:
     """
     rows, columns = target.shape[-2:]
     window = min(SSIM_WINDOW, rows - 1 + rows % 2, columns - 1 + columns % 2)
-    vertical = _gaussian_windows(rows, window, like=output)
-    horizontal = _gaussian_windows(columns, window, like=output)
+    vertical = gaussian_windows(rows, window, like=output)
+    horizontal = gaussian_windows(columns, window, like=output)
 
     def blur(images: Tensor) -> Tensor:
         return vertical @ images @ horizontal.T
@@ -169,7 +169,7 @@ def ssim(output: Tensor, target: Tensor) -> Tensor:
     return similarity.flatten(1).mean(1)
 
 
-def _gaussian_windows(size: int, window: int, like: Tensor) -> Tensor:
+def gaussian_windows(size: int, window: int, like: Tensor) -> Tensor:
     """The weights of a Gaussian window at each of its positions inside `size` pixels.
 
     (size - window + 1) x size, each row with sum 1; of the type and on the device of `like`. A

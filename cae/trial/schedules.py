@@ -6,8 +6,8 @@ import math
 from abc import abstractmethod
 from typing import Annotated, ClassVar
 
-from annotated_types import Gt, Lt
-from pydantic import NonNegativeFloat, NonNegativeInt
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from typing_extensions import override
 
 from cae.trial.component import Component
@@ -24,10 +24,58 @@ class Schedule(Component):
     def next_lr(self, initial_lr: float, val_losses: list[float]) -> float:
         """Return the learning rate of the next epoch.
 
-        `initial_lr`: the learning rate of the first epoch; `val_losses`: the validation losses of
-        the epochs so far. The result must depend on nothing else: a resumed trial continues its
-        schedule without any saved state.
+        `initial_lr`: that of the optimizer; `val_losses`: the validation losses of the epochs so
+        far. The result must depend on nothing else: a resumed trial continues its schedule without
+        any saved state.
         """
+
+    def lr_of_epoch(
+        self,
+        initial_lr: float,
+        val_losses: list[float],
+        epochs: int,  # noqa: ARG002
+    ) -> float:
+        """Return the learning rate of the next epoch of a trial with so many epochs.
+
+        By default that of `next_lr`, which does not depend on their number.
+        """
+        return self.next_lr(initial_lr, val_losses)
+
+    def validate_lr(self, initial_lr: float) -> None:
+        """Raise ValueError if the schedule does not fit the optimizer's learning rate."""
+
+
+class FixedLengthSchedule(Schedule):
+    """A schedule for a fixed number of epochs. A subclass defines `lr_of_epoch`."""
+
+    uses_epochs: ClassVar[bool] = True
+
+    @override
+    def next_lr(self, initial_lr: float, val_losses: list[float]) -> float:
+        raise TypeError(f"{self.name} needs the number of epochs: call lr_of_epoch")
+
+    @override
+    @abstractmethod
+    def lr_of_epoch(self, initial_lr: float, val_losses: list[float], epochs: int) -> float:
+        """Return the learning rate of the next epoch of a trial with so many epochs."""
+
+
+def lr_with_warmup(
+    schedule: Schedule,
+    initial_lr: float,
+    val_losses: list[float],
+    epochs: int,
+    warmup_epochs: int = 0,
+) -> float:
+    """Return the learning rate of the next epoch.
+
+    In warm-up epoch e of w it is e / (w + 1) times `initial_lr`. The schedule starts after the
+    warm-up, with the epochs that remain.
+    """
+    epoch = len(val_losses) + 1
+    if epoch <= warmup_epochs:
+        return initial_lr * epoch / (warmup_epochs + 1)
+    return schedule.lr_of_epoch(initial_lr, val_losses[warmup_epochs:], epochs - warmup_epochs)
 
 
 class Constant(Schedule):
@@ -74,3 +122,91 @@ class ReduceOnPlateau(Schedule):
                 lr = min(lr, max(lr * self.factor, self.min_lr))
                 bad_epochs = 0
         return lr
+
+
+class StepDecay(Schedule):
+    """Multiplies the learning rate by `factor` after every `every` epochs.
+
+    As torch.optim.lr_scheduler.StepLR.
+    """
+
+    every: PositiveInt = 10
+    """Epochs with the same learning rate; at least 1."""
+    factor: Annotated[float, Gt(0), Lt(1)] = 0.1
+    """Factor by which the learning rate is multiplied; in (0, 1). PyTorch's default."""
+
+    @override
+    def next_lr(self, initial_lr: float, val_losses: list[float]) -> float:
+        return initial_lr * self.factor ** (len(val_losses) // self.every)
+
+
+class ExponentialDecay(Schedule):
+    """Multiplies the learning rate by `factor` after every epoch.
+
+    As torch.optim.lr_scheduler.ExponentialLR.
+    """
+
+    factor: Annotated[float, Gt(0), Lt(1)] = 0.95
+    """Factor by which the learning rate is multiplied; in (0, 1)."""
+
+    @override
+    def next_lr(self, initial_lr: float, val_losses: list[float]) -> float:
+        return initial_lr * self.factor ** len(val_losses)
+
+
+class Cosine(FixedLengthSchedule):
+    """Half a cosine from the optimizer's learning rate in the first epoch to `min_lr`.
+
+    As torch.optim.lr_scheduler.CosineAnnealingLR with T_max = epochs (Loshchilov & Hutter 2017,
+    without restarts): `min_lr` would be reached after the last epoch. It depends on the number of
+    epochs, so that a trial cannot be extended to more.
+    """
+
+    min_lr: NonNegativeFloat = 0.0
+    """Learning rate at the end of the cosine; at least 0 and below the optimizer's."""
+
+    @override
+    def validate_lr(self, initial_lr: float) -> None:
+        if self.min_lr >= initial_lr:
+            raise ValueError(
+                f"schedule.min_lr = {self.min_lr:g}: should be below optimizer.lr = {initial_lr:g}"
+            )
+
+    @override
+    def lr_of_epoch(self, initial_lr: float, val_losses: list[float], epochs: int) -> float:
+        return _cosine(initial_lr, self.min_lr, len(val_losses) / epochs)
+
+
+class OneCycle(FixedLengthSchedule):
+    """Rises to the optimizer's learning rate and falls again, both as half a cosine.
+
+    As torch.optim.lr_scheduler.OneCycleLR (Smith & Topin 2018) with one step per epoch and constant
+    momentum; the optimizer's learning rate is the largest (`max_lr`). It depends on the number of
+    epochs, so that a trial cannot be extended to more.
+    """
+
+    rising_share: Annotated[float, Gt(0), Lt(1)] = 0.3
+    """Share of the epochs in which the learning rate rises; in (0, 1). PyTorch's `pct_start`."""
+    start_factor: Annotated[float, Gt(0), Le(1)] = 0.04
+    """Learning rate of the first epoch as a share of the largest; in (0, 1]. PyTorch's default: its
+    `div_factor` 25."""
+    end_factor: Annotated[float, Ge(0), Le(1)] = 0.01
+    """Learning rate of the last epoch as a share of the largest; in [0, 1]. PyTorch, which changes
+    the rate from step to step, ends near 0, which would be a whole epoch here."""
+
+    @override
+    def lr_of_epoch(self, initial_lr: float, val_losses: list[float], epochs: int) -> float:
+        epoch = len(val_losses)  # from 0
+        peak = self.rising_share * epochs - 1
+        if epoch <= peak:
+            share = 1.0
+            if peak > 0:
+                share = epoch / peak
+            return _cosine(initial_lr * self.start_factor, initial_lr, share)
+        share = (epoch - peak) / (epochs - 1 - peak)
+        return _cosine(initial_lr, initial_lr * self.end_factor, share)
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    """The value of half a cosine from `start` to `end`; `share`: of the way, in [0, 1]."""
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,21 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
             group["lr"] = lr
 
 
+@dataclass(frozen=True)
+class Clipping:
+    """Limits of the gradients (see Trial.clip_norm and Trial.clip_value)."""
+
+    norm: float | None = None
+    value: float | None = None
+
+    def apply(self, network: nn.Module) -> None:
+        """Limit the gradients of a network. Nothing waits for their norm."""
+        if self.norm is not None:
+            nn.utils.clip_grad_norm_(network.parameters(), self.norm, foreach=True)
+        if self.value is not None:
+            nn.utils.clip_grad_value_(network.parameters(), self.value, foreach=True)
+
+
 class Step:
     """Updates the weights with one batch.
 
@@ -64,14 +80,18 @@ class Step:
         optimizer: torch.optim.Optimizer,
         pairs: Pairs,
         precision: str = "float32",
+        clipping: Clipping | None = None,
     ) -> None:
         self.network = network
         self.optimizer = optimizer
         self.pairs = pairs
         self.device = pairs.device
         self.precision = precision
+        self.clipping = clipping or Clipping()
         self.loss_sum = torch.zeros((), device=self.device)
         """Sum of the losses of all images so far; steps do not wait for it."""
+        self.term_factor = torch.ones((), device=self.device)
+        """Factor of the terms that the network adds to the loss (see Task.term_factor)."""
         self.replayed = 0
         """Steps that were replays of a CUDA graph."""
 
@@ -83,10 +103,11 @@ class Step:
             outputs = self.network(inputs)
         task = self.pairs.task
         loss = task.criterion(outputs.float(), targets)
-        for term in task.terms(self.network).values():
-            loss = loss + term.float().mean()
+        for term in task.training_terms(self.network).values():
+            loss = loss + self.term_factor * term.float().mean()
         self.optimizer.zero_grad()
         loss.backward()
+        self.clipping.apply(self.network)
         torch_compat.optimizer_step(self.optimizer)
         self.loss_sum += loss.detach() * len(indices)
 
@@ -106,9 +127,10 @@ class GraphedStep(Step):
         pairs: Pairs,
         batch_size: int,
         precision: str = "float32",
+        clipping: Clipping | None = None,
         capture: Capture | None = None,
     ) -> None:
-        super().__init__(network, optimizer, pairs, precision)
+        super().__init__(network, optimizer, pairs, precision, clipping)
         self.indices = torch.zeros(batch_size, dtype=torch.int64, device=self.device)
         self.reason = ""
         """Why the step is not recorded; empty if it is."""
@@ -174,9 +196,10 @@ def create_step(
 ) -> tuple[Step, str]:
     """Return the step of a trial, and why it is not a GraphedStep (empty if it is)."""
     reason = reason_for_plain_steps(trial, optimizer, pairs)
+    clipping = Clipping(trial.clip_norm, trial.clip_value)
     if reason:
-        return Step(network, optimizer, pairs, trial.precision), reason
-    step = GraphedStep(network, optimizer, pairs, trial.batch_size, trial.precision)
+        return Step(network, optimizer, pairs, trial.precision, clipping), reason
+    step = GraphedStep(network, optimizer, pairs, trial.batch_size, trial.precision, clipping)
     return step, ""
 
 
@@ -190,10 +213,13 @@ def reason_for_plain_steps(trial: Trial, optimizer: torch.optim.Optimizer, pairs
         return f"{GRAPHS_VARIABLE} is 0"
     if len(pairs.pixels) < trial.batch_size * (WARM_UP_STEPS + 1):
         return "an epoch has too few steps"
-    for kind in ("task", "arch", "optimizer"):
+    for kind in ("task", "arch", "optimizer", "augmentation"):
         component = getattr(trial, kind)
         if not component.supports_cuda_graphs:
             return f"{kind} = {component.name!r} does not declare supports_cuda_graphs"
+    for term in trial.task.losses():
+        if not term.loss.supports_cuda_graphs:
+            return f"task.loss = {term.loss.name!r} does not declare supports_cuda_graphs"
     if not torch_compat.is_capturable(optimizer):
         return f"{type(optimizer).__name__} has no form for CUDA graphs"
     return ""

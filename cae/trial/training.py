@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from cae.files import SyncSchedule
 from cae.trial import checkpoint, torch_compat
+from cae.trial.augmentation import NoAugmentation
 from cae.trial.batches import DeviceImages, Pairs, derive_seed, generator
 from cae.trial.checkpoint import Checkpoint, Owner, copy_weights
 from cae.trial.config import Trial
@@ -31,6 +32,7 @@ from cae.trial.evaluation import (
     has_finite_losses,
 )
 from cae.trial.networks.create import build_network, load_trained, to_device
+from cae.trial.schedules import lr_with_warmup
 from cae.trial.steps import GraphedStep, Step, build_optimizer, create_step, set_learning_rate
 from cae.trial.tasks.base import Table
 
@@ -182,9 +184,17 @@ class _State:
         Inputs that are drawn in each epoch are drawn on the device, which is faster.
         """
         task = self.trial.task
-        draw_on_device = task.redraws
+        augmentation = None
+        if not isinstance(self.trial.augmentation, NoAugmentation):
+            augmentation = self.trial.augmentation
         return Pairs(
-            task, self.images.train, self.trial.seed, 0, "train", draw_on_device=draw_on_device
+            task,
+            self.images.train,
+            self.trial.seed,
+            0,
+            "train",
+            draw_on_device=task.redraws,
+            augmentation=augmentation,
         )
 
     @property
@@ -268,7 +278,7 @@ def _train_epoch(state: _State, epoch: int) -> dict[str, float]:
     order = torch.randperm(count, generator=order_generator).to(state.device)
     state.network.train()
     trial.task.prepare(state.network, trial.task.stage(epoch, trial.epochs))
-    row = {"train_loss": _train_on_all(state, order)}
+    row = {"train_loss": _train_on_all(state, order, trial.task.term_factor(epoch))}
     trained = time.perf_counter()
     for name, value in evaluate(state.network, val_pairs).items():
         row[f"val_{name}"] = value
@@ -278,10 +288,10 @@ def _train_epoch(state: _State, epoch: int) -> dict[str, float]:
     return row
 
 
-def _train_on_all(state: _State, order: Tensor) -> float:
+def _train_on_all(state: _State, order: Tensor, term_factor: float) -> float:
     """Train on all images; return their mean loss, each as it was when its batch was used.
 
-    `order`: the indices of the images, N on the device.
+    `order`: the indices of the images, N on the device; `term_factor`: see Task.term_factor.
     """
     trial = state.trial
     if state.step is None:
@@ -290,6 +300,7 @@ def _train_on_all(state: _State, order: Tensor) -> float:
         )
     step = state.step
     step.loss_sum.zero_()
+    step.term_factor.fill_(term_factor)
     replayed_before = step.replayed
     batches = order.split(trial.batch_size)
     numerics = torch_compat.gpu_numerics(tf32=trial.precision == "tf32")
@@ -310,7 +321,9 @@ def _prepare_optimizer(state: _State, epoch: int) -> float:
     """
     trial = state.trial
     val_losses = [row["val_loss"] for row in state.rows]
-    lr = trial.schedule.next_lr(trial.optimizer.lr, val_losses)
+    lr = lr_with_warmup(
+        trial.schedule, trial.optimizer.lr, val_losses, trial.epochs, trial.warmup_epochs
+    )
     stage = trial.task.stage(epoch, trial.epochs)
     if epoch > 1 and stage != trial.task.stage(epoch - 1, trial.epochs):
         state.optimizer = build_optimizer(trial.optimizer, state.network)

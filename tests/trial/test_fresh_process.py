@@ -65,7 +65,10 @@ def test_every_component_is_read_back_from_its_configuration() -> None:
         if kind in ("task", "dataset", "arch"):
             continue  # they need one another; the trials above have all tasks
         for name in registry:
-            flats.append(base.override({kind: name}).flat())
+            changes: dict[str, object] = {kind: name}
+            if name == "torch_optimizer":
+                changes |= {"optimizer.algorithm": "NAdam", "optimizer.lr": 0.01}
+            flats.append(base.override(changes).flat())
     run_python(READ_BACK, stdin=json.dumps(flats))
 
 

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from cae.trial.batches import DeviceImages, DeviceSplit
+from cae.trial.augmentation import Augment
+from cae.trial.batches import DeviceImages, DeviceSplit, Pairs
 from cae.trial.config import Trial
 from cae.trial.evaluation import conclude, evaluate, evaluation_pairs
 from cae.trial.networks.create import build_network, to_device
+from cae.trial.tasks import Denoise
 from tests.trial.simulated_gpu import GPU, simulated_gpu
 
 CLASSES = tuple("abcdefghij")
@@ -35,7 +37,15 @@ def judge_of(trial: Trial) -> Trial:
 TASKS: list[dict[str, Any]] = [
     {},
     {"task.loss": "bce"},
+    {"task.loss": "0.5*huber + 0.2*gradient_difference + 0.2*ssim + 0.1*ms_ssim(scales=1)"},
     {"task": "denoise"},
+    {
+        "task": "denoise",
+        "arch.skips": True,
+        "arch.residual_blocks": 1,
+        "arch.batch_norm": "before_activation",
+        "arch.norm": "layer",
+    },
     {"task": "complete"},
     {"task": "inpaint"},
     {"task": "inpaint", "task.region": "hole"},
@@ -83,6 +93,25 @@ def test_the_metrics_on_a_gpu_are_those_on_a_cpu(trial: Trial, changes: dict[str
         name: len(table) for name, table in tables.items()
     }
     assert gpu_galleries.keys() == galleries.keys()
+
+
+def test_augmented_pairs_are_made_on_the_gpu(trial: Trial) -> None:
+    augmentation = Augment(
+        flip="both", shift=1, rotation=5.0, brightness=0.1, contrast=0.1, cutout=2
+    )
+    task = Denoise(redraw_noise=True)
+
+    def augmented(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        split = random_images(trial, device).train
+        pairs = Pairs(task, split, 0, 1, "train", draw_on_device=True, augmentation=augmentation)
+        return pairs.at(torch.arange(10, device=device))
+
+    expected = augmented(torch.device("cpu"))
+    with simulated_gpu() as gpu:
+        result = augmented(gpu)
+        for on_gpu, on_cpu in zip(result, expected, strict=True):
+            assert on_gpu.device == GPU
+            torch.testing.assert_close(on_gpu.cpu(), on_cpu)
 
 
 def test_mixing_devices_is_an_error() -> None:

@@ -7,6 +7,7 @@ does the same: it records the operations of one step and repeats them on the sam
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,17 @@ from typing_extensions import override
 
 from benchmarks.networks import NETWORKS, trial_of
 from cae.trial import checkpoint, steps, torch_compat, training
+from cae.trial.augmentation import Augmentation
 from cae.trial.batches import DeviceImages, DeviceSplit, Pairs
 from cae.trial.config import Trial
+from cae.trial.losses import Loss
 from cae.trial.networks import ConvAutoencoder
 from cae.trial.networks.create import build_network
-from cae.trial.optimizers import Optimizer
+from cae.trial.optimizers import Optimizer, TorchOptimizer
 from cae.trial.steps import (
     GRAPHS_VARIABLE,
     WARM_UP_STEPS,
+    Clipping,
     GraphedStep,
     Step,
     StepFunction,
@@ -120,11 +124,12 @@ def cuda_optimizers_on_the_cpu() -> Iterator[None]:
         return optimizer
 
     devices = ["cpu", "cuda"]
-    with (
-        mock.patch.object(training, "build_optimizer", build_capturable),
-        mock.patch("torch.optim.adam._get_capturable_supported_devices", return_value=devices),
-        mock.patch("torch.optim.rmsprop._get_capturable_supported_devices", return_value=devices),
-    ):
+    name = "_get_capturable_supported_devices"
+    with contextlib.ExitStack() as patches:
+        patches.enter_context(mock.patch.object(training, "build_optimizer", build_capturable))
+        for module_name, module in list(sys.modules.items()):
+            if module_name.startswith("torch.optim.") and hasattr(module, name):
+                patches.enter_context(mock.patch.object(module, name, return_value=devices))
         yield
 
 
@@ -147,9 +152,12 @@ class History:
         def create_step(
             trial: Trial, network: nn.Module, optimizer: torch.optim.Optimizer, pairs: Pairs
         ) -> tuple[Step, str]:
+            clipping = Clipping(trial.clip_norm, trial.clip_value)
             if not graphed:
-                return Step(network, optimizer, pairs, trial.precision), "plain"
-            step = GraphedStep(network, optimizer, pairs, trial.batch_size, trial.precision)
+                return Step(network, optimizer, pairs, trial.precision, clipping), "plain"
+            step = GraphedStep(
+                network, optimizer, pairs, trial.batch_size, trial.precision, clipping
+            )
             step._capture = capture_on_tape(step)
             return step, ""
 
@@ -189,7 +197,10 @@ def random_images(trial: Trial) -> DeviceImages:
 
 def small(trial: Trial, **changes: Any) -> Trial:
     """The trial with batches of 4 and a learning rate that changes."""
-    return trial.override({"batch_size": 4, "epochs": 4, **CHANGING_RATE, **changes})
+    schedule = CHANGING_RATE
+    if "schedule" in changes:
+        schedule = {}
+    return trial.override({"batch_size": 4, "epochs": 4, **schedule, **changes})
 
 
 def check_that_replays_equal_plain_steps(trial: Trial, folder: Path) -> None:
@@ -212,8 +223,35 @@ def test_the_networks_of_the_reports(name: str, tmp_path: Path) -> None:
         {"arch.dropout": 0.5},
         {"arch.batch_norm": "before_activation"},
         {"task": "denoise"},
+        {
+            "task": "denoise",
+            "arch.skips": True,
+            "arch.residual_blocks": 1,
+            "arch.batch_norm": "before_activation",
+            "arch.norm": "group",
+            "arch.norm_groups": 2,
+            "arch.activation": "silu",
+            "arch.bottleneck_channels": 3,
+        },
+        {"arch.upsampling": "pixel_shuffle", "arch.activation": "gelu"},
+        {
+            "augmentation": "augment",
+            "augmentation.flip": "both",
+            "augmentation.shift": 1,
+            "augmentation.rotation": 5.0,
+            "augmentation.brightness": 0.1,
+            "augmentation.contrast": 0.1,
+            "augmentation.cutout": 2,
+        },
         {"task": "denoise", "task.redraw_noise": True},
         {"task": "vae", "arch": "variational_autoencoder"},
+        {
+            "task": "vae",
+            "arch": "variational_autoencoder",
+            "task.warmup": 2,
+            "task.beta": 2.0,
+            "task.free_bits": 0.1,
+        },
         {"task": "complete"},
         {"precision": "bfloat16"},
         {"optimizer": "rmsprop"},
@@ -221,6 +259,12 @@ def test_the_networks_of_the_reports(name: str, tmp_path: Path) -> None:
         {"optimizer": "sgd"},
         {"optimizer": "sgd", "optimizer.momentum": 0.5, "optimizer.nesterov": True},
         {"optimizer.weight_decay": 0.1},
+        {"optimizer": "adam_w"},
+        {"optimizer": "torch_optimizer", "optimizer.algorithm": "NAdam", "optimizer.lr": 0.01},
+        {"task.loss": "0.5*huber + 0.1*gradient_difference + 0.1*ssim + 0.1*ms_ssim(scales=1)"},
+        {"clip_norm": 0.05},
+        {"clip_value": 0.001},
+        {"schedule": "cosine", "warmup_epochs": 1},
     ],
     ids=str,
 )
@@ -399,3 +443,75 @@ def test_a_learning_rate_in_a_tensor_is_changed_in_place() -> None:
     assert tensor.item() == 0.25
     set_learning_rate(plain := torch.optim.Adam(network.parameters()), 0.25)
     assert plain.param_groups[0]["lr"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("clipping", "reference"),
+    [
+        (Clipping(norm=0.01), lambda ps: nn.utils.clip_grad_norm_(ps, 0.01, foreach=False)),
+        (Clipping(value=1e-4), lambda ps: nn.utils.clip_grad_value_(ps, 1e-4, foreach=False)),
+    ],
+)
+def test_gradients_are_clipped_as_by_torch(
+    trial: Trial, clipping: Clipping, reference: Callable[[list[nn.Parameter]], Any]
+) -> None:
+    """One step of SGD: the change of the weights is the clipped gradient."""
+    images = random_images(trial)
+    changed = trial.override({"optimizer": "sgd", "optimizer.lr": 1.0})
+    torch.manual_seed(0)
+    network = build_network(changed)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    pairs = Pairs(changed.task, images.train, 0, 0, "train")
+    indices = torch.arange(4)
+    inputs, targets = pairs.at(indices)
+    changed.task.criterion(network(inputs), targets).backward()
+    parameters = list(network.parameters())
+    unclipped = [parameter.grad.clone() for parameter in parameters if parameter.grad is not None]
+    reference(parameters)
+    expected = {name: value.grad for name, value in network.named_parameters()}
+    assert any(
+        not torch.equal(one, other)
+        for one, other in zip(unclipped, expected.values(), strict=True)
+        if other is not None
+    )
+    optimizer = build_optimizer(changed.optimizer, network)
+    Step(network, optimizer, pairs, clipping=clipping)(indices)
+    for name, parameter in network.named_parameters():
+        change = before[name] - parameter.detach()
+        torch.testing.assert_close(change, expected[name], rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.usefixtures("on_gpu")
+def test_an_own_loss_or_augmentation_has_to_declare_that_it_supports_graphs(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in (Loss, Augmentation):
+        monkeypatch.setattr(kind, "registry", dict(kind.registry))
+
+    class OwnSquare(Loss):
+        @override
+        def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+            return (output - target).square().mean()
+
+    class OwnFlip(Augmentation):
+        @override
+        def apply(self, images: Tensor, generator: torch.Generator) -> Tensor:
+            return images.flip(3)
+
+    rule = "does not declare supports_cuda_graphs"
+    assert reason(small(trial, **{"task.loss": "mse + own_square"})) == (
+        f"task.loss = 'own_square' {rule}"
+    )
+    assert reason(small(trial, augmentation="own_flip")) == f"augmentation = 'own_flip' {rule}"
+    OwnSquare.supports_cuda_graphs = OwnFlip.supports_cuda_graphs = True
+    assert reason(small(trial, **{"task.loss": "own_square", "augmentation": "own_flip"})) == ""
+
+
+def test_an_optimizer_without_a_form_for_graphs_has_plain_steps(trial: Trial) -> None:
+    pairs = Pairs(trial.task, random_images(trial).train, 0, 0, "train")
+    settings = TorchOptimizer(algorithm="Adagrad", lr=0.1)
+    changed = small(trial).model_copy(update={"optimizer": settings})
+    optimizer = build_optimizer(settings, build_network(changed))
+    with mock.patch.object(Pairs, "device", torch.device("cuda")):
+        reason = steps.reason_for_plain_steps(changed, optimizer, pairs)
+    assert reason == "Adagrad has no form for CUDA graphs"

@@ -36,15 +36,17 @@ def trial_keys(results: Results) -> TrialKeys:
             if results.joined:
                 key = f"{run_number}.{record.number}"
             keys.append(key)
-            flags.append(set_flags(record, run.sweep.base))
+            flags.append(set_flags(record, run.sweep.base, run.sweep.defaults))
     return {"keys": keys, "flags": flags, "ranges": not results.joined}
 
 
-COMPONENTS = ("dataset", "task", "arch", "optimizer", "schedule")
+COMPONENTS = ("dataset", "task", "arch", "optimizer", "schedule", "augmentation")
 """The parameters of a trial that select a component."""
+OLD_DEFAULTS: JsonObject = {"precision": "float32"}
+"""Defaults that configurations leave out, for runs that do not record them."""
 
 
-def set_flags(record: Record, base: JsonObject) -> str:
+def set_flags(record: Record, base: JsonObject, defaults: JsonObject | None = None) -> str:
     """Return the flags with which `cae-sweep run SWEEP_FILE` plans exactly one trial.
 
     They leave out the search space and set everything in which the trial differs from the base
@@ -53,13 +55,22 @@ def set_flags(record: Record, base: JsonObject) -> str:
     Args:
         record: The trial.
         base: The base trial of the sweep by dotted name.
+        defaults: Of the parameters that configurations leave out while they have them.
     """
     settings: dict[str, object] = {"space": "none", "seeds": 1}
     for name in _names_to_set(record, base):
         if name in record.config:
             settings[name] = record.config[name]
-    if "precision" in base and "precision" not in record.config:
-        settings["precision"] = "float32"  # left out of configurations, as the default
+    for name, default in (OLD_DEFAULTS | (defaults or {})).items():
+        kind = name.partition(".")[0]
+        has_same_component = kind == name or record.config.get(kind) == base.get(kind)
+        if name in base and name not in record.config and has_same_component:
+            settings[name] = default
+    for name, value in record.axes.items():
+        parameter, _, element = name.rpartition(".")
+        is_element = element.isdecimal() and parameter in record.config
+        if name not in record.config and not is_element:
+            settings[name] = value  # a default that the configuration leaves out
     flags = []
     for name, value in settings.items():
         flags.append(f"--set {shlex.quote(f'{name}={_setting(value)}')}")

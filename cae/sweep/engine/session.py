@@ -405,6 +405,7 @@ def _describe(
         overrides=plan.overrides,
         axes=all_axes(plan, prepared.records, known_sweep(prepared.run)),
         base=sweep.base.flat(),
+        defaults=sweep.base.later_defaults(),
         seeds=plan.sweep.seeds,
         epochs=plan.epochs,
         scheduler=scheduler,

@@ -22,6 +22,7 @@ from cae.sweep.spec.sweep import Sweep
 from cae.trial.component import Component
 from cae.trial.config import Trial
 from cae.trial.descriptions import parameter_descriptions
+from cae.trial.losses import Loss
 from cae.trial.metrics import TRIAL_METRICS, Metric
 from cae.trial.tasks import Task
 
@@ -60,6 +61,8 @@ def catalog() -> list[Entry]:
     for kind_name, kind in Trial.COMPONENTS.items():
         for name in sorted(kind.registry):
             entries.append(_component_entry(kind_name, kind.registry[name]))
+    for name in sorted(Loss.registry):
+        entries.append(_component_entry("loss", Loss.registry[name]))
     entries.append(_entry("sweep", Trial))
     entries.append(_entry("sweep", Sweep))
     for scheduler in (ASHA, Screen):

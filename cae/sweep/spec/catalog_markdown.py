@@ -10,9 +10,11 @@ from cae.trial.metrics import Direction, Metric
 HEADINGS = {
     "dataset": "Data sets",
     "task": "Tasks",
+    "loss": "Losses",
     "arch": "Networks",
     "optimizer": "Optimizers",
     "schedule": "Learning-rate schedules",
+    "augmentation": "Augmentation of the training images",
     "sweep": "Trial and Sweep",
     "scheduler": "Schedulers (early stopping)",
     "search": "Searches (which points are tried)",

@@ -343,7 +343,7 @@ def _registered_parameters() -> set[str]:
     names: set[str] = set()
     for kind_name, kind in Trial.COMPONENTS.items():
         for component in kind.registry.values():
-            names |= {f"{kind_name}.{field}" for field in component.model_fields}
+            names |= {f"{kind_name}.{name}" for name in component.parameter_names()}
     return names
 
 

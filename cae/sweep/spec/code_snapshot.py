@@ -23,7 +23,7 @@ from typing_extensions import override
 
 from cae.files import write_whole
 from cae.sweep.spec.sweep_file import SweepFile, execute_source, forget_modules
-from cae.trial.config import Trial, from_flat
+from cae.trial.config import Trial, from_flat, named_components
 from cae.trial.user_code import DIGEST_LENGTH, imported_user_modules
 
 
@@ -110,11 +110,7 @@ _executed: list[str] = []
 
 def _names_own_component(flat: Mapping[str, object]) -> bool:
     """Whether a component of a configuration, or of its dependencies, is not built in."""
-    for name, value in flat.items():
-        kind = name.rpartition(".")[2]
-        if kind not in Trial.COMPONENTS:
-            continue
-        component = Trial.COMPONENTS[kind].registry.get(str(value))
+    for _, component in named_components(flat):
         if component is None or not component.is_builtin():
             return True
     return False

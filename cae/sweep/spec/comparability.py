@@ -24,6 +24,7 @@ from cae.trial.component import Component
 from cae.trial.config import Trial, fingerprint_of
 from cae.trial.datasets import Dataset
 from cae.trial.metrics import TRIAL_METRICS
+from cae.trial.tasks import Task
 
 FINGERPRINT_DIGITS = 8
 """Printed digits of a fingerprint."""
@@ -49,7 +50,8 @@ def describe_group(trial: Trial, images: Callable[[Dataset], str]) -> dict[str, 
     ]
     fingerprints = [images(trial.dataset)]
     fingerprints += [fingerprint_of(dependency, images) for dependency in dependencies]
-    code = own_source(task) + "".join(dependency.code() for dependency in dependencies)
+    code = own_source(type(task)) + loss_source(task)
+    code += "".join(dependency.code() for dependency in dependencies)
     task_parameters = {
         name: value for name, value in parameters.items() if name.partition(".")[0] == "task"
     }
@@ -60,7 +62,15 @@ def describe_group(trial: Trial, images: Callable[[Dataset], str]) -> dict[str, 
     parameters[DATA] = fingerprint[:FINGERPRINT_DIGITS]
     if code:
         parameters[CODE] = group_key(code)[:FINGERPRINT_DIGITS]
-    return {"key": key, "parameters": parameters, "metrics": metric_definitions(trial)}
+    description = {"key": key, "parameters": parameters, "metrics": metric_definitions(trial)}
+    defaults = {
+        name: value
+        for name, value in trial.omitted_defaults().items()
+        if name.partition(".")[0] in KINDS and not _is_below(name, task.training_parameters)
+    }
+    if defaults:
+        description["defaults"] = defaults
+    return description
 
 
 def metric_definitions(trial: Trial) -> dict[str, str]:
@@ -74,11 +84,13 @@ def metric_definitions(trial: Trial) -> dict[str, str]:
     definitions: dict[str, str] = {}
     for name, metric in TRIAL_METRICS.items():
         definitions[name] = group_key(dataclasses.asdict(metric))
-    code = own_source(task)
+    code = own_source(type(task)) + loss_source(task)
     for name, metric in task.declared_metrics().items():
         content: list[object] = [dataclasses.asdict(metric)]
         if not task.is_common_metric(name):
             content += [task.name, code]
+        elif name == "loss":
+            content += [source for source in (loss_source(task),) if source]
         parameters: dict[str, Any] = {}
         for parameter in task.defining_parameters(name):
             parameters |= {key: flat[key] for key in flat if _is_below(key, (parameter,))}
@@ -98,16 +110,21 @@ def _is_below(name: str, parameters: tuple[str, ...]) -> bool:
     return False
 
 
-def own_source(component: Component) -> str:
+def loss_source(task: Task) -> str:
+    """Return the source of the losses of a task that the user defined."""
+    return "".join(own_source(type(term.loss)) for term in task.losses())
+
+
+def own_source(component: type[Component]) -> str:
     """Return the source of a component that the user defined, with all that it uses of theirs.
 
     These are base classes, functions and plain constants, in the sweep file and in modules that are
     not installed. Empty for built-in components.
     """
-    if type(component).is_builtin():
+    if component.is_builtin():
         return ""
     parts: dict[str, str] = {}
-    waiting: list[Any] = [type(component)]
+    waiting: list[Any] = [component]
     while waiting:
         user_object = waiting.pop()
         name = f"{user_object.__module__}.{user_object.__qualname__}"

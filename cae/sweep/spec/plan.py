@@ -571,8 +571,8 @@ def _changed_settings(
     base: Trial, trial: Trial, overrides: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """The settings that budget and command line changed, as {"full": ..., "here": ...}."""
-    full = {"precision": base.precision} | base.flat()
-    here = {"precision": trial.precision} | trial.flat()
+    full = base.omitted_defaults() | base.flat()
+    here = trial.omitted_defaults() | trial.flat()
     changed: dict[str, dict[str, Any]] = {}
     for key in here | full:
         is_override = any(_sets(name, key) for name in overrides)

@@ -24,7 +24,7 @@ from cae.sweep.spec.claims import KINDS as CLAIM_KINDS
 from cae.sweep.spec.published import read_published
 from cae.sweep.spec.sweep import Sweep
 from cae.trial.component import COLLECTED_ERRORS
-from cae.trial.config import ConfigError, Trial, from_flat
+from cae.trial.config import ConfigError, Trial, from_flat, named_components
 from cae.trial.messages import explain
 from cae.trial.user_code import SWEEP_FILE_MODULE, imported_user_modules
 
@@ -215,12 +215,11 @@ def load_components(path: str | os.PathLike[str]) -> None:
 
 def unregistered_components(flat: Mapping[str, object]) -> list[str]:
     """The components of a flat configuration that are not defined: `arch = 'my_network'`."""
-    unregistered: list[str] = []
-    for name, value in flat.items():
-        component = Trial.COMPONENTS.get(name.rpartition(".")[2])
-        if component is not None and value not in component.registry:
-            unregistered.append(f"{name} = {value!r}")
-    return unregistered
+    unregistered: dict[str, None] = {}  # an ordered set
+    for name, component in named_components(flat):
+        if component is None:
+            unregistered[f"{name} = {flat[name]!r}"] = None
+    return list(unregistered)
 
 
 def from_config(flat: Mapping[str, object], path: Path) -> Trial:

@@ -38,6 +38,11 @@ class Architecture(Component):
         """The smallest and the largest value that the network's outputs can have."""
         return (float("-inf"), float("inf"))
 
+    @property
+    def has_skips(self) -> bool:
+        """Whether the network passes images to its output without the latent code."""
+        return False
+
 
 class _OperationCounter:
     """Counts the floating-point operations of the convolutional and linear layers of a network.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 from torch import nn
 from typing_extensions import override
 
+from cae.trial.networks.blocks import SkipAutoencoder, SkipEnd
 from cae.trial.networks.conv_encoder import ConvEncoder, Encoder
 from cae.trial.networks.geometry import (
     Shape,
@@ -43,6 +44,8 @@ class Upsampling:
     """Size of the image after it."""
     stride: int
     """Factor by which the stage of the encoder divided the size."""
+    skip_channels: int
+    """Channels of the output of the stage, before its pooling."""
 
 
 class ConvAutoencoder(ConvEncoder):
@@ -61,10 +64,16 @@ class ConvAutoencoder(ConvEncoder):
     upsample_after: tuple[NonNegativeInt, ...] = (0, 1)
     """Decoder convolutions, counted from 1, after which the image is upsampled; 0: before the first
     one. Increasing, as many as `pool_after`."""
-    upsampling: Literal["nearest", "transposed"] = "nearest"
+    upsampling: Literal["nearest", "transposed", "pixel_shuffle"] = "nearest"
     """How the image is upsampled. `nearest`: pixels are repeated before the next convolution.
     `transposed`: the next convolution is a transposed one with the stride of the matching encoder
-    stage, cropped to the size."""
+    stage, cropped to the size. `pixel_shuffle`: the next convolution outputs stride x stride times
+    the channels, which become pixels (Shi et al. 2016); the size has to be a multiple."""
+    skips: bool = False
+    """Whether the decoder gets the output of each encoder stage before its pooling, beside the
+    upsampled image (U-Net, Ronneberger et al. 2015). Needs upsampling `nearest`, pooling by `max`
+    or `average`, padding `same` and stride 1. The latent size that a plan shows is that of the
+    encoder's last output alone. Refused for tasks whose input is the target."""
     decoder_hidden_units: MirroredUnits = "mirrored"
     """Units of the fully connected layers between the latent code and the layer whose output is the
     image for the decoder's convolutions. `mirrored`: the `hidden_units` before the latent code, in
@@ -79,6 +88,8 @@ class ConvAutoencoder(ConvEncoder):
     """Activation of the output layer, which determines the range of the output: `sigmoid` [0, 1],
     `tanh` [-1, 1], `linear` unbounded."""
 
+    later_parameters: ClassVar[frozenset[str]] = ConvEncoder.later_parameters | {"skips"}
+
     @model_validator(mode="after")
     def _validate_decoder_layers(self) -> Self:
         count = len(self.decoder_filters)
@@ -90,13 +101,39 @@ class ConvAutoencoder(ConvEncoder):
                 f"arch.upsample_after = {list(self.upsample_after)}: should have as many layers as "
                 f"arch.pool_after = {list(self.pool_after)}"
             )
+        if self.upsampling == "pixel_shuffle" and self.padding == "valid":
+            raise ValueError(
+                "arch.upsampling = 'pixel_shuffle': needs arch.padding = 'same', not 'valid'"
+            )
+        if self.skips:
+            self._validate_skips()
         return self
+
+    def _validate_skips(self) -> None:
+        """Raise ValueError if the outputs of the encoder's stages do not fit the decoder's."""
+        needed: dict[str, tuple[object, ...]] = {
+            "upsampling": ("nearest",),
+            "pooling": ("max", "average"),
+            "padding": ("same",),
+            "stride": (1,),
+        }
+        for name, values in needed.items():
+            value = getattr(self, name)
+            if value not in values:
+                choices = " or ".join(map(repr, values))
+                raise ValueError(f"arch.skips = True: needs arch.{name} = {choices}, not {value!r}")
+
+    @property
+    @override
+    def has_skips(self) -> bool:
+        return self.skips and bool(self.pool_after)
 
     @override
     def inactive_parameters(self) -> dict[str, str]:
         inactive = super().inactive_parameters()
         if not self.upsample_after:
             inactive["upsampling"] = "arch.upsample_after selects no layer"
+            inactive["skips"] = "arch.upsample_after selects no layer"
         if not self._latent_units:
             inactive["decoder_hidden_units"] = "arch.hidden_units is empty"
         return inactive
@@ -110,7 +147,10 @@ class ConvAutoencoder(ConvEncoder):
     def build(self, input_shape: Shape, output_shape: Shape) -> Autoencoder:
         self._validate_sizes(input_shape, output_shape)
         encoder = self._build_encoder(input_shape)
-        return Autoencoder(encoder.layers, self._build_decoder(encoder, output_shape))
+        decoder = self._build_decoder(encoder, output_shape)
+        if self.has_skips:
+            return SkipAutoencoder(encoder.layers, decoder)
+        return Autoencoder(encoder.layers, decoder)
 
     def _validate_sizes(self, input_shape: Shape, output_shape: Shape) -> None:
         if output_shape[1:] != input_shape[1:]:
@@ -140,7 +180,9 @@ class ConvAutoencoder(ConvEncoder):
         upsamplings = self._upsamplings(encoder)
         for number, filters in enumerate(self.decoder_filters, 1):
             self._add_decoder_layer(stack, f"decoder layer {number}", number, filters, upsamplings)
-            self._add_activation(stack, is_selected(self.batch_norm_decoder, number))
+            is_normalized = is_selected(self.batch_norm_decoder, number)
+            self._add_activation(stack, f"decoder layer {number}", is_normalized)
+            self._add_residual_blocks(stack, f"decoder layer {number}", is_normalized)
         last_number = len(self.decoder_filters) + 1
         self._add_decoder_layer(
             stack, "the output layer", last_number, output_shape[0], upsamplings
@@ -188,7 +230,8 @@ class ConvAutoencoder(ConvEncoder):
                 convolutions -= 1
             height = stage.size[0] + removed[0] * convolutions
             width = stage.size[1] + removed[1] * convolutions
-            upsamplings[position] = Upsampling((height, width), stage.stride * last_stride)
+            stride = stage.stride * last_stride
+            upsamplings[position] = Upsampling((height, width), stride, stage.channels)
             last_stride = 1
         return upsamplings
 
@@ -209,15 +252,41 @@ class ConvAutoencoder(ConvEncoder):
         if upsampling and self.upsampling == "nearest":
             stack.add(nn.Upsample(size=upsampling.size))
             stack.size = upsampling.size
+            if self.has_skips:
+                stack.add(SkipEnd())
+                stack.channels += upsampling.skip_channels
         if self.dropout and is_selected(self.dropout_decoder, number - 1):
             stack.add(nn.Dropout(self.dropout))
         if upsampling and self.upsampling == "transposed":
             self._add_transposed_convolution(stack, name, filters, upsampling)
             return
+        if upsampling and self.upsampling == "pixel_shuffle":
+            self._add_pixel_shuffle(stack, name, filters, upsampling)
+            return
         is_doubled = stack.size == doubled_size
         self._add_convolution(stack, name, filters, stride=1)
         if is_doubled:
             fold(stack.layers)
+
+    def _add_pixel_shuffle(
+        self, stack: LayerStack, name: str, filters: int, upsampling: Upsampling
+    ) -> None:
+        """Add a convolution whose channels become pixels.
+
+        Raises ValueError if the size of `upsampling` is not the multiple of the stack's.
+        """
+        factor = upsampling.stride
+        size = (stack.size[0] * factor, stack.size[1] * factor)
+        if size != upsampling.size:
+            raise ValueError(
+                f"arch.upsampling = 'pixel_shuffle': {format_size(upsampling.size)} is not "
+                f"{factor} times {format_size(stack.size)} at {name}; choose images whose height "
+                "and width all stages divide without a remainder, or arch.upsampling = 'nearest'"
+            )
+        self._add_convolution(stack, name, filters * factor**2, stride=1)
+        stack.add(nn.PixelShuffle(factor))
+        stack.channels = filters
+        stack.size = size
 
     def _add_transposed_convolution(
         self, stack: LayerStack, name: str, filters: int, upsampling: Upsampling

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from annotated_types import Gt, Le, Len
-from pydantic import PositiveFloat, PositiveInt, model_validator
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 from typing_extensions import override
 
 from cae.trial.networks.base import Architecture
+from cae.trial.networks.blocks import ResidualBlock, SkipStart, group_norm
 from cae.trial.networks.geometry import (
     KernelAxis,
     Margins,
@@ -20,6 +21,7 @@ from cae.trial.networks.geometry import (
     kernel_extent,
     pair_of,
     same_padding,
+    split_padding,
     symmetric_padding,
 )
 from cae.trial.networks.layers import LayerStack, activation, initialize, zero_padding
@@ -42,6 +44,8 @@ class Stage:
     """Size of the image before the stage."""
     stride: int = 1
     """Factor by which the stage divides the size, its convolutions and its pooling together."""
+    channels: int = 0
+    """Channels of the stage's output before the pooling."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +95,27 @@ class ConvEncoder(Architecture):
     hidden_units: tuple[PositiveInt, ...] = ()
     """Units of the fully connected layers after the convolutions, with an activation between two of
     them. The output of the last one is the latent code. Empty: no such layers."""
-    activation: Literal["relu", "leaky_relu"] = "relu"
+    residual_blocks: NonNegativeInt = 0
+    """Residual blocks after each convolution but the output convolution, before pooling: each adds
+    the output of two convolutions with `kernel_size` to its input (He et al. 2016). 0: none."""
+    bottleneck_channels: PositiveInt | None = None
+    """Channels of a 1 x 1 convolution without activation after the other convolutions of the
+    encoder. Its output is the latent code, unless `hidden_units` follow. None: no such layer."""
+    activation: Literal["relu", "leaky_relu", "gelu", "silu", "elu"] = "relu"
     """Activation after each convolution but the output convolution, and between fully connected
     layers."""
     negative_slope: PositiveFloat = 0.01
     """Slope of leaky_relu for negative values; above 0. PyTorch's default."""
     batch_norm: Literal["none", "before_activation", "after_activation"] = "none"
-    """Batch normalization of the output of a convolution, before or after the activation. Pooling
-    and upsampling follow."""
+    """Normalization of the output of a convolution, before or after the activation; by batches,
+    unless `norm` is another. Pooling and upsampling follow."""
+    norm: Literal["batch", "group", "layer"] = "batch"
+    """Which normalization `batch_norm` places. `batch`: of each channel over the batch. `group`: of
+    each of `norm_groups` groups of channels over an image (Wu & He 2018). `layer`: of all channels
+    over an image. The last two do not depend on the batch and have no running statistics."""
+    norm_groups: PositiveInt = 4
+    """Groups of channels of the norm `group`; has to divide the channels of each normalized
+    layer."""
     batch_norm_encoder: Layers = "all"
     """Encoder convolutions, counted from 1, with batch normalization; increasing."""
     batch_norm_momentum: Annotated[float, Gt(0), Le(1)] = 0.01
@@ -117,6 +134,10 @@ class ConvEncoder(Architecture):
     """Initial weights. `glorot_uniform`: uniform, scaled by the number of inputs and outputs
     (Glorot & Bengio 2010), with biases of 0, Keras's default. `pytorch`: the default of PyTorch's
     layers."""
+
+    later_parameters: ClassVar[frozenset[str]] = frozenset(
+        {"residual_blocks", "bottleneck_channels", "norm", "norm_groups"}
+    )
 
     @model_validator(mode="after")
     def _validate_encoder_layers(self) -> Self:
@@ -143,7 +164,19 @@ class ConvEncoder(Architecture):
             inactive["pooling"] = reason
             inactive["pool_size"] = reason
         inactive.update(self._inactive_settings("batch_norm", is_on=self.batch_norm != "none"))
+        inactive.update(self._inactive_norm_settings())
         inactive.update(self._inactive_settings("dropout", is_on=self.dropout > 0))
+        return inactive
+
+    def _inactive_norm_settings(self) -> dict[str, str]:
+        if self.batch_norm == "none":
+            return dict.fromkeys(("norm", "norm_groups"), "arch.batch_norm is 'none'")
+        inactive: dict[str, str] = {}
+        reason = f"arch.norm is {self.norm!r}"
+        if self.norm != "group":
+            inactive["norm_groups"] = reason
+        if self.norm != "batch":
+            inactive["batch_norm_momentum"] = f"{reason}, which has no running statistics"
         return inactive
 
     def _inactive_settings(self, switch: str, *, is_on: bool) -> dict[str, str]:
@@ -170,14 +203,22 @@ class ConvEncoder(Architecture):
                 stride *= self.pool_size
             self._add_convolution(stack, name, filters, stride, self._dilation_of(number))
             stages[-1].stride *= stride
-            self._add_activation(stack, is_selected(self.batch_norm_encoder, number))
+            self._add_activation(stack, name, is_selected(self.batch_norm_encoder, number))
+            self._add_residual_blocks(stack, name, is_selected(self.batch_norm_encoder, number))
+            stages[-1].channels = stack.channels
             if is_downsampled:
+                if self.has_skips:
+                    stack.add(SkipStart())
                 if self.pooling != "stride":
                     self._add_pooling(stack, name)
                     stages[-1].stride *= self.pool_size
                 stages.append(Stage(stack.size))
             if self.dropout and is_selected(self.dropout_encoder, number):
                 stack.add(nn.Dropout(self.dropout))
+        if self.bottleneck_channels is not None:
+            bottleneck = nn.Conv2d(stack.channels, self.bottleneck_channels, 1)
+            stack.add(initialize(bottleneck, self.init))
+            stack.channels = self.bottleneck_channels
         values = stack.channels * stack.size[0] * stack.size[1]
         if self.hidden_units:
             self._add_hidden_layers(stack, values)
@@ -245,19 +286,61 @@ class ConvEncoder(Architecture):
                 "choose a smaller arch.dilation"
             )
 
-    def _add_activation(self, stack: LayerStack, normalize: bool) -> None:
-        """Add the activation, and batch normalization before or after it.
+    def _add_activation(self, stack: LayerStack, name: str, normalize: bool) -> None:
+        """Add the activation, and normalization before or after it.
 
-        `normalize`: whether this layer has it, if it is switched on.
+        `name`: the layer's name in error messages; `normalize`: whether this layer has it, if it is
+        switched on.
         """
-        if not normalize or self.batch_norm == "none":
-            stack.add(self._activation())
-            return
-        norm = nn.BatchNorm2d(stack.channels, self.batch_norm_epsilon, self.batch_norm_momentum)
+        norm: list[nn.Module] = []
+        if normalize:
+            norm = self._norm(stack, name)
         if self.batch_norm == "before_activation":
-            stack.layers.extend([norm, self._activation()])
+            stack.layers.extend([*norm, self._activation()])
         else:
-            stack.layers.extend([self._activation(), norm])
+            stack.layers.extend([self._activation(), *norm])
+
+    def _norm(self, stack: LayerStack, name: str) -> list[nn.Module]:
+        """The normalization of the stack's output; empty if it is switched off."""
+        if self.batch_norm == "none":
+            return []
+        if self.norm == "batch":
+            momentum = self.batch_norm_momentum
+            return [nn.BatchNorm2d(stack.channels, self.batch_norm_epsilon, momentum)]
+        groups = 1
+        if self.norm == "group":
+            groups = self.norm_groups
+        return [group_norm(groups, stack.channels, stack.size, self.batch_norm_epsilon, name)]
+
+    def _add_residual_blocks(self, stack: LayerStack, name: str, normalize: bool) -> None:
+        """Add the residual blocks after a convolution, which keep the shape.
+
+        `name` and `normalize`: see `_add_activation`. The normalization is always before the
+        activation, as in He et al.
+        """
+        for _ in range(self.residual_blocks):
+            layers = nn.Sequential()
+            for is_first in (True, False):
+                layers.extend(self._same_convolution(stack))
+                if normalize:
+                    layers.extend(self._norm(stack, name))
+                if is_first:
+                    layers.append(self._activation())
+            stack.add(ResidualBlock(layers, self._activation()))
+
+    def _same_convolution(self, stack: LayerStack) -> list[nn.Module]:
+        """A convolution that keeps the shape, whatever the padding of the others is."""
+        height, width = pair_of(self.kernel_size)
+        vertical = split_padding(height - 1)
+        horizontal = split_padding(width - 1)
+        layers: list[nn.Module] = []
+        padding = symmetric_padding(vertical, horizontal)
+        if padding is None:
+            layers.append(zero_padding(vertical, horizontal))
+        kernel = (height, width)
+        layer = nn.Conv2d(stack.channels, stack.channels, kernel, padding=padding or (0, 0))
+        layers.append(initialize(layer, self.init))
+        return layers
 
     def _add_pooling(self, stack: LayerStack, name: str) -> None:
         """Add the pooling. Raises ValueError if the image is smaller than `pool_size`."""

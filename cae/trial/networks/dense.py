@@ -31,7 +31,7 @@ class DenseAutoencoder(Architecture):
     decoder_hidden_units: MirroredUnits = "mirrored"
     """Units of each decoder layer before the output layer. `mirrored`: those of the encoder before
     the latent code, in reverse order."""
-    activation: Literal["relu", "leaky_relu", "sigmoid"] = "relu"
+    activation: Literal["relu", "leaky_relu", "sigmoid", "gelu", "silu", "elu"] = "relu"
     """Activation after each layer but the output layer, which has `output_activation`."""
     negative_slope: PositiveFloat = 0.01
     """Slope of leaky_relu for negative values; above 0. PyTorch's default."""

@@ -25,12 +25,18 @@ OUTPUT_ACTIVATIONS = {
 
 
 def activation(name: str, negative_slope: float) -> nn.Module:
-    """Return the activation layer `relu`, `leaky_relu` (with `negative_slope`) or `sigmoid`."""
-    if name == "sigmoid":
-        return nn.Sigmoid()
+    """Return an activation layer by its name; `negative_slope`: of `leaky_relu`."""
     if name == "relu":
         return nn.ReLU(inplace=True)
-    return nn.LeakyReLU(negative_slope, inplace=True)
+    if name == "leaky_relu":
+        return nn.LeakyReLU(negative_slope, inplace=True)
+    others: dict[str, type[nn.Module]] = {
+        "elu": nn.ELU,
+        "gelu": nn.GELU,
+        "sigmoid": nn.Sigmoid,
+        "silu": nn.SiLU,
+    }
+    return others[name]()
 
 
 def initialize(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear, method: str) -> nn.Module:

@@ -81,11 +81,18 @@ class VariationalNetwork(Autoencoder):
         images work for this network too. It is computed in float32: in bfloat16 the difference of
         nearly equal numbers would be lost. Raises RuntimeError before the first batch.
         """
+        return self._twice_kl().sum(1) / 2
+
+    def kl_per_value(self) -> Tensor:
+        """Return the KL divergence of each latent value for the last batch, B x latent values."""
+        return self._twice_kl() / 2
+
+    def _twice_kl(self) -> Tensor:
         if self._last_distribution is None:
             raise RuntimeError("no batch has been passed through the network yet")
         mean = self._last_distribution[0].float()
         log_var = self._last_distribution[1].float()
-        return (mean.square() + log_var.exp() - 1 - log_var).sum(1) / 2
+        return mean.square() + log_var.exp() - 1 - log_var
 
     def __getstate__(self) -> dict[str, object]:
         """Return the state without the last batch: copy.deepcopy cannot copy its graph."""
@@ -118,10 +125,7 @@ class VariationalAutoencoder(ConvAutoencoder):
     pooling: Literal["max", "average", "stride"] = "stride"
     """How the image is downsampled: maximum or average of `pool_size` x `pool_size` pixels, or
     `stride`: the step of the convolution itself is multiplied by `pool_size`."""
-    upsampling: Literal["nearest", "transposed"] = "transposed"
-    """How the image is upsampled. `nearest`: pixels are repeated before the next convolution.
-    `transposed`: the next convolution is a transposed one with the stride of the matching encoder
-    stage, cropped to the size."""
+    upsampling: Literal["nearest", "transposed", "pixel_shuffle"] = "transposed"
     hidden_units: tuple[PositiveInt, ...] = (16,)
     """Units of the fully connected layers between the convolutions and the layers with mean and
     log-variance, each with an activation. Empty: no such layers."""
@@ -130,6 +134,13 @@ class VariationalAutoencoder(ConvAutoencoder):
     image for the decoder's convolutions. `mirrored`: the `hidden_units`, in reverse order."""
     latent_dim: PositiveInt = 2
     """Number of values of the latent code; at least 1."""
+
+    @override
+    def _validate_skips(self) -> None:
+        raise ValueError(
+            "arch.skips = True: a variational autoencoder decodes drawn latent codes, for which "
+            "there are no images to skip from; choose arch.skips = False"
+        )
 
     @property
     @override

@@ -7,15 +7,14 @@ that scale.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cae.trial.chunks import by_chunks
 from cae.trial.component import Component
-from cae.trial.losses import binary_cross_entropy
+from cae.trial.losses import LossText, WeightedLoss, known_losses, loss_names, total_loss
 from cae.trial.metrics import (
     CHANNEL_ARGMAX_ERROR,
     GRADIENT_ENERGY,
@@ -52,7 +51,6 @@ COMMON_METRICS = {
     "ssim": "final_metrics",
 }
 """Metrics of the base class that do not depend on the task, with the method that computes each."""
-LOSS_UNITS = {"mse": "squared pixel value", "l1": "pixel value", "bce": "nats"}
 
 
 class Display(NamedTuple):
@@ -120,10 +118,10 @@ class Task(Component):
     A subclass has to define `pairs`. All other methods are optional.
     """
 
-    loss: Literal["mse", "l1", "bce"] = "mse"
-    """`mse`: mean squared error. `l1`: mean absolute error. `bce`: mean binary cross-entropy in
-    nats, of outputs in [0, 1] and targets in [0, 1]; its minimum is the entropy of the targets,
-    not 0."""
+    loss: LossText = "mse"
+    """The loss by its name (`mse`, `l1`, `bce`, `huber`, `ssim`, `ms_ssim`, `gradient_difference`,
+    or one of the sweep file), with its parameters: `huber(delta=0.05)`; or a weighted sum: `0.8*mse
+    + 0.2*ms_ssim`."""
 
     # Inputs and targets
 
@@ -160,16 +158,36 @@ class Task(Component):
 
     def criterion(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss: a scalar, the mean over everything."""
-        if self.loss == "mse":
-            return F.mse_loss(output, target)
-        if self.loss == "l1":
-            return F.l1_loss(output, target)
-        return binary_cross_entropy(output, target)
+        return total_loss(self.loss, output, target)
+
+    def losses(self) -> list[WeightedLoss]:
+        """The terms of the loss; empty if it is one that the task defines itself."""
+        return known_losses(self.loss)
+
+    @classmethod
+    def named_losses(cls, loss: object) -> list[str]:
+        """The names of the registered losses that a value of `loss` uses."""
+        if cls.model_fields["loss"].annotation is not str:  # the task's own choices
+            return []
+        return loss_names(loss)
 
     def terms(self, network: nn.Module) -> dict[str, Tensor]:
         """Terms that the network adds to the loss of its last batch, one value per image (shape
         B)."""
         return {}
+
+    def weigh_terms(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The terms as they are added to the loss of validation and test; by default unchanged."""
+        return terms
+
+    def training_terms(self, network: nn.Module) -> dict[str, Tensor]:
+        """The terms as they are added to the loss of training, one value per image or one for the
+        batch; by default as in validation."""
+        return self.weigh_terms(self.terms(network))
+
+    def term_factor(self, epoch: int) -> float:
+        """A factor of all terms in the training of an epoch, from 1."""
+        return 1.0
 
     def metrics(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Metrics of every epoch, one value per image (shape B)."""
@@ -186,7 +204,10 @@ class Task(Component):
 
     def declared_metrics(self) -> dict[str, Metric]:
         """The declarations of all metrics that this task reports, by name without a split."""
-        unit = LOSS_UNITS.get(self.loss, "")
+        unit = ""
+        terms = self.losses()
+        if len(terms) == 1 and terms[0].weight == 1:
+            unit = terms[0].loss.unit
         metrics = [
             error_metric("loss", unit, "The loss."),
             PSNR,
@@ -256,8 +277,8 @@ class Task(Component):
         return {"mean_image": train.mean_target().expand(len(inputs), -1, -1, -1)}
 
     def floor(self, target: Tensor) -> float:
-        """The loss of a perfect answer: for `bce` the mean entropy of the targets, otherwise 0."""
-        if self.loss != "bce":
+        """The loss of a perfect answer: with `bce` the mean entropy of the targets, otherwise 0."""
+        if all(term.loss.is_zero_at_target for term in self.losses()):
             return 0.0
         return self.criterion(target, target).item()
 
@@ -336,11 +357,17 @@ class Task(Component):
     def validate_output_range(self, output_range: tuple[float, float]) -> None:
         """Raise ValueError if the range of the network's outputs does not fit the loss."""
         low, high = output_range
-        if self.loss == "bce" and (low < 0 or high > 1):
-            raise ValueError(
-                "task.loss = 'bce' needs outputs in [0, 1]: "
-                "choose arch.output_activation = 'sigmoid'"
-            )
+        for term in self.losses():
+            if term.loss.needs_unit_outputs and (low < 0 or high > 1):
+                raise ValueError(
+                    f"task.loss = {self.loss!r} needs outputs in [0, 1]: "
+                    "choose arch.output_activation = 'sigmoid'"
+                )
+
+    def loss_size(self, image_shape: Shape) -> tuple[int, int]:
+        """Height and width of the images that the loss compares."""
+        _, rows, columns = self.output_shape(image_shape)
+        return rows, columns
 
 
 def error_text(error: float) -> str:

@@ -42,7 +42,7 @@ class Classify(Task):
     normalization) and only the head is trained, then everything, with a new optimizer.
     """
 
-    loss: Literal["mse", "cross_entropy"] = "cross_entropy"  # type: ignore[assignment]
+    loss: Literal["mse", "cross_entropy"] = "cross_entropy"
     """`mse`: mean over images and classes of (softmax - one-hot) squared; a confident
     wrong prediction has the loss 2 / classes. `cross_entropy`: mean over images, in nats."""
     classes: PositiveInt = 10

@@ -145,11 +145,11 @@ class Colorize(Task):
 
     @override
     def validate_output_range(self, output_range: tuple[float, float]) -> None:
-        if self.loss == "bce" and self.target == "iq":
+        needs_unit_targets = any(term.loss.needs_unit_targets for term in self.losses())
+        if needs_unit_targets and self.target == "iq":
             raise ValueError(
-                "task.loss = 'bce' needs targets in [0, 1], and task.target = 'iq' has negative "
-                "ones: "
-                "choose 'mse' or 'l1'"
+                f"task.loss = {self.loss!r} needs targets in [0, 1], and task.target = 'iq' has "
+                "negative ones: choose 'mse' or 'l1'"
             )
         super().validate_output_range(output_range)
 

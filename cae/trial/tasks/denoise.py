@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from pydantic import PositiveFloat
@@ -10,6 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from cae.trial.component import Dependency
+from cae.trial.losses import LossText
 from cae.trial.metrics import Direction, Metric, share_metric
 from cae.trial.tasks.base import (
     Evaluation,
@@ -28,9 +29,7 @@ class Denoise(Task):
     Keras"), which draws the noise once, before training.
     """
 
-    loss: Literal["mse", "l1", "bce"] = "bce"
-    """`mse`: mean squared error. `l1`: mean absolute error. `bce`: mean binary cross-entropy in
-    nats."""
+    loss: LossText = "bce"
     noise_factor: PositiveFloat = 0.5
     """Standard deviation of the noise, in units of the pixel range."""
     redraw_noise: bool = False

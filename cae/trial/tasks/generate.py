@@ -8,13 +8,19 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 import torch
 import torch.nn.functional as F
 from annotated_types import Len
-from pydantic import PositiveFloat, PositiveInt, field_validator
+from pydantic import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+)
 from torch import Tensor, nn
 from typing_extensions import override
 
 from cae.trial.component import Dependency
 from cae.trial.layout import image_layout
-from cae.trial.metrics import Direction, Metric, error_metric, share_metric
+from cae.trial.metrics import Direction, Metric, description, error_metric, share_metric
 from cae.trial.tasks.base import Evaluation, Gallery, Table, Task, check_judge, recognize
 
 ELBO_SAMPLES = 16
@@ -23,6 +29,9 @@ VENDI_IMAGES = 500
 """Images per scale for the Vendi score, which grows with their number."""
 GALLERY_IMAGES = 8
 """Images per scale in the gallery."""
+ACTIVE_VARIANCE = 0.01
+"""Variance of the mean of a latent value over the images, from which the value is active (Burda et
+al. 2016)."""
 SEED = 0
 """Of the latent codes drawn at the end, the same for all trials."""
 BATCH = 500
@@ -33,15 +42,28 @@ class Vae(Task):
     """The image itself, through a random latent code (Kingma & Welling 2014).
 
     The loss is the negative evidence lower bound in nats per image: the reconstruction error summed
-    over channels and pixels plus the KL divergence from the standard normal prior. `loss` uses the
-    sum convention; divided by the number of values, as other libraries print it, it is
-    `test_loss_per_pixel`. Validation and test losses use the mean of each latent code; `test_elbo`
-    draws it.
+    over channels and pixels plus `beta` times the KL divergence from the standard normal prior.
+    `loss` uses the sum convention; divided by the number of values, as other libraries print it, it
+    is `test_loss_per_pixel`. Validation and test losses use the mean of each latent code;
+    `test_elbo` draws it, with a KL divergence that `beta` does not multiply.
+
+    `warmup` and `free_bits` change the training only. Validation and test losses always have the
+    full `beta` and no free bits, so that the losses of all epochs, and of trials with other values
+    of both, are comparable.
     """
 
     loss: Literal["mse", "bce"] = "bce"
     """Reconstruction error: `bce` binary cross-entropy, `mse` squared error; summed over the
     image."""
+    beta: NonNegativeFloat = 1.0
+    """Factor of the KL divergence in the loss (Higgins et al. 2017, beta-VAE); at least 0. 1: the
+    evidence lower bound."""
+    warmup: NonNegativeInt = 0
+    """Epochs of KL warm-up: in epoch e of w the training multiplies the KL divergence by e / (w +
+    1) too. 0: none."""
+    free_bits: NonNegativeFloat = 0.0
+    """Nats of KL divergence of each latent value, mean over a batch, that the training does not
+    penalize (Kingma et al. 2016); at least 0."""
     judge: Dependency | None = None
     """A trial that classifies real images: which generated images it recognizes as the class that
     was trained on is evaluated at the end."""
@@ -53,6 +75,14 @@ class Vae(Task):
 
     term_names: ClassVar[tuple[str, ...]] = ("kl",)
     dependency_names: ClassVar[tuple[str, ...]] = ("judge",)
+    training_parameters: ClassVar[tuple[str, ...]] = ("warmup", "free_bits")
+    later_parameters: ClassVar[frozenset[str]] = frozenset({"beta", "warmup", "free_bits"})
+
+    @override
+    def inactive_parameters(self) -> dict[str, str]:
+        if self.beta > 0:
+            return {}
+        return dict.fromkeys(("warmup", "free_bits"), "task.beta is 0")
 
     @override
     def pairs(
@@ -67,6 +97,26 @@ class Vae(Task):
     @override
     def terms(self, network: nn.Module) -> dict[str, Tensor]:
         return {"kl": cast(Any, network).kl()}
+
+    @override
+    def weigh_terms(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"kl": self.beta * terms["kl"]}
+
+    @override
+    def training_terms(self, network: nn.Module) -> dict[str, Tensor]:
+        if not self.free_bits:
+            return super().training_terms(network)
+        if not hasattr(network, "kl_per_value"):
+            raise TypeError(
+                f"task.free_bits = {self.free_bits:g} needs a network with the method "
+                "kl_per_value(), as that of variational_autoencoder has"
+            )
+        kl_per_value: Tensor = cast(Any, network).kl_per_value()
+        return {"kl": self.beta * kl_per_value.mean(0).clamp(min=self.free_bits).sum()}
+
+    @override
+    def term_factor(self, epoch: int) -> float:
+        return min(1.0, epoch / (self.warmup + 1))
 
     @override
     def validate_trial(self, trial: Any) -> None:
@@ -86,12 +136,28 @@ class Vae(Task):
         return scales
 
     @override
+    def defining_parameters(self, name: str) -> tuple[str, ...]:
+        parameters = super().defining_parameters(name)
+        if name == "loss":
+            return parameters
+        return tuple(parameter for parameter in parameters if parameter != "beta")
+
+    @override
     def declared_metrics(self) -> dict[str, Metric]:
         infinity = float("inf")
         better = Direction.MAXIMIZE
+        loss_meaning = "Negative evidence lower bound."
+        if self.beta != 1:
+            loss_meaning = "Reconstruction error plus beta times the KL divergence."
         metrics = [
-            error_metric("loss", "nats per image", "Negative evidence lower bound."),
+            error_metric("loss", "nats per image", loss_meaning),
             error_metric("kl", "nats per image", "KL divergence from the standard normal prior."),
+            description(
+                "active_units",
+                "latent values",
+                f"Latent values whose mean has a variance above {ACTIVE_VARIANCE} over the images.",
+                0.0,
+            ),
             Metric(
                 "elbo",
                 better,
@@ -123,7 +189,10 @@ class Vae(Task):
 
     @override
     def conclude(self, evaluation: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
-        """The drawn bound, and measures of the generated images per latent scale.
+        """The drawn bound, active units, and measures of the generated images per latent scale.
+
+        `active_units`: latent values whose mean varies between the test images, with a variance
+        above ACTIVE_VARIANCE (Burda et al. 2016).
 
         How many the judge recognizes (Wilson interval, 95 %), how they differ from one another
         (mean pairwise Euclidean distance; Vendi score of cosine similarities) and from the training
@@ -133,6 +202,7 @@ class Vae(Task):
         device = _device_of(evaluation.network)
         elbo = self._elbo(network, evaluation.target.to(device))
         metrics = {"elbo": elbo, "loss_per_pixel": -elbo / evaluation.target[0].numel()}
+        metrics["active_units"] = _active_units(network, evaluation.inputs)
         training_images = torch.cat(
             [target.flatten(1) for _, target, _ in evaluation.train.batches()]
         )
@@ -216,6 +286,17 @@ def _tag(scale: float) -> str:
 
 def _device_of(network: nn.Module) -> torch.device:
     return next(network.parameters()).device
+
+
+def _active_units(network: Any, images: Tensor) -> float:
+    """The number of latent values that are active on some images."""
+    device = _device_of(network)
+    means: list[Tensor] = []
+    for batch in images.split(BATCH):
+        inputs = batch.to(device).contiguous(memory_format=image_layout(device))
+        means.append(network.encode(inputs)[0].double())
+    variances = torch.cat(means).var(0, correction=0)
+    return float((variances > ACTIVE_VARIANCE).sum())
 
 
 def _latent_size(network: Any, evaluation: Evaluation) -> int:

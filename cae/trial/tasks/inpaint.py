@@ -58,6 +58,13 @@ class Inpaint(Task):
         return inputs, images
 
     @override
+    def loss_size(self, image_shape: Shape) -> tuple[int, int]:
+        if self.region == "full":
+            return super().loss_size(image_shape)
+        rows, columns = self._box(torch.Size(image_shape))
+        return rows.stop - rows.start, columns.stop - columns.start
+
+    @override
     def criterion(self, output: Tensor, target: Tensor) -> Tensor:
         if self.region == "full":
             return super().criterion(output, target)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cae.trial.losses import Loss
 from cae.trial.tasks.base import Task
 
 COUNT = 2
@@ -20,10 +21,15 @@ def result_errors(task: Task, output_shape: Sequence[int]) -> list[str]:
     A loss is a scalar with a gradient; a metric is a value per image. A scalar metric would be
     divided by the number of images, a loss per image would end the trial.
     """
-    if task.is_builtin():
-        return []
     target = torch.full((COUNT, *output_shape), 0.5)
     output = target.clone().requires_grad_()
+    errors: list[str] = []
+    for term in task.losses():
+        if not term.loss.is_builtin():
+            check = _loss_check(term.loss, output, target)
+            errors += _call_loss(term.loss.name, check)
+    if task.is_builtin() or errors:
+        return errors
     errors = _call(task, "criterion", lambda: _loss_errors(task.criterion(output, target)))
     for name in ("metrics", "final_metrics"):
         errors += _call(task, name, _metric_check(getattr(task, name), target))
@@ -38,25 +44,37 @@ def _call(task: Task, name: str, find_errors: Callable[[], list[str]]) -> list[s
         return [f"task = {task.name!r}: {name} raised {type(error).__name__}: {text}"]
 
 
+def _call_loss(name: str, find_errors: Callable[[], list[str]]) -> list[str]:
+    try:
+        return [f"task.loss = {name!r}: {error}" for error in find_errors()]
+    except Exception as error:  # of the user's code
+        text = " ".join(str(error).split())[:200]
+        return [f"task.loss = {name!r} raised {type(error).__name__}: {text}"]
+
+
+def _loss_check(loss: Loss, output: Tensor, target: Tensor) -> Callable[[], list[str]]:
+    return lambda: _loss_errors(loss(output, target), "it")
+
+
 def _metric_check(
     function: Callable[[Tensor, Tensor], Any], target: Tensor
 ) -> Callable[[], list[str]]:
     return lambda: _metric_errors(function(target, target))
 
 
-def _loss_errors(loss: Any) -> list[str]:
+def _loss_errors(loss: Any, function: str = "its criterion") -> list[str]:
     rule = "should be a scalar tensor, the mean over the images"
     if not isinstance(loss, Tensor):
-        return [f"its criterion returns {type(loss).__name__}: {rule}"]
+        return [f"{function} returns {type(loss).__name__}: {rule}"]
     if loss.shape != ():
         hint = ""
         if loss.shape == (COUNT,):
             hint = "; use .mean()"
         return [
-            f"its criterion returns the shape {tuple(loss.shape)} for {COUNT} images: {rule}{hint}"
+            f"{function} returns the shape {tuple(loss.shape)} for {COUNT} images: {rule}{hint}"
         ]
     if not loss.requires_grad:
-        return ["its criterion has no gradient: should be computed from the output without detach"]
+        return [f"{function} has no gradient: should be computed from the output without detach"]
     return []
 
 

@@ -22,6 +22,27 @@ def test_flags_are_quoted_for_a_shell(evil: str) -> None:
     assert words[1::2] == settings
 
 
+def test_defaults_that_a_configuration_leaves_out_are_set_if_the_base_trial_has_others() -> None:
+    base: dict[str, object] = {"arch": "a", "arch.skips": True, "clip_norm": 1.0, "seed": 0}
+    defaults: dict[str, object] = {"arch.skips": False, "clip_norm": None, "precision": "float32"}
+
+    def settings(**config: object) -> set[str]:
+        record = Record(1, "hash", {"seed": 0, **config}, axes={}, sizes={})
+        words = shlex.split(linked_data.set_flags(record, base, defaults))
+        return set(words[1::2]) - {"space=none", "seeds=1", "seed=0"}
+
+    assert settings(arch="a") == {"arch.skips=false", "clip_norm=null"}
+    assert settings(arch="b") == {"arch=b", "clip_norm=null"}
+    assert settings(arch="a", **{"arch.skips": True, "clip_norm": 1.0}) == set()
+
+
+def test_an_axis_with_a_default_that_is_left_out_is_set() -> None:
+    axes = {"arch.residual_blocks": 0, "seed": 0}
+    record = Record(1, "hash", {"seed": 0, "arch": "a"}, axes=axes, sizes={})
+    words = shlex.split(linked_data.set_flags(record, {"seed": 0, "arch": "a"}))
+    assert "arch.residual_blocks=0" in words
+
+
 def test_records_of_a_csv_may_contain_line_ends() -> None:
     text = 'trial,reason\n1,"two\nlines and a ""quotation"""\n2,none\n'
     assert linked_data.split_csv(text) == [

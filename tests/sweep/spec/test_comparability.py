@@ -21,12 +21,13 @@ from cae import (
     Denoise,
     Digits,
     Inpaint,
+    Loss,
     Reconstruct,
     Trial,
     Vae,
     VariationalAutoencoder,
 )
-from cae.run.groups import Group, is_defined_equally, parse_group
+from cae.run.groups import Group, group_labels, is_defined_equally, parse_group
 from cae.sweep.spec.comparability import describe_group
 from cae.sweep.spec.sweep_file import read_sweep_file
 from cae.trial.datasets import Dataset
@@ -216,3 +217,70 @@ def test_own_losses_are_defined_differently_and_psnr_is_not(
     edited = [own_group(), own_group(power=2)]
     assert is_defined_equally("val_psnr", edited)
     assert not is_defined_equally("val_loss", edited)
+
+
+# Losses
+
+
+def test_losses_have_metrics_with_the_same_definition_but_not_the_loss() -> None:
+    groups = [
+        group_of(Reconstruct(loss=loss))
+        for loss in ("mse", "huber", "huber(delta=0.05)", "0.8*mse + 0.2*ssim")
+    ]
+    assert len(set(groups)) == 4
+    assert is_defined_equally("val_psnr", groups)
+    assert is_defined_equally("test_ssim", groups)
+    for group in groups[1:]:
+        assert not is_defined_equally("val_loss", [groups[0], group])
+
+
+OWN_LOSS = '''"""A sweep with a loss of its own."""
+
+from cae import Adam, ConvAutoencoder, Digits, Loss, Reconstruct, Sweep, Trial
+
+
+class OwnPower(Loss):
+    def __call__(self, output, target):
+        return (output - target).abs().pow(POWER).mean()
+
+
+POWER = {power}
+sweep = Sweep(
+    base=Trial(
+        dataset=Digits(size=16, train_images=64, val_images=16, test_images=16),
+        task=Reconstruct(loss="0.5*own_power + 0.5*mse"),
+        arch=ConvAutoencoder(encoder_filters=(4, 4), decoder_filters=(4,)),
+        optimizer=Adam(),
+    ),
+)
+'''
+
+
+def test_the_code_of_an_own_loss_separates_groups_and_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Loss, "registry", dict(Loss.registry))
+    groups = []
+    codes = []
+    for power in (3, 4):
+        path = tmp_path / f"own_loss_{power}.py"
+        path.write_text(OWN_LOSS.format(power=power))
+        base = read_sweep_file(path).sweep.base
+        groups.append(parse_group(describe_group(base, fingerprint), {}))
+        codes.append(base.code())
+    assert groups[0] != groups[1]
+    assert codes[0] != codes[1]
+    assert is_defined_equally("val_psnr", groups)
+    assert not is_defined_equally("val_loss", groups)
+
+
+def test_beta_separates_groups_and_its_training_does_not() -> None:
+    arch = VariationalAutoencoder()
+    base = group_of(Vae(), arch=arch)
+    strong = group_of(Vae(beta=4.0), arch=arch)
+    assert base == group_of(Vae(warmup=3, free_bits=0.1), arch=arch)
+    assert base != strong
+    assert not is_defined_equally("val_loss", [base, strong])
+    for metric in ("val_psnr", "val_kl", "test_elbo"):
+        assert is_defined_equally(metric, [base, strong])
+    assert set(group_labels([base, strong]).values()) == {"task.beta = 1", "task.beta = 4"}

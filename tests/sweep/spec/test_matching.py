@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
-from typing_extensions import override
 
 from cae import Adam, Classifier, Classify, ConvAutoencoder, Digits, Reconstruct, Sweep, Trial
 from cae.run.events import TrialEnded
@@ -15,7 +14,7 @@ from cae.run.trial_state import TrialState
 from cae.sweep.spec.matching import Reason
 from cae.sweep.spec.plan import Plan, make_plan
 from cae.trial.datasets import Dataset, Images
-from cae.trial.schedules import Constant, Schedule
+from cae.trial.schedules import Constant, Cosine
 
 NETWORK: dict[str, Any] = {
     "encoder_filters": (4, 2),
@@ -175,18 +174,8 @@ def test_another_setting_is_no_reason() -> None:
 # Components whose epochs depend on the number of epochs
 
 
-class OneCycle(Schedule):
-    """Uses the number of epochs."""
-
-    uses_epochs: ClassVar[bool] = True
-
-    @override
-    def next_lr(self, initial_lr: float, val_losses: list[float]) -> float:
-        return initial_lr
-
-
 def test_a_schedule_that_uses_the_epochs_is_not_extended() -> None:
-    base = BASE.model_copy(update={"schedule": OneCycle()})
+    base = BASE.model_copy(update={"schedule": Cosine()})
     for epochs in (4, 15):
         (planned,) = plan_of(base, record_of(epochs, base=base)).trials
         assert (planned.number, planned.trial.epochs, planned.finished) == (8, 9, False)

@@ -78,6 +78,10 @@ AXES: dict[str, Any] = {
     "batch_size": tune.randint(8, 32),
     "seed": tune.grid_search([0, 5]),
     "precision": tune.grid_search(["float32", "tf32"]),
+    "clip_norm": tune.grid_search([None, 0.5]),
+    "warmup_epochs": tune.grid_search([0, 1]),
+    "arch.residual_blocks": tune.grid_search([0, 1]),
+    "augmentation": tune.grid_search(["no_augmentation", "augment"]),
 }
 OTHER_COMPONENTS: list[dict[str, Any]] = [
     {"arch": "dense_autoencoder", "arch.hidden_units": tune.grid_search([(8, 4), (8,)])},
@@ -86,7 +90,11 @@ OTHER_COMPONENTS: list[dict[str, Any]] = [
         "arch.mode": tune.grid_search(["none", "3", "true", "8-8"]),
         "arch.kernel_size": tune.grid_search([(1,), (1, 1)]),
     },
-    {"task": "denoise", "task.noise_factor": tune.uniform(0.1, 0.9)},
+    {
+        "task": "denoise",
+        "task.redraw_noise": True,
+        "task.noise_factor": tune.uniform(0.1, 0.9),
+    },
     {},
 ]
 DEPENDENCY_AXES: dict[str, Any] = {
@@ -102,8 +110,10 @@ def subset(axes: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     return names.map(lambda chosen: {name: axes[name] for name in chosen})
 
 
+LATER = BASE.override({"clip_norm": 1.0, "arch.residual_blocks": 2, "augmentation": "augment"})
+"""With other values than the defaults that configurations leave out."""
 autoencoders = st.tuples(
-    st.just(BASE),
+    st.sampled_from([BASE, LATER]),
     subset(AXES).flatmap(
         lambda axes: st.lists(st.sampled_from(OTHER_COMPONENTS), max_size=2).map(
             lambda others: [axes, *others]
@@ -140,7 +150,12 @@ def record_of(planned: PlannedTrial) -> Record:
     seeds=st.sampled_from([1, 3]),
     scheduler=st.sampled_from([None, ASHA()]),
     options=st.sampled_from(
-        [{}, {"settings": {"epochs": 7}}, {"settings": {"optimizer.lr": 0.5}, "max_trials": 2}]
+        [
+            {},
+            {"settings": {"epochs": 7}},
+            {"settings": {"clip_norm": None}},
+            {"settings": {"optimizer.lr": 0.5}, "max_trials": 2},
+        ]
     ),
 )
 def test_the_flags_of_each_trial_plan_exactly_that_trial(
@@ -153,7 +168,7 @@ def test_the_flags_of_each_trial_plan_exactly_that_trial(
     sweep = Sweep(base=base, space=spaces, seeds=seeds, samples=2, scheduler=scheduler)
     trials = make_plan(sweep, load, **options).trials
     for planned in [*trials[:4], *trials[-4:]]:
-        flags = set_flags(record_of(planned), base.flat())
+        flags = set_flags(record_of(planned), base.flat(), base.later_defaults())
         copied = plan_with_flags(sweep, flags).trials
         requested = [trial.hash for trial in copied if not trial.is_dependency]
         assert requested == [planned.hash], flags

@@ -169,6 +169,11 @@ def test_a_setting_replaces_an_axis() -> None:
     assert plan.overrides == {"epochs": {"full": 4, "here": 1}}
 
 
+def test_the_smoke_budget_is_longer_than_its_warm_up() -> None:
+    budget = Sweep(base=BASE.override({"warmup_epochs": 3})).budget("smoke")
+    assert (budget["warmup_epochs"], budget["epochs"]) == (1, 2)
+
+
 def test_the_smoke_budget_has_few_trials_and_epochs_with_images_of_the_same_shape() -> None:
     eight_rates = [0.01 * step for step in range(1, 9)]
     plan = plan_of({"optimizer.lr": tune.grid_search(eight_rates)}, budget="smoke")

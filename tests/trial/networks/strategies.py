@@ -68,7 +68,9 @@ def networks(draw: st.DrawFn) -> ConvAutoencoder:
         "dilation": draw(dilations | st.tuples(*[dilations] * encoder)),
         "stride": draw(st.integers(1, 2)),
         "padding": draw(st.sampled_from(["same", "same", "valid"])),
-        "upsampling": draw(st.sampled_from(["nearest", "transposed"])),
+        "upsampling": draw(st.sampled_from(["nearest", "transposed", "pixel_shuffle"])),
+        "residual_blocks": draw(st.sampled_from([0, 0, 1])),
+        "bottleneck_channels": draw(st.sampled_from([None, None, 2])),
         "hidden_units": draw(units),
         "decoder_hidden_units": draw(st.just("mirrored") | units),
         "batch_norm": draw(st.sampled_from(["none", "before_activation", "after_activation"])),
@@ -80,5 +82,7 @@ def networks(draw: st.DrawFn) -> ConvAutoencoder:
         "activation": "relu",
         "output_activation": "linear",
     }
+    if options["upsampling"] == "pixel_shuffle":
+        options["padding"] = "same"
     architecture = draw(st.sampled_from([ConvAutoencoder, VariationalAutoencoder]))
     return architecture(**plain | options)

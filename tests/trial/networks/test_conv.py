@@ -31,7 +31,12 @@ from cae.trial.networks import (
 from cae.trial.training import train
 from tests.trial.networks.strategies import networks, plain_networks
 
-NAMED_IN_ERRORS = ("arch.kernel_size = ", "arch.pool_size = ", "arch.padding = ")
+NAMED_IN_ERRORS = (
+    "arch.kernel_size = ",
+    "arch.pool_size = ",
+    "arch.padding = ",
+    "arch.upsampling = 'pixel_shuffle'",
+)
 """Parameters of which an error about a size names at least one."""
 
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 24), st.integers(1, 24))
@@ -485,8 +490,8 @@ def test_dilation_enlarges_the_receptive_field() -> None:
         ),
         (
             {"upsampling": "transpose"},
-            "arch.upsampling = 'transpose': should be 'nearest' or 'transposed'; did you mean "
-            "'transposed'?",
+            "arch.upsampling = 'transpose': should be 'nearest', 'transposed' or 'pixel_shuffle'; "
+            "did you mean 'transposed'?",
         ),
     ],
 )
@@ -521,6 +526,8 @@ OPTION_SETTINGS = {
     "batch_norm_epsilon",
     "dropout_encoder",
     "dropout_decoder",
+    "norm",
+    "norm_groups",
 }
 """Parameters of options that are off by default."""
 ALL_OPTIONS: dict[str, Any] = {
@@ -542,13 +549,16 @@ def test_settings_of_options_that_are_off_are_inactive() -> None:
 def test_settings_of_pooling_are_inactive_without_pooling() -> None:
     architecture = ConvAutoencoder(activation="leaky_relu", pool_after=(), upsample_after=())
     inactive = architecture.inactive_parameters()
-    assert set(inactive) == {"pooling", "pool_size", "upsampling"} | OPTION_SETTINGS
+    assert set(inactive) == {"pooling", "pool_size", "upsampling", "skips"} | OPTION_SETTINGS
     assert "pool_after" in inactive["pool_size"]
 
 
 @pytest.mark.parametrize("component", [ConvAutoencoder, VariationalAutoencoder, Classifier])
 def test_with_all_options_no_parameter_is_inactive(component: type[Architecture]) -> None:
-    assert component(**ALL_OPTIONS).inactive_parameters() == {}
+    inactive = component(**ALL_OPTIONS).inactive_parameters()
+    assert inactive == {"norm_groups": "arch.norm is 'batch'"}
+    grouped = component(**ALL_OPTIONS | {"norm": "group"}).inactive_parameters()
+    assert set(grouped) == {"batch_norm_momentum"}
 
 
 def test_options_that_select_no_layer_are_inactive() -> None:
@@ -559,7 +569,7 @@ def test_options_that_select_no_layer_are_inactive() -> None:
         "batch_norm_decoder": (),
     }
     architecture = ConvAutoencoder(**ALL_OPTIONS | no_layers)
-    assert set(architecture.inactive_parameters()) == {"batch_norm", "dropout"}
+    assert set(architecture.inactive_parameters()) == {"batch_norm", "dropout", "norm_groups"}
 
 
 TRAINED: dict[str, Architecture] = {

@@ -75,7 +75,7 @@ def _command(results: Results, step: NextStep) -> str:
             config[parameter] = changed
         else:
             config[key] = value
-    flags = set_flags(replace(record, config=config), run.sweep.base)
+    flags = set_flags(replace(record, config=config), run.sweep.base, run.sweep.defaults)
     if "epochs" in step.changes and "epochs" not in flags:
         flags += f" --set epochs={step.changes['epochs']}"
     return f"cae-sweep run {shlex.quote(run.sweep.file)}{_out_option(run.sweep.command)} {flags}"
