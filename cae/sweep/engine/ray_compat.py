@@ -5,6 +5,7 @@ tests/sweep/engine/test_ray_compat.py names every symbol and fails if a release 
 
 from __future__ import annotations
 
+import math
 import socket
 from typing import Any
 
@@ -127,6 +128,13 @@ def stop_trial(controller: TuneController, trial: RayTrial) -> None:
     """Stop a trial that is pending or running."""
     if trial.status in (RayTrial.PENDING, RayTrial.RUNNING):
         controller.stop_trial(trial)
+
+
+def wait_longer_for_workers(controller: TuneController, seconds: float) -> None:
+    """When the sweep is stopped, give workers `seconds` to end, and not Tune's 10 s."""
+    unwrapped: Any = controller._tune_controller  # type: ignore[attr-defined]
+    if seconds > unwrapped._actor_force_cleanup_timeout:
+        unwrapped._actor_force_cleanup_timeout = math.ceil(seconds)
 
 
 def kill_worker(trial: RayTrial) -> None:

@@ -94,6 +94,9 @@ class Recorder(tune.Callback, Stopper):
         """Number of slots of a cluster, whose hosts join and leave."""
         self.worker_deaths: Counter[int] = Counter()
         """Workers that each trial lost since its last finished epoch."""
+        self.furthest_epochs: dict[int, int] = {}
+        """The furthest epoch of trials that were trained again from an earlier one: only beyond it
+        there is progress."""
         self.has_reports = False
         """Whether a worker of this session has reported anything."""
         self.start_failures: Counter[str] = Counter()
@@ -235,6 +238,8 @@ class Recorder(tune.Callback, Stopper):
         """Record if a finished epoch was trained again, because files of the trial are lost."""
         if report.epoch is None or report.is_restored or report.epoch.epoch not in record.epochs:
             return
+        furthest = self.furthest_epochs.get(record.number, 0)
+        self.furthest_epochs[record.number] = max(furthest, record.last_epoch)
         reason = report.restart_reason or LOST_CHECKPOINT
         self.write(TrialRetried(trial=record.number, epoch=report.epoch.epoch - 1, reason=reason))
         print(f"trial {record.number}: {restart_text(record)}", file=sys.stderr)
@@ -249,7 +254,8 @@ class Recorder(tune.Callback, Stopper):
             self.fail_trial(record.number, f"its metrics cannot be recorded: {error}")
             self.ended_here.add(record.number)
             return False
-        del self.worker_deaths[record.number]
+        if epoch.epoch > self.furthest_epochs.get(record.number, 0):
+            del self.worker_deaths[record.number]
         value = epoch.metrics.get(self.plan.sweep.metric, math.nan)
         self.stop_reason = self.stop_reason or self.stops.after_epoch(value)
         return True

@@ -36,6 +36,8 @@ class TrialInputs:
     metric: str
     """The metric by which the trial's best epoch is chosen."""
     mode: str
+    judged_epochs: frozenset[int] | None
+    """The epochs after which the scheduler may end or pause the trial; None: all."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,135 @@
+"""A sweep of large networks, whose checkpoints are postponed: stopped, and with a killed worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cae.run.events import EpochFinished, Event, TrialRetried
+from cae.run.paths import RunDir
+from cae.run.trial_state import TrialState
+from cae.sweep.engine.recorder import MAX_RESTARTS
+from cae.trial import checkpoint
+from cae.trial.checkpoint import LAST
+
+Run = Callable[..., RunDir]
+
+SWEEP = '''
+import os
+from pathlib import Path
+
+from cae import Adam, DenseAutoencoder, Digits, Reconstruct, Sweep, Trial
+
+FOLDER = Path(__file__).parent
+
+
+class LargeNetwork(DenseAutoencoder):
+    """Kills its process in a step that a file names."""
+
+    name = "large_network"
+
+    def build(self, input_shape, output_shape):
+        network = super().build(input_shape, output_shape)
+        steps = []
+
+        def count(*arguments):
+            steps.append(network.training)
+            file = FOLDER / "kill"
+            if file.exists() and sum(steps) == int(file.read_text()):
+                if not (FOLDER / "always").exists():
+                    file.unlink()
+                os.kill(os.getpid(), 9)
+
+        network.register_forward_pre_hook(count)
+        return network
+
+
+sweep = Sweep(
+    base=Trial(
+        dataset=Digits(size=8, train_images=32, val_images=16, test_images=16),
+        task=Reconstruct(),
+        arch=LargeNetwork(hidden_units=(4096, 128)),
+        optimizer=Adam(lr=1e-3),
+        batch_size=32,
+        epochs=EPOCHS,
+    ),
+)
+'''
+"""One step per epoch, so that the file `kill` holds the number of an epoch."""
+
+
+@pytest.fixture
+def write_sweep(tmp_path: Path) -> Callable[[int], Path]:
+    def write(epochs: int) -> Path:
+        path = tmp_path / "large.py"
+        path.write_text(SWEEP.replace("EPOCHS", str(epochs)))
+        return path
+
+    return write
+
+
+def retries(run: RunDir) -> list[TrialRetried]:
+    return [event for event in run.events() if isinstance(event, TrialRetried)]
+
+
+def losses_by_epoch(run: RunDir) -> dict[int, set[float]]:
+    """All values that the journal has of each epoch."""
+    losses: dict[int, set[float]] = {}
+    for event in run.events():
+        if isinstance(event, EpochFinished):
+            losses.setdefault(event.epoch, set()).add(event.metrics["val_loss"])
+    return losses
+
+
+def test_a_killed_worker_trains_postponed_epochs_again_with_the_same_numbers(
+    write_sweep: Callable[[int], Path], run_sweep: Run, tmp_path: Path
+) -> None:
+    path = write_sweep(5)
+    (tmp_path / "kill").write_text("4")
+    run = run_sweep(path)
+    assert run.records()[1].state == TrialState.FINISHED
+    [retry] = retries(run)
+    assert retry.epoch == 0
+    assert "those of large networks are written every 10 s" in retry.reason
+    losses = losses_by_epoch(run)
+    assert sorted(losses) == [1, 2, 3, 4, 5]
+    assert all(len(values) == 1 for values in losses.values())
+
+
+def test_a_worker_that_is_always_killed_at_the_same_epoch_fails_the_trial(
+    write_sweep: Callable[[int], Path], run_sweep: Run, tmp_path: Path
+) -> None:
+    path = write_sweep(3)
+    (tmp_path / "kill").write_text("2")
+    (tmp_path / "always").touch()
+    run = run_sweep(path)
+    record = run.records()[1]
+    assert record.state == TrialState.FAILED
+    assert f"its worker died {MAX_RESTARTS + 1} times in a row" in record.reason
+
+
+def test_a_stopped_sweep_loses_no_postponed_epoch(
+    write_sweep: Callable[[int], Path], run_sweep: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cae.sweep.engine.recorder import Recorder
+
+    write = Recorder.write
+
+    def stop_after_an_epoch(recorder: Recorder, event: Event) -> None:
+        write(recorder, event)
+        if isinstance(event, EpochFinished) and event.epoch == 2:
+            recorder.stop_reason = "planted"
+
+    path = write_sweep(6)
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "write", stop_after_an_epoch)
+        run: Any = run_sweep(path)
+    assert run.records()[1].state == TrialState.INTERRUPTED
+    assert checkpoint.load(run.trial(1) / LAST).epoch >= 2
+    run_sweep(path)
+    assert run.records()[1].state == TrialState.FINISHED
+    assert retries(run) == []
+    assert all(len(values) == 1 for values in losses_by_epoch(run).values())
