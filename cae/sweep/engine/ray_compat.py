@@ -144,6 +144,13 @@ def kill_worker(trial: RayTrial) -> None:
         ray.kill(actor)
 
 
+def nvml() -> Any:
+    """Return Ray's copy of pynvml, the interface of NVIDIA's Management Library."""
+    from ray._private.thirdparty import pynvml
+
+    return pynvml
+
+
 def forget_results(trial: RayTrial) -> None:
     """Delete what Tune keeps in memory about the results of an ended trial: the journal has them.
 

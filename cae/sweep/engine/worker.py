@@ -27,6 +27,7 @@ from cae.run.trial_state import TrialState
 from cae.sweep.engine.child_processes import close_connections_in_children
 from cae.sweep.engine.limits import DISK_ERRORS
 from cae.sweep.engine.out_of_memory import is_cpu_out_of_memory, is_gpu_out_of_memory
+from cae.sweep.engine.usage import UsageMonitor
 from cae.sweep.engine.worker_memory import (
     keep_freed_memory,
     resume_garbage_collection,
@@ -63,6 +64,7 @@ class Worker(tune.Trainable):
         resume_garbage_collection()
         self.unmet_requirement = ""
         self._choose_device()
+        self.usage_monitor = UsageMonitor(self.device, inputs.gpus_per_trial)
         self.resident_key = ""
         self.resident_images: DeviceImages | None = None
         self.directories: list[TrialDirectory] = []
@@ -95,7 +97,7 @@ class Worker(tune.Trainable):
         return_freed_memory()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
+        self.usage_monitor.start_trial()
         return True
 
     @override
@@ -203,6 +205,7 @@ class Worker(tune.Trainable):
             end=end,
             is_restored=epoch.restored,
             restart_reason=epoch.restart_reason,
+            usage=self.usage_monitor.usage(),
         )
 
     def _train(self, dependencies: dict[str, Path]) -> Generator[Epoch, None, None]:
@@ -265,7 +268,7 @@ class Worker(tune.Trainable):
         self.epochs = _no_epochs()
         error = traceback.format_exc()
         end = TrialEnded(trial=self.number, state=state, reason=reason, error=error)
-        return WorkerReport(end=end)
+        return WorkerReport(end=end, usage=self.usage_monitor.usage())
 
     def _print_epoch(self, epoch: Epoch) -> None:
         source = ""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cae.run.events import EpochFinished, Event, TrialRetried
 from cae.run.paths import RunDir
 from cae.run.trial_state import TrialState
-from cae.sweep.engine.recorder import MAX_RESTARTS
+from cae.sweep.engine import recorder
+from cae.sweep.engine.recorder import Recorder
 from cae.trial import checkpoint
 from cae.trial.checkpoint import LAST
 
@@ -71,10 +71,6 @@ def write_sweep(tmp_path: Path) -> Callable[[int], Path]:
     return write
 
 
-def retries(run: RunDir) -> list[TrialRetried]:
-    return [event for event in run.events() if isinstance(event, TrialRetried)]
-
-
 def losses_by_epoch(run: RunDir) -> dict[int, set[float]]:
     """All values that the journal has of each epoch."""
     losses: dict[int, set[float]] = {}
@@ -84,52 +80,53 @@ def losses_by_epoch(run: RunDir) -> dict[int, set[float]]:
     return losses
 
 
-def test_a_killed_worker_trains_postponed_epochs_again_with_the_same_numbers(
-    write_sweep: Callable[[int], Path], run_sweep: Run, tmp_path: Path
+def test_a_stopped_sweep_loses_no_postponed_epoch_and_a_killed_worker_changes_no_number(
+    write_sweep: Callable[[int], Path],
+    run_sweep: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path = write_sweep(5)
-    (tmp_path / "kill").write_text("4")
-    run = run_sweep(path)
-    assert run.records()[1].state == TrialState.FINISHED
-    [retry] = retries(run)
-    assert retry.epoch == 0
-    assert "those of large networks are written every 10 s" in retry.reason
-    losses = losses_by_epoch(run)
-    assert sorted(losses) == [1, 2, 3, 4, 5]
-    assert all(len(values) == 1 for values in losses.values())
-
-
-def test_a_worker_that_is_always_killed_at_the_same_epoch_fails_the_trial(
-    write_sweep: Callable[[int], Path], run_sweep: Run, tmp_path: Path
-) -> None:
-    path = write_sweep(3)
-    (tmp_path / "kill").write_text("2")
-    (tmp_path / "always").touch()
-    run = run_sweep(path)
-    record = run.records()[1]
-    assert record.state == TrialState.FAILED
-    assert f"its worker died {MAX_RESTARTS + 1} times in a row" in record.reason
-
-
-def test_a_stopped_sweep_loses_no_postponed_epoch(
-    write_sweep: Callable[[int], Path], run_sweep: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from cae.sweep.engine.recorder import Recorder
-
     write = Recorder.write
 
-    def stop_after_an_epoch(recorder: Recorder, event: Event) -> None:
+    def stop_after_two_epochs(recorder: Recorder, event: Event) -> None:
         write(recorder, event)
         if isinstance(event, EpochFinished) and event.epoch == 2:
             recorder.stop_reason = "planted"
 
-    path = write_sweep(6)
+    path = write_sweep(7)
     with monkeypatch.context() as patch:
-        patch.setattr(Recorder, "write", stop_after_an_epoch)
-        run: Any = run_sweep(path)
+        patch.setattr(Recorder, "write", stop_after_two_epochs)
+        run = run_sweep(path)
     assert run.records()[1].state == TrialState.INTERRUPTED
-    assert checkpoint.load(run.trial(1) / LAST).epoch >= 2
+    saved = checkpoint.load(run.trial(1) / LAST).epoch
+    assert 2 <= saved <= 3  # Tune starts an epoch before it stops
+    (tmp_path / "kill").write_text("3")  # the third epoch of the worker
     run_sweep(path)
-    assert run.records()[1].state == TrialState.FINISHED
-    assert retries(run) == []
-    assert all(len(values) == 1 for values in losses_by_epoch(run).values())
+    record = run.records()[1]
+    assert record.state == TrialState.FINISHED
+    [retry] = [event for event in run.events() if isinstance(event, TrialRetried)]
+    assert retry.epoch == saved
+    assert "those of large networks are written every 10 s" in retry.reason
+    losses = losses_by_epoch(run)
+    assert sorted(losses) == [1, 2, 3, 4, 5, 6, 7]
+    assert all(len(values) == 1 for values in losses.values())
+    end = record.end
+    assert end is not None
+    assert end.gpu_busy is None
+    assert end.peak_gpu_bytes is None
+    assert end.peak_host_bytes is None or end.peak_host_bytes > 50e6
+
+
+def test_a_worker_that_is_always_killed_at_the_same_epoch_fails_the_trial(
+    write_sweep: Callable[[int], Path],
+    run_sweep: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recorder, "MAX_RESTARTS", 1)
+    path = write_sweep(3)
+    (tmp_path / "kill").write_text("2")
+    (tmp_path / "always").touch()
+    record = run_sweep(path).records()[1]
+    assert record.state == TrialState.FAILED
+    assert "its worker died 2 times in a row" in record.reason
