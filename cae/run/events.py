@@ -215,6 +215,8 @@ class TrialEnded(Event):
     """Memory of the GPU."""
     peak_gpu_bytes: OptionalCount = None
     """The most memory of the GPU that PyTorch reserved for the trial."""
+    peak_gpu_allocated_bytes: OptionalCount = None
+    """The most that its tensors had, of what PyTorch reserved."""
     peak_gpu_process_bytes: OptionalCount = None
     """The most memory of the GPU that the worker's process had, with that of CUDA itself."""
     gpu_busy: OptionalNumber = None

@@ -63,6 +63,7 @@ VALID_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "worker": optional_counts,
     "replayed_steps": optional_counts,
     "peak_gpu_bytes": optional_counts,
+    "peak_gpu_allocated_bytes": optional_counts,
     "peak_gpu_process_bytes": optional_counts,
     "peak_host_bytes": optional_counts,
     "gpu_bytes": optional_counts,

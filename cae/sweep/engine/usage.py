@@ -130,6 +130,7 @@ class UsageMonitor:
             gpus_per_trial=self._gpus_per_trial,
             gpu_bytes=torch.cuda.get_device_properties(self._device).total_memory,
             peak_gpu_bytes=torch.cuda.max_memory_reserved(),
+            peak_gpu_allocated_bytes=torch.cuda.max_memory_allocated(),
             peak_gpu_process_bytes=self._sampler.peak_process_bytes(),
             gpu_busy=busy,
             gpu_busy_unknown=problem,

@@ -70,6 +70,7 @@ class TrialUsage:
     gpus_per_trial: float | None = None
     gpu_bytes: int | None = None
     peak_gpu_bytes: int | None = None
+    peak_gpu_allocated_bytes: int | None = None
     peak_gpu_process_bytes: int | None = None
     gpu_busy: float | None = None
     gpu_busy_unknown: str = ""

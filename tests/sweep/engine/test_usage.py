@@ -121,6 +121,7 @@ def simulated_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedNvml]:
     monkeypatch.setattr(usage, "SAMPLE_SECONDS", 0.002)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: 2_000)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 1_500)
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
     return nvml
 
@@ -134,6 +135,7 @@ def test_a_trial_on_a_gpu_reports_memory_and_share(simulated_gpu: SimulatedNvml)
     assert used.gpus_per_trial == 0.25
     assert used.gpu_bytes == 80_000
     assert used.peak_gpu_bytes == 2_000
+    assert used.peak_gpu_allocated_bytes == 1_500
     assert used.peak_gpu_process_bytes == 3_000
     assert used.gpu_busy == pytest.approx(0.8)
     assert used.gpu_busy_unknown == ""
