@@ -57,9 +57,9 @@ def next_epoch(epochs: Generator[Epoch, None, None], large_bytes: int) -> tuple[
     return time.perf_counter() - started, epoch.row["seconds"]
 
 
-def measure(name: str, rounds: int, folder: Path) -> Row:
+def measure(name: str, rounds: int, folder: Path, device: torch.device) -> Row:
     trial = trial_of(HIDDEN_UNITS[name])
-    images = synthetic_images(trial, TRAIN_IMAGES, BATCH_SIZE, torch.device("cpu"))
+    images = synthetic_images(trial, TRAIN_IMAGES, BATCH_SIZE, device)
     limits = {"each": ALWAYS, "postponed": checkpoint_writer.LARGE_BYTES}
     epochs: dict[str, Generator[Epoch, None, None]] = {}
     for contender, limit in limits.items():
@@ -101,7 +101,7 @@ def main() -> None:
     rows: list[Row] = []
     for name in HIDDEN_UNITS:
         with tempfile.TemporaryDirectory() as folder:
-            rows.append(measure(name, arguments.rounds, Path(folder)))
+            rows.append(measure(name, arguments.rounds, Path(folder), torch.device("cpu")))
     show("An epoch of a large network", rows)
     save("checkpoints", rows)
 

@@ -6,6 +6,7 @@ start its operations, however few images a batch has. On a GPU that is most of t
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 import time
@@ -23,8 +24,8 @@ from cae.trial.evaluation import evaluate, evaluation_pairs
 from cae.trial.networks.create import build_network, to_device
 from cae.trial.steps import WARM_UP_STEPS, build_optimizer, create_step
 
-TIMED_NETWORKS = 5
-SECONDS_PER_NETWORK = 0.2
+TIMED_NETWORKS = 9
+SECONDS_PER_NETWORK = 0.1
 GPU_STEPS = 10
 """Steps between two waits for the GPU, which would otherwise be idle."""
 EVALUATED_IMAGES = 100
@@ -204,21 +205,22 @@ def _seconds_per_step(trial: Trial, network: torch.nn.Module, device: torch.devi
     network.train()
     trial.task.prepare(network, trial.task.stage(1, trial.epochs))
     step, _ = create_step(trial, network, optimizer, pairs)
-    indices = torch.arange(trial.batch_size, device=device)
+    batches = torch.randperm(len(images.pixels)).to(device).split(trial.batch_size)
+    next_batch = itertools.cycle(batches)
     warm_up_steps = 1
     timed_steps = 1
     if device.type == "cuda":
         warm_up_steps = WARM_UP_STEPS + 1
         timed_steps = GPU_STEPS
     for _ in range(warm_up_steps):
-        step(indices)
+        step(next(next_batch))
     times: list[float] = []
     started = time.perf_counter()
     while len(times) < 2 or time.perf_counter() - started < SECONDS_PER_NETWORK:
         _wait(device)
         group_started = time.perf_counter()
         for _ in range(timed_steps):
-            step(indices)
+            step(next(next_batch))
         _wait(device)
         times.append((time.perf_counter() - group_started) / timed_steps)
     return statistics.median(times)
