@@ -38,8 +38,17 @@ class MemoryPrediction:
     """Peak of the evaluation after the last epoch."""
     is_complete: bool
     """Whether that was executed to its end; otherwise up to the first table that needs values."""
+    resident: int
+    """What exists throughout: images, weights, gradients, the state of the optimizer."""
     images: int
     """Of the data set."""
+
+    @property
+    def with_graph(self) -> int:
+        """Bytes if a CUDA graph keeps the memory of the training steps: evaluations cannot use it
+        then."""
+        evaluation = max(self.evaluation, self.final_evaluation)
+        return self.training + evaluation - self.resident
 
 
 def predict_memory(trial: Trial, images_per_split: Mapping[str, int]) -> MemoryPrediction:
@@ -73,6 +82,7 @@ def predict_memory(trial: Trial, images_per_split: Mapping[str, int]) -> MemoryP
         for _ in range(STEPS):
             step(indices)
         training = memory.restart_peak()
+        resident = memory.live
         evaluate(network, val_pairs)
         evaluation = memory.restart_peak()
         is_complete = True
@@ -87,5 +97,6 @@ def predict_memory(trial: Trial, images_per_split: Mapping[str, int]) -> MemoryP
         evaluation=evaluation,
         final_evaluation=final_evaluation,
         is_complete=is_complete,
+        resident=resident,
         images=image_bytes,
     )

@@ -60,6 +60,7 @@ def counted_with_values(trial: Trial) -> MemoryPrediction:
         evaluation=evaluation,
         final_evaluation=final,
         is_complete=True,
+        resident=0,
         images=0,
     )
 
@@ -97,6 +98,17 @@ def test_images_count_once_and_corrupted_inputs_as_float32(trial: Trial) -> None
     noisy = trial.override(VARIANTS["noise"])
     drawn = predict_memory(noisy, more).training - predict_memory(noisy, COUNTS).training
     assert drawn == plain + 4 * pixels
+
+
+def test_with_a_cuda_graph_training_and_evaluation_share_only_what_is_resident(
+    trial: Trial,
+) -> None:
+    predicted = predict_memory(trial, COUNTS)
+    assert predicted.images < predicted.resident < predicted.training
+    activations = predicted.training - predicted.resident
+    evaluation = max(predicted.evaluation, predicted.final_evaluation)
+    assert predicted.with_graph == evaluation + activations
+    assert predicted.with_graph > predicted.peak
 
 
 def test_memory_is_counted_until_it_is_freed() -> None:

@@ -146,7 +146,7 @@ def predict_peaks(
     try:
         for config, counts in inputs:
             trial = build_trial(config, code, sweep_file)
-            peaks.append(predict_memory(trial, counts).peak)
+            peaks.append(predict_memory(trial, counts).with_graph)
     except Exception as error:  # the components may be code of the user
         return f"{type(error).__name__}: {error}"
     return peaks

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from cae.run.events import EpochFinished, Event, TrialRetried
 from cae.run.paths import RunDir
 from cae.run.trial_state import TrialState
-from cae.sweep.engine import recorder
+from cae.sweep.engine import recorder, runner, session
+from cae.sweep.engine.judging import create_judge
 from cae.sweep.engine.recorder import Recorder
+from cae.sweep.engine.retention import stop_seconds
+from cae.sweep.engine.tune_scheduler import TuneScheduler
 from cae.trial import checkpoint
 from cae.trial.checkpoint import LAST
 
@@ -20,6 +25,8 @@ Run = Callable[..., RunDir]
 SWEEP = '''
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from cae import Adam, DenseAutoencoder, Digits, Reconstruct, Sweep, Trial
 
@@ -130,3 +137,39 @@ def test_a_worker_that_is_always_killed_at_the_same_epoch_fails_the_trial(
     record = run_sweep(path).records()[1]
     assert record.state == TrialState.FAILED
     assert "its worker died 2 times in a row" in record.reason
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("", frozenset()),
+        ("scheduler=ASHA(grace_epochs=1, reduction_factor=3)", frozenset({1, 3, 9})),
+        ("scheduler=Screen(epochs=2)", frozenset({2})),
+        ("patience=2", None),
+    ],
+)
+def test_workers_receive_the_epochs_at_which_a_trial_may_stop_or_pause(
+    sweep_file: Callable[..., Path], more: str, expected: frozenset[int] | None
+) -> None:
+    path = sweep_file(epochs=20, more=more)
+    path.write_text(path.read_text().replace("import ASHA,", "import ASHA, Screen,"))
+    selection = session.Selection(path, Path("run"), "full", {}, None, None)
+    prepared = session.prepare(selection)
+    planner: Any = SimpleNamespace(
+        run=prepared.run,
+        plan=prepared.plan,
+        records={1: SimpleNamespace(last_epoch=0)},
+        scheduler=TuneScheduler(create_judge(prepared.plan, {1: "group"}), "val_loss"),
+    )
+    assert runner._trial_inputs(planner, 1).judged_epochs == expected
+
+
+def test_only_workers_with_large_networks_get_longer_to_end(
+    sweep_file: Callable[..., Path], write_sweep: Callable[[int], Path]
+) -> None:
+    def seconds(path: Path) -> float:
+        selection = session.Selection(path, Path("run"), "full", {}, None, None)
+        return stop_seconds(session.prepare(selection).plan)
+
+    assert seconds(sweep_file()) == 0
+    assert seconds(write_sweep(3)) == pytest.approx(20 + 4 * 4 * 1_581_248 / 100e6, rel=0.1)
