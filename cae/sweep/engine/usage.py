@@ -21,6 +21,7 @@ SAMPLE_SECONDS = 0.5
 """NVML averages over a sixth of a second to a second. A sample takes less than a millisecond."""
 MIN_SAMPLES = 4
 """With fewer samples the mean says little, and the share is not known."""
+GB = 1e9
 RESET_PEAK = "5"
 """What resets the peak in /proc/self/clear_refs (proc(5))."""
 
@@ -135,6 +136,21 @@ class UsageMonitor:
             gpu_busy=busy,
             gpu_busy_unknown=problem,
         )
+
+
+def describe_usage(usage: TrialUsage) -> str:
+    """The usage in words, for the log of a trial."""
+    host = "unknown"
+    if usage.peak_host_bytes is not None:
+        host = f"{usage.peak_host_bytes / GB:.2f} GB"
+    text = f"memory of the worker: {host} at most"
+    if usage.peak_gpu_bytes is None:
+        return f"{text}; no GPU"
+    allocated = (usage.peak_gpu_allocated_bytes or 0) / GB
+    text += f"; of the GPU {allocated:.2f} GB, {usage.peak_gpu_bytes / GB:.2f} GB reserved"
+    if usage.gpu_busy is None:
+        return f"{text}; how busy the GPU was is unknown: {usage.gpu_busy_unknown}"
+    return f"{text}; the GPU was busy {100 * usage.gpu_busy:.0f} % of the time"
 
 
 def reset_peak_host_bytes() -> bool:

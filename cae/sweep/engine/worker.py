@@ -27,7 +27,7 @@ from cae.run.trial_state import TrialState
 from cae.sweep.engine.child_processes import close_connections_in_children
 from cae.sweep.engine.limits import DISK_ERRORS
 from cae.sweep.engine.out_of_memory import is_cpu_out_of_memory, is_gpu_out_of_memory
-from cae.sweep.engine.usage import UsageMonitor
+from cae.sweep.engine.usage import UsageMonitor, describe_usage
 from cae.sweep.engine.worker_memory import (
     keep_freed_memory,
     resume_garbage_collection,
@@ -195,6 +195,9 @@ class Worker(tune.Trainable):
                     state = TrialState.OUT_OF_MEMORY
                 return self._failure(state, f"{type(error).__name__}: {error}")
             self._print_epoch(epoch)
+            usage = self.usage_monitor.usage()
+            if epoch.final is not None:
+                print(describe_usage(usage))
         end = None
         if epoch.final is not None:
             end = _trial_end(self.number, epoch)
@@ -205,7 +208,7 @@ class Worker(tune.Trainable):
             end=end,
             is_restored=epoch.restored,
             restart_reason=epoch.restart_reason,
-            usage=self.usage_monitor.usage(),
+            usage=usage,
         )
 
     def _train(self, dependencies: dict[str, Path]) -> Generator[Epoch, None, None]:

@@ -112,6 +112,20 @@ def test_each_trial_is_measured_for_itself() -> None:
     assert sampler.peak_process_bytes() is None
 
 
+def test_the_usage_is_described_in_words_and_unknown_is_not_zero() -> None:
+    on_cpu = TrialUsage(peak_host_bytes=810_000_000)
+    assert usage.describe_usage(on_cpu) == "memory of the worker: 0.81 GB at most; no GPU"
+    assert usage.describe_usage(TrialUsage()).startswith("memory of the worker: unknown")
+    on_gpu = TrialUsage(
+        peak_gpu_bytes=2_500_000_000, peak_gpu_allocated_bytes=2_100_000_000, gpu_busy=0.314
+    )
+    assert usage.describe_usage(on_gpu).endswith(
+        "of the GPU 2.10 GB, 2.50 GB reserved; the GPU was busy 31 % of the time"
+    )
+    without_nvml = TrialUsage(peak_gpu_bytes=1, gpu_busy_unknown="NVML: Not Supported")
+    assert usage.describe_usage(without_nvml).endswith("is unknown: NVML: Not Supported")
+
+
 @pytest.fixture
 def simulated_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedNvml]:
     """torch.cuda with one GPU, as far as a UsageMonitor uses it."""
