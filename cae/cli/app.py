@@ -5,7 +5,7 @@ Heavy imports are inside the commands, so that `--help` needs none of them.
 
 from __future__ import annotations
 
-import json
+import functools
 import shlex
 import sys
 from pathlib import Path
@@ -25,8 +25,10 @@ from cae.cli.options import (
     RESULTS_PANEL,
     SWEEPS_PANEL,
     Address,
+    AsJson,
     Budget,
     CpusPerTrial,
+    Csv,
     DataDir,
     EpochTimeout,
     Gpus,
@@ -35,6 +37,7 @@ from cae.cli.options import (
     MaxFailures,
     MaxHours,
     MaxTrials,
+    Notify,
     Out,
     Quiet,
     RequiredRun,
@@ -44,6 +47,7 @@ from cae.cli.options import (
     Slots,
     Strict,
     SweepArgument,
+    Track,
     TrialArgument,
     Yes,
     expand_home,
@@ -94,6 +98,8 @@ def run(
     max_hours: MaxHours = None,
     max_epochs: MaxEpochs = None,
     address: Address = None,
+    track: Track = None,
+    notify: Notify = None,
     quiet: Quiet = False,
     yes: Yes = False,
 ) -> None:
@@ -106,6 +112,8 @@ def run(
                 use_private_token()  # before Ray is imported
             from cae.cli import live_table, plan_text
             from cae.cli.console import Console
+            from cae.cli.following import follow
+            from cae.cli.notify import notify_user
             from cae.sweep.engine import session
             from cae.sweep.engine.limits import Limits
             from cae.sweep.engine.sweep_stops import StopRules
@@ -128,14 +136,19 @@ def run(
             echo(line, to_stderr=True)
         if not yes:
             _confirm(len(prepared.plan.remaining) + prepared.plan.to_come)
-        reason = session.execute(
-            prepared,
-            place,
-            command=shlex.join(["cae-sweep", *sys.argv[1:]]),
-            display=live_table.display(prepared, console=Console(stderr=True), quiet=quiet),
-            limits=Limits(epoch_timeout, max_failures),
-            rules=StopRules(hours=max_hours, epochs=max_epochs),
-        )
+        console = Console(stderr=True)
+        display = live_table.display(prepared, console=console, quiet=quiet)
+        notify_if_asked = functools.partial(notify_user, notify, prepared.run)
+        with follow(prepared, display, console, track, notify_if_asked) as followed_display:
+            reason = session.execute(
+                prepared,
+                place,
+                command=shlex.join(["cae-sweep", *sys.argv[1:]]),
+                display=followed_display,
+                before_exit=notify_if_asked,
+                limits=Limits(epoch_timeout, max_failures),
+                rules=StopRules(hours=max_hours, epochs=max_epochs),
+            )
     with report_errors(ENVIRONMENT_ERROR):
         # Imported only now: pandas and plotly would delay the first trial.
         from cae.report.page import build
@@ -143,7 +156,9 @@ def run(
         page = build.build_all([prepared.run])
         progress = session.outcome(prepared.run)
         _print_outcome(progress, prepared.file.sweep.metric, reason, page)
-    raise typer.Exit(_exit_code(progress, reason))
+        exit_code = _exit_code(progress, reason)
+        notify_if_asked(reason, exit_code)
+    raise typer.Exit(exit_code)
 
 
 def _confirm(trials: int) -> None:
@@ -271,17 +286,24 @@ def kill(run: RequiredRun, trial: TrialArgument) -> None:
 @app.command(rich_help_panel=RESULTS_PANEL)
 def status(
     run: RunArgument = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
+    csv: Csv = None,
 ) -> None:
-    """Show trials by state, the best one and the time left. Exit code 1 if trials failed."""
+    """Show trials by state, the best one and the time left. Exit code 1 if trials failed.
+
+    --csv has a row per trial.
+    """
     with report_errors():
-        from cae.cli import tables
+        from cae.cli import machine_output, tables
         from cae.run.status import run_status
 
-        status = run_status(_find_run(run))
+        folder = _find_run(run)
+        status = run_status(folder)
         if as_json:
-            echo(json.dumps(status.to_json(), indent=2))
-        else:
+            machine_output.echo_json(status.to_json())
+        if csv is not None:
+            machine_output.write_csv(tables.trial_rows(folder), csv)
+        if not as_json and csv is None:
             echo(tables.status_text(status))
     raise typer.Exit(int(status.has_failures))
 
@@ -342,6 +364,8 @@ def best(
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Print only the path of each model or checkpoint.")
     ] = False,
+    as_json: AsJson = False,
+    csv: Csv = None,
     data_dir: DataDir = None,
 ) -> None:
     """Show the best trials; with -o, re-evaluate and export their weights.
@@ -367,6 +391,8 @@ def best(
                     out=out,
                     data_dir=data_dir,
                     quiet=quiet,
+                    as_json=as_json,
+                    csv=csv,
                     sweep_file=sweep,
                     verify=verify,
                 )
@@ -447,12 +473,20 @@ def export(
 
 
 @app.command("list", rich_help_panel=RESULTS_PANEL)
-def list_() -> None:
-    """List the runs under runs/ and the sweeps under sweeps/."""
+def list_(as_json: AsJson = False, csv: Csv = None) -> None:
+    """List the runs under runs/ and the sweeps under sweeps/. --csv has a row per run."""
     with report_errors():
-        from cae.cli import tables
+        from cae.cli import machine_output, tables
 
-        tables.print_runs_and_sweeps(Path("runs"), Path("sweeps"))
+        runs = Path("runs")
+        sweeps = Path("sweeps")
+        if as_json:
+            rows = {"runs": tables.run_rows(runs), "sweeps": tables.sweep_rows(sweeps)}
+            machine_output.echo_json(rows)
+        if csv is not None:
+            machine_output.write_csv(tables.run_rows(runs), csv)
+        if not as_json and csv is None:
+            tables.print_runs_and_sweeps(runs, sweeps)
 
 
 @app.command(rich_help_panel=RESULTS_PANEL)
@@ -462,6 +496,31 @@ def logs(run: RequiredRun, trial: TrialArgument) -> None:
         from cae.cli import tables
 
         echo(tables.trial_log(_find_run(run), trial))
+
+
+@app.command(rich_help_panel=RESULTS_PANEL)
+def prune(
+    run: RequiredRun,
+    keep: Annotated[
+        str,
+        typer.Option(
+            metavar="best|N",
+            help="How many trials of each comparability group keep their best weights.",
+        ),
+    ] = "best",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be deleted, and delete nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+) -> None:
+    """Delete the checkpoints of ended trials that are not among the best; all numbers stay.
+
+    Finished trials cannot be extended to more epochs afterwards: they start again.
+    """
+    with report_errors():
+        from cae.cli.prune import prune_run
+
+        prune_run(_find_run(run), keep, dry_run=dry_run, yes=yes)
 
 
 @app.command(rich_help_panel=IMAGES_PANEL)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from cae.cli.machine_output import echo_json, write_csv
 from cae.cli.output import echo
 from cae.errors import UserError
 from cae.run.formatting import format_axes, format_value
@@ -54,6 +56,23 @@ class BestOptions:
     verify: bool = True
     """Whether weights are evaluated again before they are exported."""
     quiet: bool = False
+    as_json: bool = False
+    csv: Path | None = None
+    """File for CSV; None: none."""
+
+    @property
+    def is_for_programs(self) -> bool:
+        """Whether nothing but the trials may be printed."""
+        return self.quiet or self.as_json or self.csv is not None
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """The trials that are shown of one comparability group."""
+
+    label: str
+    """The parameters in which the groups differ; empty if trials of one group are shown."""
+    trials: Sequence[RankedTrial]
 
 
 def print_best(run: RunDir, options: BestOptions) -> None:
@@ -64,30 +83,36 @@ def print_best(run: RunDir, options: BestOptions) -> None:
     """
     sweep = run.read_sweep()
     metric = options.metric or sweep.metric
-    records = list(run.records().values())
+    choices = _choose(list(run.records().values()), sweep, metric, options)
+    if options.as_json or options.csv is not None:
+        _write_rows(run, choices, metric, options)
+        return
+    for choice in choices:
+        if choice.label and not options.quiet:
+            echo(f"\n{choice.label}")
+        _print_trials(run, choice, metric, options)
+
+
+def _choose(
+    records: list[Record], sweep: SweepDescription, metric: str, options: BestOptions
+) -> list[_Choice]:
+    """The trials that the options choose."""
     if options.trial is not None:
         _check_trial_alone(options)
-        trial = find_trial(records, sweep, metric, options.trial)
-        _print_trials(run, [trial], metric, options)
-        return
+        return [_Choice("", [find_trial(records, sweep, metric, options.trial)])]
     records = select_trials(records, parse_conditions(options.where))
     if options.across_groups:
         trials = rank_across_groups(records, sweep, metric, options.mode)[: options.top]
         _note_comparison(records, sweep, metric, options)
-        _print_trials(run, trials, metric, options)
-        return
+        return [_Choice("", trials)]
     rankings = rank_by_group(records, sweep, metric, options.mode)
     if len(rankings) == 1:
-        _print_trials(run, rankings[0].trials[: options.top], metric, options)
-        return
+        return [_Choice("", rankings[0].trials[: options.top])]
     if options.out is not None:
         raise UserError(f"-o {options.out}: {_choices(rankings, sweep)}")
     reason = _not_comparable(rankings)
     _note(f"{reason[0].upper()}{reason[1:]}. The best of each:", options)
-    for ranking in rankings:
-        if not options.quiet:
-            echo(f"\n{ranking.label}")
-        _print_trials(run, ranking.trials[: options.top], metric, options, names_trial=True)
+    return [_Choice(ranking.label, ranking.trials[: options.top]) for ranking in rankings]
 
 
 def _check_trial_alone(options: BestOptions) -> None:
@@ -103,8 +128,8 @@ def _check_trial_alone(options: BestOptions) -> None:
 
 
 def _note(text: str, options: BestOptions) -> None:
-    """Print a note; with --quiet, when the output is for programs, to stderr."""
-    if options.quiet:
+    """Print a note; if the output is for programs, to stderr."""
+    if options.is_for_programs:
         echo(text, to_stderr=True)
     else:
         echo(text)
@@ -157,28 +182,18 @@ def _flags(ranking: GroupRanking, rankings: Sequence[GroupRanking]) -> str:
     return " ".join(flags)
 
 
-def _print_trials(
-    run: RunDir,
-    trials: Sequence[RankedTrial],
-    metric: str,
-    options: BestOptions,
-    *,
-    names_trial: bool = False,
-) -> None:
-    for trial in trials:
+def _print_trials(run: RunDir, choice: _Choice, metric: str, options: BestOptions) -> None:
+    for trial in choice.trials:
         number = trial.record.number
+        location = _location(run, trial, options)
         if options.out is None:
-            location = run.trial(number) / "best.safetensors"
-            choice = ""
-            if names_trial:
-                choice = f"--trial {number} "
-            note = f"weights: {location} (export them with {choice}-o DIR)"
+            chosen = ""
+            if choice.label:
+                chosen = f"--trial {number} "
+            note = f"weights: {location} (export them with {chosen}-o DIR)"
             if not is_url(run.location()) and not location.exists():
                 note = f"weights: {location} does not exist any more"
         else:
-            location = options.out
-            if options.top > 1:
-                location = options.out / f"{number:04d}"
             note = _export(run, trial, location, options)
         if options.quiet:
             if options.out is None:
@@ -192,10 +207,63 @@ def _print_trials(
         if not trial.record.is_requested:
             summary += ", of an earlier sweep"
         echo(f"trial {number}: {summary}; {format_axes(trial.record.axes)}")
-        metrics = trial.record.epochs.get(trial.epoch, {})
-        metrics = metrics | trial.record.final_metrics_of(trial.epoch)
+        metrics = _metrics(trial)
         echo("  " + "  ".join(f"{name} {format_value(value)}" for name, value in metrics.items()))
         echo(f"  {note}")
+
+
+def _location(run: RunDir, trial: RankedTrial, options: BestOptions) -> Path:
+    """The weights of a trial, or the folder of its export."""
+    if options.out is None:
+        return run.trial(trial.record.number) / "best.safetensors"
+    if options.top > 1:
+        return options.out / f"{trial.record.number:04d}"
+    return options.out
+
+
+def _metrics(trial: RankedTrial) -> dict[str, Any]:
+    """All metrics of the best epoch, those of the final evaluation included."""
+    metrics = trial.record.epochs.get(trial.epoch, {})
+    return metrics | trial.record.final_metrics_of(trial.epoch)
+
+
+def _write_rows(run: RunDir, choices: Sequence[_Choice], metric: str, options: BestOptions) -> None:
+    """Write the trials as JSON or CSV, for programs."""
+    rows: list[dict[str, Any]] = []
+    for choice in choices:
+        for trial in choice.trials:
+            location = _location(run, trial, options)
+            if options.out is not None:
+                _export(run, trial, location, options)
+            rows.append(
+                {
+                    "trial": trial.record.number,
+                    "group": choice.label,
+                    "state": str(trial.record.state),
+                    "in_current_sweep": trial.record.is_requested,
+                    "metric": metric,
+                    "value": trial.value,
+                    "epoch": trial.epoch,
+                    "location": str(location),
+                    "axes": trial.record.axes,
+                    "metrics": _metrics(trial),
+                    "config": trial.record.config,
+                    "sizes": trial.record.sizes,
+                }
+            )
+    if options.as_json:
+        echo_json(rows)
+    if options.csv is not None:
+        write_csv([_flat_row(row) for row in rows], options.csv)
+
+
+def _flat_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row in which metrics and parameters have columns of their own."""
+    flat = {name: value for name, value in row.items() if not isinstance(value, Mapping)}
+    for name in ("axes", "metrics", "sizes", "config"):
+        for key, value in row[name].items():
+            flat.setdefault(key, value)
+    return flat
 
 
 def _check_weights(run: RunDir, number: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
@@ -206,6 +206,33 @@ MaxEpochs = Annotated[
         metavar="N",
         help="End the sweep when the run has N epochs, of all trials and commands.",
         rich_help_panel=EXECUTION_PANEL,
+    ),
+]
+Track = Annotated[
+    Literal["mlflow", "wandb", "tensorboard"] | None,
+    typer.Option(
+        help="Send each trial and epoch to an experiment tracker while the sweep runs: to "
+        "MLFLOW_TRACKING_URI, to Weights & Biases (WANDB_MODE=offline: to files), or into the "
+        "run's folder.",
+        rich_help_panel=EXECUTION_PANEL,
+    ),
+]
+Notify = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COMMAND",
+        help="Run a shell command when the sweep has ended; its input is the status as JSON, "
+        "$CAE_SWEEP_REASON why it ended, $CAE_SWEEP_RUN the run.",
+        rich_help_panel=EXECUTION_PANEL,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Csv = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write a CSV file; - for the standard output.",
+        callback=expand_home,
     ),
 ]
 Quiet = Annotated[

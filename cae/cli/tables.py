@@ -6,6 +6,7 @@ import ast
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -114,6 +115,67 @@ def print_runs_and_sweeps(runs_root: Path, sweeps_root: Path) -> None:
         console.print(f"no sweeps under {sweeps_root}/")
 
 
+def run_rows(root: Path) -> list[dict[str, Any]]:
+    """A row per run under a folder, for programs; the newest last."""
+    rows: list[dict[str, Any]] = []
+    for run in find_runs(root):
+        row: dict[str, Any] = {"run": run.name, "folder": str(run.path)}
+        try:
+            values = run_status(run).to_json()
+        except RunError as error:
+            rows.append(row | {"error": str(error)})
+            continue
+        best = values["best"] or {}
+        rows.append(
+            row
+            | {
+                "title": values["title"],
+                "running": values["running"],
+                "trials": values["trials"],
+                "earlier_trials": values["earlier_trials"],
+                "ended": values["ended"],
+                **{str(state): count for state, count in values["states"].items()},
+                "metric": values["metric"],
+                "best": best.get("value"),
+                "best_trial": best.get("trial"),
+            }
+        )
+    return rows
+
+
+def sweep_rows(root: Path) -> list[dict[str, Any]]:
+    """A row per sweep file in a folder, for programs."""
+    return [
+        {"file": str(path), "description": _first_docstring_line(path)}
+        for path in sorted(root.glob("*.py"))
+    ]
+
+
+def trial_rows(run: RunDir) -> list[dict[str, Any]]:
+    """A row per trial of a run, for programs: its state, and its best epoch by the sweep's metric.
+
+    trials.csv, which `report` writes, has many more columns.
+    """
+    sweep = run.read_sweep()
+    rows: list[dict[str, Any]] = []
+    for record in run.records().values():
+        row: dict[str, Any] = {
+            "trial": record.number,
+            "state": str(record.state),
+            "in_current_sweep": record.is_requested,
+            "epochs_done": record.last_epoch,
+            "epochs": record.config["epochs"],
+            "best_epoch": None,
+            sweep.metric: None,
+        }
+        best = record.best(sweep.metric, sweep.mode)
+        if best is not None:
+            row["best_epoch"] = best.epoch
+            row[sweep.metric] = best.value
+        rows.append(row | {"reason": record.reason, **record.axes})
+    return rows
+
+
 def _runs_table(root: Path) -> Table:
     columns = ("run", "sweep", "trials", "states", "best")
     table = Table(*columns, box=None, header_style="bold", padding=(0, 2))
@@ -145,8 +207,8 @@ def _runs_table(root: Path) -> Table:
 
 def _sweeps_table(root: Path) -> Table:
     table = Table("sweep", "description", box=None, header_style="bold", padding=(0, 2))
-    for path in sorted(root.glob("*.py")):
-        table.add_row(escape(str(path)), escape(_first_docstring_line(path)))
+    for row in sweep_rows(root):
+        table.add_row(escape(row["file"]), escape(row["description"]))
     return table
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Those that terminals obey, except line feeds and tabs, and those that reverse the order of the
 text after them."""
+FORMULA_STARTS = ("=", "+", "-", "@", "\t")
+"""Of a text that spreadsheets compute."""
 
 
 def format_duration(seconds: float | None) -> str:
@@ -40,6 +42,26 @@ def visible(text: str) -> str:
     r"""Show control characters as `\x1b`: names, reasons and logs of others may contain commands
     for the terminal."""
     return CONTROL_CHARACTERS.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def spreadsheet_text(text: str) -> str:
+    """Text for a cell of a CSV file.
+
+    A text that a spreadsheet would take for a formula starts with an apostrophe, as spreadsheets
+    show text; control characters are shown.
+    """
+    shown = visible(text)
+    if shown.startswith(FORMULA_STARTS) and not _is_number(shown):
+        return f"'{shown}"
+    return shown
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def count_of(count: int, noun: str) -> str:

@@ -125,11 +125,14 @@ def _load_weights(run: RunDir, record: Record) -> Checkpoint:
     try:
         owner = Owner(record.config, record.fingerprint, record.code)
         return checkpoint.load_own(run.trial_file(record.number, checkpoint.BEST), owner)
-    except FileNotFoundError as error:
-        reason = ""
+    except FileNotFoundError:
+        reason = "run the sweep with --retry lost-weights to train it again"
         if record.state == TrialState.STOPPED:
-            reason = f"; of stopped trials, the best {KEPT_STOPPED_TRIALS} keep their weights"
-        raise UserError(f"trial {record.number}: {error} does not exist{reason}") from None
+            reason = f"of stopped trials, the best {KEPT_STOPPED_TRIALS} keep their weights"
+        path = run.trial(record.number) / checkpoint.BEST
+        raise UserError(
+            f"trial {record.number}: its best weights, {path}, do not exist (any more); {reason}"
+        ) from None
     except (checkpoint.DamagedCheckpoint, checkpoint.ForeignCheckpoint) as error:
         raise UserError(f"trial {record.number}: {error}") from None
 

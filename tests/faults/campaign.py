@@ -18,19 +18,22 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 from cae.run.paths import RunDir
 from cae.run.trial_state import TrialState
 from tests.faults import scenarios
-from tests.faults.checks import Witness, losses
+from tests.faults.checks import Witness, losses, repetitions, wrong_suggestions
 from tests.faults.driver import Driver, journal_epochs, kill_process
 
 SWEEP = '''"""Small autoencoders of digits, for the fault campaign."""
 
 from ray import tune
 
-from cae import ASHA, Adam, ConvAutoencoder, Denoise, Digits, Sweep, Trial
+from cae import (
+    ASHA, Adam, ConvAutoencoder, Denoise, Digits, ModelBased, Screen, Sweep, Trial
+)
 
 sweep = Sweep(
     base=Trial(
@@ -59,6 +62,29 @@ KILLS = {WORKER: 14, WRITING_WORKER: 7, DRIVER: 2, STARTING_DRIVER: 1}
 """What is killed, and how often of 24 times. Drivers less often: they take long to start again."""
 RUN_SECONDS = 3600.0
 WRITE_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class KilledSweep:
+    """A sweep that is run with random kills."""
+
+    settings: str
+    """Parameters of Sweep, as in a sweep file."""
+    slots: int
+    """Trials at a time."""
+    is_exact: bool
+    """Whether the same trials have to end for the same reasons as without kills."""
+
+
+ASHA = "scheduler=ASHA(grace_epochs=1, reduction_factor=2, min_trials=2),"
+SEARCH = f"search=ModelBased(), samples=16, plateau=8, patience=4, {ASHA}"
+KILLED_SWEEPS = {
+    "asha": KilledSweep(ASHA, slots=1, is_exact=True),
+    "plain": KilledSweep("", slots=2, is_exact=False),
+    "screen": KilledSweep("scheduler=Screen(epochs=2, keep=5),", slots=2, is_exact=True),
+    "search": KilledSweep(SEARCH, slots=1, is_exact=True),
+    "search-2": KilledSweep(SEARCH, slots=2, is_exact=False),
+}
 
 
 class Campaign:
@@ -92,23 +118,26 @@ class Campaign:
 
     # Random kills
 
-    def write_sweep(self, name: str, scheduler: str) -> Path:
-        """Write the sweep file."""
+    def write_sweep(self, name: str) -> Path:
+        """Write the sweep file of a sweep of KILLED_SWEEPS."""
         path = self.work / f"{name}.py"
-        path.write_text(SWEEP.replace("SCHEDULER", scheduler))
+        path.write_text(SWEEP.replace("SCHEDULER", KILLED_SWEEPS[name].settings))
         return path
 
     def run_reference(self, sweep: Path) -> RunDir:
-        """Run the sweep undisturbed, one trial at a time."""
+        """Run the sweep undisturbed, with its number of slots."""
         run = RunDir(self.work / f"{sweep.stem}-reference")
-        code = Driver(sweep, run).wait(RUN_SECONDS)
+        slots = KILLED_SWEEPS[sweep.stem].slots
+        code = Driver(sweep, run, cores=slots).wait(RUN_SECONDS)
         self.report(f"reference {sweep.stem}: exit code {code}, {_summary(run)}")
         if code:
             raise RuntimeError(f"the reference did not finish: see {self.work}")
         return run
 
-    def run_disturbed(self, sweep: Path, reference: RunDir, kills: int, *, slots: int) -> None:
+    def run_disturbed(self, sweep: Path, reference: RunDir, kills: int) -> None:
         """Run the sweep with up to `kills` kills, by the same command until it is complete."""
+        killed = KILLED_SWEEPS[sweep.stem]
+        slots = killed.slots
         run = RunDir(self.work / f"{sweep.stem}-{self.kills}-kills-before")
         witness = Witness()
         max_kills = self.kills + kills
@@ -121,10 +150,14 @@ class Campaign:
             if driver.process.poll() == -signal.SIGKILL:
                 driver = Driver(sweep, run, cores=slots)
         code = driver.wait(RUN_SECONDS)
-        lost = losses(run, reference, same_stops=slots == 1) + witness.losses(run)
+        if killed.is_exact or "search=" not in killed.settings:
+            lost = losses(run, reference, same_stops=killed.is_exact)
+        else:
+            lost = repetitions(run)
+        lost += witness.losses(run) + wrong_suggestions(run, sweep)
         if code:
             lost.append(f"exit code {code}")
-        self.record(f"SIGKILLs with {slots} at a time", lost)
+        self.record(f"SIGKILLs of {sweep.stem}, {slots} at a time", lost)
         self.report(f"{run.name}: complete, {_summary(run)}, {len(lost)} losses")
 
     def kill(self, kind: str, driver: Driver) -> list[int]:
@@ -194,7 +227,7 @@ class Campaign:
         """Print how often each fault happened and what it cost."""
         kill_losses = 0
         for fault, lost in self.lost.items():
-            if fault.startswith("SIGKILLs with"):
+            if fault.startswith("SIGKILLs of"):
                 kill_losses += len(lost)
         print(f"\n{'fault':60}  times  lost")
         for kind, count in self._kill_counts.items():
@@ -202,7 +235,7 @@ class Campaign:
         if self._partial_files:
             print(f"{'  of these while a file was written':60}  {self._partial_files:5}")
         for fault, lost in self.lost.items():
-            if not fault.startswith("SIGKILLs with"):
+            if not fault.startswith("SIGKILLs of"):
                 print(f"{fault:60}  {1:5}  {len(lost)}")
         minutes = (time.monotonic() - self._started) / 60
         total = sum(len(lost) for lost in self.lost.values())
@@ -241,10 +274,11 @@ def parse_options() -> argparse.Namespace:
         "--work", type=Path, help="Folder for the runs, which is kept. Default: a temporary folder."
     )
     parser.add_argument(
-        "--slots",
-        type=int,
-        choices=(1, 2),
-        help="Trials at a time during the random kills. Default: first 1, then 2.",
+        "--sweeps",
+        nargs="+",
+        choices=list(KILLED_SWEEPS),
+        default=list(KILLED_SWEEPS),
+        help="The sweeps with random kills. Default: all in turns.",
     )
     parser.add_argument("--only", default="", help="Run scenarios whose name contains this text.")
     options = parser.parse_args()
@@ -253,21 +287,16 @@ def parse_options() -> argparse.Namespace:
     return options
 
 
-def kill_at_random(campaign: Campaign, kills: int, slots: list[int]) -> None:
+def kill_at_random(campaign: Campaign, kills: int, names: list[str]) -> None:
     """Run the sweeps with random kills until there were enough of them."""
-    names = {1: "asha", 2: "plain"}
-    schedulers = {1: "scheduler=ASHA(grace_epochs=1, reduction_factor=2, min_trials=2),", 2: ""}
-    sweeps: dict[int, Path] = {}
-    references: dict[int, RunDir] = {}
-    for count in slots:
-        sweeps[count] = campaign.write_sweep(names[count], schedulers[count])
-        references[count] = campaign.run_reference(sweeps[count])
-    kills_per_run = -(-kills // len(slots))
-    for count in itertools.cycle(slots):
+    sweeps = {name: campaign.write_sweep(name) for name in names}
+    references = {name: campaign.run_reference(sweeps[name]) for name in names}
+    kills_per_run = -(-kills // len(names))
+    for name in itertools.cycle(names):
         if campaign.kills >= kills:
             break
         share = min(kills_per_run, kills - campaign.kills)
-        campaign.run_disturbed(sweeps[count], references[count], share, slots=count)
+        campaign.run_disturbed(sweeps[name], references[name], share)
 
 
 def main() -> int:
@@ -281,11 +310,8 @@ def main() -> int:
     for scenario in scenarios.SCENARIOS:
         if options.only in scenario.__name__:
             campaign.run_scenario(scenario)
-    slots = [1, 2]
-    if options.slots:
-        slots = [options.slots]
     if options.kills:
-        kill_at_random(campaign, options.kills, slots)
+        kill_at_random(campaign, options.kills, options.sweeps)
     campaign.print_table()
     if any(campaign.lost.values()):
         print(f"the runs are in {campaign.work}")

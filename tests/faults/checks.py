@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,9 +10,14 @@ from pathlib import Path
 
 import torch
 
+from cae.run.events import TrialPlanned
 from cae.run.paths import RunDir
-from cae.run.records import Record
+from cae.run.records import Record, apply_event
 from cae.run.trial_state import TrialState
+from cae.sweep.search.base import Candidates, TrialResult
+from cae.sweep.search.model_based import ModelBased
+from cae.sweep.spec.plan import make_plan
+from cae.sweep.spec.sweep_file import read_sweep_file
 from cae.trial import checkpoint
 from tests.faults.driver import journal_epochs
 
@@ -92,6 +98,11 @@ def losses(run: RunDir, reference: RunDir, *, same_stops: bool) -> list[str]:
         same_stops: Whether the trials ran one at a time, so that ASHA has to stop the same trials
             for the same reasons.
     """
+    return repetitions(run) + differences(run, reference, same_stops=same_stops)
+
+
+def repetitions(run: RunDir) -> list[str]:
+    """Epochs that are in the journal, or were trained, more than once, in words."""
     losses: list[str] = []
     for (trial, epoch), count in Counter(journal_epochs(run)).items():
         if count > 1:
@@ -101,7 +112,59 @@ def losses(run: RunDir, reference: RunDir, *, same_stops: bool) -> list[str]:
         for epoch, count in trained.items():
             if count > 1:
                 losses.append(f"trial {number}: epoch {epoch} was trained {count} times")
-    return losses + differences(run, reference, same_stops=same_stops)
+    return losses
+
+
+def wrong_suggestions(run: RunDir, sweep_file: Path) -> list[str]:
+    """Trials whose suggestion is not the one that the journal before it leads to, in words.
+
+    Empty if the sweep has no model-based search.
+    """
+    sweep = read_sweep_file(sweep_file).sweep
+    search = sweep.search
+    if not isinstance(search, ModelBased):
+        return []
+    plan = make_plan(sweep, lambda dataset: dataset.load([]))
+    if plan.search is None:
+        raise ValueError("the plan has no search")
+    index_of = {candidate.hash: index for index, candidate in enumerate(plan.search.candidates)}
+    candidates = Candidates(
+        points=[candidate.axes for candidate in plan.search.candidates],
+        groups=[candidate.group["key"] for candidate in plan.search.candidates],
+        rungs=plan.rungs,
+        mode=plan.mode,
+    )
+    wrong: list[str] = []
+    records: dict[int, Record] = {}
+    planned: set[int] = set()
+    for event in run.events():
+        if isinstance(event, TrialPlanned) and event.trial not in planned:
+            planned.add(event.trial)
+            results = [
+                search_result(index_of[record.hash], record, sweep.metric)
+                for record in records.values()
+            ]
+            suggestion = search.suggest(candidates, results)
+            if (
+                suggestion is None
+                or suggestion.candidate != index_of[event.hash]
+                or suggestion.to_json() != event.suggestion
+            ):
+                wrong.append(f"trial {event.trial} is not the suggestion of the journal before it")
+        apply_event(records, event)
+    return wrong
+
+
+def search_result(candidate: int, record: Record, metric: str) -> TrialResult:
+    """What a search knows about a trial."""
+    return TrialResult(
+        candidate,
+        record.config["epochs"],
+        [record.epochs[epoch].get(metric, math.nan) for epoch in sorted(record.epochs)],
+        has_ended=record.state.is_final,
+        is_diverged=record.state == TrialState.DIVERGED,
+        seconds=math.nan,
+    )
 
 
 def differences(run: RunDir, reference: RunDir, *, same_stops: bool) -> list[str]:
@@ -147,7 +210,12 @@ def _end_losses(record: Record, expected: Record) -> list[str]:
 
 
 def _end_values(record: Record) -> dict[str, object]:
-    values: dict[str, object] = {"epochs": sorted(record.epochs), "state": record.state}
+    values: dict[str, object] = {
+        "epochs": sorted(record.epochs),
+        "state": record.state,
+        "configuration": record.hash,
+        "suggestion": record.suggestion,
+    }
     for name in COMPARED_FIELDS:
         values[name] = getattr(record.end, name, None)
     return values

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing import event_accumulator
 
 from cae.run.events import EpochFinished, Event, SessionEnded, TrialEnded
 from cae.run.paths import RunDir
@@ -170,15 +171,26 @@ def test_sigterm_ends_a_sweep_in_an_orderly_way(
 def test_the_end_of_a_process_of_ray_ends_the_sweep_with_a_message(
     sweep_file: WriteSweep, tmp_path: Path
 ) -> None:
-    """After SIGTERM the process of gcs_server remains for a minute, and no other one notices."""
+    """After SIGTERM the process of gcs_server remains for a minute, and no other one notices.
+
+    The tracker has the epochs, and the user is notified.
+    """
     run = RunDir(tmp_path / "run")
-    with Driver(failing_sweep(sweep_file, ["slow"], epochs=1000), run) as driver:
+    status = tmp_path / "status.json"
+    notify = f'cat > {status}; echo "$CAE_SWEEP_EXIT_CODE $CAE_SWEEP_REASON" > {tmp_path}/reason'
+    options = ["--track", "tensorboard", "--notify", notify]
+    with Driver(failing_sweep(sweep_file, ["slow"], epochs=1000), run, *options) as driver:
         wait_until(lambda: len(journal_epochs(run)) >= 2, "two epochs")
         os.kill(driver.ray_process("gcs_server"), signal.SIGTERM)
         message = f"Ray's gcs_server on this machine ended; what is finished is saved, {RESUME}"
         assert check_exit(driver, 3, message) == []
     assert run.records()[1].state == TrialState.INTERRUPTED
     assert json.loads(run.journal.read_text().splitlines()[-1])["event"] == SessionEnded.kind
+    assert json.loads(status.read_text())["states"] == {"interrupted": 1}
+    assert (tmp_path / "reason").read_text().startswith("3 aborted: ")
+    scalars = event_accumulator.EventAccumulator(str(run.path / "tensorboard" / "trial-0001"))
+    logged = {scalar.step for scalar in scalars.Reload().Scalars("val_loss")}
+    assert logged == {epoch for _, epoch in journal_epochs(run)}
 
 
 # Tests of the checks

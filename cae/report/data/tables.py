@@ -30,7 +30,7 @@ from cae.run.events import (
     TrialEnded,
     TrialStarted,
 )
-from cae.run.formatting import visible
+from cae.run.formatting import spreadsheet_text
 from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.records import replay
@@ -38,9 +38,6 @@ from cae.run.records import replay
 DURING_SESSIONS = (TrialStarted, EpochFinished, TrialEnded, AuditStop, RetryAlone, SessionEnded)
 """Events of a session. New trials and retries are recorded before the session that trains them
 starts: perhaps days after the last one ended."""
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t")
-"""Of a text that spreadsheets compute."""
 
 
 def read(folders: Iterable[RunDir]) -> Results:
@@ -94,18 +91,7 @@ def csv_text(results: Results, frame: pd.DataFrame) -> str:
 def _csv_cell(value: object) -> object:
     if not isinstance(value, str):
         return value
-    text = visible(value)
-    if text.startswith(FORMULA_STARTS) and not _is_number(text):
-        return f"'{text}"
-    return text
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return spreadsheet_text(value)
 
 
 def _read_run(folder: RunDir, name: str) -> Run:

@@ -1,11 +1,14 @@
-"""Export of a run as an MLflow tracking folder (a SQLite file), with MLflow's own library."""
+"""MLflow: one run per trial on a tracking server or in a SQLite file, by MLflow's own library."""
 
 from __future__ import annotations
 
+import logging
 import shlex
-from collections.abc import Iterable
+import urllib.parse
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from typing_extensions import override
 
 from cae.errors import RunError
 from cae.report.data import tables
@@ -13,9 +16,6 @@ from cae.report.exporters import trackers
 from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
-
-if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
 
 STATUS = {
     TrialState.FINISHED: "FINISHED",
@@ -25,6 +25,8 @@ STATUS = {
     TrialState.PENDING: "SCHEDULED",
 }
 """MLflow's name of each state; all others are FAILED."""
+KEY_TAG = "cae-sweep.trial"
+"""Tag with the location of the run and the number of the trial."""
 MAX_PARAMETERS = 100
 """Of one batch, limited by MLflow."""
 MAX_METRICS = 1000
@@ -44,62 +46,150 @@ def write(run: RunDir, out: Path | None) -> str:
     MLflow is not installed.
     """
     results = tables.read([run])
-    database = ((out or run.path / "mlflow") / "mlflow.db").resolve()
+    uri = database_uri((out or run.path / "mlflow").resolve())
+    folder = trackers.prepare_folder(run, "mlflow", out)
+    with trackers.report_missing_library("mlflow"):
+        tracker = MlflowTracker(uri, results.runs[0].name, run.location(), folder / "artifacts")
+        for record in trackers.records(results):
+            tracker.write(record)
+    return show_command(uri)
+
+
+def database_uri(folder: Path) -> str:
+    """The address of the SQLite file in a folder. Raises RunError if MLflow would not find it."""
+    database = folder / "mlflow.db"
     special = sorted(set(str(database)) & NOT_IN_URLS)
     if special:
         raise RunError(
-            f"{database.parent}: MLflow finds no folder whose path contains {' '.join(special)}; "
+            f"{folder}: MLflow finds no folder whose path contains {' '.join(special)}; "
             "choose another one with -o"
         )
-    folder = trackers.prepare_folder(run, "mlflow", out)
-    with trackers.report_missing_library("mlflow"):
-        from mlflow.tracking import MlflowClient
+    return f"sqlite:///{database}"
 
-        uri = f"sqlite:///{database}"
-        client = MlflowClient(tracking_uri=uri)
-        experiment = client.create_experiment(
-            results.runs[0].name, artifact_location=(folder / "artifacts").resolve().as_uri()
-        )
-        for record in trackers.records(results):
-            _write_trial(client, experiment, record)
+
+def show_command(uri: str) -> str:
+    """The command that shows the runs of a tracking folder."""
     return f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
 
 
-def _write_trial(client: MlflowClient, experiment: str, record: Record) -> None:
-    from mlflow.entities import Metric, Param, RunTag
+class MlflowTracker(trackers.Tracker):
+    """Writes to a tracking server or folder of MLflow: one run per trial.
 
+    The run of a trial is found again by a tag, so that a resumed sweep continues it.
+    """
+
+    def __init__(self, uri: str, experiment: str, location: str, artifacts: Path | None) -> None:
+        """Open the experiment, or create it. Raises ImportError if MLflow is not installed.
+
+        Args:
+            uri: Address of the server or of the database.
+            experiment: Name of the experiment.
+            location: Of the run; part of the tag.
+            artifacts: Folder of the experiment's files; None: chosen by the server.
+        """
+        from mlflow.tracking import MlflowClient
+
+        # Otherwise it prints each step of the creation of its tables.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+        self._client = MlflowClient(tracking_uri=uri)
+        self._location = location
+        self._run_ids: dict[int, str] = {}
+        known = self._client.get_experiment_by_name(experiment)
+        if known is not None:
+            self._experiment = known.experiment_id
+        else:
+            artifact_location = None
+            if artifacts is not None:
+                artifact_location = artifacts.resolve().as_uri()
+            self._experiment = self._client.create_experiment(
+                experiment, artifact_location=artifact_location
+            )
+
+    @override
+    def start(self, record: Record) -> None:
+        from mlflow.entities import Param
+
+        key = f"{self._location}#{record.number}"
+        known = self._client.search_runs(
+            [self._experiment], f"tags.`{KEY_TAG}` = '{_quoted(key)}'", max_results=1
+        )
+        known_parameters: Collection[str] = ()
+        if known:
+            known_parameters = known[0].data.params
+            run_id = known[0].info.run_id
+            self._client.update_run(run_id, status="RUNNING")
+        else:
+            run_id = self._client.create_run(
+                self._experiment,
+                start_time=_milliseconds(_start_time(record)),
+                tags={KEY_TAG: _quoted(key)},
+                run_name=f"trial {record.number}",
+            ).info.run_id
+        self._run_ids[record.number] = run_id
+        settings = trackers.settings(record)
+        valid_names = _valid_names(settings)
+        parameters = []
+        for name, value in settings.items():
+            if valid_names[name] not in known_parameters:  # they cannot be changed
+                parameters.append(Param(valid_names[name], str(value)[:MAX_VALUE]))
+        for first in range(0, len(parameters), MAX_PARAMETERS):
+            self._client.log_batch(run_id, params=parameters[first : first + MAX_PARAMETERS])
+
+    @override
+    def log(self, record: Record, measurements: Iterable[trackers.Measurement]) -> None:
+        from mlflow.entities import Metric
+
+        valid_names = _valid_names(_metric_names(record))
+        metrics = []
+        for epoch, time, values, _ in measurements:
+            for name, value in values.items():
+                metrics.append(Metric(valid_names[name], value, _milliseconds(time), epoch))
+        run_id = self._run_ids[record.number]
+        for first in range(0, len(metrics), MAX_METRICS):
+            self._client.log_batch(run_id, metrics=metrics[first : first + MAX_METRICS])
+
+    @override
+    def end(self, record: Record) -> None:
+        from mlflow.entities import RunTag
+
+        run_id = self._run_ids.pop(record.number)
+        tags = [
+            RunTag("state", record.state),
+            RunTag("hash", record.hash),
+            RunTag("reason", record.reason[:MAX_TAG]),
+        ]
+        self._client.log_batch(run_id, tags=tags)
+        end = _start_time(record)
+        if record.end is not None:
+            end = record.end.time
+        status = STATUS.get(record.state, "FAILED")
+        self._client.set_terminated(run_id, status, _milliseconds(end))
+
+    @override
+    def close(self) -> None:
+        for run_id in self._run_ids.values():
+            self._client.set_terminated(run_id, "KILLED")  # interrupted: start continues it
+        self._run_ids.clear()
+
+
+def _start_time(record: Record) -> float:
     start = trackers.start_time(record)
-    end = start
-    if record.end is not None:
-        end = record.end.time
-        start = start or end
-    run = client.create_run(
-        experiment, start_time=_milliseconds(start), run_name=f"trial {record.number}"
-    )
-    run_id = run.info.run_id
-    settings = trackers.settings(record)
-    valid_names = _valid_names(settings)
-    parameters = []
-    for name, value in settings.items():
-        parameters.append(Param(valid_names[name], str(value)[:MAX_VALUE]))
-    tags = [
-        RunTag("state", record.state),
-        RunTag("hash", record.hash),
-        RunTag("reason", record.reason[:MAX_TAG]),
-    ]
-    client.log_batch(run_id, tags=tags)
-    for first in range(0, len(parameters), MAX_PARAMETERS):
-        client.log_batch(run_id, params=parameters[first : first + MAX_PARAMETERS])
-    measurements = list(trackers.measurements(record))
-    valid_names = _valid_names(name for _, _, values in measurements for name in values)
-    metrics = []
-    for epoch, time, values in measurements:
-        for name, value in values.items():
-            metrics.append(Metric(valid_names[name], value, _milliseconds(time), epoch))
-    for first in range(0, len(metrics), MAX_METRICS):
-        client.log_batch(run_id, metrics=metrics[first : first + MAX_METRICS])
-    status = STATUS.get(record.state, "FAILED")
-    client.set_terminated(run_id, status, _milliseconds(end))
+    if not start and record.end is not None:
+        return record.end.time
+    return start
+
+
+def _metric_names(record: Record) -> list[str]:
+    """The names of all metrics of a trial, in the order of their first use."""
+    names: dict[str, None] = {}
+    for epoch in sorted(record.epochs):
+        names |= dict.fromkeys(record.epochs[epoch])
+    return list(names | dict.fromkeys(record.final_metrics))
+
+
+def _quoted(key: str) -> str:
+    """A text that can be between quotes in a filter of MLflow."""
+    return urllib.parse.quote(key, safe="/:#")
 
 
 def _valid_names(names: Iterable[str]) -> dict[str, str]:

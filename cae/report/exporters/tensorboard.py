@@ -1,15 +1,22 @@
-"""Export of a run as event files of TensorBoard, written with TensorBoard's own library."""
+"""TensorBoard: one folder of event files per trial, written with TensorBoard's own library."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
 
 from cae.report.data import tables
 from cae.report.exporters import trackers
 from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
+
+if TYPE_CHECKING:
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 
 def write(run: RunDir, out: Path | None) -> str:
@@ -21,39 +28,77 @@ def write(run: RunDir, out: Path | None) -> str:
     results = tables.read([run])
     folder = trackers.prepare_folder(run, "tensorboard", out)
     with trackers.report_missing_library("tensorboard"):
+        tracker = TensorBoardTracker(folder)
         for record in trackers.records(results):
-            _write_trial(record, folder / f"trial-{record.number:04d}")
+            tracker.write(record)
     return f"tensorboard --logdir {shlex.quote(str(folder))}"
 
 
-def _write_trial(record: Record, folder: Path) -> None:
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2, summary_v2
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+class TensorBoardTracker(trackers.Tracker):
+    """Writes event files into a subfolder per trial. A trial that is started again gets another
+    file there."""
 
-    start = trackers.start_time(record)
-    writer = EventFileWriter(str(folder))
-    parameters = summary_v2.hparams_pb(_hyperparameters(record), str(record.number), start)
-    writer.add_event(Event(wall_time=start, step=0, summary=parameters))
-    for epoch, time, metrics in trackers.measurements(record):
-        values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
-        writer.add_event(Event(wall_time=time, step=epoch, summary=Summary(value=values)))
+    def __init__(self, folder: Path) -> None:
+        """Raise ImportError if TensorBoard is not installed."""
+        import tensorboard.summary.writer.event_file_writer as _  # noqa: F401
 
-    end = start
-    if record.end is not None:
-        end = record.end.time
-    status = api_pb2.STATUS_FAILURE
-    if record.state == TrialState.FINISHED:
-        status = api_pb2.STATUS_SUCCESS
-    session_end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=end)
-    plugin_data = plugin_data_pb2.HParamsPluginData(session_end_info=session_end)
-    value = Summary.Value(
-        tag=metadata.SESSION_END_INFO_TAG,
-        metadata=metadata.create_summary_metadata(plugin_data),
-    )
-    writer.add_event(Event(wall_time=end, summary=Summary(value=[value])))
-    writer.close()
+        self._folder = folder
+        self._writers: dict[int, EventFileWriter] = {}
+
+    @override
+    def start(self, record: Record) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.plugins.hparams import summary_v2
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        folder = self._folder / f"trial-{record.number:04d}"
+        writer = EventFileWriter(str(folder))
+        self._writers[record.number] = writer
+        time = trackers.start_time(record)
+        parameters = summary_v2.hparams_pb(_hyperparameters(record), str(record.number), time)
+        writer.add_event(Event(wall_time=time, step=0, summary=parameters))
+        writer.flush()
+
+    @override
+    def log(self, record: Record, measurements: Iterable[trackers.Measurement]) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        writer = self._writers[record.number]
+        for epoch, time, metrics, _ in measurements:
+            values = [
+                Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()
+            ]
+            writer.add_event(Event(wall_time=time, step=epoch, summary=Summary(value=values)))
+        writer.flush()
+
+    @override
+    def end(self, record: Record) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+        time = trackers.start_time(record)
+        if record.end is not None:
+            time = record.end.time
+        status = api_pb2.STATUS_FAILURE
+        if record.state == TrialState.FINISHED:
+            status = api_pb2.STATUS_SUCCESS
+        session_end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time)
+        plugin_data = plugin_data_pb2.HParamsPluginData(session_end_info=session_end)
+        value = Summary.Value(
+            tag=metadata.SESSION_END_INFO_TAG,
+            metadata=metadata.create_summary_metadata(plugin_data),
+        )
+        writer = self._writers.pop(record.number)
+        writer.add_event(Event(wall_time=time, summary=Summary(value=[value])))
+        writer.close()
+
+    @override
+    def close(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
+        self._writers.clear()
 
 
 def _hyperparameters(record: Record) -> dict[str, bool | int | float | str]:

@@ -1,4 +1,4 @@
-"""Shared by the exporters to experiment trackers: the trials as they record them, and the folder.
+"""Experiment trackers: what they have in common, the trials as they record them, and the folder.
 
 Every trial is one run of the tracker, with its whole configuration, the metrics of every epoch and
 those of its final evaluation.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +32,37 @@ class Measurement(NamedTuple):
     """Seconds since the epoch (UTC)."""
     metrics: dict[str, float]
     """Finite values only: the trackers cannot plot others."""
+    is_final: bool = False
+    """Whether they are those of the final evaluation."""
+
+
+class Tracker(ABC):
+    """An experiment tracker that is open for writing, by its own library.
+
+    Its methods are called by one thread. They may raise any exception of the library.
+    """
+
+    @abstractmethod
+    def start(self, record: Record) -> None:
+        """Create the run of a trial, or open it again; its configuration is recorded."""
+
+    @abstractmethod
+    def log(self, record: Record, measurements: Iterable[Measurement]) -> None:
+        """Record metrics of a trial that was started. The same ones may be recorded again."""
+
+    @abstractmethod
+    def end(self, record: Record) -> None:
+        """Close the run of a trial, with the trial's state."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Write everything to the disk or the server."""
+
+    def write(self, record: Record) -> None:
+        """Record all that is known about a trial."""
+        self.start(record)
+        self.log(record, measurements(record))
+        self.end(record)
 
 
 def prepare_folder(run: RunDir, tracker: str, out: Path | None) -> Path:
@@ -42,16 +74,27 @@ def prepare_folder(run: RunDir, tracker: str, out: Path | None) -> Path:
     folder = run.path / tracker
     if out is not None:
         folder = out.resolve()
-    elif folder.is_symlink():
-        raise RunError(f"{folder}: is a link; delete it, or choose another folder with -o")
+    else:
+        _check_no_link(folder)
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder}: is not a folder; choose another one with -o")
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
         raise RunError(f"{folder}: contains other files; choose another folder with -o")
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / MARK).touch()
+    open_folder(folder)
     return folder
+
+
+def open_folder(folder: Path) -> None:
+    """Create a folder for a tracker, or use it again. Raises RunError if it is a link."""
+    _check_no_link(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()
+
+
+def _check_no_link(folder: Path) -> None:
+    if folder.is_symlink():
+        raise RunError(f"{folder}: is a link; delete it, or choose another folder with -o")
 
 
 @contextmanager
@@ -87,9 +130,20 @@ def start_time(record: Record) -> float:
 def measurements(record: Record) -> Iterator[Measurement]:
     """Yield the metrics of each epoch, then those of the final evaluation."""
     for epoch in sorted(record.epochs):
-        yield Measurement(epoch, record.epoch_times[epoch], _finite(record.epochs[epoch]))
-    if record.end and record.final_metrics:
-        yield Measurement(record.last_epoch, record.end.time, _finite(record.final_metrics))
+        yield measurement_of_epoch(record, epoch)
+    yield from final_measurements(record)
+
+
+def measurement_of_epoch(record: Record, epoch: int) -> Measurement:
+    return Measurement(epoch, record.epoch_times[epoch], _finite(record.epochs[epoch]))
+
+
+def final_measurements(record: Record) -> list[Measurement]:
+    """Return the metrics of the final evaluation; empty without one."""
+    if record.end is None or not record.final_metrics:
+        return []
+    metrics = _finite(record.final_metrics)
+    return [Measurement(record.last_epoch, record.end.time, metrics, is_final=True)]
 
 
 def _finite(metrics: dict[str, float]) -> dict[str, float]:

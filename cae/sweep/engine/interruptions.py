@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from cae.errors import ENVIRONMENT_ERROR
@@ -45,11 +45,12 @@ def stop_on_signals(recorder: Recorder) -> Iterator[None]:
             signal.signal(kind, handler)
 
 
-def exit_after_ray_death(recorder: Recorder, name: str) -> None:
+def exit_after_ray_death(recorder: Recorder, before_exit: Callable[[str], None], name: str) -> None:
     """End this process with exit code 3: without its own processes, Ray may hang anywhere.
 
     Args:
         recorder: Its journal receives the reason.
+        before_exit: Called with the reason.
         name: The process of Ray that has ended, such as `raylet`.
     """
     reason = f"{ABORTED}: Ray's {name} on this machine ended"
@@ -57,6 +58,7 @@ def exit_after_ray_death(recorder: Recorder, name: str) -> None:
     message = f"\nerror: {reason}; what is finished is saved, run the same command to resume"
     print(message, file=sys.stderr)
     ray_compat.kill_ray()
+    before_exit(reason)
     _exit_immediately(ENVIRONMENT_ERROR)
 
 

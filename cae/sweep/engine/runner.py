@@ -72,6 +72,7 @@ def run_plan(
     *,
     command: str,
     watch: Watcher,
+    before_exit: Callable[[str], None],
     limits: Limits = DEFAULT_LIMITS,
     rules: StopRules = NO_RULES,
 ) -> str:
@@ -84,6 +85,7 @@ def run_plan(
     Args:
         records: Those of the journal; they are kept up to date.
         checked: Resources, and where workers find the sweep file.
+        before_exit: Called with the reason before this process ends itself.
     """
     ray_compat.disable_usage_tags()
     ray_compat.hide_credentials_from_actors()
@@ -101,7 +103,7 @@ def run_plan(
         with _sweep_aborted_by_environment(run):
             record_session(recorder, checked, command)
             record_past_decisions(recorder, past_stops)
-            on_ray_death = functools.partial(exit_after_ray_death, recorder)
+            on_ray_death = functools.partial(exit_after_ray_death, recorder, before_exit)
             with stop_on_signals(recorder), watch_ray(on_ray_death):
                 _train_all(recorder, place, checked, _suggestions(recorder, groups))
             reason = recorder.stop_reason or COMPLETE

@@ -235,12 +235,17 @@ def _raise_errors(errors: list[str]) -> None:
         raise ConfigError(errors)
 
 
+def _ignore(message: object) -> None:
+    """Does nothing with an event, or a reason."""
+
+
 def execute(
     prepared: Prepared,
     place: Place,
     *,
     command: str,
     display: Display | None = None,
+    before_exit: Callable[[str], None] = _ignore,
     limits: Limits = DEFAULT_LIMITS,
     rules: StopRules = NO_RULES,
 ) -> str:
@@ -251,6 +256,7 @@ def execute(
         place: Where trials run.
         command: The command, for sweep.json.
         display: Shows the running sweep.
+        before_exit: Called with the reason if this process has to end itself, because Ray is dead.
         limits: When a trial counts as hung, and when the sweep is aborted.
         rules: What ends the sweep although trials remain, besides the rules of the sweep file.
     """
@@ -274,7 +280,9 @@ def execute(
             if _is_complete(prepared):
                 _update_sweep_json(prepared, resources, command)
                 return COMPLETE
-            return _run_trials(prepared, place, resources, command, display, limits, rules)
+            return _run_trials(
+                prepared, place, resources, command, display, before_exit, limits, rules
+            )
 
 
 def _is_complete(prepared: Prepared) -> bool:
@@ -300,6 +308,7 @@ def _run_trials(
     resources: Resources,
     command: str,
     display: Display | None,
+    before_exit: Callable[[str], None],
     limits: Limits,
     rules: StopRules,
 ) -> str:
@@ -323,6 +332,7 @@ def _run_trials(
                 checked,
                 command=command,
                 watch=watch,
+                before_exit=before_exit,
                 limits=limits,
                 rules=rules,
             )
@@ -330,10 +340,6 @@ def _run_trials(
         return reason
     finally:
         place.release_hosts(checked)
-
-
-def _ignore(event: Event | None) -> None:
-    """Watch a sweep without showing anything."""
 
 
 def check_disk_space(prepared: Prepared, resources: Resources) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from cae.run.trial_state import TrialState
 from cae.sweep.engine.judging import is_audit_trial
 from cae.sweep.engine.recorder import Recorder
 from cae.sweep.search.base import Candidates, Suggestion, TrialResult
+from cae.sweep.search.model_based import SECONDS
 from cae.sweep.spec.open_search import OpenSearch
 from cae.sweep.spec.planned_trial import PlannedTrial
 
@@ -47,6 +49,7 @@ class Suggestions:
             groups=groups,
             rungs=recorder.plan.rungs,
             mode=recorder.plan.mode,
+            amounts=_amounts(search),
         )
 
     @property
@@ -97,4 +100,23 @@ def _result(candidate: int, record: Record, metric: str) -> TrialResult:
         values=values,
         has_ended=record.state.is_final,
         is_diverged=record.state == TrialState.DIVERGED,
+        seconds=_seconds(record),
     )
+
+
+def _seconds(record: Record) -> float:
+    """Seconds of training; of a trial that runs, of all its epochs by those so far."""
+    seconds = [metrics.get(SECONDS, math.nan) for metrics in record.epochs.values()]
+    if not seconds:
+        return math.nan
+    if record.state.is_final:
+        return math.fsum(seconds)
+    return statistics.fmean(seconds) * float(record.config["epochs"])
+
+
+def _amounts(search: OpenSearch) -> list[float]:
+    """The second objective of each candidate, if it is known before training; else empty."""
+    name = search.search.second_objective
+    if name is None or name == SECONDS:
+        return []
+    return [float(candidate.sizes[name]) for candidate in search.candidates]

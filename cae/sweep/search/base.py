@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,9 @@ class TrialResult:
     """Whether the trial is in a final state."""
     is_diverged: bool = False
     """Whether the trial ended because its loss was not finite."""
+    seconds: float = math.nan
+    """Seconds of training; of a trial that runs, of all its epochs by those so far. NaN without an
+    epoch."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ class Suggestion:
     high: float | None = None
     """Upper bound of this interval."""
     expected_improvement: float | None = None
-    """In standard deviations of the costs so far; see `cae.sweep.search.model_based`."""
+    """In standard deviations of the costs so far, with a second objective in products of both
+    objectives' standard deviations; see `cae.sweep.search.model_based`."""
 
     def to_json(self) -> JsonObject:
         """The suggestion as the journal records it."""
@@ -77,6 +82,8 @@ class Candidates:
     """Epochs at which trials may be stopped, ascending."""
     mode: str = "min"
     """Whether smaller or larger values of the metric are better."""
+    amounts: Sequence[float] = ()
+    """The second objective of each point if it is known before training; else empty."""
     cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """Values that a search computes once from the points, by a name of its own."""
 

@@ -2,24 +2,25 @@
 
 A Gaussian process predicts the final cost of every candidate from the results so far (Jones et al.
 1998, Efficient Global Optimization). The cost is the value of the metric, transformed so that lower
-is better (`_Transform`). A trial that early stopping ended counts with an estimate of its final
-cost. A suggestion is a function of the candidates and of the results, without random numbers or
-other state: a resumed sweep has the same suggestions as an undisturbed one.
+is better (`CostTransform`). A trial that early stopping ended counts with an estimate of its final
+cost. With a second objective, the improvement is that of the hypervolume of the Pareto front. A
+suggestion is a function of the candidates and of the results, without random numbers or other
+state: a resumed sweep has the same suggestions as an undisturbed one.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import NonNegativeInt, PositiveInt
 from typing_extensions import override
 
 from cae.run.formatting import count_of, format_value
+from cae.run.pareto import pareto_front
 from cae.sweep.search.base import (
     INITIAL,
     MODEL,
@@ -29,18 +30,24 @@ from cae.sweep.search.base import (
     Suggestion,
     TrialResult,
 )
+from cae.sweep.search.costs import CostTransform, are_equal, without_outliers
 from cae.sweep.search.features import Matrix, features
-from cae.sweep.search.final_values import Curve, FinalValues, lowest_so_far
+from cae.sweep.search.final_values import FinalValues
+from cae.sweep.search.hypervolume import (
+    Normal,
+    Vector,
+    expected_hypervolume_improvement,
+    worst_point,
+)
 
-MIN_SPREAD = 1e-12
-"""Costs that differ less, relative to the largest one, are equal."""
-MIN_FOR_OUTLIERS = 4
-"""With fewer costs no cost is an outlier."""
-OUTLIER = 3.0
-"""A cost is an outlier if it is more than this many interquartile ranges above the upper quartile
-(Tukey's fences)."""
 INTERVAL = 1.96
 """A normal distribution has 95 % of its mass within this many standard deviations of its mean."""
+SECONDS = "seconds"
+"""The second objective that is measured; the others are known before a trial is trained."""
+
+SecondObjective = Literal["parameters", "latent_values", "megaflops", "seconds"]
+"""What the sweep's metric is traded against: number of parameters, size of the latent code, cost of
+the forward pass, or seconds of training. Lower is better."""
 
 
 class ModelBased(Search):
@@ -60,11 +67,17 @@ class ModelBased(Search):
     random, among which the search chooses."""
     seed: NonNegativeInt = 0
     """The seed of the initial design, and of the candidates if they are drawn at random."""
+    second_objective: SecondObjective | None = None
+    """The search looks for the Pareto front of the sweep's metric and this one: the networks that
+    no other network beats in both. None: for the best value of the metric."""
 
     @override
     def summary(self) -> str:
-        first = count_of(self.initial_trials, "point")
-        return f"{first} in random order, then the largest expected improvement"
+        text = f"{count_of(self.initial_trials, 'point')} in random order, then the largest "
+        text += "expected improvement"
+        if self.second_objective is None:
+            return text
+        return f"{text} of the hypervolume of the metric and {self.second_objective}"
 
     def suggest(self, candidates: Candidates, results: Sequence[TrialResult]) -> Suggestion | None:
         """The next candidate; None if all have been suggested.
@@ -83,7 +96,13 @@ class ModelBased(Search):
         if len(own) < self.initial_trials:
             reason = f"initial design, {len(own) + 1} of {self.initial_trials}"
             return Suggestion(remaining[0], INITIAL, reason)
-        return _suggest(candidates, remaining, own)
+        known = _knowledge(candidates, own)
+        if not known.costs:
+            return _next_in_order(remaining, "no trial has a value yet")
+        if are_equal(known.costs):
+            cause = "all trials have (nearly) the same value so far"
+            return _next_in_order(remaining, cause)
+        return _largest_improvement(candidates, remaining, known, self.second_objective)
 
 
 def _next_group(
@@ -95,109 +114,196 @@ def _next_group(
     return min(groups, key=lambda group: counts[group])
 
 
-def _suggest(
-    candidates: Candidates, remaining: Sequence[int], results: Sequence[TrialResult]
-) -> Suggestion:
-    """The candidate with the largest expected improvement, or the next one without a model.
+@dataclass(frozen=True)
+class _Knowledge:
+    """What the results of a comparability group say about its candidates."""
 
-    Args:
-        candidates: The candidates of all groups.
-        remaining: Indices of the candidates of one group that were not suggested, in random order.
-        results: The results of this group.
-    """
-    transform = _Transform(results, candidates.mode)
+    tried: list[int]
+    """Indices of the candidates with a cost."""
+    costs: list[float]
+    """Their costs, estimates of final ones included."""
+    is_diverged: list[bool]
+    """Whether a cost is that of a diverged trial."""
+    seconds: list[float]
+    """Seconds of training of each, NaN where they are not known."""
+    pending: list[int]
+    """Indices of candidates whose trials have no value yet."""
+    transform: CostTransform
+    """Converts predicted costs to values of the metric."""
+
+
+def _knowledge(candidates: Candidates, results: Sequence[TrialResult]) -> _Knowledge:
+    """Estimate the final cost of each trial of a comparability group; diverged ones are last."""
+    transform = CostTransform(results, candidates.mode)
     curves = {result.candidate: transform.curve(result) for result in results}
     final_values = FinalValues(list(curves.values()), candidates.rungs)
-    known: list[int] = []
+    measured = [result for result in results if curves[result.candidate] and not result.is_diverged]
+    diverged = [result for result in results if result.is_diverged]
+    pending = [
+        result for result in results if not curves[result.candidate] and not result.has_ended
+    ]
     costs: list[float] = []
-    diverged: list[int] = []
-    pending: list[int] = []
-    for result in results:
-        curve = curves[result.candidate]
-        if result.is_diverged:
-            diverged.append(result.candidate)
-        elif curve:
-            known.append(result.candidate)
-            costs.append(final_values.estimate(curve, result.epochs))
-        elif not result.has_ended:
-            pending.append(result.candidate)
-    if not known:
-        return _next_in_order(remaining, "no trial has a value yet")
-    costs = _without_outliers(costs)
-    largest = max(costs)
-    for candidate in diverged:
-        known.append(candidate)
-        costs.append(largest)
-    if largest - min(costs) <= MIN_SPREAD * max(map(abs, costs)):
-        return _next_in_order(remaining, "all trials have (nearly) the same value so far")
-    return _largest_improvement(candidates, remaining, known, costs, pending, transform)
+    for result in measured:
+        costs.append(final_values.estimate(curves[result.candidate], result.epochs))
+    if costs:
+        costs = without_outliers(costs)
+        costs += [max(costs)] * len(diverged)
+        measured += diverged
+    return _Knowledge(
+        tried=[result.candidate for result in measured],
+        costs=costs,
+        is_diverged=[result.is_diverged for result in measured],
+        seconds=[result.seconds for result in measured],
+        pending=[result.candidate for result in pending],
+        transform=transform,
+    )
 
 
 def _next_in_order(remaining: Sequence[int], cause: str) -> Suggestion:
     return Suggestion(remaining[0], NO_MODEL, f"the next point in random order, because {cause}")
 
 
-def _without_outliers(costs: Sequence[float]) -> list[float]:
-    """The costs; those above the limit for outliers are reduced to it.
-
-    Otherwise one trial that nearly diverged would make all others look alike.
-    """
-    if len(costs) < MIN_FOR_OUTLIERS:
-        return list(costs)
-    lower, upper = np.quantile(costs, [0.25, 0.75])
-    limit = float(upper + OUTLIER * (upper - lower))
-    return [min(cost, limit) for cost in costs]
-
-
 def _largest_improvement(
     candidates: Candidates,
     remaining: Sequence[int],
-    known: Sequence[int],
-    costs: Sequence[float],
-    pending: Sequence[int],
-    transform: _Transform,
+    known: _Knowledge,
+    second_objective: SecondObjective | None,
 ) -> Suggestion:
     """The candidate with the largest expected improvement.
 
     Args:
         candidates: The candidates of all groups.
         remaining: Indices of the candidates to choose from.
-        known: Indices of the candidates with a cost.
-        costs: Their costs.
-        pending: Indices of candidates whose trials have no value yet.
-        transform: Converts predicted costs to values of the metric.
+        known: What is known about their group.
+        second_objective: None: the metric is the only one.
     """
     from cae.sweep.search.surrogate import predict  # imports scikit-learn, which takes a second
 
     matrix = _features(candidates)
-    prediction = predict(matrix[known], np.array(costs), matrix[pending], matrix[remaining])
-    improvements = expected_improvement(
-        prediction.mean, prediction.deviation, prediction.lowest_known
-    )
-    best = int(improvements.argmax())
+    points = list(remaining)
+    if second_objective is not None:
+        points += known.pending
+    costs = np.array(known.costs)
+    prediction = predict(matrix[known.tried], costs, matrix[known.pending], matrix[points])
+    predicted = Normal(prediction.mean, prediction.deviation)
+    if second_objective is None:
+        improvements = predicted.expected_shortfall(prediction.lowest_known)
+    else:
+        improvements = _hypervolume_improvements(
+            candidates,
+            points,
+            known,
+            (costs - prediction.center) / prediction.scale,
+            predicted,
+            is_measured=second_objective == SECONDS,
+        )
+    best = int(improvements[: len(remaining)].argmax())
     mean = prediction.center + prediction.scale * float(prediction.mean[best])
     deviation = prediction.scale * float(prediction.deviation[best])
     bounds = [
-        transform.value(mean - INTERVAL * deviation),
-        transform.value(mean + INTERVAL * deviation),
+        known.transform.value(mean - INTERVAL * deviation),
+        known.transform.value(mean + INTERVAL * deviation),
     ]
     low = min(bounds)
     high = max(bounds)
-    value = transform.value(mean)
+    value = known.transform.value(mean)
     improvement = float(improvements[best])
+    reason = (
+        f"model of {count_of(len(costs), 'trial')}: {format_value(value)} expected "
+        f"({format_value(low)} to {format_value(high)}), expected improvement {improvement:.2g}"
+    )
+    if second_objective is None:
+        reason += " standard deviations"
+    else:
+        reason += f" of the hypervolume with {second_objective}"
     return Suggestion(
         candidate=remaining[best],
         method=MODEL,
-        reason=(
-            f"model of {count_of(len(costs), 'trial')}: {format_value(value)} expected "
-            f"({format_value(low)} to {format_value(high)}), expected improvement "
-            f"{improvement:.2g} standard deviations"
-        ),
+        reason=reason,
         mean=value,
         low=low,
         high=high,
         expected_improvement=improvement,
     )
+
+
+def _hypervolume_improvements(
+    candidates: Candidates,
+    points: Sequence[int],
+    known: _Knowledge,
+    costs: Vector,
+    predicted: Normal,
+    *,
+    is_measured: bool,
+) -> Vector:
+    """The expected improvement of the hypervolume by each point.
+
+    Diverged trials are no part of the front; pending ones are, with their predicted values.
+
+    Args:
+        candidates: The candidates of all groups.
+        points: Indices of the points, the pending ones last.
+        known: What is known about their group.
+        costs: The standardized costs of the trials that are known.
+        predicted: The standardized costs of the points.
+        is_measured: Whether the second objective is measured, in contrast to known in advance.
+    """
+    if is_measured:
+        second_known, second = _predict_seconds(candidates, points, known)
+    else:
+        second_known, second = _known_in_advance(candidates, points, known)
+    is_valid = ~np.array(known.is_diverged) & np.isfinite(second_known)
+    values = list(zip(costs[is_valid], second_known[is_valid], strict=True))
+    reference = worst_point(values)
+    first_pending = len(points) - len(known.pending)
+    for mean, second_mean in zip(
+        predicted.mean[first_pending:], second.mean[first_pending:], strict=True
+    ):
+        if mean < reference[0] and second_mean < reference[1]:
+            values.append((mean, second_mean))
+    return expected_hypervolume_improvement(predicted, second, pareto_front(values), reference)
+
+
+def _known_in_advance(
+    candidates: Candidates, points: Sequence[int], known: _Knowledge
+) -> tuple[Vector, Normal]:
+    """The standardized second objective of the known trials, and that of points."""
+    amounts = _logarithms(np.array(candidates.amounts))
+    own = amounts[[*known.tried, *points]]
+    scale = float(own.std()) or 1.0
+    standardized = (amounts - own.mean()) / scale
+    second = standardized[list(points)]
+    return standardized[known.tried], Normal(second, np.zeros_like(second))
+
+
+def _predict_seconds(
+    candidates: Candidates, points: Sequence[int], known: _Knowledge
+) -> tuple[Vector, Normal]:
+    """The standardized seconds of the known trials (NaN where missing), and those of points."""
+    from cae.sweep.search.surrogate import predict
+
+    seconds = _logarithms(np.array(known.seconds))
+    has_seconds = np.flatnonzero(np.isfinite(seconds))
+    if not len(has_seconds) or are_equal(list(seconds[has_seconds])):
+        return np.where(np.isfinite(seconds), 0.0, np.nan), _all_equal(len(points))
+    matrix = _features(candidates)
+    tried = [known.tried[index] for index in has_seconds]
+    prediction = predict(
+        matrix[tried], seconds[has_seconds], matrix[known.pending], matrix[list(points)]
+    )
+    standardized = (seconds - prediction.center) / prediction.scale
+    return standardized, Normal(prediction.mean, prediction.deviation)
+
+
+def _all_equal(count: int) -> Normal:
+    return Normal(np.zeros(count), np.zeros(count))
+
+
+def _logarithms(amounts: Vector) -> Vector:
+    """The logarithms, if all amounts are positive: networks differ by orders of magnitude."""
+    if (amounts[np.isfinite(amounts)] > 0).all():
+        return np.log(amounts)
+    return amounts
 
 
 def _features(candidates: Candidates) -> Matrix:
@@ -206,57 +312,3 @@ def _features(candidates: Candidates) -> Matrix:
         candidates.cache["features"] = features(candidates.points)
     matrix: Matrix = candidates.cache["features"]
     return matrix
-
-
-def expected_improvement(
-    mean: npt.NDArray[np.float64], deviation: npt.NDArray[np.float64], lowest: float
-) -> npt.NDArray[np.float64]:
-    """The expected value of `max(0, lowest - cost)` for normally distributed costs.
-
-    Args:
-        mean: The means of the costs, one per candidate.
-        deviation: Their standard deviations.
-        lowest: The lowest cost so far.
-    """
-    from scipy.stats import norm
-
-    gain = lowest - mean
-    scaled = gain / np.maximum(deviation, 1e-12)
-    improvement: npt.NDArray[np.float64] = gain * norm.cdf(scaled) + deviation * norm.pdf(scaled)
-    return improvement
-
-
-class _Transform:
-    """Converts values of the metric to costs, of which lower ones are better, and back.
-
-    If lower values are better and all are positive, as those of an error, the cost is the
-    logarithm: 0.01 and 0.1 differ as much as 0.1 and 1. Otherwise the cost is the value, negated if
-    larger values are better.
-    """
-
-    def __init__(self, results: Sequence[TrialResult], mode: str) -> None:
-        values = [value for result in results for value in result.values if math.isfinite(value)]
-        self._sign = 1.0
-        if mode == "max":
-            self._sign = -1.0
-        self._is_logarithmic = mode == "min" and all(value > 0 for value in values)
-
-    def curve(self, result: TrialResult) -> Curve:
-        """The lowest cost up to each epoch, until the first one without a finite value."""
-        costs: list[float] = []
-        for value in result.values:
-            if not math.isfinite(value):
-                break
-            costs.append(self._cost(value))
-        return lowest_so_far(costs)
-
-    def _cost(self, value: float) -> float:
-        if self._is_logarithmic:
-            return math.log(value)
-        return self._sign * value
-
-    def value(self, cost: float) -> float:
-        """The value of the metric for a cost."""
-        if self._is_logarithmic:
-            return math.exp(min(cost, 700.0))  # the largest exponent of a float is 709
-        return self._sign * cost

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -138,6 +138,7 @@ def build_trials(
     overrides: Mapping[str, Any],
     networks: Networks,
     max_points: int | None,
+    after_first: Callable[[Trial], None],
     *,
     allow_inactive_defaults: bool = False,
 ) -> BuiltTrials:
@@ -149,6 +150,7 @@ def build_trials(
         overrides: Settings that override base and search space.
         networks: Sizes of networks.
         max_points: How many points to use, without the impossible ones; None: all.
+        after_first: Called with the first trial that is possible, before the others are measured.
         allow_inactive_defaults: Whether overrides may set inactive parameters to their defaults.
     """
     built = BuiltTrials()
@@ -180,6 +182,8 @@ def build_trials(
         else:
             keys.add(key)
             built.possible.append(candidate)
+            if len(keys) == 1:
+                after_first(trial)
     return built
 
 
@@ -332,12 +336,17 @@ def add_dependencies(requested: list[Candidate], networks: Networks) -> list[Can
     return [*only_dependencies, *requested_dependencies, *others]
 
 
-def load_all_images(trials: Iterable[Trial], load: LoadImages) -> dict[str, Images]:
-    """The images of trials and of their dependencies, by `dataset_key`."""
-    images: dict[str, Images] = {}
-    for requested in trials:
+class ImagesOfTrials:
+    """The images of trials and of their dependencies; each data set is loaded once."""
+
+    def __init__(self, load: LoadImages) -> None:
+        self._load = load
+        self.by_key: dict[str, Images] = {}
+        """Images by `dataset_key`."""
+
+    def add(self, requested: Trial) -> None:
+        """Load the images of a trial and of its dependencies."""
         for trial in with_dependencies(requested):
             key = dataset_key(trial.dataset)
-            if key not in images:
-                images[key] = load(trial.dataset)
-    return images
+            if key not in self.by_key:
+                self.by_key[key] = self._load(trial.dataset)

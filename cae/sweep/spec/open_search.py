@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from cae.run.records import Record
 from cae.sweep.search.base import INITIAL, Candidates, Search, TrialResult
-from cae.sweep.search.model_based import ModelBased
+from cae.sweep.search.model_based import SECONDS, ModelBased, SecondObjective
 from cae.sweep.spec.planned_trial import PlannedTrial
 from cae.sweep.spec.space_forms import Space
 from cae.trial.config import ConfigError
@@ -69,6 +69,47 @@ def learning_search(search: Search | None) -> ModelBased | None:
     if isinstance(search, ModelBased):
         return search
     return None
+
+
+def check_second_objective(sweep: Sweep, search: ModelBased) -> None:
+    """Raise ConfigError if rules of the sweep consider the metric alone.
+
+    They would stop the small networks that belong to the Pareto front, or end the sweep while the
+    front still improves.
+    """
+    if search.second_objective is None:
+        return
+    errors: list[str] = []
+    for rule in ("scheduler", "plateau"):
+        value = getattr(sweep, rule)
+        if value is not None:
+            errors.append(
+                f"{rule} = {value!r}: it considers {sweep.metric} alone, and search = "
+                f"ModelBased(second_objective={search.second_objective!r}) looks for networks that "
+                f"are better in {search.second_objective}, too; remove one of them"
+            )
+    if errors:
+        raise ConfigError(errors)
+
+
+def _check_sizes(search: ModelBased, candidates: Sequence[PlannedTrial]) -> None:
+    """Raise ConfigError if the second objective of a candidate is not known."""
+    name = search.second_objective
+    if name is None or name == SECONDS:
+        return
+    for candidate in candidates:
+        if name not in candidate.sizes:
+            arch = type(candidate.trial.arch).__name__
+            raise ConfigError(
+                [
+                    f"search = ModelBased(second_objective={name!r}): a network of {arch} has no "
+                    f"{name}; use one of {', '.join(sorted(_sizes(candidate)))}, {SECONDS}"
+                ]
+            )
+
+
+def _sizes(candidate: PlannedTrial) -> set[str]:
+    return set(get_args(SecondObjective)) & set(candidate.sizes)
 
 
 def number_of_trials(sweep: Sweep, limit: int | None) -> int:
@@ -137,11 +178,12 @@ def open_search(
         trials: How many trials the sweep requests in total, without dependencies.
         planned: The dependencies and all candidates, matched with the trials of the run.
 
-    Raises ConfigError if candidates have different dependencies.
+    Raises ConfigError if candidates have different dependencies, or no second objective.
     """
     dependencies = [item for item in planned if item.is_dependency]
     candidates = [item for item in planned if not item.is_dependency]
     _check_dependencies(candidates)
+    _check_sizes(search, candidates)
     index_of_trial: dict[int, int] = {}
     for index, candidate in enumerate(candidates):
         if candidate.record is not None and _is_tried(candidate.record):

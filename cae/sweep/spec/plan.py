@@ -10,19 +10,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
+from cae.run.formatting import count_of
 from cae.run.metric_direction import Mode, common_directions, metric_direction
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
 from cae.sweep.spec.candidates import (
     BuiltTrials,
     Candidate,
+    ImagesOfTrials,
     LoadImages,
     Networks,
     add_dependencies,
     build_trials,
     dataset_key,
     leave_out_single_images,
-    load_all_images,
     repeat_with_seeds,
     trial_key,
 )
@@ -33,6 +34,7 @@ from cae.sweep.spec.error_hints import list_constants
 from cae.sweep.spec.matching import Matcher, Wanted
 from cae.sweep.spec.open_search import (
     OpenSearch,
+    check_second_objective,
     learning_search,
     number_of_trials,
     open_search,
@@ -207,6 +209,7 @@ def make_plan(
     if search is not None:
         if max_trials is None and "samples" in (settings or {}):
             limit = None  # that of the budget: the command line overrides it
+        check_second_objective(sweep, search)
         to_suggest = number_of_trials(sweep, limit)
         limit = search.candidates
         sweep = sweep_of_candidates(sweep, search, overrides)
@@ -220,14 +223,23 @@ def make_plan(
 
     points = select_points(sweep, overrides, max_points, trained)
     networks = Networks()
+    loaded = ImagesOfTrials(load)
     built = build_trials(
-        sweep, points, overrides, networks, max_points, allow_inactive_defaults=is_one_trial
+        sweep,
+        points,
+        overrides,
+        networks,
+        max_points,
+        loaded.add,  # missing files are reported before all networks are measured
+        allow_inactive_defaults=is_one_trial,
     )
     if built.examined == points.space_size and not is_one_trial:
         _check_inactive(sweep, built)
     _check_metrics(sweep, built)
     built.raise_errors(sweep, is_strict=strict)
-    images = load_all_images((candidate.trial for candidate in built.possible), load)
+    for candidate in built.possible:
+        loaded.add(candidate.trial)
+    images = loaded.by_key
     leave_out_single_images(built, images)
     built.raise_errors(sweep, is_strict=strict)
     repeated, repeated_seeds = repeat_with_seeds(built.possible, sweep.seeds)
@@ -305,12 +317,28 @@ def _hints(sweep: Sweep, candidates: list[Candidate]) -> list[str]:
         )
     if sweep.scheduler is not None:
         epochs = max(candidate.trial.epochs for candidate in candidates)
-        if not sweep.scheduler.rungs(epochs):
+        rungs = sweep.scheduler.rungs(epochs)
+        largest = _largest_group(candidates)
+        if not rungs:
             hints.append(
                 "the scheduler has no effect: the first epoch at which it may stop trials is not "
                 f"before epoch {epochs}, the last one"
             )
+        elif sweep.scheduler.expected_epochs(epochs, rungs, largest) >= epochs:
+            trials = count_of(largest, "trial")
+            hints.append(
+                f"the scheduler has no effect: it compares {trials} at most, and all continue"
+            )
     return hints
+
+
+def _largest_group(candidates: list[Candidate]) -> int:
+    """The number of trials of the largest comparability group, without dependencies."""
+    groups: Counter[str] = Counter()
+    for candidate in candidates:
+        if not candidate.is_dependency:
+            groups[str(candidate.group.get("key"))] += 1
+    return max(groups.values())
 
 
 def _check_inactive(sweep: Sweep, built: BuiltTrials) -> None:

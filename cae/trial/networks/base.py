@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
@@ -88,7 +90,16 @@ def sizes(architecture: Architecture, input_shape: Shape, output_shape: Shape) -
         device = "cpu"
         _fill_with_zeros(network)
     image = torch.zeros(1, *input_shape, device=device)
-    with torch.inference_mode():
+    encoder = getattr(network, "encoder", None)
+    latent_shapes: list[torch.Size] = []
+
+    def note_latent_shape(layer: nn.Module, inputs: object, code: Tensor) -> None:
+        del layer, inputs
+        latent_shapes.append(code.shape[1:])
+
+    if isinstance(encoder, nn.Module):
+        encoder.register_forward_hook(note_latent_shape)
+    with _one_thread(), torch.inference_mode():
         output = network(image)
     operations = counter.operations
     _check_output(architecture, output, 1, output_shape)
@@ -103,13 +114,26 @@ def sizes(architecture: Architecture, input_shape: Shape, output_shape: Shape) -
     running = sum(buffer.numel() for buffer in network.buffers() if buffer.is_floating_point())
     if running:
         result["total_parameters"] = parameters + running
-    encoder = getattr(network, "encoder", None)
     if isinstance(encoder, nn.Module):
-        with torch.inference_mode():
-            latent_shape = encoder(image).shape[1:]
+        if not latent_shapes:  # the network does not call its encoder as a module
+            with _one_thread(), torch.inference_mode():
+                encoder(image)
+        latent_shape = latent_shapes[0]
         result["latent_shape"] = list(latent_shape)
         result["latent_values"] = latent_shape.numel()
     return result
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute with one thread: on a busy machine, threads wait for each other much longer than they
+    compute one image."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _check_memory(architecture: Architecture, parameters: int) -> None:

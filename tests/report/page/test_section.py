@@ -93,6 +93,7 @@ def test_the_sections_are_in_their_order() -> None:
         "progress",
         "search",
         "pareto",
+        "hypervolume",
         "parallel_coordinates",
         "parameters",
         "importance",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.status import run_status
 from cae.run.trial_state import TrialState
+from cae.sweep.search.base import Candidates, TrialResult
 from cae.sweep.search.model_based import ModelBased
 from cae.sweep.spec.plan import make_plan
 from cae.sweep.spec.planned_trial import PlannedTrial
@@ -55,6 +57,7 @@ SPACE = (
     "'task.loss': tune.grid_search(['mse', 'l1']), "
     "'arch.kernel_size': tune.choice([3, 5])}"
 )
+FRONT = "search=ModelBased(second_objective='parameters'), samples=5"
 SEARCH = "search=ModelBased(initial_trials=2, candidates=40), samples=9, scheduler=ASHA()"
 
 
@@ -120,6 +123,41 @@ def test_a_killed_search_goes_on_as_if_it_had_not_been_interrupted(
         assert losses(resumed) == losses(run)
 
 
+@pytest.mark.parametrize("objective", ["parameters", "seconds"])
+def test_a_search_for_a_front_uses_sizes_of_the_plan_or_seconds_of_the_journal(
+    sweep_file: Write, run_sweep: Run, objective: str
+) -> None:
+    search = f"ModelBased(initial_trials=2, candidates=40, second_objective={objective!r})"
+    path = searching_sweep(sweep_file, f"search={search}, samples=7")
+    run = run_sweep(path)
+    plan = make(path)
+    assert plan.search is not None
+    records = list(run.records().values())
+    index_of = {candidate.hash: index for index, candidate in enumerate(plan.search.candidates)}
+    amounts: list[float] = []
+    if objective == "parameters":
+        amounts = [candidate.sizes["parameters"] for candidate in plan.search.candidates]
+        assert len(set(amounts)) == 2, "two sizes of the kernel"
+    candidates = Candidates(
+        [candidate.axes for candidate in plan.search.candidates],
+        [candidate.group["key"] for candidate in plan.search.candidates],
+        amounts=amounts,
+    )
+    results: list[TrialResult] = []
+    for record in records:
+        suggestion = plan.search.search.suggest(candidates, results)
+        assert suggestion is not None
+        assert suggestion.candidate == index_of[record.hash]
+        assert suggestion.to_json() == record.suggestion
+        epochs = [record.epochs[epoch] for epoch in sorted(record.epochs)]
+        values = [metrics["val_loss"] for metrics in epochs]
+        seconds = math.fsum(metrics["seconds"] for metrics in epochs)
+        results.append(
+            TrialResult(suggestion.candidate, 4, values, has_ended=True, seconds=seconds)
+        )
+    assert f"hypervolume with {objective}" in records[-1].suggestion["reason"]
+
+
 def test_two_slots_replay_the_suggestions_and_more_trials_go_on(
     sweep_file: Write, run_sweep: Run, two_slots: Any
 ) -> None:
@@ -145,6 +183,8 @@ def make(path: Path, **options: Any) -> Any:
         ("search=ModelBased()", SPACE, "samples = 48 in the sweep file, or use --max-trials 48"),
         ("search=ModelBased(), samples=5", "{}", "the search space has no dimension; add one"),
         ("search=ModelBased(), samples=5, seeds=2", SPACE, "seeds = 2: .* --set space=none"),
+        (f"{FRONT}, scheduler=ASHA()", SPACE, r"scheduler = ASHA\(.*: it considers val_loss alone"),
+        (f"{FRONT}, plateau=3", SPACE, "plateau = 3: it considers val_loss alone"),
     ],
 )
 def test_a_search_that_cannot_start_says_what_is_missing(
@@ -159,6 +199,7 @@ def test_other_objects_and_parameters_are_refused(sweep_file: Write) -> None:
         ("'tpe'", "should be a search of cae-sweep"),
         ("ModelBased(initial_trials=0)", "initial_trials"),
         ("ModelBased(trials=3)", "trials"),
+        ("ModelBased(second_objective='size')", "parameters"),
     ):
         path = searching_sweep(sweep_file, f"search={search}, samples=3")
         with pytest.raises(ConfigError, match=message):

@@ -6,13 +6,12 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cae.sweep.search.base import INITIAL, MODEL, NO_MODEL, Candidates, Suggestion, TrialResult
-from cae.sweep.search.model_based import ModelBased, expected_improvement
+from cae.sweep.search.model_based import ModelBased
 
 SEARCH = ModelBased()
 GRID: list[Mapping[str, float]] = [{"x": x, "y": y} for x in range(8) for y in range(8)]
@@ -182,12 +181,3 @@ def test_any_values_lead_to_a_suggestion_of_finite_numbers(values: list[float], 
     assert suggestion.candidate >= len(values)
     for number in (suggestion.mean, suggestion.low, suggestion.high):
         assert number is None or not math.isnan(number)
-
-
-def test_expected_improvement_is_the_mean_of_random_draws() -> None:
-    generator = np.random.default_rng(0)
-    mean = np.array([0.0, 1.0, -2.0])
-    deviation = np.array([1.0, 0.5, 0.1])
-    draws = generator.normal(mean, deviation, (200_000, 3))
-    expected = np.maximum(0.5 - draws, 0).mean(axis=0)
-    assert expected_improvement(mean, deviation, 0.5) == pytest.approx(expected, abs=5e-3)

@@ -29,6 +29,7 @@ from cae import (
     Task,
     Trial,
 )
+from cae.errors import UserError
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
 from cae.run.trial_state import TrialState
@@ -37,6 +38,7 @@ from cae.trial.config import ConfigError
 from cae.trial.datasets import Dataset, Images, Source, Split
 from cae.trial.networks.base import Architecture
 from cae.trial.networks.geometry import Shape
+from cae.trial.networks.layers import Autoencoder
 
 BASE = Trial(
     dataset=Digits(size=8, train_images=64, val_images=16, test_images=16),
@@ -690,3 +692,29 @@ def test_other_parameters_of_the_sweep_cannot_be_overridden() -> None:
         "space = 3: should be none, which leaves out the search space",
         "metric = 'val_psnr': metric is set in the sweep file and cannot be overridden",
     ]
+
+
+class CountedAutoencoder(ConvAutoencoder):
+    """Counts how often it was built."""
+
+    built: ClassVar[int] = 0
+
+    @override
+    def build(self, input_shape: Shape, output_shape: Shape) -> Autoencoder:
+        CountedAutoencoder.built += 1
+        return super().build(input_shape, output_shape)
+
+
+def test_missing_images_are_reported_before_all_networks_are_measured() -> None:
+    def fail(dataset: Dataset) -> Images:
+        raise UserError(f"{dataset.name}: the files were not found")
+
+    CountedAutoencoder.built = 0
+    arch = CountedAutoencoder(**dict(BASE.arch))
+    base = BASE.model_copy(update={"arch": arch})
+    space = {"arch.kernel_size": tune.grid_search([3, 5, 7, 1])}
+    with pytest.raises(UserError, match="not found"):
+        make_plan(Sweep(base=base, space=space), fail)
+    assert CountedAutoencoder.built == 1
+    make_plan(Sweep(base=base, space=space), load)
+    assert CountedAutoencoder.built == 5

@@ -14,7 +14,7 @@ import torch
 from pydantic import ValidationError
 from ray import tune
 
-from cae import ASHA, Adam, Sweep
+from cae import ASHA, Adam, Screen, Sweep
 from cae.cli.plan_text import note_lines
 from cae.run.sweep_json import SweepDescription
 from tests.sweep.spec.test_plan import BASE, errors_of, plan_of
@@ -277,3 +277,13 @@ def test_functions_of_specifications_print_no_warnings(
 def test_a_misspelled_metric_names_the_nearest_one(metric: str) -> None:
     (error,) = errors_of({}, {"metric": metric})
     assert error.endswith("; did you mean 'val_psnr'?")
+
+
+@pytest.mark.parametrize(("keep", "has_effect"), [(3, True), (4, False), (9, False)])
+def test_a_screen_that_keeps_all_trials_has_no_effect(keep: int, has_effect: bool) -> None:
+    space = {"arch.kernel_size": tune.grid_search([1, 3, 5, 7])}
+    hints = plan_of(space, {"scheduler": Screen(keep=keep)}).hints
+    assert has_effect == (hints == [])
+    if not has_effect:
+        (hint,) = hints
+        assert hint.startswith("the scheduler has no effect")

@@ -12,6 +12,7 @@ from cae.report import formatting
 from cae.report.data.parameters import has_several_values
 from cae.report.data.results import Results
 from cae.report.page.figures import style
+from cae.report.page.figures.hypervolume import second_objective
 from cae.report.page.figures.parameters import sample_evenly
 from cae.run.metric_direction import Mode
 from cae.run.trial_state import TrialState
@@ -42,6 +43,8 @@ def pareto_data(results: Results) -> ParetoData:
     ranked = results.ranked
     finished = ranked[ranked["state"] == TrialState.FINISHED]
     costs = [name for name in COSTS if name in finished and has_several_values(finished[name])]
+    objective = second_objective(results)
+    costs.sort(key=lambda name: name != objective)  # that of the search first
     costs = costs[:MAX_PANELS]
     columns = {name: pd.to_numeric(ranked[name], errors="coerce").astype(float) for name in costs}
     trials = pd.DataFrame(columns, index=ranked.index).assign(

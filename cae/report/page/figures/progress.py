@@ -26,7 +26,7 @@ class ProgressData:
 
 
 def progress_data(results: Results) -> ProgressData:
-    times = _last_times(results)
+    times = last_times(results)
     order = times.dropna().sort_values(kind="stable").index
     values = results.values.loc[order]
     best = values.cummin() if results.mode == "min" else values.cummax()
@@ -43,7 +43,7 @@ def progress_data(results: Results) -> ProgressData:
     return ProgressData(results.metric, trials)
 
 
-def _last_times(results: Results) -> pd.Series[float]:
+def last_times(results: Results) -> pd.Series[float]:
     """Return when each trial last started or finished an epoch; NaN if it never started."""
     times: list[float] = []
     for run in results.runs:

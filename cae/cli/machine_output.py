@@ -1,0 +1,64 @@
+"""Output of commands for other programs: JSON and CSV.
+
+JSON goes to the standard output, CSV to a file, or to the standard output for the file "-".
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cae.cli.output import echo
+from cae.files import write_whole
+from cae.run.formatting import spreadsheet_text
+
+Row = Mapping[str, Any]
+"""Values by column."""
+STANDARD_OUTPUT = Path("-")
+
+
+def echo_json(value: object) -> None:
+    """Print a value as JSON; NaN and infinity, which JSON lacks, become null."""
+    echo(json.dumps(_without_nan(value), indent=2, allow_nan=False))
+
+
+def write_csv(rows: Sequence[Row], file: Path) -> None:
+    """Write rows with the columns of all of them, in the order of their first use."""
+    columns: dict[str, None] = {}
+    for row in rows:
+        columns |= dict.fromkeys(row)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([spreadsheet_text(name) for name in columns])
+    for row in rows:
+        writer.writerow([_cell(row.get(name)) for name in columns])
+    if file == STANDARD_OUTPUT:
+        echo(text.getvalue().removesuffix("\n"))
+    else:
+        write_whole(file, text.getvalue())
+
+
+def _cell(value: object) -> object:
+    """A value as a cell: nothing for None and NaN, lists as JSON."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, list | tuple | dict):
+        value = json.dumps(value, default=str)
+    if isinstance(value, str):
+        return spreadsheet_text(value)
+    return value
+
+
+def _without_nan(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return value

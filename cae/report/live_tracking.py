@@ -1,0 +1,272 @@
+"""Sends a sweep to an experiment tracker while it runs.
+
+A thread of its own writes, so that a slow server never delays the sweep. The journal stays the
+record of what happened: what a tracker has not got when the process dies, it gets from the journal
+when the same command resumes the sweep.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cae.errors import RunError
+from cae.report.exporters import trackers
+from cae.report.exporters.mlflow import MlflowTracker, database_uri
+from cae.report.exporters.tensorboard import TensorBoardTracker
+from cae.report.exporters.wandb import WandbTracker
+from cae.run.events import EpochFinished, Event, TrialEnded, TrialStarted
+from cae.run.paths import RunDir
+from cae.run.records import Record
+from cae.run.storage.store import is_url
+
+Watch = Callable[[Event | None], None]
+"""Called with each event of a running sweep, and with None from time to time."""
+TrackerName = Literal["mlflow", "wandb", "tensorboard"]
+PATIENCE_SECONDS = 2.0
+"""After this time at the end of the command, it prints what it waits for."""
+FINISH_SECONDS = 300.0
+"""How long the end of the command waits for the tracker."""
+LIBRARIES = {
+    "mlflow": ("mlflow", "sqlalchemy", "alembic"),
+    "wandb": ("wandb",),
+    "tensorboard": ("tensorboard",),
+}
+"""What each tracker imports; an MLflow server needs no database here."""
+EXTRAS = {"mlflow": "export", "wandb": "wandb", "tensorboard": "export"}
+"""The optional dependencies of this package that install it."""
+MLFLOW_SERVER = "MLFLOW_TRACKING_URI"
+"""Environment variable with the address of an MLflow server."""
+MAX_CHARACTERS = 200
+"""Of a printed error."""
+MAX_PROBLEMS = 3
+"""After so many errors in a row, nothing more is sent."""
+
+
+def check_tracker(name: TrackerName, run: RunDir) -> None:
+    """Raise RunError if the library of a tracker is not installed, or if it has no place for its
+    files."""
+    needed = LIBRARIES[name]
+    needs_folder = name != "wandb"
+    if name == "mlflow" and os.environ.get(MLFLOW_SERVER):
+        needed = ("mlflow",)
+        needs_folder = False
+    for library in needed:
+        if importlib.util.find_spec(library) is None:
+            raise RunError(
+                f"--track {name}: the library {library} is not installed; run pip install "
+                f"'cae-sweep[{EXTRAS[name]}]'"
+            )
+    if needs_folder and is_url(run.location()):
+        remedy = "use `cae-sweep export` afterwards"
+        if name == "mlflow":
+            remedy = f"set {MLFLOW_SERVER} to the address of a server, or {remedy}"
+        raise RunError(f"--track {name}: a run in a bucket has no folder for its files; {remedy}")
+
+
+def open_tracker(name: TrackerName, run: RunDir) -> trackers.Tracker:
+    """Open a tracker for a run, by default in a subfolder of it.
+
+    Raises RunError if the subfolder is a link, and any exception of the library.
+    """
+    folder = run.path / name
+    server = os.environ.get(MLFLOW_SERVER)
+    if name == "mlflow" and server:
+        return MlflowTracker(server, run.name, run.location(), None)
+    trackers.open_folder(folder)
+    match name:
+        case "mlflow":
+            uri = database_uri(folder.resolve())
+            return MlflowTracker(uri, run.name, run.location(), folder / "artifacts")
+        case "tensorboard":
+            return TensorBoardTracker(folder)
+        case "wandb":
+            return WandbTracker(run.path, run.name, run.location())
+
+
+@dataclass(frozen=True)
+class _Message:
+    """What the tracker is to be told about a trial that was started."""
+
+    record: Record
+    measurements: Sequence[trackers.Measurement] = ()
+    is_end: bool = False
+
+
+class LiveTracking:
+    """Writes the events of a running sweep to a tracker.
+
+    `start` first sends what the tracker has not got of earlier commands. Which trials it has got
+    completely is in the file tracked-NAME.txt of the run: "ended 3", "started 3" if the trial is
+    trained again.
+    """
+
+    def __init__(self, name: TrackerName, run: RunDir, print_line: Callable[[str], None]) -> None:
+        """Check that the tracker can be opened (`check_tracker`).
+
+        Args:
+            name: The tracker.
+            run: The run.
+            print_line: Prints a line for the user.
+        """
+        self._name = name
+        self._print = print_line
+        check_tracker(name, run)
+        self._run = run
+        self._notes = run.path / f"tracked-{name}.txt"
+        self._records: Mapping[int, Record] = {}
+        self._messages: queue.Queue[_Message | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._work, daemon=True, name=f"track-{name}")
+        self._has_started = False
+        # Used by the thread:
+        self._open: set[int] = set()
+        """Trials that were started in the tracker."""
+        self._incomplete: set[int] = set()
+        """Trials of which a message was not sent."""
+        self._problems = 0
+        """Errors in a row."""
+        self._lost = 0
+        """Messages that were not sent."""
+
+    def start(self, records: Mapping[int, Record]) -> None:
+        """Send what the tracker has not got, and start to follow the events.
+
+        Args:
+            records: All trials of the run; kept up to date by the sweep.
+        """
+        self._records = records
+        ended = read_ended(self._notes)
+        for number, record in records.items():
+            if number not in ended and record.starts:
+                known = list(trackers.measurements(record))
+                self._messages.put(_Message(record, known, is_end=record.state.is_final))
+        self._has_started = True
+        self._thread.start()
+
+    def __call__(self, event: Event | None) -> None:
+        """Take an event, after it was applied to the records."""
+        match event:
+            case TrialStarted():
+                self._messages.put(_Message(self._records[event.trial]))
+            case EpochFinished():
+                record = self._records[event.trial]
+                measurement = trackers.measurement_of_epoch(record, event.epoch)
+                self._messages.put(_Message(record, [measurement]))
+            case TrialEnded():
+                record = self._records[event.trial]
+                measurements = trackers.final_measurements(record)
+                self._messages.put(_Message(record, measurements, is_end=True))
+            case _:
+                pass
+
+    def finish(self, records: Mapping[int, Record]) -> None:
+        """Wait until everything is sent, and close the tracker.
+
+        Args:
+            records: As for `start`, which is called if it was not: nothing was left to train.
+        """
+        if not self._has_started:
+            self.start(records)
+        self._messages.put(None)
+        self._thread.join(PATIENCE_SECONDS)
+        if self._thread.is_alive():
+            self._print(f"--track {self._name}: {self._messages.qsize()} messages are still sent")
+            self._thread.join(FINISH_SECONDS)
+        lost = self._lost
+        if self._thread.is_alive():
+            lost += self._messages.qsize()
+        if lost:
+            self._print(
+                f"--track {self._name}: {lost} messages were not sent; the same command sends them "
+                "again"
+            )
+
+    # In the thread
+
+    def _work(self) -> None:
+        tracker: trackers.Tracker | None = None
+        with self._report_problems(None):
+            tracker = open_tracker(self._name, self._run)
+        while (message := self._messages.get()) is not None:
+            if tracker is None or self._problems >= MAX_PROBLEMS:
+                self._lost += 1
+                continue
+            with self._report_problems(message):
+                self._send(tracker, message)
+                self._problems = 0
+        if tracker is not None:
+            with self._report_problems(None):
+                tracker.close()
+
+    @contextlib.contextmanager
+    def _report_problems(self, message: _Message | None) -> Iterator[None]:
+        """Print an error of the library or the server, which does not end the sweep."""
+        try:
+            yield
+        except Exception as error:
+            if message is not None:
+                self._lost += 1
+                self._incomplete.add(message.record.number)
+            self._problems += 1
+            line = " ".join(str(error).split())[:MAX_CHARACTERS]
+            self._print(f"--track {self._name}: {type(error).__name__}: {line}")
+            if self._problems == MAX_PROBLEMS:
+                self._print(f"--track {self._name}: nothing more is sent; the sweep continues")
+
+    def _send(self, tracker: trackers.Tracker, message: _Message) -> None:
+        record = message.record
+        if record.number not in self._open:
+            tracker.start(record)
+            self._open.add(record.number)
+            _append(self._notes, f"started {record.number}")
+        if message.measurements:
+            tracker.log(record, message.measurements)
+        if message.is_end:
+            tracker.end(record)
+            self._open.discard(record.number)
+            if record.number not in self._incomplete:
+                _append(self._notes, f"ended {record.number}")
+
+
+@contextlib.contextmanager
+def both(
+    shown: AbstractContextManager[Watch], tracking: LiveTracking, records: Mapping[int, Record]
+) -> Iterator[Watch]:
+    """Show a running sweep and track it."""
+    tracking.start(records)
+    with shown as show:
+
+        def watch(event: Event | None) -> None:
+            show(event)
+            tracking(event)
+
+        yield watch
+
+
+def _append(path: Path, line: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
+
+
+def read_ended(path: Path) -> set[int]:
+    """The trials that a tracker has got completely; an incomplete last line is ignored."""
+    ended: set[int] = set()
+    if not path.exists():
+        return ended
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        kind, _, number = line.partition(" ")
+        if not line.endswith("\n") or not number.strip().isdecimal():
+            continue
+        if kind == "ended":
+            ended.add(int(number))
+        else:
+            ended.discard(int(number))
+    return ended

@@ -1,0 +1,277 @@
+"""Trackers that follow a sweep: what they have in the end is what the journal contains."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import struct
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typing_extensions import override
+
+from cae.errors import RunError
+from cae.report import live_tracking
+from cae.report.exporters import trackers
+from cae.report.exporters.mlflow import database_uri
+from cae.report.exporters.wandb import run_id
+from cae.report.live_tracking import LiveTracking, TrackerName, read_ended
+from cae.run.events import Event
+from cae.run.paths import RunDir
+from cae.run.records import Record, apply_event
+
+Curves = dict[int, dict[int, float]]
+"""Validation losses by trial and epoch."""
+pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries
+
+
+@pytest.fixture
+def run(make_run: Callable[[str], RunDir], tmp_path: Path) -> RunDir:
+    """A copy of a run with two trials."""
+    return RunDir(shutil.copytree(make_run("two").path, tmp_path / "two"))
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine the database of MLflow takes seconds; waiting is not to be reported."""
+    monkeypatch.setattr(live_tracking, "PATIENCE_SECONDS", 120.0)
+
+
+def follow(
+    name: TrackerName, run: RunDir, events: Iterable[Event], records: dict[int, Record]
+) -> list[str]:
+    """Track the events of a command, after those of earlier commands in `records`; returns what
+    was printed."""
+    printed: list[str] = []
+    tracking = LiveTracking(name, run, printed.append)
+    tracking.start(records)
+    for event in events:
+        apply_event(records, event)
+        tracking(event)
+    tracking.finish(records)
+    return printed
+
+
+def expected_curves(run: RunDir) -> Curves:
+    curves: Curves = {}
+    for number, record in run.records().items():
+        curve = {epoch: metrics["val_loss"] for epoch, metrics in record.epochs.items()}
+        curves[number] = {epoch: loss for epoch, loss in curve.items() if math.isfinite(loss)}
+    return {number: curve for number, curve in curves.items() if curve}
+
+
+def tensorboard_curves(run: RunDir) -> Curves:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    curves: Curves = {}
+    for folder in (run.path / "tensorboard").glob("trial-*"):
+        events = EventAccumulator(str(folder)).Reload()
+        if "val_loss" in events.Tags()["scalars"]:
+            scalars = events.Scalars("val_loss")
+            curves[int(folder.name[-4:])] = {scalar.step: scalar.value for scalar in scalars}
+    return curves
+
+
+def mlflow_curves(run: RunDir) -> Curves:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=database_uri(run.path.resolve() / "mlflow"))
+    (experiment,) = client.search_experiments(filter_string=f"name = '{run.name}'")
+    curves: Curves = {}
+    for tracked in client.search_runs([experiment.experiment_id]):
+        history = client.get_metric_history(tracked.info.run_id, "val_loss")
+        number = int(tracked.info.run_name.removeprefix("trial "))
+        assert number not in curves, "a trial has one run"
+        if history:
+            curves[number] = {metric.step: metric.value for metric in history}
+    return curves
+
+
+def wandb_records(path: Path) -> Iterator[Any]:
+    """The records of an offline run: LevelDB's log format, blocks of 32 KiB after a header."""
+    from wandb.proto.wandb_internal_pb2 import Record as WandbRecord  # type: ignore[attr-defined]
+
+    data = path.read_bytes()
+    position = 7
+    message = b""
+    while position + 7 <= len(data):
+        if 32768 - position % 32768 < 7:
+            position += 32768 - position % 32768
+        _, length, kind = struct.unpack("<IHB", data[position : position + 7])
+        message += data[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # a whole record, or its last part
+            record = WandbRecord()
+            record.ParseFromString(message)
+            message = b""
+            yield record
+
+
+def wandb_curves(run: RunDir) -> Curves:
+    curves: Curves = {}
+    for path in sorted((run.path / "wandb").glob("offline-run-*/*.wandb")):
+        number = int(path.stem.rpartition("-")[2])
+        assert path.stem == f"run-{run_id(run.location(), number)}"
+        for record in wandb_records(path):
+            if record.WhichOneof("record_type") == "history":
+                values = {
+                    item.key or item.nested_key[0]: json.loads(item.value_json)
+                    for item in record.history.item
+                }
+                if "val_loss" in values:
+                    curves.setdefault(number, {})[values["epoch"]] = values["val_loss"]
+    return curves
+
+
+READERS: dict[TrackerName, Callable[[RunDir], Curves]] = {
+    "tensorboard": tensorboard_curves,
+    "mlflow": mlflow_curves,
+    "wandb": wandb_curves,
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_tracker_has_all_epochs_of_the_journal_also_after_a_kill(
+    name: TrackerName, run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    events = list(run.events())
+    half = len(events) // 2
+    records: dict[int, Record] = {}
+    assert follow(name, run, events[:half], records) == []
+    # The notes of a killed process may end anywhere; another command continues.
+    notes = run.path / f"tracked-{name}.txt"
+    notes.write_text(notes.read_text()[:-1])
+    assert follow(name, run, events[half:], records) == []
+    curves = READERS[name](run)
+    expected = expected_curves(run)
+    assert curves.keys() == expected.keys()
+    for number, curve in expected.items():
+        assert curves[number] == pytest.approx(curve, rel=1e-6)
+    assert follow(name, run, [], records) == []
+    assert READERS[name](run).keys() == expected.keys()
+    assert read_ended(notes) == set(records)
+
+
+class FailingTracker(trackers.Tracker):
+    """Fails at the messages with these numbers."""
+
+    def __init__(self, failures: set[int]) -> None:
+        self._failures = failures
+        self._messages = 0
+        self.logged: list[tuple[int, int]] = []
+        self.ended: list[int] = []
+
+    @override
+    def start(self, record: Record) -> None:
+        pass
+
+    @override
+    def log(self, record: Record, measurements: Iterable[trackers.Measurement]) -> None:
+        self._messages += 1
+        if self._messages in self._failures:
+            raise ConnectionError("the server\ndoes not respond")
+        self.logged += [(record.number, measurement.epoch) for measurement in measurements]
+
+    @override
+    def end(self, record: Record) -> None:
+        self.ended.append(record.number)
+
+    @override
+    def close(self) -> None:
+        pass
+
+
+def use(monkeypatch: pytest.MonkeyPatch, tracker: trackers.Tracker) -> None:
+    """Replace the tracker that is opened next."""
+
+    def open_tracker(name: TrackerName, run: RunDir) -> trackers.Tracker:
+        del name, run
+        return tracker
+
+    monkeypatch.setattr(live_tracking, "open_tracker", open_tracker)
+
+
+def test_what_a_server_did_not_take_is_sent_again_by_the_next_command(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = FailingTracker({2})
+    use(monkeypatch, tracker)
+    records: dict[int, Record] = {}
+    printed = follow("tensorboard", run, run.events(), records)
+    assert len(printed) == 2
+    assert "ConnectionError: the server does not respond" in printed[0]
+    assert "1 messages were not sent" in printed[1]
+    complete = {(record.number, epoch) for record in records.values() for epoch in record.epochs}
+    assert len(complete - set(tracker.logged)) == 1
+    again = FailingTracker(set())
+    use(monkeypatch, again)
+    assert follow("tensorboard", run, [], records) == []
+    assert complete - set(tracker.logged) <= set(again.logged)
+    assert len(again.ended) == 1, "only the trial that is incomplete"
+    last = FailingTracker(set())
+    use(monkeypatch, last)
+    assert follow("tensorboard", run, [], records) == []
+    assert last.logged == []
+
+
+def test_after_several_errors_nothing_more_is_sent(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = FailingTracker(set(range(1, 1000)))
+    use(monkeypatch, tracker)
+    printed = follow("tensorboard", run, run.events(), {})
+    assert len(printed) == live_tracking.MAX_PROBLEMS + 2
+    assert tracker.logged == []
+
+
+def test_a_slow_server_does_not_delay_the_sweep(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_released = threading.Event()
+
+    class WaitingTracker(FailingTracker):
+        @override
+        def start(self, record: Record) -> None:
+            assert is_released.wait(60)
+
+    tracker = WaitingTracker(set())
+    use(monkeypatch, tracker)
+    records: dict[int, Record] = {}
+    tracking = LiveTracking("tensorboard", run, print)
+    tracking.start(records)
+    for event in run.events():
+        apply_event(records, event)
+        tracking(event)
+    assert tracker.logged == []
+    is_released.set()
+    tracking.finish(records)
+    assert {number for number, _ in tracker.logged} == set(records)
+
+
+def test_a_library_that_is_missing_is_named_before_anything_starts(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(live_tracking.LIBRARIES, "wandb", ("no_such_library",))
+    with pytest.raises(RunError, match=r"no_such_library is not installed.*cae-sweep\[wandb\]"):
+        LiveTracking("wandb", run, print)
+
+
+def test_a_run_in_a_bucket_needs_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    class RunInBucket(RunDir):
+        @override
+        def location(self, number: int | None = None) -> str:
+            return f"s3://bucket/run/{number or ''}"
+
+    run = RunInBucket(Path("run"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in ("mlflow", "tensorboard"):
+        with pytest.raises(RunError, match="a run in a bucket has no folder"):
+            live_tracking.check_tracker(name, run)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    live_tracking.check_tracker("mlflow", run)
