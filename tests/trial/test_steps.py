@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from typing_extensions import override
 
 from benchmarks.networks import NETWORKS, trial_of
-from cae.trial import checkpoint, steps, torch_compat, training
+from cae.trial import checkpoint, steps, torch_compat, training, training_state
 from cae.trial.batches import DeviceImages, DeviceSplit, Pairs
 from cae.trial.config import Trial
 from cae.trial.networks import ConvAutoencoder
@@ -122,6 +122,7 @@ def cuda_optimizers_on_the_cpu() -> Iterator[None]:
     devices = ["cpu", "cuda"]
     with (
         mock.patch.object(training, "build_optimizer", build_capturable),
+        mock.patch.object(training_state, "build_optimizer", build_capturable),
         mock.patch("torch.optim.adam._get_capturable_supported_devices", return_value=devices),
         mock.patch("torch.optim.rmsprop._get_capturable_supported_devices", return_value=devices),
     ):
