@@ -13,7 +13,9 @@ import pytest
 import cae
 
 ROOT = Path(__file__).parents[1]
-FILES = sorted((ROOT / "cae").rglob("*.py"))
+TEMPLATES = ROOT / "cae" / "templates"
+"""Sweep files that `cae-sweep new` copies; they are no modules."""
+FILES = sorted(path for path in (ROOT / "cae").rglob("*.py") if path.parent != TEMPLATES)
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in FILES

@@ -247,6 +247,35 @@ def plan(
 
 
 @app.command(rich_help_panel=SWEEPS_PANEL)
+def new(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="The file to write: NAME.py.", callback=expand_home),
+    ],
+    template: Annotated[
+        Literal["digits", "photos", "arrays", "denoise", "network", "search"],
+        typer.Option(
+            "--from",
+            help="digits: small networks on embedded images. photos: a folder of your images. "
+            "arrays: npy, npz, safetensors or TIFF. denoise: removing noise. network: a network of "
+            "your own. search: points that depend on results.",
+        ),
+    ] = "digits",
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="Your images, for photos and arrays.", callback=expand_home
+        ),
+    ] = None,
+) -> None:
+    """Write a sweep file with comments to start from."""
+    with report_errors():
+        from cae.cli.new import write_sweep_file
+
+        write_sweep_file(name, template, images)
+
+
+@app.command(rich_help_panel=SWEEPS_PANEL)
 def describe(
     name: Annotated[
         str | None,

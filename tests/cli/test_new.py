@@ -1,0 +1,84 @@
+"""`cae-sweep new`: every template can be planned and, tried out, runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cae.cli import app as app_module
+from cae.cli.new import NEEDS_IMAGES, TEMPLATES, template_text
+from cae.run.paths import RunDir
+
+WITHOUT_IMAGES = [name for name in TEMPLATES if name not in NEEDS_IMAGES]
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(app_module.app, list(arguments))
+
+
+def error_of(*arguments: str) -> str:
+    before = sorted(Path().rglob("*"))
+    result = call("new", *arguments)
+    assert result.exit_code == 2, result.output
+    assert sorted(Path().rglob("*")) == before
+    return result.stderr
+
+
+def test_the_option_has_every_template() -> None:
+    hints = get_type_hints(app_module.new)
+    assert set(get_args(hints["template"])) == set(TEMPLATES)
+
+
+@pytest.mark.usefixtures("one_ray")
+def test_a_template_runs_as_the_command_says() -> None:
+    result = call("new", "mine", "--from", "search")
+    assert result.exit_code == 0, result.output
+    assert "next: cae-sweep plan mine.py; cae-sweep run mine.py" in result.stdout
+    result = call("run", "mine.py", "--budget", "quick", "--yes")
+    assert result.exit_code == 0, result.output
+    assert len(RunDir(Path("runs/mine-quick")).records()) == 6
+
+
+@pytest.mark.parametrize("template", WITHOUT_IMAGES)
+@pytest.mark.parametrize("budget", ["full", "quick", "smoke"])
+def test_every_template_can_be_planned(template: str, budget: str) -> None:
+    assert call("new", template, "--from", template).exit_code == 0
+    result = call("plan", f"{template}.py", "--budget", budget)
+    assert result.exit_code == 0, result.output
+    assert "hint:" not in result.output
+
+
+def test_nothing_is_overwritten() -> None:
+    Path("mine.py").write_text("precious")
+    assert "mine.py exists already" in error_of("mine")
+    assert Path("mine.py").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["my-sweep", "2nd", "class", "no folder/mine", ""])
+def test_an_invalid_name_is_an_error(name: str) -> None:
+    error_of(name)
+
+
+def test_images_have_to_exist_and_to_be_used() -> None:
+    assert "does not exist" in error_of("mine", "--from", "photos", "--images", "nowhere")
+    Path("photos").mkdir()
+    assert "--from photos and --from arrays" in error_of("mine", "--images", "photos")
+    result = call("new", "mine", "--from", "photos", "--images", "photos")
+    assert result.exit_code == 0
+    assert f'path="{Path("photos").resolve()}"' in Path("mine.py").read_text()
+
+
+@pytest.mark.parametrize("template", NEEDS_IMAGES)
+def test_a_path_that_is_missing_is_named(template: str) -> None:
+    result = call("new", "mine", "--from", template)
+    assert 'replace "IMAGES"' in result.stdout
+    assert Path("mine.py").read_text() == template_text(template)
+    assert "dataset.path = 'IMAGES'" in call("plan", "mine.py").stderr
