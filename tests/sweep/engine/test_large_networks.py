@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from cae.errors import UserError
 from cae.run.events import EpochFinished, Event, TrialRetried
 from cae.run.paths import RunDir
+from cae.run.records import Record
 from cae.run.trial_state import TrialState
 from cae.sweep.engine import recorder, runner, session
 from cae.sweep.engine.judging import create_judge
 from cae.sweep.engine.recorder import Recorder
 from cae.sweep.engine.retention import stop_seconds
 from cae.sweep.engine.tune_scheduler import TuneScheduler
+from cae.sweep.export import _load_weights
 from cae.trial import checkpoint
 from cae.trial.checkpoint import LAST
 
@@ -173,3 +177,14 @@ def test_only_workers_with_large_networks_get_longer_to_end(
 
     assert seconds(sweep_file()) == 0
     assert seconds(write_sweep(3)) == pytest.approx(20 + 4 * 4 * 1_581_248 / 100e6, rel=0.1)
+
+
+def test_weights_that_are_not_written_yet_are_not_called_lost(tmp_path: Path) -> None:
+    record = Record(
+        number=1, hash="1", config={"epochs": 9}, axes={}, sizes={}, state=TrialState.RUNNING
+    )
+    with pytest.raises(UserError, match="the trial has not ended; large networks"):
+        _load_weights(RunDir(tmp_path), record)
+    ended = replace(record, state=TrialState.FINISHED)
+    with pytest.raises(UserError, match="--retry lost-weights"):
+        _load_weights(RunDir(tmp_path), ended)
