@@ -34,6 +34,8 @@ DEADLINES = {
     "shares": 180,
     "memory": 120,
     "full": 90,
+    "needs": 150,
+    "checkpoints": 60,
     "speed": 110,
     "sweep": 180,
     "reproduction": 300,

@@ -69,6 +69,7 @@ def _run_case(stage: Stage, case: Case) -> None:
     ends = [record.end.time for record in records if record.end]
     training = max([*times, *ends], default=0.0) - min(times, default=0.0)
     seconds = [row["seconds"] for record in records for row in record.epochs.values()]
+    busy = [r.end.gpu_busy for r in records if r.end and r.end.gpu_busy is not None]
     stage.rows.append(
         {
             "trials_per_gpu": case.trials_per_gpu,
@@ -82,6 +83,7 @@ def _run_case(stage: Stage, case: Case) -> None:
                 (r.starts[-1].peak_gpu_bytes or 0 for r in records if r.starts), default=0
             )
             / 2**20,
+            "gpu_busy": statistics.fmean(busy) if busy else None,
             "output": done.output[-200:],
         }
     )

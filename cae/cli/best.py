@@ -192,7 +192,7 @@ def _print_trials(run: RunDir, choice: _Choice, metric: str, options: BestOption
                 chosen = f"--trial {number} "
             note = f"weights: {location} (export them with {chosen}-o DIR)"
             if not is_url(run.location()) and not location.exists():
-                note = f"weights: {location} does not exist any more"
+                note = f"weights: {location} {_missing(trial.record)}"
         else:
             note = _export(run, trial, location, options)
         if options.quiet:
@@ -271,7 +271,15 @@ def _check_weights(run: RunDir, number: int) -> None:
     run.fetch("best.safetensors", number=number)
     location = run.trial(number) / "best.safetensors"
     if not location.exists():
-        raise UserError(f"trial {number}: its weights {location} do not exist any more")
+        record = run.records()[number]
+        raise UserError(f"trial {number}: the file {location} {_missing(record)}")
+
+
+def _missing(record: Record) -> str:
+    """Why the file of a trial's best weights may be missing."""
+    if record.state.is_final:
+        return "does not exist any more"
+    return "does not exist (yet): those of a large network are not written after each epoch"
 
 
 def _export(run: RunDir, trial: RankedTrial, folder: Path, options: BestOptions) -> str:
@@ -290,6 +298,10 @@ def _export(run: RunDir, trial: RankedTrial, folder: Path, options: BestOptions)
     if options.verify:
         values = [f"{name} {value:.8g}" for name, value in exported.reevaluated.items()]
         evaluation = f"re-evaluated: {', '.join(values)}"
+    if exported.epoch != trial.epoch:
+        evaluation = (
+            f"the weights of epoch {trial.epoch} are not written yet, or are lost; {evaluation}"
+        )
     return (
         f"exported to {folder} (epoch {exported.epoch}); {evaluation}\n"
         f"  load it: {exported.how_to_load}"

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cae.cli.console import Console
+from cae.cli.gpu_text import gpu_line
 from cae.cli.tables import BETTER_VALUES
 from cae.files import write_whole
 from cae.run.formatting import count_of, format_duration, format_value
@@ -173,6 +174,9 @@ def _print_plan_summary(
         text = f"the network of trial {number} could not be timed: {error}"
         console.print(escape(text), highlight=False, soft_wrap=True)
     console.print(_disk_estimate(prepared, resources), highlight=False)
+    gpu = gpu_line(prepared, resources)
+    if gpu:
+        console.print(escape(gpu), highlight=False, soft_wrap=True)
     hint = resources.idle_gpus_hint()
     if hint:
         console.print(hint, highlight=False)

@@ -206,6 +206,23 @@ class TrialEnded(Event):
     """How many trials had reached the rung before."""
     error: Text = ""
     """The traceback."""
+    peak_host_bytes: OptionalCount = None
+    """The most memory that the worker had since it started or resumed the trial, with the images
+    that it shares with other workers. None, here and below: not known."""
+    gpus_per_trial: OptionalNumber = None
+    """Share of a GPU that the trial had; None, as all that follows, if it ran on a CPU."""
+    gpu_bytes: OptionalCount = None
+    """Memory of the GPU."""
+    peak_gpu_bytes: OptionalCount = None
+    """The most memory of the GPU that PyTorch reserved for the trial."""
+    peak_gpu_allocated_bytes: OptionalCount = None
+    """The most that its tensors had, of what PyTorch reserved."""
+    peak_gpu_process_bytes: OptionalCount = None
+    """The most memory of the GPU that the worker's process had, with that of CUDA itself."""
+    gpu_busy: OptionalNumber = None
+    """Share of the time, in [0, 1], in which the GPU executed kernels, of this trial or others."""
+    gpu_busy_unknown: Text = ""
+    """Why it is not known, for a trial on a GPU."""
 
 
 @dataclass(slots=True, kw_only=True)

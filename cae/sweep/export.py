@@ -130,7 +130,9 @@ def _load_weights(run: RunDir, record: Record) -> Checkpoint:
         return checkpoint.load_own(run.trial_file(record.number, checkpoint.BEST), owner)
     except FileNotFoundError:
         reason = "run the sweep with --retry lost-weights to train it again"
-        if record.state == TrialState.STOPPED:
+        if not record.state.is_final:
+            reason = "the trial has not ended; large networks are not written after each epoch"
+        elif record.state == TrialState.STOPPED:
             reason = f"of stopped trials, the best {KEPT_STOPPED_TRIALS} keep their weights"
         path = run.trial(record.number) / checkpoint.BEST
         raise UserError(

@@ -355,10 +355,15 @@ def _npz(arrays: Mapping[str, ArrayLike]) -> bytes:
 
 def copy_weights(network: nn.Module) -> dict[str, Tensor]:
     """Return a copy of the network's state_dict on the CPU."""
-    return {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in network.state_dict().items()
-    }
+    return copy_to_cpu(network.state_dict())
+
+
+def copy_to_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return contiguous copies on the CPU."""
+    copies: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        copies[name] = tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+    return copies
 
 
 def _digest(tensors: dict[str, Tensor], header: Mapping[str, object]) -> str:

@@ -8,15 +8,21 @@ a release drops it; pyproject.toml bounds the releases.
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
+import math
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Sequence
+from unittest import mock
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 COMPILER_ATTRIBUTE = "__dynamo_disable"
 """Attribute of a function in which torch._compile caches the variant of the function that is never
@@ -25,6 +31,9 @@ UNCOMPILED_METHODS = ("add_param_group", "load_state_dict", "state_dict", "zero_
 """Methods of torch.optim.Optimizer that PyTorch wraps in `torch._disable_dynamo`."""
 MEAN_REDUCTION = 1
 """Number of the reduction "mean" in the operators of ATen (0: none, 2: sum)."""
+
+TYPICAL_CLASSES = 10
+"""How many different labels `LiveMemory` assumes."""
 
 
 def skip_compiler_import() -> None:
@@ -160,6 +169,158 @@ class HostAccess(TorchDispatchMode):
         elif name in ("_to_copy", "copy_") and len(devices) > 1:
             self.operations.append(f"{name} (copies between {' and '.join(sorted(devices))})")
         return result
+
+
+class LiveMemory(TorchDispatchMode):
+    """Counts the bytes of all tensors that are created while it is active and still exist.
+
+    Without values: operations that read a value return zero, and those whose result depends on the
+    values in its size select one of TYPICAL_CLASSES values, as in data sets with ten classes.
+    """
+
+    def __init__(self, *, has_values: bool = True) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live = 0
+        """Bytes that exist now."""
+        self.peak = 0
+        self._has_values = has_values
+        self._known: set[int] = set()
+
+    def restart_peak(self) -> int:
+        """Return the peak since the last call, and start again with what exists now."""
+        peak = self.peak
+        self.peak = self.live
+        return peak
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., object],
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
+        kwargs = kwargs or {}
+        if self._has_values:
+            result = func(*args, **kwargs)
+        else:
+            result = _execute_without_values(func, args, kwargs)
+        for value in tree_leaves(result):
+            if isinstance(value, Tensor):
+                self._count(value.untyped_storage())
+        return result
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key in self._known:
+            return
+        size = storage.nbytes()
+        self._known.add(key)
+        self.live += size
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(storage, self._free, key, size)
+
+    def _free(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.live -= size
+
+
+def _execute_without_values(
+    func: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
+) -> object:
+    """Execute an operation on fake tensors."""
+    name = str(func).removeprefix("aten.").partition(".")[0]
+    if name in ("item", "_local_scalar_dense"):
+        return _zero_like(args[0])
+    if name in ("unique_dim", "_unique2"):
+        return _typical_unique(args[0])
+    if name == "nonzero":
+        return _typical_nonzero(args[0])
+    if name == "bincount":
+        return _typical_bincount(args, kwargs)
+    if name == "index":
+        args = (args[0], _without_masks(args[1]))
+    return func(*args, **kwargs)
+
+
+def _typical_unique(tensor: object) -> tuple[Tensor, Tensor, Tensor]:
+    """Values, inverse and counts, of a tensor with TYPICAL_CLASSES different values."""
+    assert isinstance(tensor, Tensor)
+    count = min(TYPICAL_CLASSES, len(tensor))
+    values = tensor.new_empty((count, *tensor.shape[1:]))
+    inverse = torch.empty(tensor.shape, dtype=torch.int64, device=tensor.device)
+    counts = torch.empty(count, dtype=torch.int64, device=tensor.device)
+    return values, inverse, counts
+
+
+def _typical_nonzero(tensor: object) -> Tensor:
+    """The indices of a share of the values."""
+    assert isinstance(tensor, Tensor)
+    count = math.ceil(tensor.numel() / TYPICAL_CLASSES)
+    return torch.empty((count, tensor.dim()), dtype=torch.int64, device=tensor.device)
+
+
+def _typical_bincount(args: tuple[object, ...], kwargs: dict[str, object]) -> Tensor:
+    """Counts of at least TYPICAL_CLASSES values, for the arguments of torch.bincount."""
+    tensor = args[0]
+    assert isinstance(tensor, Tensor)
+    min_length = kwargs.get("minlength", 0)
+    if len(args) > 2:
+        min_length = args[2]
+    assert isinstance(min_length, int)
+    count = max(min_length, TYPICAL_CLASSES)
+    return torch.zeros(count, dtype=torch.int64, device=tensor.device)
+
+
+def _without_masks(indices: object) -> object:
+    """Indices of a tensor, with masks replaced by the indices of a share of the values."""
+    if not isinstance(indices, list | tuple):
+        return indices
+    replaced: list[object] = []
+    for index in indices:
+        if isinstance(index, Tensor) and index.dtype == torch.bool:
+            replaced += _typical_nonzero(index).unbind(1)
+        else:
+            replaced.append(index)
+    return replaced
+
+
+def _array_without_values(tensor: Tensor, *, force: bool = False) -> NDArray[np.generic]:
+    """Replaces Tensor.numpy for fake tensors."""
+    del force
+    dtype = torch.empty(0, dtype=tensor.dtype, device="meta").dtype
+    return np.zeros(tuple(tensor.shape), dtype=str(dtype).removeprefix("torch."))
+
+
+def _zero_like(tensor: object) -> float | int | bool:
+    assert isinstance(tensor, Tensor)
+    if tensor.dtype == torch.bool:
+        return False
+    if tensor.dtype.is_floating_point:
+        return 0.0
+    return 0
+
+
+@functools.cache
+def _fake_mode() -> FakeTensorMode:
+    """The only one: fake tensors that a component has cached must not meet those of another."""
+    return FakeTensorMode(allow_non_fake_inputs=True)
+
+
+@contextlib.contextmanager
+def without_values() -> Iterator[LiveMemory]:
+    """Execute operations on fake tensors, and count their memory.
+
+    They have shapes but no values. What is cached meanwhile is of no use afterwards: this should
+    have a process of its own.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of addresses that fake tensors do not have
+        with (
+            mock.patch.object(Tensor, "numpy", _array_without_values),
+            _fake_mode(),
+            LiveMemory(has_values=False) as memory,
+        ):
+            yield memory
 
 
 def _has_mask(indices: object) -> bool:

@@ -8,40 +8,40 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cae.files import SyncSchedule
 from cae.trial import checkpoint, torch_compat
-from cae.trial.augmentation import NoAugmentation
-from cae.trial.batches import DeviceImages, Pairs, derive_seed, generator
-from cae.trial.checkpoint import Checkpoint, Owner, copy_weights
+from cae.trial.batches import DeviceImages, derive_seed, generator
+from cae.trial.checkpoint import Checkpoint, Owner, copy_to_cpu, copy_weights
+from cae.trial.checkpoint_writer import (
+    MAX_UNSAVED_SECONDS,
+    BestEpoch,
+    CheckpointWriter,
+    is_large,
+)
 from cae.trial.config import Trial
 from cae.trial.evaluation import (
     best_of,
     better_epoch,
     conclude,
     evaluate,
-    evaluation_pairs,
     has_finite_losses,
 )
-from cae.trial.networks.create import build_network, load_trained, to_device
 from cae.trial.schedules import lr_with_warmup
-from cae.trial.steps import GraphedStep, Step, build_optimizer, create_step, set_learning_rate
+from cae.trial.steps import GraphedStep, build_optimizer, create_step, set_learning_rate
 from cae.trial.tasks.base import Table
+from cae.trial.training_state import DependencyFolders, TrainingState, start_training
 
 SAMPLES = 8
 """Number of validation images in the samples of every trial: the first ones, the same for all
 trials."""
-
-DependencyFolders = Mapping[str, Path]
-"""The folders of the trials that a trial depends on, by the task's parameter."""
 
 
 @dataclass(frozen=True)
@@ -85,36 +85,60 @@ def train(
     fingerprint: str = "",
     code: str = "",
     durable: bool = True,
+    judged_epochs: Collection[int] | None = (),
+    recorded_epochs: int = 0,
 ) -> Generator[Epoch, None, None]:
     """Train a trial to its last epoch, starting with the newest undamaged checkpoint in `folder`.
 
     Yields every epoch from 1; epochs of the checkpoint are not trained again. Writes the
     checkpoints of each epoch, and the samples of each epoch whose `metric` is better (`mode`: min
-    or max) than in all epochs before. An epoch with a loss that is not finite is the last one.
+    or max) than in all epochs before; those of a large network at most every 10 s, and when the
+    generator is closed (see `CheckpointWriter`). An epoch with a loss that is not finite is the
+    last one.
 
     If the weights of the best epoch are lost and no other file contains them, all epochs are
     trained, and yielded, again: the same seed gives the same weights.
 
     `fingerprint` and `code`: see `Owner`. Checkpoints of other trials are not used. `durable`:
-    whether the files have to survive a power cut.
+    whether the files have to survive a power cut. `judged_epochs`: those after which the caller
+    may end or pause the trial; their checkpoints are not postponed. None: all. `recorded_epochs`:
+    how many epochs the caller has recorded already.
     """
     owner = Owner(trial.flat(), fingerprint, code)
     files = SyncSchedule(enabled=durable)
-    start = functools.partial(_start, trial, images, dependencies, folder, owner, files)
+    writer = CheckpointWriter(folder, files)
+    start = functools.partial(
+        start_training, trial, images, dependencies, folder, owner, files, writer
+    )
+    train_epochs = functools.partial(
+        _train_epochs,
+        metric=metric,
+        mode=mode,
+        judged_epochs=judged_epochs,
+        recorded_epochs=recorded_epochs,
+    )
     state = start()
     try:
         try:
             _restore(state, metric, mode)
-            yield from _train_epochs(state, metric, mode)
+            yield from train_epochs(state)
         except _LostWeights as error:
             state = start()
             state.restart_reason = str(error)
-            yield from _train_epochs(state, metric, mode)
-    finally:
-        files.sync()  # the trial may have been stopped
+            yield from train_epochs(state)
+    finally:  # the trial may have been stopped, or have failed
+        writer.close()
+        files.sync()
 
 
-def _train_epochs(state: _State, metric: str, mode: str) -> Generator[Epoch, None, None]:
+def _train_epochs(
+    state: TrainingState,
+    *,
+    metric: str,
+    mode: str,
+    judged_epochs: Collection[int] | None,
+    recorded_epochs: int,
+) -> Generator[Epoch, None, None]:
     """All epochs of a trial: those that were restored, and the others.
 
     Raises _LostWeights if the weights of the best epoch are lost.
@@ -129,8 +153,14 @@ def _train_epochs(state: _State, metric: str, mode: str) -> Generator[Epoch, Non
         row = state.rows[epoch - 1]
         best_epoch = better_epoch(state.rows, best_epoch, epoch, metric, mode)
         result = Epoch(epoch, row, best_epoch, restored=restored)
+        is_last = epoch == trial.epochs or not has_finite_losses(row)
         if not restored:
-            _save(state, epoch, is_best=best_epoch == epoch)
+            is_judged = judged_epochs is None or epoch in judged_epochs
+            _save(
+                state, epoch, is_best=best_epoch == epoch, continues=not is_last and not is_judged
+            )
+            if state.is_large and epoch == restored_epochs + 1 <= recorded_epochs:
+                state.restart_reason = state.restart_reason or _postponed_reason(restored_epochs)
             result = replace(
                 result,
                 replayed_steps=state.replayed_steps,
@@ -138,7 +168,7 @@ def _train_epochs(state: _State, metric: str, mode: str) -> Generator[Epoch, Non
                 restart_reason=state.restart_reason,
             )
             state.restart_reason = ""
-        if epoch == trial.epochs or not has_finite_losses(row):
+        if is_last:
             final, tables = _evaluate_best(state, best_epoch)
             state.files.sync()
             yield replace(result, final=final, tables=tables)
@@ -146,84 +176,7 @@ def _train_epochs(state: _State, metric: str, mode: str) -> Generator[Epoch, Non
         yield result
 
 
-@dataclass
-class _State:
-    """A trial in training: its network, optimizer and metrics, and what it is trained with."""
-
-    trial: Trial
-    images: DeviceImages
-    folder: Path
-    owner: Owner
-    files: SyncSchedule
-    """Writes the checkpoints."""
-    network: nn.Module
-    optimizer: torch.optim.Optimizer
-    dependency_networks: Mapping[str, nn.Module]
-    rows: list[dict[str, float]] = field(default_factory=list)
-    """Metrics of the epochs so far."""
-    step: Step | None = None
-    """The step of the current stage."""
-    replayed_steps: int = 0
-    """Those of the last epoch."""
-    plain_steps_reason: str = ""
-    restart_reason: str = ""
-    """Why the next epoch is trained again."""
-
-    @property
-    def device(self) -> torch.device:
-        return self.images.train.labels.device
-
-    @cached_property
-    def val_pairs(self) -> Pairs:
-        return evaluation_pairs(self.trial.task, self.images.val, "val")
-
-    @cached_property
-    def train_pairs(self) -> Pairs:
-        """The training pairs, of epoch 0 until `Pairs.start_epoch` is called.
-
-        Inputs that are drawn in each epoch are drawn on the device, which is faster.
-        """
-        task = self.trial.task
-        augmentation = None
-        if not isinstance(self.trial.augmentation, NoAugmentation):
-            augmentation = self.trial.augmentation
-        return Pairs(
-            task,
-            self.images.train,
-            self.trial.seed,
-            0,
-            "train",
-            draw_on_device=task.redraws,
-            augmentation=augmentation,
-        )
-
-    @property
-    def is_drawn_once(self) -> bool:
-        """Whether the task corrupts its inputs once for all epochs."""
-        return self.trial.task.corrupts and not self.trial.task.redraws
-
-
-def _start(
-    trial: Trial,
-    images: DeviceImages,
-    dependencies: DependencyFolders,
-    folder: Path,
-    owner: Owner,
-    files: SyncSchedule,
-) -> _State:
-    """A new network with its optimizer, and the networks of the dependencies."""
-    device = images.train.pixels.device
-    dependency_networks = {}
-    for name, dependency in trial.dependencies().items():
-        dependency_networks[name] = load_trained(dependency, dependencies[name], device)
-    torch.manual_seed(derive_seed(trial.seed, 0, "weights"))
-    network = to_device(build_network(trial), device, trial.precision)
-    trial.task.start_from(network, dependency_networks)
-    optimizer = build_optimizer(trial.optimizer, network)
-    return _State(trial, images, folder, owner, files, network, optimizer, dependency_networks)
-
-
-def _restore(state: _State, metric: str, mode: str) -> None:
+def _restore(state: TrainingState, metric: str, mode: str) -> None:
     """Continue from the newest checkpoint, if there is one.
 
     Raises _LostWeights if there is one, but not the weights of its best epoch.
@@ -238,9 +191,9 @@ def _restore(state: _State, metric: str, mode: str) -> None:
         return
     best = checkpoint.load_best(state.folder, state.owner, best_epoch)
     has_best = best is not None and best.epoch == best_epoch
-    # The newest checkpoint was damaged after the best one was written: the next epoch writes it
-    # again, or `_evaluate_best` finds out that it is of another epoch.
-    is_ahead = best is not None and best.epoch == epochs + 1
+    # The process died after the best one was written, or the newest checkpoint was damaged: its
+    # epoch is reached again, or `_evaluate_best` finds out that it is of another epoch.
+    is_ahead = best is not None and epochs < best.epoch <= state.trial.epochs
     if best_epoch not in (0, epochs) and not has_best and not is_ahead:
         raise _LostWeights(_lost_weights(state, best_epoch, best))
     state.network.load_state_dict(saved.network)
@@ -248,10 +201,10 @@ def _restore(state: _State, metric: str, mode: str) -> None:
     state.rows = saved.rows
     if best_epoch == epochs and not has_best:
         # The process died between the two files, or somebody deleted one: both have these weights.
-        _save_best(state, epochs, saved.network)
+        state.writer.write_best(_best_epoch(state, epochs, saved.network))
 
 
-def _lost_weights(state: _State, best_epoch: int, best: Checkpoint | None) -> str:
+def _lost_weights(state: TrainingState, best_epoch: int, best: Checkpoint | None) -> str:
     path = state.folder / checkpoint.BEST
     if best is not None:
         problem = f"contains epoch {best.epoch}, and not the best one, {best_epoch}"
@@ -262,7 +215,7 @@ def _lost_weights(state: _State, best_epoch: int, best: Checkpoint | None) -> st
     return f"{checkpoint.BEST} {problem}"
 
 
-def _train_epoch(state: _State, epoch: int) -> dict[str, float]:
+def _train_epoch(state: TrainingState, epoch: int) -> dict[str, float]:
     """Train one epoch and validate; return its metrics."""
     trial = state.trial
     # What is made once per trial is not part of an epoch's time.
@@ -288,7 +241,7 @@ def _train_epoch(state: _State, epoch: int) -> dict[str, float]:
     return row
 
 
-def _train_on_all(state: _State, order: Tensor, term_factor: float) -> float:
+def _train_on_all(state: TrainingState, order: Tensor, term_factor: float) -> float:
     """Train on all images; return their mean loss, each as it was when its batch was used.
 
     `order`: the indices of the images, N on the device; `term_factor`: see Task.term_factor.
@@ -314,7 +267,7 @@ def _train_on_all(state: _State, order: Tensor, term_factor: float) -> float:
     return loss
 
 
-def _prepare_optimizer(state: _State, epoch: int) -> float:
+def _prepare_optimizer(state: TrainingState, epoch: int) -> float:
     """Set the learning rate of an epoch and return it.
 
     A new stage of the task starts with a new optimizer.
@@ -332,29 +285,40 @@ def _prepare_optimizer(state: _State, epoch: int) -> float:
     return lr
 
 
-def _save(state: _State, epoch: int, *, is_best: bool) -> None:
+def _postponed_reason(epoch: int) -> str:
+    """Why the epochs after the newest checkpoint are trained again; 0: there is no checkpoint."""
+    newest = f"the newest checkpoint is of epoch {epoch}"
+    if epoch == 0:
+        newest = "there was no checkpoint yet"
+    return f"{newest}: those of large networks are written every {MAX_UNSAVED_SECONDS:.0f} s"
+
+
+def _save(state: TrainingState, epoch: int, *, is_best: bool, continues: bool) -> None:
     """Write the checkpoints of an epoch, and the samples if it is the best one so far.
 
-    The newest epoch's checkpoint comes first: from it `_restore` can write the best one, if this
-    process dies in between.
+    Those of large networks are postponed if the trial certainly continues.
     """
-    with state.files.writing():
-        last = Checkpoint(
-            network=copy_weights(state.network),
-            epoch=epoch,
-            config=dict(state.owner.config),
-            rows=state.rows,
-            optimizer=checkpoint.optimizer_tensors(state.optimizer),
-            fingerprint=state.owner.fingerprint,
-            code=state.owner.code,
-        )
-        checkpoint.save_last(state.folder, last, state.files)
-        if is_best:
-            _save_best(state, epoch, last.network)
+    last = Checkpoint(
+        network=copy_weights(state.network),
+        epoch=epoch,
+        config=dict(state.owner.config),
+        rows=list(state.rows),
+        optimizer=checkpoint.optimizer_tensors(state.optimizer),
+        fingerprint=state.owner.fingerprint,
+        code=state.owner.code,
+    )
+    state.is_large = is_large(last)
+    if state.is_large:
+        last = replace(last, optimizer=copy_to_cpu(last.optimizer))
+    best = None
+    if is_best:
+        best = _best_epoch(state, epoch, last.network)
+    seconds = state.rows[-1]["seconds"]
+    state.writer.add(last, best, seconds, may_postpone=state.is_large and continues)
 
 
-def _save_best(state: _State, epoch: int, weights: dict[str, Tensor]) -> None:
-    """Write the weights of the last trained epoch, which is the best one, and its samples."""
+def _best_epoch(state: TrainingState, epoch: int, weights: dict[str, Tensor]) -> BestEpoch:
+    """The weights of the last trained epoch, which is the best one, and its samples."""
     best = Checkpoint(
         network=weights,
         epoch=epoch,
@@ -363,23 +327,23 @@ def _save_best(state: _State, epoch: int, weights: dict[str, Tensor]) -> None:
         fingerprint=state.owner.fingerprint,
         code=state.owner.code,
     )
-    checkpoint.save_best(state.folder, best, state.files)
-    _save_samples(state, epoch)
+    return BestEpoch(best, _samples(state, epoch))
 
 
-def _save_samples(state: _State, epoch: int) -> None:
-    """Write the first validation images: input, target and output, as the task displays them."""
+def _samples(state: TrainingState, epoch: int) -> checkpoint.Samples:
+    """The first validation images: input, target and output, as the task displays them."""
     task = state.trial.task
     count = min(SAMPLES, len(state.images.val.pixels))
     inputs, targets = state.val_pairs.at(torch.arange(count, device=state.device))
     with torch.inference_mode(), torch_compat.gpu_numerics():
         target_images = task.to_image(inputs, targets)
         output_images = task.to_image(inputs, state.network(inputs))
-    samples = checkpoint.Samples(epoch, inputs, target_images, output_images)
-    samples.save(state.folder, state.files.write)
+    return checkpoint.Samples(epoch, inputs, target_images, output_images)
 
 
-def _evaluate_best(state: _State, best_epoch: int) -> tuple[dict[str, float], dict[str, Table]]:
+def _evaluate_best(
+    state: TrainingState, best_epoch: int
+) -> tuple[dict[str, float], dict[str, Table]]:
     """The metrics test_* and the tables of the best epoch's weights; empty if there is none.
 
     Raises _LostWeights if they are lost.
@@ -390,11 +354,12 @@ def _evaluate_best(state: _State, best_epoch: int) -> tuple[dict[str, float], di
     if best is None or best.epoch != best_epoch:
         if best_epoch != len(state.rows):
             raise _LostWeights(_lost_weights(state, best_epoch, best))
-        _save_best(state, best_epoch, copy_weights(state.network))
+        weights = copy_weights(state.network)
+        state.writer.write_best(_best_epoch(state, best_epoch, weights))
     else:
         state.network.load_state_dict(best.network)
         if checkpoint.samples_epoch(state.folder) != best_epoch:
-            _save_samples(state, best_epoch)
+            _samples(state, best_epoch).save(state.folder, state.files.write)
     metrics, tables, galleries = conclude(
         state.network, state.trial.task, state.images, state.dependency_networks
     )

@@ -390,7 +390,7 @@ def test_all_commands_work_on_a_finished_run(sweep_file: Write) -> None:
     assert "its content differs from what was written" in error_of("best", "small", "-o", "other")
 
     Path("runs/small/trials/0002/best.safetensors").unlink()
-    assert "do not exist any more" in error_of("best", "--quiet")
+    assert "best.safetensors does not exist any more" in error_of("best", "--quiet")
     assert "best.safetensors does not exist any more" in call("best").output
 
 

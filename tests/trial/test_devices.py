@@ -52,7 +52,7 @@ def test_tf32_is_used_in_training_only_and_on_request(
 ) -> None:
     before = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
     recorder = PrecisionRecorder()
-    monkeypatch.setattr("cae.trial.training.build_network", lambda _: recorder)
+    monkeypatch.setattr("cae.trial.training_state.build_network", lambda _: recorder)
     list(train(trial.override({"precision": precision, "epochs": 1}), images, tmp_path))
     assert recorder.allowed[True] == {(expected, expected)}
     assert recorder.allowed[False] == {(False, False)}

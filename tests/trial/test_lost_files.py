@@ -149,7 +149,7 @@ def test_a_retrained_epoch_that_is_no_longer_the_best_does_not_fail_the_trial(
     train_epoch = training._train_epoch
     retrained: list[int] = []
 
-    def train_worse_once(state: training._State, epoch: int) -> dict[str, float]:
+    def train_worse_once(state: training.TrainingState, epoch: int) -> dict[str, float]:
         row = train_epoch(state, epoch)
         if not retrained:
             row["val_loss"] = 1e6

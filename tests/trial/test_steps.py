@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from typing_extensions import override
 
 from benchmarks.networks import NETWORKS, trial_of
-from cae.trial import checkpoint, steps, torch_compat, training
+from cae.trial import checkpoint, steps, torch_compat, training, training_state
 from cae.trial.augmentation import Augmentation
 from cae.trial.batches import DeviceImages, DeviceSplit, Pairs
 from cae.trial.config import Trial
@@ -126,7 +126,8 @@ def cuda_optimizers_on_the_cpu() -> Iterator[None]:
     devices = ["cpu", "cuda"]
     name = "_get_capturable_supported_devices"
     with contextlib.ExitStack() as patches:
-        patches.enter_context(mock.patch.object(training, "build_optimizer", build_capturable))
+        for module in (training, training_state):
+            patches.enter_context(mock.patch.object(module, "build_optimizer", build_capturable))
         for module_name, module in list(sys.modules.items()):
             if module_name.startswith("torch.optim.") and hasattr(module, name):
                 patches.enter_context(mock.patch.object(module, name, return_value=devices))

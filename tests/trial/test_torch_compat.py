@@ -30,6 +30,9 @@ SYMBOLS = [
     "torch.optim.Adam.step.__wrapped__",
     "torch.optim.RMSprop.step.__wrapped__",
     "torch.optim.SGD.step.__wrapped__",
+    "torch._subclasses.fake_tensor.FakeTensorMode",
+    "torch.utils._pytree.tree_leaves",
+    "torch.UntypedStorage._cdata",
 ]
 """Symbols that cae/trial/torch_compat.py uses."""
 TEST_SYMBOLS = [

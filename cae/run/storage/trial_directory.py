@@ -83,10 +83,12 @@ class TrialDirectory:
         """
         if self._bucket is None:
             return
+        files = self._files()
+        if files == self._pushed:
+            return
         owner = self._bucket.read(OWNER).decode()
         if owner != self._token:
             raise StorageError(f"{self._bucket} is now trained by another worker ({owner})")
-        files = self._files()
         names_by_version = {version: name for name, version in self._pushed.items()}
         renamed: dict[str, str] = {}
         written: list[str] = []

@@ -5,6 +5,7 @@ tests/sweep/engine/test_ray_compat.py names every symbol and fails if a release 
 
 from __future__ import annotations
 
+import math
 import socket
 from typing import Any
 
@@ -129,11 +130,25 @@ def stop_trial(controller: TuneController, trial: RayTrial) -> None:
         controller.stop_trial(trial)
 
 
+def wait_longer_for_workers(controller: TuneController, seconds: float) -> None:
+    """When the sweep is stopped, give workers `seconds` to end, and not Tune's 10 s."""
+    unwrapped: Any = controller._tune_controller  # type: ignore[attr-defined]
+    if seconds > unwrapped._actor_force_cleanup_timeout:
+        unwrapped._actor_force_cleanup_timeout = math.ceil(seconds)
+
+
 def kill_worker(trial: RayTrial) -> None:
     """Kill the process that runs a trial, if there is one."""
     actor = trial.temporary_state.ray_actor
     if actor is not None:
         ray.kill(actor)
+
+
+def nvml() -> Any:
+    """Return Ray's copy of pynvml, the interface of NVIDIA's Management Library."""
+    from ray._private.thirdparty import pynvml
+
+    return pynvml
 
 
 def forget_results(trial: RayTrial) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from cae.sweep.engine.retention import prune_checkpoints
 from cae.sweep.engine.sweep_stops import SweepStops
 from cae.sweep.engine.trial_queue import TrialQueue
 from cae.sweep.engine.tune_scheduler import TuneScheduler
-from cae.sweep.engine.worker_report import REPORT, WorkerReport
+from cae.sweep.engine.worker_report import REPORT, TrialUsage, WorkerReport
 from cae.sweep.places.ray_needs import likely_causes
 from cae.sweep.schedulers.base import Stop
 from cae.sweep.spec.plan import Plan
@@ -94,6 +95,11 @@ class Recorder(tune.Callback, Stopper):
         """Number of slots of a cluster, whose hosts join and leave."""
         self.worker_deaths: Counter[int] = Counter()
         """Workers that each trial lost since its last finished epoch."""
+        self.furthest_epochs: dict[int, int] = {}
+        """The furthest epoch of trials that were trained again from an earlier one: only beyond it
+        there is progress."""
+        self.usage: dict[int, TrialUsage] = {}
+        """The newest usage of the trials that have not ended."""
         self.has_reports = False
         """Whether a worker of this session has reported anything."""
         self.start_failures: Counter[str] = Counter()
@@ -125,6 +131,9 @@ class Recorder(tune.Callback, Stopper):
 
     def end_trial(self, end: TrialEnded) -> None:
         """Record the end of a trial. It fails if its results cannot be recorded."""
+        usage = self.usage.pop(end.trial, None)
+        if usage is not None:
+            end = replace(end, **asdict(usage))
         try:
             self.write(end)
         except InvalidEvent as error:
@@ -212,6 +221,8 @@ class Recorder(tune.Callback, Stopper):
         self.has_reports = True
         report: WorkerReport = result[REPORT]
         self.limits.heartbeat(number)
+        if report.usage is not None:
+            self.usage[number] = report.usage
         self._record_restart(record, report)
         if report.epoch is not None and report.epoch.epoch not in record.epochs:
             if not self._record_epoch(record, report.epoch):
@@ -235,6 +246,8 @@ class Recorder(tune.Callback, Stopper):
         """Record if a finished epoch was trained again, because files of the trial are lost."""
         if report.epoch is None or report.is_restored or report.epoch.epoch not in record.epochs:
             return
+        furthest = self.furthest_epochs.get(record.number, 0)
+        self.furthest_epochs[record.number] = max(furthest, record.last_epoch)
         reason = report.restart_reason or LOST_CHECKPOINT
         self.write(TrialRetried(trial=record.number, epoch=report.epoch.epoch - 1, reason=reason))
         print(f"trial {record.number}: {restart_text(record)}", file=sys.stderr)
@@ -249,7 +262,8 @@ class Recorder(tune.Callback, Stopper):
             self.fail_trial(record.number, f"its metrics cannot be recorded: {error}")
             self.ended_here.add(record.number)
             return False
-        del self.worker_deaths[record.number]
+        if epoch.epoch > self.furthest_epochs.get(record.number, 0):
+            del self.worker_deaths[record.number]
         value = epoch.metrics.get(self.plan.sweep.metric, math.nan)
         self.stop_reason = self.stop_reason or self.stops.after_epoch(value)
         return True

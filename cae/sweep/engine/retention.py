@@ -12,6 +12,7 @@ from cae.run.trial_state import TrialState
 from cae.sweep.spec.plan import Plan
 from cae.sweep.spec.planned_trial import PlannedTrial
 from cae.trial.checkpoint import BEST, LAST, PREVIOUS, PREVIOUS_BEST
+from cae.trial.checkpoint_writer import LARGE_BYTES, MAX_UNSAVED_SECONDS
 
 KEPT_STOPPED_TRIALS = 10
 """How many stopped trials of each comparability group keep their best weights: the best ones by the
@@ -22,6 +23,7 @@ RUNNING_COPIES = 3 * 2 + 2
 of the optimizer each, and the best weights with those before them."""
 ENDED_COPIES = 3 + 1
 """Copies in an ended trial's folder: the last checkpoint and the best weights."""
+SLOW_WRITE_BYTES_PER_SECOND = 100e6
 OTHER_BYTES = 200_000
 """Log and samples of a trial."""
 
@@ -41,6 +43,21 @@ def plan_bytes(plan: Plan, slots: int) -> int:
         largest = max(trial_bytes(candidate, ENDED_COPIES) for candidate in plan.search.candidates)
         total += plan.to_come * largest
     return total
+
+
+def stop_seconds(plan: Plan) -> float:
+    """How long a worker needs to end when the sweep is stopped; 0: no longer than usual.
+
+    A worker with a large network finishes its epoch and writes the checkpoints that it postponed.
+    """
+    trials = list(plan.trials)
+    if plan.search is not None:
+        trials += plan.search.candidates
+    sizes = [trial_bytes(planned, ENDED_COPIES) - OTHER_BYTES for planned in trials]
+    largest = max(sizes, default=0)
+    if largest < LARGE_BYTES:
+        return 0.0
+    return 2 * MAX_UNSAVED_SECONDS + largest / SLOW_WRITE_BYTES_PER_SECOND
 
 
 def prune_checkpoints(

@@ -35,6 +35,7 @@ from cae.sweep.engine.judging import (
 from cae.sweep.engine.limits import DEFAULT_LIMITS, DISK_ERRORS, LimitMonitor, Limits
 from cae.sweep.engine.ray_watchdog import watch_ray
 from cae.sweep.engine.recorder import Recorder, Watcher
+from cae.sweep.engine.retention import stop_seconds
 from cae.sweep.engine.session_records import (
     record_past_decisions,
     record_plan,
@@ -93,7 +94,7 @@ def run_plan(
         groups = groups_of_trials(plan, records)
         judge = create_judge(plan, groups)
         past_stops = judge.replay(run.events(epochs=judge.judged_epochs), plan.sweep.metric)
-        scheduler = TuneScheduler(judge, plan.sweep.metric)
+        scheduler = TuneScheduler(judge, plan.sweep.metric, stop_seconds(plan))
         monitor = LimitMonitor(limits, run.path)
         stops = SweepStops(
             rules, records, plan.sweep.metric, plan.mode, trained_groups(plan, groups)
@@ -396,6 +397,9 @@ def _trial_inputs(recorder: Recorder, number: int) -> TrialInputs:
     if planned.is_dependency:
         metric, mode = DEPENDENCY_METRIC
     dependencies = planned.dependencies.items()
+    judged_epochs: frozenset[int] | None = None
+    if recorder.scheduler.judge.judged_epochs is not None:
+        judged_epochs = frozenset(recorder.scheduler.judge.judged_epochs)
     return TrialInputs(
         config=planned.trial.flat(),
         location=run.location(number),
@@ -406,6 +410,7 @@ def _trial_inputs(recorder: Recorder, number: int) -> TrialInputs:
         dependency_locations={name: run.location(other) for name, other in dependencies},
         metric=metric,
         mode=mode,
+        judged_epochs=judged_epochs,
     )
 
 

@@ -16,10 +16,19 @@ from cae.sweep.schedulers.base import Judge, Stop
 class TuneScheduler(FIFOScheduler):
     """Stops the trials that a judge stops. Trials are identified by `config["number"]`."""
 
-    def __init__(self, judge: Judge, metric: str) -> None:
+    def __init__(self, judge: Judge, metric: str, stop_seconds: float = 0.0) -> None:
+        """Create a scheduler.
+
+        Args:
+            judge: Decides.
+            metric: The metric that it judges.
+            stop_seconds: How long workers need to end when the sweep is stopped, if that is longer
+                than Tune expects.
+        """
         super().__init__()  # type: ignore[no-untyped-call]
         self.judge = judge
         self.metric_name = metric
+        self.stop_seconds = stop_seconds
         self.stops: dict[int, Stop] = {}
         """The decisions by trial number."""
         self.controller: TuneController | None = None
@@ -30,6 +39,7 @@ class TuneScheduler(FIFOScheduler):
     @override
     def on_trial_add(self, tune_controller: TuneController, trial: RayTrial) -> None:
         self.controller = tune_controller
+        ray_compat.wait_longer_for_workers(tune_controller, self.stop_seconds)
         self._order[trial.trial_id] = self._added  # a trial that is added again comes last
         self._added += 1
 

@@ -9,9 +9,10 @@ import contextlib
 import math
 import os
 import socket
+import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from cae.run.trial_state import TrialState
 from cae.sweep.engine.child_processes import close_connections_in_children
 from cae.sweep.engine.limits import DISK_ERRORS
 from cae.sweep.engine.out_of_memory import is_cpu_out_of_memory, is_gpu_out_of_memory
+from cae.sweep.engine.usage import UsageMonitor, describe_usage
 from cae.sweep.engine.worker_memory import (
     keep_freed_memory,
     resume_garbage_collection,
@@ -62,9 +64,11 @@ class Worker(tune.Trainable):
         resume_garbage_collection()
         self.unmet_requirement = ""
         self._choose_device()
+        self.usage_monitor = UsageMonitor(self.device, inputs.gpus_per_trial)
         self.resident_key = ""
         self.resident_images: DeviceImages | None = None
         self.directories: list[TrialDirectory] = []
+        self.epochs = _no_epochs()
         if inputs.requirements is not None:  # this host may have joined after all were checked
             unmet = unmet_requirement(inputs.requirements)
             self.unmet_requirement = self.unmet_requirement or unmet
@@ -88,20 +92,33 @@ class Worker(tune.Trainable):
         self.number: int = new_config["number"]
         self.trial: TrialInputs = new_config[INPUTS]
         # Release the previous trial's network before the next one is built.
-        self.epochs: Iterator[Epoch] = iter(())
-        self._has_printed_steps = False
         self.cleanup()
+        self._has_printed_steps = False
         return_freed_memory()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
+        self.usage_monitor.start_trial()
         return True
 
     @override
     def cleanup(self) -> None:
+        self._end_training()
         for directory in self.directories:
             directory.close()
         self.directories = []
+
+    def _end_training(self) -> None:
+        """Write the checkpoints that were postponed: the trial may have been stopped."""
+        epochs = self.epochs
+        self.epochs = _no_epochs()
+        if not self.directories:
+            return
+        try:
+            with self._output_in_log():
+                epochs.close()
+            self.directories[0].push()
+        except (OSError, StorageError) as error:  # these epochs are trained again
+            print(f"{self.folder}: the newest epochs are not saved: {error}", file=sys.stderr)
 
     @override
     def step(self) -> dict[str, Any]:
@@ -151,13 +168,19 @@ class Worker(tune.Trainable):
             {name: directory.path for name, directory in dependencies.items()}
         )
 
-    def _train_epoch(self) -> WorkerReport:
+    @contextlib.contextmanager
+    def _output_in_log(self) -> Iterator[None]:
+        """Append what is printed to the trial's log."""
         log_file = self.folder / LOG
         with (
             log_file.open("a", buffering=1, encoding="utf-8", errors="backslashreplace") as log,
             contextlib.redirect_stdout(log),
             contextlib.redirect_stderr(log),
         ):
+            yield
+
+    def _train_epoch(self) -> WorkerReport:
+        with self._output_in_log():
             try:
                 epoch = next(self.epochs)
             except torch.AcceleratorError:
@@ -172,6 +195,9 @@ class Worker(tune.Trainable):
                     state = TrialState.OUT_OF_MEMORY
                 return self._failure(state, f"{type(error).__name__}: {error}")
             self._print_epoch(epoch)
+            usage = self.usage_monitor.usage()
+            if epoch.final is not None:
+                print(describe_usage(usage))
         end = None
         if epoch.final is not None:
             end = _trial_end(self.number, epoch)
@@ -182,9 +208,10 @@ class Worker(tune.Trainable):
             end=end,
             is_restored=epoch.restored,
             restart_reason=epoch.restart_reason,
+            usage=usage,
         )
 
-    def _train(self, dependencies: dict[str, Path]) -> Iterator[Epoch]:
+    def _train(self, dependencies: dict[str, Path]) -> Generator[Epoch, None, None]:
         """The epochs that the journal does not contain, and the last one with the trial's end."""
         print(
             f"{time.strftime('%F %T')} trial {self.number} on {socket.gethostname()}, "
@@ -201,11 +228,14 @@ class Worker(tune.Trainable):
             fingerprint=self.trial.fingerprint,
             code=self.trial.code,
             durable=not is_url(self.trial.location),  # a bucket's files are in a temporary folder
+            judged_epochs=self.trial.judged_epochs,
+            recorded_epochs=self.trial.finished_epochs,
         )
-        for epoch in epochs:
-            is_new = epoch.epoch > self.trial.finished_epochs or not epoch.restored
-            if is_new or epoch.final is not None:
-                yield epoch
+        with contextlib.closing(epochs):
+            for epoch in epochs:
+                is_new = epoch.epoch > self.trial.finished_epochs or not epoch.restored
+                if is_new or epoch.final is not None:
+                    yield epoch
 
     def _load_images(self) -> DeviceImages:
         """The trial's images on the device; they stay there for trials with the same data set."""
@@ -238,10 +268,10 @@ class Worker(tune.Trainable):
 
     def _failure(self, state: TrialState, reason: str) -> WorkerReport:
         traceback.print_exc()
-        self.epochs = iter(())
+        self.epochs = _no_epochs()
         error = traceback.format_exc()
         end = TrialEnded(trial=self.number, state=state, reason=reason, error=error)
-        return WorkerReport(end=end)
+        return WorkerReport(end=end, usage=self.usage_monitor.usage())
 
     def _print_epoch(self, epoch: Epoch) -> None:
         source = ""
@@ -263,6 +293,11 @@ class Worker(tune.Trainable):
     @override
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Nothing to do: `train` finds the newest checkpoint itself."""
+
+
+def _no_epochs() -> Generator[Epoch, None, None]:
+    """The epochs of a trial that is not in training."""
+    yield from ()
 
 
 def _trial_end(number: int, epoch: Epoch) -> TrialEnded:

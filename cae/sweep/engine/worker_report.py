@@ -36,6 +36,8 @@ class TrialInputs:
     metric: str
     """The metric by which the trial's best epoch is chosen."""
     mode: str
+    judged_epochs: frozenset[int] | None
+    """The epochs after which the scheduler may end or pause the trial; None: all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +60,30 @@ class SweepInputs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrialUsage:
+    """What a trial has used of its host; None: not known, or the trial has no GPU.
+
+    The fields are those of TrialEnded.
+    """
+
+    peak_host_bytes: int | None = None
+    gpus_per_trial: float | None = None
+    gpu_bytes: int | None = None
+    peak_gpu_bytes: int | None = None
+    peak_gpu_allocated_bytes: int | None = None
+    peak_gpu_process_bytes: int | None = None
+    gpu_busy: float | None = None
+    gpu_busy_unknown: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkerReport:
     """What a worker did in one step. The journal takes the events as they are."""
 
     epoch: EpochFinished | None = None
     end: TrialEnded | None = None
+    usage: TrialUsage | None = None
+    """What the trial has used so far."""
     is_restored: bool = False
     """Whether the epoch comes from a checkpoint and was not trained now."""
     restart_reason: str = ""

@@ -83,6 +83,13 @@ def count_gpus() -> int:
     return torch.cuda.device_count()
 
 
+def gpu_memory() -> int | None:
+    """Bytes of the memory of the first GPU; None if this process cannot use one."""
+    if gpu_problem():
+        return None
+    return torch.cuda.get_device_properties(0).total_memory
+
+
 def gpu_problem() -> str:
     """Why torch cannot use the GPUs that the driver lists, in its words; empty if it can.
 

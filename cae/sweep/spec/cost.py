@@ -1,23 +1,34 @@
-"""What a plan costs: a few of its networks are timed, the others interpolated by their
-operations."""
+"""What a plan costs: a few of its networks are timed, the others interpolated by their operations.
+
+The time of a step is a line over its operations: a small network takes as long as Python needs to
+start its operations, however few images a batch has. On a GPU that is most of the time.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 
-from cae.run.status import line
 from cae.sweep.places.base import Resources
 from cae.sweep.spec.plan import Plan
 from cae.sweep.spec.planned_trial import PlannedTrial
+from cae.trial.batches import DeviceSplit, Pairs
+from cae.trial.config import Trial
+from cae.trial.evaluation import evaluate, evaluation_pairs
 from cae.trial.networks.create import build_network, to_device
+from cae.trial.steps import WARM_UP_STEPS, build_optimizer, create_step
 
-TIMED_NETWORKS = 3
-SECONDS_PER_NETWORK = 0.25
+TIMED_NETWORKS = 9
+SECONDS_PER_NETWORK = 0.1
+GPU_STEPS = 10
+"""Steps between two waits for the GPU, which would otherwise be idle."""
+EVALUATED_IMAGES = 100
 START_SECONDS = 12.0
 """From the command to the first step: Ray, imports, images; and a little per trial."""
 
@@ -49,24 +60,20 @@ def estimate(plan: Plan, resources: Resources) -> Cost:
 
 
 def _estimate(plan: Plan, resources: Resources) -> Cost:
-    times: list[tuple[float, float]] = []
+    timings: list[_Timing] = []
     errors: dict[int, str] = {}
     for planned in _networks_to_time(plan):
         try:
-            seconds = _seconds_per_image(planned, resources)
+            timings.append(_time_network(planned, resources))
         except Exception as error:  # the network and the loss may be code of the user
             errors[planned.number] = f"{type(error).__name__}: {error}"
-        else:
-            times.append((planned.sizes["megaflops"], seconds))
-    seconds_per_image: Callable[[float], float] = _unknown
-    if times:
-        seconds_per_image = line(times)
+    seconds_per_epoch = _epoch_model(timings)
     per_epoch: list[float] = []
     total = 0.0
     total_with_stopping = 0.0
     listed = plan.listed
     for planned in listed:
-        seconds = seconds_per_image(planned.sizes["megaflops"]) * images_of_an_epoch(planned)
+        seconds = seconds_per_epoch(planned)
         per_epoch.append(seconds)
         if not planned.finished:
             epochs = planned.trial.epochs
@@ -77,7 +84,7 @@ def _estimate(plan: Plan, resources: Resources) -> Cost:
     if plan.search is not None and unknown:
         for planned in plan.search.candidates:  # each is expected with the same probability
             share = unknown / len(plan.search.candidates)
-            seconds = seconds_per_image(planned.sizes["megaflops"]) * images_of_an_epoch(planned)
+            seconds = seconds_per_epoch(planned)
             epochs = planned.trial.epochs
             total += share * seconds * epochs
             total_with_stopping += share * seconds * _expected_epochs(plan, epochs)
@@ -88,18 +95,62 @@ def _estimate(plan: Plan, resources: Resources) -> Cost:
         seconds_per_epoch=per_epoch,
         seconds=start + total_with_stopping / resources.slots,
         seconds_without_stopping=start + total / resources.slots,
-        probed=len(times),
+        probed=len(timings),
         errors=errors,
     )
 
 
-def _unknown(_: float) -> float:
-    """The seconds per image if no network could be timed."""
-    return math.nan
+@dataclass(frozen=True)
+class _Timing:
+    """How long a network takes."""
+
+    work: float
+    """Millions of floating-point operations of the forward pass of a batch."""
+    step_seconds: float
+    image_work: float
+    """The same of one image."""
+    validation_seconds: float
+    """Per image."""
+
+
+def _epoch_model(timings: list[_Timing]) -> Callable[[PlannedTrial], float]:
+    """The seconds of an epoch of a trial; NaN if no network could be timed."""
+    if not timings:
+        return lambda _: math.nan
+    step_seconds = fit_line([(timing.work, timing.step_seconds) for timing in timings])
+    validation_seconds = fit_line(
+        [(timing.image_work, timing.validation_seconds) for timing in timings]
+    )
+
+    def seconds_per_epoch(planned: PlannedTrial) -> float:
+        megaflops = planned.sizes["megaflops"]
+        batch_size = planned.trial.batch_size
+        steps = math.ceil(planned.sizes["train_images"] / batch_size)
+        training = steps * step_seconds(megaflops * batch_size)
+        validation = planned.sizes["val_images"] * validation_seconds(megaflops)
+        return float(training + validation)
+
+    return seconds_per_epoch
+
+
+def fit_line(measured: list[tuple[float, float]]) -> Callable[[float], float]:
+    """Fit seconds as a function of work to pairs of work and seconds.
+
+    A line by least squares, at least half of the smallest measured time. With one value of work:
+    the mean.
+    """
+    works = [pair[0] for pair in measured]
+    seconds = [pair[1] for pair in measured]
+    if len(set(works)) < 2:
+        mean_seconds = statistics.fmean(seconds)
+        return lambda _: mean_seconds
+    slope, intercept = statistics.linear_regression(works, seconds)
+    least_seconds = min(seconds) / 2
+    return lambda work: max(intercept + slope * work, least_seconds)
 
 
 def _networks_to_time(plan: Plan) -> list[PlannedTrial]:
-    """The trials with the cheapest and the most expensive network, and one between them."""
+    """The trials with the cheapest and the most expensive network, and some between them."""
     trials = plan.trials
     if plan.search is not None:
         trials = [*trials, *plan.search.candidates]
@@ -128,27 +179,60 @@ def images_of_an_epoch(planned: PlannedTrial) -> float:
     return float(planned.sizes["train_images"] + planned.sizes["val_images"] / 3)
 
 
-def _seconds_per_image(planned: PlannedTrial, resources: Resources) -> float:
-    """Shortest time of a forward and a backward pass.
-
-    Without the optimizer's step, which takes little time; PyTorch needs 2 s to import it.
-    """
+def _time_network(planned: PlannedTrial, resources: Resources) -> _Timing:
+    """Time steps and validation of a trial, on random images."""
     trial = planned.trial
     device = torch.device("cpu")
     if resources.gpus_per_trial and torch.cuda.is_available():
         device = torch.device("cuda")
     torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
-    network = to_device(build_network(trial), device)
-    image_shape = trial.dataset.image_shape
-    inputs = torch.rand(trial.batch_size, *trial.task.input_shape(image_shape), device=device)
-    inputs = inputs.contiguous(memory_format=torch.channels_last)
-    targets = torch.rand(trial.batch_size, *trial.task.output_shape(image_shape), device=device)
+    network = to_device(build_network(trial), device, trial.precision)
+    step_seconds = _seconds_per_step(trial, network, device)
+    pairs = evaluation_pairs(trial.task, _random_split(trial, EVALUATED_IMAGES, device), "val")
+    evaluate(network, pairs)
+    started = time.perf_counter()
+    evaluate(network, pairs)  # it waits for the GPU
+    validation_seconds = (time.perf_counter() - started) / EVALUATED_IMAGES
+    megaflops = planned.sizes["megaflops"]
+    return _Timing(megaflops * trial.batch_size, step_seconds, megaflops, validation_seconds)
+
+
+def _seconds_per_step(trial: Trial, network: torch.nn.Module, device: torch.device) -> float:
+    """Median time of a training step, replayed as a CUDA graph where training does so."""
+    images = _random_split(trial, trial.batch_size * (WARM_UP_STEPS + 1), device)
+    pairs = Pairs(trial.task, images, trial.seed, 0, "train")
+    optimizer = build_optimizer(trial.optimizer, network)
+    network.train()
+    trial.task.prepare(network, trial.task.stage(1, trial.epochs))
+    step, _ = create_step(trial, network, optimizer, pairs)
+    batches = torch.randperm(len(images.pixels)).to(device).split(trial.batch_size)
+    next_batch = itertools.cycle(batches)
+    warm_up_steps = 1
+    timed_steps = 1
+    if device.type == "cuda":
+        warm_up_steps = WARM_UP_STEPS + 1
+        timed_steps = GPU_STEPS
+    for _ in range(warm_up_steps):
+        step(next(next_batch))
     times: list[float] = []
     started = time.perf_counter()
     while len(times) < 2 or time.perf_counter() - started < SECONDS_PER_NETWORK:
-        step_started = time.perf_counter()
-        trial.task.criterion(network(inputs), targets).backward()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - step_started)
-    return min(times) / trial.batch_size
+        _wait(device)
+        group_started = time.perf_counter()
+        for _ in range(timed_steps):
+            step(next(next_batch))
+        _wait(device)
+        times.append((time.perf_counter() - group_started) / timed_steps)
+    return statistics.median(times)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _random_split(trial: Trial, count: int, device: torch.device) -> DeviceSplit:
+    classes = max(1, len(trial.dataset.class_names))
+    pixels = torch.randint(256, (count, *trial.dataset.image_shape), dtype=torch.uint8)
+    labels = torch.randint(classes, (count,))
+    return DeviceSplit(pixels.to(device), labels.to(device))

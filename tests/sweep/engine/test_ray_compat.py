@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import socket
 import subprocess
 import types
@@ -22,6 +23,11 @@ SYMBOLS = [
     "ray._private.node.Node.gcs_address",
     "ray._private.node.Node.kill_all_processes",
     "ray._private.ray_constants.ENABLE_RAY_CLUSTER",
+    "ray._private.thirdparty.pynvml.NVMLError",
+    "ray._private.thirdparty.pynvml.nvmlDeviceGetComputeRunningProcesses",
+    "ray._private.thirdparty.pynvml.nvmlDeviceGetHandleByUUID",
+    "ray._private.thirdparty.pynvml.nvmlDeviceGetUtilizationRates",
+    "ray._private.thirdparty.pynvml.nvmlInit",
     "ray.job_config.JobConfig._serialize",
     "ray.air._internal.usage.tag_callbacks",
     "ray.tune.execution.class_cache.ENV_VARS_TO_PROPAGATE",
@@ -58,6 +64,20 @@ def test_a_trial_of_ray_has_an_actor() -> None:
     from ray.tune.experiment.trial import _TemporaryTrialState
 
     assert hasattr(_TemporaryTrialState(), "ray_actor")
+
+
+def test_tune_waits_for_workers_as_long_as_it_is_told() -> None:
+    from ray.tune.execution.tune_controller import TrialRunnerWrapper, TuneController
+
+    source = inspect.getsource(TuneController)
+    assert "self._actor_force_cleanup_timeout: int = 10" in source
+    assert "< self._actor_force_cleanup_timeout" in source
+    inner = types.SimpleNamespace(_actor_force_cleanup_timeout=10)
+    controller: Any = TrialRunnerWrapper(inner, None)  # what a scheduler gets
+    ray_compat.wait_longer_for_workers(controller, 0.0)
+    assert inner._actor_force_cleanup_timeout == 10
+    ray_compat.wait_longer_for_workers(controller, 34.2)
+    assert inner._actor_force_cleanup_timeout == 35
 
 
 def test_a_required_process_that_ended_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,102 @@
+"""How much memory of its device a trial needs, without training it.
+
+One step and the evaluations are executed on fake tensors, which have shapes and no values, while
+the live memory is counted: parameters, gradients, the optimizer's state, activations, images and
+what the metrics need. Not counted: the scratch memory within PyTorch's operations, which depends on
+the device, and that of CUDA itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from cae.trial import torch_compat
+from cae.trial.batches import DeviceImages, DeviceSplit, Pairs
+from cae.trial.config import Trial
+from cae.trial.evaluation import conclude, evaluate, evaluation_pairs
+from cae.trial.networks.create import build_network
+from cae.trial.steps import Step, build_optimizer
+
+STEPS = 2
+"""The first one creates the state of the optimizer."""
+
+
+@dataclass(frozen=True)
+class MemoryPrediction:
+    """Bytes that PyTorch allocates for a trial, at most."""
+
+    peak: int
+    """Of the whole trial."""
+    training: int
+    """Peak of the training steps."""
+    evaluation: int
+    """Peak of the validation after an epoch."""
+    final_evaluation: int
+    """Peak of the evaluation after the last epoch."""
+    is_complete: bool
+    """Whether that was executed to its end; otherwise up to the first table that needs values."""
+    resident: int
+    """What exists throughout: images, weights, gradients, the state of the optimizer."""
+    images: int
+    """Of the data set."""
+
+    @property
+    def with_graph(self) -> int:
+        """Bytes if a CUDA graph keeps the memory of the training steps: evaluations cannot use it
+        then."""
+        evaluation = max(self.evaluation, self.final_evaluation)
+        return self.training + evaluation - self.resident
+
+
+def predict_memory(trial: Trial, images_per_split: Mapping[str, int]) -> MemoryPrediction:
+    """Predict how much memory a trial needs on its device.
+
+    Args:
+        trial: The trial.
+        images_per_split: Number of images of "train", "val" and "test".
+
+    Raises any exception if the trial's components cannot be executed without values.
+    """
+    with torch_compat.without_values() as memory:
+        splits: list[DeviceSplit] = []
+        for split in ("train", "val", "test"):
+            count = images_per_split[split]
+            pixels = torch.zeros((count, *trial.dataset.image_shape), dtype=torch.uint8)
+            splits.append(DeviceSplit(pixels, torch.zeros(count, dtype=torch.int64)))
+        train_split, val_split, test_split = splits
+        classes = tuple(trial.dataset.class_names)
+        images = DeviceImages(train_split, val_split, test_split, classes)
+        image_bytes = memory.live
+        network = build_network(trial)
+        optimizer = build_optimizer(trial.optimizer, network)
+        train_pairs = Pairs(trial.task, images.train, trial.seed, 0, "train")
+        val_pairs = evaluation_pairs(trial.task, images.val, "val")
+        network.train()
+        trial.task.prepare(network, trial.task.stage(1, trial.epochs))
+        step = Step(network, optimizer, train_pairs, trial.precision)
+        indices = torch.arange(min(trial.batch_size, images_per_split["train"]))
+        memory.restart_peak()
+        for _ in range(STEPS):
+            step(indices)
+        training = memory.restart_peak()
+        resident = memory.live
+        evaluate(network, val_pairs)
+        evaluation = memory.restart_peak()
+        is_complete = True
+        try:
+            conclude(network, trial.task, images, {})
+        except Exception:  # tables and images of most tasks need values
+            is_complete = False
+        final_evaluation = memory.restart_peak()
+    return MemoryPrediction(
+        peak=max(training, evaluation, final_evaluation),
+        training=training,
+        evaluation=evaluation,
+        final_evaluation=final_evaluation,
+        is_complete=is_complete,
+        resident=resident,
+        images=image_bytes,
+    )
