@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from typing_extensions import override
@@ -15,7 +15,7 @@ class NoopWorker(Worker):
     """The real worker without the training."""
 
     @override
-    def _train(self, dependencies: dict[str, Path]) -> Iterator[Epoch]:
+    def _train(self, dependencies: dict[str, Path]) -> Generator[Epoch, None, None]:
         row = {
             "train_loss": 0.5,
             "val_loss": 1 / (1 + self.number),

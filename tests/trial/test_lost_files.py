@@ -19,6 +19,7 @@ from cae.trial.batches import DeviceImages
 from cae.trial.checkpoint import BEST, LAST, PREVIOUS, SAMPLES
 from cae.trial.config import Trial
 from cae.trial.training import Epoch, train
+from cae.trial.training_state import TrainingState
 
 TIMES = ("seconds", "images_per_second")
 FLUCTUATING: dict[str, Any] = {
@@ -149,7 +150,7 @@ def test_a_retrained_epoch_that_is_no_longer_the_best_does_not_fail_the_trial(
     train_epoch = training._train_epoch
     retrained: list[int] = []
 
-    def train_worse_once(state: training.TrainingState, epoch: int) -> dict[str, float]:
+    def train_worse_once(state: TrainingState, epoch: int) -> dict[str, float]:
         row = train_epoch(state, epoch)
         if not retrained:
             row["val_loss"] = 1e6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from cae.trial.steps import Step, build_optimizer
 from cae.trial.torch_compat import LiveMemory
 
 COUNTS = {"train": 70, "val": 24, "test": 20}
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "autoencoder": {},
     "large batch": {"batch_size": 70},
     "noise": {"task": "denoise", "task.noise_factor": 0.3},
@@ -78,7 +79,7 @@ def test_the_prediction_is_what_a_trial_with_values_allocates(trial: Trial, name
 
 def test_parameters_gradients_and_optimizer_count_with_their_sizes(trial: Trial) -> None:
     """A network whose weights need far more memory than its activations."""
-    dense = {"arch": "dense_autoencoder", "arch.hidden_units": (4096, 512)}
+    dense: dict[str, Any] = {"arch": "dense_autoencoder", "arch.hidden_units": (4096, 512)}
     parameters = trial.override(dense).sizes()["parameters"]
     copies: dict[str, float] = {}
     for optimizer in ("sgd", "rmsprop", "adam"):

@@ -15,7 +15,8 @@ from cae.trial import checkpoint, checkpoint_writer, training
 from cae.trial.batches import DeviceImages
 from cae.trial.checkpoint import BEST, LAST, SAMPLES, Checkpoint
 from cae.trial.config import Trial
-from cae.trial.training import Epoch, TrainingState, train
+from cae.trial.training import Epoch, train
+from cae.trial.training_state import TrainingState
 
 TIMES = ("seconds", "images_per_second")
 FLUCTUATING: dict[str, Any] = {

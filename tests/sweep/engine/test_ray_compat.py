@@ -72,7 +72,7 @@ def test_tune_waits_for_workers_as_long_as_it_is_told() -> None:
     source = inspect.getsource(TuneController)
     assert "self._actor_force_cleanup_timeout: int = 10" in source
     assert "< self._actor_force_cleanup_timeout" in source
-    inner = types.SimpleNamespace(_actor_force_cleanup_timeout=10)
+    inner: Any = types.SimpleNamespace(_actor_force_cleanup_timeout=10)
     controller: Any = TrialRunnerWrapper(inner, None)  # what a scheduler gets
     ray_compat.wait_longer_for_workers(controller, 0.0)
     assert inner._actor_force_cleanup_timeout == 10

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -74,7 +73,9 @@ def sampled(nvml: SimulatedNvml, samples: int) -> GpuSampler:
 def test_busy_is_the_mean_of_the_samples() -> None:
     nvml = SimulatedNvml([30], {os.getpid(): 700, os.getpid() + 1: 900})
     sampler = sampled(nvml, 8)
-    assert sampler.busy() == (pytest.approx(0.3), "")
+    busy, unknown = sampler.busy()
+    assert busy == pytest.approx(0.3)
+    assert unknown == ""
     assert sampler.peak_process_bytes() == 700
 
 
@@ -127,7 +128,7 @@ def test_the_usage_is_described_in_words_and_unknown_is_not_zero() -> None:
 
 
 @pytest.fixture
-def simulated_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedNvml]:
+def simulated_gpu(monkeypatch: pytest.MonkeyPatch) -> SimulatedNvml:
     """torch.cuda with one GPU, as far as a UsageMonitor uses it."""
     nvml = SimulatedNvml([80], {os.getpid(): 3_000})
     properties = SimpleNamespace(uuid=UUID.removeprefix("GPU-"), total_memory=80_000)
