@@ -76,8 +76,12 @@ def trials_table(runs: list[Run], metric: str, mode: Mode) -> pd.DataFrame:
     labels = _group_labels(runs)
     for run in runs:
         dependents = _dependents(run)
+        defaults = _varied_defaults(run)
         for record in run.records.values():
             row = trial_row(run.name, record, metric, mode)
+            for name, value in defaults.items():
+                if name not in record.config and _has_base_component(run, record, name):
+                    row.config[name] = to_cell(value)
             if dependents:
                 row.dependents["needed_by"] = dependents.get(record.number)
             if labels:
@@ -90,6 +94,20 @@ def trials_table(runs: list[Run], metric: str, mode: Mode) -> pd.DataFrame:
     for name in _column_names(rows):
         columns[name] = to_column([cells.get(name) for cells in all_cells])
     return pd.DataFrame(columns)
+
+
+def _varied_defaults(run: Run) -> dict[str, Any]:
+    """Return the defaults that configurations leave out, of parameters that some trials set."""
+    names: set[str] = set()
+    for record in run.records.values():
+        names |= {*record.config, *record.axes}
+    return {name: value for name, value in run.sweep.defaults.items() if name in names}
+
+
+def _has_base_component(run: Run, record: Record, name: str) -> bool:
+    """Whether a trial has the component of the base trial to which a parameter belongs."""
+    kind, _, parameter = name.partition(".")
+    return not parameter or record.config.get(kind) == run.sweep.base.get(kind)
 
 
 def _group_labels(runs: list[Run]) -> list[str | None]:

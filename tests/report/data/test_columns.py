@@ -151,3 +151,20 @@ def test_trials_that_depend_on_a_trial_are_a_column(writer: MakeWriter) -> None:
         run.add("trial", trial=number, hash=str(number), dependencies={"task": 1}, **fields)
     results = tables.read([run.close()])
     assert results.trials["needed_by"].tolist() == ["2, 3", None, None]
+
+
+def test_a_default_that_a_configuration_leaves_out_has_its_value(writer: MakeWriter) -> None:
+    """Of parameters that other trials set, and of the component that the base trial has too."""
+    run = writer(
+        base={"arch": "conv", "seed": 0},
+        defaults={"arch.skips": False, "clip_norm": None, "warmup_epochs": 0},
+    )
+    run.session([1, 2, 3])
+    run.trial(1, {"arch": "conv", "arch.skips": True, "warmup_epochs": 2})
+    run.trial(2, {"arch": "conv"})
+    run.trial(3, {"arch": "dense"})
+    table = write_and_read(run.close()).trials
+    assert table["arch.skips"].tolist()[:2] == [True, False]
+    assert pd.isna(table["arch.skips"][2])
+    assert table["warmup_epochs"].tolist() == [2, 0, 0]
+    assert "clip_norm" not in table
