@@ -16,6 +16,7 @@ import torch
 from cae.trial import torch_compat
 from cae.trial.batches import DeviceImages, DeviceSplit, Pairs
 from cae.trial.config import Trial
+from cae.trial.datasets.pixel_values import BYTE_RANGE, ValueRange
 from cae.trial.evaluation import conclude, evaluate, evaluation_pairs
 from cae.trial.networks.create import build_network
 from cae.trial.steps import Step, build_optimizer
@@ -51,12 +52,19 @@ class MemoryPrediction:
         return self.training + evaluation - self.resident
 
 
-def predict_memory(trial: Trial, images_per_split: Mapping[str, int]) -> MemoryPrediction:
+def predict_memory(
+    trial: Trial,
+    images_per_split: Mapping[str, int],
+    pixel_type: str = "uint8",
+    value_range: ValueRange = BYTE_RANGE,
+) -> MemoryPrediction:
     """Predict how much memory a trial needs on its device.
 
     Args:
         trial: The trial.
-        images_per_split: Number of images of "train", "val" and "test".
+        images_per_split: Number of images of "train", "val" and "test" that are on the device.
+        pixel_type: Their type, a name of numpy.
+        value_range: The pixel values of black and white.
 
     Raises any exception if the trial's components cannot be executed without values.
     """
@@ -64,8 +72,10 @@ def predict_memory(trial: Trial, images_per_split: Mapping[str, int]) -> MemoryP
         splits: list[DeviceSplit] = []
         for split in ("train", "val", "test"):
             count = images_per_split[split]
-            pixels = torch.zeros((count, *trial.dataset.image_shape), dtype=torch.uint8)
-            splits.append(DeviceSplit(pixels, torch.zeros(count, dtype=torch.int64)))
+            shape = (count, *trial.dataset.image_shape)
+            pixels = torch.zeros(shape, dtype=getattr(torch, pixel_type))
+            labels = torch.zeros(count, dtype=torch.int64)
+            splits.append(DeviceSplit(pixels, labels, value_range))
         train_split, val_split, test_split = splits
         classes = tuple(trial.dataset.class_names)
         images = DeviceImages(train_split, val_split, test_split, classes)

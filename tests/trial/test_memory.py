@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from cae.trial import torch_compat
 from cae.trial.batches import DeviceImages, Pairs
@@ -34,7 +35,9 @@ def counted_with_values(trial: Trial) -> MemoryPrediction:
     gc.collect()
     with LiveMemory() as memory:
         loaded = DeviceImages.load(trial.dataset.load(()), torch.device("cpu"))
-        splits = [split.clone() for pair in loaded[:3] for split in pair]
+        splits: list[Tensor] = []
+        for split in loaded[:3]:
+            splits += [split.pixels.clone(), split.labels.clone()]
         images = loaded._replace(
             train=loaded.train._replace(pixels=splits[0], labels=splits[1]),
             val=loaded.val._replace(pixels=splits[2], labels=splits[3]),
@@ -99,6 +102,16 @@ def test_images_count_once_and_corrupted_inputs_as_float32(trial: Trial) -> None
     noisy = trial.override(VARIANTS["noise"])
     drawn = predict_memory(noisy, more).training - predict_memory(noisy, COUNTS).training
     assert drawn == plain + 4 * pixels
+
+
+def test_images_count_with_the_size_of_their_type(trial: Trial) -> None:
+    pixels = 1000 * trial.dataset.image_shape[1] * trial.dataset.image_shape[2]
+    more = COUNTS | {"train": COUNTS["train"] + 1000}
+    for pixel_type, size in (("uint16", 2), ("float32", 4)):
+        predicted = [
+            predict_memory(trial, counts, pixel_type, (0, 4095)) for counts in (COUNTS, more)
+        ]
+        assert predicted[1].images - predicted[0].images == size * pixels + 1000 * 8
 
 
 def test_with_a_cuda_graph_training_and_evaluation_share_only_what_is_resident(

@@ -16,6 +16,10 @@ from cae.sweep.spec.candidates import dataset_key
 from cae.sweep.spec.code_snapshot import CodeSnapshot, build_trial
 from cae.sweep.spec.plan import Plan
 from cae.sweep.spec.planned_trial import PlannedTrial
+from cae.trial.batches import EVALUATION_BATCH
+from cae.trial.datasets import Images
+from cae.trial.datasets.mapped import MappedPixels
+from cae.trial.datasets.pixel_values import ValueRange
 from cae.trial.memory import predict_memory
 
 CUDA_BYTES = 600 * 2**20
@@ -84,17 +88,35 @@ def predicted_need(plan: Plan, sweep_file: Path) -> GpuNeed:
     trials = largest_trials(plan)
     if not trials:
         raise PredictionFailed("the plan has no trials")
-    inputs: list[tuple[dict[str, Any], dict[str, int]]] = []
+    inputs: list[PredictionInput] = []
     for planned in trials:
         images = plan.images[dataset_key(planned.trial.dataset)]
-        counts: dict[str, int] = {}
-        for split in ("train", "val", "test"):
-            counts[split] = len(getattr(images, split).pixels)
-        inputs.append((planned.trial.flat(), counts))
+        inputs.append(_input_of(planned, images))
     peaks = _predict_in_a_process(inputs, plan.code, sweep_file)
     largest = max(range(len(trials)), key=lambda index: peaks[index])
     process_bytes = round(peaks[largest] * RESERVED_FACTOR) + CUDA_BYTES
     return GpuNeed(trials[largest].number, process_bytes)
+
+
+@dataclass(frozen=True)
+class PredictionInput:
+    """A trial and its images, as another process gets them."""
+
+    config: dict[str, Any]
+    images_per_split: dict[str, int]
+    pixel_type: str
+    value_range: ValueRange
+
+
+def _input_of(planned: PlannedTrial, images: Images) -> PredictionInput:
+    counts: dict[str, int] = {}
+    for split in ("train", "val", "test"):
+        pixels = getattr(images, split).pixels
+        counts[split] = len(pixels)
+        if isinstance(pixels, MappedPixels):  # the device has a batch at a time
+            counts[split] = min(len(pixels), EVALUATION_BATCH)
+    pixel_type = str(images.train.pixels.dtype)
+    return PredictionInput(planned.trial.flat(), counts, pixel_type, images.value_range)
 
 
 def largest_trials(plan: Plan) -> list[PlannedTrial]:
@@ -121,7 +143,7 @@ def largest_trials(plan: Plan) -> list[PlannedTrial]:
 
 
 def _predict_in_a_process(
-    inputs: list[tuple[dict[str, Any], dict[str, int]]], code: CodeSnapshot, sweep_file: Path
+    inputs: list[PredictionInput], code: CodeSnapshot, sweep_file: Path
 ) -> list[int]:
     """Predict in a new process: what components cache meanwhile is of no use afterwards."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:  # terminated at the end
@@ -136,7 +158,7 @@ def _predict_in_a_process(
 
 
 def predict_peaks(
-    inputs: list[tuple[dict[str, Any], dict[str, int]]], code: CodeSnapshot, sweep_file: Path
+    inputs: list[PredictionInput], code: CodeSnapshot, sweep_file: Path
 ) -> list[int] | str:
     """The predicted bytes of trials, from their configurations and images per split.
 
@@ -144,9 +166,12 @@ def predict_peaks(
     """
     peaks: list[int] = []
     try:
-        for config, counts in inputs:
-            trial = build_trial(config, code, sweep_file)
-            peaks.append(predict_memory(trial, counts).with_graph)
+        for item in inputs:
+            trial = build_trial(item.config, code, sweep_file)
+            predicted = predict_memory(
+                trial, item.images_per_split, item.pixel_type, item.value_range
+            )
+            peaks.append(predicted.with_graph)
     except Exception as error:  # the components may be code of the user
         return f"{type(error).__name__}: {error}"
     return peaks

@@ -135,12 +135,9 @@ def test_measurements_of_the_run_take_the_place_of_the_prediction(
 
 
 def test_a_network_that_needs_values_has_no_prediction() -> None:
-    assert (
-        gpu_need.predict_peaks(
-            [({"arch": "none"}, {})], cast(Any, SimpleNamespace(file_name="")), Path("x.py")
-        ).__class__
-        is str
-    )
+    invalid = gpu_need.PredictionInput({"arch": "none"}, {}, "uint8", (0, 255))
+    code = cast(Any, SimpleNamespace(file_name=""))
+    assert isinstance(gpu_need.predict_peaks([invalid], code, Path("x.py")), str)
 
 
 def test_the_largest_trials_are_those_with_most_parameters_operations_and_images(
