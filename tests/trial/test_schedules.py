@@ -109,7 +109,7 @@ def torch_rates(create: Callable[[torch.optim.Optimizer], Any], epochs: int) -> 
             ),
         ),
     ],
-    ids=str,
+    ids=range(6),
 )
 def test_a_schedule_follows_that_of_torch(
     schedule: Schedule, create: Callable[[torch.optim.Optimizer], Any]
