@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from pydantic import ValidationError
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
@@ -418,3 +419,20 @@ def test_nothing_is_shown_of_files_that_are_not_there() -> None:
     result = CliRunner().invoke(app, ["data", "show", "absent.npy"])
     assert result.exit_code == 2
     assert "absent.npy does not exist" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({}, "cae-sweep data show FILE"),
+        ({"shape": (12, 96)}, "channels, height and width, such as"),
+        ({"shape": (1, 9, 0)}, "three whole numbers above 0"),
+        ({"shape": SHAPE, "value_range": (1, 0)}, "the values of black and white, such as"),
+        ({"shape": SHAPE, "value_range": "a"}, "the values of black and white, such as"),
+        ({"shape": SHAPE, "layout": "HWC"}, "Input should be 'NCHW', 'NHWC' or 'NHW'"),
+    ],
+)
+def test_a_wrong_parameter_has_one_error(parameters: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ValidationError, match=expected) as caught:
+        Arrays(path="cells.npy", **parameters)
+    assert caught.value.error_count() == 1
