@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from cae.trial.component import Component
 from cae.trial.config import ConfigError, Trial, from_flat, identity, known_names
-from cae.trial.datasets import Digits, Patches
+from cae.trial.datasets import Dataset, Digits, Patches
 from cae.trial.networks import ConvAutoencoder
 from cae.trial.optimizers import SGD, Adam, RMSprop
 from cae.trial.schedules import Constant, ReduceOnPlateau
@@ -78,9 +78,17 @@ def all_combinations(trial: Trial) -> Iterator[Trial]:
     names = [builtin_names(base.registry) for base in Trial.COMPONENTS.values()]
     for combination in itertools.product(*names):
         changes = dict(zip(Trial.COMPONENTS, combination, strict=True))
-        if changes["dataset"] == "image_folder":
-            changes["dataset.path"] = "somewhere"
-        yield trial.override(changes)
+        yield trial.override(changes | required_parameters(changes["dataset"]))
+
+
+def required_parameters(dataset: str) -> dict[str, Any]:
+    """Parameters that a data set of the user's own files needs."""
+    parameters: dict[str, Any] = {}
+    if "path" in Dataset.registry[dataset].model_fields:
+        parameters["dataset.path"] = "somewhere"
+    if dataset == "arrays":
+        parameters["dataset.shape"] = (3, 32, 32)
+    return parameters
 
 
 @settings(deadline=None, max_examples=100)
