@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from cae.trial.component import Component
 from cae.trial.config import ConfigError, Trial, from_flat, identity, known_names
-from cae.trial.datasets import Digits, Patches
+from cae.trial.datasets import Dataset, Digits, Patches
 from cae.trial.networks import ConvAutoencoder
 from cae.trial.optimizers import SGD, Adam, RMSprop
 from cae.trial.schedules import Constant, ReduceOnPlateau
@@ -85,11 +85,20 @@ def all_combinations(trial: Trial) -> Iterator[Trial]:
     for product in products:
         changes: dict[str, Any] = dict(zip(combined, product, strict=True))
         changes |= {kind: next(choices) for kind, choices in others.items()}
-        if changes["dataset"] == "image_folder":
-            changes["dataset.path"] = "somewhere"
+        changes |= required_parameters(changes["dataset"])
         if changes["optimizer"] == "torch_optimizer":
             changes |= {"optimizer.algorithm": "NAdam", "optimizer.lr": 1e-3}
         yield trial.override(changes)
+
+
+def required_parameters(dataset: str) -> dict[str, Any]:
+    """Parameters that a data set of the user's own files needs."""
+    parameters: dict[str, Any] = {}
+    if "path" in Dataset.registry[dataset].model_fields:
+        parameters["dataset.path"] = "somewhere"
+    if dataset == "arrays":
+        parameters["dataset.shape"] = (3, 32, 32)
+    return parameters
 
 
 @settings(deadline=None, max_examples=100)

@@ -136,6 +136,10 @@ def check_memory(array: StoredArray) -> None:
 
 def _open_folder(folder: Path) -> dict[str, StoredArray]:
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in FOLDER_SUFFIXES)
+    root = folder.resolve()
+    for file in files:  # somebody else may have made the folder
+        if file.is_symlink() and not file.resolve().is_relative_to(root):
+            raise DatasetInvalid(f"{file} is a link out of its folder: copy the file instead")
     if not files:
         raise DatasetInvalid(
             f"{folder}: there are no arrays in it ({', '.join(FOLDER_SUFFIXES)}); "
@@ -173,6 +177,8 @@ def _read_npy_header(file: BinaryIO, what: str) -> _Header:
             shape, is_fortran, dtype = npy.read_array_header_2_0(file)
         else:  # 3.0 is for field names that are not latin-1
             raise ValueError(f"version {version}")
+        if min(shape, default=0) < 0:
+            raise ValueError(f"the shape {shape}")
     except (ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise DatasetDamaged(
             f"{what}: expected an array that numpy.save wrote, found: {describe_error(error)}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import PositiveInt, field_validator
+from pydantic import Field
 from typing_extensions import override
 
 from cae.trial.datasets.array_files import FILE_SUFFIXES, open_arrays, read_class_names
@@ -23,7 +23,7 @@ from cae.trial.datasets.base import Dataset, InventoryEntry, Source
 from cae.trial.datasets.errors import DatasetMissing
 from cae.trial.datasets.files import find_path
 from cae.trial.datasets.own_data import Findings, check_class_names, check_labels
-from cae.trial.datasets.pixel_values import ValueRange, check_value_range
+from cae.trial.datasets.parameter_types import ImageShape, StatedRange
 from cae.trial.datasets.splits import Split
 
 with warnings.catch_warnings():
@@ -40,9 +40,9 @@ with warnings.catch_warnings():
         path: str
         """The file or folder: absolute, or relative to the current folder, the folder of the sweep
         file or a data folder; the first of these that exists is used."""
-        shape: tuple[PositiveInt, PositiveInt, PositiveInt]
-        """Channels, height and width of the images."""
-        value_range: tuple[float, float] | None = None  # type: ignore[misc]
+        shape: ImageShape = Field(default=None, validate_default=True)
+        """Channels, height and width of the images; required."""
+        value_range: StatedRange = None  # type: ignore[misc]
         """The values of black and white, which become 0 and 1: (0, 4095) for 12 bits. None: that of
         the type for uint8, (0, 255), and uint16, (0, 65535); all other types need it."""
         layout: Layout | None = None
@@ -59,13 +59,6 @@ with warnings.catch_warnings():
         Those keep their images; missing validation or test images are taken from train."""
 
         has_relative_path: ClassVar[bool] = True
-
-        @field_validator("value_range")
-        @classmethod
-        def _validate_range(cls, value: ValueRange | None) -> ValueRange | None:
-            if value is None:
-                return None
-            return check_value_range(value)
 
         @property
         @override

@@ -38,6 +38,7 @@ from cae.trial.datasets.imported_files import (
     temporary_file,
     write_imported,
 )
+from cae.trial.datasets.parameter_types import ImageSize
 
 IMPORT_COMMAND = "cae-sweep data import FOLDER NAME"
 """How to import a folder."""
@@ -51,7 +52,7 @@ class ImageFolder(Dataset):
     path: str
     """The folder: absolute, or relative to the current folder, the folder of the sweep file or a
     data folder; the first of these that contains images is used."""
-    size: PositiveInt | tuple[PositiveInt, PositiveInt] = 64
+    size: ImageSize = 64
     """Height and width of the images in pixels, (96, 160); one number is both."""
     fit: Fit = "crop"
     """How images of another shape get this one. `crop`: they cover it, and what is outside of the

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from pydantic import ValidationError
 from safetensors.numpy import save_file
+from typer.testing import CliRunner
 
+from cae.cli.app import app
 from cae.errors import UserError
 from cae.trial.batches import DeviceImages, Pairs
 from cae.trial.datasets import Arrays, Images, array_files, load_images
@@ -303,6 +306,19 @@ def write_damaged_member() -> None:
     Path("cells.npz").write_bytes(content)
 
 
+def write_negative_shape() -> None:
+    header = {"descr": "|u1", "fortran_order": False, "shape": (-40, 5, 6, 8)}
+    with open("cells.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(bytes(40 * 240))
+
+
+def write_link_out() -> None:
+    np.save("secret.npy", DEEP)
+    Path("folder").mkdir()
+    Path("folder/images.npy").symlink_to(Path("secret.npy").absolute())
+
+
 REFUSED: dict[str, tuple[Callable[[], object], str, str]] = {
     "objects": (write_objects, "cells.npy", "contains Python objects, which are never read"),
     "objects in npz": (write_object_member, "cells.npz", "images: it contains Python objects"),
@@ -315,6 +331,13 @@ REFUSED: dict[str, tuple[Callable[[], object], str, str]] = {
         "expected a safetensors file",
     ),
     "truncated tif": (write_truncated("cells.tif"), "cells.tif", "expected a complete TIFF file"),
+    "negative shape": (write_negative_shape, "cells.npy", "the shape (-40, 5, 6, 8)"),
+    "link": (write_link_out, "folder", "is a link out of its folder: copy the file instead"),
+    "labels of floats": (
+        lambda: np.savez("a.npz", images=DEEP, labels=LABELS / 2),
+        "a.npz",
+        "should be 40 whole numbers from 0",
+    ),
     "bomb": (write_bomb, "cells.npz", "expected 8,000,000,000,128 bytes for the header's"),
     "damaged": (write_damaged_member, "cells.npz", "x: the file is damaged"),
     "text": (lambda: Path("cells.npy").write_text("hello"), "cells.npy", "numpy.save wrote"),
@@ -378,3 +401,38 @@ def test_tiff_stacks_name_the_library_that_is_missing(monkeypatch: pytest.Monkey
     write_tiff(DEEP)
     monkeypatch.setitem(__import__("sys").modules, "tifffile", None)
     assert "pip install 'cae-sweep[tiff]'" in error_of("cells.tif")
+
+
+def test_the_line_that_is_shown_is_the_one_to_write() -> None:
+    floats = np.random.default_rng(0).normal(5, 2, (COUNT, *SHAPE)).astype(np.float32)
+    np.save("cells.npy", floats)
+    np.savez_compressed("packed.npz", x_train=DEEP // 16, x_test=DEEP // 16)
+    for name in ("cells.npy", "packed.npz"):
+        result = CliRunner().invoke(app, ["data", "show", name])
+        assert result.exit_code == 0, result.output
+        line = result.stdout.splitlines()[-2].removeprefix("use it as: ").partition("  #")[0]
+        images = load_images(eval(line, {"Arrays": Arrays}), [])
+        assert images.train.pixels.shape[1:] == SHAPE
+
+
+def test_nothing_is_shown_of_files_that_are_not_there() -> None:
+    result = CliRunner().invoke(app, ["data", "show", "absent.npy"])
+    assert result.exit_code == 2
+    assert "absent.npy does not exist" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({}, "cae-sweep data show FILE"),
+        ({"shape": (12, 96)}, "channels, height and width, such as"),
+        ({"shape": (1, 9, 0)}, "three whole numbers above 0"),
+        ({"shape": SHAPE, "value_range": (1, 0)}, "the values of black and white, such as"),
+        ({"shape": SHAPE, "value_range": "a"}, "the values of black and white, such as"),
+        ({"shape": SHAPE, "layout": "HWC"}, "Input should be 'NCHW', 'NHWC' or 'NHW'"),
+    ],
+)
+def test_a_wrong_parameter_has_one_error(parameters: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ValidationError, match=expected) as caught:
+        Arrays(path="cells.npy", **parameters)
+    assert caught.value.error_count() == 1
