@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import json
 import keyword
 from pathlib import Path
 
@@ -22,6 +23,8 @@ TEMPLATES = {
 NEEDS_IMAGES = ("photos", "arrays")
 PLACEHOLDER = '"IMAGES"'
 """Stands for the path of the images in a template."""
+ARRAYS_LINE = '        dataset=Arrays(path="IMAGES", shape=(1, 64, 64), value_range=(0, 65535)),'
+"""The data set of the template of arrays."""
 
 
 def write_sweep_file(name: str, template: str, images: Path | None) -> None:
@@ -51,7 +54,7 @@ def write_sweep_file(name: str, template: str, images: Path | None) -> None:
             )
         if not images.exists():
             raise UserError(f"--images {images}: does not exist")
-        text = text.replace(PLACEHOLDER, repr(str(images.resolve())).replace("'", '"'))
+        text = _with_images(text, template, images)
     write_whole(path, text)
     echo(f"written: {path} ({TEMPLATES[template]})")
     if PLACEHOLDER in text:
@@ -62,3 +65,24 @@ def write_sweep_file(name: str, template: str, images: Path | None) -> None:
 def template_text(template: str) -> str:
     """The text of a template."""
     return importlib.resources.files("cae").joinpath("templates", f"{template}.py").read_text()
+
+
+def _with_images(text: str, template: str, images: Path) -> str:
+    """The text of a template with the user's images.
+
+    Raises UserError if they cannot be read as arrays, for the template of arrays.
+    """
+    if template == "photos":
+        return text.replace(PLACEHOLDER, json.dumps(str(images.resolve()), ensure_ascii=False))
+    from cae.trial.datasets.arrays import suggest_datasets
+
+    suggested = suggest_datasets(images)
+    if not suggested:
+        raise UserError(f"--images {images}: contains no array of images; see cae-sweep data show")
+    others = "".join(f"        # or: {dataset}\n" for dataset in suggested[1:])
+    dataset, _, comment = suggested[0].partition("  # ")
+    if comment:
+        comment = f"  # {comment}"
+    line = f"{others}        dataset={dataset},{comment}"
+    start, _, end = text.partition(ARRAYS_LINE)
+    return f"{start}{line}{end}"

@@ -9,7 +9,8 @@ from cae import ASHA, Adam, Arrays, ConvAutoencoder, Reconstruct, Sweep, Trial
 
 sweep = Sweep(
     base=Trial(
-        # Channels, height and width; the values of black and white (12 bits: 0, 4095).
+        # Channels, height and width; the values of black and white (of 12 bits: 0 and 4095).
+        # `cae-sweep data show FILE` prints what a file contains.
         dataset=Arrays(path="IMAGES", shape=(1, 64, 64), value_range=(0, 65535)),
         task=Reconstruct(loss="mse"),
         arch=ConvAutoencoder(encoder_filters=(16, 8), decoder_filters=(16,)),

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from cae import Arrays
 from cae.cli import app as app_module
 from cae.cli.new import NEEDS_IMAGES, TEMPLATES, template_text
 from cae.run.paths import RunDir
+from cae.sweep.spec.sweep_file import read_sweep_file
 
 WITHOUT_IMAGES = [name for name in TEMPLATES if name not in NEEDS_IMAGES]
 
@@ -74,6 +77,22 @@ def test_images_have_to_exist_and_to_be_used() -> None:
     result = call("new", "mine", "--from", "photos", "--images", "photos")
     assert result.exit_code == 0
     assert f'path="{Path("photos").resolve()}"' in Path("mine.py").read_text()
+
+
+def test_a_file_of_arrays_is_examined() -> None:
+    cells = np.full((60, 2, 24, 32), 4000, np.uint16)
+    cells[0] = 100
+    np.save("cells.npy", cells)
+    result = call("new", "mine", "--from", "arrays", "--images", "cells.npy")
+    assert result.exit_code == 0, result.output
+    dataset = read_sweep_file(Path("mine.py")).sweep.base.dataset
+    assert isinstance(dataset, Arrays)
+    assert dataset.path == str(Path("cells.npy").resolve())
+    assert dataset.shape == (2, 24, 32)
+    assert dataset.value_range == (100, 4000)
+    assert call("plan", "mine.py", "--budget", "quick").exit_code == 0
+    Path("text.npy").write_text("no array")
+    assert "text.npy" in error_of("other", "--from", "arrays", "--images", "text.npy")
 
 
 @pytest.mark.parametrize("template", NEEDS_IMAGES)

@@ -310,6 +310,10 @@ def _view(array: StoredArray) -> np.ndarray:
     return array.read()
 
 
+USE_AS = "use it as: "
+"""Start of a line with what to write into a sweep file."""
+
+
 def suggest_arguments(path: Path, found: FoundArrays) -> list[str]:
     """Return the lines to write into a sweep file for a file of arrays."""
     array = found.images["train"]
@@ -330,5 +334,5 @@ def suggest_arguments(path: Path, found: FoundArrays) -> list[str]:
         comment = ""
         if meaning:
             comment = f"  # if it is {meaning}"
-        lines.append(f'use it as: Arrays(path="{path}", {arguments}{value_range}){comment}')
+        lines.append(f'{USE_AS}Arrays(path="{path}", {arguments}{value_range}){comment}')
     return lines

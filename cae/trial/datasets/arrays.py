@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from cae.trial.datasets.array_files import FILE_SUFFIXES, open_arrays, read_class_names
 from cae.trial.datasets.array_images import (
+    USE_AS,
     Layout,
     LoadedArrays,
     check_shapes,
@@ -118,8 +119,22 @@ def describe_file(path: Path) -> list[str]:
     Raises DatasetDamaged and DatasetInvalid.
     """
     arrays = open_arrays(path)
-    lines = [f"{path}: {len(arrays)} arrays"]
+    count = f"{len(arrays)} arrays"
+    if len(arrays) == 1:
+        count = "1 array"
+    lines = [f"{path}: {count}"]
     lines += [f"  {array.describe()}" for array in arrays.values()]
     found = find_arrays(path, arrays, None, None)
     lines += [f"  {note}" for note in found.notes]
     return [*lines, *suggest_arguments(path, found)]
+
+
+def suggest_datasets(path: Path) -> list[str]:
+    """Return what a sweep file can have as its data set for a file of arrays: `Arrays(...)`.
+
+    There are several if the axes of the arrays have several meanings, which are comments.
+
+    Raises DatasetDamaged and DatasetInvalid.
+    """
+    lines = describe_file(path.resolve())
+    return [line.removeprefix(USE_AS) for line in lines if line.startswith(USE_AS)]

@@ -102,4 +102,6 @@ def shown_sections(run: RunDir) -> list[Section]:
         left_out.add("provenance")
     if not any(record.suggestion for record in run.records().values()):
         left_out.add("search")
+    if not (sweep.search or {}).get("second_objective"):
+        left_out.add("hypervolume")
     return [section for section in all_sections() if section.id not in left_out]
