@@ -80,7 +80,7 @@ def test_images_have_to_exist_and_to_be_used() -> None:
 
 
 def test_a_file_of_arrays_is_examined() -> None:
-    cells = np.full((60, 2, 24, 32), 4000, np.uint16)
+    cells = np.full((400, 2, 24, 32), 4000, np.uint16)
     cells[0] = 100
     np.save("cells.npy", cells)
     result = call("new", "mine", "--from", "arrays", "--images", "cells.npy")
