@@ -168,6 +168,47 @@ class ConvEncoder(Architecture):
         inactive.update(self._inactive_settings("dropout", is_on=self.dropout > 0))
         return inactive
 
+    def encoder_settings(self) -> dict[str, object]:
+        """Return what determines the output of an encoder with certain weights.
+
+        By the name of the parameter, in the same form however it is written: `all` layers are their
+        numbers. The layers with dropout are among them, because the names of the weights depend on
+        them; how weights are initialized is not.
+        """
+        layers = range(1, len(self.encoder_filters) + 1)
+        dropped = [number for number in layers if is_selected(self.dropout_encoder, number)]
+        if not self.dropout:
+            dropped = []
+        settings: dict[str, object] = {
+            "encoder_filters": self.encoder_filters,
+            "pool_after": self.pool_after,
+            "kernel_size": pair_of(self.kernel_size),
+            "dilation": tuple(self._dilation_of(number) for number in layers),
+            "stride": self.stride,
+            "padding": self.padding,
+            "hidden_units": self.hidden_units,
+            "residual_blocks": self.residual_blocks,
+            "bottleneck_channels": self.bottleneck_channels,
+            "activation": self.activation,
+            "skips": self.has_skips,
+            "dropout_encoder": tuple(dropped),
+            "batch_norm": "none",
+        }
+        if self.activation == "leaky_relu":
+            settings["negative_slope"] = self.negative_slope
+        if self.pool_after:
+            settings["pooling"] = self.pooling
+            settings["pool_size"] = self.pool_size
+        normalized = [number for number in layers if is_selected(self.batch_norm_encoder, number)]
+        if self.batch_norm != "none" and normalized:
+            settings["batch_norm"] = self.batch_norm
+            settings["batch_norm_encoder"] = tuple(normalized)
+            settings["batch_norm_epsilon"] = self.batch_norm_epsilon
+            settings["norm"] = self.norm
+            if self.norm == "group":
+                settings["norm_groups"] = self.norm_groups
+        return settings
+
     def _inactive_norm_settings(self) -> dict[str, str]:
         if self.batch_norm == "none":
             return dict.fromkeys(("norm", "norm_groups"), "arch.batch_norm is 'none'")
