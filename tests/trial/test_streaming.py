@@ -20,6 +20,7 @@ from safetensors.numpy import save_file
 
 from cae import Adam, Arrays, ConvAutoencoder, Denoise, ImageFolder, Reconstruct, Task, Trial
 from cae.errors import UserError
+from cae.trial.augmentation import Augment, Augmentation, NoAugmentation
 from cae.trial.batches import DeviceImages, Pairs
 from cae.trial.datasets import (
     Dataset,
@@ -48,7 +49,8 @@ def write_files() -> None:
     np.save("last.npy", PIXELS.transpose(0, 2, 3, 1))
     np.save("big.npy", PIXELS.astype(">u2"))
     np.save("wide.npy", PIXELS.astype(np.int64))
-    np.savez("a.npz", x_train=PIXELS[:40], x_test=PIXELS[40:], y_train=LABELS[:40])
+    images = {"x_train": PIXELS[:40], "x_test": PIXELS[40:]}
+    np.savez("a.npz", **images, y_train=LABELS[:40], y_test=LABELS[40:])  # type: ignore[arg-type]
     save_file({"images": PIXELS, "labels": LABELS}, "a.safetensors")
     tifffile.imwrite("a.tif", PIXELS, photometric="minisblack", metadata={"axes": "TCYX"})
     for number, image in enumerate(PIXELS[:30, 0]):
@@ -104,18 +106,24 @@ def test_streamed_images_are_those_in_memory(name: str, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    "task",
-    [Reconstruct(), Denoise(), Denoise(redraw_noise=True)],
-    ids=["reconstruct", "noise drawn once", "noise drawn in each epoch"],
+    ("task", "augmentation"),
+    [
+        (Reconstruct(), NoAugmentation()),
+        (Denoise(), NoAugmentation()),
+        (Denoise(redraw_noise=True), NoAugmentation()),
+        (Denoise(redraw_noise=True), Augment(shift=2, rotation=5.0)),
+    ],
+    ids=["reconstruct", "noise drawn once", "noise drawn in each epoch", "augmented"],
 )
 def test_training_is_equal_bit_for_bit(
-    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    task: Task, augmentation: Augmentation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_files()
     temporary = set(Path(tempfile.gettempdir()).glob("cae-sweep-inputs-*"))
     trial = Trial(
         dataset=Arrays(path="a.npy", shape=SHAPE),
         task=task,
+        augmentation=augmentation,
         arch=ConvAutoencoder(
             encoder_filters=(4, 2), decoder_filters=(4,), pool_after=(1,), upsample_after=(0,)
         ),
