@@ -20,8 +20,9 @@ from safetensors.numpy import save_file
 
 from cae import Adam, Arrays, ConvAutoencoder, Denoise, ImageFolder, Reconstruct, Task, Trial
 from cae.errors import UserError
+from cae.trial import batches
 from cae.trial.augmentation import Augment, Augmentation, NoAugmentation
-from cae.trial.batches import DeviceImages, Pairs
+from cae.trial.batches import DeviceImages, DeviceSplit, Pairs, drawn_batch
 from cae.trial.datasets import (
     Dataset,
     DatasetDamaged,
@@ -283,3 +284,20 @@ def test_reading_in_any_order_and_number(monkeypatch: pytest.MonkeyPatch) -> Non
         found = pixels[np.array(positions, np.int64)]
         np.testing.assert_array_equal(found, everything[positions])
     np.testing.assert_array_equal(pixels.select(np.array([9, 2]))[:], everything[[9, 2]])
+
+
+def test_large_images_are_corrupted_a_few_at_a_time_with_the_same_noise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """500 images of 512 x 512 with their noise would need 5 GB."""
+    assert drawn_batch((3, 512, 512)) == 80
+    assert drawn_batch((3, 4096, 4096)) == 16
+    assert drawn_batch((3, 32, 32)) == 500
+    pixels = torch.from_numpy(PIXELS[:, :1].astype(np.uint8))
+    split = DeviceSplit(pixels, torch.from_numpy(LABELS))
+    together = Pairs(Denoise(), split, 0, 0, "train").inputs
+    monkeypatch.setattr(batches, "DRAWN_BYTES", 1)
+    divided = Pairs(Denoise(), split, 0, 0, "train").inputs
+    assert together is not None
+    assert divided is not None
+    assert torch.equal(together, divided)
