@@ -54,6 +54,13 @@ class MemoryPrediction:
         return self.training + evaluation - self.resident
 
 
+def stages_of(trial: Trial) -> list[int]:
+    """Return the stages of a trial's training, in their order."""
+    epochs = range(1, trial.epochs + 1)
+    stages = [trial.task.stage(epoch, trial.epochs) for epoch in epochs]
+    return list(dict.fromkeys(stages))
+
+
 def predict_memory(
     trial: Trial,
     images_per_split: Mapping[str, int],
@@ -83,22 +90,26 @@ def predict_memory(
         images = DeviceImages(train_split, val_split, test_split, classes)
         image_bytes = memory.live
         network = build_network(trial)
-        optimizer = build_optimizer(trial.optimizer, network)
         dependencies: dict[str, nn.Module] = {}
         for name, dependency in trial.dependencies().items():
             dependencies[name] = build_network(dependency).eval().requires_grad_(False)
         train_pairs = training_pairs(trial, images.train)
         val_pairs = evaluation_pairs(trial.task, images.val, "val")
-        network.train()
-        trial.task.prepare(network, trial.task.stage(1, trial.epochs))
-        clipping = Clipping(trial.clip_norm, trial.clip_value)
-        step = Step(network, optimizer, train_pairs, trial.precision, clipping)
-        indices = torch.arange(min(trial.batch_size, images_per_split["train"]))
         memory.restart_peak()
-        for _ in range(STEPS):
-            step(indices)
-        training = memory.restart_peak()
-        resident = memory.live
+        training = 0
+        resident = 0
+        for stage in stages_of(trial):
+            # Each stage starts with a new optimizer, and may train more layers than the one before.
+            optimizer = build_optimizer(trial.optimizer, network)
+            network.train()
+            trial.task.prepare(network, stage)
+            clipping = Clipping(trial.clip_norm, trial.clip_value)
+            step = Step(network, optimizer, train_pairs, trial.precision, clipping)
+            indices = torch.arange(min(trial.batch_size, images_per_split["train"]))
+            for _ in range(STEPS):
+                step(indices)
+            training = max(training, memory.restart_peak())
+            resident = max(resident, memory.live)
         evaluate(network, val_pairs)
         evaluation = memory.restart_peak()
         is_complete = True

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cae import Classifier, Classify, Denoise
+from cae import Classifier, Classify, ConvAutoencoder, Denoise, Reconstruct
 from cae.trial import torch_compat
 from cae.trial.batches import DeviceImages
 from cae.trial.config import Trial
@@ -127,6 +127,28 @@ def test_the_networks_of_dependencies_count(trial: Trial) -> None:
     judged = noisy.model_copy(update={"task": Denoise(noise_factor=0.3, judge=judge)})
     more = predict_memory(judged, COUNTS).resident - predict_memory(noisy, COUNTS).resident
     assert more >= 4 * judge.sizes()["parameters"]
+
+
+def test_all_stages_of_training_count(trial: Trial) -> None:
+    """The frozen encoder of the first stage has no gradients; that of the second one has."""
+    filters: dict[str, Any] = {"encoder_filters": (16, 32), "pool_after": (1,)}
+    encoder = Trial(
+        dataset=trial.dataset,
+        task=Reconstruct(),
+        arch=ConvAutoencoder(**filters, decoder_filters=(4,), upsample_after=(0,)),
+        optimizer=trial.optimizer,
+    )
+    predicted: list[int] = []
+    for task in (Classify(), Classify(encoder=encoder)):
+        classifier = Trial(
+            dataset=trial.dataset,
+            task=task,
+            arch=Classifier(**filters),
+            optimizer=trial.optimizer,
+            epochs=2,
+        )
+        predicted.append(predict_memory(classifier, COUNTS).training)
+    assert predicted[1] >= predicted[0]
 
 
 def test_images_count_with_the_size_of_their_type(trial: Trial) -> None:
