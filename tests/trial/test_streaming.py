@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import shutil
@@ -151,10 +152,32 @@ def test_training_is_equal_bit_for_bit(
 def test_noisy_inputs_that_do_not_fit_on_the_disk_are_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    temporary = set(Path(tempfile.gettempdir()).glob("cae-sweep-inputs-*"))
+    assert disk_tensor((25,), torch.float32).shape == (25,)
+
+    def fail(*arguments: object) -> None:
+        del arguments
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", fail)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
     with pytest.raises(OSError, match=r"noisy inputs of 0\.0 GB do not fit into 0\.0 GB of free"):
         disk_tensor((26,), torch.float32)
-    assert disk_tensor((25,), torch.float32).shape == (25,)
+    assert set(Path(tempfile.gettempdir()).glob("cae-sweep-inputs-*")) == temporary
+
+
+def test_the_disk_space_of_noisy_inputs_is_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other trials write to the same disk."""
+    reserved: list[int] = []
+
+    def close(file: int) -> None:
+        reserved.append(os.fstat(file).st_blocks * 512)
+        close_file(file)
+
+    close_file = os.close
+    monkeypatch.setattr(os, "close", close)
+    disk_tensor((1024, 1024), torch.float32)
+    assert reserved[-1] >= 2**22
 
 
 def test_batches_may_be_taken_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
