@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cae.files import reserve_space
 from cae.trial import torch_compat
 from cae.trial.datasets.mapped import MappedPixels
 
@@ -103,8 +104,7 @@ def disk_tensor(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     folder = tempfile.gettempdir()
     file, name = tempfile.mkstemp(prefix="cae-sweep-inputs-", dir=folder)
     try:
-        # Reserved now: if the disk became full later, writing to the memory would end the process.
-        os.posix_fallocate(file, 0, nbytes)
+        reserve_space(file, nbytes)
         flat = torch.from_file(name, shared=True, size=count, dtype=dtype)
     except OSError as error:
         if error.errno != errno.ENOSPC:

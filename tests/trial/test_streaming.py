@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 
 from cae import Adam, Arrays, ConvAutoencoder, Denoise, ImageFolder, Reconstruct, Task, Trial
 from cae.errors import UserError
-from cae.trial import batches
+from cae.trial import batches, streaming
 from cae.trial.augmentation import Augment, Augmentation, NoAugmentation
 from cae.trial.batches import DeviceImages, DeviceSplit, Pairs, drawn_batch
 from cae.trial.datasets import (
@@ -159,7 +159,7 @@ def test_noisy_inputs_that_do_not_fit_on_the_disk_are_an_error(
         del arguments
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "posix_fallocate", fail)
+    monkeypatch.setattr(streaming, "reserve_space", fail)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
     with pytest.raises(OSError, match=r"noisy inputs of 0\.0 GB do not fit into 0\.0 GB of free"):
         disk_tensor((26,), torch.float32)
