@@ -107,10 +107,10 @@ class ConvEncoder(Architecture):
     negative_slope: PositiveFloat = 0.01
     """Slope of leaky_relu for negative values; above 0. PyTorch's default."""
     batch_norm: Literal["none", "before_activation", "after_activation"] = "none"
-    """Normalization of the output of a convolution, before or after the activation; by batches,
-    unless `norm` is another. Pooling and upsampling follow."""
+    """Normalization of the output of a convolution, before or after the activation: batch
+    normalization, unless `norm` selects another. Pooling and upsampling follow."""
     norm: Literal["batch", "group", "layer"] = "batch"
-    """Which normalization `batch_norm` places. `batch`: of each channel over the batch. `group`: of
+    """Which normalization `batch_norm` adds. `batch`: of each channel over the batch. `group`: of
     each of `norm_groups` groups of channels over an image (Wu & He 2018). `layer`: of all channels
     over an image. The last two do not depend on the batch and have no running statistics."""
     norm_groups: PositiveInt = 4
