@@ -10,6 +10,7 @@ state: a resumed sweep has the same suggestions as an undisturbed one.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -102,6 +103,8 @@ class ModelBased(Search):
         if are_equal(known.costs):
             cause = "all trials have (nearly) the same value so far"
             return _next_in_order(remaining, cause)
+        if self.second_objective == SECONDS and not _has_seconds(known):
+            return _next_in_order(remaining, "no trial has measured its seconds yet")
         return _largest_improvement(candidates, remaining, known, self.second_objective)
 
 
@@ -125,7 +128,7 @@ class _Knowledge:
     is_diverged: list[bool]
     """Whether a cost is that of a diverged trial."""
     seconds: list[float]
-    """Seconds of training of each, NaN where they are not known."""
+    """Seconds of training of each, all epochs; NaN where they are not known."""
     pending: list[int]
     """Indices of candidates whose trials have no value yet."""
     transform: CostTransform
@@ -157,6 +160,14 @@ def _knowledge(candidates: Candidates, results: Sequence[TrialResult]) -> _Knowl
         pending=[result.candidate for result in pending],
         transform=transform,
     )
+
+
+def _has_seconds(known: _Knowledge) -> bool:
+    """Whether the seconds of a trial that did not diverge are known."""
+    for seconds, is_diverged in zip(known.seconds, known.is_diverged, strict=True):
+        if math.isfinite(seconds) and not is_diverged:
+            return True
+    return False
 
 
 def _next_in_order(remaining: Sequence[int], cause: str) -> Suggestion:
