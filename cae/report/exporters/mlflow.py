@@ -94,6 +94,8 @@ class MlflowTracker(trackers.Tracker):
         self._client = MlflowClient(tracking_uri=uri)
         self._location = location
         self._run_ids: dict[int, str] = {}
+        self._metric_names: dict[int, dict[str, None]] = {}
+        """Ordered sets of the metrics of each trial."""
         known = self._client.get_experiment_by_name(experiment)
         if known is not None:
             self._experiment = known.experiment_id
@@ -139,7 +141,11 @@ class MlflowTracker(trackers.Tracker):
     def log(self, record: Record, measurements: Iterable[trackers.Measurement]) -> None:
         from mlflow.entities import Metric
 
-        valid_names = _valid_names(_metric_names(record))
+        measurements = list(measurements)
+        names = self._metric_names.setdefault(record.number, {})
+        for measurement in measurements:
+            names |= dict.fromkeys(measurement.metrics)
+        valid_names = _valid_names(names)
         metrics = []
         for epoch, time, values, _ in measurements:
             for name, value in values.items():
@@ -177,14 +183,6 @@ def _start_time(record: Record) -> float:
     if not start and record.end is not None:
         return record.end.time
     return start
-
-
-def _metric_names(record: Record) -> list[str]:
-    """The names of all metrics of a trial, in the order of their first use."""
-    names: dict[str, None] = {}
-    for epoch in sorted(record.epochs):
-        names |= dict.fromkeys(record.epochs[epoch])
-    return list(names | dict.fromkeys(record.final_metrics))
 
 
 def _quoted(key: str) -> str:
