@@ -153,11 +153,15 @@ def run(
         # Imported only now: pandas and plotly would delay the first trial.
         from cae.report.page import build
 
-        page = build.build_all([prepared.run])
-        progress = session.outcome(prepared.run)
-        _print_outcome(progress, prepared.file.sweep.metric, reason, page)
+        try:
+            page = build.build_all([prepared.run])
+            progress = session.outcome(prepared.run)
+        except Exception:
+            notify_if_asked(reason, ENVIRONMENT_ERROR)
+            raise
         exit_code = _exit_code(progress, reason)
-        notify_if_asked(reason, exit_code)
+        notify_if_asked(reason, exit_code)  # before printing: the reader of the output may be gone
+        _print_outcome(progress, prepared.file.sweep.metric, reason, page)
     raise typer.Exit(exit_code)
 
 

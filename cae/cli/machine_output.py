@@ -23,8 +23,13 @@ STANDARD_OUTPUT = Path("-")
 
 
 def echo_json(value: object) -> None:
-    """Print a value as JSON; NaN and infinity, which JSON lacks, become null."""
-    echo(json.dumps(_without_nan(value), indent=2, allow_nan=False))
+    """Print a value as JSON (`json_text`)."""
+    echo(json_text(value))
+
+
+def json_text(value: object) -> str:
+    """A value as JSON; NaN and infinity, which JSON lacks, become null."""
+    return json.dumps(_without_nan(value), indent=2, allow_nan=False)
 
 
 def write_csv(rows: Sequence[Row], file: Path) -> None:

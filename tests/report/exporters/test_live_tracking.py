@@ -323,7 +323,8 @@ def test_nothing_is_sent_for_a_sweep_that_another_process_runs(
         follow_sweep(prepared, display, Console(), "tensorboard", print),
     ):
         raise RunError("in use")
-    assert tracker.logged == tracker.ended == []
+    assert tracker.logged == []
+    assert tracker.ended == []
     with follow_sweep(prepared, display, Console(), "tensorboard", print):
         pass  # nothing is left to train
     assert tracker.ended == [1, 2]
