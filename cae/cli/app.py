@@ -538,7 +538,8 @@ def prune(
         str,
         typer.Option(
             metavar="best|N",
-            help="How many trials of each comparability group keep their best weights.",
+            help="How many trials of each comparability group keep their best weights. Those of "
+            "the Pareto front of a search with a second objective keep them, too.",
         ),
     ] = "best",
     dry_run: Annotated[

@@ -14,7 +14,7 @@ from cae.cli.notify import notify_user
 from cae.errors import RunError
 from cae.run.paths import RunDir
 from cae.run.trial_state import TrialState
-from cae.sweep.engine import interruptions
+from cae.sweep.engine import interruptions, ray_compat
 from tests.run.events import ended, epoch, planned, session, started, write
 
 
@@ -62,7 +62,7 @@ def test_the_process_ends_without_ray_although_the_notification_fails(
 ) -> None:
     codes: list[int] = []
     monkeypatch.setattr(interruptions, "_exit_immediately", codes.append)
-    monkeypatch.setattr(interruptions.ray_compat, "kill_ray", lambda: None)
+    monkeypatch.setattr(ray_compat, "kill_ray", lambda: None)
 
     def fail(reason: str) -> None:
         raise ValueError(reason)
