@@ -171,7 +171,10 @@ def _print_plan_summary(
         console.print(f"early stopping: at {noun} {rungs}; {summary}")
     console.print(_time_estimate(plan, resources, cost))
     for number, error in cost.errors.items():
-        text = f"the network of trial {number} could not be timed: {error}"
+        network = "the network of a candidate"
+        if number:
+            network = f"the network of trial {number}"
+        text = f"{network} could not be timed: {error}"
         console.print(escape(text), highlight=False, soft_wrap=True)
     console.print(_disk_estimate(prepared, resources), highlight=False)
     gpu = gpu_line(prepared, resources)
