@@ -5,9 +5,11 @@ Heavy imports are inside the commands, so that `--help` needs none of them.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import shlex
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -24,8 +26,10 @@ from cae.cli.options import (
     IMAGES_PANEL,
     SWEEPS_PANEL,
     Address,
+    AsJson,
     Budget,
     CpusPerTrial,
+    Csv,
     DataDir,
     EpochTimeout,
     Gpus,
@@ -222,28 +226,45 @@ def plan(
     cpus_per_trial: CpusPerTrial = 1,
     slots: Slots = None,
     data_dir: DataDir = None,
-    csv: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Write the list of trials to a CSV file.", callback=expand_home
-        ),
-    ] = None,
+    as_json: AsJson = False,
+    csv: Csv = None,
 ) -> None:
-    """List the trials of a sweep with their parameters, state, time and disk. Trains nothing."""
-    with report_errors():
-        from cae.cli import plan_text
-        from cae.sweep.engine import session
-        from cae.sweep.places.base import ResourceOptions
-        from cae.sweep.places.local import LocalPlace
+    """List the trials of a sweep with their parameters, state, time and disk. Trains nothing.
 
-        place = LocalPlace(ResourceOptions(gpus, gpus_per_trial, cpus_per_trial, slots))
-        resources, prepared = gather(
-            place.resources,
-            lambda: session.prepare(
-                session.select(sweep, out, budget, set_, max_trials, data_dir, retry, strict=strict)
-            ),
-        )
-        plan_text.print_plan(prepared, resources, csv)
+    --csv has a row per trial.
+    """
+    with report_errors():
+        from cae.cli import machine_output, plan_rows, plan_text
+
+        machine_output.check_outputs(as_json=as_json, csv_file=csv)
+        is_for_programs = as_json or csv == machine_output.STANDARD_OUTPUT
+        printing: AbstractContextManager[None] = contextlib.nullcontext()
+        if is_for_programs:
+            printing = machine_output.prints_to_stderr()
+        with printing:
+            from cae.sweep.engine import session
+            from cae.sweep.places.base import ResourceOptions
+            from cae.sweep.places.local import LocalPlace
+            from cae.sweep.spec.cost import estimate
+
+            place = LocalPlace(ResourceOptions(gpus, gpus_per_trial, cpus_per_trial, slots))
+            resources, prepared = gather(
+                place.resources,
+                lambda: session.prepare(
+                    session.select(
+                        sweep, out, budget, set_, max_trials, data_dir, retry, strict=strict
+                    )
+                ),
+            )
+            cost = estimate(prepared.plan, resources)
+        if as_json:
+            machine_output.echo_json(plan_rows.plan_json(prepared, resources, cost))
+        if not is_for_programs:
+            plan_text.print_plan(prepared, resources, cost)
+        if csv is not None:
+            machine_output.write_csv(plan_rows.csv_rows(prepared.plan, cost), csv)
+            if not is_for_programs:
+                echo(f"written: {csv}")
 
 
 @app.command(rich_help_panel=SWEEPS_PANEL)

@@ -5,21 +5,37 @@ JSON goes to the standard output, CSV to a file, or to the standard output for t
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cae.cli.output import echo
+from cae.errors import UserError
 from cae.files import write_whole
 from cae.run.formatting import spreadsheet_text
 
 Row = Mapping[str, Any]
 """Values by column."""
 STANDARD_OUTPUT = Path("-")
+
+
+def check_outputs(*, as_json: bool, csv_file: Path | None) -> None:
+    """Raise UserError if JSON and CSV would both go to the standard output."""
+    if as_json and csv_file == STANDARD_OUTPUT:
+        raise UserError("--json --csv -: both print to the standard output; use --csv FILE")
+
+
+@contextlib.contextmanager
+def prints_to_stderr() -> Iterator[None]:
+    """Let everything that is printed go to stderr: a sweep file or a network may print."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
 
 
 def echo_json(value: object) -> None:

@@ -47,6 +47,7 @@ def status(
         from cae.cli import machine_output, tables
         from cae.run.status import run_status
 
+        machine_output.check_outputs(as_json=as_json, csv_file=csv)
         folder = find_run(run)
         status = run_status(folder)
         if as_json:
@@ -228,6 +229,7 @@ def list_(as_json: AsJson = False, csv: Csv = None) -> None:
     with report_errors():
         from cae.cli import machine_output, tables
 
+        machine_output.check_outputs(as_json=as_json, csv_file=csv)
         runs = Path("runs")
         sweeps = Path("sweeps")
         if as_json:
