@@ -8,6 +8,7 @@ import shutil
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +24,7 @@ from cae.report.exporters import trackers
 from cae.report.exporters.mlflow import database_uri
 from cae.report.exporters.wandb import run_id
 from cae.report.live_tracking import LiveTracking, TrackerName, read_sent
-from cae.run.events import Event, TrialRetried
+from cae.run.events import Event, TrialRetried, TrialStarted
 from cae.run.paths import RunDir
 from cae.run.records import Record, apply_event
 from cae.run.trial_state import TrialState
@@ -160,6 +161,25 @@ def test_a_tracker_has_all_epochs_of_the_journal_also_after_a_kill(
     assert follow(name, run, [], records) == []
     assert READERS[name](run).keys() == expected.keys()
     assert read_sent(notes).keys() == records.keys()
+
+
+def test_an_extended_trial_has_its_epochs_in_a_tag_of_mlflow(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    records = {1: run.records()[1]}
+    follow("mlflow", run, [], records)
+    longer = records[1].config | {"epochs": 7}
+    extended = replace(records[1], config=longer)
+    follow("mlflow", run, [TrialStarted(trial=1, epoch=4)], {1: extended})
+    client = MlflowClient(tracking_uri=database_uri(run.path.resolve() / "mlflow"))
+    (experiment,) = client.search_experiments(filter_string=f"name = '{run.name}'")
+    (tracked,) = client.search_runs([experiment.experiment_id])
+    assert tracked.data.params["epochs"] == "4"
+    assert tracked.data.tags["epochs"] == "7"
+    assert "seed" not in tracked.data.tags
 
 
 class FailingTracker(trackers.Tracker):
