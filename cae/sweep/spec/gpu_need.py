@@ -57,8 +57,8 @@ def measured_need(records: Iterable[Record]) -> GpuNeed | None:
     bytes_by_trial: dict[int, int] = {}
     busy: list[float] = []
     for record in records:
-        end = record.end
-        if end is None or end.peak_gpu_bytes is None:
+        end = _measured_end(record)
+        if end is None:
             continue
         bytes_by_trial[record.number] = _process_bytes(end)
         if end.gpu_busy is not None and end.gpus_per_trial:
@@ -77,9 +77,18 @@ def are_largest_measured(plan: Plan, records: Mapping[int, Record]) -> bool:
     """Whether the trials of a plan that may need the most memory have been measured."""
     for planned in largest_trials(plan):
         record = records.get(planned.number)
-        if record is None or record.end is None or record.end.peak_gpu_bytes is None:
+        if record is None or _measured_end(record) is None:
             return False
     return True
+
+
+def _measured_end(record: Record) -> TrialEnded | None:
+    """The end of a trial with its GPU memory; while it is extended, the end before; None without
+    one."""
+    for end in (record.end, record.earlier_end):
+        if end is not None and end.peak_gpu_bytes is not None:
+            return end
+    return None
 
 
 def _process_bytes(end: TrialEnded) -> int:

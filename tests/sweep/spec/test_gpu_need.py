@@ -37,6 +37,12 @@ def test_trials_on_a_cpu_are_no_measurement() -> None:
     assert measured_need([unfinished]) is None
 
 
+def test_a_trial_that_is_extended_was_measured_before() -> None:
+    measured = record(1, peak_gpu_process_bytes=GIB, peak_gpu_bytes=GIB)
+    extended = replace(measured, end=None, earlier_end=measured.end)
+    assert measured_need([extended]) == GpuNeed(1, GIB, None, 1)
+
+
 def test_the_trial_with_the_most_memory_counts_and_the_mean_busy_time() -> None:
     records = [
         record(1, peak_gpu_bytes=2 * GIB, gpus_per_trial=1.0, gpu_busy=0.2),
