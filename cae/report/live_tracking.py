@@ -193,13 +193,14 @@ class LiveTracking:
         if not self._has_started:
             return
         self._messages.put(None)
-        self._thread.join(PATIENCE_SECONDS)
-        if self._thread.is_alive():
-            self._print(
-                f"--track {self._name}: waiting until everything is sent, at most "
-                f"{FINISH_SECONDS:.0f} s; Ctrl-C ends the wait"
-            )
-            self._thread.join(FINISH_SECONDS)
+        with contextlib.suppress(KeyboardInterrupt):  # it ends the wait, and not the command
+            self._thread.join(PATIENCE_SECONDS)
+            if self._thread.is_alive():
+                self._print(
+                    f"--track {self._name}: waiting until everything is sent, at most "
+                    f"{FINISH_SECONDS:.0f} s; Ctrl-C ends the wait"
+                )
+                self._thread.join(FINISH_SECONDS)
         lost = self._lost
         if self._thread.is_alive():
             lost += self._messages.qsize()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import signal
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -329,6 +330,34 @@ def test_a_slow_tracker_gets_the_state_of_each_end_although_the_trial_is_retried
         (number, epoch) for number, record in run.records().items() for epoch in record.epochs
     }
     assert set(tracker.logged) == complete
+
+
+def test_an_interrupt_ends_the_wait_for_a_server_and_not_the_command(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_released = threading.Event()
+
+    class WaitingTracker(FailingTracker):
+        @override
+        def start(self, record: Record) -> None:
+            is_released.wait(60)
+
+    printed: list[str] = []
+    main_thread = threading.get_ident()
+
+    def print_and_interrupt(line: str) -> None:
+        printed.append(line)
+        if "Ctrl-C ends the wait" in line:
+            signal.pthread_kill(main_thread, signal.SIGINT)
+
+    monkeypatch.setattr(live_tracking, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(live_tracking, "FINISH_SECONDS", 60.0)
+    use(monkeypatch, WaitingTracker(set()))
+    tracking = LiveTracking("tensorboard", run, print_and_interrupt)
+    tracking.finish(run.records())
+    is_released.set()
+    assert len(printed) == 2
+    assert "messages that were not sent: 2; the same command" in printed[1]
 
 
 def test_nothing_is_sent_for_a_sweep_that_another_process_runs(
