@@ -28,7 +28,7 @@ RECIPES: list[dict[str, Any]] = [
         "schedule": "one_cycle",
         "clip_value": 0.001,
         "task": "vae",
-        "task.kl_warmup_epochs": 3,
+        "task.warmup": 3,
         "task.beta": 2.0,
         "task.free_bits": 0.1,
         "task.generated": 10,

@@ -249,7 +249,7 @@ def test_the_networks_of_the_reports(name: str, tmp_path: Path) -> None:
         {
             "task": "vae",
             "arch": "variational_autoencoder",
-            "task.kl_warmup_epochs": 2,
+            "task.warmup": 2,
             "task.beta": 2.0,
             "task.free_bits": 0.1,
         },

@@ -51,13 +51,13 @@ class Vae(Task):
 
     The loss is the negative evidence lower bound in nats per image: the reconstruction error summed
     over channels and pixels plus `beta` times the KL divergence from the standard normal prior.
-    Validation and test losses use the mean of each latent code; `test_elbo` draws it, with a KL
-    divergence that `beta` does not multiply. `test_loss_per_pixel` is the negative of `test_elbo`
-    per channel and pixel: other libraries print the loss in this unit.
+    `loss` uses the sum convention; divided by the number of values, as other libraries print it, it
+    is `test_loss_per_pixel`. Validation and test losses use the mean of each latent code;
+    `test_elbo` draws it, with a KL divergence that `beta` does not multiply.
 
-    `kl_warmup_epochs` and `free_bits` change the training only. Validation and test losses always
-    have the full `beta` and no free bits, so that the losses of all epochs, and of trials with
-    other values of both, are comparable.
+    `warmup` and `free_bits` change the training only. Validation and test losses always have the
+    full `beta` and no free bits, so that the losses of all epochs, and of trials with other values
+    of both, are comparable.
     """
 
     loss: Literal["mse", "bce"] = "bce"
@@ -66,9 +66,9 @@ class Vae(Task):
     beta: NonNegativeFloat = 1.0
     """Factor of the KL divergence in the loss (Higgins et al. 2017, beta-VAE); at least 0. 1: the
     evidence lower bound."""
-    kl_warmup_epochs: NonNegativeInt = 0
-    """Epochs of KL warm-up: in epoch e of w the KL divergence in the training loss has the factor
-    beta * e / (w + 1). 0: none."""
+    warmup: NonNegativeInt = 0
+    """Epochs of KL warm-up: in epoch e of w the training multiplies the KL divergence by e / (w +
+    1) too. 0: none."""
     free_bits: NonNegativeFloat = 0.0
     """Nats of KL divergence of each latent value, mean over a batch, that the training does not
     penalize (Kingma et al. 2016); at least 0."""
@@ -83,16 +83,14 @@ class Vae(Task):
 
     term_names: ClassVar[tuple[str, ...]] = ("kl",)
     dependency_names: ClassVar[tuple[str, ...]] = ("judge",)
-    training_parameters: ClassVar[tuple[str, ...]] = ("kl_warmup_epochs", "free_bits")
-    later_parameters: ClassVar[frozenset[str]] = frozenset(
-        {"beta", "kl_warmup_epochs", "free_bits"}
-    )
+    training_parameters: ClassVar[tuple[str, ...]] = ("warmup", "free_bits")
+    later_parameters: ClassVar[frozenset[str]] = frozenset({"beta", "warmup", "free_bits"})
 
     @override
     def inactive_parameters(self) -> dict[str, str]:
         if self.beta > 0:
             return {}
-        return dict.fromkeys(("kl_warmup_epochs", "free_bits"), "task.beta is 0")
+        return dict.fromkeys(("warmup", "free_bits"), "task.beta is 0")
 
     @override
     def pairs(
@@ -126,7 +124,7 @@ class Vae(Task):
 
     @override
     def term_factor(self, epoch: int) -> float:
-        return min(1.0, epoch / (self.kl_warmup_epochs + 1))
+        return min(1.0, epoch / (self.warmup + 1))
 
     @override
     def validate_trial(self, trial: Any) -> None:

@@ -278,7 +278,7 @@ def test_beta_separates_groups_and_its_training_does_not() -> None:
     arch = VariationalAutoencoder()
     base = group_of(Vae(), arch=arch)
     strong = group_of(Vae(beta=4.0), arch=arch)
-    assert base == group_of(Vae(kl_warmup_epochs=3, free_bits=0.1), arch=arch)
+    assert base == group_of(Vae(warmup=3, free_bits=0.1), arch=arch)
     assert base != strong
     assert not is_defined_equally("val_loss", [base, strong])
     for metric in ("val_psnr", "val_kl", "test_elbo"):

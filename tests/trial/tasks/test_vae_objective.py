@@ -63,7 +63,7 @@ def training_loss(trial: Trial, images: DeviceImages, epoch: int) -> tuple[float
 
 
 def test_beta_and_warm_up_multiply_the_divergence(trial: Trial, images: DeviceImages) -> None:
-    changed = variational(trial, beta=4.0, kl_warmup_epochs=3)
+    changed = variational(trial, beta=4.0, warmup=3)
     factors = []
     for epoch in range(1, 6):
         loss, error, kl = training_loss(changed, images, epoch)
@@ -87,7 +87,7 @@ def test_free_bits_are_not_penalized(trial: Trial, images: DeviceImages) -> None
     assert (gradient.abs().sum(1) > 0).tolist() == (means > threshold).tolist()
 
 
-@pytest.mark.parametrize("changes", [{}, {"kl_warmup_epochs": 5}, {"free_bits": 0.5}])
+@pytest.mark.parametrize("changes", [{}, {"warmup": 5}, {"free_bits": 0.5}])
 def test_the_validation_loss_has_the_full_beta_in_every_epoch(
     trial: Trial, images: DeviceImages, changes: dict[str, object]
 ) -> None:
@@ -109,8 +109,8 @@ def test_the_defaults_are_those_of_earlier_trials() -> None:
 
 
 def test_without_a_divergence_in_the_loss_its_settings_are_errors(trial: Trial) -> None:
-    with pytest.raises(ConfigError, match=r"task.kl_warmup_epochs = 2 would be ignored"):
-        variational(trial, beta=0.0, kl_warmup_epochs=2)
+    with pytest.raises(ConfigError, match=r"task.warmup = 2 would be ignored: task.beta is 0"):
+        variational(trial, beta=0.0, warmup=2)
 
 
 def test_active_units_are_counted_by_the_variance_of_their_means() -> None:
