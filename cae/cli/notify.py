@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 
 from cae.cli.output import echo
@@ -38,19 +39,28 @@ def notify_user(
     status = json.dumps(run_status(run).to_json(), indent=2)
     problem = ""
     try:
-        done = subprocess.run(
-            command,
-            shell=True,
-            env=os.environ | variables,
-            input=status.encode(),
-            timeout=NOTIFY_SECONDS,
-            check=False,
-        )
-        if done.returncode:
-            problem = f"exit code {done.returncode}"
+        exit_code_of_command = _run(command, os.environ | variables, status.encode())
+        if exit_code_of_command:
+            problem = f"exit code {exit_code_of_command}"
     except subprocess.TimeoutExpired:
         problem = f"not finished within {NOTIFY_SECONDS:.0f} s"
     except OSError as error:
         problem = str(error.strerror)
     if problem:
         echo(f"--notify {command}: {problem}", to_stderr=True)
+
+
+def _run(command: str, environment: dict[str, str], stdin: bytes) -> int:
+    """Run a shell command and return its exit code.
+
+    Raises TimeoutExpired. Then, and at Ctrl-C, the processes that the command started end, too.
+    """
+    with subprocess.Popen(
+        command, shell=True, env=environment, stdin=subprocess.PIPE, start_new_session=True
+    ) as process:
+        try:
+            process.communicate(stdin, NOTIFY_SECONDS)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return process.returncode
