@@ -80,6 +80,11 @@ with warnings.catch_warnings():
             names = check_class_names(read_class_names(path, found.all), findings)
             splits: dict[str, Split | None] = {"train": None, "val": None, "test": None}
             classes = 1
+            if found.labels:  # otherwise the images without labels would be of class 0
+                for split in loaded.pixels:
+                    if split not in found.labels:
+                        findings.error(_missing_labels(path, found, split))
+                findings.raise_errors()
             for split, pixels in loaded.pixels.items():
                 labels = check_labels(found.read_labels(split), len(pixels), split, names, findings)
                 if labels is not None:
@@ -111,6 +116,14 @@ with warnings.catch_warnings():
         @override
         def download(cls, folder: Path) -> Path | None:
             raise DatasetMissing(f"{cls.name} are your own files and cannot be downloaded")
+
+
+def _missing_labels(path: Path, found: FoundArrays, split: str) -> str:
+    labels = ", ".join(array.name for array in found.labels.values())
+    return (
+        f"{path}: there are labels of other splits ({labels}), and none for "
+        f"{found.images[split].name}: name their array {split}_labels, or remove all labels"
+    )
 
 
 def describe_file(path: Path) -> list[str]:
