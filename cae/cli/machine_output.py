@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cae.cli.output import echo
-from cae.files import write_whole
+from cae.files import write_output
 from cae.run.formatting import spreadsheet_text
 
 Row = Mapping[str, Any]
@@ -40,7 +40,7 @@ def write_csv(rows: Sequence[Row], file: Path) -> None:
     if file == STANDARD_OUTPUT:
         echo(text.getvalue().removesuffix("\n"))
     else:
-        write_whole(file, text.getvalue())
+        write_output(file, text.getvalue())
 
 
 def _cell(value: object) -> object:

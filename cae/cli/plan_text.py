@@ -17,7 +17,7 @@ from rich.table import Table
 from cae.cli.console import Console
 from cae.cli.gpu_text import gpu_line
 from cae.cli.tables import BETTER_VALUES
-from cae.files import write_whole
+from cae.files import write_output
 from cae.run.formatting import count_of, format_duration, format_value
 from cae.run.groups import differences_text, parse_group
 from cae.run.left_out import left_out_lines
@@ -370,7 +370,7 @@ def _write_plan_csv(plan: Plan, cost: Cost, file: Path) -> None:
     writer = csv.DictWriter(text, list(columns))
     writer.writeheader()
     writer.writerows(rows)
-    write_whole(file, text.getvalue())
+    write_output(file, text.getvalue())
 
 
 def _existing_parent(path: Path) -> Path:
