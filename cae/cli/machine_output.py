@@ -27,9 +27,12 @@ def echo_json(value: object) -> None:
     echo(json.dumps(_without_nan(value), indent=2, allow_nan=False))
 
 
-def write_csv(rows: Sequence[Row], file: Path) -> None:
-    """Write rows with the columns of all of them, in the order of their first use."""
-    columns: dict[str, None] = {}
+def write_csv(rows: Sequence[Row], file: Path, first_columns: Sequence[str] = ()) -> None:
+    """Write rows with the columns of all of them, in the order of their first use.
+
+    `first_columns` are the header of a table without rows.
+    """
+    columns = dict.fromkeys(first_columns)
     for row in rows:
         columns |= dict.fromkeys(row)
     text = io.StringIO()

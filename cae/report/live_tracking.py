@@ -122,6 +122,7 @@ class LiveTracking:
         check_tracker(name, run)
         self._run = run
         self._notes = run.path / f"tracked-{name}.txt"
+        read_ended(self._notes)  # before anything is trained
         self._records: Mapping[int, Record] = {}
         self._messages: queue.Queue[_Message | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, daemon=True, name=f"track-{name}")
@@ -257,11 +258,18 @@ def _append(path: Path, line: str) -> None:
 
 
 def read_ended(path: Path) -> set[int]:
-    """The trials that a tracker has got completely; an incomplete last line is ignored."""
+    """The trials that a tracker has got completely; an incomplete last line is ignored.
+
+    Raises RunError if the file cannot be read.
+    """
     ended: set[int] = set()
-    if not path.exists():
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
         return ended
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}; delete it to send all") from None
+    for line in text.splitlines(keepends=True):
         kind, _, number = line.partition(" ")
         if not line.endswith("\n") or not number.strip().isdecimal():
             continue

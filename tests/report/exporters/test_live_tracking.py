@@ -262,6 +262,18 @@ def test_a_library_that_is_missing_is_named_before_anything_starts(
         LiveTracking("wandb", run, print)
 
 
+def test_notes_that_cannot_be_read_are_an_error_before_anything_starts(run: RunDir) -> None:
+    (run.path / "tracked-tensorboard.txt").mkdir()
+    with pytest.raises(RunError, match=r"tracked-tensorboard.txt: cannot be read: Is a directory"):
+        LiveTracking("tensorboard", run, print)
+
+
+def test_damaged_lines_of_the_notes_are_ignored(tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_bytes(b"ended 1\n\xff\xfe\x00\nended 2\n")
+    assert read_ended(notes) == {1, 2}
+
+
 def test_a_run_in_a_bucket_needs_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     class RunInBucket(RunDir):
         @override
