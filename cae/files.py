@@ -52,6 +52,32 @@ def write_whole(path: Path, content: str | bytes, *, durable: bool = True) -> No
         sync_folder(path.parent)
 
 
+def write_output(path: Path, content: str | bytes) -> None:
+    """Write a file that the user named: as `write_whole`, but never in place of something else.
+
+    The target of a link is written. Devices and pipes, such as /dev/stdout, are written to; they
+    are not replaced by a file. Raises OSError with the path, also for a folder.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if stat.S_ISREG(mode):
+        write_whole(path.resolve(), content)
+        return
+    if isinstance(content, str):
+        content = content.encode(errors="backslashreplace")
+    try:
+        with path.open("wb") as file:
+            file.write(content)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
 def check_regular(path: Path, max_bytes: int | None = None) -> None:
     """Raise OSError if a file is missing, not a regular file, or larger than `max_bytes`.
 

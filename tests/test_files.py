@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from cae import files
-from cae.files import SyncSchedule, pause_garbage_collection, write_whole
+from cae.files import SyncSchedule, pause_garbage_collection, write_output, write_whole
 
 
 def test_a_file_is_replaced_and_no_temporary_file_is_left(tmp_path: Path) -> None:
@@ -236,3 +236,38 @@ def test_a_disk_that_fills_up_meanwhile_is_not_kept_full(
         with pytest.raises(OSError, match="No space left"):
             files.reserve_space(file.fileno(), 10_000)
         assert path.stat().st_size == 0
+
+
+def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    device = tmp_path / "full"
+    device.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write_output(device, "x")
+    assert caught.value.filename == str(device)
+    assert device.is_symlink()
+    assert Path("/dev/full").is_char_device()
+
+
+def test_a_pipe_gets_the_content(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_output(pipe, "content")
+    assert os.read(reader, 100) == b"content"
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_the_target_of_a_link_is_written(tmp_path: Path) -> None:
+    link = tmp_path / "link.csv"
+    link.symlink_to("table.csv")
+    write_output(link, "content")
+    assert link.is_symlink()
+    assert (tmp_path / "table.csv").read_text() == "content"
+
+
+def test_a_folder_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        write_output(tmp_path, "x")
+    with pytest.raises(IsADirectoryError):
+        write_output(Path(), "x")

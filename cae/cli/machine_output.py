@@ -17,7 +17,7 @@ from typing import Any
 
 from cae.cli.output import echo
 from cae.errors import UserError
-from cae.files import write_whole
+from cae.files import write_output
 from cae.run.formatting import spreadsheet_text
 
 Row = Mapping[str, Any]
@@ -48,9 +48,12 @@ def json_text(value: object) -> str:
     return json.dumps(_without_nan(value), indent=2, allow_nan=False)
 
 
-def write_csv(rows: Sequence[Row], file: Path) -> None:
-    """Write rows with the columns of all of them, in the order of their first use."""
-    columns: dict[str, None] = {}
+def write_csv(rows: Sequence[Row], file: Path, first_columns: Sequence[str] = ()) -> None:
+    """Write rows with the columns of all of them, in the order of their first use.
+
+    `first_columns` are the header of a table without rows.
+    """
+    columns = dict.fromkeys(first_columns)
     for row in rows:
         columns |= dict.fromkeys(row)
     text = io.StringIO()
@@ -61,7 +64,7 @@ def write_csv(rows: Sequence[Row], file: Path) -> None:
     if file == STANDARD_OUTPUT:
         echo(text.getvalue().removesuffix("\n"))
     else:
-        write_whole(file, text.getvalue())
+        write_output(file, text.getvalue())
 
 
 def _cell(value: object) -> object:

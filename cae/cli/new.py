@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import importlib.resources
 import json
 import keyword
+import os
 import shlex
+import sys
+import sysconfig
 from pathlib import Path
 
 from cae.cli.output import echo
@@ -43,7 +47,12 @@ def write_sweep_file(name: str, template: str, images: Path | None) -> None:
         raise UserError(
             f"{path}: a sweep file is named by letters, digits and underscores, such as my_sweep.py"
         )
-    if path.exists():
+    if _is_module(path.stem):
+        raise UserError(
+            f"{path}: {path.stem} is an installed Python module, which this file would replace in "
+            f"its folder: choose another name, such as {path.stem}_sweep"
+        )
+    if os.path.lexists(path):
         raise UserError(f"{path} exists already: choose another name")
     if not path.parent.is_dir():
         raise UserError(f"{path}: the folder {path.parent} does not exist")
@@ -62,6 +71,13 @@ def write_sweep_file(name: str, template: str, images: Path | None) -> None:
         echo(f"replace {PLACEHOLDER} by the path of your images")
     file = shlex.quote(str(path))
     echo(f"next: cae-sweep plan {file}; cae-sweep run {file}; --budget quick tries it out")
+
+
+def _is_module(name: str) -> bool:
+    """Whether a module of Python, of an installed package, or this package has a name."""
+    installed = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    is_installed = importlib.machinery.PathFinder.find_spec(name, installed) is not None
+    return name == "cae" or name in sys.stdlib_module_names or is_installed
 
 
 def template_text(template: str) -> str:

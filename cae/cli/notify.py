@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 
 from cae.cli.machine_output import json_text
@@ -44,19 +45,28 @@ def notify_user(
     except (UserError, OSError) as error:  # the disk or the bucket fails, which may be the reason
         echo(f"--notify {command}: the status cannot be read: {error}", to_stderr=True)
     try:
-        done = subprocess.run(
-            command,
-            shell=True,
-            env=os.environ | variables,
-            input=status.encode(),
-            timeout=NOTIFY_SECONDS,
-            check=False,
-        )
-        if done.returncode:
-            problem = f"exit code {done.returncode}"
+        exit_code_of_command = _run(command, os.environ | variables, status.encode())
+        if exit_code_of_command:
+            problem = f"exit code {exit_code_of_command}"
     except subprocess.TimeoutExpired:
         problem = f"not finished within {NOTIFY_SECONDS:.0f} s"
     except OSError as error:
         problem = str(error.strerror)
     if problem:
         echo(f"--notify {command}: {problem}", to_stderr=True)
+
+
+def _run(command: str, environment: dict[str, str], stdin: bytes) -> int:
+    """Run a shell command and return its exit code.
+
+    Raises TimeoutExpired. Then, and at Ctrl-C, the processes that the command started end, too.
+    """
+    with subprocess.Popen(
+        command, shell=True, env=environment, stdin=subprocess.PIPE, start_new_session=True
+    ) as process:
+        try:
+            process.communicate(stdin, NOTIFY_SECONDS)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return process.returncode

@@ -53,7 +53,7 @@ def status(
         if as_json:
             machine_output.echo_json(status.to_json())
         if csv is not None:
-            machine_output.write_csv(tables.trial_rows(folder), csv)
+            machine_output.write_csv(tables.trial_rows(folder), csv, ("trial", "state"))
         if not as_json and csv is None:
             echo(tables.status_text(status))
     raise typer.Exit(int(status.has_failures))
@@ -236,7 +236,7 @@ def list_(as_json: AsJson = False, csv: Csv = None) -> None:
             rows = {"runs": tables.run_rows(runs), "sweeps": tables.sweep_rows(sweeps)}
             machine_output.echo_json(rows)
         if csv is not None:
-            machine_output.write_csv(tables.run_rows(runs), csv)
+            machine_output.write_csv(tables.run_rows(runs), csv, ("run", "folder"))
         if not as_json and csv is None:
             tables.print_runs_and_sweeps(runs, sweeps)
 

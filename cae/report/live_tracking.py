@@ -122,6 +122,7 @@ class LiveTracking:
         check_tracker(name, run)
         self._run = run
         self._notes = run.path / f"tracked-{name}.txt"
+        read_sent(self._notes)  # before anything is trained
         self._records: Mapping[int, Record] = {}
         self._messages: queue.Queue[_Message | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, daemon=True, name=f"track-{name}")
@@ -279,12 +280,17 @@ def _append(path: Path, line: str) -> None:
 def read_sent(path: Path) -> dict[int, float]:
     """The trials that were sent completely, with the time of their end in seconds since the epoch.
 
-    Lines that are incomplete or not of this form are ignored.
+    Lines that are incomplete or not of this form are ignored. Raises RunError if the file cannot be
+    read.
     """
     sent: dict[int, float] = {}
-    if not path.exists():
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
         return sent
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}; delete it to send all") from None
+    for line in text.splitlines(keepends=True):
         number, _, time = line.partition(" ")
         if not line.endswith("\n"):
             continue

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from cae.errors import UserError
-from cae.files import write_whole
+from cae.files import write_output
 from cae.trial.datasets.pixel_values import format_range, from_unit
 from cae.trial.display import tile_channels
 from cae.trial.model import PixelFormat
@@ -75,7 +75,7 @@ def write_arrays(
         contents = ", ".join(arrays)
     else:
         _write_stack(buffer, outputs, out)
-    write_whole(out, buffer.getvalue())
+    write_output(out, buffer.getvalue())
     shape = " x ".join(map(str, outputs.shape))
     return (
         f"written: {out} ({contents}: {shape}, {pixels.dtype}, "
@@ -116,7 +116,7 @@ def write_image(columns: Sequence[torch.Tensor], out: Path, file_format: str) ->
         raise UserError(
             f"-o {out}: cannot be written as {file_format}: {error}; use .png"
         ) from None
-    write_whole(out, buffer.getvalue())
+    write_output(out, buffer.getvalue())
 
 
 def _to_cells(images: torch.Tensor) -> np.ndarray:

@@ -70,6 +70,18 @@ def test_an_invalid_name_is_an_error(name: str) -> None:
     error_of(name)
 
 
+@pytest.mark.parametrize("name", ["cae", "torch", "json"])
+def test_a_file_never_hides_a_module(name: str) -> None:
+    assert f"{name} is an installed Python module" in error_of(name)
+    assert not Path(f"{name}.py").exists()
+
+
+def test_a_link_to_a_missing_file_is_kept() -> None:
+    Path("mine.py").symlink_to("missing")
+    assert "mine.py exists already" in error_of("mine")
+    assert Path("mine.py").is_symlink()
+
+
 def test_images_have_to_exist_and_to_be_used() -> None:
     assert "does not exist" in error_of("mine", "--from", "photos", "--images", "nowhere")
     Path("photos").mkdir()

@@ -113,6 +113,11 @@ def test_csv_can_be_written_to_a_file(run: RunDir) -> None:
     assert len(list(rows)) == 30
 
 
+def test_a_table_without_rows_has_a_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert output_of("list", "--csv", "-") == "run,folder\n"
+
+
 def test_values_that_json_and_csv_lack_are_empty(capsys: pytest.CaptureFixture[str]) -> None:
     values = {"nan": math.nan, "list": [math.inf, (1, 2)], 3: None}
     echo_json(values)

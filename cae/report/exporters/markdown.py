@@ -19,7 +19,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from cae.errors import UserError
-from cae.files import write_whole
+from cae.files import write_output
 from cae.report import formatting
 from cae.report.data import tables
 from cae.report.data.results import Results
@@ -96,7 +96,7 @@ def write(runs: list[RunDir], path: Path) -> Path:
     ordered = sorted(sections.values(), key=_sort_key)
     blocks = _top([section.header for section in ordered])
     blocks += [f"{section.header.to_comment()}\n{section.text}" for section in ordered]
-    write_whole(path, "\n\n".join(blocks) + "\n")
+    write_output(path, "\n\n".join(blocks) + "\n")
     return path
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from cae.container_limits import memory_limit
 from cae.files import check_regular
 from cae.trial.datasets.errors import DatasetDamaged, DatasetInvalid, describe_error
+from cae.trial.datasets.folder_files import leads_out
 from cae.trial.datasets.tiff_files import open_tiff
 
 FILE_SUFFIXES = (".npy", ".npz", ".safetensors", ".tif", ".tiff")
@@ -138,7 +139,7 @@ def _open_folder(folder: Path) -> dict[str, StoredArray]:
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in FOLDER_SUFFIXES)
     root = folder.resolve()
     for file in files:  # somebody else may have made the folder
-        if file.is_symlink() and not file.resolve().is_relative_to(root):
+        if leads_out(str(file), str(root)):
             raise DatasetInvalid(f"{file} is a link out of its folder: copy the file instead")
     if not files:
         raise DatasetInvalid(

@@ -159,8 +159,8 @@ def load_arrays(
             loaded[split] = pixels
         else:
             loaded[split] = np.ascontiguousarray(pixels, dtype=stored)
-    if types[0] == "float64":
-        notes.append("float64 values are kept as float32: rounded to 24 bits")
+    if stored == np.float32 and types[0] != "float32":
+        notes.append(f"{types[0]} values are kept as float32: rounded to 24 bits")
     return LoadedArrays(loaded, value_range, notes)
 
 
@@ -235,15 +235,7 @@ def _find_range(
     stated: ValueRange | None,
 ) -> ValueRange:
     """The values of black and white. Raises DatasetInvalid with all errors."""
-    errors: list[str] = []
-    for split, fact in facts.items():
-        if fact.not_finite:
-            array = found.images[split]
-            errors.append(
-                f"{array.path}: {array.name} contains NaN or infinite values in {fact.not_finite} "
-                f"of {array.shape[0]} images, first in image {fact.first_not_finite}: remove or "
-                "replace them"
-            )
+    errors = _finite_errors(found, facts)
     if errors:
         raise DatasetInvalid(errors)
     array = found.images["train"]
@@ -254,6 +246,7 @@ def _find_range(
     if stated is not None:
         if low < stated[0] or high > stated[1]:
             raise DatasetInvalid(_outside(sources, stated, observed, low, high))
+        _check_float32(array.path, stated)
         return stated
     known = TYPE_RANGES.get(type_name)
     if known is None:
@@ -269,6 +262,41 @@ def _find_range(
             f"value_range={format_range(known)} if they are that dark"
         )
     return known
+
+
+def _finite_errors(found: FoundArrays, facts: Mapping[str, _Facts]) -> list[str]:
+    """Return an error for each split with NaN or infinite values."""
+    errors: list[str] = []
+    for split, fact in facts.items():
+        if fact.not_finite:
+            array = found.images[split]
+            errors.append(
+                f"{array.path}: {array.name} contains NaN or infinite values in {fact.not_finite} "
+                f"of {array.shape[0]} images, first in image {fact.first_not_finite}: remove or "
+                "replace them"
+            )
+    return errors
+
+
+def _check_float32(path: Path, limits: ValueRange) -> None:
+    """Raise DatasetInvalid if pixels of a value range cannot be computed with in float32.
+
+    Black and white have to be at least MIN_LEVELS values of float32 apart, and finite.
+    """
+    limit = float(np.finfo(np.float32).max)
+    largest = max(abs(limits[0]), abs(limits[1]))
+    width = limits[1] - limits[0]
+    if largest <= limit and width <= limit:
+        step = float(np.spacing(np.float32(largest)))
+        smallest = float(np.finfo(np.float32).tiny)
+        if width >= max(step, smallest) * MIN_LEVELS:
+            return
+    raise DatasetInvalid(
+        f"{path}: dataset.value_range = {format_range(limits)}: the network computes in float32, "
+        f"whose values end at {limit:.2g} and have 7 digits: should have at least {MIN_LEVELS} "
+        "values between black and white; subtract an offset from the array, or scale it, before it "
+        "is saved"
+    )
 
 
 def suggest_range(type_name: str, low: float, high: float) -> str:
@@ -310,6 +338,8 @@ def _view(array: StoredArray) -> np.ndarray:
     return array.read()
 
 
+MIN_LEVELS = 256
+"""Fewest values of float32 between black and white."""
 USE_AS = "use it as: "
 """Start of a line with what to write into a sweep file."""
 
@@ -321,9 +351,15 @@ def suggest_arguments(path: Path, found: FoundArrays) -> list[str]:
     if not shapes or array.dtype.kind not in "buif":
         return ["  no array of images: N x C x H x W, N x H x W x C or N x H x W of numbers"]
     value_range = ""
-    facts = [_examine(_view(images)) for images in found.images.values()]
-    low = min(fact.low for fact in facts)
-    high = max(fact.high for fact in facts)
+    for images in found.images.values():
+        if 0 in images.shape:
+            return [f"  no images: {images.describe()}"]
+    facts = {split: _examine(_view(images)) for split, images in found.images.items()}
+    errors = _finite_errors(found, facts)
+    if errors:
+        return [f"  {error}" for error in errors]
+    low = min(fact.low for fact in facts.values())
+    high = max(fact.high for fact in facts.values())
     type_name = array.dtype.newbyteorder("=").name
     known = TYPE_RANGES.get(type_name)
     if known is None or high <= known[1] * DARK_SHARE:

@@ -38,12 +38,12 @@ def format_folders(folders: Iterable[Path]) -> str:
 def find_path(path: str, folders: Sequence[Path], parameter: str = "dataset.path") -> Path:
     """Return a file or folder of the user's: absolute, or relative to the current folder or one of
     `folders`; the first that exists. Raises DatasetMissing."""
-    expanded = Path(path).expanduser()
+    expanded = Path(os.path.expanduser(path))  # unchanged if there is no such user
     candidates = list(
         dict.fromkeys([Path.cwd() / expanded, *(folder / expanded for folder in folders)])
     )
     for candidate in candidates:
-        if candidate.exists():
+        if os.path.exists(candidate):  # Path.exists raises errors of too long names
             return candidate
     raise DatasetMissing(
         f"{parameter} = {path!r}: there is no such file or folder; searched "

@@ -46,14 +46,14 @@ def find_files(folder: Path) -> FoundFiles:
         visited.add(real_parent)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in list(subfolders):
-            if _leads_out(os.path.join(parent, name), root):
+            if leads_out(os.path.join(parent, name), root):
                 subfolders.remove(name)
                 outside.append(Path(parent, name))
         for name in names:
             if name.startswith("."):
                 continue
             if os.path.splitext(name)[1].lower() in suffixes:
-                if _leads_out(os.path.join(parent, name), root):
+                if leads_out(os.path.join(parent, name), root):
                     outside.append(Path(parent, name))
                 else:
                     images.append(Path(parent, name))
@@ -68,7 +68,7 @@ def find_files(folder: Path) -> FoundFiles:
     )
 
 
-def _leads_out(path: str, root: str) -> bool:
+def leads_out(path: str, root: str) -> bool:
     """Whether a path is a symbolic link to something outside of a folder."""
     if not os.path.islink(path):
         return False

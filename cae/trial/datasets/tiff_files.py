@@ -20,7 +20,7 @@ from cae.trial.datasets.errors import DatasetDamaged, DatasetInvalid, describe_e
 
 @dataclass(frozen=True)
 class TiffStack:
-    """The first series of images of a TIFF file."""
+    """The only series of images of a TIFF file."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -32,7 +32,7 @@ class TiffStack:
 
 
 def open_tiff(path: Path) -> TiffStack:
-    """Return the first series of a file. Raises DatasetDamaged and DatasetInvalid."""
+    """Return the only series of a file. Raises DatasetDamaged and DatasetInvalid."""
     try:
         import tifffile
     except ImportError:
@@ -43,6 +43,7 @@ def open_tiff(path: Path) -> TiffStack:
     try:
         with _no_logged_errors(), tifffile.TiffFile(path) as file:
             series = file.series[0]
+            all_series = [(tuple(one.shape), np.dtype(one.dtype)) for one in file.series]
             shape = tuple(int(length) for length in series.shape)
             dtype = np.dtype(series.dtype)
             axes = str(series.axes)
@@ -56,6 +57,9 @@ def open_tiff(path: Path) -> TiffStack:
     except Exception as error:  # of a damaged file: nearly any
         raise _damaged(path, error) from None
 
+    if len(all_series) > 1:
+        raise DatasetInvalid(_describe_series(path, all_series))
+
     def read() -> np.ndarray:
         try:
             with _no_logged_errors():
@@ -64,6 +68,20 @@ def open_tiff(path: Path) -> TiffStack:
             raise _damaged(path, error) from None
 
     return TiffStack(shape, dtype, axes, read, offset)
+
+
+def _describe_series(path: Path, all_series: list[tuple[tuple[int, ...], np.dtype[Any]]]) -> str:
+    """The error about a file of several stacks, of which only one would be read."""
+    descriptions: list[str] = []
+    for shape, dtype in all_series[:5]:
+        descriptions.append(f"{dtype.newbyteorder('=').name} {' x '.join(map(str, shape))}")
+    listed = ", ".join(descriptions)
+    if len(all_series) > len(descriptions):
+        listed += ", ..."
+    return (
+        f"{path}: it contains {len(all_series)} separate series of images ({listed}): should be "
+        "one stack; save them as one: tifffile.imwrite(FILE, numpy.stack(images))"
+    )
 
 
 class _LoggedErrors(logging.Handler):

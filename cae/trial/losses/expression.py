@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -18,6 +17,9 @@ from cae.trial.component import raising_errors
 from cae.trial.losses.base import Loss
 from cae.trial.messages import explain, nearest
 
+SMALLEST_WEIGHT = 1e-12
+LARGEST_WEIGHT = 1e12
+"""Weights outside would be nothing or infinite in float32."""
 FORM = "'mse', 'huber(delta=0.05)' or a sum like '0.8*mse + 0.2*ms_ssim'"
 
 
@@ -82,9 +84,11 @@ def _weight(node: ast.expr) -> float:
     if isinstance(node, ast.Constant):
         value = node.value
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"a weight should be a number before its loss, as in {FORM}")
-    if not 0 < value < math.inf:
-        raise ValueError(f"a weight is {value}: should be above 0 and finite")
+        raise ValueError(f"a weight should be a number above 0 before its loss, as in {FORM}")
+    if not SMALLEST_WEIGHT <= value <= LARGEST_WEIGHT:
+        raise ValueError(
+            f"a weight is {value}: should be from {SMALLEST_WEIGHT:g} to {LARGEST_WEIGHT:g}"
+        )
     return float(value)
 
 
@@ -93,6 +97,8 @@ def _parameters(call: ast.Call) -> list[tuple[str, object]]:
     for keyword in call.keywords:
         if keyword.arg is None:
             raise ValueError(f"should be a loss like {FORM}")
+        if keyword.arg in dict(parameters):
+            raise ValueError(f"{keyword.arg} of {ast.unparse(call)!r:.60} should be set once")
         try:
             parameters.append((keyword.arg, ast.literal_eval(keyword.value)))
         except ValueError:

@@ -387,6 +387,18 @@ def test_a_library_that_is_missing_is_named_before_anything_starts(
         LiveTracking("wandb", run, print)
 
 
+def test_notes_that_cannot_be_read_are_an_error_before_anything_starts(run: RunDir) -> None:
+    (run.path / "tracked-tensorboard.txt").mkdir()
+    with pytest.raises(RunError, match=r"tracked-tensorboard.txt: cannot be read: Is a directory"):
+        LiveTracking("tensorboard", run, print)
+
+
+def test_damaged_lines_of_the_notes_are_ignored(tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_bytes(b"1 2.5\n\xff\xfe\x00\n2 3.5\n")
+    assert read_sent(notes) == {1: 2.5, 2: 3.5}
+
+
 def test_a_run_in_a_bucket_needs_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     class RunInBucket(RunDir):
         @override
