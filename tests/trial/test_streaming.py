@@ -48,7 +48,8 @@ def write_files() -> None:
     np.save("last.npy", PIXELS.transpose(0, 2, 3, 1))
     np.save("big.npy", PIXELS.astype(">u2"))
     np.save("wide.npy", PIXELS.astype(np.int64))
-    np.savez("a.npz", x_train=PIXELS[:40], x_test=PIXELS[40:], y_train=LABELS[:40])
+    labels = {"y_train": LABELS[:40], "y_test": LABELS[40:]}
+    np.savez("a.npz", x_train=PIXELS[:40], x_test=PIXELS[40:], **labels)
     save_file({"images": PIXELS, "labels": LABELS}, "a.safetensors")
     tifffile.imwrite("a.tif", PIXELS, photometric="minisblack", metadata={"axes": "TCYX"})
     for number, image in enumerate(PIXELS[:30, 0]):
@@ -246,6 +247,21 @@ def test_another_file_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("a.npy").unlink()
     with pytest.raises(DatasetMissing, match="need it at the same path on every host"):
         pickle.loads(pickle.dumps(images)).train.pixels[:2]
+
+
+def test_pixels_that_are_changed_in_their_file_meanwhile_are_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images = streamed(monkeypatch)
+    pixels = images.train.pixels
+    pixels[:2]  # the file is open
+    with open("a.npy", "r+b") as file:
+        file.seek(500)
+        file.write(b"other")
+    status = Path("a.npy").stat()
+    os.utime("a.npy", ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
+    with pytest.raises(DatasetDamaged, match="was changed since the trials were planned"):
+        pixels[:2]
 
 
 def test_a_file_that_is_truncated_meanwhile_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
