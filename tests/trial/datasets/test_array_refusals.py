@@ -39,7 +39,7 @@ def test_a_tiff_of_several_series_is_refused_and_not_read_in_part() -> None:
 
 def test_labels_of_one_split_only_are_refused() -> None:
     np.savez("split.npz", x_train=PIXELS, y_train=np.arange(20) % 3, x_test=PIXELS)
-    assert "labels of other splits (y_train), and none for x_test" in error_of("split.npz")
+    assert "train has labels, and test has none" in error_of("split.npz")
 
 
 @pytest.mark.parametrize(
