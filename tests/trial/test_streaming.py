@@ -280,6 +280,21 @@ def test_another_file_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
         pickle.loads(pickle.dumps(images)).train.pixels[:2]
 
 
+def test_pixels_that_are_changed_in_their_file_meanwhile_are_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images = streamed(monkeypatch)
+    pixels = images.train.pixels
+    pixels[:2]  # the file is open
+    with open("a.npy", "r+b") as file:
+        file.seek(500)
+        file.write(b"other")
+    status = Path("a.npy").stat()
+    os.utime("a.npy", ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
+    with pytest.raises(DatasetDamaged, match="was changed since the trials were planned"):
+        pixels[:2]
+
+
 def test_a_file_that_is_truncated_meanwhile_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     images = streamed(monkeypatch)
     device = DeviceImages.load(images, CPU)

@@ -106,6 +106,7 @@ class MappedPixels:
             offset = region.offset + int(numbers[order[first]]) * region.image_bytes
             buffers = [rows[position] for position in order[first:last]]
             self._read_into(file, buffers, offset)
+        self._check_unchanged(file)
         images = stored.transpose(AXES_OF_LAYOUT[region.layout])
         return np.ascontiguousarray(images, dtype=self.dtype)
 
@@ -137,14 +138,21 @@ class MappedPixels:
                     f"{region.path}: cannot be read: {error.strerror}; images that are streamed "
                     "from a file need it at the same path on every host"
                 ) from None
-            status = os.fstat(file)
-            if (status.st_size, status.st_mtime_ns) != (region.size, region.mtime_ns):
+            try:
+                self._check_unchanged(file)
+            except DatasetDamaged:
                 os.close(file)
-                raise DatasetDamaged(
-                    f"{region.path}: it was changed since the trials were planned: run again"
-                )
+                raise
             self._file = file
             return file
+
+    def _check_unchanged(self, file: int) -> None:
+        """Raise DatasetDamaged if the open file is not as it was when the trials were planned."""
+        status = os.fstat(file)
+        if (status.st_size, status.st_mtime_ns) != (self.region.size, self.region.mtime_ns):
+            raise DatasetDamaged(
+                f"{self.region.path}: it was changed since the trials were planned: run again"
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         return {
