@@ -49,7 +49,7 @@ def run(sweep: Path, slots: int) -> Path:
     """Run or resume a sweep, and return the folder of its run."""
     out = sweep.with_suffix("")
     command = [sys.executable, "-m", "cae", "run", str(sweep), "--budget", "cpu"]
-    command += ["--out", str(out), "--slots", str(slots), "--quiet", "--yes"]
+    command += ["--out", str(out), "--slots", str(slots), "--quiet", "--yes", "--retry", "oom"]
     print(shlex.join(command), flush=True)
     subprocess.run(command, check=True)
     return out
