@@ -288,7 +288,11 @@ def describe(
     ] = False,
     sweep: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Sweep file whose own components are described, too."),
+        typer.Option(
+            metavar="FILE",
+            help="Sweep file that you trust; it is executed for its own components.",
+            callback=expand_home,
+        ),
     ] = None,
 ) -> None:
     """Explain components and their parameters, and the metrics that are reported."""
@@ -606,6 +610,9 @@ def reconstruct(
             help="Value of white in gray images of more than 8 bits. Default: as in training.",
         ),
     ] = None,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out images that cannot be read.")
+    ] = False,
     sweep: Annotated[
         Path | None,
         typer.Option(
@@ -620,7 +627,9 @@ def reconstruct(
         from cae.sweep.reconstruct import reconstruct_files
         from cae.sweep.user_images import ReadingOptions
 
-        options = ReadingOptions(invert=invert, fit=fit, max_value=max_value)
+        options = ReadingOptions(
+            invert=invert, fit=fit, max_value=max_value, skip_damaged=skip_damaged
+        )
         lines = reconstruct_files(model, images, out, corrupt=corrupt, sweep=sweep, options=options)
         echo(lines)
 

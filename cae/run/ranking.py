@@ -193,7 +193,7 @@ def metrics_across_groups(rankings: Sequence[GroupRanking], sweep: SweepDescript
             names |= dict.fromkeys(trial.record.epochs[trial.epoch])
             names |= dict.fromkeys(_final_metrics(trial.record, trial.epoch))
         names_by_group.append(names)
-    names = [
+    shared = [
         name
         for name in names_by_group[0]
         if name.startswith(MEASURED_SPLITS)
@@ -201,7 +201,7 @@ def metrics_across_groups(rankings: Sequence[GroupRanking], sweep: SweepDescript
         and all(name in names for names in names_by_group)
         and is_defined_equally(name, groups)
     ]
-    return sorted(names, key=lambda name: (name != sweep.metric, name.startswith("test_")))
+    return sorted(shared, key=lambda name: (name != sweep.metric, name.startswith("test_")))
 
 
 def _why_not_across(rankings: Sequence[GroupRanking], sweep: SweepDescription, metric: str) -> str:
