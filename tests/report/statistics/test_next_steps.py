@@ -133,5 +133,5 @@ def test_the_page_claims_nothing_about_ranges_that_are_too_small_to_examine(
     results = kernels(writer, {3: [0.5, 0.4], 5: [0.4, 0.3]}, sizes=(3, 5))
     content = next_steps_section(results)
     assert content.is_empty
-    assert "if at least 3 different values of the parameter were tried" in content.verdict
+    assert "if at least 3 different values of it were tried" in content.verdict
     assert "inside the ranges" not in content.verdict

@@ -38,9 +38,9 @@ def next_steps_section(results: Results) -> SectionContent:
     if not steps:
         return SectionContent(
             verdict=(
-                "No range to extend was found, and no reason for more epochs. A range is examined "
-                f"if at least {MIN_VALUES} different values of the parameter were tried, the "
-                f"number of epochs if at least {MIN_FINISHED} trials finished."
+                "No next step is suggested. The range of a parameter is examined if at least "
+                f"{MIN_VALUES} different values of it were tried, the number of epochs if at least "
+                f"{MIN_FINISHED} trials finished."
             ),
             is_empty=True,
         )
