@@ -1,3 +1,5 @@
+from .api.saved_run import SavedRun as SavedRun
+from .api.saved_run import open_run as open_run
 from .sweep.schedulers.asha import ASHA as ASHA
 from .sweep.schedulers.screen import Screen as Screen
 from .sweep.search.base import Grid as Grid

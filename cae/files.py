@@ -174,3 +174,23 @@ def pause_garbage_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def reserve_space(file: int, nbytes: int) -> None:
+    """Give an open file this size, with space on the disk for all of it where the system can do so.
+
+    Without it, writing to the file through memory ends the process if the disk has become full.
+    Raises OSError if there is not enough space; nothing is reserved then: the system would fill the
+    disk before it reports the error.
+    """
+    status = os.fstatvfs(file)
+    if nbytes > status.f_bavail * status.f_frsize:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        os.ftruncate(file, nbytes)
+        return
+    try:
+        os.posix_fallocate(file, 0, nbytes)
+    except OSError:
+        os.ftruncate(file, 0)
+        raise

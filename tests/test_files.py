@@ -9,6 +9,7 @@ import resource
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -201,3 +202,37 @@ def test_garbage_collection_is_paused_and_resumed() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("system", ["linux", "macos"])
+def test_space_is_reserved_or_refused(
+    system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if system == "macos":
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        files.reserve_space(file.fileno(), 10_000)
+        assert path.stat().st_size == 10_000
+        free = SimpleNamespace(f_bavail=5, f_frsize=4096)
+        monkeypatch.setattr(os, "fstatvfs", lambda _: free)
+        with pytest.raises(OSError, match="No space left"):
+            files.reserve_space(file.fileno(), 20_481)
+        assert path.stat().st_size == 10_000
+        files.reserve_space(file.fileno(), 20_480)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system cannot reserve space")
+def test_a_disk_that_fills_up_meanwhile_is_not_kept_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(file: int, offset: int, nbytes: int) -> None:
+        os.ftruncate(file, offset + nbytes // 2)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", fill)
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        with pytest.raises(OSError, match="No space left"):
+            files.reserve_space(file.fileno(), 10_000)
+        assert path.stat().st_size == 0

@@ -30,17 +30,18 @@ MAY_IMPORT = {
     "trial": {"trial", "container_limits", "errors", "files"},
     "sweep": {"sweep", "trial", "run", "container_limits", "errors", "files", "signals"},
     "report": {"report", "run", "errors", "files"},
+    "api": {"api", "report", "run", "errors"},
     "cli": {"cli", "report", "sweep", "trial", "run", "errors", "files", "signals"},
     "__main__": {"cli"},
-    "__init__": {"sweep", "trial"},
+    "__init__": {"api", "sweep", "trial"},
 }
 """Which packages, or modules of the top level, a package may import."""
 
 LIBRARIES = {
     "ray": {"sweep"},
     "torch": {"trial", "sweep"},
-    "pandas": {"report"},
-    "plotly": {"report"},
+    "pandas": {"api", "report"},
+    "plotly": {"api", "report"},
     "typer": {"cli"},
     "pyarrow": {"run"},
 }

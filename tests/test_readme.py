@@ -62,8 +62,8 @@ def test_every_command_runs_in_the_order_of_the_readme(
         "runs/quickstart/report.html",
         "runs/quickstart/trials.csv",
         "model/model.safetensors",
+        "my_sweep.py",
         "mine.png",
-        "results.md",
     ):
         assert Path(made).exists()
 

@@ -1,7 +1,7 @@
 """Searches of Optuna and Syne Tune, for replays on known curves (benchmarks/search.py).
 
 They suggest points of the whole grid; where only a sample of it has curves, the nearest one that
-was not tried yet is taken, and they are told its result and its parameters.
+was not tried yet is taken, and its parameters and its result are reported to the search.
 """
 
 from __future__ import annotations

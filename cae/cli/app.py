@@ -1,13 +1,15 @@
-"""The commands: parse, call, print.
+"""The app, and the commands about sweeps: parse, call, print.
 
 Heavy imports are inside the commands, so that `--help` needs none of them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import shlex
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -22,7 +24,6 @@ from cae.cli.errors import (
 )
 from cae.cli.options import (
     IMAGES_PANEL,
-    RESULTS_PANEL,
     SWEEPS_PANEL,
     Address,
     AsJson,
@@ -51,14 +52,13 @@ from cae.cli.options import (
     TrialArgument,
     Yes,
     expand_home,
-    expand_output,
 )
 from cae.cli.output import echo
-from cae.errors import ENVIRONMENT_ERROR, UserError, gather
+from cae.cli.result_commands import find_run, results_app
+from cae.errors import ENVIRONMENT_ERROR, gather
 from cae.run.events import ABORTED, GAVE_UP, REACHED
 
 if TYPE_CHECKING:
-    from cae.run.paths import RunDir
     from cae.run.status import Progress
 
 MAX_GROUP_LINES = 20
@@ -153,11 +153,15 @@ def run(
         # Imported only now: pandas and plotly would delay the first trial.
         from cae.report.page import build
 
-        page = build.build_all([prepared.run])
-        progress = session.outcome(prepared.run)
-        _print_outcome(progress, prepared.file.sweep.metric, reason, page)
+        try:
+            page = build.build_all([prepared.run])
+            progress = session.outcome(prepared.run)
+        except Exception:
+            notify_if_asked(reason, ENVIRONMENT_ERROR)
+            raise
         exit_code = _exit_code(progress, reason)
-        notify_if_asked(reason, exit_code)
+        notify_if_asked(reason, exit_code)  # before printing: the reader of the output may be gone
+        _print_outcome(progress, prepared.file.sweep.metric, reason, page)
     raise typer.Exit(exit_code)
 
 
@@ -222,28 +226,45 @@ def plan(
     cpus_per_trial: CpusPerTrial = 1,
     slots: Slots = None,
     data_dir: DataDir = None,
-    csv: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Write the list of trials to a CSV file.", callback=expand_home
-        ),
-    ] = None,
+    as_json: AsJson = False,
+    csv: Csv = None,
 ) -> None:
-    """List the trials of a sweep with their parameters, state, time and disk. Trains nothing."""
-    with report_errors():
-        from cae.cli import plan_text
-        from cae.sweep.engine import session
-        from cae.sweep.places.base import ResourceOptions
-        from cae.sweep.places.local import LocalPlace
+    """List the trials of a sweep with their parameters, state, time and disk. Trains nothing.
 
-        place = LocalPlace(ResourceOptions(gpus, gpus_per_trial, cpus_per_trial, slots))
-        resources, prepared = gather(
-            place.resources,
-            lambda: session.prepare(
-                session.select(sweep, out, budget, set_, max_trials, data_dir, retry, strict=strict)
-            ),
-        )
-        plan_text.print_plan(prepared, resources, csv)
+    --csv has a row per trial.
+    """
+    with report_errors():
+        from cae.cli import machine_output, plan_rows, plan_text
+
+        machine_output.check_outputs(as_json=as_json, csv_file=csv)
+        is_for_programs = as_json or csv == machine_output.STANDARD_OUTPUT
+        printing: AbstractContextManager[None] = contextlib.nullcontext()
+        if is_for_programs:
+            printing = machine_output.prints_to_stderr()
+        with printing:
+            from cae.sweep.engine import session
+            from cae.sweep.places.base import ResourceOptions
+            from cae.sweep.places.local import LocalPlace
+            from cae.sweep.spec.cost import estimate
+
+            place = LocalPlace(ResourceOptions(gpus, gpus_per_trial, cpus_per_trial, slots))
+            resources, prepared = gather(
+                place.resources,
+                lambda: session.prepare(
+                    session.select(
+                        sweep, out, budget, set_, max_trials, data_dir, retry, strict=strict
+                    )
+                ),
+            )
+            cost = estimate(prepared.plan, resources)
+        if as_json:
+            machine_output.echo_json(plan_rows.plan_json(prepared, resources, cost))
+        if not is_for_programs:
+            plan_text.print_plan(prepared, resources, cost)
+        if csv is not None:
+            machine_output.write_csv(plan_rows.csv_rows(prepared.plan, cost), csv)
+            if not is_for_programs:
+                echo(f"written: {csv}")
 
 
 @app.command(rich_help_panel=SWEEPS_PANEL)
@@ -308,7 +329,7 @@ def stop(run: RunArgument = None) -> None:
     with report_errors():
         from cae.cli import tables
 
-        echo(tables.request_stop(_find_run(run)))
+        echo(tables.request_stop(find_run(run)))
 
 
 @app.command(rich_help_panel=SWEEPS_PANEL)
@@ -317,324 +338,8 @@ def kill(run: RequiredRun, trial: TrialArgument) -> None:
     with report_errors():
         from cae.cli import tables
 
-        echo(tables.request_kill(_find_run(run), trial))
+        echo(tables.request_kill(find_run(run), trial))
 
 
-@app.command(rich_help_panel=RESULTS_PANEL)
-def status(
-    run: RunArgument = None,
-    as_json: AsJson = False,
-    csv: Csv = None,
-) -> None:
-    """Show trials by state, the best one and the time left. Exit code 1 if trials failed.
-
-    --csv has a row per trial.
-    """
-    with report_errors():
-        from cae.cli import machine_output, tables
-        from cae.run.status import run_status
-
-        folder = _find_run(run)
-        status = run_status(folder)
-        if as_json:
-            machine_output.echo_json(status.to_json())
-        if csv is not None:
-            machine_output.write_csv(tables.trial_rows(folder), csv)
-        if not as_json and csv is None:
-            echo(tables.status_text(status))
-    raise typer.Exit(int(status.has_failures))
-
-
-@app.command(rich_help_panel=RESULTS_PANEL)
-def best(
-    run: RunArgument = None,
-    metric: Annotated[
-        str, typer.Option(help="Metric to rank by. Default: the metric of the sweep.")
-    ] = "",
-    mode: Annotated[
-        str | None,
-        typer.Option(metavar="min|max", help="Default: the direction of the metric."),
-    ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Number of trials (of each group).")] = 1,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="Only trials with this value of a parameter, such as task.noise_factor=0.5; "
-            "repeatable.",
-        ),
-    ] = None,
-    trial: Annotated[
-        int | None, typer.Option(metavar="N", help="Show or export this trial instead.")
-    ] = None,
-    across_groups: Annotated[
-        bool,
-        typer.Option(
-            "--across-groups",
-            help="Rank the trials of all groups together, by a metric that has the same formula in "
-            "all of them (val_psnr for several losses). Trials of different groups differ in their "
-            "data, their task or its loss: a better value may only mean an easier task.",
-        ),
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            metavar="DIR",
-            help="Export weights, configuration and metrics.",
-            callback=expand_output,
-        ),
-    ] = None,
-    sweep: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Sweep file that you trust; it is executed for the components of the trial.",
-        ),
-    ] = None,
-    verify: Annotated[
-        bool,
-        typer.Option(
-            "--verify/--no-verify", help="Evaluate the weights again before they are exported."
-        ),
-    ] = True,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print only the path of each model or checkpoint.")
-    ] = False,
-    as_json: AsJson = False,
-    csv: Csv = None,
-    data_dir: DataDir = None,
-) -> None:
-    """Show the best trials; with -o, re-evaluate and export their weights.
-
-    Only trials with the same data, task and loss are compared; these are a group.
-
-    A sweep over noise levels has a best trial for each level, and all are shown.
-
-    With several groups -o needs a choice: --where or --trial.
-    """
-    with report_errors():
-        from cae.cli.best import BestOptions, print_best
-
-        match mode:
-            case None | "min" | "max":
-                options = BestOptions(
-                    metric=metric,
-                    mode=mode,
-                    top=top,
-                    where=where or (),
-                    trial=trial,
-                    across_groups=across_groups,
-                    out=out,
-                    data_dir=data_dir,
-                    quiet=quiet,
-                    as_json=as_json,
-                    csv=csv,
-                    sweep_file=sweep,
-                    verify=verify,
-                )
-                print_best(_find_run(run), options)
-            case _:
-                raise UserError(f"--mode {mode}: should be min or max")
-
-
-@app.command(rich_help_panel=RESULTS_PANEL)
-def report(
-    runs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="One run or several.", callback=expand_home),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            metavar="DIR",
-            help="Folder for several runs. Default: runs/joined.",
-            callback=expand_output,
-        ),
-    ] = None,
-    markdown: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            callback=expand_home,
-            help="Write only published numbers and claims beside ours, as Markdown.",
-        ),
-    ] = None,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Serve the page on this machine and follow the run.")
-    ] = False,
-) -> None:
-    """Write trials.csv, epochs.csv and report.html; also while the sweep is running."""
-    with report_errors():
-        from cae.report.exporters import markdown as markdown_exporter
-        from cae.report.page import build, server
-
-        if runs:
-            folders = [_find_run(run) for run in runs]
-        else:
-            folders = [_find_run(None)]
-        if watch:
-            server.serve(folders, out)
-        if markdown:
-            written = markdown_exporter.write(folders, markdown)
-        else:
-            written = build.build_all(folders, out)
-        echo(f"report: {written}")
-
-
-@app.command(rich_help_panel=RESULTS_PANEL)
-def export(
-    run: RunArgument = None,
-    to: Annotated[
-        Literal["tensorboard", "mlflow"], typer.Option(help="Format of the files.")
-    ] = "tensorboard",
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            metavar="DIR",
-            help="Default: a subfolder of the run's folder.",
-            callback=expand_output,
-        ),
-    ] = None,
-) -> None:
-    """Write a run as TensorBoard event files or as an MLflow tracking folder."""
-    with report_errors():
-        from cae.report.exporters import mlflow, tensorboard
-
-        if to == "mlflow":
-            echo(mlflow.write(_find_run(run), out))
-        else:
-            echo(tensorboard.write(_find_run(run), out))
-
-
-@app.command("list", rich_help_panel=RESULTS_PANEL)
-def list_(as_json: AsJson = False, csv: Csv = None) -> None:
-    """List the runs under runs/ and the sweeps under sweeps/. --csv has a row per run."""
-    with report_errors():
-        from cae.cli import machine_output, tables
-
-        runs = Path("runs")
-        sweeps = Path("sweeps")
-        if as_json:
-            rows = {"runs": tables.run_rows(runs), "sweeps": tables.sweep_rows(sweeps)}
-            machine_output.echo_json(rows)
-        if csv is not None:
-            machine_output.write_csv(tables.run_rows(runs), csv)
-        if not as_json and csv is None:
-            tables.print_runs_and_sweeps(runs, sweeps)
-
-
-@app.command(rich_help_panel=RESULTS_PANEL)
-def logs(run: RequiredRun, trial: TrialArgument) -> None:
-    """Print the output of a trial, why it ended, and its traceback."""
-    with report_errors():
-        from cae.cli import tables
-
-        echo(tables.trial_log(_find_run(run), trial))
-
-
-@app.command(rich_help_panel=RESULTS_PANEL)
-def prune(
-    run: RequiredRun,
-    keep: Annotated[
-        str,
-        typer.Option(
-            metavar="best|N",
-            help="How many trials of each comparability group keep their best weights.",
-        ),
-    ] = "best",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be deleted, and delete nothing.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
-) -> None:
-    """Delete the checkpoints of ended trials that are not among the best; all numbers stay.
-
-    Finished trials cannot be extended to more epochs afterwards: they start again.
-    """
-    with report_errors():
-        from cae.cli.prune import prune_run
-
-        prune_run(_find_run(run), keep, dry_run=dry_run, yes=yes)
-
-
-@app.command(rich_help_panel=IMAGES_PANEL)
-def reconstruct(
-    model: Annotated[
-        Path, typer.Argument(help="Folder that `best -o` wrote.", callback=expand_home)
-    ],
-    images: Annotated[
-        list[Path],
-        typer.Argument(
-            help=(
-                "Images of any size and format, arrays (.npy, .npz, .safetensors), or folders of "
-                "images; each is resized and cropped for the network."
-            ),
-            callback=expand_home,
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            metavar="FILE",
-            help=(
-                "File to write; its suffix is its format. .npy, .npz: arrays in the type and range "
-                "of the training images."
-            ),
-            callback=expand_output,
-        ),
-    ] = Path("reconstructed.png"),
-    corrupt: Annotated[
-        bool, typer.Option("--corrupt", help="Corrupt the images as in training (noise, ...).")
-    ] = False,
-    invert: Annotated[
-        bool, typer.Option("--invert", help="Invert the images first: black becomes white.")
-    ] = False,
-    fit: Annotated[
-        Literal["crop", "pad", "stretch"],
-        typer.Option(
-            help=(
-                "crop: to the center. pad: keep all, with the color of the border. stretch: "
-                "distort."
-            )
-        ),
-    ] = "crop",
-    max_value: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Value of white in gray images of more than 8 bits. Default: as in training.",
-        ),
-    ] = None,
-    skip_damaged: Annotated[
-        bool, typer.Option("--skip-damaged", help="Leave out images that cannot be read.")
-    ] = False,
-    sweep: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Sweep file that defines components of the model.",
-            callback=expand_home,
-        ),
-    ] = None,
-) -> None:
-    """Apply an exported model to your own images; writes inputs beside outputs."""
-    with report_errors():
-        from cae.sweep.reconstruct import reconstruct_files
-        from cae.sweep.user_images import ReadingOptions
-
-        options = ReadingOptions(
-            invert=invert, fit=fit, max_value=max_value, skip_damaged=skip_damaged
-        )
-        lines = reconstruct_files(model, images, out, corrupt=corrupt, sweep=sweep, options=options)
-        echo(lines)
-
-
-def _find_run(location: str | None) -> RunDir:
-    from cae.run import storage
-
-    return storage.locate_run(location, Path("runs"))
+# `add_typer` without a name would be the same from typer 0.15 on.
+app.registered_commands.extend(results_app.registered_commands)

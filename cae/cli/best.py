@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cae.cli.machine_output import echo_json, write_csv
+from cae.cli.machine_output import check_outputs, echo_json, write_csv
 from cae.cli.output import echo
 from cae.errors import UserError
 from cae.run.formatting import format_axes, format_value
@@ -81,6 +81,7 @@ def print_best(run: RunDir, options: BestOptions) -> None:
     Several trials are exported to subfolders named by their numbers. Raises UserError if trials of
     several groups would be exported and none was chosen.
     """
+    check_outputs(as_json=options.as_json, csv_file=options.csv)
     sweep = run.read_sweep()
     metric = options.metric or sweep.metric
     choices = _choose(list(run.records().values()), sweep, metric, options)

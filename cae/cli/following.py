@@ -1,4 +1,4 @@
-"""What follows a running sweep besides the live table: an experiment tracker, and its end."""
+"""Follows a running sweep besides the live table: an experiment tracker, notification of errors."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def follow(
 def _tracked(
     prepared: Prepared, display: Display, console: Console, track: TrackerName
 ) -> Iterator[Display]:
-    from cae.report.live_tracking import LiveTracking, both  # imports pandas
+    from cae.report.live_tracking import LiveTracking, display_and_track  # imports pandas
 
     def print_line(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -61,9 +61,12 @@ def _tracked(
     def tracked_display(
         records: dict[int, Record], slots: int
     ) -> AbstractContextManager[Callable[[Event | None], None]]:
-        return both(display(records, slots), tracking, records)
+        return display_and_track(display(records, slots), tracking, records)
 
     try:
         yield tracked_display
-    finally:
-        tracking.finish(prepared.records)
+    except BaseException:
+        # Perhaps the sweep did not start, because another process runs it and tracks it.
+        tracking.stop()
+        raise
+    tracking.finish(prepared.records)

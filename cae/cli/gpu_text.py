@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cae.run.formatting import count_of
@@ -17,17 +18,43 @@ GB = 1e9
 def gpu_line(prepared: Prepared, resources: Resources) -> str:
     """The memory of a trial and the proposed share of a GPU; empty if trials use no GPU."""
     from cae.sweep.places.devices import gpu_memory
-    from cae.sweep.spec.gpu_need import PredictionFailed, measured_need, predicted_need
+    from cae.sweep.spec.gpu_need import PredictionFailed
 
     if not resources.gpus_per_trial or not prepared.plan.has_work:
         return ""
-    need = measured_need(prepared.records.values())
-    if need is None:
-        try:
-            need = predicted_need(prepared.plan, prepared.file.path)
-        except PredictionFailed as error:
-            return f"GPU memory of a trial: unknown, because it cannot be predicted: {error}"
+    try:
+        need = _need(prepared)
+    except PredictionFailed as error:
+        return f"GPU memory of a trial: unknown, because it cannot be predicted: {error}"
     return describe_need(need, gpu_memory(), resources.gpus_per_trial)
+
+
+def _need(prepared: Prepared) -> GpuNeed:
+    """The measured need, or the predicted one of a larger trial that was not measured.
+
+    Raises PredictionFailed if nothing was measured and the prediction fails.
+    """
+    from cae.sweep.spec.gpu_need import (
+        PredictionFailed,
+        are_largest_measured,
+        measured_need,
+        predicted_need,
+    )
+
+    measured = measured_need(prepared.records.values())
+    if measured is not None and are_largest_measured(prepared.plan, prepared.records):
+        return measured
+    try:
+        predicted = predicted_need(prepared.plan, prepared.file.path)
+    except PredictionFailed:
+        if measured is None:
+            raise
+        return measured
+    if measured is None:
+        return predicted
+    if predicted.process_bytes > measured.process_bytes:
+        return replace(predicted, busy=measured.busy)
+    return measured
 
 
 def describe_need(need: GpuNeed, gpu_bytes: int | None, gpus_per_trial: float) -> str:
@@ -47,7 +74,10 @@ def describe_need(need: GpuNeed, gpu_bytes: int | None, gpus_per_trial: float) -
         busy = "how busy a trial keeps the GPU was not measured"
     if need.busy is not None:
         busy = f"a trial keeps the GPU busy {100 * need.busy:.0f} % of the time"
-    memory = f"GPU memory: up to {need.process_bytes / GB:.1f} GB for trial {need.trial} ({origin})"
+    trial = "a candidate"
+    if need.trial:
+        trial = f"trial {need.trial}"
+    memory = f"GPU memory: up to {need.process_bytes / GB:.1f} GB for {trial} ({origin})"
     if gpu_bytes is None:
         return f"{memory}; {busy}"
     memory += f" of {gpu_bytes / GB:.1f} GB"

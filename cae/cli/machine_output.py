@@ -5,15 +5,18 @@ JSON goes to the standard output, CSV to a file, or to the standard output for t
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cae.cli.output import echo
+from cae.errors import UserError
 from cae.files import write_whole
 from cae.run.formatting import spreadsheet_text
 
@@ -22,9 +25,27 @@ Row = Mapping[str, Any]
 STANDARD_OUTPUT = Path("-")
 
 
+def check_outputs(*, as_json: bool, csv_file: Path | None) -> None:
+    """Raise UserError if JSON and CSV would both go to the standard output."""
+    if as_json and csv_file == STANDARD_OUTPUT:
+        raise UserError("--json --csv -: both print to the standard output; use --csv FILE")
+
+
+@contextlib.contextmanager
+def prints_to_stderr() -> Iterator[None]:
+    """Let everything that is printed go to stderr: a sweep file or a network may print."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
 def echo_json(value: object) -> None:
-    """Print a value as JSON; NaN and infinity, which JSON lacks, become null."""
-    echo(json.dumps(_without_nan(value), indent=2, allow_nan=False))
+    """Print a value as JSON (`json_text`)."""
+    echo(json_text(value))
+
+
+def json_text(value: object) -> str:
+    """A value as JSON; NaN and infinity, which JSON lacks, become null."""
+    return json.dumps(_without_nan(value), indent=2, allow_nan=False)
 
 
 def write_csv(rows: Sequence[Row], file: Path) -> None:

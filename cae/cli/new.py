@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import json
 import keyword
+import shlex
 from pathlib import Path
 
 from cae.cli.output import echo
@@ -59,12 +60,14 @@ def write_sweep_file(name: str, template: str, images: Path | None) -> None:
     echo(f"written: {path} ({TEMPLATES[template]})")
     if PLACEHOLDER in text:
         echo(f"replace {PLACEHOLDER} by the path of your images")
-    echo(f"next: cae-sweep plan {path}; cae-sweep run {path}; --budget quick tries it out")
+    file = shlex.quote(str(path))
+    echo(f"next: cae-sweep plan {file}; cae-sweep run {file}; --budget quick tries it out")
 
 
 def template_text(template: str) -> str:
     """The text of a template."""
-    return importlib.resources.files("cae").joinpath("templates", f"{template}.py").read_text()
+    file = importlib.resources.files("cae").joinpath("templates", f"{template}.py")
+    return file.read_text(encoding="utf-8")
 
 
 def _with_images(text: str, template: str, images: Path) -> str:

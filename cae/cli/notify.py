@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 
+from cae.cli.machine_output import json_text
 from cae.cli.output import echo
-from cae.errors import ENVIRONMENT_ERROR
+from cae.errors import ENVIRONMENT_ERROR, UserError
 from cae.run.paths import RunDir
 from cae.run.status import run_status
 
 NOTIFY_SECONDS = 60.0
+"""After this time the command is killed."""
 
 
 def notify_user(
@@ -20,7 +21,8 @@ def notify_user(
     """Run a shell command with the status of the run, as `status --json` prints it, as its input.
 
     Its environment has CAE_SWEEP_RUN, CAE_SWEEP_REASON (such as "complete") and
-    CAE_SWEEP_EXIT_CODE. If it fails, a line is printed.
+    CAE_SWEEP_EXIT_CODE. If the status cannot be read, its input is empty. If it fails, a line is
+    printed.
 
     Args:
         command: The command; None: nothing is done.
@@ -35,8 +37,12 @@ def notify_user(
         "CAE_SWEEP_REASON": reason,
         "CAE_SWEEP_EXIT_CODE": str(exit_code),
     }
-    status = json.dumps(run_status(run).to_json(), indent=2)
     problem = ""
+    status = ""
+    try:
+        status = json_text(run_status(run).to_json())
+    except (UserError, OSError) as error:  # the disk or the bucket fails, which may be the reason
+        echo(f"--notify {command}: the status cannot be read: {error}", to_stderr=True)
     try:
         done = subprocess.run(
             command,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import shutil
 from collections.abc import Iterable
@@ -17,7 +15,6 @@ from rich.table import Table
 from cae.cli.console import Console
 from cae.cli.gpu_text import gpu_line
 from cae.cli.tables import BETTER_VALUES
-from cae.files import write_whole
 from cae.run.formatting import count_of, format_duration, format_value
 from cae.run.groups import differences_text, is_defined_equally, parse_group
 from cae.run.left_out import left_out_lines
@@ -34,17 +31,11 @@ MAX_AXIS_COLUMNS = 7
 """If the search space has more axes, they share one column."""
 
 
-def print_plan(prepared: Prepared, resources: Resources, csv_file: Path | None) -> None:
-    """Print the trials of a plan and their costs, and write them to `csv_file`, if any."""
-    from cae.sweep.spec.cost import estimate
-
+def print_plan(prepared: Prepared, resources: Resources, cost: Cost) -> None:
+    """Print the trials of a plan and their costs."""
     console = Console()
-    cost = estimate(prepared.plan, resources)
     console.print(_plan_table(prepared.plan, cost))
     _print_plan_summary(console, prepared, resources, cost)
-    if csv_file:
-        _write_plan_csv(prepared.plan, cost, csv_file)
-        console.print(f"written: {escape(str(csv_file))}")
 
 
 @dataclass(frozen=True)
@@ -59,7 +50,7 @@ def _plan_table(plan: Plan, cost: Cost) -> Table:
     trials = plan.listed
     columns = [
         _Column("trial", [str(trial.number) for trial in trials]),
-        _Column("state", [_planned_state(trial) for trial in trials]),
+        _Column("state", [planned_state(trial) for trial in trials]),
         *_axis_columns(plan),
         *_seed_column(plan),
         _Column("parameters", [f"{trial.sizes['parameters']:,}" for trial in trials]),
@@ -131,7 +122,7 @@ def _settings(trial: PlannedTrial) -> str:
     return ", ".join(parts)
 
 
-def _planned_state(trial: PlannedTrial) -> str:
+def planned_state(trial: PlannedTrial) -> str:
     """The state of the trial in the run; "new" if it is not in the run yet."""
     state = "new"
     if trial.record is not None:
@@ -171,7 +162,10 @@ def _print_plan_summary(
         console.print(f"early stopping: at {noun} {rungs}; {summary}")
     console.print(_time_estimate(plan, resources, cost))
     for number, error in cost.errors.items():
-        text = f"the network of trial {number} could not be timed: {error}"
+        network = "the network of a candidate"
+        if number:
+            network = f"the network of trial {number}"
+        text = f"{network} could not be timed: {error}"
         console.print(escape(text), highlight=False, soft_wrap=True)
     console.print(_disk_estimate(prepared, resources), highlight=False)
     gpu = gpu_line(prepared, resources)
@@ -233,7 +227,7 @@ def _disk_estimate(prepared: Prepared, resources: Resources) -> str:
     from cae.sweep.engine.retention import plan_bytes
 
     needed_mb = plan_bytes(prepared.plan, resources.slots) / 1e6
-    free_gb = shutil.disk_usage(_existing_parent(prepared.run.path)).free / 1e9
+    free_gb = shutil.disk_usage(existing_parent(prepared.run.path)).free / 1e9
     return (
         f"disk: up to {needed_mb:,.0f} MB in {escape(str(prepared.run))} ({free_gb:,.0f} GB free)"
     )
@@ -352,34 +346,8 @@ def _listed(numbers: Iterable[int]) -> str:
     return f"trials {text}"
 
 
-def _write_plan_csv(plan: Plan, cost: Cost, file: Path) -> None:
-    rows: list[dict[str, Any]] = []
-    columns: dict[str, None] = {}  # an ordered set: trials may have different parameters
-    for trial, seconds in zip(plan.listed, cost.seconds_per_epoch, strict=True):
-        row: dict[str, Any] = {
-            "trial": trial.number,
-            "hash": trial.hash,
-            "state": _planned_state(trial),
-            "seconds_per_epoch": "",
-        }
-        if not math.isnan(seconds):
-            row["seconds_per_epoch"] = round(seconds, 3)
-        values = trial.trial.flat() | trial.axes | trial.sizes
-        for name, value in values.items():
-            row[name] = value
-            if isinstance(value, list):
-                row[name] = format_value(value)
-        rows.append(row)
-        columns |= dict.fromkeys(row)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(columns))
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(file, text.getvalue())
-
-
-def _existing_parent(path: Path) -> Path:
+def existing_parent(path: Path) -> Path:
     """The path, or its nearest parent that exists: a new run has no folder yet."""
     if path.exists():
         return path
-    return _existing_parent(path.resolve().parent)
+    return existing_parent(path.resolve().parent)

@@ -1,4 +1,4 @@
-"""`cae-sweep prune`: says what it deletes, and asks."""
+"""`cae-sweep prune`: prints what it deletes, and asks for confirmation."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cae.run.paths import RunDir
 from cae.run.storage import is_url
 
 MAX_LISTED = 12
+"""Trials of which a line prints the numbers."""
 
 
 def prune_run(run: RunDir, keep: str, *, dry_run: bool, yes: bool) -> None:
@@ -21,8 +22,8 @@ def prune_run(run: RunDir, keep: str, *, dry_run: bool, yes: bool) -> None:
     Args:
         run: The run.
         keep: "best", or the number of trials of each group that keep their best weights.
-        dry_run: Whether nothing is deleted.
-        yes: Whether nothing is asked.
+        dry_run: Only print what would be deleted.
+        yes: Do not ask for confirmation.
 
     Raises UserError if `keep` is invalid, or a confirmation is needed and there is no terminal.
     """

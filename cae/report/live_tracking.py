@@ -1,8 +1,7 @@
 """Sends a sweep to an experiment tracker while it runs.
 
-A thread of its own writes, so that a slow server never delays the sweep. The journal stays the
-record of what happened: what a tracker has not got when the process dies, it gets from the journal
-when the same command resumes the sweep.
+A thread writes, so that a slow server never delays the sweep. If the process dies, the same command
+sends what is missing from the journal when it resumes the sweep.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -52,8 +51,7 @@ MAX_PROBLEMS = 3
 
 
 def check_tracker(name: TrackerName, run: RunDir) -> None:
-    """Raise RunError if the library of a tracker is not installed, or if it has no place for its
-    files."""
+    """Raise RunError if the library of a tracker is not installed, or has no folder for files."""
     needed = LIBRARIES[name]
     needs_folder = name != "wandb"
     if name == "mlflow" and os.environ.get(MLFLOW_SERVER):
@@ -94,9 +92,11 @@ def open_tracker(name: TrackerName, run: RunDir) -> trackers.Tracker:
 
 @dataclass(frozen=True)
 class _Message:
-    """What the tracker is to be told about a trial that was started."""
+    """New results of a trial that was started."""
 
     record: Record
+    """The trial without its epochs, as it was when the message was made: the sweep changes its own
+    records while the thread reads."""
     measurements: Sequence[trackers.Measurement] = ()
     is_end: bool = False
 
@@ -104,9 +104,9 @@ class _Message:
 class LiveTracking:
     """Writes the events of a running sweep to a tracker.
 
-    `start` first sends what the tracker has not got of earlier commands. Which trials it has got
-    completely is in the file tracked-NAME.txt of the run: "ended 3", "started 3" if the trial is
-    trained again.
+    `start` first sends what is missing of earlier commands. The file tracked-NAME.txt of the run
+    contains the trials that were sent completely, with the time of their end: "3 1764300000.123". A
+    trial that was trained again afterwards has another one, and is sent again.
     """
 
     def __init__(self, name: TrackerName, run: RunDir, print_line: Callable[[str], None]) -> None:
@@ -137,17 +137,18 @@ class LiveTracking:
         """Messages that were not sent."""
 
     def start(self, records: Mapping[int, Record]) -> None:
-        """Send what the tracker has not got, and start to follow the events.
+        """Send what is missing, and start to follow the events.
 
         Args:
             records: All trials of the run; kept up to date by the sweep.
         """
         self._records = records
-        ended = read_ended(self._notes)
+        sent = read_sent(self._notes)
         for number, record in records.items():
-            if number not in ended and record.starts:
-                known = list(trackers.measurements(record))
-                self._messages.put(_Message(record, known, is_end=record.state.is_final))
+            is_sent = record.end is not None and sent.get(number) == record.end.time
+            if record.starts and not is_sent:
+                measurements = list(trackers.measurements(record))
+                self._put(record, measurements, is_end=record.state.is_final)
         self._has_started = True
         self._thread.start()
 
@@ -155,17 +156,27 @@ class LiveTracking:
         """Take an event, after it was applied to the records."""
         match event:
             case TrialStarted():
-                self._messages.put(_Message(self._records[event.trial]))
+                self._put(self._records[event.trial])
             case EpochFinished():
                 record = self._records[event.trial]
                 measurement = trackers.measurement_of_epoch(record, event.epoch)
-                self._messages.put(_Message(record, [measurement]))
+                self._put(record, [measurement])
             case TrialEnded():
                 record = self._records[event.trial]
                 measurements = trackers.final_measurements(record)
-                self._messages.put(_Message(record, measurements, is_end=True))
+                self._put(record, measurements, is_end=True)
             case _:
                 pass
+
+    def _put(
+        self,
+        record: Record,
+        measurements: Sequence[trackers.Measurement] = (),
+        *,
+        is_end: bool = False,
+    ) -> None:
+        copy = replace(record, epochs={}, epoch_times={}, starts=list(record.starts))
+        self._messages.put(_Message(copy, measurements, is_end))
 
     def finish(self, records: Mapping[int, Record]) -> None:
         """Wait until everything is sent, and close the tracker.
@@ -175,18 +186,28 @@ class LiveTracking:
         """
         if not self._has_started:
             self.start(records)
+        self.stop()
+
+    def stop(self) -> None:
+        """Like `finish`, but send nothing if the sweep did not start."""
+        if not self._has_started:
+            return
         self._messages.put(None)
-        self._thread.join(PATIENCE_SECONDS)
-        if self._thread.is_alive():
-            self._print(f"--track {self._name}: {self._messages.qsize()} messages are still sent")
-            self._thread.join(FINISH_SECONDS)
+        with contextlib.suppress(KeyboardInterrupt):  # it ends the wait, and not the command
+            self._thread.join(PATIENCE_SECONDS)
+            if self._thread.is_alive():
+                self._print(
+                    f"--track {self._name}: waiting until everything is sent, at most "
+                    f"{FINISH_SECONDS:.0f} s; Ctrl-C ends the wait"
+                )
+                self._thread.join(FINISH_SECONDS)
         lost = self._lost
         if self._thread.is_alive():
             lost += self._messages.qsize()
         if lost:
             self._print(
-                f"--track {self._name}: {lost} messages were not sent; the same command sends them "
-                "again"
+                f"--track {self._name}: messages that were not sent: {lost}; the same command "
+                "sends them again"
             )
 
     # In the thread
@@ -226,23 +247,22 @@ class LiveTracking:
         if record.number not in self._open:
             tracker.start(record)
             self._open.add(record.number)
-            _append(self._notes, f"started {record.number}")
         if message.measurements:
             tracker.log(record, message.measurements)
         if message.is_end:
             tracker.end(record)
             self._open.discard(record.number)
-            if record.number not in self._incomplete:
-                _append(self._notes, f"ended {record.number}")
+            if record.end is not None and record.number not in self._incomplete:
+                _append(self._notes, f"{record.number} {record.end.time!r}")
 
 
 @contextlib.contextmanager
-def both(
-    shown: AbstractContextManager[Watch], tracking: LiveTracking, records: Mapping[int, Record]
+def display_and_track(
+    display: AbstractContextManager[Watch], tracking: LiveTracking, records: Mapping[int, Record]
 ) -> Iterator[Watch]:
     """Show a running sweep and track it."""
     tracking.start(records)
-    with shown as show:
+    with display as show:
 
         def watch(event: Event | None) -> None:
             show(event)
@@ -256,17 +276,18 @@ def _append(path: Path, line: str) -> None:
         file.write(f"{line}\n")
 
 
-def read_ended(path: Path) -> set[int]:
-    """The trials that a tracker has got completely; an incomplete last line is ignored."""
-    ended: set[int] = set()
+def read_sent(path: Path) -> dict[int, float]:
+    """The trials that were sent completely, with the time of their end in seconds since the epoch.
+
+    Lines that are incomplete or not of this form are ignored.
+    """
+    sent: dict[int, float] = {}
     if not path.exists():
-        return ended
+        return sent
     for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        kind, _, number = line.partition(" ")
-        if not line.endswith("\n") or not number.strip().isdecimal():
+        number, _, time = line.partition(" ")
+        if not line.endswith("\n"):
             continue
-        if kind == "ended":
-            ended.add(int(number))
-        else:
-            ended.discard(int(number))
-    return ended
+        with contextlib.suppress(ValueError):
+            sent[int(number)] = float(time)
+    return sent

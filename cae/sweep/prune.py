@@ -1,20 +1,25 @@
-"""`cae-sweep prune`: deletes checkpoints that are not needed any more."""
+"""Deletes checkpoints that are not needed any more, for `cae-sweep prune`."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from cae.errors import UserError
+from cae.run.pareto import Point, pareto_front
 from cae.run.paths import RunDir
-from cae.run.ranking import rank_by_group
+from cae.run.ranking import GroupRanking, rank_by_group
 from cae.run.records import Record
+from cae.run.sweep_json import SweepDescription
 from cae.run.trial_state import TrialState
 from cae.trial.checkpoint import BEST, LAST, PREVIOUS, PREVIOUS_BEST
 
+SECONDS = "seconds"
+"""The second objective that is the sum over the epochs; the others are sizes of the network."""
 PRUNED_STATES = frozenset({TrialState.FINISHED, TrialState.STOPPED, TrialState.DIVERGED})
-"""Trials in other states continue from their checkpoints when they are resumed or retried."""
+"""Trials in other states start from their checkpoints when they are resumed or retried."""
 RESUMED_FROM = (LAST, PREVIOUS, PREVIOUS_BEST)
-"""The checkpoints that only a trial needs that continues."""
+"""Checkpoints from which trials are resumed; the best weights are used for more."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,8 @@ class Pruning:
     """Which checkpoints of a run are deleted."""
 
     kept: list[int]
-    """Trials that keep their best weights: the best ones, and those that other trials depend on."""
+    """Trials that keep their best weights: the best ones, those of the Pareto front that a search
+    looked for, and those that other trials depend on."""
     files: dict[int, list[str]]
     """Names of the files to delete, by trial."""
     bytes: int
@@ -34,12 +40,13 @@ class Pruning:
 
 
 def plan_pruning(run: RunDir, keep: int) -> Pruning:
-    """Find the checkpoints that are not needed for the best trials, or to continue unfinished ones.
+    """Find the checkpoints that are not needed for the best trials, or to resume unfinished ones.
 
     Args:
         run: The run.
         keep: How many trials of each comparability group keep their best weights: the best ones by
-            the sweep's metric.
+            the sweep's metric. If the search has a second objective, the trials of the Pareto front
+            keep them, too.
     """
     records = run.records()
     kept = _trials_to_keep(run, records, keep)
@@ -70,15 +77,42 @@ def _trials_to_keep(run: RunDir, records: dict[int, Record], keep: int) -> set[i
     ):
         for ranking in rank_by_group(records.values(), sweep, sweep.metric, None):
             kept |= {trial.record.number for trial in ranking.trials[:keep]}
+            kept |= _front(ranking, sweep)
     for record in records.values():
         kept |= set(record.dependencies.values())
     return kept
 
 
+def _front(ranking: GroupRanking, sweep: SweepDescription) -> set[int]:
+    """Numbers of the finished trials of the Pareto front; empty without a second objective."""
+    objective = str((sweep.search or {}).get("second_objective") or "")
+    if not objective:
+        return set()
+    numbers: dict[Point, int] = {}
+    for trial in ranking.trials:
+        if trial.record.state == TrialState.FINISHED:
+            value = trial.value
+            if sweep.mode == "max":
+                value = -value
+            # Of equal trials the first one of the ranking counts.
+            numbers.setdefault((value, _amount(trial.record, objective)), trial.record.number)
+    return {numbers[point] for point in pareto_front(numbers)}
+
+
+def _amount(record: Record, objective: str) -> float:
+    """The second objective of a trial; NaN if it is not known."""
+    if objective == SECONDS:
+        return math.fsum(row.get(SECONDS, math.nan) for row in record.epochs.values())
+    amount = record.sizes.get(objective)
+    if isinstance(amount, int | float):
+        return float(amount)
+    return math.nan
+
+
 def prune(run: RunDir, pruning: Pruning) -> None:
     """Delete the files.
 
-    Raises RunError if the sweep runs, and UserError if a trial was continued meanwhile.
+    Raises RunError if the sweep runs, and UserError if a trial was resumed meanwhile.
     """
     with run.lock():
         records = run.records()

@@ -32,6 +32,11 @@ EVALUATION_BYTES = 2**25
 """If so many images need more than this as float32, ..."""
 LARGE_BATCH_BYTES = 2**23
 """... batches of this size are evaluated: measures need up to ten times as much meanwhile."""
+DRAWN_BYTES = 2**28
+"""Images that are corrupted together have at most this size as float32, ..."""
+DRAWN_MULTIPLE = 16
+"""... and their number is a multiple of this: PyTorch draws normal numbers on the CPU 16 at a time,
+so that they do not depend on how the images are divided."""
 MAX_DEVICE_SHARE = 0.5
 """Images that need more of the free memory of a GPU stay in the memory of the host."""
 
@@ -164,8 +169,9 @@ class Pairs:
 
     def _corrupt_all(self) -> None:
         start = 0
-        pixel_batches = self.pixels.split(EVALUATION_BATCH)
-        label_batches = self.labels.split(EVALUATION_BATCH)
+        count = drawn_batch(self.pixels.shape[1:])
+        pixel_batches = self.pixels.split(count)
+        label_batches = self.labels.split(count)
         for pixels, labels in zip(pixel_batches, label_batches, strict=True):
             images = to_float(pixels.to(self.generator.device), self.value_range)
             drawn_labels = labels.to(self.generator.device)
@@ -279,6 +285,15 @@ def evaluation_batch(image_shape: Sequence[int]) -> int:
     if EVALUATION_BATCH * image_bytes <= EVALUATION_BYTES:
         return EVALUATION_BATCH
     return max(1, LARGE_BATCH_BYTES // image_bytes)
+
+
+def drawn_batch(image_shape: Sequence[int]) -> int:
+    """Return how many images are corrupted together."""
+    image_bytes = 4 * math.prod(image_shape)
+    if EVALUATION_BATCH * image_bytes <= DRAWN_BYTES:
+        return EVALUATION_BATCH
+    multiples = DRAWN_BYTES // (DRAWN_MULTIPLE * image_bytes)
+    return DRAWN_MULTIPLE * max(1, multiples)
 
 
 def _is_too_large(images: Images, device: torch.device) -> bool:

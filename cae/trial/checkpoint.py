@@ -297,20 +297,28 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
 
 @dataclass(frozen=True)
 class Samples:
-    """Inputs, targets and outputs of an epoch, N x C x H x W in [0, 1]."""
+    """Inputs, targets and outputs of an epoch as uint8, N x 1 or 3 x H x W.
+
+    Not on the device: they are written after the GPU was lost, too.
+    """
 
     epoch: int
-    inputs: Tensor
-    targets: Tensor
-    outputs: Tensor
+    inputs: NDArray[np.uint8]
+    targets: NDArray[np.uint8]
+    outputs: NDArray[np.uint8]
+
+    @classmethod
+    def from_images(cls, epoch: int, inputs: Tensor, targets: Tensor, outputs: Tensor) -> Samples:
+        """Copy images, N x C x H x W in [0, 1], from their device."""
+        return cls(epoch, _to_uint8(inputs), _to_uint8(targets), _to_uint8(outputs))
 
     def save(self, folder: Path, write: Write = write_whole) -> None:
-        """Write them as uint8, gray or RGB."""
+        """Write them to the folder of a trial."""
         arrays: dict[str, ArrayLike] = {
             "epoch": np.int64(self.epoch),
-            "input": _to_uint8(self.inputs),
-            "target": _to_uint8(self.targets),
-            "output": _to_uint8(self.outputs),
+            "input": self.inputs,
+            "target": self.targets,
+            "output": self.outputs,
         }
         write(folder / SAMPLES, _npz(arrays))
 

@@ -178,6 +178,15 @@ class Component(BaseModel):
         """Return the names of the parameters that can be set."""
         return list(cls.model_fields)
 
+    @classmethod
+    def parameter_default(
+        cls,
+        name: str,
+        parameters: Mapping[str, object],  # noqa: ARG003
+    ) -> object:
+        """Return the default of a parameter beside the others that are set."""
+        return cls.model_fields[name].default
+
     def inactive_parameters(self) -> dict[str, str]:
         """Return the parameters without an effect, each with the reason in the other parameters.
 

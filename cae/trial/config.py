@@ -67,7 +67,7 @@ class Trial(BaseModel):
     It cannot be changed; `override` returns another one.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     COMPONENTS: ClassVar[dict[str, type[Component]]] = {
         "dataset": Dataset,
@@ -579,10 +579,7 @@ def _default(flat: FlatConfig, name: str) -> object:
     if not parameter:
         return None
     component = Trial.COMPONENTS[kind].registry[_selected(flat, kind)]
-    field = component.model_fields.get(parameter)
-    if field is None:  # an argument of TorchOptimizer
-        return None
-    return field.default
+    return component.parameter_default(parameter, _below(flat, kind))
 
 
 def _below(flat: Mapping[str, object], name: str) -> dict[str, object]:

@@ -1,9 +1,9 @@
 """How much memory of its device a trial needs, without training it.
 
 One step and the evaluations are executed on fake tensors, which have shapes and no values, while
-the live memory is counted: parameters, gradients, the optimizer's state, activations, images and
-what the metrics need. Not counted: the scratch memory within PyTorch's operations, which depends on
-the device, and that of CUDA itself.
+the live memory is counted: parameters, gradients, the optimizer's state, activations, images, the
+networks of the dependencies and what the metrics need. Not counted: the scratch memory within
+PyTorch's operations, which depends on the device, and that of CUDA itself.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from cae.trial import torch_compat
-from cae.trial.batches import DeviceImages, DeviceSplit, Pairs
+from cae.trial.batches import DeviceImages, DeviceSplit
 from cae.trial.config import Trial
 from cae.trial.datasets.pixel_values import BYTE_RANGE, ValueRange
 from cae.trial.evaluation import conclude, evaluate, evaluation_pairs
 from cae.trial.networks.create import build_network
-from cae.trial.steps import Step, build_optimizer
+from cae.trial.steps import Clipping, Step, build_optimizer
+from cae.trial.training_state import training_pairs
 
 STEPS = 2
 """The first one creates the state of the optimizer."""
@@ -52,6 +54,13 @@ class MemoryPrediction:
         return self.training + evaluation - self.resident
 
 
+def stages_of(trial: Trial) -> list[int]:
+    """Return the stages of a trial's training, in their order."""
+    epochs = range(1, trial.epochs + 1)
+    stages = [trial.task.stage(epoch, trial.epochs) for epoch in epochs]
+    return list(dict.fromkeys(stages))
+
+
 def predict_memory(
     trial: Trial,
     images_per_split: Mapping[str, int],
@@ -81,23 +90,31 @@ def predict_memory(
         images = DeviceImages(train_split, val_split, test_split, classes)
         image_bytes = memory.live
         network = build_network(trial)
-        optimizer = build_optimizer(trial.optimizer, network)
-        train_pairs = Pairs(trial.task, images.train, trial.seed, 0, "train")
+        dependencies: dict[str, nn.Module] = {}
+        for name, dependency in trial.dependencies().items():
+            dependencies[name] = build_network(dependency).eval().requires_grad_(False)
+        train_pairs = training_pairs(trial, images.train)
         val_pairs = evaluation_pairs(trial.task, images.val, "val")
-        network.train()
-        trial.task.prepare(network, trial.task.stage(1, trial.epochs))
-        step = Step(network, optimizer, train_pairs, trial.precision)
-        indices = torch.arange(min(trial.batch_size, images_per_split["train"]))
         memory.restart_peak()
-        for _ in range(STEPS):
-            step(indices)
-        training = memory.restart_peak()
-        resident = memory.live
+        training = 0
+        resident = 0
+        for stage in stages_of(trial):
+            # Each stage starts with a new optimizer, and may train more layers than the one before.
+            optimizer = build_optimizer(trial.optimizer, network)
+            network.train()
+            trial.task.prepare(network, stage)
+            clipping = Clipping(trial.clip_norm, trial.clip_value)
+            step = Step(network, optimizer, train_pairs, trial.precision, clipping)
+            indices = torch.arange(min(trial.batch_size, images_per_split["train"]))
+            for _ in range(STEPS):
+                step(indices)
+            training = max(training, memory.restart_peak())
+            resident = max(resident, memory.live)
         evaluate(network, val_pairs)
         evaluation = memory.restart_peak()
         is_complete = True
         try:
-            conclude(network, trial.task, images, {})
+            conclude(network, trial.task, images, dependencies)
         except Exception:  # tables and images of most tasks need values
             is_complete = False
         final_evaluation = memory.restart_peak()

@@ -226,6 +226,17 @@ class TorchOptimizer(Optimizer):
             names |= dict.fromkeys(_defaults(algorithm))
         return list(names)
 
+    @classmethod
+    @override
+    def parameter_default(cls, name: str, parameters: Mapping[str, object]) -> object:
+        """That of PyTorch for an argument of the selected optimizer; None if it has none."""
+        if name in cls.model_fields:
+            return super().parameter_default(name, parameters)
+        algorithm = parameters.get("algorithm")
+        if algorithm not in torch_optimizers():
+            return None
+        return _defaults(str(algorithm)).get(name)
+
     @override
     def parameters(self) -> dict[str, Any]:
         """Arguments with their defaults are left out: they change nothing."""

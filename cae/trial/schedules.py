@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Annotated, ClassVar
+from typing import Annotated
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Gt, Le, Lt
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from typing_extensions import override
 
@@ -16,9 +16,14 @@ from cae.trial.component import Component
 class Schedule(Component):
     """A kind of component: how the learning rate changes from epoch to epoch."""
 
-    uses_epochs: ClassVar[bool] = False
-    """Whether the learning rates depend on the trial's number of epochs. Such a trial is not
-    extended to more epochs: its first epochs would be others."""
+    @property
+    def uses_epochs(self) -> bool:
+        """Whether the learning rates depend on the trial's number of epochs.
+
+        They do if a subclass defines `lr_of_epoch`. Such a trial is not extended to more epochs:
+        its first epochs would be others.
+        """
+        return type(self).lr_of_epoch is not Schedule.lr_of_epoch
 
     @abstractmethod
     def next_lr(self, initial_lr: float, val_losses: list[float]) -> float:
@@ -47,8 +52,6 @@ class Schedule(Component):
 
 class FixedLengthSchedule(Schedule):
     """A schedule for a fixed number of epochs. A subclass defines `lr_of_epoch`."""
-
-    uses_epochs: ClassVar[bool] = True
 
     @override
     def next_lr(self, initial_lr: float, val_losses: list[float]) -> float:
@@ -190,9 +193,9 @@ class OneCycle(FixedLengthSchedule):
     start_factor: Annotated[float, Gt(0), Le(1)] = 0.04
     """Learning rate of the first epoch as a share of the largest; in (0, 1]. PyTorch's default: its
     `div_factor` 25."""
-    end_factor: Annotated[float, Ge(0), Le(1)] = 0.01
-    """Learning rate of the last epoch as a share of the largest; in [0, 1]. PyTorch, which changes
-    the rate from step to step, ends near 0, which would be a whole epoch here."""
+    end_factor: Annotated[float, Gt(0), Le(1)] = 0.01
+    """Learning rate of the last epoch as a share of the largest; in (0, 1]. PyTorch, which changes
+    the rate from step to step, ends near 0: here, a whole epoch would change nothing."""
 
     @override
     def lr_of_epoch(self, initial_lr: float, val_losses: list[float], epochs: int) -> float:

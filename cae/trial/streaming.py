@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cae.files import reserve_space
 from cae.trial import torch_compat
 from cae.trial.datasets.mapped import MappedPixels
 
@@ -101,18 +102,20 @@ def disk_tensor(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     count = math.prod(shape)
     nbytes = count * torch.empty((), dtype=dtype).element_size()
     folder = tempfile.gettempdir()
-    free = shutil.disk_usage(folder).free
-    if nbytes > free:
+    file, name = tempfile.mkstemp(prefix="cae-sweep-inputs-", dir=folder)
+    try:
+        reserve_space(file, nbytes)
+        flat = torch.from_file(name, shared=True, size=count, dtype=dtype)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        free = shutil.disk_usage(folder).free
         raise OSError(
             errno.ENOSPC,
             f"noisy inputs of {nbytes / 1e9:.1f} GB do not fit into {free / 1e9:.1f} GB of free "
             "space (TMPDIR selects another folder)",
             folder,
-        )
-    file, name = tempfile.mkstemp(prefix="cae-sweep-inputs-", dir=folder)
-    try:
-        os.ftruncate(file, nbytes)
-        flat = torch.from_file(name, shared=True, size=count, dtype=dtype)
+        ) from None
     finally:
         os.close(file)
         os.unlink(name)

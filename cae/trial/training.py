@@ -338,7 +338,7 @@ def _samples(state: TrainingState, epoch: int) -> checkpoint.Samples:
     with torch.inference_mode(), torch_compat.gpu_numerics():
         target_images = task.to_image(inputs, targets)
         output_images = task.to_image(inputs, state.network(inputs))
-    return checkpoint.Samples(epoch, inputs, target_images, output_images)
+    return checkpoint.Samples.from_images(epoch, inputs, target_images, output_images)
 
 
 def _evaluate_best(

@@ -12,7 +12,7 @@ from torch import nn
 
 from cae.files import SyncSchedule
 from cae.trial.augmentation import NoAugmentation
-from cae.trial.batches import DeviceImages, Pairs, derive_seed
+from cae.trial.batches import DeviceImages, DeviceSplit, Pairs, derive_seed
 from cae.trial.checkpoint import Owner
 from cae.trial.checkpoint_writer import CheckpointWriter
 from cae.trial.config import Trial
@@ -59,28 +59,32 @@ class TrainingState:
 
     @cached_property
     def train_pairs(self) -> Pairs:
-        """The training pairs, of epoch 0 until `Pairs.start_epoch` is called.
-
-        Inputs that are drawn in each epoch are drawn on the device, which is faster.
-        """
-        task = self.trial.task
-        augmentation = None
-        if not isinstance(self.trial.augmentation, NoAugmentation):
-            augmentation = self.trial.augmentation
-        return Pairs(
-            task,
-            self.images.train,
-            self.trial.seed,
-            0,
-            "train",
-            draw_on_device=task.redraws,
-            augmentation=augmentation,
-        )
+        """The training pairs, of epoch 0 until `Pairs.start_epoch` is called."""
+        return training_pairs(self.trial, self.images.train)
 
     @property
     def is_drawn_once(self) -> bool:
         """Whether the task corrupts its inputs once for all epochs."""
         return self.trial.task.corrupts and not self.trial.task.redraws
+
+
+def training_pairs(trial: Trial, images: DeviceSplit) -> Pairs:
+    """The training pairs of a trial, of epoch 0.
+
+    Inputs that are drawn in each epoch are drawn on the device, which is faster.
+    """
+    augmentation = None
+    if not isinstance(trial.augmentation, NoAugmentation):
+        augmentation = trial.augmentation
+    return Pairs(
+        trial.task,
+        images,
+        trial.seed,
+        0,
+        "train",
+        draw_on_device=trial.task.redraws,
+        augmentation=augmentation,
+    )
 
 
 def start_training(

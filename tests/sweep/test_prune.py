@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from cae.cli.app import app
 from cae.errors import RunError
-from cae.run.events import TrialPlanned
+from cae.run.events import EpochFinished, TrialPlanned
 from cae.run.paths import RunDir
 from cae.run.trial_state import TrialState
 from cae.sweep.prune import plan_pruning, prune
@@ -69,6 +70,41 @@ def test_a_number_of_trials_can_be_kept(run: RunDir) -> None:
     assert call("--keep", "2", "--yes").exit_code == 0
     assert checkpoints(run, 2) == checkpoints(run, 3) == {"best"}
     assert checkpoints(run, 1) == set()
+
+
+@pytest.mark.parametrize(
+    ("objective", "kept"), [("parameters", [1, 2, 4]), ("seconds", [2, 3]), (None, [2])]
+)
+def test_the_front_of_a_search_with_two_objectives_is_kept(
+    tmp_path: Path, objective: str | None, kept: list[int]
+) -> None:
+    run = RunDir(tmp_path / "front")
+    run.path.mkdir()
+    search = {"name": "model-based", "second_objective": objective}
+    run.sweep_json.write_text(json.dumps({"metric": "val_psnr", "mode": "max", "search": search}))
+    # Trial 3 is worse and larger than trial 1; trial 5 did not finish.
+    quality = {1: (20.0, 500, 9.0), 2: (30.0, 900, 7.0), 3: (19.0, 600, 2.0), 4: (10.0, 100, 5.0)}
+    quality[5] = (25.0, 50, 1.0)
+    write(run, session(*quality))
+    for number, (psnr, parameters, seconds) in quality.items():
+        plan = TrialPlanned(
+            trial=number,
+            hash=str(number),
+            config={"epochs": 1},
+            axes={},
+            sizes={"parameters": parameters},
+        )
+        metrics = {"val_psnr": psnr, "seconds": seconds}
+        write(run, plan, started(number), EpochFinished(trial=number, epoch=1, metrics=metrics))
+        state = TrialState.FINISHED
+        if number == 5:
+            state = TrialState.STOPPED
+        write(run, ended(state, number))
+        run.trial(number).mkdir(parents=True)
+        (run.trial(number) / "best.safetensors").write_bytes(b"x")
+    pruning = plan_pruning(run, 1)
+    assert pruning.kept == kept
+    assert sorted([*pruning.kept, *pruning.files]) == [1, 2, 3, 4, 5]
 
 
 def test_weights_that_other_trials_depend_on_are_kept(run: RunDir) -> None:

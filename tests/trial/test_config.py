@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -349,3 +350,10 @@ def test_names_of_parameters_and_metrics_never_collide(trial: Trial) -> None:
         assert not (epoch_metrics | test_metrics) & set(known_names(combination.flat()))
         assert not any("." in name for name in epoch_metrics | test_metrics)
         assert not epoch_metrics & test_metrics
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_numbers_that_are_not_finite_are_errors(trial: Trial, value: float) -> None:
+    """JSON has no such numbers, and a limit of infinity is none."""
+    with pytest.raises(ConfigError, match="clip_norm"):
+        trial.override({"clip_norm": value})

@@ -9,14 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from cae import Classifier, Classify, ConvAutoencoder, Denoise, Reconstruct
 from cae.trial import torch_compat
-from cae.trial.batches import DeviceImages, Pairs
+from cae.trial.batches import DeviceImages
 from cae.trial.config import Trial
 from cae.trial.evaluation import conclude, evaluate, evaluation_pairs
 from cae.trial.memory import MemoryPrediction, predict_memory
 from cae.trial.networks.create import build_network
 from cae.trial.steps import Step, build_optimizer
 from cae.trial.torch_compat import LiveMemory
+from cae.trial.training_state import training_pairs
 
 COUNTS = {"train": 70, "val": 24, "test": 20}
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -27,6 +29,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "one state": {"optimizer": "rmsprop"},
     "dense": {"arch": "dense_autoencoder", "arch.hidden_units": (512, 64)},
     "bfloat16": {"precision": "bfloat16"},
+    "augmentation": {"augmentation": "augment", "augmentation.rotation": 10.0},
 }
 
 
@@ -46,7 +49,7 @@ def counted_with_values(trial: Trial) -> MemoryPrediction:
         )
         network = build_network(trial)
         optimizer = build_optimizer(trial.optimizer, network)
-        pairs = Pairs(trial.task, images.train, trial.seed, 0, "train")
+        pairs = training_pairs(trial, images.train)
         val_pairs = evaluation_pairs(trial.task, images.val, "val")
         network.train()
         step = Step(network, optimizer, pairs, trial.precision)
@@ -102,6 +105,50 @@ def test_images_count_once_and_corrupted_inputs_as_float32(trial: Trial) -> None
     noisy = trial.override(VARIANTS["noise"])
     drawn = predict_memory(noisy, more).training - predict_memory(noisy, COUNTS).training
     assert drawn == plain + 4 * pixels
+
+
+def test_augmented_noisy_inputs_are_not_kept(trial: Trial) -> None:
+    more = COUNTS | {"train": 1070}
+    changes: dict[str, Any] = {"task.redraw_noise": True, "augmentation": "augment"}
+    noisy = trial.override({**VARIANTS["noise"], **changes, "augmentation.shift": 1})
+    predicted = [predict_memory(noisy, counts) for counts in (COUNTS, more)]
+    images = predicted[1].images - predicted[0].images
+    assert predicted[1].training - predicted[0].training < 1.5 * images
+
+
+def test_the_networks_of_dependencies_count(trial: Trial) -> None:
+    judge = Trial(
+        dataset=trial.dataset,
+        task=Classify(),
+        arch=Classifier(fc_units=2000),
+        optimizer=trial.optimizer,
+    )
+    noisy = trial.override(VARIANTS["noise"])
+    judged = noisy.model_copy(update={"task": Denoise(noise_factor=0.3, judge=judge)})
+    more = predict_memory(judged, COUNTS).resident - predict_memory(noisy, COUNTS).resident
+    assert more >= 4 * judge.sizes()["parameters"]
+
+
+def test_all_stages_of_training_count(trial: Trial) -> None:
+    """The frozen encoder of the first stage has no gradients; that of the second one has."""
+    filters: dict[str, Any] = {"encoder_filters": (16, 32), "pool_after": (1,)}
+    encoder = Trial(
+        dataset=trial.dataset,
+        task=Reconstruct(),
+        arch=ConvAutoencoder(**filters, decoder_filters=(4,), upsample_after=(0,)),
+        optimizer=trial.optimizer,
+    )
+    predicted: list[int] = []
+    for task in (Classify(), Classify(encoder=encoder)):
+        classifier = Trial(
+            dataset=trial.dataset,
+            task=task,
+            arch=Classifier(**filters),
+            optimizer=trial.optimizer,
+            epochs=2,
+        )
+        predicted.append(predict_memory(classifier, COUNTS).training)
+    assert predicted[1] >= predicted[0]
 
 
 def test_images_count_with_the_size_of_their_type(trial: Trial) -> None:

@@ -229,3 +229,11 @@ def test_arguments_survive_the_flat_configuration(trial: Trial) -> None:
     assert flat["optimizer.betas"] == [0.8, 0.9]
     assert changed.override({"optimizer.betas.2": 0.5}).flat()["optimizer.betas"] == [0.8, 0.5]
     assert changed.override({"seed": 1}).optimizer == changed.optimizer
+
+
+def test_an_element_of_an_argument_changes_the_default_of_torch(trial: Trial) -> None:
+    changes = {"optimizer": "torch_optimizer", "optimizer.algorithm": "NAdam", "optimizer.lr": 0.1}
+    changed = trial.override(changes | {"optimizer.betas.1": 0.8})
+    assert changed.flat()["optimizer.betas"] == [0.8, 0.999]
+    with pytest.raises(ConfigError, match=r"optimizer\.momentum\.1 does not exist"):
+        trial.override(changes | {"optimizer.momentum.1": 0.8})

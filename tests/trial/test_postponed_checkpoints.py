@@ -168,6 +168,24 @@ def test_a_trial_that_fails_within_an_epoch_loses_no_finished_one(
     assert_equal_end(resumed, expected, folder)
 
 
+def test_what_was_postponed_is_written_without_the_device(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of the GPU ends the trial, and then nothing can be read from it."""
+    folder = tmp_path / "large"
+    epochs = start(folder)
+    advance(epochs, 3)
+
+    def fail(images: torch.Tensor) -> None:
+        del images
+        raise torch.AcceleratorError("planted")
+
+    monkeypatch.setattr(checkpoint, "_to_uint8", fail)
+    epochs.close()
+    assert checkpoint.load(folder / LAST).epoch == 3
+    assert checkpoint.samples_epoch(folder) == checkpoint.load(folder / BEST).epoch
+
+
 @pytest.mark.parametrize("killed_after", range(1, 6))
 @pytest.mark.parametrize("written", [(), (1,), (2, 4), (3,)])
 def test_a_killed_trial_trains_the_epochs_again_that_are_not_written(

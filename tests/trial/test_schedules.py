@@ -9,8 +9,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from torch.optim import lr_scheduler
+from typing_extensions import override
 
+from cae.trial.config import Trial
 from cae.trial.schedules import (
     Constant,
     Cosine,
@@ -141,3 +144,24 @@ def test_the_rates_of_short_trials_are_positive(component: type[Schedule], epoch
     for warmup_epochs in range(6):
         for rate in learning_rates(component(), epochs, warmup_epochs):
             assert 0 < rate <= 0.1
+
+
+def test_a_schedule_uses_the_number_of_epochs_if_it_defines_the_rate_by_it(trial: Trial) -> None:
+    class HalfwayDrop(Schedule):
+        @override
+        def next_lr(self, initial_lr: float, val_losses: list[float]) -> float:
+            return initial_lr
+
+        @override
+        def lr_of_epoch(self, initial_lr: float, val_losses: list[float], epochs: int) -> float:
+            return initial_lr / (1 + 2 * len(val_losses) // epochs)
+
+    Schedule.registry.pop(HalfwayDrop.name)
+    assert trial.model_copy(update={"schedule": HalfwayDrop()}).history_depends_on_epochs(9)
+    using = {component.name for component in BUILT_IN if component().uses_epochs}
+    assert using == {"cosine", "one_cycle"}
+
+
+def test_one_cycle_has_no_epoch_that_changes_nothing() -> None:
+    with pytest.raises(ValidationError, match="end_factor"):
+        OneCycle(end_factor=0.0)

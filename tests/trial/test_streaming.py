@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import shutil
@@ -20,7 +21,9 @@ from safetensors.numpy import save_file
 
 from cae import Adam, Arrays, ConvAutoencoder, Denoise, ImageFolder, Reconstruct, Task, Trial
 from cae.errors import UserError
-from cae.trial.batches import DeviceImages, Pairs
+from cae.trial import batches, streaming
+from cae.trial.augmentation import Augment, Augmentation, NoAugmentation
+from cae.trial.batches import DeviceImages, DeviceSplit, Pairs, drawn_batch
 from cae.trial.datasets import (
     Dataset,
     DatasetDamaged,
@@ -48,7 +51,8 @@ def write_files() -> None:
     np.save("last.npy", PIXELS.transpose(0, 2, 3, 1))
     np.save("big.npy", PIXELS.astype(">u2"))
     np.save("wide.npy", PIXELS.astype(np.int64))
-    np.savez("a.npz", x_train=PIXELS[:40], x_test=PIXELS[40:], y_train=LABELS[:40])
+    images = {"x_train": PIXELS[:40], "x_test": PIXELS[40:]}
+    np.savez("a.npz", **images, y_train=LABELS[:40], y_test=LABELS[40:])  # type: ignore[arg-type]
     save_file({"images": PIXELS, "labels": LABELS}, "a.safetensors")
     tifffile.imwrite("a.tif", PIXELS, photometric="minisblack", metadata={"axes": "TCYX"})
     for number, image in enumerate(PIXELS[:30, 0]):
@@ -104,18 +108,24 @@ def test_streamed_images_are_those_in_memory(name: str, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    "task",
-    [Reconstruct(), Denoise(), Denoise(redraw_noise=True)],
-    ids=["reconstruct", "noise drawn once", "noise drawn in each epoch"],
+    ("task", "augmentation"),
+    [
+        (Reconstruct(), NoAugmentation()),
+        (Denoise(), NoAugmentation()),
+        (Denoise(redraw_noise=True), NoAugmentation()),
+        (Denoise(redraw_noise=True), Augment(shift=2, rotation=5.0)),
+    ],
+    ids=["reconstruct", "noise drawn once", "noise drawn in each epoch", "augmented"],
 )
 def test_training_is_equal_bit_for_bit(
-    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    task: Task, augmentation: Augmentation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_files()
     temporary = set(Path(tempfile.gettempdir()).glob("cae-sweep-inputs-*"))
     trial = Trial(
         dataset=Arrays(path="a.npy", shape=SHAPE),
         task=task,
+        augmentation=augmentation,
         arch=ConvAutoencoder(
             encoder_filters=(4, 2), decoder_filters=(4,), pool_after=(1,), upsample_after=(0,)
         ),
@@ -142,10 +152,32 @@ def test_training_is_equal_bit_for_bit(
 def test_noisy_inputs_that_do_not_fit_on_the_disk_are_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    temporary = set(Path(tempfile.gettempdir()).glob("cae-sweep-inputs-*"))
+    assert disk_tensor((25,), torch.float32).shape == (25,)
+
+    def fail(*arguments: object) -> None:
+        del arguments
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(streaming, "reserve_space", fail)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
     with pytest.raises(OSError, match=r"noisy inputs of 0\.0 GB do not fit into 0\.0 GB of free"):
         disk_tensor((26,), torch.float32)
-    assert disk_tensor((25,), torch.float32).shape == (25,)
+    assert set(Path(tempfile.gettempdir()).glob("cae-sweep-inputs-*")) == temporary
+
+
+def test_the_disk_space_of_noisy_inputs_is_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other trials write to the same disk."""
+    reserved: list[int] = []
+
+    def close(file: int) -> None:
+        reserved.append(os.fstat(file).st_blocks * 512)
+        close_file(file)
+
+    close_file = os.close
+    monkeypatch.setattr(os, "close", close)
+    disk_tensor((1024, 1024), torch.float32)
+    assert reserved[-1] >= 2**22
 
 
 def test_batches_may_be_taken_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,3 +307,20 @@ def test_reading_in_any_order_and_number(monkeypatch: pytest.MonkeyPatch) -> Non
         found = pixels[np.array(positions, np.int64)]
         np.testing.assert_array_equal(found, everything[positions])
     np.testing.assert_array_equal(pixels.select(np.array([9, 2]))[:], everything[[9, 2]])
+
+
+def test_large_images_are_corrupted_a_few_at_a_time_with_the_same_noise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """500 images of 512 x 512 with their noise would need 5 GB."""
+    assert drawn_batch((3, 512, 512)) == 80
+    assert drawn_batch((3, 4096, 4096)) == 16
+    assert drawn_batch((3, 32, 32)) == 500
+    pixels = torch.from_numpy(PIXELS[:, :1].astype(np.uint8))
+    split = DeviceSplit(pixels, torch.from_numpy(LABELS))
+    together = Pairs(Denoise(), split, 0, 0, "train").inputs
+    monkeypatch.setattr(batches, "DRAWN_BYTES", 1)
+    divided = Pairs(Denoise(), split, 0, 0, "train").inputs
+    assert together is not None
+    assert divided is not None
+    assert torch.equal(together, divided)

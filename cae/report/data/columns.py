@@ -30,6 +30,9 @@ PREDICTIONS = {
 }
 """Columns of what a model expected, by the name in the journal."""
 
+USAGE = ("peak_host_bytes", "peak_gpu_bytes", "gpu_busy")
+"""Columns of what a trial used of its host, by the names of TrialEnded, which explain them."""
+
 Cells = dict[str, Any]
 """Cells of one row by the name of their column."""
 
@@ -54,6 +57,8 @@ class TrialRow:
     sizes: Cells
     config: Cells
     hardware: Cells
+    usage: Cells
+    """What the trial used of its host; empty if it was not measured."""
     suggestion: Cells
     """Why a search suggested the trial; empty without a search."""
     ending: Cells
@@ -161,6 +166,7 @@ def trial_row(run: str, record: Record, metric: str, mode: Mode) -> TrialRow:
         sizes={name: to_cell(value) for name, value in record.sizes.items()},
         config={name: to_cell(value) for name, value in record.config.items()},
         hardware=_hardware(record),
+        usage=_usage(record),
         suggestion=_suggestion(record),
         ending=_ending(record),
     )
@@ -188,6 +194,16 @@ def _hardware(record: Record) -> Cells:
     if record.end is not None:
         cells["ended"] = utc([record.end.time])[0]
     cells["attempts"] = len(record.starts)
+    return cells
+
+
+def _usage(record: Record) -> Cells:
+    """Return what the trial used of its host, in columns that only measured trials have."""
+    cells: Cells = {}
+    for name in USAGE:
+        value = getattr(record.end, name, None)
+        if value is not None:
+            cells[name] = value
     return cells
 
 

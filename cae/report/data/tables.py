@@ -3,6 +3,8 @@
     trials    one row per trial, whatever its state. A metric under its own name is the value at the
               best epoch, `last_` is the value at the last epoch, and `test_` was measured at the
               end with the best checkpoint
+              `peak_host_bytes`, `peak_gpu_bytes` and `gpu_busy` (a share from 0 to 1) are what the
+              trial used since it was started or resumed; without measurements they are missing
     epochs    one row per trial and epoch; epochs are counted from 1
 
 The best epoch is by the metric and mode of the sweep. A trial whose state keeps it out of the

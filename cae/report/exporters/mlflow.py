@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 import urllib.parse
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from typing_extensions import override
@@ -75,7 +75,8 @@ def show_command(uri: str) -> str:
 class MlflowTracker(trackers.Tracker):
     """Writes to a tracking server or folder of MLflow: one run per trial.
 
-    The run of a trial is found again by a tag, so that a resumed sweep continues it.
+    The run of a trial is found again by a tag, so that a resumed sweep continues it. Parameters
+    cannot be changed: if a trial was extended, the tag `epochs` has the new number.
     """
 
     def __init__(self, uri: str, experiment: str, location: str, artifacts: Path | None) -> None:
@@ -94,6 +95,8 @@ class MlflowTracker(trackers.Tracker):
         self._client = MlflowClient(tracking_uri=uri)
         self._location = location
         self._run_ids: dict[int, str] = {}
+        self._metric_names: dict[int, dict[str, None]] = {}
+        """Ordered sets of the metrics of each trial."""
         known = self._client.get_experiment_by_name(experiment)
         if known is not None:
             self._experiment = known.experiment_id
@@ -113,7 +116,7 @@ class MlflowTracker(trackers.Tracker):
         known = self._client.search_runs(
             [self._experiment], f"tags.`{KEY_TAG}` = '{_quoted(key)}'", max_results=1
         )
-        known_parameters: Collection[str] = ()
+        known_parameters: Mapping[str, str] = {}
         if known:
             known_parameters = known[0].data.params
             run_id = known[0].info.run_id
@@ -130,8 +133,13 @@ class MlflowTracker(trackers.Tracker):
         valid_names = _valid_names(settings)
         parameters = []
         for name, value in settings.items():
-            if valid_names[name] not in known_parameters:  # they cannot be changed
-                parameters.append(Param(valid_names[name], str(value)[:MAX_VALUE]))
+            valid_name = valid_names[name]
+            text = str(value)[:MAX_VALUE]
+            if valid_name not in known_parameters:
+                parameters.append(Param(valid_name, text))
+            elif known_parameters[valid_name] != text:
+                # Parameters cannot be changed, tags can: an extended trial has more epochs.
+                self._client.set_tag(run_id, valid_name, text[:MAX_TAG])
         for first in range(0, len(parameters), MAX_PARAMETERS):
             self._client.log_batch(run_id, params=parameters[first : first + MAX_PARAMETERS])
 
@@ -139,7 +147,11 @@ class MlflowTracker(trackers.Tracker):
     def log(self, record: Record, measurements: Iterable[trackers.Measurement]) -> None:
         from mlflow.entities import Metric
 
-        valid_names = _valid_names(_metric_names(record))
+        measurements = list(measurements)
+        names = self._metric_names.setdefault(record.number, {})
+        for measurement in measurements:
+            names |= dict.fromkeys(measurement.metrics)
+        valid_names = _valid_names(names)
         metrics = []
         for epoch, time, values, _ in measurements:
             for name, value in values.items():
@@ -177,14 +189,6 @@ def _start_time(record: Record) -> float:
     if not start and record.end is not None:
         return record.end.time
     return start
-
-
-def _metric_names(record: Record) -> list[str]:
-    """The names of all metrics of a trial, in the order of their first use."""
-    names: dict[str, None] = {}
-    for epoch in sorted(record.epochs):
-        names |= dict.fromkeys(record.epochs[epoch])
-    return list(names | dict.fromkeys(record.final_metrics))
 
 
 def _quoted(key: str) -> str:

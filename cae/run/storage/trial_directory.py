@@ -44,7 +44,8 @@ class TrialDirectory:
 
         Args:
             location: The trial's folder or URL.
-            first: The file that `push` uploads before all others: the others can be made from it.
+            first: The file that `push` uploads before others that were written at the same time:
+                they can be made from it.
             write: Whether this worker trains the trial; False: it only reads the files.
 
         Raises StorageError if another worker holds the trial or the bucket cannot be used.
@@ -77,6 +78,9 @@ class TrialDirectory:
     def push(self) -> None:
         """Upload the files that have changed. A file that was only renamed is copied in the bucket.
 
+        Files are uploaded in the order in which they were written: if this process dies in between,
+        the bucket contains what the folder of a process that dies while it writes would contain.
+
         Raises StorageError if the bucket cannot be used, or if another worker has started to train
         the trial: it was assumed that this one is dead, and it must not overwrite the files of the
         other one.
@@ -102,7 +106,8 @@ class TrialDirectory:
         # Copies first, before the objects that they are copied from are overwritten.
         for name, earlier_name in renamed.items():
             self._bucket.copy(earlier_name, name)
-        for name in sorted(written, key=lambda name: name != self._first):
+        written.sort(key=lambda name: (files[name].modified_ns, name != self._first))
+        for name in written:
             self._bucket.write(name, (self.path / name).read_bytes())
         self._pushed = files
 

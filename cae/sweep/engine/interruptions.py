@@ -58,8 +58,10 @@ def exit_after_ray_death(recorder: Recorder, before_exit: Callable[[str], None],
     message = f"\nerror: {reason}; what is finished is saved, run the same command to resume"
     print(message, file=sys.stderr)
     ray_compat.kill_ray()
-    before_exit(reason)
-    _exit_immediately(ENVIRONMENT_ERROR)
+    try:
+        before_exit(reason)
+    finally:  # also after an error of the function: this is a thread, and the others may hang
+        _exit_immediately(ENVIRONMENT_ERROR)
 
 
 def _exit_immediately(code: int) -> NoReturn:

@@ -81,7 +81,7 @@ class Suggestions:
             return []
         results: list[TrialResult] = []
         for index, number in plan.search.tried.items():
-            results.append(_result(index, self._recorder.records[number], plan.sweep.metric))
+            results.append(trial_result(index, self._recorder.records[number], plan.sweep.metric))
         return results
 
     def _with_number(self, candidate: PlannedTrial) -> PlannedTrial:
@@ -91,7 +91,7 @@ class Suggestions:
         return replace(candidate, number=max(self._recorder.records, default=0) + 1)
 
 
-def _result(candidate: int, record: Record, metric: str) -> TrialResult:
+def trial_result(candidate: int, record: Record, metric: str) -> TrialResult:
     """What the search needs of a trial; a metric that an epoch lacks is NaN."""
     values = [record.epochs[epoch].get(metric, math.nan) for epoch in sorted(record.epochs)]
     return TrialResult(
@@ -105,13 +105,18 @@ def _result(candidate: int, record: Record, metric: str) -> TrialResult:
 
 
 def _seconds(record: Record) -> float:
-    """Seconds of training; of a trial that runs, of all its epochs by those so far."""
+    """Seconds of training of all epochs; if some are missing, by the mean of the others.
+
+    They belong to the same epochs as the metric, whose final value is estimated, too, for trials
+    that ended early.
+    """
     seconds = [metrics.get(SECONDS, math.nan) for metrics in record.epochs.values()]
     if not seconds:
         return math.nan
-    if record.state.is_final:
+    epochs = int(record.config["epochs"])
+    if len(seconds) >= epochs:
         return math.fsum(seconds)
-    return statistics.fmean(seconds) * float(record.config["epochs"])
+    return statistics.fmean(seconds) * epochs
 
 
 def _amounts(search: OpenSearch) -> list[float]:

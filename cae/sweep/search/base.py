@@ -36,8 +36,8 @@ class TrialResult:
     is_diverged: bool = False
     """Whether the trial ended because its loss was not finite."""
     seconds: float = math.nan
-    """Seconds of training; of a trial that runs, of all its epochs by those so far. NaN without an
-    epoch."""
+    """Seconds of training of all its epochs; estimated from those so far if some are missing. NaN
+    without an epoch."""
 
 
 @dataclass(frozen=True)

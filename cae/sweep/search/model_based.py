@@ -10,6 +10,7 @@ state: a resumed sweep has the same suggestions as an undisturbed one.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,13 +97,15 @@ class ModelBased(Search):
         if len(own) < self.initial_trials:
             reason = f"initial design, {len(own) + 1} of {self.initial_trials}"
             return Suggestion(remaining[0], INITIAL, reason)
-        known = _knowledge(candidates, own)
-        if not known.costs:
+        observed = _observations(candidates, own)
+        if not observed.costs:
             return _next_in_order(remaining, "no trial has a value yet")
-        if are_equal(known.costs):
+        if are_equal(observed.costs):
             cause = "all trials have (nearly) the same value so far"
             return _next_in_order(remaining, cause)
-        return _largest_improvement(candidates, remaining, known, self.second_objective)
+        if self.second_objective == SECONDS and not _has_seconds(observed):
+            return _next_in_order(remaining, "no trial has measured its seconds yet")
+        return _largest_improvement(candidates, remaining, observed, self.second_objective)
 
 
 def _next_group(
@@ -115,8 +118,8 @@ def _next_group(
 
 
 @dataclass(frozen=True)
-class _Knowledge:
-    """What the results of a comparability group say about its candidates."""
+class _Observations:
+    """The trials of a comparability group whose values are observed, and those that are pending."""
 
     tried: list[int]
     """Indices of the candidates with a cost."""
@@ -125,14 +128,14 @@ class _Knowledge:
     is_diverged: list[bool]
     """Whether a cost is that of a diverged trial."""
     seconds: list[float]
-    """Seconds of training of each, NaN where they are not known."""
+    """Seconds of training of each, all epochs; NaN where they are not observed."""
     pending: list[int]
     """Indices of candidates whose trials have no value yet."""
     transform: CostTransform
     """Converts predicted costs to values of the metric."""
 
 
-def _knowledge(candidates: Candidates, results: Sequence[TrialResult]) -> _Knowledge:
+def _observations(candidates: Candidates, results: Sequence[TrialResult]) -> _Observations:
     """Estimate the final cost of each trial of a comparability group; diverged ones are last."""
     transform = CostTransform(results, candidates.mode)
     curves = {result.candidate: transform.curve(result) for result in results}
@@ -149,7 +152,7 @@ def _knowledge(candidates: Candidates, results: Sequence[TrialResult]) -> _Knowl
         costs = without_outliers(costs)
         costs += [max(costs)] * len(diverged)
         measured += diverged
-    return _Knowledge(
+    return _Observations(
         tried=[result.candidate for result in measured],
         costs=costs,
         is_diverged=[result.is_diverged for result in measured],
@@ -159,6 +162,14 @@ def _knowledge(candidates: Candidates, results: Sequence[TrialResult]) -> _Knowl
     )
 
 
+def _has_seconds(observed: _Observations) -> bool:
+    """Whether the seconds of a trial that did not diverge are observed."""
+    for seconds, is_diverged in zip(observed.seconds, observed.is_diverged, strict=True):
+        if math.isfinite(seconds) and not is_diverged:
+            return True
+    return False
+
+
 def _next_in_order(remaining: Sequence[int], cause: str) -> Suggestion:
     return Suggestion(remaining[0], NO_MODEL, f"the next point in random order, because {cause}")
 
@@ -166,7 +177,7 @@ def _next_in_order(remaining: Sequence[int], cause: str) -> Suggestion:
 def _largest_improvement(
     candidates: Candidates,
     remaining: Sequence[int],
-    known: _Knowledge,
+    observed: _Observations,
     second_objective: SecondObjective | None,
 ) -> Suggestion:
     """The candidate with the largest expected improvement.
@@ -174,7 +185,7 @@ def _largest_improvement(
     Args:
         candidates: The candidates of all groups.
         remaining: Indices of the candidates to choose from.
-        known: What is known about their group.
+        observed: The observed trials of their group.
         second_objective: None: the metric is the only one.
     """
     from cae.sweep.search.surrogate import predict  # imports scikit-learn, which takes a second
@@ -182,9 +193,9 @@ def _largest_improvement(
     matrix = _features(candidates)
     points = list(remaining)
     if second_objective is not None:
-        points += known.pending
-    costs = np.array(known.costs)
-    prediction = predict(matrix[known.tried], costs, matrix[known.pending], matrix[points])
+        points += observed.pending
+    costs = np.array(observed.costs)
+    prediction = predict(matrix[observed.tried], costs, matrix[observed.pending], matrix[points])
     predicted = Normal(prediction.mean, prediction.deviation)
     if second_objective is None:
         improvements = predicted.expected_shortfall(prediction.lowest_known)
@@ -192,7 +203,7 @@ def _largest_improvement(
         improvements = _hypervolume_improvements(
             candidates,
             points,
-            known,
+            observed,
             (costs - prediction.center) / prediction.scale,
             predicted,
             is_measured=second_objective == SECONDS,
@@ -201,12 +212,12 @@ def _largest_improvement(
     mean = prediction.center + prediction.scale * float(prediction.mean[best])
     deviation = prediction.scale * float(prediction.deviation[best])
     bounds = [
-        known.transform.value(mean - INTERVAL * deviation),
-        known.transform.value(mean + INTERVAL * deviation),
+        observed.transform.value(mean - INTERVAL * deviation),
+        observed.transform.value(mean + INTERVAL * deviation),
     ]
     low = min(bounds)
     high = max(bounds)
-    value = known.transform.value(mean)
+    value = observed.transform.value(mean)
     improvement = float(improvements[best])
     reason = (
         f"model of {count_of(len(costs), 'trial')}: {format_value(value)} expected "
@@ -230,7 +241,7 @@ def _largest_improvement(
 def _hypervolume_improvements(
     candidates: Candidates,
     points: Sequence[int],
-    known: _Knowledge,
+    observed: _Observations,
     costs: Vector,
     predicted: Normal,
     *,
@@ -243,19 +254,19 @@ def _hypervolume_improvements(
     Args:
         candidates: The candidates of all groups.
         points: Indices of the points, the pending ones last.
-        known: What is known about their group.
-        costs: The standardized costs of the trials that are known.
+        observed: The observed trials of their group.
+        costs: The standardized costs of the trials that are observed.
         predicted: The standardized costs of the points.
         is_measured: Whether the second objective is measured, in contrast to known in advance.
     """
     if is_measured:
-        second_known, second = _predict_seconds(candidates, points, known)
+        second_known, second = _predict_seconds(candidates, points, observed)
     else:
-        second_known, second = _known_in_advance(candidates, points, known)
-    is_valid = ~np.array(known.is_diverged) & np.isfinite(second_known)
+        second_known, second = _known_in_advance(candidates, points, observed)
+    is_valid = ~np.array(observed.is_diverged) & np.isfinite(second_known)
     values = list(zip(costs[is_valid], second_known[is_valid], strict=True))
     reference = worst_point(values)
-    first_pending = len(points) - len(known.pending)
+    first_pending = len(points) - len(observed.pending)
     for mean, second_mean in zip(
         predicted.mean[first_pending:], second.mean[first_pending:], strict=True
     ):
@@ -265,31 +276,31 @@ def _hypervolume_improvements(
 
 
 def _known_in_advance(
-    candidates: Candidates, points: Sequence[int], known: _Knowledge
+    candidates: Candidates, points: Sequence[int], observed: _Observations
 ) -> tuple[Vector, Normal]:
     """The standardized second objective of the known trials, and that of points."""
     amounts = _logarithms(np.array(candidates.amounts))
-    own = amounts[[*known.tried, *points]]
+    own = amounts[[*observed.tried, *points]]
     scale = float(own.std()) or 1.0
     standardized = (amounts - own.mean()) / scale
     second = standardized[list(points)]
-    return standardized[known.tried], Normal(second, np.zeros_like(second))
+    return standardized[observed.tried], Normal(second, np.zeros_like(second))
 
 
 def _predict_seconds(
-    candidates: Candidates, points: Sequence[int], known: _Knowledge
+    candidates: Candidates, points: Sequence[int], observed: _Observations
 ) -> tuple[Vector, Normal]:
     """The standardized seconds of the known trials (NaN where missing), and those of points."""
     from cae.sweep.search.surrogate import predict
 
-    seconds = _logarithms(np.array(known.seconds))
+    seconds = _logarithms(np.array(observed.seconds))
     has_seconds = np.flatnonzero(np.isfinite(seconds))
     if not len(has_seconds) or are_equal(list(seconds[has_seconds])):
         return np.where(np.isfinite(seconds), 0.0, np.nan), _all_equal(len(points))
     matrix = _features(candidates)
-    tried = [known.tried[index] for index in has_seconds]
+    tried = [observed.tried[index] for index in has_seconds]
     prediction = predict(
-        matrix[tried], seconds[has_seconds], matrix[known.pending], matrix[list(points)]
+        matrix[tried], seconds[has_seconds], matrix[observed.pending], matrix[list(points)]
     )
     standardized = (seconds - prediction.center) / prediction.scale
     return standardized, Normal(prediction.mean, prediction.deviation)

@@ -46,8 +46,8 @@ class Cost:
     probed: int
     """How many networks were timed."""
     errors: dict[int, str] = field(default_factory=dict)
-    """Why networks could not be timed, by number of the trial: the error of the user's code, or of
-    PyTorch."""
+    """Why networks could not be timed, by number of the trial (0: a candidate of a search): the
+    error of the user's code, or of PyTorch."""
 
 
 def estimate(plan: Plan, resources: Resources) -> Cost:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,10 @@ class PredictionFailed(Exception):
 
 @dataclass(frozen=True)
 class GpuNeed:
-    """What a trial needs of a GPU, of the trials that are known the one that needs the most."""
+    """What a trial needs of a GPU: the one that needs the most, of those that are known."""
 
     trial: int
-    """Its number."""
+    """Its number; 0: a candidate of a search that is no trial yet."""
     process_bytes: int
     """Memory, with that of CUDA itself."""
     busy: float | None = None
@@ -57,8 +57,8 @@ def measured_need(records: Iterable[Record]) -> GpuNeed | None:
     bytes_by_trial: dict[int, int] = {}
     busy: list[float] = []
     for record in records:
-        end = record.end
-        if end is None or end.peak_gpu_bytes is None:
+        end = _measured_end(record)
+        if end is None:
             continue
         bytes_by_trial[record.number] = _process_bytes(end)
         if end.gpu_busy is not None and end.gpus_per_trial:
@@ -73,6 +73,24 @@ def measured_need(records: Iterable[Record]) -> GpuNeed | None:
     return GpuNeed(largest, bytes_by_trial[largest], mean_busy, len(bytes_by_trial))
 
 
+def are_largest_measured(plan: Plan, records: Mapping[int, Record]) -> bool:
+    """Whether the trials of a plan that may need the most memory have been measured."""
+    for planned in largest_trials(plan):
+        record = records.get(planned.number)
+        if record is None or _measured_end(record) is None:
+            return False
+    return True
+
+
+def _measured_end(record: Record) -> TrialEnded | None:
+    """The end of a trial with its GPU memory; while it is extended, the end before; None without
+    one."""
+    for end in (record.end, record.earlier_end):
+        if end is not None and end.peak_gpu_bytes is not None:
+            return end
+    return None
+
+
 def _process_bytes(end: TrialEnded) -> int:
     assert end.peak_gpu_bytes is not None
     if end.peak_gpu_process_bytes is not None:
@@ -81,9 +99,9 @@ def _process_bytes(end: TrialEnded) -> int:
 
 
 def predicted_need(plan: Plan, sweep_file: Path) -> GpuNeed:
-    """The predicted need of the plan's trials, of the largest of them.
+    """The predicted need of the plan's trials.
 
-    Raises PredictionFailed.
+    The result is that of the trial that needs the most. Raises PredictionFailed.
     """
     trials = largest_trials(plan)
     if not trials:

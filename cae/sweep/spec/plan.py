@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
-from cae.run.formatting import count_of
-from cae.run.metric_direction import Mode, common_directions, metric_direction
+from cae.run.metric_direction import Mode
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
 from cae.sweep.spec.candidates import (
-    BuiltTrials,
     Candidate,
     ImagesOfTrials,
     LoadImages,
@@ -29,8 +25,6 @@ from cae.sweep.spec.candidates import (
 )
 from cae.sweep.spec.code_snapshot import CodeSnapshot
 from cae.sweep.spec.comparability import describe_group
-from cae.sweep.spec.drawn_points import is_random
-from cae.sweep.spec.error_hints import list_constants
 from cae.sweep.spec.matching import Matcher, Wanted
 from cae.sweep.spec.open_search import (
     OpenSearch,
@@ -40,18 +34,21 @@ from cae.sweep.spec.open_search import (
     open_search,
     sweep_of_candidates,
 )
+from cae.sweep.spec.plan_checks import (
+    check_images,
+    check_inactive,
+    check_metrics,
+    metric_directions,
+    sweep_mode,
+)
+from cae.sweep.spec.plan_hints import list_hints
 from cae.sweep.spec.planned_trial import PlannedTrial
 from cae.sweep.spec.search_space import describe_axes, select_points
-from cae.sweep.spec.space_forms import Space
 from cae.sweep.spec.sweep import Sweep
+from cae.sweep.spec.sweep_settings import changed_settings, positive_number, with_settings
 from cae.sweep.spec.trained_points import TrainedTrials, select_trained
-from cae.trial.config import ConfigError, Trial, fingerprint_of, identity
+from cae.trial.config import fingerprint_of, identity
 from cae.trial.datasets import Dataset, Images
-from cae.trial.messages import short_repr
-from cae.trial.tasks.shapes import result_errors
-
-NO_SPACE: tuple[object, ...] = ("none", None, {})
-"""Values of the setting `space` that leave out the search space."""
 
 
 @dataclass(frozen=True)
@@ -200,10 +197,10 @@ def make_plan(
     overrides = sweep.budget(budget) | dict(settings or {})
     limit = overrides.pop("max_trials", None)
     if limit is not None:
-        limit = _positive("max_trials", limit)
+        limit = positive_number("max_trials", limit)
     limit = max_trials or limit
     is_one_trial = "space" in overrides
-    sweep = _with_settings(sweep, overrides, budget)
+    sweep = with_settings(sweep, overrides, budget)
     search = learning_search(sweep.search)
     to_suggest = 0
     if search is not None:
@@ -234,8 +231,8 @@ def make_plan(
         allow_inactive_defaults=is_one_trial,
     )
     if built.examined == points.space_size and not is_one_trial:
-        _check_inactive(sweep, built)
-    _check_metrics(sweep, built)
+        check_inactive(sweep, built)
+    check_metrics(sweep, built)
     built.raise_errors(sweep, is_strict=strict)
     for candidate in built.possible:
         loaded.add(candidate.trial)
@@ -245,8 +242,8 @@ def make_plan(
     repeated, repeated_seeds = repeat_with_seeds(built.possible, sweep.seeds)
     requested = repeated[:limit]
     candidates = add_dependencies(requested, networks)
-    directions = _directions(requested)
-    _check_images(candidates, images)
+    directions = metric_directions(requested)
+    check_images(candidates, images)
     candidates = [_add_images(candidate, images) for candidate in candidates]
     candidates = _add_groups(candidates, images)
     trials = _match_records(candidates, records, Matcher(records, retry, old_source))
@@ -256,214 +253,21 @@ def make_plan(
     numbers = {planned.number for planned in trials}
     return Plan(
         sweep=sweep,
-        mode=_mode(sweep, directions),
+        mode=sweep_mode(sweep, directions),
         directions=directions,
         trials=trials,
         images=images,
         axes=describe_axes(sweep, overrides),
-        overrides=_changed_settings(sweep.base, requested[0].trial, overrides),
+        overrides=changed_settings(sweep.base, requested[0].trial, overrides),
         space_size=points.space_size,
         duplicates=built.repeated * sweep.seeds + repeated_seeds,
         epochs=max(candidate.trial.epochs for candidate in candidates),
         left=[record for record in records.values() if record.number not in numbers],
         left_out=built.left_out_descriptions(),
         examined=built.examined,
-        hints=_hints(sweep, candidates),
+        hints=list_hints(sweep, candidates),
         search=opened,
     )
-
-
-def _with_settings(sweep: Sweep, overrides: dict[str, Any], budget: str) -> Sweep:
-    """The sweep with the overrides that are settings of the sweep, which are removed from
-    `overrides`. Raises ConfigError."""
-    changes: dict[str, Any] = {}
-    errors: list[str] = []
-    for name in ("seeds", "samples"):
-        if name in overrides:
-            try:
-                changes[name] = _positive(name, overrides.pop(name))
-            except ConfigError as error:
-                errors += error.messages
-    if "space" in overrides and overrides["space"] in NO_SPACE:
-        del overrides["space"]
-        changes["space"] = {}
-        changes["search"] = None
-        changes.setdefault("samples", 1)
-    elif budget == "smoke":  # the embedded images have parameters of their own
-        spaces = [_without_dataset(space) for space in sweep.spaces()]
-        changes["space"] = spaces
-        if not any(spaces):
-            changes["search"] = None
-    for name in Sweep.model_fields:
-        if name in overrides:
-            rule = f"{name} is set in the sweep file and cannot be overridden"
-            if name == "space":
-                rule = "should be none, which leaves out the search space"
-            errors.append(f"{name} = {short_repr(overrides[name])}: {rule}")
-    if errors:
-        raise ConfigError(errors)
-    return sweep.model_copy(update=changes)
-
-
-def _hints(sweep: Sweep, candidates: list[Candidate]) -> list[str]:
-    """What of the sweep file has no effect, or may be meant otherwise."""
-    hints = list_constants(sweep)
-    has_draws = any(map(is_random, sweep.spaces()))
-    # A search that learns from results runs `samples` trials of a grid, too.
-    if sweep.samples > 1 and not has_draws and learning_search(sweep.search) is None:
-        hints.append(
-            f"samples = {sweep.samples} has no effect: the search space has no random dimension, "
-            "such as tune.uniform or tune.choice"
-        )
-    if sweep.scheduler is not None:
-        epochs = max(candidate.trial.epochs for candidate in candidates)
-        rungs = sweep.scheduler.rungs(epochs)
-        largest = _largest_group(candidates)
-        if not rungs:
-            hints.append(
-                "the scheduler has no effect: the first epoch at which it may stop trials is not "
-                f"before epoch {epochs}, the last one"
-            )
-        elif sweep.scheduler.expected_epochs(epochs, rungs, largest) >= epochs:
-            trials = count_of(largest, "trial")
-            hints.append(
-                f"the scheduler has no effect: it compares {trials} at most, and all continue"
-            )
-    return hints
-
-
-def _largest_group(candidates: list[Candidate]) -> int:
-    """The number of trials of the largest comparability group, without dependencies."""
-    groups: Counter[str] = Counter()
-    for candidate in candidates:
-        if not candidate.is_dependency:
-            groups[str(candidate.group.get("key"))] += 1
-    return max(groups.values())
-
-
-def _check_inactive(sweep: Sweep, built: BuiltTrials) -> None:
-    """Add errors about parameters of the base trial that are inactive in all trials."""
-    trials = [candidate.trial for candidate in built.possible]
-    for message in _always_inactive(sweep.base, trials):
-        built.errors[message] += built.examined
-
-
-def _check_metrics(sweep: Sweep, built: BuiltTrials) -> None:
-    """Add errors about metrics, unless there are other errors."""
-    if not built.errors:
-        built.errors += _metric_errors(sweep, [candidate.trial for candidate in built.possible])
-
-
-def _directions(requested: list[Candidate]) -> dict[str, str]:
-    """The directions of the metrics on which all tasks agree."""
-    trials_by_task = {repr(candidate.trial.task): candidate.trial for candidate in requested}
-    return common_directions([trial.metric_directions() for trial in trials_by_task.values()])
-
-
-def _mode(sweep: Sweep, directions: Mapping[str, str]) -> Mode:
-    """The mode of the sweep, or the declared direction of its metric.
-
-    Raises ConfigError if there is neither.
-    """
-    if sweep.mode is not None:
-        return sweep.mode
-    direction = metric_direction(sweep.metric, directions)
-    if direction is None:
-        raise ConfigError(
-            [
-                f"metric = {sweep.metric!r}: it is not declared whether lower or higher values are "
-                "better: set mode='min' or mode='max'"
-            ]
-        )
-    return direction
-
-
-def _positive(name: str, value: Any) -> int:
-    """A whole number above 0. Raises ConfigError for anything else."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError([f"{name} = {value!r}: should be a whole number above 0"])
-    return value
-
-
-def _without_dataset(space: Space) -> Space:
-    axes: dict[str, Any] = {}
-    for key, domain in space.items():
-        if not key.startswith("dataset.") and ".dataset." not in key:
-            axes[key] = domain
-    return axes
-
-
-def _metric_errors(sweep: Sweep, trials: list[Trial]) -> Counter[str]:
-    """Errors: trials that do not report the metric of the sweep, or report metrics wrongly."""
-    errors: Counter[str] = Counter()
-    errors_by_task: dict[str, list[str]] = {}
-    for trial in trials:
-        key = repr((trial.task, trial.dataset.image_shape))
-        if key not in errors_by_task:
-            output_shape = trial.task.output_shape(trial.dataset.image_shape)
-            errors_by_task[key] = result_errors(trial.task, output_shape)
-            if not errors_by_task[key]:
-                errors_by_task[key] = _sweep_metric_errors(sweep, trial)
-        errors.update(errors_by_task[key])
-    return errors
-
-
-def _sweep_metric_errors(sweep: Sweep, trial: Trial) -> list[str]:
-    try:
-        names = trial.metric_names()
-    except ConfigError as error:
-        return error.messages
-    if sweep.metric in names:
-        return []
-    message = (
-        f"metric = {sweep.metric!r} is not a metric of these trials: they report {', '.join(names)}"
-    )
-    similar = difflib.get_close_matches(sweep.metric, names, n=1)
-    if f"val_{sweep.metric}" in names:
-        similar = [f"val_{sweep.metric}"]
-    if similar:
-        message += f"; did you mean {similar[0]!r}?"
-    return [message]
-
-
-def _always_inactive(base: Trial, trials: list[Trial]) -> list[str]:
-    """Errors: parameters that the sweep file sets and that are inactive in all trials."""
-    errors: list[str] = []
-    for kind in Trial.COMPONENTS:
-        component = getattr(base, kind)
-        same_type = [
-            getattr(trial, kind)
-            for trial in trials
-            if type(getattr(trial, kind)) is type(component)
-        ]
-        if not same_type:
-            continue
-        inactive = [other.inactive_parameters() for other in same_type]
-        for name in sorted(component.model_fields_set):
-            value = getattr(component, name)
-            is_default = value == type(component).model_fields[name].default
-            if not is_default and all(name in parameters for parameters in inactive):
-                reason = inactive[0][name]
-                errors.append(f"{kind}.{name} = {value!r} would be ignored: {reason}")
-    return errors
-
-
-def _check_images(candidates: Iterable[Candidate], images: Mapping[str, Images]) -> None:
-    """Raise ConfigError if images do not fit the task of a trial."""
-    errors: dict[str, None] = {}  # an ordered set
-    checked: set[tuple[str, str]] = set()
-    for candidate in candidates:
-        trial = candidate.trial
-        key = dataset_key(trial.dataset)
-        if (key, repr(trial.task)) in checked:
-            continue
-        checked.add((key, repr(trial.task)))
-        try:
-            trial.task.validate_images(trial.dataset, images[key])
-        except ValueError as error:
-            errors[str(error)] = None
-    if errors:
-        raise ConfigError(list(errors))
 
 
 def _add_images(candidate: Candidate, images: Mapping[str, Images]) -> Candidate:
@@ -565,35 +369,3 @@ def _needed_by_unfinished(candidates: list[Candidate], records: Mapping[int, Rec
 
 def _hash(candidate: Candidate) -> str:
     return identity(candidate.trial.flat(), candidate.fingerprint, candidate.trial.code())
-
-
-def _changed_settings(
-    base: Trial, trial: Trial, overrides: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """The settings that budget and command line changed, as {"full": ..., "here": ...}."""
-    full = base.omitted_defaults() | base.flat()
-    here = trial.omitted_defaults() | trial.flat()
-    changed: dict[str, dict[str, Any]] = {}
-    for key in here | full:
-        is_override = any(_sets(name, key) for name in overrides)
-        if is_override and here.get(key) != full.get(key):
-            changed[key] = {
-                "full": _setting_text(full.get(key, "not set")),
-                "here": _setting_text(here.get(key, "not set")),
-            }
-    return changed
-
-
-def _setting_text(value: Any) -> Any:
-    """None in the image counts of a data set means all images."""
-    if value is None:
-        return "all"
-    return value
-
-
-def _sets(name: str, key: str) -> bool:
-    """Whether overriding `name` changes `key`: itself, a component's parameter, a tuple's
-    element."""
-    parent, _, element = name.rpartition(".")
-    is_element = key == parent and element.isdecimal()
-    return key == name or key.startswith(f"{name}.") or is_element

@@ -59,7 +59,7 @@ class StoredArray:
     """Where its bytes begin in the file; None if they are not there as they are in memory: in
     another order, or compressed."""
     axes: str = ""
-    """What the axes are, if the file says it (TIFF): `IYX`, `TCYX`, ..."""
+    """What the axes are, if the file states it (TIFF): `IYX`, `TCYX`, ..."""
 
     @property
     def nbytes(self) -> int:

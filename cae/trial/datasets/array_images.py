@@ -31,7 +31,7 @@ TYPE_RANGES: dict[str, ValueRange] = {
     "uint8": (0.0, 255.0),
     "uint16": (0.0, 65535.0),
 }
-"""The value range of a type, where nobody means another one."""
+"""The usual value range of a type."""
 DARK_SHARE = 1 / 16
 """If no value of a type's range is larger, its upper bits are not used: 12 bits in 16."""
 

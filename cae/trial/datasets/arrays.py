@@ -23,7 +23,12 @@ from cae.trial.datasets.array_names import FoundArrays, find_arrays
 from cae.trial.datasets.base import Dataset, InventoryEntry, Source
 from cae.trial.datasets.errors import DatasetMissing
 from cae.trial.datasets.files import find_path
-from cae.trial.datasets.own_data import Findings, check_class_names, check_labels
+from cae.trial.datasets.own_data import (
+    Findings,
+    check_class_names,
+    check_labeled_splits,
+    check_labels,
+)
 from cae.trial.datasets.parameter_types import ImageShape, StatedRange
 from cae.trial.datasets.splits import Split
 
@@ -80,8 +85,10 @@ with warnings.catch_warnings():
             names = check_class_names(read_class_names(path, found.all), findings)
             splits: dict[str, Split | None] = {"train": None, "val": None, "test": None}
             classes = 1
+            stored = {split: found.read_labels(split) for split in loaded.pixels}
+            check_labeled_splits(stored, names, findings)
             for split, pixels in loaded.pixels.items():
-                labels = check_labels(found.read_labels(split), len(pixels), split, names, findings)
+                labels = check_labels(stored[split], len(pixels), split, names, findings)
                 if labels is not None:
                     splits[split] = Split(pixels, labels)
                     classes = max(classes, int(labels.max(initial=0)) + 1)

@@ -40,6 +40,7 @@ from cae.trial.datasets.own_data import (
     Findings,
     check_class_names,
     check_image_shape,
+    check_labeled_splits,
     check_split,
     with_one_type,
 )
@@ -217,13 +218,17 @@ class Dataset(Component):
         assert isinstance(source, Source)
         names = check_class_names(source.class_names or self.class_names, findings)
         checked: dict[str, CheckedSplit | None] = {}
+        labels: dict[str, object] = {}
         for where in ("train", "val", "test"):
             split = getattr(source, where)
             checked[where] = None
+            if isinstance(split, tuple) and len(split) == 2:
+                labels[where] = split[1]
             if split is not None or where == "train":
                 checked[where] = check_split(
                     split, where, self.image_shape, self.value_range, names, findings
                 )
+        check_labeled_splits(labels, names, findings)
         findings.raise_errors()
         splits, value_range = with_one_type(checked, findings)
         train = splits["train"]
@@ -309,13 +314,17 @@ def _check_images(dataset: Dataset, images: object) -> Images:
     assert isinstance(images, Images)
     names = check_class_names(images.class_names, findings)
     checked: dict[str, CheckedSplit | None] = {}
+    labels: dict[str, object] = {}
     for where in ("train", "val", "test"):
         split = getattr(images, where)
+        if isinstance(split, tuple) and len(split) == 2:
+            labels[where] = split[1]
         checked[where] = check_split(
             split, where, dataset.image_shape, dataset.value_range, names, findings
         )
         if checked[where] is not None and len(split[1]) == 0:
             findings.error(f"{where} has no images")
+    check_labeled_splits(labels, names, findings)
     findings.raise_errors()
     splits, value_range = with_one_type(checked, findings)
     is_changed = not images.fingerprint or value_range != BYTE_RANGE

@@ -128,6 +128,15 @@ def has_splits(files: list[Path], folder: Path) -> bool:
     return True
 
 
+def _are_in_split_folders(files: list[Path], folder: Path) -> bool:
+    """Whether all files are in folders that are named like splits: these are no classes."""
+    for path in files:
+        parts = path.relative_to(folder).parts
+        if len(parts) == 1 or parts[0].lower() not in SPLIT_FOLDERS:
+            return False
+    return True
+
+
 def printable_name(path: str | Path) -> str:
     """Return a path as text, with bytes that are not UTF-8 as escape sequences."""
     return os.fsencode(path).decode(errors="backslashreplace")
@@ -147,6 +156,7 @@ def _read_csv(
 ) -> FolderLabels:
     """Splits, and maybe classes, of a CSV file; files that it does not list are left out."""
     rows = _csv_rows(path)
+    in_split_folders = _are_in_split_folders(files, folder)
     by_name = {printable_name(file.relative_to(folder)): file for file in files}
     unknown = [name for name in rows if name not in by_name]
     if unknown:
@@ -165,7 +175,10 @@ def _read_csv(
         splits.append(row.split)
         class_name = row.class_name
         if class_name is None:
-            class_name = _class_of(file.relative_to(folder).parts, folder, class_folders)
+            parts = file.relative_to(folder).parts
+            if in_split_folders:
+                parts = parts[1:]
+            class_name = _class_of(parts, folder, class_folders)
         classes.append(class_name)
     if SPLITS.index("train") not in splits:
         raise DatasetInvalid(f"{path}: no image is in the split train")
@@ -209,9 +222,11 @@ def _add_row(rows: dict[str, _Row], row: dict[str, str], path: Path, line: int) 
         )
     if name in rows:
         raise DatasetInvalid(f"{path}, line {line}: {name!r} is listed twice")
-    class_name = row.get("class")
-    if class_name is not None and not class_name.strip():
-        raise DatasetInvalid(f"{path}, line {line}: {name!r} has no class")
+    class_name = None
+    if "class" in row:
+        class_name = (row["class"] or "").strip()
+        if not class_name:
+            raise DatasetInvalid(f"{path}, line {line}: {name!r} has no class")
     rows[name] = _Row(SPLITS.index(split), class_name)
 
 

@@ -383,10 +383,10 @@ def _notes(
         listed = ", ".join(
             f"{count} {name}" for name, count in zip(SPLITS, counts, strict=True) if count
         )
-        notes.append(f"the folders are splits, which are kept: {listed}")
+        notes.append(f"the splits are kept: {listed}")
         for name, count in zip(SPLITS, counts, strict=True):
             if count == 0:
-                notes.append(f"there is no folder {name}: its images are taken from train")
+                notes.append(f"there are no images for {name}: they are taken from train")
     cropped = [image.lost_share for image in decoded if image.lost_share > MIN_CROP]
     if cropped:
         notes.append(

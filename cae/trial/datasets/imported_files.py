@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cae.files import check_regular
+from cae.files import check_regular, reserve_space
 from cae.trial.datasets.array_files import SAFETENSORS_TYPES, StoredArray, open_arrays
 from cae.trial.datasets.errors import DatasetDamaged, describe_error
 from cae.trial.datasets.files import validate_labels
@@ -41,7 +41,9 @@ def create_pixel_file(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) 
         raise OSError(
             28, f"{2 * needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free", str(path)
         )
-    return np.memmap(path, dtype, "w+", shape=shape)
+    with path.open("wb") as file:
+        reserve_space(file.fileno(), needed)
+    return np.memmap(path, dtype, "r+", shape=shape)
 
 
 def write_imported(path: Path, folder: DecodedFolder, source: Path) -> None:

@@ -8,7 +8,7 @@ errors of a data set are reported together.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -367,6 +367,24 @@ def _to_stored(pixels: np.ndarray, limits: ValueRange, findings: Findings) -> np
 
 
 # Labels
+
+
+def check_labeled_splits(
+    labels: Mapping[str, object], class_names: Sequence[str], findings: Findings
+) -> None:
+    """Add an error to `findings` if some splits have labels and others have none.
+
+    Images without labels would be of class 0. `labels`: the labels, or None, of each split.
+    """
+    if len(class_names) > 1:  # `check_labels` reports those that are None
+        return
+    labeled = [where for where, value in labels.items() if value is not None]
+    unlabeled = [where for where in labels if where not in labeled]
+    if labeled and unlabeled:
+        findings.error(
+            f"{' and '.join(labeled)} has labels, and {' and '.join(unlabeled)} has none: give "
+            "all of them labels, or none of them"
+        )
 
 
 def check_labels(

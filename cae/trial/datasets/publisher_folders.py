@@ -60,7 +60,7 @@ class _PublisherFolder(Dataset):
 
 
 class IdxFolder(_PublisherFolder):
-    """A folder of files in the IDX format of MNIST, gzipped or not: KMNIST, EMNIST, QMNIST, ...
+    """A folder of files in the IDX format of MNIST, gzipped or not: KMNIST, EMNIST, ...
 
     The files are named like train-images-idx3-ubyte, with t10k or test for the test images. Classes
     are named by their numbers."""

@@ -107,10 +107,10 @@ class ConvEncoder(Architecture):
     negative_slope: PositiveFloat = 0.01
     """Slope of leaky_relu for negative values; above 0. PyTorch's default."""
     batch_norm: Literal["none", "before_activation", "after_activation"] = "none"
-    """Normalization of the output of a convolution, before or after the activation; by batches,
-    unless `norm` is another. Pooling and upsampling follow."""
+    """Normalization of the output of a convolution, before or after the activation: batch
+    normalization, unless `norm` selects another. Pooling and upsampling follow."""
     norm: Literal["batch", "group", "layer"] = "batch"
-    """Which normalization `batch_norm` places. `batch`: of each channel over the batch. `group`: of
+    """Which normalization `batch_norm` adds. `batch`: of each channel over the batch. `group`: of
     each of `norm_groups` groups of channels over an image (Wu & He 2018). `layer`: of all channels
     over an image. The last two do not depend on the batch and have no running statistics."""
     norm_groups: PositiveInt = 4
@@ -167,6 +167,47 @@ class ConvEncoder(Architecture):
         inactive.update(self._inactive_norm_settings())
         inactive.update(self._inactive_settings("dropout", is_on=self.dropout > 0))
         return inactive
+
+    def encoder_settings(self) -> dict[str, object]:
+        """Return what determines the output of an encoder with certain weights.
+
+        By the name of the parameter, in the same form however it is written: `all` layers are their
+        numbers. The layers with dropout are among them, because the names of the weights depend on
+        them; how weights are initialized is not.
+        """
+        layers = range(1, len(self.encoder_filters) + 1)
+        dropped = [number for number in layers if is_selected(self.dropout_encoder, number)]
+        if not self.dropout:
+            dropped = []
+        settings: dict[str, object] = {
+            "encoder_filters": self.encoder_filters,
+            "pool_after": self.pool_after,
+            "kernel_size": pair_of(self.kernel_size),
+            "dilation": tuple(self._dilation_of(number) for number in layers),
+            "stride": self.stride,
+            "padding": self.padding,
+            "hidden_units": self.hidden_units,
+            "residual_blocks": self.residual_blocks,
+            "bottleneck_channels": self.bottleneck_channels,
+            "activation": self.activation,
+            "skips": self.has_skips,
+            "dropout_encoder": tuple(dropped),
+            "batch_norm": "none",
+        }
+        if self.activation == "leaky_relu":
+            settings["negative_slope"] = self.negative_slope
+        if self.pool_after:
+            settings["pooling"] = self.pooling
+            settings["pool_size"] = self.pool_size
+        normalized = [number for number in layers if is_selected(self.batch_norm_encoder, number)]
+        if self.batch_norm != "none" and normalized:
+            settings["batch_norm"] = self.batch_norm
+            settings["batch_norm_encoder"] = tuple(normalized)
+            settings["batch_norm_epsilon"] = self.batch_norm_epsilon
+            settings["norm"] = self.norm
+            if self.norm == "group":
+                settings["norm_groups"] = self.norm_groups
+        return settings
 
     def _inactive_norm_settings(self) -> dict[str, str]:
         if self.batch_norm == "none":

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from cae.trial.component import Dependency
 from cae.trial.metrics import Direction, Metric, description, error_metric, share_metric
+from cae.trial.networks.conv_encoder import ConvEncoder
 from cae.trial.tasks.base import (
     Display,
     Evaluation,
@@ -194,6 +195,7 @@ class Classify(Task):
             )
         if self.encoder is None:
             return
+        _check_settings(trial.arch, self.encoder.arch)
         image_shape = trial.dataset.image_shape
         with torch.device("meta"):
             classifier = trial.arch.build(image_shape, self.output_shape(image_shape))
@@ -379,6 +381,26 @@ def _most_confident(result: _Classification, mask: Tensor, count: int) -> list[i
     order = confidences.argsort(descending=True, stable=True)
     chosen: list[int] = indices[order][:count].tolist()
     return chosen
+
+
+def _check_settings(arch: Any, trained: Any) -> None:
+    """Raise ValueError if two encoders with the same weights would have different outputs.
+
+    Not all settings change a shape: another activation does not.
+    """
+    if not isinstance(arch, ConvEncoder) or not isinstance(trained, ConvEncoder):
+        return
+    settings = arch.encoder_settings()
+    trained_settings = trained.encoder_settings()
+    differences: list[str] = []
+    for name, value in settings.items():
+        if name in trained_settings and value != trained_settings[name]:
+            differences.append(f"its arch.{name} is not {value!r}")
+    if differences:
+        raise ValueError(
+            "task.encoder: its encoder differs from the encoder of this trial's arch: "
+            f"{', '.join(differences)}; give both the same parameters"
+        )
 
 
 def _encoder_shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:

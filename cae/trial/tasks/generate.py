@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
@@ -21,7 +22,15 @@ from typing_extensions import override
 from cae.trial.component import Dependency
 from cae.trial.layout import image_layout
 from cae.trial.metrics import Direction, Metric, description, error_metric, share_metric
-from cae.trial.tasks.base import Evaluation, Gallery, Table, Task, check_judge, recognize
+from cae.trial.tasks.base import (
+    Evaluation,
+    Gallery,
+    SplitPairs,
+    Table,
+    Task,
+    check_judge,
+    recognize,
+)
 
 ELBO_SAMPLES = 16
 """Latent codes drawn per test image."""
@@ -35,7 +44,6 @@ al. 2016)."""
 SEED = 0
 """Of the latent codes drawn at the end, the same for all trials."""
 BATCH = 500
-DISTANCE_BATCH = 250
 
 
 class Vae(Task):
@@ -203,14 +211,11 @@ class Vae(Task):
         elbo = self._elbo(network, evaluation.target.to(device))
         metrics = {"elbo": elbo, "loss_per_pixel": -elbo / evaluation.target[0].numel()}
         metrics["active_units"] = _active_units(network, evaluation.inputs)
-        training_images = torch.cat(
-            [target.flatten(1) for _, target, _ in evaluation.train.batches()]
-        )
         rows: Table = []
         latent_codes = self._draw_latent_codes(_latent_size(network, evaluation))
         for scale, codes in zip(self.latent_scales, latent_codes, strict=True):
             images = torch.cat([network.decode(batch.to(device)) for batch in codes.split(BATCH)])
-            row = {"latent scale": scale, **_measure_generated(images, training_images)}
+            row = {"latent scale": scale, **_measure_generated(images, evaluation.train)}
             row |= self._recognize(evaluation, images)
             rows.append(row)
             tag = _tag(scale)
@@ -304,19 +309,27 @@ def _latent_size(network: Any, evaluation: Evaluation) -> int:
     return int(mean.shape[1])
 
 
-def _measure_generated(images: Tensor, training_images: Tensor) -> dict[str, Any]:
-    """Distances between generated images, and to the nearest training images. `training_images`:
-    flat."""
+def _measure_generated(images: Tensor, train: SplitPairs) -> dict[str, Any]:
+    """Distances between generated images, and to the nearest training images."""
     flat = images.flatten(1)
-    nearest: list[Tensor] = []
-    for batch in flat.split(DISTANCE_BATCH):
-        nearest.append(torch.cdist(batch, training_images).amin(1))
     return {
         "images": len(images),
         "mean distance": torch.pdist(flat).mean().item(),
         "vendi score": vendi(flat[:VENDI_IMAGES].cpu()),
-        "distance to nearest training image": torch.cat(nearest).mean().item(),
+        "distance to nearest training image": _nearest_distances(flat, train).mean().item(),
     }
+
+
+def _nearest_distances(flat: Tensor, train: SplitPairs) -> Tensor:
+    """The Euclidean distance of each of N flat images to the nearest training image.
+
+    A batch of training images at a time: together they may not fit into the memory.
+    """
+    nearest = torch.full((len(flat),), math.inf, device=flat.device)
+    for _, targets, _ in train.batches():
+        distances = torch.cdist(flat, targets.flatten(1)).amin(1)
+        nearest = torch.minimum(nearest, distances)
+    return nearest
 
 
 def _summarize(predictions: Tensor, trained_class: int, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -5,24 +5,30 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import signal
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from typing_extensions import override
 
+from cae.cli.console import Console
+from cae.cli.following import follow as follow_sweep
 from cae.errors import RunError
 from cae.report import live_tracking
 from cae.report.exporters import trackers
 from cae.report.exporters.mlflow import database_uri
 from cae.report.exporters.wandb import run_id
-from cae.report.live_tracking import LiveTracking, TrackerName, read_ended
-from cae.run.events import Event
+from cae.report.live_tracking import LiveTracking, TrackerName, read_sent
+from cae.run.events import Event, TrialRetried, TrialStarted
 from cae.run.paths import RunDir
 from cae.run.records import Record, apply_event
+from cae.run.trial_state import TrialState
 
 Curves = dict[int, dict[int, float]]
 """Validation losses by trial and epoch."""
@@ -155,7 +161,26 @@ def test_a_tracker_has_all_epochs_of_the_journal_also_after_a_kill(
         assert curves[number] == pytest.approx(curve, rel=1e-6)
     assert follow(name, run, [], records) == []
     assert READERS[name](run).keys() == expected.keys()
-    assert read_ended(notes) == set(records)
+    assert read_sent(notes).keys() == records.keys()
+
+
+def test_an_extended_trial_has_its_epochs_in_a_tag_of_mlflow(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    records = {1: run.records()[1]}
+    follow("mlflow", run, [], records)
+    longer = records[1].config | {"epochs": 7}
+    extended = replace(records[1], config=longer)
+    follow("mlflow", run, [TrialStarted(trial=1, epoch=4)], {1: extended})
+    client = MlflowClient(tracking_uri=database_uri(run.path.resolve() / "mlflow"))
+    (experiment,) = client.search_experiments(filter_string=f"name = '{run.name}'")
+    (tracked,) = client.search_runs([experiment.experiment_id])
+    assert tracked.data.params["epochs"] == "4"
+    assert tracked.data.tags["epochs"] == "7"
+    assert "seed" not in tracked.data.tags
 
 
 class FailingTracker(trackers.Tracker):
@@ -166,6 +191,7 @@ class FailingTracker(trackers.Tracker):
         self._messages = 0
         self.logged: list[tuple[int, int]] = []
         self.ended: list[int] = []
+        self.states: list[TrialState] = []
 
     @override
     def start(self, record: Record) -> None:
@@ -181,6 +207,7 @@ class FailingTracker(trackers.Tracker):
     @override
     def end(self, record: Record) -> None:
         self.ended.append(record.number)
+        self.states.append(record.state)
 
     @override
     def close(self) -> None:
@@ -206,7 +233,7 @@ def test_what_a_server_did_not_take_is_sent_again_by_the_next_command(
     printed = follow("tensorboard", run, run.events(), records)
     assert len(printed) == 2
     assert "ConnectionError: the server does not respond" in printed[0]
-    assert "1 messages were not sent" in printed[1]
+    assert "messages that were not sent: 1; the same command" in printed[1]
     complete = {(record.number, epoch) for record in records.values() for epoch in record.epochs}
     assert len(complete - set(tracker.logged)) == 1
     again = FailingTracker(set())
@@ -252,6 +279,104 @@ def test_a_slow_server_does_not_delay_the_sweep(
     is_released.set()
     tracking.finish(records)
     assert {number for number, _ in tracker.logged} == set(records)
+
+
+def retry_first_trial(run: RunDir) -> list[Event]:
+    """The events of a command that trains the first trial again, from the beginning."""
+    repeated = [event for event in run.events() if getattr(event, "trial", None) == 1]
+    for event in repeated:
+        event.time += 1000
+    return [TrialRetried(trial=1, epoch=0), *repeated]
+
+
+def test_a_trial_that_was_trained_again_without_the_tracker_is_sent_again(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, FailingTracker(set()))
+    records: dict[int, Record] = {}
+    follow("tensorboard", run, run.events(), records)
+    for event in retry_first_trial(run):
+        apply_event(records, event)
+    tracker = FailingTracker(set())
+    use(monkeypatch, tracker)
+    follow("tensorboard", run, [], records)
+    assert tracker.ended == [1]
+    assert {number for number, _ in tracker.logged} == {1}
+
+
+def test_a_slow_tracker_gets_the_state_of_each_end_although_the_trial_is_retried(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_released = threading.Event()
+
+    class WaitingTracker(FailingTracker):
+        @override
+        def start(self, record: Record) -> None:
+            assert is_released.wait(60)
+
+    tracker = WaitingTracker(set())
+    use(monkeypatch, tracker)
+    records: dict[int, Record] = {}
+    tracking = LiveTracking("tensorboard", run, print)
+    tracking.start(records)
+    for event in [*run.events(), TrialRetried(trial=1, epoch=0)]:
+        apply_event(records, event)
+        tracking(event)
+    is_released.set()
+    tracking.finish(records)
+    assert sorted(tracker.ended) == [1, 2]
+    assert set(tracker.states) == {TrialState.FINISHED}
+    complete = {
+        (number, epoch) for number, record in run.records().items() for epoch in record.epochs
+    }
+    assert set(tracker.logged) == complete
+
+
+def test_an_interrupt_ends_the_wait_for_a_server_and_not_the_command(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_released = threading.Event()
+
+    class WaitingTracker(FailingTracker):
+        @override
+        def start(self, record: Record) -> None:
+            is_released.wait(60)
+
+    printed: list[str] = []
+    main_thread = threading.get_ident()
+
+    def print_and_interrupt(line: str) -> None:
+        printed.append(line)
+        if "Ctrl-C ends the wait" in line:
+            signal.pthread_kill(main_thread, signal.SIGINT)
+
+    monkeypatch.setattr(live_tracking, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(live_tracking, "FINISH_SECONDS", 60.0)
+    use(monkeypatch, WaitingTracker(set()))
+    tracking = LiveTracking("tensorboard", run, print_and_interrupt)
+    tracking.finish(run.records())
+    is_released.set()
+    assert len(printed) == 2
+    assert "messages that were not sent: 2; the same command" in printed[1]
+
+
+def test_nothing_is_sent_for_a_sweep_that_another_process_runs(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = FailingTracker(set())
+    use(monkeypatch, tracker)
+    prepared: Any = SimpleNamespace(run=run, records=run.records())
+    display: Any = None
+    with (
+        pytest.raises(RunError, match="in use"),
+        follow_sweep(prepared, display, Console(), "tensorboard", print),
+    ):
+        raise RunError("in use")
+    assert tracker.logged == []
+    assert tracker.ended == []
+    with follow_sweep(prepared, display, Console(), "tensorboard", print):
+        pass  # nothing is left to train
+    assert tracker.ended == [1, 2]
 
 
 def test_a_library_that_is_missing_is_named_before_anything_starts(

@@ -233,6 +233,34 @@ def test_worker_utilization_is_stated_as_a_share(writer: MakeWriter) -> None:
     assert "trained for 27\u00a0% of 47 s" in verdict
 
 
+def test_the_usage_of_each_device_is_shown(writer: MakeWriter) -> None:
+    run = writer()
+    run.session([1, 2, 3, 4])
+    usages: dict[int, dict[str, float]] = {
+        1: {"peak_host_bytes": 2_500_000_000, "peak_gpu_bytes": 1_250_000_000, "gpu_busy": 0.2},
+        2: {"peak_host_bytes": 1_500_000_000, "peak_gpu_bytes": 3_000_000_000, "gpu_busy": 0.5},
+        3: {"peak_host_bytes": 700_000_000},
+        4: {},
+    }
+    for number, usage in usages.items():
+        device = "H100"
+        if number > 2:
+            device = "cpu"
+        run.trial(number, {})
+        run.add("start", 10, trial=number, epoch=0, host="a", device=device, worker=1)
+        run.epoch(number, 1, 0.1)
+        run.add("end", 1, trial=number, state="finished", reason="", **usage)
+    results = tables.read([run.close()])
+    assert results.trials["peak_host_bytes"].tolist()[:3] == [2.5e9, 1.5e9, 0.7e9]
+    assert results.trials["gpu_busy"].tolist()[:2] == [0.2, 0.5]
+    table = content_of("worker_utilization", results).tables[1]
+    texts = [[cell.text for cell in row] for row in table.rows]
+    assert texts == [
+        ["H100", "2", "2.50 GB", "3.00 GB", "35 %"],
+        ["cpu", "1", "0.70 GB", "not measured", "not measured"],
+    ]
+
+
 # Failures
 
 

@@ -39,15 +39,35 @@ def test_a_renamed_file_is_copied_and_changed_files_are_uploaded(location: str) 
     assert not directory.path.exists()
 
 
-def test_the_first_file_is_uploaded_before_all_others(
+def uploads(directory: TrialDirectory, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that `push` uploads, in this order."""
+    written: list[str] = []
+    monkeypatch.setattr(Bucket, "write", lambda _bucket, name, _content: written.append(name))
+    directory.push()
+    return written
+
+
+@pytest.mark.parametrize("order", [("best", "last", "log.txt"), ("log.txt", "last", "best")])
+def test_files_are_uploaded_in_the_order_in_which_they_were_written(
+    location: str, order: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A best epoch before the newest one is written first: the newest one has other weights."""
+    directory = TrialDirectory(location, "last")
+    for seconds, name in enumerate(order):
+        (directory.path / name).write_text(name)
+        os.utime(directory.path / name, (seconds, seconds))
+    assert uploads(directory, monkeypatch) == list(order)
+    directory.close()
+
+
+def test_of_files_written_at_the_same_time_the_first_file_is_uploaded_first(
     location: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = TrialDirectory(location, "last")
     for name in ("best", "last", "log.txt"):
         (directory.path / name).write_text(name)
-    written: list[str] = []
-    monkeypatch.setattr(Bucket, "write", lambda _bucket, name, _content: written.append(name))
-    directory.push()
+        os.utime(directory.path / name, (1, 1))
+    written = uploads(directory, monkeypatch)
     assert sorted(written) == ["best", "last", "log.txt"]
     assert written[0] == "last"
     directory.close()

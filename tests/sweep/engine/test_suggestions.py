@@ -18,6 +18,7 @@ from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.status import run_status
 from cae.run.trial_state import TrialState
+from cae.sweep.engine.suggestions import trial_result
 from cae.sweep.search.base import Candidates, TrialResult
 from cae.sweep.search.model_based import ModelBased
 from cae.sweep.spec.plan import make_plan
@@ -335,6 +336,22 @@ def test_candidates_are_the_same_after_some_of_them_were_trained(sweep_file: Wri
     after = make(path, records=records)
     assert [candidate.axes for candidate in after.search.candidates] == points
     assert sorted(after.search.tried.values()) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("state", "seconds"), [("failed", 8.0), ("stopped", 8.0), ("running", 8.0), ("finished", 9.0)]
+)
+def test_seconds_are_those_of_all_epochs_like_the_estimated_value(
+    state: str, seconds: float
+) -> None:
+    """Otherwise a trial that failed early would be the cheapest network of the front."""
+    record = Record(1, "h1", {"epochs": 4}, {}, {}, state=TrialState(state))
+    measured = [1.5, 2.5]
+    if state == "finished":
+        measured += [2.0, 3.0]
+    for epoch, value in enumerate(measured, 1):
+        record.epochs[epoch] = {"val_loss": 0.1, "seconds": value}
+    assert trial_result(0, record, "val_loss").seconds == seconds
 
 
 def finished(planned: PlannedTrial, number: int) -> Record:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cae.run.pareto import Point, hypervolume, pareto_front
-from cae.sweep.search.base import MODEL, Candidates, TrialResult
+from cae.sweep.search.base import MODEL, NO_MODEL, Candidates, TrialResult
 from cae.sweep.search.hypervolume import (
     Normal,
     expected_hypervolume_improvement,
@@ -187,3 +187,16 @@ def test_missing_seconds_are_left_out() -> None:
     assert suggestion.method == MODEL
     assert suggestion.expected_improvement is not None
     assert math.isfinite(suggestion.expected_improvement)
+
+
+def test_without_any_seconds_the_next_point_is_in_random_order() -> None:
+    results = [
+        TrialResult(index, 1, [loss(GRID[index])], has_ended=True, seconds=math.nan)
+        for index in range(5)
+    ]
+    diverged = TrialResult(5, 1, [], has_ended=True, is_diverged=True, seconds=2.0)
+    search = ModelBased(second_objective="seconds")
+    suggestion = search.suggest(Candidates(GRID), [*results, diverged])
+    assert suggestion is not None
+    assert suggestion.method == NO_MODEL
+    assert "no trial has measured its seconds" in suggestion.reason

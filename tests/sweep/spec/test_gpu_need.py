@@ -37,6 +37,12 @@ def test_trials_on_a_cpu_are_no_measurement() -> None:
     assert measured_need([unfinished]) is None
 
 
+def test_a_trial_that_is_extended_was_measured_before() -> None:
+    measured = record(1, peak_gpu_process_bytes=GIB, peak_gpu_bytes=GIB)
+    extended = replace(measured, end=None, earlier_end=measured.end)
+    assert measured_need([extended]) == GpuNeed(1, GIB, None, 1)
+
+
 def test_the_trial_with_the_most_memory_counts_and_the_mean_busy_time() -> None:
     records = [
         record(1, peak_gpu_bytes=2 * GIB, gpus_per_trial=1.0, gpu_busy=0.2),
@@ -132,6 +138,26 @@ def test_measurements_of_the_run_take_the_place_of_the_prediction(
     line = gpu_text.gpu_line(prepared, ONE_GPU)
     assert "(measured, 1 trial)" in line
     assert "proposed: --gpus-per-trial 0.5, 2 trials per GPU" in line
+
+
+def test_a_larger_trial_that_was_not_measured_is_predicted(
+    prepare: Callable[..., session.Prepared], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "gpu_memory", lambda: GPU)
+    monkeypatch.setattr(gpu_need, "predicted_need", lambda *_: GpuNeed(2, 60 * GIB))
+    prepared = prepare(space="{'batch_size': tune.grid_search([8, 64])}")
+    small = record(1, peak_gpu_bytes=2 * GIB, gpus_per_trial=1.0, gpu_busy=0.1)
+    line = gpu_text.gpu_line(replace(prepared, records={1: small}), ONE_GPU)
+    assert "for trial 2 (predicted) of" in line
+    assert "busy 10 % of the time; --gpus-per-trial 1 is as proposed" in line
+    large = record(2, peak_gpu_bytes=3 * GIB, gpus_per_trial=1.0, gpu_busy=0.1)
+    line = gpu_text.gpu_line(replace(prepared, records={1: small, 2: large}), ONE_GPU)
+    assert "for trial 2 (measured, 2 trials)" in line
+
+
+def test_a_candidate_of_a_search_is_no_trial() -> None:
+    line = gpu_text.describe_need(GpuNeed(0, 2_100_000_000), GPU, 1.0)
+    assert line.startswith("GPU memory: up to 2.1 GB for a candidate (predicted)")
 
 
 def test_a_network_that_needs_values_has_no_prediction() -> None:

@@ -39,34 +39,7 @@ from cae.trial.datasets import Dataset, Images, Source, Split
 from cae.trial.networks.base import Architecture
 from cae.trial.networks.geometry import Shape
 from cae.trial.networks.layers import Autoencoder
-
-BASE = Trial(
-    dataset=Digits(size=8, train_images=64, val_images=16, test_images=16),
-    task=Reconstruct(),
-    arch=ConvAutoencoder(
-        encoder_filters=(4, 2), decoder_filters=(4,), pool_after=(1,), upsample_after=(0,)
-    ),
-    optimizer=Adam(),
-    epochs=4,
-)
-
-
-def load(dataset: Dataset) -> Images:
-    return dataset.load([])
-
-
-def plan_of(space: Any, sweep: dict[str, Any] | None = None, **options: Any) -> Plan:
-    """The plan of a search space around BASE.
-
-    `sweep`: further parameters of Sweep; `options`: those of make_plan.
-    """
-    return make_plan(Sweep(base=BASE, space=space, **(sweep or {})), load, **options)
-
-
-def errors_of(space: Any, sweep: dict[str, Any] | None = None, **options: Any) -> list[str]:
-    with pytest.raises(ConfigError) as caught:
-        plan_of(space, sweep, **options)
-    return caught.value.messages
+from tests.sweep.spec.plans import BASE, SINGLE_PIXEL, errors_of, load, plan_of
 
 
 def records_of(plan: Plan, state: TrialState = TrialState.FINISHED) -> dict[int, Record]:
@@ -543,16 +516,6 @@ def test_labels_that_do_not_fit_the_classes_are_an_error(
     changes |= {"task.classes": classes, "arch.encoder_filters": [4], "arch.pool_after": [1]}
     (error,) = errors_of(changes)
     assert expected in error
-
-
-SINGLE_PIXEL = {
-    "arch.encoder_filters": [4, 4, 4, 4],
-    "arch.pool_after": [1, 2, 3],
-    "arch.upsample_after": [0, 1, 2],
-    "arch.decoder_filters": [4, 4],
-    "arch.batch_norm": "before_activation",
-    "dataset.train_images": 33,
-}
 
 
 def test_a_last_batch_of_one_image_that_batch_normalization_refuses_is_an_error() -> None:

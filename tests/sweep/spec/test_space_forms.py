@@ -17,7 +17,7 @@ from ray import tune
 from cae import ASHA, Adam, Screen, Sweep
 from cae.cli.plan_text import note_lines
 from cae.run.sweep_json import SweepDescription
-from tests.sweep.spec.test_plan import BASE, errors_of, plan_of
+from tests.sweep.spec.plans import BASE, errors_of, plan_of
 
 
 class Padding(enum.Enum):

@@ -157,6 +157,9 @@ def test_arrays_of_splits_keep_their_images() -> None:
     images = load("cells.npz")
     assert [len(part.labels) for part in (images.train, images.val, images.test)] == [18, 2, 20]
     np.testing.assert_array_equal(images.test.labels, LABELS[20:])
+    del medical["test_labels"]
+    np.savez("cells.npz", **medical)  # type: ignore[arg-type]
+    assert "train has labels, and test has none: give all of them" in error_of("cells.npz")
 
 
 # Layouts

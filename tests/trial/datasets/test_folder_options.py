@@ -137,6 +137,33 @@ def test_splits_and_classes_of_a_csv_file() -> None:
     assert np.bincount(images.train.labels).tolist() == [6, 6]
 
 
+@pytest.mark.usefixtures("photos")
+def test_spaces_in_a_csv_file_make_no_classes() -> None:
+    write_csv(
+        f"{NAMES[0]}, train, cat",
+        f"{NAMES[1]},val,cat",
+        f"{NAMES[2]},test,cat ",
+        header="file,split,class",
+    )
+    assert load(splits="splits.csv").class_names == ("cat",)
+
+
+@pytest.mark.usefixtures("photos")
+def test_folders_of_splits_are_no_classes_beside_a_csv_file(photos: Path) -> None:
+    """The file may divide the images in another way than the folders."""
+    (photos / "cars").rename(photos / "test")
+    (photos / "pets").rename(photos / "train")
+    (photos / "test" / "dog").mkdir()
+    rows = ["train/cat/0.png,train", "train/dog/0.png,test"]
+    for number in range(8):
+        (photos / "test" / f"{number}.png").rename(photos / "test" / "dog" / f"{number}.png")
+        rows.append(f"test/dog/{number}.png,val")
+    write_csv(*rows)
+    images = load(splits="splits.csv")
+    assert images.class_names == ("cat", "dog")
+    assert images.val.labels.tolist() == [1] * 8
+
+
 WRONG_CSV: dict[str, tuple[Callable[[], object], str]] = {
     "columns": (lambda: write_csv("a", header="name,part"), "should name the columns file and"),
     "split": (lambda: write_csv(f"{NAMES[0]},dev"), "line 2: split = 'dev': should be train"),
@@ -145,6 +172,10 @@ WRONG_CSV: dict[str, tuple[Callable[[], object], str]] = {
     "no train": (lambda: write_csv(f"{NAMES[0]},test"), "no image is in the split train"),
     "class": (
         lambda: write_csv(f"{NAMES[0]},train,", header="file,split,class"),
+        "has no class",
+    ),
+    "short row": (
+        lambda: write_csv(f"{NAMES[0]},train", header="file,split,class"),
         "has no class",
     ),
     "bytes": (lambda: Path("photos/splits.csv").write_bytes(b"file,split\n\xff,train"), "read"),

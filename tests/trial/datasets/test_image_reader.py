@@ -372,7 +372,7 @@ def test_the_folders_train_val_and_test_stay_splits(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"dataset\.val_images = 5: there are only 4 images"):
         grays_of(tmp_path, val_images=5)
     done = import_folder(tmp_path, "pets", tmp_path / "library", size=8, channels=1)
-    assert done.notes == ("the folders are splits, which are kept: 12 train, 4 val, 6 test",)
+    assert done.notes == ("the splits are kept: 12 train, 4 val, 6 test",)
     assert grays_of(tmp_path / "library" / "pets") == [(12, {50}), (4, {100}), (6, {150})]
 
 
@@ -382,7 +382,7 @@ def test_a_missing_split_is_taken_from_train(tmp_path: Path) -> None:
     write_splits(tmp_path / "b", {"train": 30, "valid": 6})
     assert grays_of(tmp_path / "b") == [(27, {50}), (6, {100}), (3, {50})]
     notes = decode_folder(tmp_path / "b", 8, 1).notes
-    assert "there is no folder test: its images are taken from train" in notes
+    assert "there are no images for test: they are taken from train" in notes
 
 
 def test_a_class_named_train_is_a_class(tmp_path: Path) -> None:

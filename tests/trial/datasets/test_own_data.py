@@ -246,6 +246,12 @@ def test_images_without_labels_are_of_one_class() -> None:
     assert images.notes == ("there are no labels: all images are of class 0",)
 
 
+def test_labels_of_some_splits_only_are_an_error() -> None:
+    """The others would be of class 0."""
+    source = Source(Split(PIXELS, LABELS), Split(PIXELS, None))  # type: ignore[arg-type]
+    assert "train has labels, and test has none: give all of them labels" in error_of(source)
+
+
 WRONG_LABELS: dict[str, tuple[Any, str]] = {
     "fewer": (LABELS[:30], "30 labels for 40 images"),
     "one-hot": (np.eye(4)[LABELS], "labels.argmax(1)"),

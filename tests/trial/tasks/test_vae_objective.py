@@ -9,11 +9,12 @@ from torch import Tensor
 from cae.trial.batches import DeviceImages, Pairs
 from cae.trial.config import ConfigError, Trial
 from cae.trial.evaluation import evaluate, evaluation_pairs
+from cae.trial.memory import predict_memory
 from cae.trial.networks.create import build_network
 from cae.trial.networks.variational import VariationalNetwork
 from cae.trial.steps import Step, build_optimizer
 from cae.trial.tasks import Vae
-from cae.trial.tasks.generate import _active_units
+from cae.trial.tasks.generate import _active_units, _nearest_distances
 
 BATCH = torch.arange(16)
 
@@ -121,3 +122,24 @@ def test_active_units_are_counted_by_the_variance_of_their_means() -> None:
     columns = [torch.zeros(200), torch.full((200,), 7.0), torch.randn(200), torch.randn(200) * 0.05]
     images = torch.stack(columns, 1)[:, :, None, None]
     assert _active_units(Network(1, 1), images) == 1
+
+
+def test_the_distance_to_the_nearest_training_image(trial: Trial, images: DeviceImages) -> None:
+    train = Pairs(trial.task, images.train, 0, 0, "train")
+    known = torch.cat([targets.flatten(1) for _, targets, _ in train.batches()])
+    changed = known[[3, 40]].clone()
+    changed[:, 0] += 0.25
+    generated = torch.cat([changed, known[:1], torch.rand(2, known.shape[1])])
+    expected = (generated[:, None] - known).square().sum(2).sqrt().amin(1)
+    distances = _nearest_distances(generated, train)
+    torch.testing.assert_close(distances, expected, rtol=1e-3, atol=1e-2)
+
+
+def test_the_final_evaluation_does_not_keep_all_training_images(trial: Trial) -> None:
+    """They may be streamed from the disk because they do not fit into the memory."""
+    vae = variational(trial, generated=20, latent_scales=(1.0,))
+    counts = {"train": 1000, "val": 20, "test": 20}
+    few = predict_memory(vae, counts)
+    many = predict_memory(vae, counts | {"train": 5000})
+    more_images = many.images - few.images
+    assert many.final_evaluation - few.final_evaluation < 2 * more_images

@@ -14,7 +14,8 @@ from cae.report.page.figures.worker_utilization import (
     worker_utilization_data,
 )
 from cae.report.page.section import Scope, SectionContent, section
-from cae.report.page.table import make_table
+from cae.report.page.table import Table, make_table
+from cae.report.statistics.usage import usage_by_device
 from cae.report.statistics.worker_utilization import (
     SlotTime,
     WorkerUtilization,
@@ -32,6 +33,7 @@ DESCRIPTIONS = {
     SlotTime.BETWEEN: "waiting between trials",
     SlotTime.END: "waiting at the end, without remaining trials",
 }
+GB = 1e9
 IDLE_KINDS = (SlotTime.OVERHEAD, SlotTime.START, SlotTime.BETWEEN, SlotTime.END)
 
 
@@ -63,12 +65,43 @@ def worker_utilization_section(results: Results) -> SectionContent:
         method=(
             "Computed from the times in the journal. A slot runs one trial at a time. Its time is "
             "from the first to the last event of a session; the time between two sessions is not "
-            "included. Training is the sum of the seconds of the epochs. Memory and processor load "
-            "are not measured."
+            "included. Training is the sum of the seconds of the epochs. Memory and the share of "
+            "time in which a GPU is busy are measured from the start or the resumption of a trial "
+            "to its end; the load of the processor is not measured."
         ),
         captions={"worker_utilization": "Which trial ran in which slot, over time"},
-        tables=[make_table("Time of the slots", pd.DataFrame(rows))],
+        tables=[make_table("Time of the slots", pd.DataFrame(rows)), *_usage_tables(results)],
     )
+
+
+def _usage_tables(results: Results) -> list[Table]:
+    """Memory and GPU load by device; empty if nothing was measured."""
+    rows: list[dict[str, str]] = []
+    for usage in usage_by_device(results):
+        rows.append(
+            {
+                "device": usage.device,
+                "measured trials": formatting.number(usage.trials),
+                "peak memory of a worker": _gigabytes(usage.peak_host_bytes),
+                "peak GPU memory of a trial": _gigabytes(usage.peak_gpu_bytes),
+                "GPU busy, mean": _share(usage.gpu_busy),
+            }
+        )
+    if not rows:
+        return []
+    return [make_table("Memory and GPU load", pd.DataFrame(rows))]
+
+
+def _gigabytes(size: float) -> str:
+    if math.isnan(size):
+        return "not measured"
+    return f"{size / GB:.2f}\u00a0GB"
+
+
+def _share(share: float) -> str:
+    if math.isnan(share):
+        return "not measured"
+    return formatting.percent(share, 1)
 
 
 def _verdict(results: Results, utilization: WorkerUtilization) -> str:

@@ -1,0 +1,1 @@
+"""What notebooks and scripts use besides the components of a sweep file."""

@@ -1,0 +1,357 @@
+"""The commands about results: parse, call, print.
+
+Heavy imports are inside the commands, so that `--help` needs none of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cae.cli.errors import report_errors
+from cae.cli.options import (
+    IMAGES_PANEL,
+    RESULTS_PANEL,
+    AsJson,
+    Csv,
+    DataDir,
+    RequiredRun,
+    RunArgument,
+    TrialArgument,
+    expand_home,
+    expand_output,
+)
+from cae.cli.output import echo
+from cae.errors import UserError
+
+if TYPE_CHECKING:
+    from cae.run.paths import RunDir
+
+results_app = typer.Typer()
+"""Part of the app of all commands (`cae.cli.app`)."""
+
+
+@results_app.command(rich_help_panel=RESULTS_PANEL)
+def status(
+    run: RunArgument = None,
+    as_json: AsJson = False,
+    csv: Csv = None,
+) -> None:
+    """Show trials by state, the best one and the time left. Exit code 1 if trials failed.
+
+    --csv has a row per trial.
+    """
+    with report_errors():
+        from cae.cli import machine_output, tables
+        from cae.run.status import run_status
+
+        machine_output.check_outputs(as_json=as_json, csv_file=csv)
+        folder = find_run(run)
+        status = run_status(folder)
+        if as_json:
+            machine_output.echo_json(status.to_json())
+        if csv is not None:
+            machine_output.write_csv(tables.trial_rows(folder), csv)
+        if not as_json and csv is None:
+            echo(tables.status_text(status))
+    raise typer.Exit(int(status.has_failures))
+
+
+@results_app.command(rich_help_panel=RESULTS_PANEL)
+def best(
+    run: RunArgument = None,
+    metric: Annotated[
+        str, typer.Option(help="Metric to rank by. Default: the metric of the sweep.")
+    ] = "",
+    mode: Annotated[
+        str | None,
+        typer.Option(metavar="min|max", help="Default: the direction of the metric."),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Number of trials (of each group).")] = 1,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Only trials with this value of a parameter, such as task.noise_factor=0.5; "
+            "repeatable.",
+        ),
+    ] = None,
+    trial: Annotated[
+        int | None, typer.Option(metavar="N", help="Show or export this trial instead.")
+    ] = None,
+    across_groups: Annotated[
+        bool,
+        typer.Option(
+            "--across-groups",
+            help="Rank the trials of all groups together, by a metric that has the same formula in "
+            "all of them (val_psnr for several losses). Trials of different groups differ in their "
+            "data, their task or its loss: a better value may only mean an easier task.",
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            metavar="DIR",
+            help="Export weights, configuration and metrics.",
+            callback=expand_output,
+        ),
+    ] = None,
+    sweep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Sweep file that you trust; it is executed for the components of the trial.",
+        ),
+    ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify/--no-verify", help="Evaluate the weights again before they are exported."
+        ),
+    ] = True,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print only the path of each model or checkpoint.")
+    ] = False,
+    as_json: AsJson = False,
+    csv: Csv = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Show the best trials; with -o, re-evaluate and export their weights.
+
+    Only trials with the same data, task and loss are compared; these are a group.
+
+    A sweep over noise levels has a best trial for each level, and all are shown.
+
+    With several groups -o needs a choice: --where or --trial.
+    """
+    with report_errors():
+        from cae.cli.best import BestOptions, print_best
+
+        match mode:
+            case None | "min" | "max":
+                options = BestOptions(
+                    metric=metric,
+                    mode=mode,
+                    top=top,
+                    where=where or (),
+                    trial=trial,
+                    across_groups=across_groups,
+                    out=out,
+                    data_dir=data_dir,
+                    quiet=quiet,
+                    as_json=as_json,
+                    csv=csv,
+                    sweep_file=sweep,
+                    verify=verify,
+                )
+                print_best(find_run(run), options)
+            case _:
+                raise UserError(f"--mode {mode}: should be min or max")
+
+
+@results_app.command(rich_help_panel=RESULTS_PANEL)
+def report(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help="One run or several.", callback=expand_home),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            metavar="DIR",
+            help="Folder for several runs. Default: runs/joined.",
+            callback=expand_output,
+        ),
+    ] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            callback=expand_home,
+            help="Write only published numbers and claims beside ours, as Markdown.",
+        ),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Serve the page on this machine and follow the run.")
+    ] = False,
+) -> None:
+    """Write trials.csv, epochs.csv and report.html; also while the sweep is running."""
+    with report_errors():
+        from cae.report.exporters import markdown as markdown_exporter
+        from cae.report.page import build, server
+
+        if runs:
+            folders = [find_run(run) for run in runs]
+        else:
+            folders = [find_run(None)]
+        if watch:
+            server.serve(folders, out)
+        if markdown:
+            written = markdown_exporter.write(folders, markdown)
+        else:
+            written = build.build_all(folders, out)
+        echo(f"report: {written}")
+
+
+@results_app.command(rich_help_panel=RESULTS_PANEL)
+def export(
+    run: RunArgument = None,
+    to: Annotated[
+        Literal["tensorboard", "mlflow"], typer.Option(help="Format of the files.")
+    ] = "tensorboard",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            metavar="DIR",
+            help="Default: a subfolder of the run's folder.",
+            callback=expand_output,
+        ),
+    ] = None,
+) -> None:
+    """Write a run as TensorBoard event files or as an MLflow tracking folder."""
+    with report_errors():
+        from cae.report.exporters import mlflow, tensorboard
+
+        if to == "mlflow":
+            echo(mlflow.write(find_run(run), out))
+        else:
+            echo(tensorboard.write(find_run(run), out))
+
+
+@results_app.command("list", rich_help_panel=RESULTS_PANEL)
+def list_(as_json: AsJson = False, csv: Csv = None) -> None:
+    """List the runs under runs/ and the sweeps under sweeps/. --csv has a row per run."""
+    with report_errors():
+        from cae.cli import machine_output, tables
+
+        machine_output.check_outputs(as_json=as_json, csv_file=csv)
+        runs = Path("runs")
+        sweeps = Path("sweeps")
+        if as_json:
+            rows = {"runs": tables.run_rows(runs), "sweeps": tables.sweep_rows(sweeps)}
+            machine_output.echo_json(rows)
+        if csv is not None:
+            machine_output.write_csv(tables.run_rows(runs), csv)
+        if not as_json and csv is None:
+            tables.print_runs_and_sweeps(runs, sweeps)
+
+
+@results_app.command(rich_help_panel=RESULTS_PANEL)
+def logs(run: RequiredRun, trial: TrialArgument) -> None:
+    """Print the output of a trial, why it ended, and its traceback."""
+    with report_errors():
+        from cae.cli import tables
+
+        echo(tables.trial_log(find_run(run), trial))
+
+
+@results_app.command(rich_help_panel=RESULTS_PANEL)
+def prune(
+    run: RequiredRun,
+    keep: Annotated[
+        str,
+        typer.Option(
+            metavar="best|N",
+            help="How many trials of each comparability group keep their best weights. Those of "
+            "the Pareto front of a search with a second objective keep them, too.",
+        ),
+    ] = "best",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be deleted, and delete nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+) -> None:
+    """Delete the checkpoints of ended trials that are not among the best; all numbers stay.
+
+    Finished trials cannot be extended to more epochs afterwards: they start again.
+    """
+    with report_errors():
+        from cae.cli.prune import prune_run
+
+        prune_run(find_run(run), keep, dry_run=dry_run, yes=yes)
+
+
+@results_app.command(rich_help_panel=IMAGES_PANEL)
+def reconstruct(
+    model: Annotated[
+        Path, typer.Argument(help="Folder that `best -o` wrote.", callback=expand_home)
+    ],
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            help=(
+                "Images of any size and format, arrays (.npy, .npz, .safetensors), or folders of "
+                "images; each is resized and cropped for the network."
+            ),
+            callback=expand_home,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            metavar="FILE",
+            help=(
+                "File to write; its suffix is its format. .npy, .npz: arrays in the type and range "
+                "of the training images."
+            ),
+            callback=expand_output,
+        ),
+    ] = Path("reconstructed.png"),
+    corrupt: Annotated[
+        bool, typer.Option("--corrupt", help="Corrupt the images as in training (noise, ...).")
+    ] = False,
+    invert: Annotated[
+        bool, typer.Option("--invert", help="Invert the images first: black becomes white.")
+    ] = False,
+    fit: Annotated[
+        Literal["crop", "pad", "stretch"],
+        typer.Option(
+            help=(
+                "crop: to the center. pad: keep all, with the color of the border. stretch: "
+                "distort."
+            )
+        ),
+    ] = "crop",
+    max_value: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Value of white in gray images of more than 8 bits. Default: as in training.",
+        ),
+    ] = None,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out images that cannot be read.")
+    ] = False,
+    sweep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Sweep file that defines components of the model.",
+            callback=expand_home,
+        ),
+    ] = None,
+) -> None:
+    """Apply an exported model to your own images; writes inputs beside outputs."""
+    with report_errors():
+        from cae.sweep.reconstruct import reconstruct_files
+        from cae.sweep.user_images import ReadingOptions
+
+        options = ReadingOptions(
+            invert=invert, fit=fit, max_value=max_value, skip_damaged=skip_damaged
+        )
+        lines = reconstruct_files(model, images, out, corrupt=corrupt, sweep=sweep, options=options)
+        echo(lines)
+
+
+def find_run(location: str | None) -> RunDir:
+    """The run at a location, or the newest one under runs/. Raises RunError."""
+    from cae.run import storage
+
+    return storage.locate_run(location, Path("runs"))

@@ -1,0 +1,93 @@
+"""Settings of a sweep that a budget or the command line overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cae.sweep.spec.space_forms import Space
+from cae.sweep.spec.sweep import Sweep
+from cae.trial.config import ConfigError, Trial
+from cae.trial.messages import short_repr
+
+NO_SPACE: tuple[object, ...] = ("none", None, {})
+"""Values of the setting `space` that leave out the search space."""
+
+
+def with_settings(sweep: Sweep, overrides: dict[str, Any], budget: str) -> Sweep:
+    """The sweep with the overrides that are settings of the sweep, which are removed from
+    `overrides`. Raises ConfigError."""
+    changes: dict[str, Any] = {}
+    errors: list[str] = []
+    for name in ("seeds", "samples"):
+        if name in overrides:
+            try:
+                changes[name] = positive_number(name, overrides.pop(name))
+            except ConfigError as error:
+                errors += error.messages
+    if "space" in overrides and overrides["space"] in NO_SPACE:
+        del overrides["space"]
+        changes["space"] = {}
+        changes["search"] = None
+        changes.setdefault("samples", 1)
+    elif budget == "smoke":  # the embedded images have parameters of their own
+        spaces = [_without_dataset(space) for space in sweep.spaces()]
+        changes["space"] = spaces
+        if not any(spaces):
+            changes["search"] = None
+    for name in Sweep.model_fields:
+        if name in overrides:
+            rule = f"{name} is set in the sweep file and cannot be overridden"
+            if name == "space":
+                rule = "should be none, which leaves out the search space"
+            errors.append(f"{name} = {short_repr(overrides[name])}: {rule}")
+    if errors:
+        raise ConfigError(errors)
+    return sweep.model_copy(update=changes)
+
+
+def positive_number(name: str, value: Any) -> int:
+    """A whole number above 0. Raises ConfigError for anything else."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError([f"{name} = {value!r}: should be a whole number above 0"])
+    return value
+
+
+def _without_dataset(space: Space) -> Space:
+    axes: dict[str, Any] = {}
+    for key, domain in space.items():
+        if not key.startswith("dataset.") and ".dataset." not in key:
+            axes[key] = domain
+    return axes
+
+
+def changed_settings(
+    base: Trial, trial: Trial, overrides: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """The settings that budget and command line changed, as {"full": ..., "here": ...}."""
+    full = base.omitted_defaults() | base.flat()
+    here = trial.omitted_defaults() | trial.flat()
+    changed: dict[str, dict[str, Any]] = {}
+    for key in here | full:
+        is_override = any(_sets(name, key) for name in overrides)
+        if is_override and here.get(key) != full.get(key):
+            changed[key] = {
+                "full": _setting_text(full.get(key, "not set")),
+                "here": _setting_text(here.get(key, "not set")),
+            }
+    return changed
+
+
+def _setting_text(value: Any) -> Any:
+    """None in the image counts of a data set means all images."""
+    if value is None:
+        return "all"
+    return value
+
+
+def _sets(name: str, key: str) -> bool:
+    """Whether overriding `name` changes `key`: itself, a component's parameter, a tuple's
+    element."""
+    parent, _, element = name.rpartition(".")
+    is_element = key == parent and element.isdecimal()
+    return key == name or key.startswith(f"{name}.") or is_element
