@@ -12,6 +12,8 @@ from cae.trial.config import ConfigError
 
 
 class GrainOfOwnTask(Task):
+    """Noise of its generator, declared."""
+
     corrupts = True
 
     @override
@@ -22,10 +24,14 @@ class GrainOfOwnTask(Task):
 
 
 class UndeclaredGrain(GrainOfOwnTask):
+    """Noise that is not declared."""
+
     corrupts = False
 
 
 class GlobalGrain(GrainOfOwnTask):
+    """Noise of PyTorch's global generator."""
+
     @override
     def pairs(
         self, images: Tensor, labels: Tensor, generator: torch.Generator
@@ -34,6 +40,8 @@ class GlobalGrain(GrainOfOwnTask):
 
 
 class LeftHalf(Task):
+    """Inputs of another shape than `input_shape` returns."""
+
     @override
     def pairs(
         self, images: Tensor, labels: Tensor, generator: torch.Generator
@@ -42,6 +50,8 @@ class LeftHalf(Task):
 
 
 class ThirdChannel(Task):
+    """Fails for gray images."""
+
     @override
     def pairs(
         self, images: Tensor, labels: Tensor, generator: torch.Generator
