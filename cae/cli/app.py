@@ -307,12 +307,20 @@ def describe(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print everything as Markdown.")
     ] = False,
+    sweep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Sweep file that you trust; it is executed for its own components.",
+            callback=expand_home,
+        ),
+    ] = None,
 ) -> None:
     """Explain components and their parameters, and the metrics that are reported."""
     with report_errors():
         from cae.cli import describe as describe_module
 
-        describe_module.describe(name, as_markdown=markdown)
+        describe_module.describe(name, as_markdown=markdown, sweep=sweep)
 
 
 @app.command(rich_help_panel=SWEEPS_PANEL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
@@ -13,14 +14,20 @@ from cae.cli.console import Console
 from cae.errors import UserError
 from cae.sweep.spec.catalog import Entry, Parameter, catalog, trial_metrics
 from cae.sweep.spec.catalog_markdown import HEADINGS, direction_text, range_text, render
+from cae.sweep.spec.sweep_file import load_components
 from cae.trial.metrics import Metric
 
 PIPE_WIDTH = 200
 """Columns of output that does not go to a terminal."""
 
 
-def describe(name: str | None, *, as_markdown: bool) -> None:
-    """Print the whole catalog, one entry, one parameter or one metric."""
+def describe(name: str | None, *, as_markdown: bool, sweep: Path | None = None) -> None:
+    """Print the whole catalog, one entry, one parameter or one metric.
+
+    With `sweep`, a sweep file, its components are part of the catalog.
+    """
+    if sweep is not None:
+        load_components(sweep)
     if as_markdown:
         sys.stdout.write(render())
         return
@@ -32,7 +39,12 @@ def describe(name: str | None, *, as_markdown: bool) -> None:
         _print_list(console, entries)
         return
     if not _print_matches(console, entries, name):
-        raise UserError(f"{name} is not a component, parameter or metric{_hint(name, entries)}")
+        own = ""
+        if sweep is None:
+            own = "; one of your own needs --sweep FILE"
+        raise UserError(
+            f"{name} is not a component, parameter or metric{_hint(name, entries)}{own}"
+        )
 
 
 def _print_list(console: Console, entries: Sequence[Entry]) -> None:

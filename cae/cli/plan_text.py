@@ -16,7 +16,7 @@ from cae.cli.console import Console
 from cae.cli.gpu_text import gpu_line
 from cae.cli.tables import BETTER_VALUES
 from cae.run.formatting import count_of, format_duration, format_value
-from cae.run.groups import differences_text, parse_group
+from cae.run.groups import differences_text, is_defined_equally, parse_group
 from cae.run.left_out import left_out_lines
 
 if TYPE_CHECKING:  # these import torch, and `status` has to be quick
@@ -238,11 +238,16 @@ def _print_groups(console: Console, plan: Plan) -> None:
     groups = {
         parse_group(planned.group, {}): None for planned in plan.trials if not planned.is_dependency
     }
-    if len(groups) > 1:
-        console.print(
-            f"{len(groups)} groups of trials are not comparable with each other: they differ in "
-            f"{escape(differences_text(groups))}; each has a best trial of its own"
-        )
+    if len(groups) < 2:
+        return
+    text = (
+        f"{len(groups)} groups of trials are not comparable with each other: they differ in "
+        f"{differences_text(groups)}; each has a best trial of its own"
+    )
+    metric = plan.sweep.metric
+    if is_defined_equally(metric, groups):
+        text += f". {metric} has one definition: cae-sweep best --across-groups ranks all by it"
+    console.print(escape(text))
 
 
 def _setting(value: Any) -> str:

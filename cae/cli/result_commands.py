@@ -326,6 +326,9 @@ def reconstruct(
             help="Value of white in gray images of more than 8 bits. Default: as in training.",
         ),
     ] = None,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out images that cannot be read.")
+    ] = False,
     sweep: Annotated[
         Path | None,
         typer.Option(
@@ -340,7 +343,9 @@ def reconstruct(
         from cae.sweep.reconstruct import reconstruct_files
         from cae.sweep.user_images import ReadingOptions
 
-        options = ReadingOptions(invert=invert, fit=fit, max_value=max_value)
+        options = ReadingOptions(
+            invert=invert, fit=fit, max_value=max_value, skip_damaged=skip_damaged
+        )
         lines = reconstruct_files(model, images, out, corrupt=corrupt, sweep=sweep, options=options)
         echo(lines)
 

@@ -180,7 +180,11 @@ def _direction(sweep: SweepDescription, metric: str) -> Mode:
 
 
 def metrics_across_groups(rankings: Sequence[GroupRanking], sweep: SweepDescription) -> list[str]:
-    """The metrics by which trials of all these groups can be ranked together."""
+    """The metrics by which trials of all these groups can be ranked together.
+
+    That of the sweep comes first and those of the test images, which are not for choosing a trial,
+    last.
+    """
     groups = [ranking.group for ranking in rankings]
     names_by_group: list[dict[str, None]] = []
     for ranking in rankings:
@@ -189,7 +193,7 @@ def metrics_across_groups(rankings: Sequence[GroupRanking], sweep: SweepDescript
             names |= dict.fromkeys(trial.record.epochs[trial.epoch])
             names |= dict.fromkeys(_final_metrics(trial.record, trial.epoch))
         names_by_group.append(names)
-    return [
+    shared = [
         name
         for name in names_by_group[0]
         if name.startswith(MEASURED_SPLITS)
@@ -197,6 +201,7 @@ def metrics_across_groups(rankings: Sequence[GroupRanking], sweep: SweepDescript
         and all(name in names for names in names_by_group)
         and is_defined_equally(name, groups)
     ]
+    return sorted(shared, key=lambda name: (name != sweep.metric, name.startswith("test_")))
 
 
 def _why_not_across(rankings: Sequence[GroupRanking], sweep: SweepDescription, metric: str) -> str:

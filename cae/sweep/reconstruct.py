@@ -67,7 +67,8 @@ def reconstruct_files(
     files, lines = find_user_files(paths)
     if model.has_other_code:
         lines.append(f"warning: {OTHER_CODE}")
-    user_images = read_user_images(files, model, options)
+    user_images, skipped = read_user_images(files, model, options)
+    lines += skipped
     images = torch.from_numpy(np.stack([image.values for image in user_images]))
     applied = apply_model(model, images, corrupt=corrupt)
     shown = task.display(applied.inputs, applied.outputs, applied.targets, model.class_names)

@@ -42,6 +42,8 @@ class ReadingOptions:
     fit: Fit = "crop"
     max_value: int | None = None
     """Value of white in images of more than 8 bits; None: that of the training images."""
+    skip_damaged: bool = False
+    """Whether files that cannot be read are left out instead of an error."""
 
 
 @dataclass(frozen=True)
@@ -83,23 +85,34 @@ def find_user_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     return files, lines
 
 
-def read_user_images(files: list[Path], model: Model, options: ReadingOptions) -> list[UserImage]:
-    """Return all images. Raises UserError with all files that cannot be read."""
+def read_user_images(
+    files: list[Path], model: Model, options: ReadingOptions
+) -> tuple[list[UserImage], list[str]]:
+    """Return all images, and a line about each file that was left out (`skip_damaged`).
+
+    Raises UserError with all files that cannot be read.
+    """
     images: list[UserImage] = []
     errors: list[str] = []
+    skipped: list[str] = []
     max_value = options.max_value or getattr(model.trial.dataset, "max_value", None)
     with no_pillow_warnings():
         for file in files:
             try:
                 images += _read(file, model, options, max_value)
             except UnreadableImage as error:
+                skipped.append(f"skipped: {file}: {error}")
                 errors.append(f"{file} cannot be read as an image: {error}")
+    if options.skip_damaged and images:
+        errors = []
+    elif images and errors:
+        errors.append("--skip-damaged leaves out files that cannot be read")
     unknown_range = range_error([image.facts for image in images], max_value)
     if unknown_range:
         errors.append(unknown_range)
     if errors:
         raise UserError(errors)
-    return images
+    return images, skipped
 
 
 def _read(

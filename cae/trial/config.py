@@ -268,6 +268,7 @@ class Trial(BaseModel):
             fitting.validate_augmentation(self)
             input_shape = self.task.input_shape(image_shape)
             fitting.validate_loss_size(self.task, image_shape)
+            fitting.validate_pairs(self)
             fitting.validate_skips(self)
             return sizes(self.arch, input_shape, self.task.output_shape(image_shape))
         except ValueError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -54,6 +55,52 @@ def validate_loss_size(task: Task, image_shape: Shape) -> None:
             f"task.loss = {task.loss!r}: {term.text} needs images of at least {side} x {side} "
             f"pixels, and these have {rows} x {columns}; {remedy}"
         )
+
+
+def validate_pairs(trial: Any) -> None:
+    """Call `pairs` of a task of the user's with two random images.
+
+    Raises ValueError if it fails, if its inputs have another shape than `input_shape` returns, or
+    if it draws random numbers without `corrupts`, or from another generator than its argument.
+    """
+    task = trial.task
+    if task.is_builtin():
+        return
+    images = torch.rand(2, *trial.dataset.image_shape, generator=torch.Generator().manual_seed(0))
+    labels = torch.zeros(len(images), dtype=torch.int64)
+    generator = torch.Generator().manual_seed(0)
+    start = generator.get_state()
+    try:
+        inputs, targets = task.pairs(images, labels, generator)
+        end = generator.get_state()
+        again, targets_again = task.pairs(images, labels, generator.manual_seed(0))
+    except Exception as error:
+        raise ValueError(
+            f"task = {task.name!r}: its method pairs fails for images of "
+            f"{_times(trial.dataset.image_shape)}: {type(error).__name__}: {error}"
+        ) from error
+    expected = task.input_shape(trial.dataset.image_shape)
+    if tuple(inputs.shape[1:]) != tuple(expected):
+        raise ValueError(
+            f"task = {task.name!r}: its method pairs returns inputs of {_times(inputs.shape[1:])}, "
+            f"and input_shape returns {_times(expected)}: define input_shape"
+        )
+    if not torch.equal(inputs, again) or not torch.equal(targets, targets_again):
+        raise ValueError(
+            f"task = {task.name!r}: its method pairs returns other values when it is called with "
+            "the same images and the same generator: draw all random numbers with "
+            "generator=generator"
+        )
+    if not task.corrupts and not torch.equal(start, end):
+        raise ValueError(
+            f"task = {task.name!r}: its method pairs draws random numbers: write corrupts = True "
+            f"in class {type(task).__name__}, so that validation and test have the same inputs in "
+            "all trials and on all devices"
+        )
+
+
+def _times(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def validate_skips(trial: Any) -> None:

@@ -227,6 +227,8 @@ def test_the_title_is_declared_or_the_first_line_or_the_file_name(sweep_file: Wr
     assert read_sweep_file(path).title == "Mine"
     path.write_text(path.read_text().replace("title='Mine'", ""))
     assert read_sweep_file(path).title == "small"
+    path.write_text('"""Sharp fields.\n\nFrom blurred ones."""\n' + path.read_text())
+    assert read_sweep_file(path).title == "Sharp fields"
 
 
 def test_too_many_gpus_names_the_number_available(sweep_file: Write) -> None:

@@ -77,3 +77,45 @@ def test_an_unknown_name_is_an_error_with_the_nearest_one() -> None:
     result = CliRunner().invoke(app, ["describe", "arch.kernal_size"])
     assert result.exit_code == 2
     assert "did you mean arch.kernel_size, " in result.stderr
+
+
+OWN = '''"""Own components."""
+
+from cae import Adam, ConvAutoencoder, Digits, Reconstruct, Sweep, Trial
+from cae.trial.metrics import error_metric
+
+
+class DescribedTask(Reconstruct):
+    """A task of the user's."""
+
+    side: int
+    """Side of the box in pixels."""
+
+    def declared_metrics(self):
+        own = error_metric("described_error", "pixel value", "An error of the user's.")
+        return super().declared_metrics() | {"described_error": own}
+
+
+sweep = Sweep(
+    base=Trial(
+        dataset=Digits(size=16), task=DescribedTask(side=3), arch=ConvAutoencoder(),
+        optimizer=Adam(lr=0.1),
+    )
+)
+'''
+
+
+def test_components_of_a_sweep_file_are_described(tmp_path: Path) -> None:
+    path = tmp_path / "own_described.py"
+    path.write_text(OWN)
+    printed = describe("DescribedTask", "--sweep", str(path))
+    assert "A task of the user's." in printed
+    assert "Side of the box in pixels." in printed
+    assert "required" in printed
+    assert "An error of the user's." in printed
+
+
+def test_an_unknown_name_may_be_that_of_an_own_component() -> None:
+    result = CliRunner().invoke(app, ["describe", "NotDescribed"])
+    assert result.exit_code == 2
+    assert "one of your own needs --sweep FILE" in result.stderr

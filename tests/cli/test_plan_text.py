@@ -145,14 +145,14 @@ def test_the_plan_of_finished_trials_says_that_they_are_done() -> None:
     write_run()
     text = printed_plan()
     assert text.count("finished") == 2
-    assert "Digits.: 2 trials, 2 done\n" in text
+    assert "Digits: 2 trials, 2 done\n" in text
 
 
 def test_the_plan_of_an_extension_says_from_how_many_epochs() -> None:
     write_run()
     text = printed_plan(settings={"epochs": 5, "optimizer.lr": 0.001})
     assert "finished, extended from 3" in text
-    assert "Digits.: 1 trial, 0 done\n" in text
+    assert "Digits: 1 trial, 0 done\n" in text
     assert "1 trial extended to more epochs: trial 1" in text
 
 

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from cae.errors import UserError
 from cae.run.events import TrialEnded
 from cae.run.metric_direction import Mode
-from cae.run.ranking import find_trial, rank_across_groups, rank_by_group, ranking
+from cae.run.ranking import (
+    find_trial,
+    metrics_across_groups,
+    rank_across_groups,
+    rank_by_group,
+    ranking,
+)
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
 from cae.run.trial_state import TrialState
@@ -171,6 +177,17 @@ def test_groups_are_not_ranked_together_by_a_metric_with_several_definitions() -
     message = r"--across-groups: val_loss .* differ in task.loss; these are: val_psnr \(--metric\)"
     with pytest.raises(UserError, match=message):
         rank_across_groups(SCALES, sweep, "val_loss", None)
+
+
+def test_metrics_for_all_groups_start_with_that_of_the_sweep_and_end_with_those_of_the_test() -> (
+    None
+):
+    sweep = SweepDescription(metric="val_mse", mode="min", directions={"psnr": "max", "mse": "min"})
+    trials = []
+    for number, group in enumerate(("mse", "l1"), 1):
+        trials.append(in_group(number, group, 0.1, test_psnr=19.0, val_mse=0.1))
+    rankings = rank_by_group(trials, sweep, "val_mse", None)
+    assert metrics_across_groups(rankings, sweep) == ["val_mse", "val_psnr", "test_psnr"]
 
 
 def test_groups_are_not_ranked_together_by_a_metric_that_one_does_not_measure() -> None:

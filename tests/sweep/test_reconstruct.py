@@ -384,6 +384,23 @@ def test_all_files_that_cannot_be_read_are_reported_together() -> None:
     ]
 
 
+def test_damaged_files_of_a_folder_are_left_out_on_request() -> None:
+    save(small_trial(Reconstruct()))
+    Path("photos").mkdir()
+    Image.fromarray(digit()).save("photos/a.png")
+    Path("photos/b.jpg").write_bytes(b"no image")
+    assert error_of("photos", "-o", "out.png").splitlines() == [
+        "error: photos/b.jpg cannot be read as an image: its content is not an image of a format "
+        "that is read",
+        "error: --skip-damaged leaves out files that cannot be read",
+    ]
+    lines = lines_of("photos", "--skip-damaged", "-o", "out.png")
+    assert lines[0] == "skipped: photos/b.jpg: its content is not an image of a format that is read"
+    assert lines[1].startswith("photos/a.png: mean squared error")
+    error = error_of("photos/b.jpg", "--skip-damaged", "-o", "none.png")
+    assert "photos/b.jpg cannot be read as an image" in error
+
+
 def test_the_home_folder_may_be_written_as_a_tilde(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

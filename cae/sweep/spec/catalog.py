@@ -82,7 +82,8 @@ def trial_metrics() -> list[Metric]:
 def _component_entry(kind: str, component: type[Component]) -> Entry:
     metrics: list[Metric] = []
     if issubclass(component, Task):
-        metrics = list(component().declared_metrics().values())
+        task = component.model_construct()  # parameters without a default may be missing
+        metrics = list(task.declared_metrics().values())
     return Entry(
         kind=kind,
         name=component.name,

@@ -84,15 +84,21 @@ def metric_definitions(trial: Trial) -> dict[str, str]:
     definitions: dict[str, str] = {}
     for name, metric in TRIAL_METRICS.items():
         definitions[name] = group_key(dataclasses.asdict(metric))
-    code = own_source(type(task)) + loss_source(task)
+    task_code = own_source(type(task))
+    loss_code = loss_source(task)
+    code = task_code + loss_code
     for name, metric in task.declared_metrics().items():
         content: list[object] = [dataclasses.asdict(metric)]
+        defining = task.defining_parameters(name)
         if not task.is_common_metric(name):
-            content += [task.name, code]
-        elif name == "loss":
-            content += [source for source in (loss_source(task),) if source]
+            own_code = task_code
+            if "loss" in defining:
+                own_code += loss_code
+            content += [task.name, own_code]
+        elif name == "loss" and loss_code:
+            content.append(loss_code)
         parameters: dict[str, Any] = {}
-        for parameter in task.defining_parameters(name):
+        for parameter in defining:
             parameters |= {key: flat[key] for key in flat if _is_below(key, (parameter,))}
         definitions[name] = group_key(*content, parameters)
     for metric_name in trial.metric_names():

@@ -56,12 +56,12 @@ class SweepFile:
 
     @property
     def title(self) -> str:
-        """The declared title, the first line of the docstring, or the name."""
+        """The declared title, the first line of the docstring without a full stop, or the name."""
         if self.sweep.title:
             return self.sweep.title
         lines = self.description.strip().splitlines()
         if lines:
-            return lines[0]
+            return lines[0].removesuffix(".")
         return self.name
 
 

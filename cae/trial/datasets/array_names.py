@@ -93,8 +93,17 @@ def find_arrays(
     unused = [name for name in arrays if name not in used and name != "class_names"]
     notes: list[str] = []
     if unused:
-        notes.append(f"{path.name}: arrays that are not used: {', '.join(unused[:5])}")
+        note = f"{path.name}: arrays that are not used: {', '.join(unused[:5])}"
+        candidates = [name for name in unused if _may_be_labels(arrays[name], found_images)]
+        if candidates and not found_labels and not has_splits:
+            note += f'; labels="{candidates[0]}" uses it as class numbers'
+        notes.append(note)
     return FoundArrays(found_images, found_labels, has_splits, arrays, notes)
+
+
+def _may_be_labels(array: StoredArray, images: Mapping[str, StoredArray]) -> bool:
+    """Whether it contains a whole number for each image."""
+    return array.dtype.kind in "iu" and array.shape == images["train"].shape[:1]
 
 
 def _first(

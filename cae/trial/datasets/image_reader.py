@@ -176,7 +176,7 @@ def _open_upright(path: Path, max_value: int | None) -> tuple[Image, ImageFacts]
             frames = getattr(file, "n_frames", 1)
             if frames > 1:
                 file.seek(0)
-        is_deep_color = not _is_deep(file.mode) and any("16" in str(tile[3]) for tile in file.tile)
+        is_deep_color = not _is_deep(file.mode) and any("16" in mode for mode in _raw_modes(file))
         if is_deep_color and max_value not in (None, MAX_DEEP):
             raise UnreadableImage(
                 "it is a color image of 16 bits, of which only the upper 8 bits are read, so that "
@@ -184,6 +184,20 @@ def _open_upright(path: Path, max_value: int | None) -> tuple[Image, ImageFacts]
             )
         upright = ImageOps.exif_transpose(file)
     return upright, ImageFacts(is_deep_color=is_deep_color, frames=frames)
+
+
+def _raw_modes(file: ImageFile) -> list[str]:
+    """The types of the pixels in a file, as Pillow's decoders name them: BGR, RGB;16B, ...
+
+    Other arguments of a decoder are numbers, such as the bytes of a row.
+    """
+    modes: list[str] = []
+    for tile in file.tile:
+        arguments = tile[3]
+        if isinstance(arguments, tuple) and arguments:
+            arguments = arguments[0]
+        modes.append(str(arguments))
+    return modes
 
 
 def read_header(path: Path) -> ImageHeader:

@@ -126,8 +126,8 @@ class Task(Component):
     # Inputs and targets
 
     corrupts: ClassVar[bool] = False
-    """Whether inputs are drawn at random from their images; they are then drawn once for a
-    split."""
+    """Whether inputs are drawn at random from their images; they are then drawn once for a split,
+    those of the training again in each epoch if `redraws`."""
 
     @property
     def redraws(self) -> bool:

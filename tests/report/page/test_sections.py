@@ -69,6 +69,17 @@ def test_the_export_command_has_the_name_of_the_run_and_no_path(read_results: Re
     assert content.export_command == "cae-sweep best thirty --metric val_loss --mode min -o best"
 
 
+def test_the_export_command_names_the_file_of_own_components(
+    read_results: ReadResults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = read_results("thirty")
+    best = results.ranked["trial"].iloc[0]
+    monkeypatch.setattr(results.runs[0].records[best], "code", "f9f7dfd9")
+    content = content_as(BestContent, "best", results)
+    assert content.export_command.endswith(f" --sweep {results.runs[0].sweep.file} -o best")
+    assert results.runs[0].sweep.file.endswith(".py")
+
+
 def test_configurations_are_shown_if_they_have_several_seeds(writer: MakeWriter) -> None:
     one_seed = configurations_with_seeds(writer, [0.01, 0.02], 1, 0.0)
     assert content_as(BestContent, "best", one_seed).configurations is None

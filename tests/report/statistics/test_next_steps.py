@@ -124,3 +124,14 @@ def test_two_values_have_no_inside(writer: MakeWriter) -> None:
 
 def test_without_a_value_there_is_nothing_to_suggest(writer: MakeWriter) -> None:
     assert next_steps(kernels(writer, {3: [math.nan, math.nan]})) == []
+
+
+def test_the_page_claims_nothing_about_ranges_that_are_too_small_to_examine(
+    writer: MakeWriter,
+) -> None:
+    """Two trials: the best has the largest value and its best epoch last."""
+    results = kernels(writer, {3: [0.5, 0.4], 5: [0.4, 0.3]}, sizes=(3, 5))
+    content = next_steps_section(results)
+    assert content.is_empty
+    assert "if at least 3 different values of it were tried" in content.verdict
+    assert "inside the ranges" not in content.verdict

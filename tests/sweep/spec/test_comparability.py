@@ -274,6 +274,57 @@ def test_the_code_of_an_own_loss_separates_groups_and_trials(
     assert not is_defined_equally("val_loss", groups)
 
 
+OWN_METRIC = '''"""A task with a metric that does not depend on the loss, and a loss of its own."""
+
+from cae import Adam, ConvAutoencoder, Digits, Loss, Reconstruct, Sweep, Trial
+from cae.trial.metrics import error_metric
+
+
+class OwnFourthPower(Loss):
+    def __call__(self, output, target):
+        return (output - target).pow(4).mean()
+
+
+class OwnRanked(Reconstruct):
+    def metrics(self, output, target):
+        worst = (output - target).abs().flatten(1).amax(1)
+        return super().metrics(output, target) | {"worst": worst, "weighted": 2 * worst}
+
+    def declared_metrics(self):
+        own = [error_metric("worst", "", "Worst."), error_metric("weighted", "", "Weighted.")]
+        return super().declared_metrics() | {metric.name: metric for metric in own}
+
+    def defining_parameters(self, name):
+        if name in ("worst", "psnr"):
+            return ()
+        return super().defining_parameters(name)
+
+
+sweep = Sweep(
+    base=Trial(
+        dataset=Digits(size=16), task=OwnRanked(), arch=ConvAutoencoder(), optimizer=Adam(lr=0.1)
+    )
+)
+'''
+
+
+def test_own_metrics_depend_on_the_loss_unless_the_task_declares_the_opposite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Loss, "registry", dict(Loss.registry))
+    path = tmp_path / "own_metric.py"
+    path.write_text(OWN_METRIC)
+    base = read_sweep_file(path).sweep.base
+    groups = []
+    for loss in ("mse", "own_fourth_power", "0.5*own_fourth_power + 0.5*ssim"):
+        own_trial = base.override({"task.loss": loss})
+        groups.append(parse_group(describe_group(own_trial, fingerprint), {}))
+    assert is_defined_equally("val_worst", groups)
+    assert is_defined_equally("val_psnr", groups)
+    assert not is_defined_equally("val_weighted", groups)
+    assert not is_defined_equally("val_loss", groups)
+
+
 def test_beta_separates_groups_and_its_training_does_not() -> None:
     arch = VariationalAutoencoder()
     base = group_of(Vae(), arch=arch)

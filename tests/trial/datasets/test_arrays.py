@@ -392,6 +392,11 @@ def test_arrays_are_stated_by_name_and_labels_by_file() -> None:
     images = load("a.npz", images="two", labels="three")
     np.testing.assert_array_equal(all_of(images), DEEP + 1)
     assert "a.npz: arrays that are not used: one" in images.notes
+    unlabeled = load("a.npz", images="two").notes
+    assert (
+        'a.npz: arrays that are not used: one, three; labels="three" uses it as class numbers'
+        in unlabeled
+    )
     assert "has no such array; there are one: uint16" in error_of("a.npz", images="four")
     np.save("cells.npy", DEEP)
     np.save("classes.npy", LABELS)

@@ -418,3 +418,12 @@ def test_an_interrupted_import_does_not_block_the_next_one(tmp_path: Path) -> No
     left.touch()
     import_folder(tmp_path / "pets", "pets", tmp_path / "library", size=8)
     assert [path.name for path in left.parent.iterdir()] == ["images.safetensors"]
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "ppm", "tif", "png"])
+@pytest.mark.parametrize("width", [160, 5, 16])
+def test_rows_of_16_or_160_bytes_are_not_16_bits(tmp_path: Path, suffix: str, width: int) -> None:
+    path = tmp_path / f"image.{suffix}"
+    Image.new("RGB", (width, 16), (10, 20, 30)).save(path)
+    facts = read_image(path, 3, max_value=4095).facts
+    assert facts == ImageFacts()

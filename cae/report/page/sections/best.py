@@ -182,10 +182,19 @@ def _method(results: Results, comparison: best.ConfigurationComparison) -> str:
 
 
 def _export_command(results: Results) -> str:
-    """Return the command that exports the best network; the run by name, without its path."""
-    name = results.folder(str(results.ranked["run"].iloc[0])).name
-    metric = shlex.quote(results.metric)
+    """Return the command that exports the best network; the run by name, without its path.
+
+    If the trial has components of the user's, the command names the sweep file that defines them.
+    """
+    number = results.ranked["trial"].iloc[0]
+    location = str(results.ranked["run"].iloc[0])
+    name = results.folder(location).name
+    command = f"cae-sweep best {shlex.quote(name)}"
     if results.group_count > 1:
-        number = results.ranked["trial"].iloc[0]
-        return f"cae-sweep best {shlex.quote(name)} --trial {number} -o best"
-    return f"cae-sweep best {shlex.quote(name)} --metric {metric} --mode {results.mode} -o best"
+        command += f" --trial {number}"
+    else:
+        command += f" --metric {shlex.quote(results.metric)} --mode {results.mode}"
+    run = next(run for run in results.runs if run.name == location)
+    if run.records[number].code:
+        command += f" --sweep {shlex.quote(run.sweep.file)}"
+    return f"{command} -o best"

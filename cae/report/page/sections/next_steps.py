@@ -12,7 +12,12 @@ from cae.report import formatting
 from cae.report.data.results import Results
 from cae.report.page.linked_data import set_flags
 from cae.report.page.section import SectionContent, section
-from cae.report.statistics.next_steps import NextStep, next_steps
+from cae.report.statistics.next_steps import (
+    MIN_FINISHED,
+    MIN_VALUES,
+    NextStep,
+    next_steps,
+)
 
 
 class StepCommand(NamedTuple):
@@ -32,8 +37,11 @@ def next_steps_section(results: Results) -> SectionContent:
     steps = next_steps(results)
     if not steps:
         return SectionContent(
-            verdict="The best values are inside the ranges that were tried, and the best epoch is "
-            "not always the last one: no range to extend was found.",
+            verdict=(
+                "No next step is suggested. The range of a parameter is examined if at least "
+                f"{MIN_VALUES} different values of it were tried, the number of epochs if at least "
+                f"{MIN_FINISHED} trials finished."
+            ),
             is_empty=True,
         )
     return NextStepsContent(
