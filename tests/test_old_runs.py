@@ -24,6 +24,8 @@ from tests.run.storage.s3_server import S3Server
 OLD_RUNS = Path(__file__).parent / "fixtures" / "runs_261f11c"
 IN_FOLDERS = ("finished", "interrupted", "dependencies")
 SWEEPS = sorted(path.stem for path in (ROOT / "sweeps").glob("*.py"))
+NEWER_SWEEPS = {"denoise_networks", "few_photos", "vae_beta"}
+"""Sweeps that did not exist when the old runs were made."""
 LARGEST_SWEEP = "cifar_grid full"
 """1,536 networks take seconds to build; here their parameters are not counted again."""
 ROUNDING = 1e-3
@@ -370,6 +372,9 @@ def test_an_old_run_in_a_bucket_ends_as_if_not_interrupted(endpoint: str, run_sw
 @pytest.mark.parametrize("name", SWEEPS)
 def test_a_shipped_sweep_plans_the_same_trials(name: str) -> None:
     old = read_json(OLD_RUNS / "hashes.json")
+    if name in NEWER_SWEEPS:
+        assert not any(key.startswith(f"{name} ") for key in old)
+        return
     budgets = budgets_of(name)
     known = {key for key in old if key.startswith(f"{name} ")}
     assert known == {f"{name} {budget}" for budget in budgets}
