@@ -293,9 +293,9 @@ def _check_float32(path: Path, limits: ValueRange) -> None:
             return
     raise DatasetInvalid(
         f"{path}: dataset.value_range = {format_range(limits)}: the network computes in float32, "
-        f"whose values end at {limit:.2g} and have 7 digits: should have at least {MIN_LEVELS} "
-        "values between black and white; subtract an offset from the array, or scale it, before it "
-        "is saved"
+        f"with 7 digits and numbers up to {limit:.2g}: should have at least {MIN_LEVELS} such "
+        "numbers between black and white; subtract an offset from the array, or scale it, before "
+        "it is saved"
     )
 
 

@@ -51,7 +51,9 @@ ENCODER = BASE.override({"epochs": 3})
 STAGES = Trial(
     dataset=IMAGES,
     task=Classify(encoder=ENCODER),
-    arch=Classifier(encoder_filters=(4, 2), pool_after=(1,)),
+    arch=Classifier(
+        encoder_filters=(4, 2), pool_after=(1,), activation="leaky_relu", negative_slope=0.2
+    ),
     optimizer=Adam(),
 )
 
@@ -99,7 +101,7 @@ OTHER_COMPONENTS: list[dict[str, Any]] = [
 ]
 DEPENDENCY_AXES: dict[str, Any] = {
     "task.encoder.epochs": tune.grid_search([2, 3]),
-    "task.encoder.arch.kernel_size": tune.grid_search([3, 5]),
+    "task.encoder.arch.decoder_filters": tune.grid_search([(4,), (6,)]),
     "task.encoder.optimizer": tune.grid_search(["adam", "sgd"]),
 }
 
