@@ -39,8 +39,8 @@ sweep = Sweep(
         ),
         RisesWith(
             id="error",
-            text="The error of the reconstruction rises with beta.",
-            metric="val_reconstruction",
+            text="The squared error of the reconstruction rises with beta.",
+            metric="val_mse",
             axis=BETA,
         ),
     ],
