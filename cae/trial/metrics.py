@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -148,6 +149,38 @@ def ssim(output: Tensor, target: Tensor) -> Tensor:
     """
     rows, columns = target.shape[-2:]
     window = min(SSIM_WINDOW, rows - 1 + rows % 2, columns - 1 + columns % 2)
+    local = local_statistics(output, target, window)
+    c1 = SSIM_K1**2
+    c2 = SSIM_K2**2
+    means = local.output_mean**2 + local.target_mean**2
+    variances = local.output_variance + local.target_variance
+    similarity = (
+        (2 * local.output_mean * local.target_mean + c1)
+        * (2 * local.covariance + c2)
+        / ((means + c1) * (variances + c2))
+    )
+    return similarity.flatten(1).mean(1)
+
+
+class LocalStatistics(NamedTuple):
+    """Means, variances and covariance of two images, weighted by a window at each position."""
+
+    output_mean: Tensor
+    target_mean: Tensor
+    output_variance: Tensor
+    target_variance: Tensor
+    covariance: Tensor
+
+
+def local_statistics(output: Tensor, target: Tensor, window: int) -> LocalStatistics:
+    """The statistics at the positions where a Gaussian window of `window` pixels is inside.
+
+    Args:
+        output: B x C x H x W.
+        target: B x C x H x W.
+        window: Its side, an odd number up to H and W.
+    """
+    rows, columns = target.shape[-2:]
     vertical = gaussian_windows(rows, window, like=output)
     horizontal = gaussian_windows(columns, window, like=output)
 
@@ -156,17 +189,13 @@ def ssim(output: Tensor, target: Tensor) -> Tensor:
 
     output_mean = blur(output)
     target_mean = blur(target)
-    output_variance = blur(output**2) - output_mean**2
-    target_variance = blur(target**2) - target_mean**2
-    covariance = blur(output * target) - output_mean * target_mean
-    c1 = SSIM_K1**2
-    c2 = SSIM_K2**2
-    similarity = (
-        (2 * output_mean * target_mean + c1)
-        * (2 * covariance + c2)
-        / ((output_mean**2 + target_mean**2 + c1) * (output_variance + target_variance + c2))
+    return LocalStatistics(
+        output_mean,
+        target_mean,
+        output_variance=blur(output**2) - output_mean**2,
+        target_variance=blur(target**2) - target_mean**2,
+        covariance=blur(output * target) - output_mean * target_mean,
     )
-    return similarity.flatten(1).mean(1)
 
 
 def gaussian_windows(size: int, window: int, like: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from cae.trial.metrics import (
     SSIM_K1,
     SSIM_K2,
     SSIM_WINDOW,
-    gaussian_windows,
+    local_statistics,
     ssim,
 )
 
@@ -76,20 +76,11 @@ class MsSsim(Loss):
 
 def _similarities(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Return the structural similarity, and its factor of contrast and structure: B x C each."""
-    rows, columns = target.shape[-2:]
-    vertical = gaussian_windows(rows, SSIM_WINDOW, like=output)
-    horizontal = gaussian_windows(columns, SSIM_WINDOW, like=output)
-
-    def blur(images: Tensor) -> Tensor:
-        return vertical @ images @ horizontal.T
-
-    output_mean = blur(output)
-    target_mean = blur(target)
-    output_variance = blur(output**2) - output_mean**2
-    target_variance = blur(target**2) - target_mean**2
-    covariance = blur(output * target) - output_mean * target_mean
+    local = local_statistics(output, target, SSIM_WINDOW)
     c1 = SSIM_K1**2
     c2 = SSIM_K2**2
-    structure = (2 * covariance + c2) / (output_variance + target_variance + c2)
-    luminance = (2 * output_mean * target_mean + c1) / (output_mean**2 + target_mean**2 + c1)
+    variances = local.output_variance + local.target_variance
+    structure = (2 * local.covariance + c2) / (variances + c2)
+    means = local.output_mean**2 + local.target_mean**2
+    luminance = (2 * local.output_mean * local.target_mean + c1) / (means + c1)
     return (luminance * structure).mean((2, 3)), structure.mean((2, 3))
