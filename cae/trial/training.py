@@ -34,6 +34,7 @@ from cae.trial.evaluation import (
     evaluate,
     has_finite_losses,
 )
+from cae.trial.latent_samples import save_latent_samples
 from cae.trial.schedules import lr_with_warmup
 from cae.trial.steps import GraphedStep, build_optimizer, create_step, set_learning_rate
 from cae.trial.tasks.base import Table
@@ -365,4 +366,5 @@ def _evaluate_best(
     )
     if galleries:
         checkpoint.save_galleries(state.folder, galleries)
+    save_latent_samples(state.folder, state.network, state.trial.task, state.images, best_epoch)
     return {f"test_{name}": value for name, value in metrics.items()}, tables
