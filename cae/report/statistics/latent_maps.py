@@ -62,7 +62,7 @@ class LatentMap:
     points: Points
     """N x 2."""
     trustworthiness: float
-    """From 0 to 1; NaN for fewer than `MIN_IMAGES` images."""
+    """From 0 to 1; 1 of the code itself, NaN for fewer than `MIN_IMAGES` images."""
     explained_variance: float = 1.0
     """Of PCA: the share of the variance of the code in the map."""
 
@@ -151,20 +151,26 @@ def _map(projection: Projection, codes: bytes, values: int) -> LatentMap:
 
     A page that is served is built again whenever a trial ends, mostly with the same maps.
     """
+    from threadpoolctl import threadpool_limits
+
     array = np.frombuffer(codes, dtype=np.float32).reshape(-1, values)
+    if projection == Projection.CODE:
+        points = np.zeros((len(array), 2), dtype=np.float32)
+        points[:, :values] = array
+        return LatentMap(projection, points, 1.0)
     explained_variance = 1.0
-    match projection:
-        case Projection.CODE:
-            points = np.zeros((len(array), 2), dtype=np.float32)
-            points[:, :values] = array
-        case Projection.PCA:
-            points, explained_variance = principal_components(array)
-        case Projection.TSNE:
-            points = _tsne(array)
-        case Projection.UMAP:
-            points = _umap(array)
-    points = np.asarray(points, dtype=np.float32)
-    return LatentMap(projection, points, trustworthiness(array, points), explained_variance)
+    # In one thread: several add numbers in any order, and the maps would differ.
+    with threadpool_limits(1):
+        match projection:
+            case Projection.TSNE:
+                points = _tsne(array)
+            case Projection.UMAP:
+                points = _umap(array)
+            case _:
+                points, explained_variance = principal_components(array)
+        points = np.asarray(points, dtype=np.float32)
+        quality = trustworthiness(array, points)
+    return LatentMap(projection, points, quality, explained_variance)
 
 
 def principal_components(codes: Points) -> tuple[Points, float]:
@@ -185,18 +191,16 @@ def principal_components(codes: Points) -> tuple[Points, float]:
 
 
 def _tsne(codes: Points) -> Points:
-    """t-SNE with a fixed seed, in one thread: several add numbers in any order."""
+    """t-SNE with a fixed seed."""
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits
 
     perplexity = min(PERPLEXITY, (len(codes) - 1) / 3)
     start = principal_components(codes)[0]
     scale = float(start[:, 0].std())
     if scale:
         start = start / scale * 1e-4
-    with threadpool_limits(1):
-        tsne = TSNE(perplexity=perplexity, init=start, max_iter=ITERATIONS, random_state=0)
-        return np.asarray(tsne.fit_transform(codes))
+    tsne = TSNE(perplexity=perplexity, init=start, max_iter=ITERATIONS, random_state=0)
+    return np.asarray(tsne.fit_transform(codes))
 
 
 def _umap(codes: Points) -> Points:
