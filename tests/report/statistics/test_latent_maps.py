@@ -126,7 +126,7 @@ def test_umap_is_used_with_a_seed_if_it_is_installed(
     umap = types.ModuleType("umap")
     umap.UMAP = Umap  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "umap", umap)
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     module._map.cache_clear()
     run = with_trials(writer, 1)
     run.latent(1)
