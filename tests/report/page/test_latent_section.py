@@ -136,7 +136,7 @@ def test_images_without_classes_are_one_group(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "index", "name"),
+    ("latent_shape", "index", "name"),
     [
         ([16], 2, "value 3"),
         ([16, 1, 1], 2, "value 3"),
@@ -144,10 +144,10 @@ def test_images_without_classes_are_one_group(tmp_path: Path) -> None:
     ],
 )
 def test_values_of_the_code_are_named_by_their_place(
-    tmp_path: Path, shape: list[int], index: int, name: str
+    tmp_path: Path, latent_shape: list[int], index: int, name: str
 ) -> None:
     path = tmp_path / "latent.npz"
-    np.savez(path, **latent_arrays(1, 16, 1, latent_shape=np.array(shape)))
+    np.savez(path, **latent_arrays(1, 16, 1, latent_shape=np.array(latent_shape)))
     assert unit_name(read_latent_samples(path), index) == name
 
 

@@ -51,7 +51,7 @@ def add_trial(
         "trial",
         trial=number,
         hash=f"{number:016x}",
-        config={"dataset": "cifar10", "arch.latent_dim": values, "seed": seed},
+        config={"dataset": "cifar10", "arch.latent_dim": values, "epochs": 1, "seed": seed},
         axes={"arch.latent_dim": values},
         sizes=sizes,
         is_audit=False,
