@@ -262,7 +262,7 @@ def _section_text(measured: Measured) -> str:
         blocks += _published_blocks(measured.published)
     if measured.claims:
         blocks.append(f"**{_cell(claims.summary_sentence(measured.claims))}**")
-        blocks.append(_claims_table(measured.claims))
+        blocks.append(_claims_table(measured.claims, has_report=bool(measured.published)))
     return "\n\n".join(blocks)
 
 
@@ -281,7 +281,10 @@ def _description(measured: Measured) -> str:
     )
     differences = published.differences(sweep.overrides)
     if differences:
-        text += f" **Settings that differ from the report's**: {_cell(differences)}."
+        full = "the full sweep's"
+        if measured.published:
+            full = "the report's"
+        text += f" **Settings that differ from {full}**: {_cell(differences)}."
     return text
 
 
@@ -344,8 +347,12 @@ def _our_value(comparison: PublishedComparison) -> str:
     return value
 
 
-def _claims_table(results: list[ClaimResult]) -> str:
-    cells = []
+def _claims_table(results: list[ClaimResult], *, has_report: bool) -> str:
+    """A table of claims; without a report, they are the sweep file's own: no provenance."""
+    columns = ["claim", "provenance", "verdict", "seeds", "test", "reason"]
+    if not has_report:
+        columns.remove("provenance")
+    rows = []
     for result in results:
         verdict = f"**{result.verdict}**"
         if result.overrides:  # the section states once which settings these are
@@ -353,17 +360,16 @@ def _claims_table(results: list[ClaimResult]) -> str:
         seeds = ""
         if result.seeds:
             seeds = str(result.seeds)
-        cells.append(
-            [
-                f"{result.id}: {result.text}",
-                result.provenance,
-                verdict,
-                seeds,
-                claims.procedure_name(result.judgment),
-                claims.reason(result),
-            ]
-        )
-    return _table(["claim", "provenance", "verdict", "seeds", "test", "reason"], cells)
+        cells = {
+            "claim": f"{result.id}: {result.text}",
+            "provenance": result.provenance,
+            "verdict": verdict,
+            "seeds": seeds,
+            "test": claims.procedure_name(result.judgment),
+            "reason": claims.reason(result),
+        }
+        rows.append([cells[name] for name in columns])
+    return _table(columns, rows)
 
 
 def _table(columns: list[str], rows: list[list[str]]) -> str:
