@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # these import torch, and `status` has to be quick
     from cae.sweep.spec.cost import Cost
     from cae.sweep.spec.open_search import OpenSearch
     from cae.sweep.spec.plan import Plan
-from cae.sweep.spec.planned_trial import PlannedTrial
+    from cae.sweep.spec.planned_trial import PlannedTrial
 
 MAX_AXIS_COLUMNS = 7
 """If the search space has more axes, they share one column."""
@@ -284,6 +284,8 @@ def change_lines(plan: Plan) -> list[str]:
         if anew:
             numbers = [trial.replaces for trial in anew if trial.replaces is not None]
             kept = f"{_listed(numbers)} of the run {_verb(len(set(numbers)), 'keep')} the values"
+            if reason == "epochs":
+                text += f" ({_what_uses_epochs(anew)})"
             trained = f"{count_of(len(anew), 'trial')} trained anew: {text}"
             lines.append(f"{trained}; {kept}")
     extended = [trial.number for trial in plan.remaining if trial.has_more_epochs]
@@ -329,6 +331,17 @@ def change_lines(plan: Plan) -> list[str]:
             f"values: {_listed(ended)}"
         )
     return lines
+
+
+def _what_uses_epochs(trials: Iterable[PlannedTrial]) -> str:
+    """The schedules and tasks for which the number of epochs matters."""
+    names: dict[str, None] = {}  # an ordered set
+    for planned in trials:
+        name = f"task = {planned.trial.task.name!r}"
+        if planned.trial.schedule.uses_epochs:
+            name = f"schedule = {planned.trial.schedule.name!r}"
+        names[name] = None
+    return ", ".join(names)
 
 
 def _lines_about_trials_not_extended(plan: Plan) -> list[str]:

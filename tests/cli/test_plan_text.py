@@ -105,6 +105,14 @@ def test_trials_that_ended_early_are_not_extended(state: TrialState, line: str) 
     assert change_lines(plan) == ["1 trial extended to more epochs: trial 2", line]
 
 
+def test_the_schedule_that_prevents_an_extension_is_named() -> None:
+    base = BASE.override({"schedule": "cosine"})
+    longer = base.override({"epochs": BASE.epochs + 2})
+    (line, kept) = change_lines(grid(0.1, base=longer, records=trained(grid(0.1, base=base))))
+    assert "(schedule = 'cosine'); trial 1 of the run keeps the values" in line
+    assert kept.startswith("1 trial of earlier sweeps")
+
+
 def test_failed_trials_are_extended_by_a_retry() -> None:
     records = trained(grid(0.1))
     records[1].state = TrialState.FAILED
