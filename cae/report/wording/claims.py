@@ -45,10 +45,10 @@ def summary_sentence(results: Sequence[ClaimResult]) -> str:
     return f"Of {formatting.plural(len(results), 'claim')}: {', '.join(parts)}."
 
 
-def p_value_text(p_value: float) -> str:
+def p_value_text(p_value: float, name: str = "p") -> str:
     if p_value < 1e-4:
-        return "p\u00a0<\u00a00.0001"
-    return f"p\u00a0=\u00a0{p_value:.2g}"
+        return f"{name}\u00a0<\u00a00.0001"
+    return f"{name}\u00a0=\u00a0{p_value:.2g}"
 
 
 def reason(result: ClaimResult) -> str:
