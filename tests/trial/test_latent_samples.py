@@ -182,8 +182,10 @@ def test_the_units_of_a_variational_autoencoder_are_chosen_by_their_divergence(
     torch.manual_seed(0)
     network = VariationalAutoencoder(latent_dim=4).build((1, 16, 16), (1, 16, 16))
     assert isinstance(network, VariationalNetwork)
+    log_var = network.encoder.log_var
+    assert isinstance(log_var, nn.Linear)
     with torch.no_grad():
-        network.encoder.log_var.bias.copy_(torch.tensor([0.0, -9.0, -3.0, -6.0]))
+        log_var.bias.copy_(torch.tensor([0.0, -9.0, -3.0, -6.0]))
     images = image_set(40, (1, 16, 16))
     arrays = saved(tmp_path, network, Reconstruct(), images)
     assert str(arrays["score"]) == "KL divergence"
