@@ -49,8 +49,8 @@ def rate_distortion_section(results: Results) -> SectionContent:
 
 def _method(data: RateDistortion, metric: str) -> str:
     sentences = [
-        "Only finished trials with a latent code are included. The latent size is the number of "
-        f"values of the code of one image. The best trial of each size is the best by {metric}."
+        "Only finished trials with a latent code are included. The latent size is that of one "
+        f"image. The best trial of each size is the best by {metric}."
     ]
     if data.has_accuracy:
         sentences.append(
