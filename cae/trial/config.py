@@ -37,7 +37,7 @@ from cae.trial.component import (
     raising_errors,
 )
 from cae.trial.datasets import Dataset
-from cae.trial.latent.declaration import latent_metrics
+from cae.trial.latent.declaration import latent_metrics, measured_names
 from cae.trial.losses import Loss
 from cae.trial.messages import (
     ImpossibleCombination,
@@ -328,6 +328,13 @@ class Trial(BaseModel):
         if not self.task.measures_latent_code:
             return {}
         return latent_metrics()
+
+    def latent_metric_names(self) -> list[str]:
+        """Return the metrics of the latent code that are measured in an epoch if they are asked
+        for."""
+        if not self.task.measures_latent_code:
+            return []
+        return [f"val_{name}" for name in measured_names()]
 
     def metric_names(self) -> list[str]:
         """Return the names of the metrics of every epoch of this trial.

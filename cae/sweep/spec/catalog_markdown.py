@@ -29,12 +29,12 @@ component alone selects it: `"arch": "dense_autoencoder"`. A number at the end s
 tuple, counted from 1: `arch.encoder_filters.2`.
 """
 
-LATENT_INTRODUCTION = """Trials with an encoder report them once, at their end: `test_probe_accuracy`.
-A sweep with `metric="val_probe_accuracy"` measures that one in every epoch, on validation images.
-The code of a network with skips is the last output of its encoder alone. `..._pca`,
-`..._random_encoder` and `..._pixels` are the same measure of codes that need no training. A value
-that is not defined is left out, such as accuracies without classes. `latent=False` of the sweep
-turns all of them off.
+LATENT_INTRODUCTION = """Trials with an encoder report them once, at the end, for example as
+`test_probe_accuracy`. A sweep with `metric="val_probe_accuracy"` measures that one in every epoch,
+on validation images. The code of a network with skips is the last output of its encoder alone.
+`..._pca`, `..._random_encoder` and `..._pixels` are the same measure of codes that need no
+training. A value that is not defined is left out, such as accuracies without classes.
+`latent=False` of the sweep turns all of them off.
 """
 
 

@@ -109,6 +109,20 @@ def latent_measures() -> list[LatentMeasure]:
     return list({id(measure): measure for measure in _registered.values()}.values())
 
 
+def measured_names() -> list[str]:
+    """The names of the metrics of all measures, without the floors and without the split."""
+    return [metric.name for measure in latent_measures() for metric in measure.metrics]
+
+
+def names_with_classes() -> list[str]:
+    """Those that are defined only for images of at least two classes."""
+    names: list[str] = []
+    for measure in latent_measures():
+        if measure.needs_classes:
+            names += [metric.name for metric in measure.metrics]
+    return names
+
+
 def latent_metrics() -> dict[str, Metric]:
     """The declarations of all measures and their floors, by name without the split."""
     metrics = [metric for measure in latent_measures() for metric in measure.declared_metrics()]

@@ -78,4 +78,7 @@ def silhouette(sample: LatentSample) -> dict[str, float]:
     classes = len(np.unique(sample.pairwise_labels))
     if sample.is_constant or not 2 <= classes < len(sample.pairwise_labels):
         return {}
-    return {"silhouette": float(silhouette_score(sample.pairwise_codes, sample.pairwise_labels))}
+    value = silhouette_score(
+        sample.pairwise_distances, sample.pairwise_labels, metric="precomputed"
+    )
+    return {"silhouette": float(value)}

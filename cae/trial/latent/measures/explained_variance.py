@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from cae.trial.latent.declaration import CODE_FLOORS, latent_measure
-from cae.trial.latent.sample import PAIRWISE_IMAGES, LatentSample
+from cae.trial.latent.sample import PAIRWISE_IMAGES, Doubles, Floats, LatentSample
 from cae.trial.metrics import Direction, Metric
 
-PENALTY = 1e-3
-"""Of the squared weights, per training image, for codes whose values have a mean variance of 1."""
+PENALTY = 3e-5
+"""Of the squared weights, per training image, for codes with a mean squared length of 1: directions
+with a smaller share of the code's variance are hardly used."""
 
 
 @latent_measure(
@@ -23,32 +24,38 @@ PENALTY = 1e-3
         "explains, the coefficient of determination R^2 weighted by the variances of the values "
         "(r2_score of scikit-learn with multioutput='variance_weighted'; for principal components "
         "the explained variance ratio): ridge regression with an intercept and a penalty of "
-        f"{PENALTY:g} per image on {PAIRWISE_IMAGES:,} training images, on {PAIRWISE_IMAGES:,} "
+        f"{PENALTY:g} per image (codes with a mean squared length of 1) on {PAIRWISE_IMAGES:,} training images, on {PAIRWISE_IMAGES:,} "
         "test images (fewer if there are fewer). Below 0: worse than the mean image.",
     ),
     floors=CODE_FLOORS,
 )
 def code_explained_variance(sample: LatentSample) -> dict[str, float]:
-    """Constant codes explain nothing: about 0. Not defined if all inputs are equal."""
-    codes = sample.train_codes[:PAIRWISE_IMAGES].astype(np.float64)
-    inputs = sample.train_inputs[:PAIRWISE_IMAGES].astype(np.float64)
-    test_codes = sample.pairwise_codes - codes.mean(0)
-    test_inputs = sample.pairwise_inputs
-    mean = inputs.mean(0)
-    codes -= codes.mean(0)
-    inputs -= mean
-    test_mean = test_inputs.mean(0, dtype=np.float64)
-    total = float(np.square(test_inputs - test_mean).sum())
+    """Constant codes explain nothing: about 0. Not defined for equal or too large inputs."""
+    if sample.train_inputs is None or sample.test_inputs is None:
+        return {}
+    codes = sample.train_codes[:PAIRWISE_IMAGES]
+    code_mean = codes.mean(0, dtype=np.float64).astype(np.float32)
+    codes = codes - code_mean
+    test_codes = sample.pairwise_codes - code_mean
+    mean = sample.train_inputs[:PAIRWISE_IMAGES].mean(0, dtype=np.float64)
+    inputs = sample.train_inputs[:PAIRWISE_IMAGES] - mean
+    test_inputs = sample.test_inputs[:PAIRWISE_IMAGES] - mean
+    total = float(np.square(test_inputs - test_inputs.mean(0)).sum())
     if total == 0:
         return {}
     penalty = PENALTY * len(codes)
     if codes.shape[1] <= len(codes):
-        square = codes.T @ codes
-        square[np.diag_indices_from(square)] += penalty
-        predictions = test_codes @ np.linalg.solve(square, codes.T @ inputs)
-    else:  # the same solution from products of the images
-        square = codes @ codes.T
-        square[np.diag_indices_from(square)] += penalty
-        predictions = (test_codes @ codes.T) @ np.linalg.solve(square, inputs)
-    residual = float(np.square(test_inputs - mean - predictions).sum())
+        weights = _solve(codes.T @ codes, penalty, codes.T @ inputs.astype(np.float32))
+        predictions = test_codes @ weights
+    else:  # the same predictions, from products of the images
+        weights = _solve(codes @ codes.T, penalty, inputs)
+        predictions = (test_codes @ codes.T) @ weights
+    residual = float(np.square(test_inputs - predictions).sum())
     return {"code_explained_variance": 1 - residual / total}
+
+
+def _solve(products: Floats, penalty: float, right: Floats | Doubles) -> Floats:
+    """The solution of (products + penalty x identity) x = right, computed in double precision."""
+    matrix = products.astype(np.float64)
+    matrix[np.diag_indices_from(matrix)] += penalty
+    return np.linalg.solve(matrix, right.astype(np.float64)).astype(np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cae.trial.latent.declaration import latent_measure
-from cae.trial.latent.sample import TEST_IMAGES, TRAIN_IMAGES, LatentSample
+from cae.trial.latent.sample import TEST_IMAGES, TRAIN_IMAGES, LatentSample, euclidean
 from cae.trial.metrics import Direction, share_metric
 
 NEIGHBOURS = 10
@@ -28,7 +28,8 @@ def knn_accuracy(sample: LatentSample) -> dict[str, float]:
 
     if sample.is_constant or len(sample.train_codes) < NEIGHBOURS:
         return {}
-    classifier = KNeighborsClassifier(NEIGHBOURS, algorithm="brute", n_jobs=1)
-    classifier.fit(sample.train_codes, sample.train_labels)
-    predictions = classifier.predict(sample.test_codes)
+    known = len(sample.train_codes)
+    classifier = KNeighborsClassifier(NEIGHBOURS, metric="precomputed", n_jobs=1)
+    classifier.fit(np.zeros((known, known)), sample.train_labels)  # only distances are used later
+    predictions = classifier.predict(euclidean(sample.test_codes, sample.train_codes))
     return {"knn_accuracy": float(np.mean(predictions == sample.test_labels))}
