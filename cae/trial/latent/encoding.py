@@ -22,7 +22,7 @@ from cae.trial.latent.sample import (
     NotMeasurable,
     scaled_sample,
 )
-from cae.trial.latent_code import encode
+from cae.trial.latent_code import NoLatentCode, encode
 from cae.trial.tasks.base import Task
 from cae.trial.tasks.baselines import some
 
@@ -83,16 +83,31 @@ class SampledImages:
     def encode(self, network: nn.Module) -> LatentSample:
         """The latent codes of the sample.
 
-        Raises NotMeasurable if they are too large or not finite, and NoLatentCode if the network
-        has no encoder.
+        Raises NotMeasurable if they are too large or not finite, or if the encoder cannot be
+        applied to inputs by itself, and NoLatentCode if the network has no encoder.
         """
         encoder = _Encoder(network)
+        self._try(encoder)
         train_codes = _apply(encoder, self.train, self.train_indices)
         test_codes = _apply(encoder, self.test, self.test_indices)
         variances = None
         if len(self.test_indices) < len(self.test.pixels):
             variances = _variances(encoder, self.test)
         return self.sample(train_codes, test_codes, variances)
+
+    def _try(self, encoder: _Encoder) -> None:
+        """Encode one image. A network of the user's may change inputs before it encodes them."""
+        inputs = self.train.at(self.train_indices[:1])[0]
+        try:
+            encoder(inputs)
+        except NoLatentCode:
+            raise
+        except Exception as error:
+            shape = " x ".join(map(str, inputs.shape))
+            raise NotMeasurable(
+                f"the module encoder cannot be applied to inputs of the network, {shape}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
     def sample(
         self,

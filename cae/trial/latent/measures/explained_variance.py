@@ -21,11 +21,12 @@ with a smaller share of the code's variance are hardly used."""
         -np.inf,
         1.0,
         "Share of the variance of the network's inputs that a linear map from the latent code "
-        "explains, the coefficient of determination R^2 weighted by the variances of the values "
+        "explains: the coefficient of determination R^2 weighted by the variances of the values "
         "(r2_score of scikit-learn with multioutput='variance_weighted'; for principal components "
-        "the explained variance ratio): ridge regression with an intercept and a penalty of "
-        f"{PENALTY:g} per image (codes with a mean squared length of 1) on {PAIRWISE_IMAGES:,} training images, on {PAIRWISE_IMAGES:,} "
-        "test images (fewer if there are fewer). Below 0: worse than the mean image.",
+        "the explained variance ratio). The map is a ridge regression with an intercept and a "
+        f"penalty of {PENALTY:g} per image for codes with a mean squared length of 1, fitted to "
+        f"{PAIRWISE_IMAGES:,} training images, on {PAIRWISE_IMAGES:,} test images (fewer if there "
+        "are fewer). Below 0: worse than the mean image.",
     ),
     floors=CODE_FLOORS,
 )

@@ -10,7 +10,7 @@ from cae.trial.latent.sample import (
     Doubles,
     Labels,
     LatentSample,
-    euclidean,
+    own_distances,
 )
 from cae.trial.metrics import Direction, share_metric
 
@@ -34,7 +34,7 @@ def trustworthiness(sample: LatentSample) -> dict[str, float]:
         return {}
     inputs = sample.test_inputs[:PAIRWISE_IMAGES]
     centered = (inputs - inputs.mean(0, dtype=np.float64)).astype(np.float32)
-    rank_among_inputs = np.argsort(_nearest(euclidean(centered, centered)), axis=1)
+    rank_among_inputs = np.argsort(_nearest(own_distances(centered)), axis=1)
     neighbours = _nearest(sample.pairwise_distances)[:, :NEIGHBOURS]
     # The rank of each neighbour by code among the inputs, from 0; its penalty is how far it is
     # beyond the first NEIGHBOURS.
