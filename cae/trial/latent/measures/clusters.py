@@ -10,7 +10,7 @@ from cae.trial.latent.declaration import latent_measure
 from cae.trial.latent.sample import PAIRWISE_IMAGES, LatentSample
 from cae.trial.metrics import Direction, Metric, share_metric
 
-STARTS = 3
+STARTS = 1
 MAX_ITERATIONS = 100
 SEED = 0
 

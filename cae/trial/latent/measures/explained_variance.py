@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cae.trial.latent.declaration import CODE_FLOORS, latent_measure
-from cae.trial.latent.sample import PAIRWISE_IMAGES, Doubles, Floats, LatentSample
+from cae.trial.latent.sample import PAIRWISE_IMAGES, Floats, LatentSample
 from cae.trial.metrics import Direction, Metric
 
 PENALTY = 3e-5
@@ -38,24 +38,25 @@ def code_explained_variance(sample: LatentSample) -> dict[str, float]:
     code_mean = codes.mean(0, dtype=np.float64).astype(np.float32)
     codes = codes - code_mean
     test_codes = sample.pairwise_codes - code_mean
-    mean = sample.train_inputs[:PAIRWISE_IMAGES].mean(0, dtype=np.float64)
+    mean = sample.train_inputs[:PAIRWISE_IMAGES].mean(0, dtype=np.float64).astype(np.float32)
     inputs = sample.train_inputs[:PAIRWISE_IMAGES] - mean
     test_inputs = sample.test_inputs[:PAIRWISE_IMAGES] - mean
-    total = float(np.square(test_inputs - test_inputs.mean(0)).sum())
+    centered = test_inputs - test_inputs.mean(0, dtype=np.float64)
+    total = float(np.square(centered).sum())
     if total == 0:
         return {}
     penalty = PENALTY * len(codes)
+    # The predictions are weighted sums of the training inputs; these are the weights, M x N.
     if codes.shape[1] <= len(codes):
-        weights = _solve(codes.T @ codes, penalty, codes.T @ inputs.astype(np.float32))
-        predictions = test_codes @ weights
-    else:  # the same predictions, from products of the images
-        weights = _solve(codes @ codes.T, penalty, inputs)
-        predictions = (test_codes @ codes.T) @ weights
-    residual = float(np.square(test_inputs - predictions).sum())
-    return {"code_explained_variance": 1 - residual / total}
+        weights = test_codes @ _solve(codes.T @ codes, penalty, codes.T)
+    else:  # the same weights, from products of the images
+        weights = _solve(codes @ codes.T, penalty, codes @ test_codes.T).T
+    residual = test_inputs - weights @ inputs
+    error = float(np.square(residual, dtype=np.float64).sum())
+    return {"code_explained_variance": 1 - error / total}
 
 
-def _solve(products: Floats, penalty: float, right: Floats | Doubles) -> Floats:
+def _solve(products: Floats, penalty: float, right: Floats) -> Floats:
     """The solution of (products + penalty x identity) x = right, computed in double precision."""
     matrix = products.astype(np.float64)
     matrix[np.diag_indices_from(matrix)] += penalty
