@@ -44,7 +44,13 @@ def kl_per_unit(network: nn.Module, pairs: Pairs) -> Table:
                 "unit": unit + 1,
                 "kl": kl_mean[unit].item(),
                 "variance of the mean": variance,
-                "active": variance > ACTIVE_VARIANCE,
+                "active": _yes_or_no(variance > ACTIVE_VARIANCE),
             }
         )
     return rows
+
+
+def _yes_or_no(value: bool) -> str:
+    if value:
+        return "yes"
+    return "no"

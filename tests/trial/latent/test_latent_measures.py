@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cae.trial.latent.declaration import latent_measures, latent_metrics
+from cae.trial.latent.declaration import Floor, floor_name, latent_measures, latent_metrics
 from cae.trial.latent.floors import measure_sample, principal_axes
 from cae.trial.latent.measures.explained_variance import code_explained_variance
 from cae.trial.latent.sample import LatentSample, NotMeasurable
@@ -216,6 +216,12 @@ def test_the_principal_axes_are_orthonormal_and_of_the_largest_variance() -> Non
         np.testing.assert_allclose(axes.T @ axes, np.eye(rank), atol=1e-4)
         variances = (inputs @ axes).var(0)
         assert np.all(np.diff(variances) <= 1e-4)
+
+
+def test_the_page_knows_the_names_of_the_floors() -> None:
+    from cae.report.page.sections.best import LATENT_FLOORS
+
+    assert {floor_name("", floor) for floor in Floor} == set(LATENT_FLOORS)
 
 
 def test_every_metric_has_a_direction_and_a_definition() -> None:
