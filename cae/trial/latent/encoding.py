@@ -115,7 +115,8 @@ class SampledImages:
         test_codes: Floats,
         variances: NDArray[np.float64] | None = None,
     ) -> LatentSample:
-        """The sample with these codes. Raises NotMeasurable if they are not finite."""
+        """The sample with these codes, which are changed. Raises NotMeasurable if they are not
+        finite."""
         train_inputs, test_inputs = self.inputs or (None, None)
         return scaled_sample(
             train_codes,

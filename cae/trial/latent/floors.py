@@ -81,6 +81,9 @@ class Floors:
                 mean = train.mean(0)
                 train = (train - mean) @ axes
                 test = (test - mean) @ axes
+            else:
+                train = train.copy()
+                test = test.copy()
             if not train.shape[1]:
                 return None
             return self._chosen.sample(train, test)

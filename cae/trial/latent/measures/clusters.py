@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from cae.trial.latent.declaration import latent_measure
-from cae.trial.latent.sample import PAIRWISE_IMAGES, LatentSample
+from cae.trial.latent.sample import TEST_IMAGES, LatentSample
 from cae.trial.metrics import Direction, Metric, share_metric
 
 STARTS = 1
@@ -17,7 +17,7 @@ SEED = 0
 CLUSTERS = (
     f"between the classes and the clusters of scikit-learn's KMeans (as many as classes, n_init="
     f"{STARTS}, max_iter={MAX_ITERATIONS}, random_state={SEED}) of the latent codes of "
-    f"{PAIRWISE_IMAGES:,} test images (fewer if there are fewer)"
+    f"{TEST_IMAGES:,} test images (fewer if there are fewer)"
 )
 
 
@@ -42,7 +42,7 @@ def kmeans_agreement(sample: LatentSample) -> dict[str, float]:
     from sklearn.cluster import KMeans
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-    labels = sample.pairwise_labels
+    labels = sample.test_labels
     classes = len(np.unique(labels))
     if classes < 2:
         return {}
@@ -51,7 +51,7 @@ def kmeans_agreement(sample: LatentSample) -> dict[str, float]:
     kmeans = KMeans(classes, n_init=STARTS, max_iter=MAX_ITERATIONS, random_state=SEED)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fewer different codes than clusters
-        clusters = kmeans.fit_predict(sample.pairwise_codes)
+        clusters = kmeans.fit_predict(sample.test_codes)
     return {
         "kmeans_nmi": float(normalized_mutual_info_score(labels, clusters)),
         "kmeans_ari": float(adjusted_rand_score(labels, clusters)),
@@ -66,7 +66,7 @@ def kmeans_agreement(sample: LatentSample) -> dict[str, float]:
         -1.0,
         1.0,
         "Mean silhouette coefficient of the classes (Euclidean distance; 1: apart from one "
-        f"another, 0: overlapping) in the latent codes of {PAIRWISE_IMAGES:,} test images (fewer "
+        f"another, 0: overlapping) in the latent codes of {TEST_IMAGES:,} test images (fewer "
         "if there are fewer).",
     ),
     needs_classes=True,
@@ -75,10 +75,8 @@ def silhouette(sample: LatentSample) -> dict[str, float]:
     """Not defined for constant codes, and if each image is of another class."""
     from sklearn.metrics import silhouette_score
 
-    classes = len(np.unique(sample.pairwise_labels))
-    if sample.is_constant or not 2 <= classes < len(sample.pairwise_labels):
+    classes = len(np.unique(sample.test_labels))
+    if sample.is_constant or not 2 <= classes < len(sample.test_labels):
         return {}
-    value = silhouette_score(
-        sample.pairwise_distances, sample.pairwise_labels, metric="precomputed"
-    )
+    value = silhouette_score(sample.test_distances, sample.test_labels, metric="precomputed")
     return {"silhouette": float(value)}

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from cae.trial.latent.declaration import latent_measure
-from cae.trial.latent.sample import PAIRWISE_IMAGES, LatentSample
+from cae.trial.latent.sample import TEST_IMAGES, LatentSample
 from cae.trial.metrics import description
 
 
@@ -16,7 +16,7 @@ from cae.trial.metrics import description
         "effective_rank",
         "directions",
         "Effective rank (Roy & Vetterli 2007): exp of the entropy of the singular values, divided "
-        f"by their sum, of the centered latent codes of {PAIRWISE_IMAGES:,} test images (fewer if "
+        f"by their sum, of the centered latent codes of {TEST_IMAGES:,} test images (fewer if "
         "there are fewer); 0 for constant codes. At most the latent size, and the images.",
         0.0,
     )
@@ -25,7 +25,7 @@ def effective_rank(sample: LatentSample) -> dict[str, float]:
     """It describes a code: neither many nor few directions are better in themselves."""
     if sample.is_constant:
         return {"effective_rank": 0.0}
-    codes = sample.pairwise_codes
+    codes = sample.test_codes
     centered = codes - codes.mean(0, dtype=np.float64).astype(np.float32)
     # The smaller one of two products that have the same eigenvalues: the squared singular values.
     if centered.shape[0] < centered.shape[1]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from cae.trial.latent.declaration import CODE_FLOORS, latent_measure
-from cae.trial.latent.sample import PAIRWISE_IMAGES, Floats, LatentSample
+from cae.trial.latent.sample import TEST_IMAGES, Floats, LatentSample
 from cae.trial.metrics import Direction, Metric
 
+FIT_IMAGES = 1_000
 PENALTY = 3e-5
 """Of the squared weights, per training image, for codes with a mean squared length of 1: directions
 with a smaller share of the code's variance are hardly used."""
@@ -25,7 +28,7 @@ with a smaller share of the code's variance are hardly used."""
         "(r2_score of scikit-learn with multioutput='variance_weighted'; for principal components "
         "the explained variance ratio). The map is a ridge regression with an intercept and a "
         f"penalty of {PENALTY:g} per image for codes with a mean squared length of 1, fitted to "
-        f"{PAIRWISE_IMAGES:,} training images, on {PAIRWISE_IMAGES:,} test images (fewer if there "
+        f"at most {FIT_IMAGES:,} training images, on {TEST_IMAGES:,} test images (fewer if there "
         "are fewer). Below 0: worse than the mean image.",
     ),
     floors=CODE_FLOORS,
@@ -34,13 +37,15 @@ def code_explained_variance(sample: LatentSample) -> dict[str, float]:
     """Constant codes explain nothing: about 0. Not defined for equal or too large inputs."""
     if sample.train_inputs is None or sample.test_inputs is None:
         return {}
-    codes = sample.train_codes[:PAIRWISE_IMAGES]
+    # Images may be in the order of their classes: every second one, not the first half.
+    step = math.ceil(len(sample.train_codes) / FIT_IMAGES)
+    codes = sample.train_codes[::step]
     code_mean = codes.mean(0, dtype=np.float64).astype(np.float32)
     codes = codes - code_mean
-    test_codes = sample.pairwise_codes - code_mean
-    mean = sample.train_inputs[:PAIRWISE_IMAGES].mean(0, dtype=np.float64).astype(np.float32)
-    inputs = sample.train_inputs[:PAIRWISE_IMAGES] - mean
-    test_inputs = sample.test_inputs[:PAIRWISE_IMAGES] - mean
+    test_codes = sample.test_codes - code_mean
+    mean = sample.train_inputs[::step].mean(0, dtype=np.float64).astype(np.float32)
+    inputs = sample.train_inputs[::step] - mean
+    test_inputs = sample.test_inputs - mean
     centered = test_inputs - test_inputs.mean(0, dtype=np.float64)
     total = float(np.square(centered).sum())
     if total == 0:

@@ -6,7 +6,7 @@ import numpy as np
 
 from cae.trial.latent.declaration import CODE_FLOORS, latent_measure
 from cae.trial.latent.sample import (
-    PAIRWISE_IMAGES,
+    TEST_IMAGES,
     Doubles,
     Labels,
     LatentSample,
@@ -23,19 +23,19 @@ NEIGHBOURS = 10
         Direction.MAXIMIZE,
         "Trustworthiness (Venna & Kaski 2001, as in scikit-learn; Euclidean distance): whether the "
         f"{NEIGHBOURS} nearest neighbours by latent code are near as inputs of the network too, of "
-        f"{PAIRWISE_IMAGES:,} test images (fewer if there are fewer); 1: the same neighbours.",
+        f"{TEST_IMAGES:,} test images (fewer if there are fewer); 1: the same neighbours.",
     ),
     floors=CODE_FLOORS,
 )
 def trustworthiness(sample: LatentSample) -> dict[str, float]:
     """Not defined for constant codes, too large inputs, and if half the images are neighbours."""
-    images = len(sample.pairwise_codes)
+    images = len(sample.test_codes)
     if sample.is_constant or sample.test_inputs is None or images <= 2 * NEIGHBOURS:
         return {}
-    inputs = sample.test_inputs[:PAIRWISE_IMAGES]
+    inputs = sample.test_inputs
     centered = (inputs - inputs.mean(0, dtype=np.float64)).astype(np.float32)
     rank_among_inputs = np.argsort(_nearest(own_distances(centered)), axis=1)
-    neighbours = _nearest(sample.pairwise_distances)[:, :NEIGHBOURS]
+    neighbours = _nearest(sample.test_distances)[:, :NEIGHBOURS]
     # The rank of each neighbour by code among the inputs, from 0; its penalty is how far it is
     # beyond the first NEIGHBOURS.
     ranks = np.take_along_axis(rank_among_inputs, neighbours, axis=1)
