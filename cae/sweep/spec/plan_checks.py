@@ -98,7 +98,8 @@ def check_latent_metric(
     for candidate in candidates:
         trial = candidate.trial
         is_reported = sweep.metric in trial.metric_names()
-        if is_reported or sweep.metric not in trial.latent_metric_names():
+        is_latent = sweep.metric in trial.latent_metric_names()
+        if candidate.is_dependency or is_reported or not is_latent:
             continue
         if not sweep.latent:
             errors[f"{setting}: latent = False turns off the measures of the latent code"] = None

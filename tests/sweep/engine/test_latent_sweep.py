@@ -71,7 +71,7 @@ def test_trials_are_ranked_and_compared_by_their_latent_codes(
     pixels = results.trials["test_probe_accuracy_pixels"].astype(float)
     assert pixels.nunique() == 1  # a floor is the same for all trials
 
-    best = CliRunner().invoke(app, ["best", str(run.root), "--metric", "test_probe_accuracy"])
+    best = CliRunner().invoke(app, ["best", str(run.path), "--metric", "test_probe_accuracy"])
     assert best.exit_code == 0, best.output
     assert "test_probe_accuracy" in best.stdout
 
