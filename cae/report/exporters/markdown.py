@@ -25,7 +25,8 @@ from cae.report.data import tables
 from cae.report.data.results import Results
 from cae.report.page.sections.baselines import baselines_section
 from cae.report.statistics.claims.judge import judge_claims
-from cae.report.statistics.claims.verdict import ClaimResult, Verdict
+from cae.report.statistics.claims.verdict import ALPHA, ClaimResult, Verdict
+from cae.report.statistics.inference import false_discovery_rates
 from cae.report.statistics.published import (
     PublishedComparison,
     PublishedVerdict,
@@ -48,15 +49,28 @@ INTRODUCTION = (
     "run lacks what it compares."
 )
 EXPLANATION = (
-    "Numbers measured with the settings of the report. Those of smaller budgets (*not comparable*) "
-    "and sizes of networks are in the sections below. Ours is the mean over the seeds ± their "
-    "standard deviation. *Reproduced*: the difference is at most 2 standard deviations or half a "
-    "unit of the last printed digit, whichever is larger."
+    "Numbers measured with the settings of the report. Those of smaller budgets (*not "
+    "comparable*), sizes of networks and settings are in the sections below. Ours is the mean over "
+    "the seeds ± their standard deviation. *Reproduced*: the published number lies in the 95 % "
+    "prediction interval of our runs, t(n - 1) s √(1 + 1/n), rounding of its last digit added, "
+    "and, where a margin was declared before the runs, two one-sided tests show equality within "
+    "it. *Inconclusive*: neither different nor equal within the margin. *One seed*: not equal to "
+    "the printed digits; one run has no interval. Sections of before 2026-11-28 used another rule: "
+    "a difference of at most 2 standard deviations."
 )
 
 
 MAX_GROUPS = 50
 """Comparability groups whose best trials are listed."""
+
+
+class TestedClaim(NamedTuple):
+    """A row of the table of tested claims."""
+
+    claim: str
+    verdict: str
+    effect: str
+    p_value: float
 
 
 class SectionHeader(NamedTuple):
@@ -70,6 +84,8 @@ class SectionHeader(NamedTuple):
     """Rows of the table of comparable numbers: quantity, published, ours, seeds, verdict."""
     digest: str
     """Hash of the text, to notice changes by hand."""
+    claims: Sequence[TestedClaim] = ()
+    """Claims with a p value; none in sections that earlier versions wrote."""
 
     def to_comment(self) -> str:
         text = json.dumps(self._asdict(), ensure_ascii=False).replace(">", "\\u003e")
@@ -149,6 +165,7 @@ def _top(headers: Sequence[SectionHeader]) -> list[str]:
     numbers_table = "None yet."
     if numbers:
         numbers_table = _table(number_columns, numbers)
+    tested = [(header, TestedClaim(*claim)) for header in headers for claim in header.claims]
     return [
         TITLE,
         INTRODUCTION,
@@ -156,7 +173,31 @@ def _top(headers: Sequence[SectionHeader]) -> list[str]:
         "## Comparable numbers",
         EXPLANATION,
         numbers_table,
+        *_tested_claims(tested),
     ]
+
+
+def _tested_claims(tested: Sequence[tuple[SectionHeader, TestedClaim]]) -> list[str]:
+    """All claims with a p value, corrected for their number; nothing if there are none."""
+    if not tested:
+        return []
+    rates = false_discovery_rates([claim.p_value for _, claim in tested])
+    rows: list[list[str]] = []
+    decided = 0
+    for (header, claim), rate in zip(tested, rates, strict=True):
+        assert rate is not None
+        decided += rate < ALPHA
+        p_value = claims.p_value_text(claim.p_value)
+        q_value = claims.p_value_text(rate, "q")
+        cells = [header.report, claim.claim, claim.verdict, claim.effect, p_value, q_value]
+        rows.append([*cells, f"`{header.run}`"])
+    columns = ["report", "claim", "verdict", "effect", "p", "q", "run"]
+    sentence = (
+        f"At a false discovery rate of 5 %, {decided} of {formatting.plural(len(rows), 'claim')} "
+        "with a test are decided (q below 0.05: p, corrected for the number of claims in this file "
+        "by the procedure of Benjamini and Hochberg). The verdicts are those of each test alone."
+    )
+    return ["## Tested claims", sentence, _table(columns, rows)]
 
 
 @dataclass(frozen=True)
@@ -207,8 +248,7 @@ def _section_header(measured: Measured, text: str) -> SectionHeader:
     reports = {comparison.published.report for comparison in measured.published} - {""}
     numbers = []
     for comparison in measured.published:
-        is_epochs = comparison.published.metric == "epochs"
-        if comparison.verdict.is_compared and not comparison.is_size and not is_epochs:
+        if comparison.verdict.is_compared and comparison.is_measurement:
             numbers.append(
                 [
                     _quantity(comparison),
@@ -218,7 +258,10 @@ def _section_header(measured: Measured, text: str) -> SectionHeader:
                     comparison.verdict,
                 ]
             )
-    judged = [comparison for comparison in measured.published if comparison.verdict.is_judged]
+    judged: list[PublishedVerdict] = []
+    for comparison in measured.published:
+        if comparison.verdict.is_judged and comparison.is_measurement:
+            judged.append(comparison.verdict)
     return SectionHeader(
         run=measured.results.runs[0].name,
         report=", ".join(sorted(reports)),
@@ -228,12 +271,24 @@ def _section_header(measured: Measured, text: str) -> SectionHeader:
             measured.commit,
             sweep.device,
             measured.training,
-            _counts([comparison.verdict for comparison in judged], PublishedVerdict),
+            _counts(judged, PublishedVerdict),
             _counts([result.verdict for result in measured.claims], Verdict),
         ],
         numbers=numbers,
         digest=_digest(text),
+        claims=_claims_with_p_values(measured.claims),
     )
+
+
+def _claims_with_p_values(results: Sequence[ClaimResult]) -> list[TestedClaim]:
+    tested: list[TestedClaim] = []
+    for result in results:
+        judgment = result.judgment
+        if judgment.p_value is not None:
+            effect = claims.effect_text(judgment)
+            claim = f"{result.id}: {result.text}"
+            tested.append(TestedClaim(claim, result.verdict, effect, judgment.p_value))
+    return tested
 
 
 def _counts(verdicts: Sequence[str], order: Iterable[str]) -> str:
@@ -262,7 +317,7 @@ def _section_text(measured: Measured) -> str:
         blocks += _published_blocks(measured.published)
     if measured.claims:
         blocks.append(f"**{_cell(claims.summary_sentence(measured.claims))}**")
-        blocks.append(_claims_table(measured.claims))
+        blocks.append(_claims_table(measured.claims, has_report=bool(measured.published)))
     return "\n\n".join(blocks)
 
 
@@ -281,7 +336,10 @@ def _description(measured: Measured) -> str:
     )
     differences = published.differences(sweep.overrides)
     if differences:
-        text += f" **Settings that differ from the report's**: {_cell(differences)}."
+        full = "the full sweep's"
+        if measured.published:
+            full = "the report's"
+        text += f" **Settings that differ from {full}**: {_cell(differences)}."
     return text
 
 
@@ -344,8 +402,12 @@ def _our_value(comparison: PublishedComparison) -> str:
     return value
 
 
-def _claims_table(results: list[ClaimResult]) -> str:
-    cells = []
+def _claims_table(results: list[ClaimResult], *, has_report: bool) -> str:
+    """A table of claims; without a report, they are the sweep file's own: no provenance."""
+    columns = ["claim", "provenance", "verdict", "seeds", "test", "reason"]
+    if not has_report:
+        columns.remove("provenance")
+    rows = []
     for result in results:
         verdict = f"**{result.verdict}**"
         if result.overrides:  # the section states once which settings these are
@@ -353,17 +415,16 @@ def _claims_table(results: list[ClaimResult]) -> str:
         seeds = ""
         if result.seeds:
             seeds = str(result.seeds)
-        cells.append(
-            [
-                f"{result.id}: {result.text}",
-                result.provenance,
-                verdict,
-                seeds,
-                claims.procedure_name(result.judgment),
-                claims.reason(result),
-            ]
-        )
-    return _table(["claim", "provenance", "verdict", "seeds", "test", "reason"], cells)
+        cells = {
+            "claim": f"{result.id}: {result.text}",
+            "provenance": result.provenance,
+            "verdict": verdict,
+            "seeds": seeds,
+            "test": claims.procedure_name(result.judgment),
+            "reason": claims.reason(result),
+        }
+        rows.append([cells[name] for name in columns])
+    return _table(columns, rows)
 
 
 def _table(columns: list[str], rows: list[list[str]]) -> str:

@@ -97,7 +97,7 @@ def test_sections_of_other_runs_are_kept(make_finished_run: MakeRun, tmp_path: P
     assert path.read_text() == together
     assert markdown.write([one], path).read_text() == together
     assert together.count("<!-- run ") == 2
-    assert "worse" in together
+    assert "one seed" in together
 
 
 def test_files_of_earlier_versions_keep_their_sections(
@@ -141,3 +141,14 @@ def test_another_file_is_not_overwritten(
     with pytest.raises(UserError, match=rule):
         markdown.write([make_finished_run("one", 0.02)], path)
     assert path.read_text() == text
+
+
+def test_claims_of_a_sweep_without_a_report_have_no_provenance(
+    make_finished_run: MakeRun, tmp_path: Path
+) -> None:
+    overrides = {"epochs": {"full": 30, "here": 8}}
+    own = make_finished_run("own", 0.02, published=[], overrides=overrides)
+    text = markdown.write([own], tmp_path / "r.md").read_text()
+    assert "| claim | verdict |" in text
+    assert "differ from the full sweep's**: epochs 8 instead of 30" in text
+    assert "the report's**" not in text
