@@ -149,12 +149,13 @@ def _train_epochs(
     Raises _LostWeights if the weights of the best epoch are lost.
     """
     trial = state.trial
+    state.metric = metric
     restored_epochs = len(state.rows)
     best_epoch = 0
     for epoch in range(1, trial.epochs + 1):
         restored = epoch <= restored_epochs
         if not restored:
-            state.rows.append(_train_epoch(state, epoch, metric))
+            state.rows.append(_train_epoch(state, epoch))
         row = state.rows[epoch - 1]
         best_epoch = better_epoch(state.rows, best_epoch, epoch, metric, mode)
         result = Epoch(epoch, row, best_epoch, restored=restored)
@@ -220,11 +221,8 @@ def _lost_weights(state: TrainingState, best_epoch: int, best: Checkpoint | None
     return f"{checkpoint.BEST} {problem}"
 
 
-def _train_epoch(state: TrainingState, epoch: int, metric: str) -> dict[str, float]:
-    """Train one epoch and validate; return its metrics.
-
-    `metric`: that of the sweep. One of the latent code is measured only if it is this.
-    """
+def _train_epoch(state: TrainingState, epoch: int) -> dict[str, float]:
+    """Train one epoch and validate; return its metrics."""
     trial = state.trial
     # What is made once per trial is not part of an epoch's time.
     val_pairs = state.val_pairs
@@ -243,6 +241,7 @@ def _train_epoch(state: TrainingState, epoch: int, metric: str) -> dict[str, flo
     trained = time.perf_counter()
     for name, value in evaluate(state.network, val_pairs).items():
         row[f"val_{name}"] = value
+    metric = state.metric
     if metric not in row and metric in trial.latent_metric_names():
         row[metric] = measure_epoch(
             state.network, trial, state.images, val_pairs, metric.removeprefix("val_")
