@@ -23,6 +23,12 @@ from cae.files import write_output
 from cae.report import formatting
 from cae.report.data import tables
 from cae.report.data.results import Results
+from cae.report.exporters.markdown_text import (
+    cell,
+    code_block,
+    table,
+    table_without_empty_columns,
+)
 from cae.report.page.sections.baselines import baselines_section
 from cae.report.statistics.claims.judge import judge_claims
 from cae.report.statistics.claims.verdict import ALPHA, ClaimResult, Verdict
@@ -33,10 +39,12 @@ from cae.report.statistics.published import (
     compare_published,
 )
 from cae.report.wording import claims, published
-from cae.run.formatting import CONTROL_CHARACTERS, visible
+from cae.run.formatting import CONTROL_CHARACTERS
 from cae.run.paths import RunDir
 
 TITLE = "# Published results and ours"
+OWN_TITLE = "# Results"
+"""Title of a file in which no section has published numbers."""
 OLD_TITLE = "# What the reports say, and what came out"
 """Files with this title were written by earlier versions."""
 HEADER = re.compile(r"^<!-- run (\{.*\}) -->$", re.MULTILINE)
@@ -124,7 +132,7 @@ def _sort_key(section: RunSection) -> tuple[str, str]:
 def _read_sections(path: Path) -> dict[str, RunSection]:
     """Return the sections of a file by the names of their runs. Raises UserError."""
     text = path.read_text(encoding="utf-8")
-    if not text.startswith((TITLE, OLD_TITLE)):
+    if not text.startswith((TITLE, OWN_TITLE, OLD_TITLE)):
         raise UserError(
             f"--markdown {path}: the file exists and was not written by this command; choose "
             "another name"
@@ -154,27 +162,32 @@ def _digest(text: str) -> str:
 
 def _top(headers: Sequence[SectionHeader]) -> list[str]:
     """Return title and tables over all sections."""
-    runs: list[list[str]] = []
+    tested = [(header, TestedClaim(*claim)) for header in headers for claim in header.claims]
+    if not any(header.report for header in headers):
+        return [OWN_TITLE, INTRODUCTION, _table_of_runs(headers), *_tested_claims(tested)]
     numbers: list[list[str]] = []
     for header in headers:
-        name = f"`{header.run}`"
-        runs.append([header.report, name, *header.row])
-        numbers += [[header.report, *number, name] for number in header.numbers]
-    run_columns = ["report", "run", "command", "date", "commit", "hardware", "training time"]
+        numbers += [[header.report, *number, f"`{header.run}`"] for number in header.numbers]
     number_columns = ["report", "quantity", "published", "ours", "seeds", "verdict", "run"]
     numbers_table = "None yet."
     if numbers:
-        numbers_table = _table(number_columns, numbers)
-    tested = [(header, TestedClaim(*claim)) for header in headers for claim in header.claims]
+        numbers_table = table(number_columns, numbers)
     return [
         TITLE,
         INTRODUCTION,
-        _table([*run_columns, "published numbers", "claims"], runs),
+        _table_of_runs(headers),
         "## Comparable numbers",
         EXPLANATION,
         numbers_table,
         *_tested_claims(tested),
     ]
+
+
+def _table_of_runs(headers: Sequence[SectionHeader]) -> str:
+    columns = ["report", "run", "command", "date", "commit", "hardware", "training time"]
+    columns += ["published numbers", "claims"]
+    rows = [[header.report, f"`{header.run}`", *header.row] for header in headers]
+    return table_without_empty_columns(columns, rows)
 
 
 def _tested_claims(tested: Sequence[tuple[SectionHeader, TestedClaim]]) -> list[str]:
@@ -197,7 +210,7 @@ def _tested_claims(tested: Sequence[tuple[SectionHeader, TestedClaim]]) -> list[
         "with a test are decided (q below 0.05: p, corrected for the number of claims in this file "
         "by the procedure of Benjamini and Hochberg). The verdicts are those of each test alone."
     )
-    return ["## Tested claims", sentence, _table(columns, rows)]
+    return ["## Tested claims", sentence, table_without_empty_columns(columns, rows)]
 
 
 @dataclass(frozen=True)
@@ -300,23 +313,23 @@ def _counts(verdicts: Sequence[str], order: Iterable[str]) -> str:
 def _section_text(measured: Measured) -> str:
     results = measured.results
     blocks = [
-        f"## {_cell(results.runs[0].name)}: {_cell(results.sweep.title)}",
-        _code_block(results.sweep.command),
+        f"## {cell(results.runs[0].name)}: {cell(results.sweep.title)}",
+        code_block(results.sweep.command),
         _description(measured),
     ]
     for group in results.groups[:MAX_GROUPS]:
         at_group = ""
         if group.label:
-            at_group = f" at {_cell(group.label)}"
+            at_group = f" at {cell(group.label)}"
         if len(group.results.ranked):
-            blocks.append(f"Best {_cell(results.metric)}{at_group}: {_best(group.results)}.")
+            blocks.append(f"Best {cell(results.metric)}{at_group}: {_best(group.results)}.")
         baselines = baselines_section(group.results)
         if not baselines.is_empty:
-            blocks.append(f"Baselines{at_group}: {_cell(baselines.verdict)}")
+            blocks.append(f"Baselines{at_group}: {cell(baselines.verdict)}")
     if measured.published:
         blocks += _published_blocks(measured.published)
     if measured.claims:
-        blocks.append(f"**{_cell(claims.summary_sentence(measured.claims))}**")
+        blocks.append(f"**{cell(claims.summary_sentence(measured.claims))}**")
         blocks.append(_claims_table(measured.claims, has_report=bool(measured.published)))
     return "\n\n".join(blocks)
 
@@ -330,8 +343,8 @@ def _description(measured: Measured) -> str:
     states = formatting.listed(f"{count} {state}" for state, count in counts.items())
     trials = formatting.plural(len(results.trials), "trial")
     text = (
-        f"{measured.dates}, commit {_cell(measured.commit)}, {_cell(sweep.device)}, "
-        f"{_cell(versions)}. "
+        f"{measured.dates}, commit {cell(measured.commit)}, {cell(sweep.device)}, "
+        f"{cell(versions)}. "
         f"{trials}: {states}; {measured.training} of training."
     )
     differences = published.differences(sweep.overrides)
@@ -339,7 +352,7 @@ def _description(measured: Measured) -> str:
         full = "the full sweep's"
         if measured.published:
             full = "the report's"
-        text += f" **Settings that differ from {full}**: {_cell(differences)}."
+        text += f" **Settings that differ from {full}**: {cell(differences)}."
     return text
 
 
@@ -352,7 +365,7 @@ def _best(results: Results) -> str:
 def _published_blocks(comparisons: list[PublishedComparison]) -> list[str]:
     blocks = []
     sentence = published.summary_sentence(comparisons, reasons=False)
-    blocks.append(f"**{_cell(sentence)}**")
+    blocks.append(f"**{cell(sentence)}**")
     cells = []
     for comparison in comparisons:
         if not comparison.verdict.is_judged:
@@ -376,9 +389,9 @@ def _published_blocks(comparisons: list[PublishedComparison]) -> list[str]:
         )
     if cells:
         columns = ["where", "quantity", "published", "ours", "seeds", "verdict", "reason"]
-        table = _table(columns, cells)
+        rows = table(columns, cells)
         summary = "All published numbers that the run measures"
-        blocks.append(f"<details><summary>{summary}</summary>\n\n{table}\n\n</details>")
+        blocks.append(f"<details><summary>{summary}</summary>\n\n{rows}\n\n</details>")
     return blocks
 
 
@@ -424,38 +437,4 @@ def _claims_table(results: list[ClaimResult], *, has_report: bool) -> str:
             "reason": claims.reason(result),
         }
         rows.append([cells[name] for name in columns])
-    return _table(columns, rows)
-
-
-def _table(columns: list[str], rows: list[list[str]]) -> str:
-    lines = [columns, ["---"] * len(columns)]
-    for row in rows:
-        lines.append([_cell(text) for text in row])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-CODE = re.compile(r"`[^`\\]*`")
-"""Text in a code span without characters that would need an escape in it."""
-
-
-def _cell(text: str) -> str:
-    """Escape text of a sweep file, so that it is no link, no HTML, and stays in its cell."""
-    line = _one_line(text)
-    if CODE.fullmatch(line):
-        return line.replace("|", "\\|")
-    return re.sub(r"[\\|\[\]]", r"\\\g<0>", line).replace("<", "&lt;")
-
-
-def _one_line(text: str) -> str:
-    """Text in one line, with visible control characters."""
-    return visible(" ".join(text.split()))
-
-
-def _code_block(command: str) -> str:
-    """A command as a block of code. It cannot end the block, nor be the header of a section."""
-    line = _one_line(command)
-    if line.startswith("<"):
-        line = f" {line}"
-    longest = max((len(ticks) for ticks in re.findall("`+", line)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}sh\n{line}\n{fence}"
+    return table(columns, rows)
