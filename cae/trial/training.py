@@ -34,8 +34,8 @@ from cae.trial.evaluation import (
     evaluate,
     has_finite_losses,
 )
-from cae.trial.latent_samples import save_latent_samples
 from cae.trial.latent.final import measure_epoch, measure_latent
+from cae.trial.latent_samples import save_latent_samples
 from cae.trial.schedules import lr_with_warmup
 from cae.trial.steps import GraphedStep, build_optimizer, create_step, set_learning_rate
 from cae.trial.tasks.base import Table
