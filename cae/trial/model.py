@@ -19,13 +19,8 @@ from torch import Tensor, nn
 from cae.errors import UserError
 from cae.files import check_regular, write_whole
 from cae.trial.config import ConfigError, Trial, from_flat
-from cae.trial.datasets.pixel_values import (
-    BYTE_RANGE,
-    STORED_TYPES,
-    ValueRange,
-    check_value_range,
-)
 from cae.trial.networks.create import build_network_like
+from cae.trial.pixel_format import PixelFormat, recorded_format
 from cae.trial.user_code import digest
 
 WEIGHTS = "model.safetensors"
@@ -41,23 +36,6 @@ BATCH = 500
 """Images per forward pass."""
 MAX_REASON_CHARACTERS = 300
 """Longest reason in an error message: those of PyTorch list every tensor of the network."""
-
-
-@dataclass(frozen=True)
-class PixelFormat:
-    """The type of the images that a model was trained on, and their values of black and white."""
-
-    dtype: str = "uint8"
-    value_range: ValueRange = BYTE_RANGE
-
-    def to_json(self) -> dict[str, object]:
-        """Return it as a dictionary, with how inputs of the network are made."""
-        black, white = self.value_range
-        return {
-            "dtype": self.dtype,
-            "value_range": list(self.value_range),
-            "inputs": f"(pixels - {black:g}) / {white - black:g}, float32",
-        }
 
 
 @dataclass(frozen=True)
@@ -87,19 +65,19 @@ class Model:
 
     @property
     def pixel_format(self) -> PixelFormat:
-        """The type and range of the images; bytes if they are not known (models of older
-        versions)."""
-        recorded = self.description.get("pixels")
-        if not isinstance(recorded, dict):
-            return PixelFormat()
-        try:
-            value_range = check_value_range(recorded.get("value_range"))
-        except ValueError:
-            return PixelFormat()
-        dtype = str(recorded.get("dtype"))
-        if dtype not in STORED_TYPES:
-            return PixelFormat()
-        return PixelFormat(dtype, value_range)
+        """The type and range of the training images.
+
+        Raises UserError if the model does not record them, and its data set may have several.
+        """
+        pixels = recorded_format(self.description.get("pixels"), self.trial.dataset)
+        if pixels is None:
+            raise UserError(
+                "the model does not record the type and the value range of its training images "
+                f"(dataset = {self.trial.dataset.name!r}; it was exported by an older version, or "
+                "with --no-verify from a run of one), so that images cannot be prepared for it: "
+                "export it again, with the images: cae-sweep best RUN --trial N -o DIR"
+            )
+        return pixels
 
 
 class Applied(NamedTuple):

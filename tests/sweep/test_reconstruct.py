@@ -20,8 +20,9 @@ from cae import Adam, Arrays, Colorize, Denoise, Digits, Reconstruct, Source, Sp
 from cae.cli.app import app
 from cae.trial import image_statistics
 from cae.trial.datasets import Dataset
-from cae.trial.model import DESCRIPTION, PixelFormat, apply_model, load_model, save_model
+from cae.trial.model import DESCRIPTION, apply_model, load_model, save_model
 from cae.trial.networks.create import build_network
+from cae.trial.pixel_format import PixelFormat
 from cae.trial.tasks import Task
 from tests.trial.tasks.test_declared_metrics import AUTOENCODER, TASKS, small_trial
 
@@ -35,8 +36,12 @@ def save(trial: Trial, **description: Any) -> None:
     """Write a model with random weights to the folder `model`."""
     torch.manual_seed(0)
     weights = dict(build_network(trial).state_dict())
-    training = image_statistics.measure(trial.dataset.load([]).train.pixels).to_json()
-    save_model(Path("model"), weights, trial, {"training_images": training} | description)
+    images = trial.dataset.load([])
+    measured = {
+        "pixels": PixelFormat.of(images).to_json(),
+        "training_images": image_statistics.measure(images.train.pixels).to_json(),
+    }
+    save_model(Path("model"), weights, trial, measured | description)
 
 
 def call(*arguments: object) -> Result:
