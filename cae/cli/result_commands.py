@@ -341,7 +341,7 @@ def reconstruct(
     """Apply an exported model to your own images; writes inputs beside outputs."""
     with report_errors():
         from cae.sweep.reconstruct import reconstruct_files
-        from cae.sweep.user_images import ReadingOptions
+        from cae.trial.user_images import ReadingOptions
 
         options = ReadingOptions(
             invert=invert, fit=fit, max_value=max_value, skip_damaged=skip_damaged

@@ -267,9 +267,9 @@ def test_a_page_with_a_black_digit_is_reported_and_can_be_inverted_and_padded() 
     page[60:240, 60:140] = 255 - np.asarray(Image.fromarray(digit()).resize((80, 180)))
     Image.fromarray(page).save("page.png")
     lines = lines_of("page.png", "-o", "out.png")
-    assert lines[1] == "  cropped to its center: 33% of it is lost; --fit pad keeps all"
+    assert lines[1] == "  cropped to its center: 33% of it is lost; fit = pad (--fit pad) keeps all"
     assert lines[2].startswith("  warning: unlike the training images: its mean pixel is 0.")
-    assert "--invert would make it" in lines[2]
+    assert "invert (--invert) would make it" in lines[2]
     assert written()[::20, :160:20, 0].mean() > 128
     lines = lines_of("page.png", "-o", "out.png", "--invert", "--fit", "pad")
     assert not any("cropped" in line or "--invert" in line for line in lines)
