@@ -156,8 +156,13 @@ class Model:
         variational autoencoder are the means of its distributions. The arguments are those of
         `inputs`, and so are the errors; UserError, too, if the network has no encoder.
         """
-        inputs = self.inputs(images, fit=fit, invert=invert, max_value=max_value)
-        return self._encode_inputs(inputs)
+        options = ReadingOptions(invert=invert, fit=fit, max_value=max_value)
+        return self.encode_prepared(prepare_images(images, self.input_format, options))
+
+    def encode_prepared(self, images: Tensor) -> Tensor:
+        """Return the latent codes of images that are prepared: N x C x H x W in [0, 1], of the size
+        of the training images. Raises UserError if the network has no encoder."""
+        return self._encode_inputs(_task_inputs(self, images, corrupt=False)[0])
 
     def decode(self, codes: Tensor | np.ndarray) -> Tensor:
         """Return the outputs of the network for latent codes: N x C x H x W, float32.
