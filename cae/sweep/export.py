@@ -13,12 +13,11 @@ from cae.run.paths import RunDir
 from cae.run.ranking import RankedTrial
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
-from cae.run.trial_state import TrialState
-from cae.sweep.engine.retention import KEPT_STOPPED_TRIALS
 from cae.sweep.spec.sweep_file import load_components, unregistered_components
-from cae.trial import checkpoint, image_statistics
+from cae.sweep.trial_weights import code_hint, describe_trial, journal_row, load_weights
+from cae.trial import image_statistics
 from cae.trial.batches import DeviceImages
-from cae.trial.checkpoint import Checkpoint, Owner
+from cae.trial.checkpoint import Checkpoint
 from cae.trial.config import Trial, fingerprint_of, from_flat, identity
 from cae.trial.datasets import Dataset, Images, load_images
 from cae.trial.datasets.errors import DatasetMissing
@@ -74,10 +73,10 @@ def export(
     record = ranked.record
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"-o {folder} exists already: choose a new or an empty folder")
-    saved = _load_weights(run, record)
+    saved = load_weights(run, record)
     sweep = run.read_sweep()
-    journal_metrics = record.epochs.get(saved.epoch) or saved.rows[-1]
-    evaluation: dict[str, object] = {"re_evaluated": None, "pixels": record.pixels}
+    journal_metrics = journal_row(record, saved)
+    evaluation: dict[str, object] = {"re_evaluated": None}
     reevaluated: dict[str, float] = {}
     if verify:
         trial = _build_trial(run, record, sweep, sweep_file)
@@ -98,49 +97,12 @@ def export(
                 images.train.pixels, images.value_range
             ).to_json(),
         }
-    origin = {
-        "sweep": sweep.sweep,
-        "budget": sweep.budget,
-        "git_commit": sweep.git_commit,
-        "versions": sweep.versions,
-        "device": sweep.device,
-    }
-    description = {
-        "run": run.name,
-        "trial": record.number,
-        "hash": record.hash,
-        "epoch": saved.epoch,
-        "metrics": journal_metrics | record.final_metrics_of(saved.epoch),
-        "sizes": record.sizes,
-        **evaluation,
-        "code": record.code,
-        "trained_on": record.starts[-1].device,
-        "origin": origin,
-    }
+    description = describe_trial(run, record, saved, sweep) | evaluation
     components_file = ""
     if record.code or unregistered_components(record.config):
         components_file = str(sweep_file or sweep.path or sweep.file)
     save_model(folder, saved.network, record.config, description, components_file)
     return Exported(saved.epoch, reevaluated, how_to_load(str(folder), components_file))
-
-
-def _load_weights(run: RunDir, record: Record) -> Checkpoint:
-    run.fetch(checkpoint.BEST, number=record.number)
-    try:
-        owner = Owner(record.config, record.fingerprint, record.code)
-        return checkpoint.load_own(run.trial_file(record.number, checkpoint.BEST), owner)
-    except FileNotFoundError:
-        reason = "run the sweep with --retry lost-weights to train it again"
-        if not record.state.is_final:
-            reason = "the trial has not ended; large networks are not written after each epoch"
-        elif record.state == TrialState.STOPPED:
-            reason = f"of stopped trials, the best {KEPT_STOPPED_TRIALS} keep their weights"
-        path = run.trial(record.number) / checkpoint.BEST
-        raise UserError(
-            f"trial {record.number}: its best weights, {path}, do not exist (any more); {reason}"
-        ) from None
-    except (checkpoint.DamagedCheckpoint, checkpoint.ForeignCheckpoint) as error:
-        raise UserError(f"trial {record.number}: {error}") from None
 
 
 def _build_trial(
@@ -153,7 +115,7 @@ def _build_trial(
         raise UserError(
             f"trial {record.number}: {', '.join(unknown)} is not built in, and the code that a run "
             "names is never executed by itself: add --sweep FILE with a file that you trust "
-            f"({_code_hint(run, record, sweep)}), or {NO_VERIFY}"
+            f"({code_hint(run, record, sweep)}), or {NO_VERIFY}"
         )
     if sweep_file is None:
         return from_flat(record.config)
@@ -163,17 +125,8 @@ def _build_trial(
     except UserError as error:
         raise UserError(
             f"trial {record.number}: --sweep {sweep_file} does not define its components: {error}; "
-            f"{_code_hint(run, record, sweep)}; {NO_VERIFY}"
+            f"{code_hint(run, record, sweep)}; {NO_VERIFY}"
         ) from None
-
-
-def _code_hint(run: RunDir, record: Record, sweep: SweepDescription) -> str:
-    """Where the code of a trial is."""
-    hint = f"the run was made with {sweep.path or sweep.file}"
-    if record.code_snapshot:
-        copy = run.code / record.code_snapshot / Path(sweep.file).name
-        hint += f"; the code that trained the trial is in {copy}"
-    return hint
 
 
 def _sweep_folders(run: RunDir, sweep: SweepDescription, sweep_file: Path | None) -> list[Path]:
@@ -227,18 +180,18 @@ def _load_images(
     code_difference = "the source code of its components differs"
     if sweep_file is not None:
         code_difference = f"the source code of its components in {sweep_file} differs"
-    code_hint = _code_hint(run, record, run.read_sweep())
+    where = code_hint(run, record, run.read_sweep())
     if record.fingerprint == fingerprints and has_other_code:
         raise UserError(
             f"trial {record.number}: {code_difference} from that with which it was trained: add "
-            f"--sweep FILE with the code of then ({code_hint}), or {NO_VERIFY}"
+            f"--sweep FILE with the code of then ({where}), or {NO_VERIFY}"
         )
     difference = f"the images of {trial.dataset.name} differ from those"
     if not record.fingerprint and trial.own_components():
         difference = f"the images of {trial.dataset.name} or the source code differ from those"
     message = f"{difference} that trial {record.number} was trained on"
     if record.fingerprint and has_other_code:
-        message += f", and {code_difference}, too ({code_hint})"
+        message += f", and {code_difference}, too ({where})"
     raise UserError(f"{message}; {NO_VERIFY}")
 
 

@@ -84,10 +84,10 @@ class Model:
         pixels = recorded_format(self.description.get("pixels"), self.trial.dataset)
         if pixels is None:
             raise UserError(
-                "the model does not record the type and the value range of its training images "
-                f"(dataset = {self.trial.dataset.name!r}; it was exported by an older version, or "
-                "with --no-verify from a run of one), so that images cannot be prepared for it: "
-                "export it again, with the images: cae-sweep best RUN --trial N -o DIR"
+                "the type and the value range of the training images are not recorded (dataset = "
+                f"{self.trial.dataset.name!r}; older versions did not), so that images cannot be "
+                "prepared for the model: export it with its images: cae-sweep best RUN --trial N "
+                "-o DIR"
             )
         return pixels
 

@@ -98,7 +98,9 @@ def test_a_model_without_a_recorded_format_says_what_to_do() -> None:
     torch.manual_seed(0)
     trial = trial_on(deep_images())
     assert model_of(trial, pixels=DEEP.to_json()).pixel_format == DEEP
-    with pytest.raises(UserError, match=r"'arrays'.* export it again.*best RUN --trial N -o DIR"):
+    with pytest.raises(
+        UserError, match=r"'arrays'.* export it with its images: .*best RUN --trial N -o DIR"
+    ):
         _ = model_of(trial).pixel_format
     assert model_of(trial_on(Digits(size=8))).pixel_format == PixelFormat()
 
