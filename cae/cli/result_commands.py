@@ -119,6 +119,14 @@ def best(
             "--verify/--no-verify", help="Evaluate the weights again before they are exported."
         ),
     ] = True,
+    file_format: Annotated[
+        Literal["onnx", "torch"] | None,
+        typer.Option(
+            "--format",
+            help="Also export the network, its encoder and its decoder as files for other "
+            "programs, and run each again: ONNX (pip install 'cae-sweep[onnx]'), or torch.export.",
+        ),
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Print only the path of each model or checkpoint.")
     ] = False,
@@ -153,6 +161,7 @@ def best(
                     csv=csv,
                     sweep_file=sweep,
                     verify=verify,
+                    file_format=file_format,
                 )
                 print_best(find_run(run), options)
             case _:

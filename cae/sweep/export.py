@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,10 +10,18 @@ from typing import NamedTuple
 import torch
 
 from cae.errors import UserError
+from cae.files import write_whole
 from cae.run.paths import RunDir
 from cae.run.ranking import RankedTrial
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
+from cae.sweep.model_card import CardFacts, metrics_over_seeds, model_card
+from cae.sweep.network_files import (
+    FileFormat,
+    NetworkFiles,
+    check_packages,
+    write_network_files,
+)
 from cae.sweep.spec.sweep_file import load_components, unregistered_components
 from cae.sweep.trial_weights import code_hint, describe_trial, journal_row, load_weights
 from cae.trial import image_statistics
@@ -34,6 +43,9 @@ TOLERANCE_ACROSS_DEVICES = 1e-3
 """The same between a CPU and a GPU, whose sums have another order."""
 
 
+CARD = "README.md"
+CODE = "code"
+"""Folder in that of a model with the code of its components."""
 NO_VERIFY = "--no-verify exports the weights without evaluating them again"
 
 
@@ -46,6 +58,8 @@ class Exported(NamedTuple):
     """Metrics on the validation images; empty if it was not evaluated again."""
     how_to_load: str
     """A line of Python that loads it."""
+    notes: list[str]
+    """What a user has to know: files of other formats, the copy of the code."""
 
 
 def export(
@@ -56,11 +70,14 @@ def export(
     *,
     sweep_file: Path | None = None,
     verify: bool = True,
+    file_format: FileFormat | None = None,
 ) -> Exported:
     """Write the best weights of a trial as a model, after they were evaluated again.
 
-    Raises UserError, and
-    writes nothing, if those differ from the journal, or if weights or images are missing.
+    The folder also gets a model card, a copy of the code of own components, and with `file_format`
+    the network in this format. Raises UserError, and writes nothing, if weights or images are
+    missing, if the metrics differ from the journal, or if a file of the format gives other outputs
+    than the network.
 
     Args:
         run: The run. Its own copy of the user's code is never executed.
@@ -69,40 +86,115 @@ def export(
         data_folders: Where to look for the images.
         sweep_file: A trusted file, which is executed: it defines the trial's own components.
         verify: Whether to evaluate the weights; without it the metrics are empty.
+        file_format: Also write the network as onnx or torch (see network_files.py).
     """
     record = ranked.record
+    if file_format is not None:
+        check_packages(file_format)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"-o {folder} exists already: choose a new or an empty folder")
     saved = load_weights(run, record)
     sweep = run.read_sweep()
-    journal_metrics = journal_row(record, saved)
     evaluation: dict[str, object] = {"re_evaluated": None}
     reevaluated: dict[str, float] = {}
     if verify:
-        trial = _build_trial(run, record, sweep, sweep_file)
-        beside = _sweep_folders(run, sweep, sweep_file)
-        images = _load_images(run, record, trial, data_folders, beside, sweep_file)
-        device = _evaluation_device(record)
-        reevaluated = _evaluate_again(trial, saved, images, device)
-        tolerance = TOLERANCE
-        if (device.type == "cuda") != _was_trained_on_gpu(record):
-            tolerance = TOLERANCE_ACROSS_DEVICES
-        _check_metrics(record, reevaluated, journal_metrics, tolerance)
-        evaluation = {
-            "re_evaluated": reevaluated,
-            "re_evaluated_on": _device_text(device),
-            "class_names": list(images.class_names),
-            "pixels": PixelFormat.of(images).to_json(),
-            "training_images": image_statistics.measure(
-                images.train.pixels, images.value_range
-            ).to_json(),
-        }
+        evaluation = _verify(run, record, saved, data_folders, sweep_file)
+        reevaluated = dict(evaluation["re_evaluated"])  # type: ignore[call-overload]
     description = describe_trial(run, record, saved, sweep) | evaluation
     components_file = ""
     if record.code or unregistered_components(record.config):
         components_file = str(sweep_file or sweep.path or sweep.file)
+    code = _code_files(run, record)
+    with tempfile.TemporaryDirectory() as scratch:
+        files = NetworkFiles([], [])
+        if file_format is not None:
+            trial = _build_trial(run, record, sweep, sweep_file)
+            network = build_network_like(trial, saved.network).eval()
+            shape = trial.task.input_shape(trial.dataset.image_shape)
+            files = write_network_files(network, shape, file_format, Path(scratch))
+        for path in files.paths:
+            write_whole(folder / path.name, path.read_bytes())
+    for name, content in code.items():
+        write_whole(folder / CODE / name, content)
+    facts = CardFacts(
+        how_to_load=how_to_load("FOLDER", _code_copy(code, sweep)),
+        files=[path.name for path in files.paths],
+        notes=files.notes,
+        seeds=metrics_over_seeds(record, run.records().values(), sweep.metric, sweep.mode),
+        code_file=_code_copy(code, sweep),
+    )
+    card = model_card(description, record, sweep, facts)
+    write_whole(folder / CARD, card)
     save_model(folder, saved.network, record.config, description, components_file)
-    return Exported(saved.epoch, reevaluated, how_to_load(str(folder), components_file))
+    notes = _notes(folder, files, facts)
+    return Exported(saved.epoch, reevaluated, how_to_load(str(folder), components_file), notes)
+
+
+def _verify(
+    run: RunDir,
+    record: Record,
+    saved: Checkpoint,
+    data_folders: Sequence[Path],
+    sweep_file: Path | None,
+) -> dict[str, object]:
+    """Evaluate the weights again; what `model.json` has about it, and about the images.
+
+    Raises UserError if a metric differs from the journal.
+    """
+    sweep = run.read_sweep()
+    trial = _build_trial(run, record, sweep, sweep_file)
+    beside = _sweep_folders(run, sweep, sweep_file)
+    images = _load_images(run, record, trial, data_folders, beside, sweep_file)
+    device = _evaluation_device(record)
+    reevaluated = _evaluate_again(trial, saved, images, device)
+    tolerance = TOLERANCE
+    if (device.type == "cuda") != _was_trained_on_gpu(record):
+        tolerance = TOLERANCE_ACROSS_DEVICES
+    _check_metrics(record, reevaluated, journal_row(record, saved), tolerance)
+    training = image_statistics.measure(images.train.pixels, images.value_range)
+    return {
+        "re_evaluated": reevaluated,
+        "re_evaluated_on": _device_text(device),
+        "class_names": list(images.class_names),
+        "pixels": PixelFormat.of(images).to_json(),
+        "training_images": training.to_json(),
+    }
+
+
+def _code_files(run: RunDir, record: Record) -> dict[str, bytes]:
+    """The files of the code that trained a trial with components of a sweep file, by name.
+
+    They are read from the run's copy, and never executed.
+    """
+    if not record.code or not record.code_snapshot:
+        return {}
+    snapshot = run.code / record.code_snapshot
+    files: dict[str, bytes] = {}
+    for path in sorted(snapshot.rglob("*.py")):
+        files[str(path.relative_to(snapshot))] = path.read_bytes()
+    return files
+
+
+def _code_copy(code: Mapping[str, bytes], sweep: SweepDescription) -> str:
+    """The path of the copied sweep file in the model's folder; empty if nothing was copied."""
+    name = Path(sweep.file).name
+    if name not in code:
+        return ""
+    return f"{CODE}/{name}"
+
+
+def _notes(folder: Path, files: NetworkFiles, facts: CardFacts) -> list[str]:
+    notes: list[str] = []
+    if files.paths:
+        names = ", ".join(path.name for path in files.paths)
+        notes.append(f"{names}: checked against the network with another batch size")
+    notes += files.notes
+    if facts.code_file:
+        notes.append(
+            f"the code of its components is in {folder / facts.code_file}; loading the model never "
+            f"executes it: cae.load_components({str(folder / facts.code_file)!r})"
+        )
+    return notes
 
 
 def _build_trial(

@@ -47,6 +47,7 @@ class Digits(_IncludedDataset):
     Their 17 gray levels are scaled to 0..255. Other sizes are resized bilinearly.
     """
 
+    licence: ClassVar[str] = "CC BY 4.0, UCI Machine Learning Repository, optdigits"
     size: PositiveInt = 8
     """Width and height of the images in pixels."""
     val_images: PositiveInt | None = 256
@@ -120,6 +121,9 @@ class Patches(_IncludedDataset):
     patches within the strips, without repetition, alternating between the photographs.
     """
 
+    licence: ClassVar[str] = (
+        "CC BY 2.0: china.jpg by danielbuechele, flower.jpg by vultilion (flickr.com)"
+    )
     size: PositiveInt = 32
     """Width and height of the patches in pixels."""
     train_images: PositiveInt = 2048
