@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from cae.errors import UserError
 from cae.trial.latent_code import NoLatentCode, decoder_of, encoder_of
+from cae.trial.networks.upsampling import unfolded
 from cae.trial.networks.variational import VariationalNetwork
 
 FileFormat = Literal["onnx", "torch"]
@@ -141,7 +142,8 @@ Run = Callable[[Tensor], np.ndarray]
 
 def _write_torch(part: _Part, path: Path) -> Run:
     batch = torch.export.Dim("batch")
-    program = torch.export.export(part.network, (part.batch,), dynamic_shapes=({0: batch},))
+    network = unfolded(part.network)
+    program = torch.export.export(network, (part.batch,), dynamic_shapes=({0: batch},))
     torch.export.save(program, path)
 
     def run(inputs: Tensor) -> np.ndarray:
@@ -155,7 +157,7 @@ def _write_torch(part: _Part, path: Path) -> Run:
 
 def _write_onnx(part: _Part, path: Path) -> Run:
     program = torch.onnx.export(
-        part.network,
+        unfolded(part.network),
         (part.batch,),
         dynamo=True,
         dynamic_shapes=({0: torch.export.Dim("batch")},),

@@ -72,11 +72,16 @@ def test_a_trial_is_used_without_exporting_it(
     assert codes.shape == (40, 4)
     assert torch.equal(model.decode(codes), model.reconstruct(pixels))
 
-    command = ["best", str(run.path), "--trial", "2", "--no-verify", "-o", "model"]
-    assert CliRunner().invoke(app, command).exit_code == 0
+    command = ["best", str(run.path), "--trial", "2", "--no-verify", "--format", "torch"]
+    without_folder = CliRunner().invoke(app, command)
+    assert without_folder.exit_code == 2
+    assert "--format torch: needs -o DIR" in without_folder.stderr
+    result = CliRunner().invoke(app, [*command, "-o", "model"])
+    assert result.exit_code == 0, result.output
     exported = cae.load_model("model")
     assert exported.pixel_format == recorded, "known without reading the images"
     assert torch.equal(exported.encode(pixels), codes)
+    check_folder(Path("model"), result.stdout)
 
     with pytest.raises(UserError, match="trial = 3: the run has no such trial; it has 1, 2"):
         saved.model(3)
@@ -103,3 +108,31 @@ def test_a_trial_is_used_without_exporting_it(
         old_model = old.model(2)
     with pytest.raises(UserError, match=r"not recorded .* cae-sweep best RUN --trial N -o DIR"):
         old_model.encode(pixels)
+
+
+def check_folder(folder: Path, output: str) -> None:
+    """The files of an exported model with a component of its own."""
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert names == {
+        "model.json",
+        "model.safetensors",
+        "README.md",
+        "code/deep_sweep.py",
+        "model.pt2",
+        "encoder.pt2",
+        "decoder.pt2",
+    }
+    assert (folder / "code" / "deep_sweep.py").read_text() == DEEP_SWEEP
+    assert "loading the model never executes it: cae.load_components('model/code/deep" in output
+    assert "model.pt2, encoder.pt2, decoder.pt2: checked against the network" in output
+    card = (folder / "README.md").read_text()
+    for text in (
+        "# Images of 12 bits, and a network of the sweep file's own: trial 2",
+        "cae.load_components('code/deep_sweep.py'); model = cae.load_model('FOLDER')",
+        "uint16, black and white are [0.0, 4095.0]; inputs of the network are (pixels - 0) / 4095",
+        "licence of the images: not known",
+        "trained with one seed: there are no intervals",
+        "The weights were not evaluated again",
+        "| arch.units | 4 |",
+    ):
+        assert text in card, text

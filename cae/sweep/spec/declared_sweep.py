@@ -56,8 +56,10 @@ def check_builtin(sweep: Sweep) -> None:
 def _own_components_by_name() -> dict[str, str]:
     """The class names of the components and losses of the user's own, by the name in a space."""
     named: dict[str, str] = {}
-    for kind in (*Trial.COMPONENTS.values(), Loss):
-        for name, component in kind.registry.items():
+    registries = [kind.registry for kind in Trial.COMPONENTS.values()]
+    registries.append(Loss.registry)
+    for registry in registries:
+        for name, component in registry.items():
             if not component.is_builtin():
                 named[name] = component.__name__
     return named
