@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -179,16 +178,13 @@ def _run_in_a_process(request: RunRequest) -> dict[str, Any]:
         env=_environment(),
     )
     os.close(sender)
-    printer = threading.Thread(target=_print_lines, args=(process,), daemon=True)
-    printer.start()
     assert process.stdin is not None
     try:
         process.stdin.write(to_bytes(request))
         process.stdin.close()
     except BrokenPipeError:
         pass  # it ended already; its exit code says how
-    _wait(process)
-    printer.join()
+    _follow(process)
     with os.fdopen(receiver, encoding="utf-8") as file:
         text = file.read()
     if not text:
@@ -220,18 +216,16 @@ def _has_terminal() -> bool:
         return False
 
 
-def _print_lines(process: subprocess.Popen[bytes]) -> None:
-    """Print the output of the process as it comes."""
-    if process.stdout is None:
-        return
-    for line in process.stdout:
-        print(line.decode(errors="replace"), end="", flush=True)
+def _follow(process: subprocess.Popen[bytes]) -> None:
+    """Print the output of the process until it ends, and pass each Ctrl-C on to it.
 
-
-def _wait(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the process, and pass each Ctrl-C on to it."""
+    In this thread: a notebook shows only what the thread of a cell prints below the cell.
+    """
     while True:
         try:
+            if process.stdout is not None:
+                for line in process.stdout:
+                    print(line.decode(errors="replace"), end="", flush=True)
             process.wait()
             return
         except KeyboardInterrupt:

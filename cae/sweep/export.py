@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ from cae.trial.evaluation import evaluate, evaluation_pairs
 from cae.trial.model import how_to_load, save_model
 from cae.trial.networks.create import build_network_like, to_device
 from cae.trial.pixel_format import PixelFormat
-from cae.trial.user_code import digest
+from cae.trial.user_code import DIGEST_LENGTH, digest
 
 TOLERANCE = 1e-6
 """Largest difference of a metric that is evaluated again on the kind of device that trained the
@@ -46,6 +47,8 @@ TOLERANCE_ACROSS_DEVICES = 1e-3
 CARD = "README.md"
 CODE = "code"
 """Folder in that of a model with the code of its components."""
+SNAPSHOT_NAME = re.compile(f"[0-9a-f]{{{DIGEST_LENGTH}}}")
+MAX_CODE_BYTES = 2**24
 NO_VERIFY = "--no-verify exports the weights without evaluating them again"
 
 
@@ -104,7 +107,7 @@ def export(
     components_file = ""
     if record.code or unregistered_components(record.config):
         components_file = str(sweep_file or sweep.path or sweep.file)
-    code = _code_files(run, record)
+    code = code_files(run, record)
     with tempfile.TemporaryDirectory() as scratch:
         files = NetworkFiles([], [])
         if file_format is not None:
@@ -161,17 +164,24 @@ def _verify(
     }
 
 
-def _code_files(run: RunDir, record: Record) -> dict[str, bytes]:
+def code_files(run: RunDir, record: Record) -> dict[str, bytes]:
     """The files of the code that trained a trial with components of a sweep file, by name.
 
-    They are read from the run's copy, and never executed.
+    They are read from the run's copy, and never executed. A run of somebody else's may name any
+    folder, or contain links: nothing outside of the run's folder is copied. Empty for a run in a
+    bucket, whose copy is there.
     """
-    if not record.code or not record.code_snapshot:
+    if not record.code or not SNAPSHOT_NAME.fullmatch(record.code_snapshot):
         return {}
     snapshot = run.code / record.code_snapshot
+    inside = run.path.resolve() / snapshot.relative_to(run.path)
     files: dict[str, bytes] = {}
     for path in sorted(snapshot.rglob("*.py")):
-        files[str(path.relative_to(snapshot))] = path.read_bytes()
+        name = path.relative_to(snapshot)
+        if path.resolve() != inside / name or not path.is_file():
+            continue
+        if path.stat().st_size <= MAX_CODE_BYTES:
+            files[str(name)] = path.read_bytes()
     return files
 
 

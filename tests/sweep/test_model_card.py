@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 from scipy import stats
 
 from cae.run.events import TrialEnded
+from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
 from cae.run.trial_state import TrialState
+from cae.sweep.export import code_files
 from cae.sweep.model_card import CardFacts, mean_interval, metrics_over_seeds, model_card
 from cae.trial.pixel_format import PixelFormat
 
@@ -78,3 +81,24 @@ def test_the_card_has_intervals_data_and_licence() -> None:
         assert text in card, text
     assert "seconds" not in card
     assert "not evaluated again" not in card
+
+
+def test_only_code_inside_the_run_is_copied(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.py").write_text("secret")
+    run = RunDir(tmp_path / "run")
+    name = "0123456789ab"
+    snapshot = run.code / name
+    snapshot.mkdir(parents=True)
+    (snapshot / "sweep.py").write_text("mine")
+    (snapshot / "link.py").symlink_to(outside / "secret.py")
+    (snapshot / "folder").symlink_to(outside)
+    own = record(1, 0, 0.1)
+    own.code = "abc"
+    own.code_snapshot = name
+    assert code_files(run, own) == {"sweep.py": b"mine"}
+    (run.code / "ba9876543210").symlink_to(outside)
+    for hostile in ("../../outside", "ba9876543210", str(outside), "."):
+        own.code_snapshot = hostile
+        assert code_files(run, own) == {}

@@ -82,6 +82,7 @@ def trials_of_every_shape() -> dict[str, Trial]:
     for arch in (DenseAutoencoder(), NORMALIZED):
         changed = reconstruct.model_copy(update={"arch": arch})
         trials[f"reconstruct {arch.name}"] = changed
+    trials["reconstruct"] = reconstruct  # the last of its architecture
     return trials
 
 
@@ -89,7 +90,11 @@ def trials_of_every_shape() -> dict[str, Trial]:
 def test_files_of_every_task_and_architecture_give_the_outputs_of_the_network(
     file_format: FileFormat, tmp_path: Path
 ) -> None:
-    for name, trial in trials_of_every_shape().items():
+    trials = trials_of_every_shape()
+    if file_format == "onnx":  # takes seconds per file: one network of each architecture
+        trials = {trial.arch.name: trial for trial in trials.values()}
+        assert len(trials) == 4
+    for name, trial in trials.items():
         folder = tmp_path / name
         folder.mkdir()
         parts = check_files(trial, file_format, folder)
