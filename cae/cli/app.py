@@ -130,7 +130,7 @@ def run(
         confirm = _confirm
     with report_errors():
         try:
-            ended = running.run_trials(select, options, confirm=confirm)
+            ended = running.run_trials(select, options, sweep_file=sweep, out=out, confirm=confirm)
         except running.Delegated as delegated:
             raise typer.Exit(delegated.exit_code) from None
     with report_errors(ENVIRONMENT_ERROR):

@@ -46,6 +46,8 @@ def run_trials(
     select: Callable[[], Selection],
     options: RunOptions,
     *,
+    sweep_file: Path | None = None,
+    out: str | None = None,
     declared: Sweep | None = None,
     confirm: Callable[[int], None] | None = None,
 ) -> Ended:
@@ -54,6 +56,9 @@ def run_trials(
     Args:
         select: Returns the selection of trials; may raise UserError.
         options: How it runs.
+        sweep_file: The sweep file of a command that another place may execute; None: it is executed
+            here.
+        out: Folder of its run.
         declared: The sweep, if it is declared in no file.
         confirm: Called with the number of trials before they start; None: nothing is asked.
 
@@ -77,9 +82,8 @@ def run_trials(
         options.gpus, options.gpus_per_trial, options.cpus_per_trial, options.slots
     )
     place = choose_place(options.address, resources)
-    if declared is None and options.arguments:
-        chosen = select()
-        exit_code = place.delegate(chosen.sweep, _text(chosen.out), options.arguments)
+    if sweep_file is not None:
+        exit_code = place.delegate(sweep_file, out, options.arguments)
         if exit_code is not None:
             raise Delegated(exit_code)
     _, prepared = gather(place.check_options, lambda: session.prepare(select(), declared))
@@ -103,12 +107,6 @@ def run_trials(
             rules=StopRules(hours=options.max_hours, epochs=options.max_epochs),
         )
     return Ended(prepared, reason, notify)
-
-
-def _text(location: str | Path | None) -> str | None:
-    if location is None:
-        return None
-    return str(location)
 
 
 def conclude(ended: Ended) -> int:
