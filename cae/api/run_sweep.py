@@ -184,7 +184,8 @@ def _run_in_a_process(request: RunRequest) -> dict[str, Any]:
         process.stdin.close()
     except BrokenPipeError:
         pass  # it ended already; its exit code says how
-    _follow(process)
+    with process:
+        _follow(process)
     with os.fdopen(receiver, encoding="utf-8") as file:
         text = file.read()
     if not text:
@@ -209,11 +210,12 @@ def _environment() -> dict[str, str]:
 
 
 def _has_terminal() -> bool:
-    """Whether the output of another process would appear where that of this one does."""
-    try:
-        return sys.stderr.isatty() and sys.stderr.fileno() == 2
-    except (AttributeError, OSError, ValueError):
-        return False
+    """Whether the output of another process would appear where that of this one does.
+
+    A notebook replaces sys.stderr; its kernel may have been started from a terminal.
+    """
+    stream = sys.stderr
+    return stream is not None and stream is sys.__stderr__ and stream.isatty()
 
 
 def _follow(process: subprocess.Popen[bytes]) -> None:
