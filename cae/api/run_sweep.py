@@ -206,7 +206,11 @@ def _environment() -> dict[str, str]:
     """The environment of the process, which imports this package, also if it is not installed."""
     package = str(Path(__file__).parents[2])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    if not _has_terminal():
+        for name in ("FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE"):
+            environment.pop(name, None)  # a notebook sets them; rich would draw a live table
+    return environment
 
 
 def _has_terminal() -> bool:

@@ -118,7 +118,7 @@ def test_errors_of_the_sweep_are_raised_with_all_messages(
     assert "Traceback" not in capfd.readouterr().out
 
 
-class OwnNetworkOfANotebook(Architecture):
+class NotebookNetwork(Architecture):
     """A component that no file defines for workers."""
 
     @override
@@ -130,15 +130,15 @@ class OwnNetworkOfANotebook(Architecture):
     "sweep",
     [
         small_sweep().model_copy(
-            update={"base": small_sweep().base.model_copy(update={"arch": OwnNetworkOfANotebook()})}
+            update={"base": small_sweep().base.model_copy(update={"arch": NotebookNetwork()})}
         ),
-        small_sweep({"arch": tune.grid_search(["own_network_of_a_notebook"])}),
-        small_sweep({"arch": tune.choice(["conv_autoencoder", "own_network_of_a_notebook"])}),
+        small_sweep({"arch": tune.grid_search(["notebook_network"])}),
+        small_sweep({"arch": tune.choice(["conv_autoencoder", "notebook_network"])}),
     ],
     ids=["base", "grid", "choice"],
 )
 def test_own_components_need_a_file(sweep: Sweep) -> None:
-    with pytest.raises(UserError, match=r"OwnNetworkOfANotebook: .* write them and the sweep to a"):
+    with pytest.raises(UserError, match=r"NotebookNetwork: .* write them and the sweep to a"):
         cae.run_sweep(sweep, out="runs/own")
 
 
