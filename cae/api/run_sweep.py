@@ -218,8 +218,8 @@ def _has_terminal() -> bool:
 
     A notebook replaces sys.stderr; its kernel may have been started from a terminal.
     """
-    stream = sys.stderr
-    return stream is not None and stream is sys.__stderr__ and stream.isatty()
+    stream = sys.__stderr__
+    return stream is not None and sys.stderr is stream and stream.isatty()
 
 
 def _follow(process: subprocess.Popen[bytes]) -> None:
