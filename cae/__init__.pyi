@@ -1,3 +1,4 @@
+from .api.run_sweep import run_sweep as run_sweep
 from .api.saved_run import SavedRun as SavedRun
 from .api.saved_run import open_run as open_run
 from .sweep.schedulers.asha import ASHA as ASHA
@@ -36,6 +37,7 @@ from .trial.datasets import Patches as Patches
 from .trial.datasets import Source as Source
 from .trial.datasets import Split as Split
 from .trial.losses import Loss as Loss
+from .trial.model import Model as Model
 from .trial.model import load_model as load_model
 from .trial.networks.base import Architecture as Architecture
 from .trial.networks.classifier import Classifier as Classifier

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "trial": {"trial", "container_limits", "errors", "files"},
     "sweep": {"sweep", "trial", "run", "container_limits", "errors", "files", "signals"},
     "report": {"report", "run", "errors", "files"},
-    "api": {"api", "report", "run", "errors"},
+    "api": {"api", "report", "sweep", "trial", "run", "errors"},
     "cli": {"cli", "report", "sweep", "trial", "run", "errors", "files", "signals"},
     "__main__": {"cli"},
     "__init__": {"api", "sweep", "trial"},
@@ -43,7 +43,7 @@ LIBRARIES = {
     "pandas": {"api", "report"},
     "plotly": {"api", "report"},
     "typer": {"cli"},
-    "pyarrow": {"run"},
+    "pyarrow": {"run", "sweep"},
 }
 """The packages that may import a library."""
 

@@ -20,6 +20,8 @@ from cae.run.ranking import rank_by_group
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from cae.trial.model import Model
+
 
 def open_run(location: str | os.PathLike[str]) -> SavedRun:
     """Read a run, also while its sweep is running.
@@ -84,6 +86,25 @@ class SavedRun:
         for ranking in rankings:
             numbers += [trial.record.number for trial in ranking.trials[:top]]
         return self.trials.set_index("trial", drop=False).loc[numbers].reset_index(drop=True)
+
+    def model(self, trial: int) -> Model:
+        """The best weights of a trial, to encode, decode and reconstruct images; on the CPU.
+
+        Nothing is exported, no image is read, and no code of the run is executed: components of a
+        sweep file have to be defined before (`cae.load_components(FILE)`). There is a warning if
+        they are not defined as they were when the trial was trained.
+
+        Args:
+            trial: Its number, such as `run.best()["trial"][0]`.
+
+        Raises UserError if there is no such trial, if its weights were pruned, are lost or not
+        written yet, or if its components are not defined. The methods of the model that read images
+        raise UserError if the run is of a version that did not record the type and the range of
+        pixels.
+        """
+        from cae.sweep.trial_weights import load_trial  # imports torch
+
+        return load_trial(self._folder, int(trial))
 
     @property
     def figures(self) -> list[str]:

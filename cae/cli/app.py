@@ -6,9 +6,9 @@ Heavy imports are inside the commands, so that `--help` needs none of them.
 from __future__ import annotations
 
 import contextlib
-import functools
 import shlex
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -17,9 +17,7 @@ import typer
 
 from cae.cli.data import data_app
 from cae.cli.errors import (
-    INTERRUPTED,
     USAGE_ERROR,
-    exit_immediately_on_signals,
     report_errors,
 )
 from cae.cli.options import (
@@ -56,13 +54,10 @@ from cae.cli.options import (
 from cae.cli.output import echo
 from cae.cli.result_commands import find_run, results_app
 from cae.errors import ENVIRONMENT_ERROR, gather
-from cae.run.events import ABORTED, GAVE_UP, REACHED
 
 if TYPE_CHECKING:
-    from cae.run.status import Progress
+    from cae.sweep.engine.session import Selection
 
-MAX_GROUP_LINES = 20
-"""Comparability groups whose best trials `run` prints."""
 CONFIRM_TRIALS = 100
 """`run` asks for confirmation before it starts more trials than this."""
 
@@ -104,64 +99,42 @@ def run(
     yes: Yes = False,
 ) -> None:
     """Run a sweep or resume it: finished epochs are never trained again. Ctrl-C saves and stops."""
+    from cae.cli import running
+    from cae.sweep.run_request import RunOptions
+
+    command = shlex.join(["cae-sweep", *sys.argv[1:]])
+    options = RunOptions(
+        gpus=gpus,
+        gpus_per_trial=gpus_per_trial,
+        cpus_per_trial=cpus_per_trial,
+        slots=slots,
+        address=address,
+        epoch_timeout=epoch_timeout,
+        max_failures=max_failures,
+        max_hours=max_hours,
+        max_epochs=max_epochs,
+        track=track,
+        notify=notify,
+        quiet=quiet,
+        command=command,
+        arguments=tuple(sys.argv[1:]),
+    )
+
+    def select() -> Selection:
+        from cae.sweep.engine import session
+
+        return session.select(sweep, out, budget, set_, max_trials, data_dir, retry, strict=strict)
+
+    confirm: Callable[[int], None] | None = None
+    if not yes:
+        confirm = _confirm
     with report_errors():
-        with exit_immediately_on_signals():
-            from cae.sweep.places.auth_token import use_private_token
-
-            if address is None:
-                use_private_token()  # before Ray is imported
-            from cae.cli import live_table, plan_text
-            from cae.cli.console import Console
-            from cae.cli.following import follow
-            from cae.cli.notify import notify_user
-            from cae.sweep.engine import session
-            from cae.sweep.engine.limits import Limits
-            from cae.sweep.engine.sweep_stops import StopRules
-            from cae.sweep.places.base import ResourceOptions
-            from cae.sweep.places.choose import choose_place
-        options = ResourceOptions(gpus, gpus_per_trial, cpus_per_trial, slots)
-        place = choose_place(address, options)
-        exit_code = place.delegate(sweep, out, sys.argv[1:])
-        if exit_code is not None:
-            raise typer.Exit(exit_code)
-        _, prepared = gather(
-            place.check_options,
-            lambda: session.prepare(
-                session.select(sweep, out, budget, set_, max_trials, data_dir, retry, strict=strict)
-            ),
-        )
-        for note in prepared.plan.image_notes:
-            echo(f"images: {note}", to_stderr=True)
-        for line in plan_text.note_lines(prepared.plan):
-            echo(line, to_stderr=True)
-        if not yes:
-            _confirm(len(prepared.plan.remaining) + prepared.plan.to_come)
-        console = Console(stderr=True)
-        display = live_table.display(prepared, console=console, quiet=quiet)
-        notify_if_asked = functools.partial(notify_user, notify, prepared.run)
-        with follow(prepared, display, console, track, notify_if_asked) as followed_display:
-            reason = session.execute(
-                prepared,
-                place,
-                command=shlex.join(["cae-sweep", *sys.argv[1:]]),
-                display=followed_display,
-                before_exit=notify_if_asked,
-                limits=Limits(epoch_timeout, max_failures),
-                rules=StopRules(hours=max_hours, epochs=max_epochs),
-            )
-    with report_errors(ENVIRONMENT_ERROR):
-        # Imported only now: pandas and plotly would delay the first trial.
-        from cae.report.page import build
-
         try:
-            page = build.build_all([prepared.run])
-            progress = session.outcome(prepared.run)
-        except Exception:
-            notify_if_asked(reason, ENVIRONMENT_ERROR)
-            raise
-        exit_code = _exit_code(progress, reason)
-        notify_if_asked(reason, exit_code)  # before printing: the reader of the output may be gone
-        _print_outcome(progress, prepared.file.sweep.metric, reason, page)
+            ended = running.run_trials(select, options, sweep_file=sweep, out=out, confirm=confirm)
+        except running.Delegated as delegated:
+            raise typer.Exit(delegated.exit_code) from None
+    with report_errors(ENVIRONMENT_ERROR):
+        exit_code = running.conclude(ended)
     raise typer.Exit(exit_code)
 
 
@@ -170,48 +143,6 @@ def _confirm(trials: int) -> None:
         question = f"{trials} trials will be trained (see `cae-sweep plan`). Start?"
         if not typer.confirm(question):
             raise typer.Exit(USAGE_ERROR)
-
-
-def _print_outcome(progress: Progress, metric: str, reason: str, page: Path) -> None:
-    counts = ", ".join(f"{count} {state}" for state, count in progress.counts.items())
-    if progress.earlier:
-        counts += f"; {progress.earlier} of earlier sweeps"
-    if reason != "complete":
-        counts += f" ({reason})"
-    echo(counts)
-    for group in progress.bests[:MAX_GROUP_LINES]:
-        trial, epoch, value = group.best
-        label = ""
-        if progress.groups > 1:
-            label = f" at {group.label}"
-        note = ""
-        if group.is_earlier:
-            note = " (of an earlier sweep)"
-        echo(f"best{label}: trial {trial}, epoch {epoch}, {metric} {value:.6g}{note}")
-    if len(progress.bests) > MAX_GROUP_LINES:
-        echo(f"... and of {len(progress.bests) - MAX_GROUP_LINES} more groups: cae-sweep best")
-    echo(f"report: {page}")
-    hints: list[str] = []
-    if reason.startswith(REACHED):
-        if progress.ended < progress.requested:
-            hints.append("trials remain: raise or remove the limit to continue")
-    elif reason != "complete":
-        hints.append("run the same command to resume")
-    failures = [str(state) for state in progress.counts if state.is_failure]
-    if failures:
-        hints.append(f"add --retry {','.join(failures)} to re-run failed trials")
-    if hints:
-        echo("; ".join(hints), to_stderr=True)
-
-
-def _exit_code(progress: Progress, reason: str) -> int:
-    if reason == "complete" or reason.startswith(REACHED):
-        return int(any(state.is_failure for state in progress.counts))
-    if reason.startswith(GAVE_UP):
-        return 1
-    if reason.startswith(ABORTED):
-        return ENVIRONMENT_ERROR
-    return INTERRUPTED
 
 
 @app.command(rich_help_panel=SWEEPS_PANEL)

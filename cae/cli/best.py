@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cae.cli.machine_output import check_outputs, echo_json, write_csv
 from cae.cli.output import echo
@@ -55,6 +55,8 @@ class BestOptions:
     """A file that the user trusts, with the components of the trial."""
     verify: bool = True
     """Whether weights are evaluated again before they are exported."""
+    file_format: Literal["onnx", "torch"] | None = None
+    """Format of files of the network that the export also writes."""
     quiet: bool = False
     as_json: bool = False
     csv: Path | None = None
@@ -82,6 +84,8 @@ def print_best(run: RunDir, options: BestOptions) -> None:
     several groups would be exported and none was chosen.
     """
     check_outputs(as_json=options.as_json, csv_file=options.csv)
+    if options.file_format is not None and options.out is None:
+        raise UserError(f"--format {options.file_format}: needs -o DIR, the folder of the export")
     sweep = run.read_sweep()
     metric = options.metric or sweep.metric
     choices = _choose(list(run.records().values()), sweep, metric, options)
@@ -294,6 +298,7 @@ def _export(run: RunDir, trial: RankedTrial, folder: Path, options: BestOptions)
         data_folders(options.data_dir),
         sweep_file=options.sweep_file,
         verify=options.verify,
+        file_format=options.file_format,
     )
     evaluation = "not re-evaluated"
     if options.verify:
@@ -303,7 +308,9 @@ def _export(run: RunDir, trial: RankedTrial, folder: Path, options: BestOptions)
         evaluation = (
             f"the weights of epoch {trial.epoch} are not written yet, or are lost; {evaluation}"
         )
-    return (
-        f"exported to {folder} (epoch {exported.epoch}); {evaluation}\n"
-        f"  load it: {exported.how_to_load}"
-    )
+    lines = [
+        f"exported to {folder} (epoch {exported.epoch}); {evaluation}",
+        f"  load it: {exported.how_to_load}",
+    ]
+    lines += [f"  {note}" for note in exported.notes]
+    return "\n".join(lines)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,23 +11,31 @@ from typing import NamedTuple
 import torch
 
 from cae.errors import UserError
+from cae.files import write_whole
 from cae.run.paths import RunDir
 from cae.run.ranking import RankedTrial
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
-from cae.run.trial_state import TrialState
-from cae.sweep.engine.retention import KEPT_STOPPED_TRIALS
+from cae.sweep.model_card import CardFacts, metrics_over_seeds, model_card
+from cae.sweep.network_files import (
+    FileFormat,
+    NetworkFiles,
+    check_packages,
+    write_network_files,
+)
 from cae.sweep.spec.sweep_file import load_components, unregistered_components
-from cae.trial import checkpoint, image_statistics
+from cae.sweep.trial_weights import code_hint, describe_trial, journal_row, load_weights
+from cae.trial import image_statistics
 from cae.trial.batches import DeviceImages
-from cae.trial.checkpoint import Checkpoint, Owner
+from cae.trial.checkpoint import Checkpoint
 from cae.trial.config import Trial, fingerprint_of, from_flat, identity
 from cae.trial.datasets import Dataset, Images, load_images
 from cae.trial.datasets.errors import DatasetMissing
 from cae.trial.evaluation import evaluate, evaluation_pairs
-from cae.trial.model import PixelFormat, how_to_load, save_model
+from cae.trial.model import how_to_load, save_model
 from cae.trial.networks.create import build_network_like, to_device
-from cae.trial.user_code import digest
+from cae.trial.pixel_format import PixelFormat
+from cae.trial.user_code import DIGEST_LENGTH, digest
 
 TOLERANCE = 1e-6
 """Largest difference of a metric that is evaluated again on the kind of device that trained the
@@ -34,6 +44,11 @@ TOLERANCE_ACROSS_DEVICES = 1e-3
 """The same between a CPU and a GPU, whose sums have another order."""
 
 
+CARD = "README.md"
+CODE = "code"
+"""Folder in that of a model with the code of its components."""
+SNAPSHOT_NAME = re.compile(f"[0-9a-f]{{{DIGEST_LENGTH}}}")
+MAX_CODE_BYTES = 2**24
 NO_VERIFY = "--no-verify exports the weights without evaluating them again"
 
 
@@ -46,6 +61,8 @@ class Exported(NamedTuple):
     """Metrics on the validation images; empty if it was not evaluated again."""
     how_to_load: str
     """A line of Python that loads it."""
+    notes: list[str]
+    """What a user has to know: files of other formats, the copy of the code."""
 
 
 def export(
@@ -56,11 +73,14 @@ def export(
     *,
     sweep_file: Path | None = None,
     verify: bool = True,
+    file_format: FileFormat | None = None,
 ) -> Exported:
     """Write the best weights of a trial as a model, after they were evaluated again.
 
-    Raises UserError, and
-    writes nothing, if those differ from the journal, or if weights or images are missing.
+    The folder also gets a model card, a copy of the code of own components, and with `file_format`
+    the network in this format. Raises UserError, and writes nothing, if weights or images are
+    missing, if the metrics differ from the journal, or if a file of the format gives other outputs
+    than the network.
 
     Args:
         run: The run. Its own copy of the user's code is never executed.
@@ -69,77 +89,122 @@ def export(
         data_folders: Where to look for the images.
         sweep_file: A trusted file, which is executed: it defines the trial's own components.
         verify: Whether to evaluate the weights; without it the metrics are empty.
+        file_format: Also write the network as onnx or torch (see network_files.py).
     """
     record = ranked.record
+    if file_format is not None:
+        check_packages(file_format)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"-o {folder} exists already: choose a new or an empty folder")
-    saved = _load_weights(run, record)
+    saved = load_weights(run, record)
     sweep = run.read_sweep()
-    journal_metrics = record.epochs.get(saved.epoch) or saved.rows[-1]
     evaluation: dict[str, object] = {"re_evaluated": None}
     reevaluated: dict[str, float] = {}
     if verify:
-        trial = _build_trial(run, record, sweep, sweep_file)
-        beside = _sweep_folders(run, sweep, sweep_file)
-        images = _load_images(run, record, trial, data_folders, beside, sweep_file)
-        device = _evaluation_device(record)
-        reevaluated = _evaluate_again(trial, saved, images, device)
-        tolerance = TOLERANCE
-        if (device.type == "cuda") != _was_trained_on_gpu(record):
-            tolerance = TOLERANCE_ACROSS_DEVICES
-        _check_metrics(record, reevaluated, journal_metrics, tolerance)
-        evaluation = {
-            "re_evaluated": reevaluated,
-            "re_evaluated_on": _device_text(device),
-            "class_names": list(images.class_names),
-            "pixels": PixelFormat(images.train.pixels.dtype.name, images.value_range).to_json(),
-            "training_images": image_statistics.measure(
-                images.train.pixels, images.value_range
-            ).to_json(),
-        }
-    origin = {
-        "sweep": sweep.sweep,
-        "budget": sweep.budget,
-        "git_commit": sweep.git_commit,
-        "versions": sweep.versions,
-        "device": sweep.device,
-    }
-    description = {
-        "run": run.name,
-        "trial": record.number,
-        "hash": record.hash,
-        "epoch": saved.epoch,
-        "metrics": journal_metrics | record.final_metrics_of(saved.epoch),
-        "sizes": record.sizes,
-        **evaluation,
-        "code": record.code,
-        "trained_on": record.starts[-1].device,
-        "origin": origin,
-    }
+        evaluation = _verify(run, record, saved, data_folders, sweep_file)
+        reevaluated = dict(evaluation["re_evaluated"])  # type: ignore[call-overload]
+    description = describe_trial(run, record, saved, sweep) | evaluation
     components_file = ""
     if record.code or unregistered_components(record.config):
         components_file = str(sweep_file or sweep.path or sweep.file)
+    code = code_files(run, record)
+    with tempfile.TemporaryDirectory() as scratch:
+        files = NetworkFiles([], [])
+        if file_format is not None:
+            trial = _build_trial(run, record, sweep, sweep_file)
+            network = build_network_like(trial, saved.network).eval()
+            shape = trial.task.input_shape(trial.dataset.image_shape)
+            files = write_network_files(network, shape, file_format, Path(scratch))
+        for path in files.paths:
+            write_whole(folder / path.name, path.read_bytes())
+    for name, content in code.items():
+        write_whole(folder / CODE / name, content)
+    facts = CardFacts(
+        how_to_load=how_to_load("FOLDER", _code_copy(code, sweep)),
+        files=[path.name for path in files.paths],
+        notes=files.notes,
+        seeds=metrics_over_seeds(record, run.records().values(), sweep.metric, sweep.mode),
+        code_file=_code_copy(code, sweep),
+    )
+    card = model_card(description, record, sweep, facts)
+    write_whole(folder / CARD, card)
     save_model(folder, saved.network, record.config, description, components_file)
-    return Exported(saved.epoch, reevaluated, how_to_load(str(folder), components_file))
+    notes = _notes(folder, files, facts)
+    return Exported(saved.epoch, reevaluated, how_to_load(str(folder), components_file), notes)
 
 
-def _load_weights(run: RunDir, record: Record) -> Checkpoint:
-    run.fetch(checkpoint.BEST, number=record.number)
-    try:
-        owner = Owner(record.config, record.fingerprint, record.code)
-        return checkpoint.load_own(run.trial_file(record.number, checkpoint.BEST), owner)
-    except FileNotFoundError:
-        reason = "run the sweep with --retry lost-weights to train it again"
-        if not record.state.is_final:
-            reason = "the trial has not ended; large networks are not written after each epoch"
-        elif record.state == TrialState.STOPPED:
-            reason = f"of stopped trials, the best {KEPT_STOPPED_TRIALS} keep their weights"
-        path = run.trial(record.number) / checkpoint.BEST
-        raise UserError(
-            f"trial {record.number}: its best weights, {path}, do not exist (any more); {reason}"
-        ) from None
-    except (checkpoint.DamagedCheckpoint, checkpoint.ForeignCheckpoint) as error:
-        raise UserError(f"trial {record.number}: {error}") from None
+def _verify(
+    run: RunDir,
+    record: Record,
+    saved: Checkpoint,
+    data_folders: Sequence[Path],
+    sweep_file: Path | None,
+) -> dict[str, object]:
+    """Evaluate the weights again; what `model.json` has about it, and about the images.
+
+    Raises UserError if a metric differs from the journal.
+    """
+    sweep = run.read_sweep()
+    trial = _build_trial(run, record, sweep, sweep_file)
+    beside = _sweep_folders(run, sweep, sweep_file)
+    images = _load_images(run, record, trial, data_folders, beside, sweep_file)
+    device = _evaluation_device(record)
+    reevaluated = _evaluate_again(trial, saved, images, device)
+    tolerance = TOLERANCE
+    if (device.type == "cuda") != _was_trained_on_gpu(record):
+        tolerance = TOLERANCE_ACROSS_DEVICES
+    _check_metrics(record, reevaluated, journal_row(record, saved), tolerance)
+    training = image_statistics.measure(images.train.pixels, images.value_range)
+    return {
+        "re_evaluated": reevaluated,
+        "re_evaluated_on": _device_text(device),
+        "class_names": list(images.class_names),
+        "pixels": PixelFormat.of(images).to_json(),
+        "training_images": training.to_json(),
+    }
+
+
+def code_files(run: RunDir, record: Record) -> dict[str, bytes]:
+    """The files of the code that trained a trial with components of a sweep file, by name.
+
+    They are read from the run's copy, and never executed. A run of somebody else's may name any
+    folder, or contain links: nothing outside of the run's folder is copied. Empty for a run in a
+    bucket, whose copy is there.
+    """
+    if not record.code or not SNAPSHOT_NAME.fullmatch(record.code_snapshot):
+        return {}
+    snapshot = run.code / record.code_snapshot
+    inside = run.path.resolve() / snapshot.relative_to(run.path)
+    files: dict[str, bytes] = {}
+    for path in sorted(snapshot.rglob("*.py")):
+        name = path.relative_to(snapshot)
+        if path.resolve() != inside / name or not path.is_file():
+            continue
+        if path.stat().st_size <= MAX_CODE_BYTES:
+            files[str(name)] = path.read_bytes()
+    return files
+
+
+def _code_copy(code: Mapping[str, bytes], sweep: SweepDescription) -> str:
+    """The path of the copied sweep file in the model's folder; empty if nothing was copied."""
+    name = Path(sweep.file).name
+    if name not in code:
+        return ""
+    return f"{CODE}/{name}"
+
+
+def _notes(folder: Path, files: NetworkFiles, facts: CardFacts) -> list[str]:
+    notes: list[str] = []
+    if files.paths:
+        names = ", ".join(path.name for path in files.paths)
+        notes.append(f"{names}: checked against the network with another batch size")
+    notes += files.notes
+    if facts.code_file:
+        notes.append(
+            f"the code of its components is in {folder / facts.code_file}; loading the model never "
+            f"executes it: cae.load_components({str(folder / facts.code_file)!r})"
+        )
+    return notes
 
 
 def _build_trial(
@@ -152,7 +217,7 @@ def _build_trial(
         raise UserError(
             f"trial {record.number}: {', '.join(unknown)} is not built in, and the code that a run "
             "names is never executed by itself: add --sweep FILE with a file that you trust "
-            f"({_code_hint(run, record, sweep)}), or {NO_VERIFY}"
+            f"({code_hint(run, record, sweep)}), or {NO_VERIFY}"
         )
     if sweep_file is None:
         return from_flat(record.config)
@@ -162,17 +227,8 @@ def _build_trial(
     except UserError as error:
         raise UserError(
             f"trial {record.number}: --sweep {sweep_file} does not define its components: {error}; "
-            f"{_code_hint(run, record, sweep)}; {NO_VERIFY}"
+            f"{code_hint(run, record, sweep)}; {NO_VERIFY}"
         ) from None
-
-
-def _code_hint(run: RunDir, record: Record, sweep: SweepDescription) -> str:
-    """Where the code of a trial is."""
-    hint = f"the run was made with {sweep.path or sweep.file}"
-    if record.code_snapshot:
-        copy = run.code / record.code_snapshot / Path(sweep.file).name
-        hint += f"; the code that trained the trial is in {copy}"
-    return hint
 
 
 def _sweep_folders(run: RunDir, sweep: SweepDescription, sweep_file: Path | None) -> list[Path]:
@@ -226,18 +282,18 @@ def _load_images(
     code_difference = "the source code of its components differs"
     if sweep_file is not None:
         code_difference = f"the source code of its components in {sweep_file} differs"
-    code_hint = _code_hint(run, record, run.read_sweep())
+    where = code_hint(run, record, run.read_sweep())
     if record.fingerprint == fingerprints and has_other_code:
         raise UserError(
             f"trial {record.number}: {code_difference} from that with which it was trained: add "
-            f"--sweep FILE with the code of then ({code_hint}), or {NO_VERIFY}"
+            f"--sweep FILE with the code of then ({where}), or {NO_VERIFY}"
         )
     difference = f"the images of {trial.dataset.name} differ from those"
     if not record.fingerprint and trial.own_components():
         difference = f"the images of {trial.dataset.name} or the source code differ from those"
     message = f"{difference} that trial {record.number} was trained on"
     if record.fingerprint and has_other_code:
-        message += f", and {code_difference}, too ({code_hint})"
+        message += f", and {code_difference}, too ({where})"
     raise UserError(f"{message}; {NO_VERIFY}")
 
 

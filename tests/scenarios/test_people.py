@@ -171,7 +171,7 @@ sweep = Sweep(
 
 def check_loading(output: str) -> None:
     """The line that `best -o` printed loads the model in a new process; `reconstruct` does, too."""
-    line = output.partition("load it: ")[2].strip()
+    line = output.partition("load it: ")[2].splitlines()[0].strip()
     assert line == (
         "import cae; cae.load_components('stripes.py'); model = cae.load_model('model')"
     )

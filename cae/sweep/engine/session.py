@@ -39,6 +39,7 @@ from cae.sweep.places.machine import git_commit, versions
 from cae.sweep.ray_environment import is_inside_ray_job
 from cae.sweep.spec.candidates import check_names
 from cae.sweep.spec.code_snapshot import take_snapshot
+from cae.sweep.spec.declared_sweep import declared_file
 from cae.sweep.spec.plan import Plan, make_plan
 from cae.sweep.spec.settings import adapt_settings, base_values, parse_value
 from cae.sweep.spec.sweep import Sweep
@@ -135,12 +136,17 @@ class Prepared:
     """Size of the journal when the records were read."""
 
 
-def prepare(selection: Selection) -> Prepared:
+def prepare(selection: Selection, declared: Sweep | None = None) -> Prepared:
     """Read the sweep file and the run, and plan the trials.
+
+    `declared`: a sweep that is declared in no file; `selection.sweep` is then only its name.
 
     Writes nothing. Raises UserError with everything that is wrong.
     """
-    file = read_sweep_file(selection.sweep)
+    if declared is None:
+        file = read_sweep_file(selection.sweep)
+    else:
+        file = declared_file(declared, selection.sweep)
     run = _open_run(file, selection)
     folders = data_folders(selection.data_dir)
 

@@ -25,6 +25,7 @@ _STEMS = (
 class Cifar10(PublishedDataset):
     """CIFAR-10: 50,000 + 10,000 photographs of ten classes, 32 x 32, color (Krizhevsky 2009)."""
 
+    licence: ClassVar[str] = "none is stated by its publisher, www.cs.toronto.edu/~kriz/cifar.html"
     class_names: ClassVar[tuple[str, ...]] = (
         "airplane",
         "automobile",

@@ -51,6 +51,7 @@ class _IdxDataset(PublishedDataset):
 class Mnist(_IdxDataset):
     """MNIST: 60,000 + 10,000 handwritten digits, 28 x 28, gray (LeCun, Cortes, Burges 1998)."""
 
+    licence: ClassVar[str] = "CC BY-SA 3.0, of Yann LeCun and Corinna Cortes"
     class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
     subfolders: ClassVar[tuple[str, ...]] = ("MNIST/raw", "MNIST", "mnist")
     torchvision_name: ClassVar[str] = "MNIST"
@@ -60,6 +61,7 @@ class FashionMnist(_IdxDataset):
     """Fashion-MNIST: 60,000 + 10,000 images of clothing, 28 x 28, gray, in the format of MNIST
     (Xiao, Rasul, Vollgraf 2017)."""
 
+    licence: ClassVar[str] = "MIT, of Zalando SE, github.com/zalandoresearch/fashion-mnist"
     class_names: ClassVar[tuple[str, ...]] = (
         "T-shirt/top",
         "Trouser",

@@ -19,6 +19,7 @@ from cae.trial.datasets.splits import Images, Split, split_counts, validate_coun
 class _IncludedDataset(Dataset):
     """A data set that is included in scikit-learn."""
 
+    has_bytes: ClassVar[bool] = True
     included_images: ClassVar[int]
     """Number of images, with default parameters."""
 
@@ -46,6 +47,7 @@ class Digits(_IncludedDataset):
     Their 17 gray levels are scaled to 0..255. Other sizes are resized bilinearly.
     """
 
+    licence: ClassVar[str] = "CC BY 4.0, UCI Machine Learning Repository, optdigits"
     size: PositiveInt = 8
     """Width and height of the images in pixels."""
     val_images: PositiveInt | None = 256
@@ -119,6 +121,9 @@ class Patches(_IncludedDataset):
     patches within the strips, without repetition, alternating between the photographs.
     """
 
+    licence: ClassVar[str] = (
+        "CC BY 2.0: china.jpg by danielbuechele, flower.jpg by vultilion (flickr.com)"
+    )
     size: PositiveInt = 32
     """Width and height of the patches in pixels."""
     train_images: PositiveInt = 2048

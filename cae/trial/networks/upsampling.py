@@ -14,6 +14,7 @@ zero. In one dimension, for the padding p = (k - 1) / 2:
 
 from __future__ import annotations
 
+import copy
 from enum import StrEnum
 
 import torch
@@ -83,6 +84,34 @@ def fold(layers: nn.Sequential) -> None:
     layers[-2] = nn.Identity()
     form = faster_form(convolution.out_channels)
     layers[-1] = UpsampledConv2d.from_convolution(convolution, form)
+
+
+def unfolded(network: nn.Module) -> nn.Module:
+    """Return a copy of a network with an Upsample and a Conv2d in place of each merged layer.
+
+    Its outputs are the same but for rounding. Exporters get it: that of ONNX ignores the divisor of
+    the pooling which adds the weights, and other programs know the two plain layers.
+    """
+    plain = copy.deepcopy(network)
+    for parent in list(plain.modules()):
+        for name, layer in list(parent.named_children()):
+            if isinstance(layer, UpsampledConv2d):
+                setattr(parent, name, _plain_layers(layer))
+    return plain
+
+
+def _plain_layers(layer: UpsampledConv2d) -> nn.Sequential:
+    height, width = layer.kernel_size
+    convolution = nn.Conv2d(
+        layer.in_channels,
+        layer.out_channels,
+        (height, width),
+        padding=(height // 2, width // 2),
+        device="meta",
+    )
+    convolution.weight = layer.weight
+    convolution.bias = layer.bias
+    return nn.Sequential(nn.Upsample(scale_factor=2), convolution)
 
 
 def faster_form(outputs: int) -> Form:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cae.cli.app import _print_outcome as print_outcome
 from cae.cli.app import app
+from cae.cli.running import _print_outcome as print_outcome
 from cae.run.events import SessionEnded, TrialEnded
 from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir

@@ -1,0 +1,104 @@
+"""The model card of an exported model."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from cae.run.events import TrialEnded
+from cae.run.paths import RunDir
+from cae.run.records import Record
+from cae.run.sweep_json import SweepDescription
+from cae.run.trial_state import TrialState
+from cae.sweep.export import code_files
+from cae.sweep.model_card import CardFacts, mean_interval, metrics_over_seeds, model_card
+from cae.trial.pixel_format import PixelFormat
+
+
+def record(number: int, seed: int, loss: float, **changes: Any) -> Record:
+    config = {"dataset": "mnist", "task": "reconstruct", "arch": "conv_autoencoder", "seed": seed}
+    end = TrialEnded(
+        trial=number, state=TrialState.FINISHED, reason="", metrics={"test_loss": loss + 1}
+    )
+    return Record(
+        number,
+        f"{number:x}",
+        config | changes,
+        {},
+        {},
+        state=TrialState.FINISHED,
+        epochs={1: {"val_loss": loss + 9}, 2: {"val_loss": loss}},
+        end=end,
+        fingerprint="f" * 12,
+    )
+
+
+def test_seeds_of_the_same_configuration_are_taken_at_their_best_epochs() -> None:
+    records = [record(1, 0, 0.1), record(2, 1, 0.3), record(3, 0, 0.2, arch="dense_autoencoder")]
+    values = metrics_over_seeds(records[0], records, "val_loss", "min")
+    assert values == {"val_loss": [0.1, 0.3], "test_loss": [1.1, 1.3]}
+    assert metrics_over_seeds(records[2], records, "val_loss", "min") == {}
+
+
+def test_the_interval_is_that_of_students_t() -> None:
+    values = [0.1, 0.3, 0.4]
+    expected = stats.t.interval(0.95, 2, loc=sum(values) / 3, scale=stats.sem(values))
+    assert mean_interval(values) == pytest.approx(expected)
+
+
+def test_the_card_has_intervals_data_and_licence() -> None:
+    one = record(1, 0, 0.1)
+    description = {
+        "run": "digits",
+        "epoch": 2,
+        "metrics": {"val_loss": 0.1, "test_loss": 1.1, "seconds": 3.0},
+        "pixels": PixelFormat().to_json(),
+        "re_evaluated": {"val_loss": 0.1},
+    }
+    facts = CardFacts(
+        how_to_load="import cae; model = cae.load_model('FOLDER')",
+        files=["model.onnx", "encoder.onnx"],
+        notes=["no file of the decoder: a network with skips"],
+        seeds={"val_loss": [0.1, 0.3], "test_loss": [1.1, 1.3]},
+    )
+    card = model_card(description, one, SweepDescription(name="digits", title="Digits"), facts)
+    low, high = mean_interval([0.1, 0.3])
+    assert f"| val_loss | 0.1 | 0.2 | {low:.4g} to {high:.4g} |" in card
+    assert math.isclose((low + high) / 2, 0.2)
+    for text in (
+        "# Digits: trial 1",
+        "MNIST: 60,000 + 10,000 handwritten digits",
+        "CC BY-SA 3.0",
+        f"`{'f' * 12}`",
+        "Of 2 seeds",
+        "There is no file of the decoder: a network with skips.",
+        "`model.onnx`, `encoder.onnx`",
+    ):
+        assert text in card, text
+    assert "seconds" not in card
+    assert "not evaluated again" not in card
+
+
+def test_only_code_inside_the_run_is_copied(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.py").write_text("secret")
+    run = RunDir(tmp_path / "run")
+    name = "0123456789ab"
+    snapshot = run.code / name
+    snapshot.mkdir(parents=True)
+    (snapshot / "sweep.py").write_text("mine")
+    (snapshot / "link.py").symlink_to(outside / "secret.py")
+    (snapshot / "folder").symlink_to(outside)
+    own = record(1, 0, 0.1)
+    own.code = "abc"
+    own.code_snapshot = name
+    assert code_files(run, own) == {"sweep.py": b"mine"}
+    (run.code / "ba9876543210").symlink_to(outside)
+    for hostile in ("../../outside", "ba9876543210", str(outside), "."):
+        own.code_snapshot = hostile
+        assert code_files(run, own) == {}
