@@ -60,6 +60,7 @@ from .trial.tasks import Classify as Classify
 from .trial.tasks import Colorize as Colorize
 from .trial.tasks import Complete as Complete
 from .trial.tasks import Denoise as Denoise
+from .trial.tasks import DetectAnomalies as DetectAnomalies
 from .trial.tasks import Inpaint as Inpaint
 from .trial.tasks import Reconstruct as Reconstruct
 from .trial.tasks import Task as Task

@@ -17,7 +17,7 @@ from cae.run.trial_state import TrialState
 from cae.sweep.engine.retention import KEPT_STOPPED_TRIALS
 from cae.sweep.spec.sweep_file import load_components, unregistered_components
 from cae.trial import checkpoint, image_statistics
-from cae.trial.batches import DeviceImages
+from cae.trial.batches import DeviceImages, images_for, training_split
 from cae.trial.checkpoint import Checkpoint, Owner
 from cae.trial.config import Trial, fingerprint_of, from_flat, identity
 from cae.trial.datasets import Dataset, Images, load_images
@@ -94,7 +94,7 @@ def export(
             "class_names": list(images.class_names),
             "pixels": PixelFormat(images.train.pixels.dtype.name, images.value_range).to_json(),
             "training_images": image_statistics.measure(
-                images.train.pixels, images.value_range
+                training_split(trial.task, images).pixels, images.value_range
             ).to_json(),
         }
     origin = {
@@ -271,7 +271,8 @@ def _evaluate_again(
         network = to_device(build_network_like(trial, saved.network), device)
     except ValueError as error:
         raise UserError(f"the checkpoint does not fit the trial: {error}") from None
-    pairs = evaluation_pairs(trial.task, DeviceImages.load(images, device).val, "val")
+    on_device = images_for(trial.task, DeviceImages.load(images, device))
+    pairs = evaluation_pairs(trial.task, on_device.val, "val")
     metrics = evaluate(network, pairs)
     return {f"val_{name}": value for name, value in metrics.items()}
 

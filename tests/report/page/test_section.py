@@ -101,6 +101,7 @@ def test_the_sections_are_in_their_order() -> None:
         "early_stopping",
         "reconstructions",
         "galleries",
+        "anomaly_scores",
         "baselines",
         "final_evaluation",
         "failures",
