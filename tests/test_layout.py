@@ -43,7 +43,7 @@ LIBRARIES = {
     "pandas": {"api", "report"},
     "plotly": {"api", "report"},
     "typer": {"cli"},
-    "pyarrow": {"run"},
+    "pyarrow": {"run", "sweep"},
 }
 """The packages that may import a library."""
 

@@ -252,3 +252,46 @@ Yes = Annotated[
         rich_help_panel=EXECUTION_PANEL,
     ),
 ]
+
+ModelArgument = Annotated[
+    Path, typer.Argument(help="Folder that `best -o` wrote.", callback=expand_home)
+]
+ImagesArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        help=(
+            "Images of any size and format, arrays (.npy, .npz, .safetensors), or folders of "
+            "images; each is resized and cropped for the network."
+        ),
+        callback=expand_home,
+    ),
+]
+Invert = Annotated[
+    bool, typer.Option("--invert", help="Invert the images first: black becomes white.")
+]
+FitImages = Annotated[
+    Literal["crop", "pad", "stretch"],
+    typer.Option(
+        help=("crop: to the center. pad: keep all, with the color of the border. stretch: distort.")
+    ),
+]
+MaxValue = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Value of white in gray images and arrays of more than 8 bits. Default: as in "
+        "training.",
+    ),
+]
+SkipDamaged = Annotated[
+    bool, typer.Option("--skip-damaged", help="Leave out images that cannot be read.")
+]
+ModelSweep = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Sweep file that defines components of the model.",
+        callback=expand_home,
+    ),
+]

@@ -17,8 +17,15 @@ from cae.cli.options import (
     AsJson,
     Csv,
     DataDir,
+    FitImages,
+    ImagesArgument,
+    Invert,
+    MaxValue,
+    ModelArgument,
+    ModelSweep,
     RequiredRun,
     RunArgument,
+    SkipDamaged,
     TrialArgument,
     expand_home,
     expand_output,
@@ -278,19 +285,8 @@ def prune(
 
 @results_app.command(rich_help_panel=IMAGES_PANEL)
 def reconstruct(
-    model: Annotated[
-        Path, typer.Argument(help="Folder that `best -o` wrote.", callback=expand_home)
-    ],
-    images: Annotated[
-        list[Path],
-        typer.Argument(
-            help=(
-                "Images of any size and format, arrays (.npy, .npz, .safetensors), or folders of "
-                "images; each is resized and cropped for the network."
-            ),
-            callback=expand_home,
-        ),
-    ],
+    model: ModelArgument,
+    images: ImagesArgument,
     out: Annotated[
         Path,
         typer.Option(
@@ -306,48 +302,52 @@ def reconstruct(
     corrupt: Annotated[
         bool, typer.Option("--corrupt", help="Corrupt the images as in training (noise, ...).")
     ] = False,
-    invert: Annotated[
-        bool, typer.Option("--invert", help="Invert the images first: black becomes white.")
-    ] = False,
-    fit: Annotated[
-        Literal["crop", "pad", "stretch"],
-        typer.Option(
-            help=(
-                "crop: to the center. pad: keep all, with the color of the border. stretch: "
-                "distort."
-            )
-        ),
-    ] = "crop",
-    max_value: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Value of white in gray images of more than 8 bits. Default: as in training.",
-        ),
-    ] = None,
-    skip_damaged: Annotated[
-        bool, typer.Option("--skip-damaged", help="Leave out images that cannot be read.")
-    ] = False,
-    sweep: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Sweep file that defines components of the model.",
-            callback=expand_home,
-        ),
-    ] = None,
+    invert: Invert = False,
+    fit: FitImages = "crop",
+    max_value: MaxValue = None,
+    skip_damaged: SkipDamaged = False,
+    sweep: ModelSweep = None,
 ) -> None:
     """Apply an exported model to your own images; writes inputs beside outputs."""
     with report_errors():
         from cae.sweep.reconstruct import reconstruct_files
-        from cae.sweep.user_images import ReadingOptions
+        from cae.trial.user_images import ReadingOptions
 
         options = ReadingOptions(
             invert=invert, fit=fit, max_value=max_value, skip_damaged=skip_damaged
         )
         lines = reconstruct_files(model, images, out, corrupt=corrupt, sweep=sweep, options=options)
         echo(lines)
+
+
+@results_app.command(rich_help_panel=IMAGES_PANEL)
+def encode(
+    model: ModelArgument,
+    images: ImagesArgument,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            metavar="FILE",
+            help="File to write; its suffix is its format: .npz, .parquet or .csv.",
+            callback=expand_output,
+        ),
+    ],
+    invert: Invert = False,
+    fit: FitImages = "crop",
+    max_value: MaxValue = None,
+    skip_damaged: SkipDamaged = False,
+    sweep: ModelSweep = None,
+) -> None:
+    """Write the latent codes of your own images, each beside the name of its image."""
+    with report_errors():
+        from cae.sweep.encode import encode_files
+        from cae.trial.user_images import ReadingOptions
+
+        options = ReadingOptions(
+            invert=invert, fit=fit, max_value=max_value, skip_damaged=skip_damaged
+        )
+        echo(encode_files(model, images, out, sweep=sweep, options=options))
 
 
 def find_run(location: str | None) -> RunDir:

@@ -135,6 +135,9 @@ class TrialPlanned(Event):
     """Digest of the source code of the user's components; empty without such components."""
     code_snapshot: Text = ""
     """Name of the folder in `code/` with the files that define them."""
+    pixels: Object = field(default_factory=dict)
+    """The type of its images, and their values of black and white: dtype, value_range, and how
+    inputs are made of them. Empty in journals of versions that did not record it."""
     suggestion: Object = field(default_factory=dict)
     """Why a search suggested the trial while the sweep ran: method, reason, and what its model
     expected. Empty for trials that were planned before."""

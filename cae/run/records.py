@@ -69,6 +69,9 @@ class Record:
     journals of versions that did not record it."""
     code_snapshot: str = ""
     """Name of the folder in `code/` with the files that define them."""
+    pixels: JsonObject = field(default_factory=dict)
+    """The type of its images, and their values of black and white; empty in journals of versions
+    that did not record it."""
     suggestion: JsonObject = field(default_factory=dict)
     """Why a search suggested the trial; empty if it was planned before the sweep started."""
     earlier_end: TrialEnded | None = None
@@ -281,6 +284,7 @@ def _apply_plan(records: dict[int, Record], event: TrialPlanned) -> None:
         known.is_dependency = event.is_dependency
         known.is_audit = event.is_audit
         known.describe_group(event.group)
+        known.pixels = known.pixels or event.pixels
         if event.suggestion:
             known.suggestion = event.suggestion
             known.is_requested = True
@@ -298,6 +302,7 @@ def _apply_plan(records: dict[int, Record], event: TrialPlanned) -> None:
         fingerprint=event.fingerprint,
         code=event.code,
         code_snapshot=event.code_snapshot,
+        pixels=event.pixels,
         suggestion=event.suggestion,
     )
     if known is not None:  # the same trial, extended to more epochs

@@ -23,8 +23,9 @@ from cae.trial.config import Trial, fingerprint_of, from_flat, identity
 from cae.trial.datasets import Dataset, Images, load_images
 from cae.trial.datasets.errors import DatasetMissing
 from cae.trial.evaluation import evaluate, evaluation_pairs
-from cae.trial.model import PixelFormat, how_to_load, save_model
+from cae.trial.model import how_to_load, save_model
 from cae.trial.networks.create import build_network_like, to_device
+from cae.trial.pixel_format import PixelFormat
 from cae.trial.user_code import digest
 
 TOLERANCE = 1e-6
@@ -76,7 +77,7 @@ def export(
     saved = _load_weights(run, record)
     sweep = run.read_sweep()
     journal_metrics = record.epochs.get(saved.epoch) or saved.rows[-1]
-    evaluation: dict[str, object] = {"re_evaluated": None}
+    evaluation: dict[str, object] = {"re_evaluated": None, "pixels": record.pixels}
     reevaluated: dict[str, float] = {}
     if verify:
         trial = _build_trial(run, record, sweep, sweep_file)
@@ -92,7 +93,7 @@ def export(
             "re_evaluated": reevaluated,
             "re_evaluated_on": _device_text(device),
             "class_names": list(images.class_names),
-            "pixels": PixelFormat(images.train.pixels.dtype.name, images.value_range).to_json(),
+            "pixels": PixelFormat.of(images).to_json(),
             "training_images": image_statistics.measure(
                 training_split(trial.task, images).pixels, images.value_range
             ).to_json(),

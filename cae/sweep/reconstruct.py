@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from cae.errors import UserError
 from cae.sweep.reconstructed_files import (
     ARRAY_FORMATS,
@@ -17,17 +14,14 @@ from cae.sweep.reconstructed_files import (
     write_image,
 )
 from cae.sweep.spec.sweep_file import load_components
-from cae.sweep.user_images import (
+from cae.trial.model import OTHER_CODE, apply_model, read_model
+from cae.trial.model_inputs import to_tensor
+from cae.trial.user_images import (
     ReadingOptions,
-    UserImage,
     find_user_files,
+    find_warnings,
     read_user_images,
 )
-from cae.trial import image_statistics
-from cae.trial.model import OTHER_CODE, apply_model, read_model
-
-MIN_CROP = 0.01
-"""Smaller shares are rounding, not cropping."""
 
 
 def reconstruct_files(
@@ -67,16 +61,16 @@ def reconstruct_files(
     files, lines = find_user_files(paths)
     if model.has_other_code:
         lines.append(f"warning: {OTHER_CODE}")
-    user_images, skipped = read_user_images(files, model, options)
+    inputs = model.input_format
+    user_images, skipped = read_user_images(files, inputs, options)
     lines += skipped
-    images = torch.from_numpy(np.stack([image.values for image in user_images]))
+    images = to_tensor(user_images)
     applied = apply_model(model, images, corrupt=corrupt)
     shown = task.display(applied.inputs, applied.outputs, applied.targets, model.class_names)
-    training = image_statistics.from_json(model.description.get("training_images"))
     for image, text in zip(user_images, shown.texts, strict=True):
         lines.append(f"{image.name}: {text}")
-        lines += [f"  {warning}" for warning in _warnings(image, training)]
-    if training is None:
+        lines += [f"  {warning}" for warning in find_warnings(image, inputs)]
+    if inputs.training is None:
         lines.append(
             "the model contains no statistics of its training images (it was exported by an older "
             "version): the images were not compared with them"
@@ -91,21 +85,3 @@ def reconstruct_files(
     if len(user_images) > MAX_ROWS:
         lines.append(f"it shows the first {MAX_ROWS} of {len(user_images)} images")
     return "\n".join(lines)
-
-
-def _warnings(image: UserImage, training: image_statistics.ImageStatistics | None) -> list[str]:
-    """What the user has to know about an image."""
-    warnings: list[str] = []
-    if image.lost_share > MIN_CROP:
-        warnings.append(
-            f"cropped to its center: {image.lost_share:.0%} of it is lost; --fit pad keeps all"
-        )
-    if image.facts.largest is not None and image.pixels.dtype == np.uint8:
-        warnings.append("it has 16 bits per value: reduced to 8")
-    if image.facts.frames > 1:
-        warnings.append(f"it contains {image.facts.frames} images: the first one is used")
-    if training is not None:
-        difference = image_statistics.find_difference(image.values, training)
-        if difference:
-            warnings.append(f"warning: unlike the training images: {difference}")
-    return warnings

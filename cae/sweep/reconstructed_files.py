@@ -13,7 +13,7 @@ from cae.errors import UserError
 from cae.files import write_output
 from cae.trial.datasets.pixel_values import format_range, from_unit
 from cae.trial.display import tile_channels
-from cae.trial.model import PixelFormat
+from cae.trial.pixel_format import PixelFormat
 
 MIN_SHOWN_PIXELS = 160
 """Small images are enlarged to about so many pixels per side in the written image."""

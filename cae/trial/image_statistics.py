@@ -93,7 +93,7 @@ def find_difference(values: np.ndarray, training: ImageStatistics) -> str:
             f"{training.mean_low:.2f} to {training.mean_high:.2f} (0: black, 1: white)"
         )
         if 2 * training.distance(1 - mean) < training.distance(mean):
-            text += f"; --invert would make it {1 - mean:.2f}"
+            text += f"; invert (--invert) would make it {1 - mean:.2f}"
         return text
     if not training.has_std(std):
         return (

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -18,15 +19,14 @@ from torch import Tensor, nn
 
 from cae.errors import UserError
 from cae.files import check_regular, write_whole
+from cae.trial import image_statistics, latent_code
 from cae.trial.config import ConfigError, Trial, from_flat
-from cae.trial.datasets.pixel_values import (
-    BYTE_RANGE,
-    STORED_TYPES,
-    ValueRange,
-    check_value_range,
-)
+from cae.trial.datasets.image_reader import Fit
+from cae.trial.model_inputs import ImageInput, check_codes, prepare_images
 from cae.trial.networks.create import build_network_like
+from cae.trial.pixel_format import PixelFormat, recorded_format
 from cae.trial.user_code import digest
+from cae.trial.user_images import InputFormat, ReadingOptions
 
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
@@ -44,25 +44,15 @@ MAX_REASON_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
-class PixelFormat:
-    """The type of the images that a model was trained on, and their values of black and white."""
-
-    dtype: str = "uint8"
-    value_range: ValueRange = BYTE_RANGE
-
-    def to_json(self) -> dict[str, object]:
-        """Return it as a dictionary, with how inputs of the network are made."""
-        black, white = self.value_range
-        return {
-            "dtype": self.dtype,
-            "value_range": list(self.value_range),
-            "inputs": f"(pixels - {black:g}) / {white - black:g}, float32",
-        }
-
-
-@dataclass(frozen=True)
 class Model:
-    """A trained network that was exported."""
+    """A trained network: encodes images, decodes latent codes, and reconstructs images.
+
+    Images are given as files, folders, images of Pillow, arrays of numpy or tensors, one or a list
+    of them, and prepared as the training images were: the same size, channels and range. An array
+    is C x H x W or H x W x C (H x W for gray images), with N before for several images; uint8 in
+    0..255, bool, floats in [0, 1], or the type and the range of the training images
+    (`pixel_format`). Results are float32 tensors on the CPU.
+    """
 
     network: nn.Module
     """On the CPU, in evaluation mode."""
@@ -87,19 +77,176 @@ class Model:
 
     @property
     def pixel_format(self) -> PixelFormat:
-        """The type and range of the images; bytes if they are not known (models of older
-        versions)."""
-        recorded = self.description.get("pixels")
-        if not isinstance(recorded, dict):
-            return PixelFormat()
+        """The type and range of the training images.
+
+        Raises UserError if the model does not record them, and its data set may have several.
+        """
+        pixels = recorded_format(self.description.get("pixels"), self.trial.dataset)
+        if pixels is None:
+            raise UserError(
+                "the model does not record the type and the value range of its training images "
+                f"(dataset = {self.trial.dataset.name!r}; it was exported by an older version, or "
+                "with --no-verify from a run of one), so that images cannot be prepared for it: "
+                "export it again, with the images: cae-sweep best RUN --trial N -o DIR"
+            )
+        return pixels
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is: the CPU, unless it was moved."""
+        for parameter in self.network.parameters():
+            return parameter.device
+        return torch.device("cpu")
+
+    @property
+    def input_format(self) -> InputFormat:
+        """What readers of images need to know. Raises UserError as `pixel_format` does."""
+        training = image_statistics.from_json(self.description.get("training_images"))
+        return InputFormat(self.trial.dataset, self.pixel_format, training)
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """The shape of the latent code of an image: (C, H, W), or (values,).
+
+        Raises UserError if the network has no encoder.
+        """
+        shape = self.trial.task.input_shape(self.trial.dataset.image_shape)
+        return tuple(self._encode_inputs(torch.zeros(1, *shape)).shape[1:])
+
+    def inputs(
+        self,
+        images: ImageInput,
+        *,
+        fit: Fit = "crop",
+        invert: bool = False,
+        max_value: int | None = None,
+    ) -> Tensor:
+        """Return the inputs of the network for images: N x C x H x W, float32.
+
+        A task that draws its inputs at random (`denoise`) gets the images unchanged; other tasks
+        make their inputs from the images (a gray image, the left half).
+
+        Args:
+            images: Files, folders, images of Pillow, arrays or tensors, one or a list (see the
+                class).
+            fit: How images of another shape get that of the training images: crop, pad or
+                stretch.
+            invert: Whether to invert the pixels first: black becomes white.
+            max_value: Value of white in images and arrays of more than 8 bits; None: that of the
+                training images.
+
+        Raises UserError for images that cannot be read, and arrays of a wrong shape, type or range.
+        Warns about images that are cropped, or unlike the training images.
+        """
+        options = ReadingOptions(invert=invert, fit=fit, max_value=max_value)
+        prepared = prepare_images(images, self.input_format, options)
+        return _task_inputs(self, prepared, corrupt=False)[0]
+
+    def encode(
+        self,
+        images: ImageInput,
+        *,
+        fit: Fit = "crop",
+        invert: bool = False,
+        max_value: int | None = None,
+    ) -> Tensor:
+        """Return the latent codes of images: N x `latent_shape`, float32.
+
+        They are the outputs of the network's encoder in evaluation mode, bit for bit; those of a
+        variational autoencoder are the means of its distributions. The arguments are those of
+        `inputs`, and so are the errors; UserError, too, if the network has no encoder.
+        """
+        options = ReadingOptions(invert=invert, fit=fit, max_value=max_value)
+        return self.encode_prepared(prepare_images(images, self.input_format, options))
+
+    def encode_prepared(self, images: Tensor) -> Tensor:
+        """Return the latent codes of images that are prepared: N x C x H x W in [0, 1], of the size
+        of the training images. Raises UserError if the network has no encoder."""
+        return self._encode_inputs(_task_inputs(self, images, corrupt=False)[0])
+
+    def decode(self, codes: Tensor | np.ndarray) -> Tensor:
+        """Return the outputs of the network for latent codes: N x C x H x W, float32.
+
+        `codes`: N x `latent_shape`, or one code of this shape; finite numbers. Black and white are
+        0 and 1; outputs may be slightly outside, unless the last activation prevents it.
+
+        Raises UserError for codes of another shape or type, and if the network has no decoder that
+        needs the latent code alone: networks with skips, classifiers.
+        """
+        self._decoder()
+        checked = check_codes(codes, self.latent_shape)
+        return latent_code.decode(self.network, checked.to(self.device)).cpu()
+
+    def reconstruct(
+        self,
+        images: ImageInput,
+        *,
+        corrupt: bool = False,
+        fit: Fit = "crop",
+        invert: bool = False,
+        max_value: int | None = None,
+    ) -> Tensor:
+        """Return the outputs for images as images: N x C x H x W, float32, black 0 and white 1.
+
+        They are what `cae-sweep reconstruct` writes. With `corrupt`, a task that corrupts its
+        inputs (with noise, for example) corrupts the images as in training, with a fixed seed. The
+        other arguments and the errors are those of `inputs`; UserError, too, for a classifier,
+        whose outputs are no images, and for `corrupt` if the task does not corrupt.
+        """
+        task = self.trial.task
+        if corrupt and not task.corrupts:
+            raise UserError(
+                f"corrupt = True: the task {task.name!r} does not corrupt images at random"
+            )
+        options = ReadingOptions(invert=invert, fit=fit, max_value=max_value)
+        prepared = prepare_images(images, self.input_format, options)
+        applied = apply_model(self, prepared, corrupt=corrupt)
+        shown = task.display(applied.inputs, applied.outputs, applied.targets, self.class_names)
+        columns = dict(shown.columns)
+        if "outputs" not in columns:
+            raise UserError(
+                f"reconstruct: the outputs of the task {task.name!r} are no images; they are "
+                "model.network(model.inputs(images))"
+            )
+        return columns["outputs"]
+
+    def interpolate(self, a: ImageInput, b: ImageInput, steps: int = 8) -> Tensor:
+        """Return outputs for latent codes on the line from that of an image to that of another.
+
+        Args:
+            a: The first image.
+            b: The last image.
+            steps: Number of outputs, both ends included; at least 2.
+
+        Returns:
+            steps x C x H x W, float32.
+
+        Raises UserError as `encode` and `decode` do, and if there are several images.
+        """
+        if steps < 2:
+            raise UserError(f"steps = {steps}: should be at least 2, both ends included")
+        self._decoder()
+        ends: list[Tensor] = []
+        for name, images in (("a", a), ("b", b)):
+            codes = self.encode(images)
+            if len(codes) != 1:
+                raise UserError(f"{name} has {len(codes)} images: should be one")
+            ends.append(codes)
+        weights = torch.linspace(0, 1, steps).view(-1, *[1] * (ends[0].ndim - 1))
+        return self.decode(torch.lerp(ends[0], ends[1], weights))
+
+    def _encode_inputs(self, inputs: Tensor) -> Tensor:
         try:
-            value_range = check_value_range(recorded.get("value_range"))
-        except ValueError:
-            return PixelFormat()
-        dtype = str(recorded.get("dtype"))
-        if dtype not in STORED_TYPES:
-            return PixelFormat()
-        return PixelFormat(dtype, value_range)
+            return latent_code.encode(self.network, inputs.to(self.device)).cpu()
+        except latent_code.NoLatentCode as error:
+            raise UserError(str(error)) from None
+
+    def _decoder(self) -> nn.Module:
+        """The decoder. Raises UserError if it needs more than the latent code, or is missing."""
+        try:
+            return latent_code.decoder_of(self.network)
+        except latent_code.NoLatentCode as error:
+            raise UserError(str(error)) from None
 
 
 class Applied(NamedTuple):
@@ -218,23 +365,21 @@ def apply_model(model: Model, images: Tensor, *, corrupt: bool = False) -> Appli
     in training, with a fixed seed; without it, the images are used as inputs unchanged. Other tasks
     always make their inputs from the images.
     """
+    inputs, targets = _task_inputs(model, images, corrupt=corrupt)
+    outputs: list[Tensor] = []
+    device = model.device
+    with torch.inference_mode():
+        for batch in inputs.split(BATCH):
+            outputs.append(model.network(batch.to(device)).cpu())
+    return Applied(inputs, torch.cat(outputs), targets)
+
+
+def _task_inputs(model: Model, images: Tensor, *, corrupt: bool) -> tuple[Tensor, Tensor]:
+    """The inputs and targets that the task makes from images."""
     task = model.trial.task
     generator = torch.Generator().manual_seed(0)
     labels = torch.zeros(len(images), dtype=torch.int64)
     inputs, targets = task.pairs(images, labels, generator)
     if task.corrupts and not corrupt:
         inputs = images
-    outputs: list[Tensor] = []
-    with torch.inference_mode():
-        for batch in inputs.split(BATCH):
-            outputs.append(model.network(batch))
-    return Applied(inputs, torch.cat(outputs), targets)
-
-
-def reconstruct(model: Model, images: Tensor, *, corrupt: bool = False) -> tuple[Tensor, Tensor]:
-    """Return the network's inputs and outputs for images, all B x C x H x W.
-
-    See `apply_model`.
-    """
-    applied = apply_model(model, images, corrupt=corrupt)
-    return applied.inputs, applied.outputs
+    return inputs, targets

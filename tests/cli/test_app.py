@@ -305,6 +305,7 @@ def test_every_command_has_a_help_text() -> None:
         ["stop"],
         ["kill"],
         ["reconstruct"],
+        ["encode"],
         ["data"],
         ["data", "fetch"],
     ):

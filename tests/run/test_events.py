@@ -85,6 +85,7 @@ VALID_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "is_dependency": st.booleans(),
     "is_audit": st.booleans(),
     "group": st.dictionaries(st.sampled_from(["key", "parameters"]), st.text(max_size=3)),
+    "pixels": json_objects,
     "suggestion": st.dictionaries(st.sampled_from(["method", "reason"]), st.text(max_size=3)),
 }
 """Valid values by the name of a field; all other fields are text."""

@@ -20,8 +20,9 @@ from cae import Adam, Arrays, Colorize, Denoise, Digits, Reconstruct, Source, Sp
 from cae.cli.app import app
 from cae.trial import image_statistics
 from cae.trial.datasets import Dataset
-from cae.trial.model import DESCRIPTION, PixelFormat, apply_model, load_model, save_model
+from cae.trial.model import DESCRIPTION, apply_model, load_model, save_model
 from cae.trial.networks.create import build_network
+from cae.trial.pixel_format import PixelFormat
 from cae.trial.tasks import Task
 from tests.trial.tasks.test_declared_metrics import AUTOENCODER, TASKS, small_trial
 
@@ -35,8 +36,12 @@ def save(trial: Trial, **description: Any) -> None:
     """Write a model with random weights to the folder `model`."""
     torch.manual_seed(0)
     weights = dict(build_network(trial).state_dict())
-    training = image_statistics.measure(trial.dataset.load([]).train.pixels).to_json()
-    save_model(Path("model"), weights, trial, {"training_images": training} | description)
+    images = trial.dataset.load([])
+    measured = {
+        "pixels": PixelFormat.of(images).to_json(),
+        "training_images": image_statistics.measure(images.train.pixels).to_json(),
+    }
+    save_model(Path("model"), weights, trial, measured | description)
 
 
 def call(*arguments: object) -> Result:
@@ -262,9 +267,9 @@ def test_a_page_with_a_black_digit_is_reported_and_can_be_inverted_and_padded() 
     page[60:240, 60:140] = 255 - np.asarray(Image.fromarray(digit()).resize((80, 180)))
     Image.fromarray(page).save("page.png")
     lines = lines_of("page.png", "-o", "out.png")
-    assert lines[1] == "  cropped to its center: 33% of it is lost; --fit pad keeps all"
+    assert lines[1] == "  cropped to its center: 33% of it is lost; fit = pad (--fit pad) keeps all"
     assert lines[2].startswith("  warning: unlike the training images: its mean pixel is 0.")
-    assert "--invert would make it" in lines[2]
+    assert "invert (--invert) would make it" in lines[2]
     assert written()[::20, :160:20, 0].mean() > 128
     lines = lines_of("page.png", "-o", "out.png", "--invert", "--fit", "pad")
     assert not any("cropped" in line or "--invert" in line for line in lines)

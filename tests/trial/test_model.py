@@ -15,7 +15,7 @@ import torch
 from cae.errors import UserError
 from cae.trial.checkpoint import copy_weights
 from cae.trial.config import Trial
-from cae.trial.model import DESCRIPTION, WEIGHTS, load_model, reconstruct, save_model
+from cae.trial.model import DESCRIPTION, WEIGHTS, apply_model, load_model, save_model
 from cae.trial.networks.create import build_network
 
 INCOMPLETE = "not a complete model"
@@ -178,7 +178,7 @@ def test_images_are_used_unchanged_by_default(noisy_trial: Trial, tmp_path: Path
     save_model(tmp_path, copy_weights(build_network(noisy_trial)), noisy_trial, {})
     model = load_model(tmp_path)
     images = torch.rand(2, 1, 8, 8)
-    inputs, outputs = reconstruct(model, images)
+    inputs, outputs, _ = apply_model(model, images)
     assert torch.equal(inputs, images)
     assert torch.equal(outputs, model.network(images))
 
@@ -189,8 +189,8 @@ def test_images_are_corrupted_on_request_the_same_way_each_time(
     save_model(tmp_path, copy_weights(build_network(noisy_trial)), noisy_trial, {})
     model = load_model(tmp_path)
     images = torch.rand(2, 1, 8, 8)
-    first, _ = reconstruct(model, images, corrupt=True)
-    second, _ = reconstruct(model, images, corrupt=True)
+    first = apply_model(model, images, corrupt=True).inputs
+    second = apply_model(model, images, corrupt=True).inputs
     assert not torch.equal(first, images)
     assert torch.equal(first, second)
 

@@ -76,6 +76,7 @@ def record_plan(
             fingerprint=planned.fingerprint,
             code=planned.code,
             code_snapshot=recorder.plan.code_snapshot(planned),
+            pixels=planned.pixels,
             suggestion=suggestion or {},
         )
     )

@@ -43,6 +43,8 @@ class Candidate:
     sizes: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     """Of its images, and of those of its dependencies."""
+    pixels: dict[str, Any] = field(default_factory=dict)
+    """The type and the value range of its images."""
     group: dict[str, Any] = field(default_factory=dict)
     """The description of its comparability group."""
 

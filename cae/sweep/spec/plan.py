@@ -50,6 +50,7 @@ from cae.sweep.spec.trained_points import TrainedTrials, select_trained
 from cae.trial.batches import count_images
 from cae.trial.config import fingerprint_of, identity
 from cae.trial.datasets import Dataset, Images
+from cae.trial.pixel_format import PixelFormat
 
 
 @dataclass(frozen=True)
@@ -272,7 +273,7 @@ def make_plan(
 
 
 def _add_images(candidate: Candidate, images: Mapping[str, Images]) -> Candidate:
-    """The candidate with its fingerprint and the number of images per epoch.
+    """The candidate with its fingerprint, the number of images per epoch and their pixel format.
 
     A data set's own parameters may only state "all" images, and a task may use some of them.
     """
@@ -290,6 +291,7 @@ def _add_images(candidate: Candidate, images: Mapping[str, Images]) -> Candidate
         candidate,
         sizes=candidate.sizes | counts,
         fingerprint=fingerprint_of(candidate.trial, fingerprint),
+        pixels=PixelFormat.of(own_images).to_json(),
     )
 
 
@@ -349,6 +351,7 @@ def _match_records(
                 retry=match.is_retry,
                 group=candidate.group,
                 fingerprint=candidate.fingerprint,
+                pixels=candidate.pixels,
                 code=item.code,
                 requested_epochs=candidate.trial.epochs,
                 reason=match.reason,

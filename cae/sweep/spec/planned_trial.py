@@ -33,6 +33,8 @@ class PlannedTrial:
     """The comparability group, as the journal describes it."""
     fingerprint: str = ""
     """Of its images, and of those of its dependencies."""
+    pixels: dict[str, Any] = field(default_factory=dict, repr=False)
+    """The type and the value range of its images, as the journal describes them."""
     code: str = ""
     """Digest of the source code of the user's components; empty without such components."""
     requested_epochs: int = 0

@@ -119,6 +119,8 @@ class Dataset(Component):
 
     has_relative_path: ClassVar[bool] = False
     """Whether a parameter may be a path relative to the folder of the sweep file."""
+    has_bytes: ClassVar[bool] = False
+    """Whether the pixels are always uint8 in 0..255, because no file of another type is read."""
     class_names: ClassVar[tuple[str, ...]] = ()
     """Empty if the names are in the files; `Images.class_names` contains them then."""
     value_range: ClassVar[tuple[float, float] | None] = None

@@ -127,12 +127,12 @@ def no_pillow_warnings() -> Iterator[None]:
 
 
 def read_image(
-    path: Path, channels: int, max_value: int | None = None, *, keep_depth: bool = False
+    source: Path | Image, channels: int, max_value: int | None = None, *, keep_depth: bool = False
 ) -> ReadImage:
     """Read an image as gray (1 channel) or RGB (3 channels). Raises UnreadableImage.
 
     Args:
-        path: The file.
+        source: The file, or an image of Pillow; of one with several frames, the current one.
         channels: 1 or 3.
         max_value: The value of white in images of more than 8 bits per value; None: 65535.
         keep_depth: Whether gray images of more than 8 bits stay as they are (mode F), for one
@@ -142,16 +142,19 @@ def read_image(
     if channels == 1:
         mode = "L"
     try:
-        return _read(path, mode, max_value, keep_depth=keep_depth)
+        return _read(source, mode, max_value, keep_depth=keep_depth)
     except UnreadableImage:
         raise
     except Exception as error:
         # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ... on damage.
-        raise UnreadableImage(_reason(path, error)) from None
+        raise UnreadableImage(_reason(source, error)) from None
 
 
-def _read(path: Path, mode: str, max_value: int | None, *, keep_depth: bool) -> ReadImage:
-    image, facts = _open_upright(path, max_value)
+def _read(source: Path | Image, mode: str, max_value: int | None, *, keep_depth: bool) -> ReadImage:
+    if isinstance(source, Path):
+        image, facts = _open_upright(source, max_value)
+    else:
+        image, facts = _upright(source, max_value)
     largest = None
     if _is_deep(image.mode):
         if keep_depth:
@@ -168,31 +171,37 @@ def _open_upright(path: Path, max_value: int | None) -> tuple[Image, ImageFacts]
 
     The file's own pixels, as many again, are released when this returns.
     """
-    from PIL import ImageOps
-
     with _open(path) as file:
         frames = 1
         if file.format in ANIMATED_FORMATS:
             frames = getattr(file, "n_frames", 1)
             if frames > 1:
                 file.seek(0)
-        is_deep_color = not _is_deep(file.mode) and any("16" in mode for mode in _raw_modes(file))
-        if is_deep_color and max_value not in (None, MAX_DEEP):
-            raise UnreadableImage(
-                "it is a color image of 16 bits, of which only the upper 8 bits are read, so that "
-                f"max_value = {max_value} is not possible: save it with 8 bits"
-            )
-        upright = ImageOps.exif_transpose(file)
-    return upright, ImageFacts(is_deep_color=is_deep_color, frames=frames)
+        upright, facts = _upright(file, max_value)
+    return upright, replace(facts, frames=frames)
 
 
-def _raw_modes(file: ImageFile) -> list[str]:
+def _upright(image: Image, max_value: int | None) -> tuple[Image, ImageFacts]:
+    """An image rotated as its EXIF data requires: a copy."""
+    from PIL import ImageOps
+
+    is_deep_color = not _is_deep(image.mode) and any("16" in mode for mode in _raw_modes(image))
+    if is_deep_color and max_value not in (None, MAX_DEEP):
+        raise UnreadableImage(
+            "it is a color image of 16 bits, of which only the upper 8 bits are read, so that "
+            f"max_value = {max_value} is not possible: save it with 8 bits"
+        )
+    return ImageOps.exif_transpose(image), ImageFacts(is_deep_color=is_deep_color)
+
+
+def _raw_modes(image: Image) -> list[str]:
     """The types of the pixels in a file, as Pillow's decoders name them: BGR, RGB;16B, ...
 
-    Other arguments of a decoder are numbers, such as the bytes of a row.
+    Other arguments of a decoder are numbers, such as the bytes of a row. Empty for an image that is
+    not a file, or whose pixels have been read.
     """
     modes: list[str] = []
-    for tile in file.tile:
+    for tile in getattr(image, "tile", ()):
         arguments = tile[3]
         if isinstance(arguments, tuple) and arguments:
             arguments = arguments[0]
@@ -213,8 +222,10 @@ def _is_deep(mode: str) -> bool:
     return mode == "F" or mode.startswith("I")
 
 
-def read_bands(path: Path, channels: int) -> list[Image]:
+def read_bands(source: Path | Image, channels: int) -> list[Image]:
     """Return the channels of a file that has exactly so many, each as a gray image of 8 bits.
+
+    `source`: the file, or an image of Pillow; of one with several frames, the current one.
 
     Two channels are gray and alpha, four are RGB and alpha or CMYK; a file with as many gray images
     as channels has one per channel. Raises UnreadableImage.
@@ -222,18 +233,21 @@ def read_bands(path: Path, channels: int) -> list[Image]:
     from PIL import ImageOps
 
     try:
-        with _open(path) as file:
-            frames = getattr(file, "n_frames", 1)
-            if frames == channels and file.mode == "L":
-                bands = []
-                for frame in range(frames):
-                    file.seek(frame)
-                    bands.append(file.copy())
-                return bands
-            file.seek(0)
-            image = ImageOps.exif_transpose(file)
+        if isinstance(source, Path):
+            with _open(source) as file:
+                frames = getattr(file, "n_frames", 1)
+                if frames == channels and file.mode == "L":
+                    bands = []
+                    for frame in range(frames):
+                        file.seek(frame)
+                        bands.append(file.copy())
+                    return bands
+                file.seek(0)
+                image = ImageOps.exif_transpose(file)
+        else:
+            image = ImageOps.exif_transpose(source)
     except Exception as error:
-        raise UnreadableImage(_reason(path, error)) from None
+        raise UnreadableImage(_reason(source, error)) from None
     names = image.getbands()
     if len(names) != channels or image.mode not in ("LA", "RGBA", "CMYK"):
         raise UnreadableImage(
@@ -456,8 +470,8 @@ def range_error(images: Sequence[ImageFacts], max_value: int | None) -> str:
     )
 
 
-def _reason(path: Path, error: Exception) -> str:
-    """Why a file cannot be read, in our words."""
+def _reason(source: object, error: Exception) -> str:
+    """Why an image cannot be read, in our words."""
     from PIL import Image, UnidentifiedImageError
 
     text = " ".join(str(error).split())
@@ -473,7 +487,7 @@ def _reason(path: Path, error: Exception) -> str:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
         return f"it has more than {limit:.0f} megapixels: save it with fewer"
     if isinstance(error, UnidentifiedImageError):
-        if path.stat().st_size == 0:
+        if isinstance(source, Path) and source.stat().st_size == 0:
             return "the file is empty"
         return "its content is not an image of a format that is read"
     if isinstance(error, ValueError) and ("MAX_TEXT" in text or "text chunk" in text):

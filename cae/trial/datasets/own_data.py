@@ -8,7 +8,7 @@ errors of a data set are reported together.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -34,6 +34,8 @@ MAX_CHANNELS_LAST = 4
 NEARLY_BLACK = 1.5 / 255
 """Pixels in [0, 1] that are all below this are black or nearly black as uint8."""
 
+Declare = Callable[[float, float], str]
+"""Says in an error message how a user states the values of black and white."""
 LARGEST_EXACT = 2**24
 """Up to here every whole number is exact in float32."""
 
@@ -53,18 +55,27 @@ class CheckedSplit(NamedTuple):
     value_range: ValueRange
 
 
+def declare_in_class(black: float, white: float) -> str:
+    """Return how the author of a data set states the values of black and white."""
+    return (
+        f"declare the values of black and white in the class: value_range = ({black:g}, {white:g})"
+    )
+
+
 @dataclass
 class Findings:
     """What is wrong with a data set, and what was converted."""
 
     dataset: str
-    """Name of the data set."""
+    """Name of the data set; empty for images that belong to none."""
     errors: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def error(self, message: str) -> None:
         """Add an error; `message` names what is wrong and the fix."""
-        self.errors.append(f"dataset = {self.dataset!r}: {message}")
+        if self.dataset:
+            message = f"dataset = {self.dataset!r}: {message}"
+        self.errors.append(message)
 
     def note(self, message: str) -> None:
         """Add a note, once."""
@@ -221,10 +232,22 @@ def _check_pixel_shape(
 
 
 def convert_pixels(
-    pixels: np.ndarray, where: str, value_range: object, findings: Findings
+    pixels: np.ndarray,
+    where: str,
+    value_range: object,
+    findings: Findings,
+    declare: Declare = declare_in_class,
 ) -> CheckedPixels | None:
     """The pixels in one of STORED_TYPES; None, with an error in `findings`, if their range is not
-    known."""
+    known.
+
+    Args:
+        pixels: Of any type.
+        where: Their name in messages.
+        value_range: The values of black and white; None: those that type and values make obvious.
+        findings: Errors and notes are added to it.
+        declare: How a user states the range, in messages.
+    """
     if pixels.dtype.kind not in "buif":
         findings.error(
             f"{where}.pixels is of the type {pixels.dtype}: should be uint8 in 0..255, or floats "
@@ -246,7 +269,7 @@ def convert_pixels(
     found = f"{where}.pixels is {pixels.dtype} from {low:g} to {high:g}"
     limits = _value_range(value_range, findings)
     if value_range is None:
-        limits = _obvious_range(pixels.dtype, low, high, found, findings)
+        limits = _obvious_range(pixels.dtype, low, high, found, findings, declare)
     if limits is None:
         return None
     black, white = limits
@@ -255,7 +278,8 @@ def convert_pixels(
         slack = ROUNDING * (white - black)
     if low < black - slack or high > white + slack:
         findings.error(
-            f"{found}: outside value_range = {limits}; correct value_range or the pixels"
+            f"{found}: outside value_range = {limits}; correct the pixels, or "
+            f"{declare(min(low, 0), _nearest_white(high))}"
         )
         return None
     if _fits_bytes(pixels.dtype, limits):
@@ -275,57 +299,58 @@ def _value_range(declared: object, findings: Findings) -> ValueRange | None:
 
 
 def _obvious_range(
-    dtype: np.dtype[Any], low: float, high: float, found: str, findings: Findings
+    dtype: np.dtype[Any],
+    low: float,
+    high: float,
+    found: str,
+    findings: Findings,
+    declare: Declare,
 ) -> ValueRange | None:
     """The values of black and white, if type and values have only one meaning."""
     if dtype == np.bool_:
         return (0.0, 1.0)
-    declare = "declare the values of black and white in the class"
     if dtype.kind == "f":
         if low >= -ROUNDING and high <= 1 + ROUNDING:
             if 0 < high < NEARLY_BLACK:
                 findings.error(
-                    f"{found}, which is nearly black in [0, 1]: divided by 255 twice? Return uint8 "
-                    f"in 0..255 or floats in [0, 1], or {declare}: value_range = (0, {high:g})"
+                    f"{found}, which is nearly black in [0, 1]: divided by 255 twice? "
+                    f"Use uint8 in 0..255 or floats in [0, 1], or {declare(0, high)}"
                 )
                 return None
             return (0.0, 1.0)
-        suggestions = "(0, 255)"
+        black, white = 0.0, 255.0
         if low < 0:
-            suggestions = "(-1, 1)"
+            black, white = -1.0, 1.0
         findings.error(
-            f"{found}: should be in [0, 1]; otherwise {declare}, such as "
-            f"value_range = {suggestions}, or return uint8 in 0..255"
+            f"{found}: should be in [0, 1]; otherwise {declare(black, white)}, or use uint8 in "
+            "0..255"
         )
         return None
     if low < 0:
-        findings.error(
-            f"{found}: should be uint8 in 0..255; otherwise {declare}: "
-            f"value_range = ({low:g}, {high:g})"
-        )
+        findings.error(f"{found}: should be uint8 in 0..255; otherwise {declare(low, high)}")
         return None
     if high == 1:
         findings.error(
-            f"{found}, which is nearly black in 0..255: {declare}, value_range = (0, 1) if 1 is "
-            "white and (0, 255) if not"
+            f"{found}, which is nearly black in 0..255: {declare(0, 1)} if 1 is white, or "
+            "white = 255 if not"
         )
         return None
     is_wide = dtype.itemsize == 2 or high > 255
     if is_wide:
         findings.error(
-            f"{found}: should be uint8 in 0..255; otherwise {declare}, such as "
-            f"value_range = {_nearest_bits(high)}"
+            f"{found}: should be uint8 in 0..255; otherwise {declare(0, _nearest_white(high))}"
         )
         return None
     return (0.0, 255.0)
 
 
-def _nearest_bits(high: float) -> str:
-    """The range of 8, 10, 12, 14 or 16 bits that contains the values, or else the values."""
+def _nearest_white(high: float) -> float:
+    """White of the range of 8, 10, 12, 14 or 16 bits that contains the values, or else the largest
+    value."""
     for bits in (8, 10, 12, 14, 16):
         if high < 2**bits:
-            return f"(0, {2**bits - 1})"
-    return f"(0, {high:g})"
+            return 2**bits - 1
+    return high
 
 
 def _fits_bytes(dtype: np.dtype[Any], limits: ValueRange) -> bool:

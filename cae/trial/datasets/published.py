@@ -34,6 +34,7 @@ class PublishedDataset(Dataset):
     """Number of validation images. None: a tenth of the images that are divided (of the test file
     under `test_as_validation`: all)."""
 
+    has_bytes: ClassVar[bool] = True
     shape: ClassVar[tuple[int, int, int]]
     """C, H, W."""
     train_file_images: ClassVar[int]

@@ -37,6 +37,7 @@ class _PublisherFolder(Dataset):
     also the validation images."""
 
     has_relative_path: ClassVar[bool] = True
+    has_bytes: ClassVar[bool] = True
     hint: ClassVar[str] = ""
     """How the class is used."""
 

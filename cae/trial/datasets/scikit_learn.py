@@ -19,6 +19,7 @@ from cae.trial.datasets.splits import Images, Split, split_counts, validate_coun
 class _IncludedDataset(Dataset):
     """A data set that is included in scikit-learn."""
 
+    has_bytes: ClassVar[bool] = True
     included_images: ClassVar[int]
     """Number of images, with default parameters."""
 
