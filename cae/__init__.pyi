@@ -41,6 +41,7 @@ from .trial.networks.base import Architecture as Architecture
 from .trial.networks.classifier import Classifier as Classifier
 from .trial.networks.conv import ConvAutoencoder as ConvAutoencoder
 from .trial.networks.dense import DenseAutoencoder as DenseAutoencoder
+from .trial.networks.lenet import LenetAutoencoder as LenetAutoencoder
 from .trial.networks.variational import VariationalAutoencoder as VariationalAutoencoder
 from .trial.optimizers import SGD as SGD
 from .trial.optimizers import Adam as Adam

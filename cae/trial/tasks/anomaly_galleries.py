@@ -94,18 +94,6 @@ def _with_maps(
     return torch.cat(parts, 2)
 
 
-def with_error_maps(
-    columns: list[tuple[str, Tensor]], error_map: Tensor
-) -> list[tuple[str, Tensor]]:
-    """Return columns of images in color, with the error maps as the last one.
-
-    The brightest color is the largest error of a pixel in these images.
-    """
-    in_color = [(title, _to_rgb(images)) for title, images in columns]
-    heat = heat_map(error_map, error_map.nan_to_num().max().item())
-    return [*in_color, ("error maps", _padded(heat, in_color[0][1]))]
-
-
 def _to_rgb(images: Tensor) -> Tensor:
     """Images of any number of channels as B x 3 x H x W in [0, 1]."""
     return tile_channels(images).clamp(0, 1).expand(-1, 3, -1, -1)

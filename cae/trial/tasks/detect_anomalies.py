@@ -13,10 +13,11 @@ from cae.trial import anomaly_scores
 from cae.trial.anomaly_scores import Flags, Scores, to_scores
 from cae.trial.chunks import by_chunks
 from cae.trial.contrast import normalize_contrast
+from cae.trial.display import heat_map
 from cae.trial.latent_code import NoLatentCode, encode
 from cae.trial.metrics import Direction, Metric, description, share_metric
 from cae.trial.tasks.anomaly_baselines import baseline_aurocs
-from cae.trial.tasks.anomaly_galleries import anomaly_galleries, with_error_maps
+from cae.trial.tasks.anomaly_galleries import anomaly_galleries
 from cae.trial.tasks.base import Display, Evaluation, Gallery, SplitPairs, Table, Task, per_class
 from cae.trial.tasks.normal_classes import ClassName, check_normal_images, class_numbers
 
@@ -209,11 +210,18 @@ class DetectAnomalies(Task):
     def display(
         self, inputs: Tensor, output: Tensor, target: Tensor, class_names: tuple[str, ...]
     ) -> Display:
-        """The inputs, the outputs, and the error maps; the text is the anomaly score."""
+        """The images of the network, and the error maps; the text is the anomaly score.
+
+        The brightest color of the error maps is the largest error of a pixel in these images.
+        """
         shown = super().display(inputs, output, target, class_names)
-        columns = with_error_maps(shown.columns, self.error_map(output, target))
+        error_map = self.error_map(output, target)
+        heat = heat_map(error_map, error_map.nan_to_num().max().item())
         scores = self.scores(output, target).tolist()
-        return Display(columns, [f"anomaly score {score:.6g} ({self.score})" for score in scores])
+        return Display(
+            [*shown.columns, ("error maps", heat)],
+            [f"anomaly score {score:.6g} ({self.score})" for score in scores],
+        )
 
     # Validation
 
