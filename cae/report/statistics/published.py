@@ -1,9 +1,10 @@
 """Published numbers compared with the measured ones.
 
 A published number with a metric gets a verdict. It is reproduced if the difference is at most the
-tolerance: the larger of 2 standard deviations over the seeds, and half a unit of the last printed
-digit. A number without a metric is context: it is shown and not judged. A number in percent is
-compared with the measured share times 100.
+tolerance: the largest of 2 standard deviations over our seeds, 2 published standard deviations, if
+one is printed ("97.6 ± 0.7"), and half a unit of the last printed digit. A number without a metric
+is context: it is shown and not judged. A number in percent is compared with the measured share
+times 100.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ Overrides = Mapping[str, Mapping[str, Any]]
 NO_OVERRIDES: Overrides = MappingProxyType({})
 BEST = "best"
 """In the column `trials`: no conditions, so the number is compared with the best trial."""
+PLUS_MINUS = "±"
+"""Between a printed mean and its standard deviation."""
 ROUNDING = 1e-9
 """Relative. A difference as large as the tolerance is within it, despite rounding errors."""
 
@@ -97,7 +100,7 @@ class PublishedNumber:
     quantity: str = ""
     """What the number is, in words."""
     value: str = ""
-    """The number as it is printed in the report."""
+    """The number as it is printed in the report, with its standard deviation if there is one."""
     unit: str = ""
     definition: str = ""
     provenance: str = ""
@@ -230,7 +233,9 @@ def _compare(
     results: Results, run: Run, number: PublishedNumber, candidates: pd.DataFrame, *, is_size: bool
 ) -> PublishedComparison:
     overrides = run.sweep.overrides
-    published_value, half_unit = parse_printed(number.value)
+    mean_text, _, deviation_text = number.value.partition(PLUS_MINUS)
+    published_value, half_unit = parse_printed(mean_text)
+    published_sd, _ = parse_printed(deviation_text)
     measurement = None
     if number.metric:
         measurement = measure(results, number, candidates, overrides)
@@ -262,7 +267,7 @@ def _compare(
         return comparison(PublishedVerdict.NOT_RUN)
     if not math.isfinite(published_value):
         return comparison(PublishedVerdict.NOT_COMPARABLE, NotComparable.NO_NUMBER)
-    tolerance = _tolerance(measurement, half_unit)
+    tolerance = _tolerance(measurement, half_unit, published_sd)
     if overrides and not is_size:
         reason = NotComparable.OTHER_SETTINGS
         return comparison(PublishedVerdict.NOT_COMPARABLE, reason, tolerance)
@@ -273,11 +278,15 @@ def _compare(
     return comparison(verdict, tolerance=tolerance)
 
 
-def _tolerance(measurement: Measurement, half_unit: float) -> float:
-    """Return the larger of 2 standard deviations and half a unit of the last printed digit."""
-    if len(measurement.trials) < 2:
-        return half_unit
-    return max(2 * measurement.sd, half_unit)
+def _tolerance(measurement: Measurement, half_unit: float, published_sd: float) -> float:
+    """Return the largest of 2 standard deviations, ours and the published one, and half a unit of
+    the last printed digit. `published_sd`: NaN if it is not printed."""
+    tolerance = half_unit
+    if len(measurement.trials) > 1:
+        tolerance = max(tolerance, 2 * measurement.sd)
+    if math.isfinite(published_sd):
+        tolerance = max(tolerance, 2 * published_sd)
+    return tolerance
 
 
 def _verdict(difference: float, tolerance: float, mode: Mode | None) -> PublishedVerdict:

@@ -245,3 +245,36 @@ def test_stopped_trials_are_not_compared_with_published_numbers(writer: MakeWrit
     run.end(1, "stopped", rung=1, value=0.1, cutoff=0.05)
     (comparison,) = compare_published(tables.read([run.close()]))
     assert comparison.verdict == PublishedVerdict.NOT_RUN
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict", "tolerance"),
+    [
+        ("0.50 ± 0.04", PublishedVerdict.REPRODUCED, 0.08),
+        ("0.50 ± 0.01", PublishedVerdict.WORSE, 0.02),
+        ("0.50±0.04", PublishedVerdict.REPRODUCED, 0.08),
+        ("0.50", PublishedVerdict.WORSE, 0.005),
+        ("0.50 ± ?", PublishedVerdict.WORSE, 0.005),
+    ],
+)
+def test_a_printed_standard_deviation_widens_the_tolerance(
+    compare: Compare, value: str, verdict: PublishedVerdict, tolerance: float
+) -> None:
+    comparison = compare({"value": value}, TrialLoss(3, 0, 0.55))
+    assert comparison.published_value == 0.5
+    assert comparison.tolerance == pytest.approx(tolerance)
+    assert comparison.verdict == verdict
+
+
+def test_the_larger_standard_deviation_is_the_tolerance(compare: Compare) -> None:
+    trials = [TrialLoss(3, 0, 0.4), TrialLoss(3, 1, 0.6)]
+    own_sd = compare({"value": "0.5"}, *trials).tolerance
+    assert compare({"value": "0.50 ± 0.01"}, *trials).tolerance == own_sd > 0.2
+    assert compare({"value": "0.50 ± 0.30"}, *trials).tolerance == pytest.approx(0.6)
+
+
+def test_a_printed_standard_deviation_in_percent_is_in_percent(compare: Compare) -> None:
+    row = {"metric": "val_accuracy", "value": "50.0 ± 4.0", "unit": "percent"}
+    comparison = compare(row, TrialLoss(3, 0, 0.43))
+    assert comparison.tolerance == pytest.approx(8.0)
+    assert comparison.verdict == PublishedVerdict.REPRODUCED

@@ -61,8 +61,9 @@ def published_section(results: Results) -> SectionContent:
         verdict=published.summary_sentence(comparisons),
         method=(
             "Ours is the best finished trial that meets the condition of the row: mean, standard "
-            "deviation and number of its seeds. Reproduced: within the larger of 2 standard "
-            "deviations and half a unit of the last printed digit. Numbers measured with other "
+            "deviation and number of its seeds. Reproduced: within the largest of 2 standard "
+            "deviations, ours and a printed one, and half a unit of the last printed digit. "
+            "Numbers measured with other "
             "settings than the report's are shown and not judged; sizes of networks do not depend "
             "on images or epochs."
         ),
