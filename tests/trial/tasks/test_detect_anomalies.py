@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.neighbors import NearestNeighbors
@@ -15,7 +16,7 @@ from sklearn.neighbors import NearestNeighbors
 from cae.trial import checkpoint
 from cae.trial.batches import DeviceImages, count_images, images_for, to_float
 from cae.trial.config import ConfigError, Trial
-from cae.trial.datasets import Digits, Images, Mnist, Split
+from cae.trial.datasets import Digits, ImageFolder, Images, Mnist, Split
 from cae.trial.networks import ConvAutoencoder, DenseAutoencoder
 from cae.trial.networks.create import build_network_like
 from cae.trial.optimizers import Adam
@@ -295,6 +296,37 @@ def test_images_that_do_not_fit_are_refused_with_their_counts(
     task = DetectAnomalies(normal_classes=normal)
     with pytest.raises(ValueError, match=message):
         task.validate_images(DIGITS, images)
+
+
+def test_a_folder_of_normal_images_with_other_classes_only_in_its_test_images() -> None:
+    random = np.random.default_rng(0)
+    counts = {"train/good": 30, "test/good": 4, "test/broken": 3, "test/scratch": 2}
+    for name, count in counts.items():
+        Path("parts", name).mkdir(parents=True)
+        for number in range(count):
+            pixels = random.integers(0, 256, (8, 8)).astype(np.uint8)
+            Image.fromarray(pixels).save(Path("parts", name, f"{number}.png"))
+    dataset = ImageFolder(path="parts", size=8, channels=1, val_images=20)
+    task = DetectAnomalies(normal_classes=("good",))
+    images = dataset.load([])
+    task.validate_images(dataset, images)
+    used = images_for(task, DeviceImages.load(images, torch.device("cpu")))
+    assert (len(used.train.labels), len(used.val.labels), len(used.test.labels)) == (10, 20, 9)
+    assert task.trained_for(used.test.labels, used.classes).sum() == 4
+    with pytest.raises(ValueError, match="has no class 'god'; did you mean 'good'"):
+        DetectAnomalies(normal_classes=("god",)).validate_images(dataset, images)
+
+
+def test_skips_are_refused_because_they_would_copy_the_input() -> None:
+    arch = ConvAutoencoder(
+        encoder_filters=(4, 4),
+        decoder_filters=(4,),
+        pool_after=(1,),
+        upsample_after=(0,),
+        skips=True,
+    )
+    with pytest.raises(ConfigError, match=r"arch\.skips = True"):
+        TRIAL.model_copy(update={"arch": arch}).sizes()
 
 
 def test_only_the_metrics_of_the_threshold_depend_on_its_quantile() -> None:
