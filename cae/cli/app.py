@@ -191,15 +191,17 @@ def _print_outcome(progress: Progress, metric: str, reason: str, page: Path) -> 
     if len(progress.bests) > MAX_GROUP_LINES:
         echo(f"... and of {len(progress.bests) - MAX_GROUP_LINES} more groups: cae-sweep best")
     echo(f"report: {page}")
-    if reason.startswith(REACHED) and progress.ended == progress.requested:
-        return
+    hints: list[str] = []
     if reason.startswith(REACHED):
-        echo("trials remain: raise or remove the limit to continue", to_stderr=True)
+        if progress.ended < progress.requested:
+            hints.append("trials remain: raise or remove the limit to continue")
     elif reason != "complete":
-        hint = "run the same command to resume"
-        if any(state.is_failure for state in progress.counts):
-            hint += "; add --retry failed to re-run failed trials"
-        echo(hint, to_stderr=True)
+        hints.append("run the same command to resume")
+    failures = [str(state) for state in progress.counts if state.is_failure]
+    if failures:
+        hints.append(f"add --retry {','.join(failures)} to re-run failed trials")
+    if hints:
+        echo("; ".join(hints), to_stderr=True)
 
 
 def _exit_code(progress: Progress, reason: str) -> int:

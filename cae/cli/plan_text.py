@@ -20,6 +20,7 @@ from cae.run.groups import differences_text, is_defined_equally, parse_group
 from cae.run.left_out import left_out_lines
 
 if TYPE_CHECKING:  # these import torch, and `status` has to be quick
+    from cae.run.trial_state import TrialState
     from cae.sweep.engine.session import Prepared
     from cae.sweep.places.base import Resources
     from cae.sweep.spec.cost import Cost
@@ -129,7 +130,7 @@ def planned_state(trial: PlannedTrial) -> str:
         state = str(trial.record.state)
         if trial.retry:
             state += ", continues"
-        elif not trial.finished and trial.trial.epochs > trial.record.config["epochs"]:
+        elif not trial.finished and trial.has_more_epochs:
             state += f", extended from {trial.record.config['epochs']}"
     if trial.is_dependency:
         state += " (dependency)"
@@ -283,13 +284,21 @@ def change_lines(plan: Plan) -> list[str]:
         if anew:
             numbers = [trial.replaces for trial in anew if trial.replaces is not None]
             kept = f"{_listed(numbers)} of the run {_verb(len(set(numbers)), 'keep')} the values"
+            if reason == "epochs":
+                text += f" ({_what_uses_epochs(anew)})"
             trained = f"{count_of(len(anew), 'trial')} trained anew: {text}"
             lines.append(f"{trained}; {kept}")
-    extended = [trial for trial in plan.remaining if _is_extended(trial)]
+    extended = [trial.number for trial in plan.remaining if trial.has_more_epochs]
     if extended:
         lines.append(
-            f"{count_of(len(extended), 'trial')} extended to more epochs: "
-            f"{_listed([trial.number for trial in extended])}"
+            f"{count_of(len(extended), 'trial')} extended to more epochs: {_listed(extended)}"
+        )
+    lines += _lines_about_trials_not_extended(plan)
+    again = [trial.number for trial in plan.remaining if trial.starts_again]
+    if again:
+        lines.append(
+            f"{count_of(len(again), 'trial')} trained again from the first epoch, because the last "
+            f"checkpoint is missing: {_listed(again)}"
         )
     longer = [trial for trial in plan.trials if trial.trial.epochs > trial.requested_epochs]
     if longer:
@@ -324,8 +333,36 @@ def change_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def _is_extended(trial: PlannedTrial) -> bool:
-    return trial.record is not None and trial.trial.epochs > trial.record.config["epochs"]
+def _what_uses_epochs(trials: Iterable[PlannedTrial]) -> str:
+    """The schedules and tasks for which the number of epochs matters."""
+    names: dict[str, None] = {}  # an ordered set
+    for planned in trials:
+        name = f"task = {planned.trial.task.name!r}"
+        if planned.trial.schedule.uses_epochs:
+            name = f"schedule = {planned.trial.schedule.name!r}"
+        names[name] = None
+    return ", ".join(names)
+
+
+def _lines_about_trials_not_extended(plan: Plan) -> list[str]:
+    """A line per state: trials that ended before their last epoch and stay as they are."""
+    numbers: dict[TrialState, list[int]] = {}
+    for trial in plan.trials:
+        if trial.record is not None and trial.finished and trial.has_more_epochs:
+            numbers.setdefault(trial.record.state, []).append(trial.number)
+    lines: list[str] = []
+    for state, ended in numbers.items():
+        line = f"{count_of(len(ended), f'{state} trial')} not extended: {_listed(ended)}"
+        if state.is_retryable:
+            line += f"; --retry {state} re-runs {_pronoun(len(ended))}"
+        lines.append(line)
+    return lines
+
+
+def _pronoun(count: int) -> str:
+    if count == 1:
+        return "it"
+    return "them"
 
 
 def _verb(count: int, verb: str) -> str:

@@ -68,6 +68,12 @@ def check_tracker(name: TrackerName, run: RunDir) -> None:
         if name == "mlflow":
             remedy = f"set {MLFLOW_SERVER} to the address of a server, or {remedy}"
         raise RunError(f"--track {name}: a run in a bucket has no folder for its files; {remedy}")
+    folder = run.path / name
+    if (needs_folder or name == "wandb") and folder.exists() and not folder.is_dir():
+        raise RunError(
+            f"--track {name}: {folder} is a file: move it away, its name is that of the tracker's "
+            "folder"
+        )
 
 
 def open_tracker(name: TrackerName, run: RunDir) -> trackers.Tracker:

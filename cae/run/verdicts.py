@@ -39,7 +39,8 @@ class PublishedVerdict(PublishedRow):
     run: Text
     """Name of the run."""
     verdict: Text
-    """"reproduced", "better", "worse", "differs", "not comparable", "not run" or "context"."""
+    """"reproduced", "better", "worse", "differs", "inconclusive", "one seed", "equal", "not
+    comparable", "not run" or "context"."""
     why: Text = ""
     """The reason of the verdict: a sentence."""
     size: Flag = False
@@ -52,7 +53,8 @@ class PublishedVerdict(PublishedRow):
     """Number of seeds."""
     trials_used: Counts = field(default_factory=list)
     tolerance: OptionalNumber = None
-    """Largest difference that counts as reproduced."""
+    """Half of the 95 % interval of the difference, rounding included: larger ones are
+    significant."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,8 @@ class ClaimVerdict:
     """Name of the test; empty or "none" if there was none."""
     statistic: OptionalNumber = None
     p: OptionalNumber = None
+    q: OptionalNumber = None
+    """p, corrected for the number of claims that were judged together (Benjamini-Hochberg)."""
     effect: Text = ""
     """What `size` measures."""
     size: OptionalNumber = None

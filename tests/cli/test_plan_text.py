@@ -86,6 +86,41 @@ def test_trials_on_changed_images_are_announced(fingerprint: str, text: str) -> 
     ]
 
 
+@pytest.mark.parametrize(
+    ("state", "line"),
+    [
+        (TrialState.FAILED, "1 failed trial not extended: trial 1; --retry failed re-runs it"),
+        (
+            TrialState.DIVERGED,
+            "1 diverged trial not extended: trial 1; --retry diverged re-runs it",
+        ),
+        (TrialState.STOPPED, "1 stopped trial not extended: trial 1"),
+    ],
+)
+def test_trials_that_ended_early_are_not_extended(state: TrialState, line: str) -> None:
+    records = trained(grid(0.1, 0.2))
+    records[1].state = state
+    plan = grid(0.1, 0.2, base=BASE.override({"epochs": BASE.epochs + 2}), records=records)
+    assert [trial.number for trial in plan.remaining] == [2]
+    assert change_lines(plan) == ["1 trial extended to more epochs: trial 2", line]
+
+
+def test_the_schedule_that_prevents_an_extension_is_named() -> None:
+    base = BASE.override({"schedule": "cosine"})
+    longer = base.override({"epochs": BASE.epochs + 2})
+    (line, kept) = change_lines(grid(0.1, base=longer, records=trained(grid(0.1, base=base))))
+    assert "(schedule = 'cosine'); trial 1 of the run keeps the values" in line
+    assert kept.startswith("1 trial of earlier sweeps")
+
+
+def test_failed_trials_are_extended_by_a_retry() -> None:
+    records = trained(grid(0.1))
+    records[1].state = TrialState.FAILED
+    base = BASE.override({"epochs": BASE.epochs + 2})
+    plan = grid(0.1, base=base, records=records, retry=[TrialState.FAILED])
+    assert change_lines(plan) == ["1 trial extended to more epochs: trial 1"]
+
+
 def test_long_lists_of_trials_are_cut() -> None:
     records = trained(grid(*[0.01 * index for index in range(1, 31)]))
     (line,) = change_lines(grid(0.01, records=records))

@@ -29,6 +29,10 @@ def test_the_columns_and_their_order() -> None:
         "metric",
         "trials",
         "comment",
+        "published_sd",
+        "published_runs",
+        "margin",
+        "margin_reason",
     )
 
 
@@ -63,6 +67,13 @@ def test_a_column_that_is_not_text_is_an_error() -> None:
         (b"", "numbers.csv has no column quantity and no column value; columns:"),
         (b"quantity,value\n\xff,1\n", "numbers.csv cannot be read"),
         (None, "numbers.csv cannot be read"),
+        (b"quantity,value,margin\nloss,1,small\n", "line 2: margin = 'small': should be a number"),
+        (b"quantity,value,margin\nloss,1,0.1\n", "line 2: margin = '0.1': needs a margin_reason"),
+        (b"quantity,value,published_sd\nloss,1,0.1\n", "are both needed, or neither"),
+        (
+            b"quantity,value,published_sd,published_runs\nloss,1,0.1,1\n",
+            "published_runs = '1': should be a number of at least 2",
+        ),
     ],
 )
 def test_an_unusable_file_is_an_error_in_words(

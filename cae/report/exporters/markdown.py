@@ -23,19 +23,28 @@ from cae.files import write_output
 from cae.report import formatting
 from cae.report.data import tables
 from cae.report.data.results import Results
+from cae.report.exporters.markdown_text import (
+    cell,
+    code_block,
+    table,
+    table_without_empty_columns,
+)
 from cae.report.page.sections.baselines import baselines_section
 from cae.report.statistics.claims.judge import judge_claims
-from cae.report.statistics.claims.verdict import ClaimResult, Verdict
+from cae.report.statistics.claims.verdict import ALPHA, ClaimResult, Verdict
+from cae.report.statistics.inference import false_discovery_rates
 from cae.report.statistics.published import (
     PublishedComparison,
     PublishedVerdict,
     compare_published,
 )
 from cae.report.wording import claims, published
-from cae.run.formatting import CONTROL_CHARACTERS, visible
+from cae.run.formatting import CONTROL_CHARACTERS
 from cae.run.paths import RunDir
 
 TITLE = "# Published results and ours"
+OWN_TITLE = "# Results"
+"""Title of a file in which no section has published numbers."""
 OLD_TITLE = "# What the reports say, and what came out"
 """Files with this title were written by earlier versions."""
 HEADER = re.compile(r"^<!-- run (\{.*\}) -->$", re.MULTILINE)
@@ -48,15 +57,28 @@ INTRODUCTION = (
     "run lacks what it compares."
 )
 EXPLANATION = (
-    "Numbers measured with the settings of the report. Those of smaller budgets (*not comparable*) "
-    "and sizes of networks are in the sections below. Ours is the mean over the seeds ± their "
-    "standard deviation. *Reproduced*: the difference is at most 2 standard deviations or half a "
-    "unit of the last printed digit, whichever is larger."
+    "Numbers measured with the settings of the report. Those of smaller budgets (*not "
+    "comparable*), sizes of networks and settings are in the sections below. Ours is the mean over "
+    "the seeds ± their standard deviation. *Reproduced*: the published number lies in the 95 % "
+    "prediction interval of our runs, t(n - 1) s √(1 + 1/n), rounding of its last digit added, "
+    "and, where a margin was declared before the runs, two one-sided tests show equality within "
+    "it. *Inconclusive*: neither different nor equal within the margin. *One seed*: not equal to "
+    "the printed digits; one run has no interval. Sections of before 2026-11-28 used another rule: "
+    "a difference of at most 2 standard deviations."
 )
 
 
 MAX_GROUPS = 50
 """Comparability groups whose best trials are listed."""
+
+
+class TestedClaim(NamedTuple):
+    """A row of the table of tested claims."""
+
+    claim: str
+    verdict: str
+    effect: str
+    p_value: float
 
 
 class SectionHeader(NamedTuple):
@@ -70,6 +92,8 @@ class SectionHeader(NamedTuple):
     """Rows of the table of comparable numbers: quantity, published, ours, seeds, verdict."""
     digest: str
     """Hash of the text, to notice changes by hand."""
+    claims: Sequence[TestedClaim] = ()
+    """Claims with a p value; none in sections that earlier versions wrote."""
 
     def to_comment(self) -> str:
         text = json.dumps(self._asdict(), ensure_ascii=False).replace(">", "\\u003e")
@@ -108,7 +132,7 @@ def _sort_key(section: RunSection) -> tuple[str, str]:
 def _read_sections(path: Path) -> dict[str, RunSection]:
     """Return the sections of a file by the names of their runs. Raises UserError."""
     text = path.read_text(encoding="utf-8")
-    if not text.startswith((TITLE, OLD_TITLE)):
+    if not text.startswith((TITLE, OWN_TITLE, OLD_TITLE)):
         raise UserError(
             f"--markdown {path}: the file exists and was not written by this command; choose "
             "another name"
@@ -138,25 +162,55 @@ def _digest(text: str) -> str:
 
 def _top(headers: Sequence[SectionHeader]) -> list[str]:
     """Return title and tables over all sections."""
-    runs: list[list[str]] = []
+    tested = [(header, TestedClaim(*claim)) for header in headers for claim in header.claims]
+    if not any(header.report for header in headers):
+        return [OWN_TITLE, INTRODUCTION, _table_of_runs(headers), *_tested_claims(tested)]
     numbers: list[list[str]] = []
     for header in headers:
-        name = f"`{header.run}`"
-        runs.append([header.report, name, *header.row])
-        numbers += [[header.report, *number, name] for number in header.numbers]
-    run_columns = ["report", "run", "command", "date", "commit", "hardware", "training time"]
+        numbers += [[header.report, *number, f"`{header.run}`"] for number in header.numbers]
     number_columns = ["report", "quantity", "published", "ours", "seeds", "verdict", "run"]
     numbers_table = "None yet."
     if numbers:
-        numbers_table = _table(number_columns, numbers)
+        numbers_table = table(number_columns, numbers)
     return [
         TITLE,
         INTRODUCTION,
-        _table([*run_columns, "published numbers", "claims"], runs),
+        _table_of_runs(headers),
         "## Comparable numbers",
         EXPLANATION,
         numbers_table,
+        *_tested_claims(tested),
     ]
+
+
+def _table_of_runs(headers: Sequence[SectionHeader]) -> str:
+    columns = ["report", "run", "command", "date", "commit", "hardware", "training time"]
+    columns += ["published numbers", "claims"]
+    rows = [[header.report, f"`{header.run}`", *header.row] for header in headers]
+    return table_without_empty_columns(columns, rows)
+
+
+def _tested_claims(tested: Sequence[tuple[SectionHeader, TestedClaim]]) -> list[str]:
+    """All claims with a p value, corrected for their number; nothing if there are none."""
+    if not tested:
+        return []
+    rates = false_discovery_rates([claim.p_value for _, claim in tested])
+    rows: list[list[str]] = []
+    decided = 0
+    for (header, claim), rate in zip(tested, rates, strict=True):
+        assert rate is not None
+        decided += rate < ALPHA
+        p_value = claims.p_value_text(claim.p_value)
+        q_value = claims.p_value_text(rate, "q")
+        cells = [header.report, claim.claim, claim.verdict, claim.effect, p_value, q_value]
+        rows.append([*cells, f"`{header.run}`"])
+    columns = ["report", "claim", "verdict", "effect", "p", "q", "run"]
+    sentence = (
+        f"At a false discovery rate of 5 %, {decided} of {formatting.plural(len(rows), 'claim')} "
+        "with a test are decided (q below 0.05: p, corrected for the number of claims in this file "
+        "by the procedure of Benjamini and Hochberg). The verdicts are those of each test alone."
+    )
+    return ["## Tested claims", sentence, table_without_empty_columns(columns, rows)]
 
 
 @dataclass(frozen=True)
@@ -207,8 +261,7 @@ def _section_header(measured: Measured, text: str) -> SectionHeader:
     reports = {comparison.published.report for comparison in measured.published} - {""}
     numbers = []
     for comparison in measured.published:
-        is_epochs = comparison.published.metric == "epochs"
-        if comparison.verdict.is_compared and not comparison.is_size and not is_epochs:
+        if comparison.verdict.is_compared and comparison.is_measurement:
             numbers.append(
                 [
                     _quantity(comparison),
@@ -218,7 +271,10 @@ def _section_header(measured: Measured, text: str) -> SectionHeader:
                     comparison.verdict,
                 ]
             )
-    judged = [comparison for comparison in measured.published if comparison.verdict.is_judged]
+    judged: list[PublishedVerdict] = []
+    for comparison in measured.published:
+        if comparison.verdict.is_judged and comparison.is_measurement:
+            judged.append(comparison.verdict)
     return SectionHeader(
         run=measured.results.runs[0].name,
         report=", ".join(sorted(reports)),
@@ -228,12 +284,24 @@ def _section_header(measured: Measured, text: str) -> SectionHeader:
             measured.commit,
             sweep.device,
             measured.training,
-            _counts([comparison.verdict for comparison in judged], PublishedVerdict),
+            _counts(judged, PublishedVerdict),
             _counts([result.verdict for result in measured.claims], Verdict),
         ],
         numbers=numbers,
         digest=_digest(text),
+        claims=_claims_with_p_values(measured.claims),
     )
+
+
+def _claims_with_p_values(results: Sequence[ClaimResult]) -> list[TestedClaim]:
+    tested: list[TestedClaim] = []
+    for result in results:
+        judgment = result.judgment
+        if judgment.p_value is not None:
+            effect = claims.effect_text(judgment)
+            claim = f"{result.id}: {result.text}"
+            tested.append(TestedClaim(claim, result.verdict, effect, judgment.p_value))
+    return tested
 
 
 def _counts(verdicts: Sequence[str], order: Iterable[str]) -> str:
@@ -245,24 +313,24 @@ def _counts(verdicts: Sequence[str], order: Iterable[str]) -> str:
 def _section_text(measured: Measured) -> str:
     results = measured.results
     blocks = [
-        f"## {_cell(results.runs[0].name)}: {_cell(results.sweep.title)}",
-        _code_block(results.sweep.command),
+        f"## {cell(results.runs[0].name)}: {cell(results.sweep.title)}",
+        code_block(results.sweep.command),
         _description(measured),
     ]
     for group in results.groups[:MAX_GROUPS]:
         at_group = ""
         if group.label:
-            at_group = f" at {_cell(group.label)}"
+            at_group = f" at {cell(group.label)}"
         if len(group.results.ranked):
-            blocks.append(f"Best {_cell(results.metric)}{at_group}: {_best(group.results)}.")
+            blocks.append(f"Best {cell(results.metric)}{at_group}: {_best(group.results)}.")
         baselines = baselines_section(group.results)
         if not baselines.is_empty:
-            blocks.append(f"Baselines{at_group}: {_cell(baselines.verdict)}")
+            blocks.append(f"Baselines{at_group}: {cell(baselines.verdict)}")
     if measured.published:
         blocks += _published_blocks(measured.published)
     if measured.claims:
-        blocks.append(f"**{_cell(claims.summary_sentence(measured.claims))}**")
-        blocks.append(_claims_table(measured.claims))
+        blocks.append(f"**{cell(claims.summary_sentence(measured.claims))}**")
+        blocks.append(_claims_table(measured.claims, has_report=bool(measured.published)))
     return "\n\n".join(blocks)
 
 
@@ -275,13 +343,16 @@ def _description(measured: Measured) -> str:
     states = formatting.listed(f"{count} {state}" for state, count in counts.items())
     trials = formatting.plural(len(results.trials), "trial")
     text = (
-        f"{measured.dates}, commit {_cell(measured.commit)}, {_cell(sweep.device)}, "
-        f"{_cell(versions)}. "
+        f"{measured.dates}, commit {cell(measured.commit)}, {cell(sweep.device)}, "
+        f"{cell(versions)}. "
         f"{trials}: {states}; {measured.training} of training."
     )
     differences = published.differences(sweep.overrides)
     if differences:
-        text += f" **Settings that differ from the report's**: {_cell(differences)}."
+        full = "the full sweep's"
+        if measured.published:
+            full = "the report's"
+        text += f" **Settings that differ from {full}**: {cell(differences)}."
     return text
 
 
@@ -294,7 +365,7 @@ def _best(results: Results) -> str:
 def _published_blocks(comparisons: list[PublishedComparison]) -> list[str]:
     blocks = []
     sentence = published.summary_sentence(comparisons, reasons=False)
-    blocks.append(f"**{_cell(sentence)}**")
+    blocks.append(f"**{cell(sentence)}**")
     cells = []
     for comparison in comparisons:
         if not comparison.verdict.is_judged:
@@ -318,9 +389,9 @@ def _published_blocks(comparisons: list[PublishedComparison]) -> list[str]:
         )
     if cells:
         columns = ["where", "quantity", "published", "ours", "seeds", "verdict", "reason"]
-        table = _table(columns, cells)
+        rows = table(columns, cells)
         summary = "All published numbers that the run measures"
-        blocks.append(f"<details><summary>{summary}</summary>\n\n{table}\n\n</details>")
+        blocks.append(f"<details><summary>{summary}</summary>\n\n{rows}\n\n</details>")
     return blocks
 
 
@@ -344,8 +415,12 @@ def _our_value(comparison: PublishedComparison) -> str:
     return value
 
 
-def _claims_table(results: list[ClaimResult]) -> str:
-    cells = []
+def _claims_table(results: list[ClaimResult], *, has_report: bool) -> str:
+    """A table of claims; without a report, they are the sweep file's own: no provenance."""
+    columns = ["claim", "provenance", "verdict", "seeds", "test", "reason"]
+    if not has_report:
+        columns.remove("provenance")
+    rows = []
     for result in results:
         verdict = f"**{result.verdict}**"
         if result.overrides:  # the section states once which settings these are
@@ -353,48 +428,13 @@ def _claims_table(results: list[ClaimResult]) -> str:
         seeds = ""
         if result.seeds:
             seeds = str(result.seeds)
-        cells.append(
-            [
-                f"{result.id}: {result.text}",
-                result.provenance,
-                verdict,
-                seeds,
-                claims.procedure_name(result.judgment),
-                claims.reason(result),
-            ]
-        )
-    return _table(["claim", "provenance", "verdict", "seeds", "test", "reason"], cells)
-
-
-def _table(columns: list[str], rows: list[list[str]]) -> str:
-    lines = [columns, ["---"] * len(columns)]
-    for row in rows:
-        lines.append([_cell(text) for text in row])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-CODE = re.compile(r"`[^`\\]*`")
-"""Text in a code span without characters that would need an escape in it."""
-
-
-def _cell(text: str) -> str:
-    """Escape text of a sweep file, so that it is no link, no HTML, and stays in its cell."""
-    line = _one_line(text)
-    if CODE.fullmatch(line):
-        return line.replace("|", "\\|")
-    return re.sub(r"[\\|\[\]]", r"\\\g<0>", line).replace("<", "&lt;")
-
-
-def _one_line(text: str) -> str:
-    """Text in one line, with visible control characters."""
-    return visible(" ".join(text.split()))
-
-
-def _code_block(command: str) -> str:
-    """A command as a block of code. It cannot end the block, nor be the header of a section."""
-    line = _one_line(command)
-    if line.startswith("<"):
-        line = f" {line}"
-    longest = max((len(ticks) for ticks in re.findall("`+", line)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}sh\n{line}\n{fence}"
+        cells = {
+            "claim": f"{result.id}: {result.text}",
+            "provenance": result.provenance,
+            "verdict": verdict,
+            "seeds": seeds,
+            "test": claims.procedure_name(result.judgment),
+            "reason": claims.reason(result),
+        }
+        rows.append([cells[name] for name in columns])
+    return table(columns, rows)

@@ -1,10 +1,9 @@
 """Published numbers compared with the measured ones.
 
-A published number with a metric gets a verdict. It is reproduced if the difference is at most the
-tolerance: the largest of 2 standard deviations over our seeds, 2 published standard deviations, if
-one is printed ("97.6 ± 0.7"), and half a unit of the last printed digit. A number without a metric
-is context: it is shown and not judged. A number in percent is compared with the measured share
-times 100.
+A published number with a metric gets a verdict: see `agreement` for the rule. Sizes of networks and
+settings (epochs) are no measurements: they are equal to the printed number, or differ. A number
+without a metric is context: it is shown and not judged. A number in percent is compared with the
+measured share times 100.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 import decimal
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -21,8 +20,9 @@ import pandas as pd
 
 from cae.report.data.cells import to_cell
 from cae.report.data.results import Results, Run
+from cae.report.statistics.agreement import Agreement, Printed, Sample, compare
 from cae.run.metric_direction import Mode, common_directions, metric_direction
-from cae.run.sweep_json import PUBLISHED
+from cae.run.published_rows import PublishedRow
 from cae.run.trial_state import TrialState
 
 Overrides = Mapping[str, Mapping[str, Any]]
@@ -33,20 +33,22 @@ Overrides = Mapping[str, Mapping[str, Any]]
 NO_OVERRIDES: Overrides = MappingProxyType({})
 BEST = "best"
 """In the column `trials`: no conditions, so the number is compared with the best trial."""
-PLUS_MINUS = "±"
-"""Between a printed mean and its standard deviation."""
-ROUNDING = 1e-9
-"""Relative. A difference as large as the tolerance is within it, despite rounding errors."""
 
 
 class PublishedVerdict(StrEnum):
     REPRODUCED = "reproduced"
-    """Within the tolerance."""
+    """The difference is not significant, and within the margin if one was declared."""
     BETTER = "better"
-    """Outside the tolerance, on the better side."""
+    """The difference is significant, on the better side."""
     WORSE = "worse"
     DIFFERS = "differs"
-    """Outside the tolerance, and neither side is better (a number of parameters)."""
+    """Significantly different, and neither side is better."""
+    INCONCLUSIVE = "inconclusive"
+    """Not different, and not equal within the declared margin either."""
+    ONE_SEED = "one seed"
+    """Measured with one seed, and not equal to the printed digits."""
+    EQUAL = "equal"
+    """A size or a setting as printed. One that is not DIFFERS."""
     NOT_COMPARABLE = "not comparable"
     """Measured with other settings than the report's, or the report prints no number."""
     NOT_RUN = "not run"
@@ -71,6 +73,9 @@ _COMPARED = frozenset(
         PublishedVerdict.BETTER,
         PublishedVerdict.WORSE,
         PublishedVerdict.DIFFERS,
+        PublishedVerdict.INCONCLUSIVE,
+        PublishedVerdict.ONE_SEED,
+        PublishedVerdict.EQUAL,
     }
 )
 
@@ -91,31 +96,8 @@ class Condition(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishedNumber:
+class PublishedNumber(PublishedRow):
     """One row of a file of published numbers."""
-
-    report: str = ""
-    where: str = ""
-    """Place in the report, such as "table 1"."""
-    quantity: str = ""
-    """What the number is, in words."""
-    value: str = ""
-    """The number as it is printed in the report, with its standard deviation if there is one."""
-    unit: str = ""
-    definition: str = ""
-    provenance: str = ""
-    metric: str = ""
-    """Column of trials.csv that measures the number; empty: context."""
-    trials: str = ""
-    """Conditions of the trials, "name=value;name=value"; "" and "best": no conditions."""
-    comment: str = ""
-    other_columns: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, str]) -> PublishedNumber:
-        columns = {name: row[name] or "" for name in PUBLISHED if name in row}
-        others = {name: text for name, text in row.items() if name not in PUBLISHED}
-        return cls(**columns, other_columns=others)
 
     @property
     def is_percent(self) -> bool:
@@ -136,6 +118,18 @@ class PublishedNumber:
     @property
     def has_conditions(self) -> bool:
         return self.trials.strip() not in ("", BEST)
+
+    def printed(self) -> Printed:
+        """The number, its rounding, deviation and margin; NaN if it is not one number."""
+        value, half_unit = parse_printed(self.value)
+        number = Printed(value=value, half_unit=half_unit)
+        if self.published_sd and self.published_runs:
+            number = replace(
+                number, sd=float(self.published_sd), count=int(float(self.published_runs))
+            )
+        if self.margin:
+            number = replace(number, margin=float(self.margin))
+        return number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,16 +154,23 @@ class PublishedComparison:
     published: PublishedNumber
     is_size: bool
     """Whether it is a size of the network, which does not depend on seeds, images or epochs."""
+    is_setting: bool = False
+    """Whether it is a parameter of the trial, such as the number of epochs."""
     verdict: PublishedVerdict
     published_value: float = math.nan
     """NaN if the report prints no single number."""
     measurement: Measurement | None = None
     """In the unit of the published number; None for NOT_RUN and CONTEXT."""
     tolerance: float = math.nan
-    """NaN if there is no number to compare with."""
+    """Larger differences are significant; NaN if there is no number to compare with."""
     not_comparable: NotComparable | None = None
     overrides: Overrides = field(default_factory=dict)
     """Settings of the run that differ from the report's."""
+
+    @property
+    def is_measurement(self) -> bool:
+        """Whether it is measured: neither a size nor a setting."""
+        return not self.is_size and not self.is_setting
 
     @property
     def n(self) -> int:
@@ -205,11 +206,15 @@ def compare_published(results: Results) -> list[PublishedComparison]:
     comparisons = []
     for run in results.runs:
         sizes = {name for record in run.records.values() for name in record.sizes}
+        settings = {name for record in run.records.values() for name in record.config}
         for row in run.sweep.published:
-            number = PublishedNumber.from_row(row)
+            number = PublishedNumber.from_columns(row)
             is_size = number.metric in sizes
             candidates = _candidates(results, run, is_size=is_size)
-            comparisons.append(_compare(results, run, number, candidates, is_size=is_size))
+            is_setting = number.metric in settings
+            comparisons.append(
+                _compare(results, run, number, candidates, is_size=is_size, is_setting=is_setting)
+            )
     return comparisons
 
 
@@ -230,12 +235,16 @@ def _candidates(results: Results, run: Run, *, is_size: bool) -> pd.DataFrame:
 
 
 def _compare(
-    results: Results, run: Run, number: PublishedNumber, candidates: pd.DataFrame, *, is_size: bool
+    results: Results,
+    run: Run,
+    number: PublishedNumber,
+    candidates: pd.DataFrame,
+    *,
+    is_size: bool,
+    is_setting: bool,
 ) -> PublishedComparison:
     overrides = run.sweep.overrides
-    mean_text, _, deviation_text = number.value.partition(PLUS_MINUS)
-    published_value, half_unit = parse_printed(mean_text)
-    published_sd, _ = parse_printed(deviation_text)
+    printed = number.printed()
     measurement = None
     if number.metric:
         measurement = measure(results, number, candidates, overrides)
@@ -249,8 +258,9 @@ def _compare(
             run=run.name,
             published=number,
             is_size=is_size,
+            is_setting=is_setting,
             verdict=verdict,
-            published_value=published_value,
+            published_value=printed.value,
             measurement=measurement,
             tolerance=tolerance,
             not_comparable=not_comparable,
@@ -265,34 +275,33 @@ def _compare(
         return comparison(PublishedVerdict.NOT_COMPARABLE, reason)
     if measurement is None:
         return comparison(PublishedVerdict.NOT_RUN)
-    if not math.isfinite(published_value):
+    if not math.isfinite(printed.value):
         return comparison(PublishedVerdict.NOT_COMPARABLE, NotComparable.NO_NUMBER)
-    tolerance = _tolerance(measurement, half_unit, published_sd)
+    sample = Sample(mean=measurement.mean, sd=measurement.sd, count=len(measurement.trials))
+    outcome = compare(sample, printed)
     if overrides and not is_size:
         reason = NotComparable.OTHER_SETTINGS
-        return comparison(PublishedVerdict.NOT_COMPARABLE, reason, tolerance)
-    mode = None
-    if not is_size:
+        return comparison(PublishedVerdict.NOT_COMPARABLE, reason, outcome.tolerance)
+    verdict = PublishedVerdict.EQUAL
+    if not is_size and not is_setting:
         mode = direction_in(results, number.metric)
-    verdict = _verdict(measurement.mean - published_value, tolerance, mode)
-    return comparison(verdict, tolerance=tolerance)
+        verdict = _verdict(outcome.agreement, measurement.mean - printed.value, mode)
+    elif outcome.agreement != Agreement.AGREES:
+        verdict = PublishedVerdict.DIFFERS
+    return comparison(verdict, tolerance=outcome.tolerance)
 
 
-def _tolerance(measurement: Measurement, half_unit: float, published_sd: float) -> float:
-    """Return the largest of 2 standard deviations, ours and the published one, and half a unit of
-    the last printed digit. `published_sd`: NaN if it is not printed."""
-    tolerance = half_unit
-    if len(measurement.trials) > 1:
-        tolerance = max(tolerance, 2 * measurement.sd)
-    if math.isfinite(published_sd):
-        tolerance = max(tolerance, 2 * published_sd)
-    return tolerance
-
-
-def _verdict(difference: float, tolerance: float, mode: Mode | None) -> PublishedVerdict:
+def _verdict(agreement: Agreement, difference: float, mode: Mode | None) -> PublishedVerdict:
     """Return the verdict on a comparable number; mode: None if neither side is better."""
-    if abs(difference) <= tolerance * (1 + ROUNDING):
-        return PublishedVerdict.REPRODUCED
+    match agreement:
+        case Agreement.AGREES:
+            return PublishedVerdict.REPRODUCED
+        case Agreement.INCONCLUSIVE:
+            return PublishedVerdict.INCONCLUSIVE
+        case Agreement.ONE_SEED:
+            return PublishedVerdict.ONE_SEED
+        case Agreement.DIFFERS:
+            pass
     match mode:
         case None:
             return PublishedVerdict.DIFFERS

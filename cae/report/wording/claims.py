@@ -45,10 +45,10 @@ def summary_sentence(results: Sequence[ClaimResult]) -> str:
     return f"Of {formatting.plural(len(results), 'claim')}: {', '.join(parts)}."
 
 
-def p_value_text(p_value: float) -> str:
+def p_value_text(p_value: float, name: str = "p") -> str:
     if p_value < 1e-4:
-        return "p\u00a0<\u00a00.0001"
-    return f"p\u00a0=\u00a0{p_value:.2g}"
+        return f"{name}\u00a0<\u00a00.0001"
+    return f"{name}\u00a0=\u00a0{p_value:.2g}"
 
 
 def reason(result: ClaimResult) -> str:
@@ -205,7 +205,10 @@ def _other_kind(judgment: Judgment) -> str:
 def _two_groups(evidence: TwoGroupsEvidence, judgment: Judgment) -> str:
     comparison = evidence.comparison
     margin = formatting.parameter(evidence.margin)
-    sentences = [_means_sentence(evidence.metric, comparison.difference, judgment)]
+    sentences = [
+        _means_sentence(evidence.metric, comparison.difference, judgment),
+        _interval(comparison.difference),
+    ]
     if evidence.margin and not evidence.is_equivalence:
         sentences.append(f"Claimed: better by more than {margin}.")
     sentences.append(_other_settings(comparison.has_equal_settings))
@@ -224,6 +227,16 @@ def _means_sentence(metric: str, difference: MeanDifference, judgment: Judgment)
     second = formatting.number(difference.second_mean)
     effect = effect_text(judgment)
     return f"Mean {formatting.short(metric)} {first} against {second}: {effect}."
+
+
+def _interval(difference: MeanDifference) -> str:
+    if not difference.is_testable:
+        return ""
+    low, high = difference.interval()
+    return (
+        f"95 % interval of the difference: {formatting.number(low, 3)} to "
+        f"{formatting.number(high, 3)}."
+    )
 
 
 def _equivalence(verdict: Verdict, p_value: float, margin: str) -> str:
@@ -295,6 +308,7 @@ def _extreme(evidence: ExtremeEvidence, judgment: Judgment) -> str:
     sentences = [
         f"Mean {formatting.short(evidence.metric)} {mean} at {value} against {rival_mean} at "
         f"{formatting.short(evidence.rival)}{rival}.",
+        _interval(difference),
         _other_settings(evidence.comparison.has_equal_settings),
         _conclusion(judgment, evidence.untested),
     ]

@@ -28,15 +28,32 @@ def summary_sentence(comparisons: Sequence[PublishedComparison], *, reasons: boo
         return ""
     if not judged:
         return "The sweep lists published numbers for context only."
+    measured = [comparison for comparison in judged if comparison.is_measurement]
+    others = [comparison for comparison in judged if not comparison.is_measurement]
+    sentence = formatting.sentences(
+        [
+            _counts(measured, "published number"),
+            _counts(others, "size or setting", "sizes and settings"),
+        ]
+    )
     counts = Counter(comparison.verdict for comparison in judged)
-    parts = [f"{counts[verdict]} {verdict}" for verdict in PublishedVerdict if counts[verdict]]
-    total = formatting.plural(len(judged), "published number")
-    sentence = f"Of {total}: {formatting.listed(parts)}."
     if reasons and counts[PublishedVerdict.NOT_COMPARABLE]:
         causes = {_not_comparable(comparison): None for comparison in judged}
         causes.pop("", None)
         sentence += f" Not comparable: {formatting.listed(causes, MAX_REASONS)}."
     return sentence
+
+
+def _counts(comparisons: Sequence[PublishedComparison], noun: str, plural: str = "") -> str:
+    """Count the verdicts; empty without comparisons."""
+    if not comparisons:
+        return ""
+    counts = Counter(comparison.verdict for comparison in comparisons)
+    parts = [f"{counts[verdict]} {verdict}" for verdict in PublishedVerdict if counts[verdict]]
+    total = formatting.plural(len(comparisons), noun)
+    if plural and len(comparisons) > 1:
+        total = f"{len(comparisons)} {plural}"
+    return f"Of {total}: {formatting.listed(parts)}."
 
 
 def differences(overrides: Overrides) -> str:
@@ -95,7 +112,7 @@ def _not_comparable(comparison: PublishedComparison) -> str:
 
 
 def _seeds(comparison: PublishedComparison) -> str:
-    if comparison.is_size:
+    if not comparison.is_measurement:
         return ""
     if comparison.n == 1:
         return "One seed."
@@ -103,9 +120,47 @@ def _seeds(comparison: PublishedComparison) -> str:
 
 
 def _distance(comparison: PublishedComparison) -> str:
-    tolerance = formatting.parameter(comparison.tolerance)
-    if comparison.verdict == PublishedVerdict.REPRODUCED:
-        return f"Within {tolerance} of the published value."
+    tolerance = formatting.number(comparison.tolerance, 3)
+    if not comparison.is_measurement:
+        if comparison.verdict == PublishedVerdict.EQUAL:
+            return ""
+        return f"{_size_of_difference(comparison)}."
+    match comparison.verdict:
+        case PublishedVerdict.REPRODUCED if comparison.n == 1:
+            return "Equal to the printed digits."
+        case PublishedVerdict.REPRODUCED:
+            return formatting.sentences(
+                [f"Within the 95 % interval, ± {_relative(comparison)}.", _margin(comparison)]
+            )
+        case PublishedVerdict.INCONCLUSIVE:
+            return (
+                f"Not different, but the 95 % interval, ± {_relative(comparison)}, does not show "
+                f"equality within the margin of {comparison.published.margin}: more seeds would."
+            )
+        case PublishedVerdict.ONE_SEED:
+            return f"{_size_of_difference(comparison)}; a comparison needs at least 2 seeds."
+    return f"{_size_of_difference(comparison)}; the 95 % interval is ± {tolerance}."
+
+
+def _margin(comparison: PublishedComparison) -> str:
+    """The margin that was met; empty if none was declared."""
+    margin = comparison.published.margin
+    if not margin:
+        return ""
+    return f"Equal within the declared margin of {margin}."
+
+
+def _relative(comparison: PublishedComparison) -> str:
+    """The half of the interval, with its share of the published value."""
+    tolerance = formatting.number(comparison.tolerance, 3)
+    published_value = comparison.published_value
+    if not published_value or not math.isfinite(published_value):
+        return tolerance
+    share = formatting.percent(comparison.tolerance, abs(published_value))
+    return f"{tolerance} ({share} of the published value)"
+
+
+def _size_of_difference(comparison: PublishedComparison) -> str:
     side = "lower"
     if comparison.difference > 0:
         side = "higher"
@@ -114,8 +169,7 @@ def _distance(comparison: PublishedComparison) -> str:
     published_value = comparison.published_value
     if published_value and math.isfinite(published_value):
         share = f" ({formatting.percent(distance, abs(published_value))})"
-    text = formatting.number(distance, 3)
-    return f"{text}{share} {side} than published; tolerance {tolerance}."
+    return f"{formatting.number(distance, 3)}{share} {side} than published"
 
 
 def _choice(comparison: PublishedComparison) -> str:

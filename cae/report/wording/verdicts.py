@@ -50,6 +50,7 @@ def claim_row(result: ClaimResult) -> dict[str, Any]:
         "test": claims.procedure_name(judgment),
         "statistic": judgment.statistic,
         "p": judgment.p_value,
+        "q": result.q_value,
         "effect": claims.effect_text(judgment),
         "size": judgment.effect,
         "n": len(judgment.trials),

@@ -13,7 +13,7 @@ from cae.run.records import Record
 from cae.run.sweep_json import LostSweepJson, SweepDescription
 from cae.run.trial_state import TrialState
 from cae.sweep.spec.plan import Plan
-from cae.trial.checkpoint import BEST
+from cae.trial.checkpoint import BEST, LAST, PREVIOUS
 
 LOST_WEIGHTS = "lost-weights"
 """For --retry: finished trials whose best weights are missing."""
@@ -148,3 +148,14 @@ def find_lost_weights(run: RunDir, plan: Plan, *, retry: bool) -> Plan:
         ]
         plan = replace(plan, trials=trials)
     return replace(plan, lost_weights=lost)
+
+
+def find_lost_checkpoints(run: RunDir, plan: Plan) -> Plan:
+    """The plan with the trials that start again, because their last checkpoints are missing."""
+    resumed = [trial.number for trial in plan.remaining if trial.done_epochs]
+    if not resumed:
+        return plan
+    present = run.trials_with(LAST) | run.trials_with(PREVIOUS)
+    lost = {number for number in resumed if number not in present}
+    trials = [replace(planned, starts_again=planned.number in lost) for planned in plan.trials]
+    return replace(plan, trials=trials)

@@ -26,6 +26,7 @@ from cae.sweep.engine.known_run import (
     LOST_WEIGHTS,
     all_axes,
     check_journal,
+    find_lost_checkpoints,
     find_lost_weights,
     known_sweep,
     lost_sweep_json,
@@ -178,6 +179,7 @@ def prepare(selection: Selection) -> Prepared:
     _check_metric(run, plan, known)
     plan = replace(plan, code=take_snapshot(file))
     plan = find_lost_weights(run, plan, retry=selection.retries_lost_weights)
+    plan = find_lost_checkpoints(run, plan)
     return Prepared(file, plan, run, selection, records, journal_bytes)
 
 

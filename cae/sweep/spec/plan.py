@@ -23,6 +23,7 @@ from cae.sweep.spec.candidates import (
     repeat_with_seeds,
     trial_key,
 )
+from cae.sweep.spec.claim_hints import hints_about_claims
 from cae.sweep.spec.code_snapshot import CodeSnapshot
 from cae.sweep.spec.comparability import describe_group
 from cae.sweep.spec.matching import Matcher, Wanted
@@ -253,6 +254,11 @@ def make_plan(
     if search is not None:
         trials, opened = open_search(search, to_suggest, trials)
     numbers = {planned.number for planned in trials}
+    changed = changed_settings(sweep.base, requested[0].trial, overrides)
+    hints = list_hints(sweep, candidates)
+    if sweep.claims:
+        requested_trials = [candidate.trial for candidate in candidates]
+        hints += hints_about_claims(sweep.claims, requested_trials, changed)
     return Plan(
         sweep=sweep,
         mode=sweep_mode(sweep, directions),
@@ -260,14 +266,14 @@ def make_plan(
         trials=trials,
         images=images,
         axes=describe_axes(sweep, overrides),
-        overrides=changed_settings(sweep.base, requested[0].trial, overrides),
+        overrides=changed,
         space_size=points.space_size,
         duplicates=built.repeated * sweep.seeds + repeated_seeds,
         epochs=max(candidate.trial.epochs for candidate in candidates),
         left=[record for record in records.values() if record.number not in numbers],
         left_out=built.left_out_descriptions(),
         examined=built.examined,
-        hints=list_hints(sweep, candidates),
+        hints=hints,
         search=opened,
     )
 

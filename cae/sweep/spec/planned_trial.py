@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cae.run.records import Record
+from cae.run.trial_state import TrialState
 from cae.sweep.spec.matching import Reason
 from cae.trial.config import Trial
 
@@ -42,17 +43,29 @@ class PlannedTrial:
     reason: Reason | None = None
     """Why it is trained although the run holds a trial of the same configuration, `replaces`."""
     replaces: int | None = None
+    starts_again: bool = False
+    """Whether its epochs are trained again, because the checkpoints to resume from are missing."""
 
     @property
     def done_epochs(self) -> int:
-        """Epochs that the journal contains."""
-        if self.record is None:
+        """Epochs that the journal contains and that are not trained again."""
+        if self.record is None or self.starts_again:
             return 0
         return self.record.last_epoch
 
     @property
     def finished(self) -> bool:
-        """Whether nothing of it is left to train."""
+        """Whether nothing of it is left to train.
+
+        More epochs extend a finished trial. One that was stopped, failed or diverged stays so.
+        """
         if self.record is None or self.retry:
             return False
-        return self.record.state.is_final and self.record.hash == self.hash
+        if self.record.state == TrialState.FINISHED:
+            return self.record.hash == self.hash
+        return self.record.state.is_final
+
+    @property
+    def has_more_epochs(self) -> bool:
+        """Whether the sweep requests more epochs than the trial of the run was planned with."""
+        return self.record is not None and self.trial.epochs > self.record.config["epochs"]

@@ -98,7 +98,12 @@ def open_arrays(path: Path) -> dict[str, StoredArray]:
         raise DatasetInvalid(
             f"{path}: it contains {len(arrays):,} arrays: should have at most {MAX_ARRAYS:,}"
         )
-    return {array.name: array for array in arrays}
+    by_name: dict[str, StoredArray] = {}
+    for array in arrays:
+        if array.name in by_name:
+            raise DatasetInvalid(f"{path}: there are two arrays of the name {array.name}")
+        by_name[array.name] = array
+    return by_name
 
 
 def read_class_names(path: Path, arrays: Mapping[str, StoredArray]) -> tuple[str, ...]:

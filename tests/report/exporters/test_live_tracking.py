@@ -387,6 +387,15 @@ def test_a_library_that_is_missing_is_named_before_anything_starts(
         LiveTracking("wandb", run, print)
 
 
+@pytest.mark.parametrize("name", ["tensorboard", "wandb"])
+def test_a_file_in_place_of_the_folder_is_an_error_before_anything_starts(
+    run: RunDir, name: live_tracking.TrackerName
+) -> None:
+    (run.path / name).touch()
+    with pytest.raises(RunError, match=f"{name} is a file"):
+        LiveTracking(name, run, print)
+
+
 def test_notes_that_cannot_be_read_are_an_error_before_anything_starts(run: RunDir) -> None:
     (run.path / "tracked-tensorboard.txt").mkdir()
     with pytest.raises(RunError, match=r"tracked-tensorboard.txt: cannot be read: Is a directory"):

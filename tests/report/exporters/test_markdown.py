@@ -97,7 +97,7 @@ def test_sections_of_other_runs_are_kept(make_finished_run: MakeRun, tmp_path: P
     assert path.read_text() == together
     assert markdown.write([one], path).read_text() == together
     assert together.count("<!-- run ") == 2
-    assert "worse" in together
+    assert "one seed" in together
 
 
 def test_files_of_earlier_versions_keep_their_sections(
@@ -141,3 +141,43 @@ def test_another_file_is_not_overwritten(
     with pytest.raises(UserError, match=rule):
         markdown.write([make_finished_run("one", 0.02)], path)
     assert path.read_text() == text
+
+
+def test_claims_of_a_sweep_without_a_report_have_no_provenance(
+    make_finished_run: MakeRun, tmp_path: Path
+) -> None:
+    overrides = {"epochs": {"full": 30, "here": 8}}
+    own = make_finished_run("own", 0.02, published=[], overrides=overrides)
+    text = markdown.write([own], tmp_path / "r.md").read_text()
+    assert "| claim | verdict |" in text
+    assert "differ from the full sweep's**: epochs 8 instead of 30" in text
+    assert "the report's**" not in text
+
+
+def test_tested_claims_of_all_runs_have_q_values(
+    writer: Callable[..., Any], tmp_path: Path
+) -> None:
+    runs: list[RunDir] = []
+    for name in ("one", "two"):
+        claim = {
+            "kind": "BetterThan",
+            "id": "C1",
+            "text": "Small kernels are better.",
+            "metric": "val_loss",
+            "this": {"arch.kernel_size": 3},
+            "that": {"arch.kernel_size": 5},
+        }
+        run = writer(name, overrides={}, published=[], claims=[claim], description="")
+        run.session([1, 2, 3, 4])
+        for number, (kernel, seed) in enumerate([(3, 0), (3, 1), (5, 0), (5, 1)], start=1):
+            run.trial(number, {"arch.kernel_size": kernel}, seed=seed)
+            run.start(number)
+            run.epoch(number, 1, kernel / 10 + seed / (1000 * kernel))
+            run.end(number, "finished", best_epoch=1)
+        runs.append(run.close())
+    text = markdown.write(runs, tmp_path / "r.md").read_text()
+    assert text.startswith(markdown.OWN_TITLE)
+    assert "2 of 2 claims with a test are decided" in text
+    assert markdown.write([], tmp_path / "r.md").read_text() == text
+    kept = markdown.write(runs[:1], tmp_path / "one.md").read_text()
+    assert "1 of 1 claim" in kept

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from cae.report.statistics.inference import (
+    false_discovery_rates,
     holm,
     paired_difference,
     permutation_importance,
@@ -162,3 +163,18 @@ def test_the_signed_rank_test_has_the_stated_error_rate_and_power() -> None:
     assert min(false[1.0], false[-1.0]) >= 8
     assert true[1.0] > 850
     assert true[-1.0] == 0
+
+
+def test_q_values_are_those_of_benjamini_and_hochberg() -> None:
+    # Their example (1995), of which the four smallest are discoveries at 5 %.
+    p_values = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344]
+    p_values += [0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0]
+    rates = false_discovery_rates([None, *p_values])
+    assert rates[0] is None
+    found = [rate for rate in rates if rate is not None and rate < 0.05]
+    assert len(found) == 4
+    assert found[0] == pytest.approx(0.0001 * 15)
+
+
+def test_nothing_tested_has_no_q_value() -> None:
+    assert false_discovery_rates([None, None]) == [None, None]

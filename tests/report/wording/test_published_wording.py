@@ -23,11 +23,8 @@ REPRODUCED = PublishedComparison(
     measurement=Measurement(mean=0.11, sd=0.01, trials=[1, 2, 3], matching_configurations=0),
     tolerance=0.02,
 )
-WORSE = replace(
-    REPRODUCED,
-    verdict=PublishedVerdict.WORSE,
-    measurement=Measurement(mean=0.15, sd=float("nan"), trials=[4], matching_configurations=2),
-)
+WORSE_MEASUREMENT = Measurement(mean=0.15, sd=0.001, trials=[4, 5], matching_configurations=2)
+WORSE = replace(REPRODUCED, verdict=PublishedVerdict.WORSE, measurement=WORSE_MEASUREMENT)
 OTHER_SETTINGS = replace(
     REPRODUCED,
     verdict=PublishedVerdict.NOT_COMPARABLE,
@@ -49,14 +46,33 @@ NOT_RUN = replace(
 CONTEXT = replace(REPRODUCED, verdict=PublishedVerdict.CONTEXT, measurement=None)
 
 
-def test_a_reproduced_number_states_the_seeds_and_the_tolerance() -> None:
-    assert reason(REPRODUCED) == "3 seeds. Within 0.02 of the published value."
+def test_a_reproduced_number_states_the_seeds_and_the_interval() -> None:
+    assert reason(REPRODUCED) == (
+        "3 seeds. Within the 95 % interval, ± 0.0200 (20\u00a0% of the published value)."
+    )
 
 
-def test_a_number_outside_the_tolerance_states_the_difference() -> None:
+def test_a_number_outside_the_interval_states_the_difference() -> None:
     assert reason(WORSE) == (
-        "One seed. 0.0500 (50\u00a0%) higher than published; tolerance 0.02. Best of 2 matching "
-        "configurations."
+        "2 seeds. 0.0500 (50\u00a0%) higher than published; the 95 % interval is ± 0.0200. "
+        "Best of 2 matching configurations."
+    )
+
+
+def test_one_seed_states_what_a_comparison_needs() -> None:
+    measurement = replace(WORSE_MEASUREMENT, trials=[4])
+    comparison = replace(REPRODUCED, verdict=PublishedVerdict.ONE_SEED, measurement=measurement)
+    assert reason(comparison) == (
+        "One seed. 0.0500 (50\u00a0%) higher than published; a comparison needs at least 2 seeds. "
+        "Best of 2 matching configurations."
+    )
+
+
+def test_sizes_and_settings_are_counted_apart() -> None:
+    size = replace(REPRODUCED, is_size=True, verdict=PublishedVerdict.EQUAL)
+    setting = replace(REPRODUCED, is_setting=True, verdict=PublishedVerdict.EQUAL)
+    assert summary_sentence([REPRODUCED, size, setting]) == (
+        "Of 1 published number: 1 reproduced. Of 2 sizes and settings: 2 equal."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,15 @@ def test_a_tiff_of_several_series_is_refused_and_not_read_in_part() -> None:
     error = error_of("stack.tif")
     assert "2 separate series of images (uint8 20 x 4 x 6, uint8 2 x 6)" in error
     assert "numpy.stack(images)" in error
+
+
+def test_two_arrays_of_one_name_are_refused() -> None:
+    np.savez("twice.npz", x=PIXELS)
+    with zipfile.ZipFile("twice.npz", "a") as archive:
+        first = archive.read("x.npy")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("x.npy", first)
+    assert "two arrays of the name x" in error_of("twice.npz")
 
 
 def test_labels_of_one_split_only_are_refused() -> None:

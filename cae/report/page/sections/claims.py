@@ -32,8 +32,9 @@ def claims_section(results: Results) -> SectionContent:
             "finished trials count, because stopped ones were trained for fewer epochs. If "
             "possible, the two sides are compared between trials that are equal in all other "
             "settings. Tests are two-sided. If a claim needs several comparisons, Holm's "
-            "correction is applied. There is no correction between claims: of 20 claims without "
-            "any effect, one would be decided by chance."
+            "correction is applied. q corrects p for the number of "
+            "claims of this page (Benjamini-Hochberg): of the claims with q below 0.05, about one "
+            "in 20 is decided by chance."
         ),
         tables=[_table(results, judged)],
     )
@@ -71,11 +72,13 @@ def _cells(result: ClaimResult, *, joined: bool) -> list[Cell]:
 
 
 def _numbers(result: ClaimResult) -> str:
-    """Return the effect, its p value and the number of trials."""
+    """Return the effect, its p and q values and the number of trials."""
     judgment = result.judgment
     if not judgment.trials:
         return ""
     numbers = claims.effect_text(judgment)
     if judgment.p_value is not None:
         numbers += f", {claims.p_value_text(judgment.p_value)}"
+    if result.q_value is not None:
+        numbers += f", {claims.p_value_text(result.q_value, 'q')}"
     return f"{numbers}, {formatting.plural(len(judgment.trials), 'trial')}"

@@ -61,11 +61,13 @@ def published_section(results: Results) -> SectionContent:
         verdict=published.summary_sentence(comparisons),
         method=(
             "Ours is the best finished trial that meets the condition of the row: mean, standard "
-            "deviation and number of its seeds. Reproduced: within the largest of 2 standard "
-            "deviations, ours and a printed one, and half a unit of the last printed digit. "
-            "Numbers measured with other "
-            "settings than the report's are shown and not judged; sizes of networks do not depend "
-            "on images or epochs."
+            "deviation and number of its seeds. Reproduced: the published number lies in the 95 % "
+            "prediction interval of our runs (a mean of several runs: Welch's test does not reject "
+            "equality), half a unit of its last digit added; if a margin was declared before the "
+            "runs, two one-sided tests show equality within it. Inconclusive: neither "
+            "different nor equal within the margin. One seed: not equal to the printed digits, and "
+            "one run has no interval. Numbers measured with other settings than the report's are "
+            "shown and not judged. Sizes and settings are compared exactly and counted apart."
         ),
         rows=[_row(comparison) for comparison in comparisons],
     )
@@ -94,7 +96,7 @@ def _details(comparison: PublishedComparison) -> str:
     details = [_short(comparison.published.metric)]
     if comparison.n > 1:
         details.append(f"n = {comparison.n}")
-    elif comparison.n == 1 and not comparison.is_size:
+    elif comparison.n == 1 and comparison.is_measurement:
         details.append("one seed")
     if comparison.measurement is not None:
         trials = ", ".join(str(trial) for trial in comparison.measurement.trials)

@@ -23,6 +23,7 @@ from cae.report.statistics.claims.verdict import (
     ObstacleKind,
     Verdict,
 )
+from cae.report.statistics.inference import false_discovery_rates
 from cae.run.groups import Group, differences_text, group_labels, is_defined_equally
 
 METRIC_FIELDS = ("metric", "left", "right", "other")
@@ -30,12 +31,13 @@ METRIC_FIELDS = ("metric", "left", "right", "other")
 
 
 def judge_claims(results: Results) -> list[ClaimResult]:
-    """Judge every claim of the runs."""
+    """Judge every claim of the runs. Their q values are over all of these claims."""
     judged = []
     for run in results.runs:
         for claim in run.sweep.claims:
             judged.append(judge_claim(results, run, claim))
-    return judged
+    rates = false_discovery_rates([result.judgment.p_value for result in judged])
+    return [replace(result, q_value=rate) for result, rate in zip(judged, rates, strict=True)]
 
 
 def judge_claim(results: Results, run: Run, claim: Claim) -> ClaimResult:

@@ -202,6 +202,9 @@ class ClaimResult:
     """Labels of the comparability groups of the used trials."""
     group_differences: str = ""
     """The parameters in which these groups differ; empty if there is one."""
+    q_value: float | None = None
+    """The p value, corrected for the number of claims that were judged together: the false
+    discovery rate (Benjamini-Hochberg). None: not tested."""
 
     @property
     def verdict(self) -> Verdict:

@@ -1,0 +1,53 @@
+"""Tables, cells and code blocks of Markdown, whose text cannot leave its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from cae.run.formatting import visible
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; the text of the rows is escaped."""
+    lines = [list(columns), ["---"] * len(columns)]
+    for row in rows:
+        lines.append([cell(text) for text in row])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+CODE = re.compile(r"`[^`\\]*`")
+"""Text in a code span without characters that would need an escape in it."""
+
+
+def cell(text: str) -> str:
+    """Escape text of a sweep file, so that it is no link, no HTML, and stays in its cell."""
+    line = one_line(text)
+    if CODE.fullmatch(line):
+        return line.replace("|", "\\|")
+    return re.sub(r"[\\|\[\]]", r"\\\g<0>", line).replace("<", "&lt;")
+
+
+def one_line(text: str) -> str:
+    """Text in one line, with visible control characters."""
+    return visible(" ".join(text.split()))
+
+
+def code_block(command: str) -> str:
+    """A command as a block of code. It cannot end the block, nor be the header of a section."""
+    line = one_line(command)
+    if line.startswith("<"):
+        line = f" {line}"
+    longest = max((len(ticks) for ticks in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}sh\n{line}\n{fence}"
+
+
+def table_without_empty_columns(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table without columns in which every cell is empty or "none"."""
+    used: list[int] = []
+    for index in range(len(columns)):
+        if any(row[index] not in ("", "none") for row in rows):
+            used.append(index)
+    kept_rows = [[row[index] for index in used] for row in rows]
+    return table([columns[index] for index in used], kept_rows)
