@@ -32,6 +32,7 @@ sweep = Sweep(
         epochs={epochs},
     ),
     space={space},
+    latent=False,  # its measures need a second more in each new worker
     {more}
 )
 '''

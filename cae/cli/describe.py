@@ -12,17 +12,24 @@ from rich.table import Table
 
 from cae.cli.console import Console
 from cae.errors import UserError
-from cae.sweep.spec.catalog import Entry, Parameter, catalog, trial_metrics
+from cae.sweep.spec.catalog import (
+    Entry,
+    Parameter,
+    catalog,
+    metrics_of_the_latent_code,
+    trial_metrics,
+)
 from cae.sweep.spec.catalog_markdown import HEADINGS, direction_text, range_text, render
 from cae.sweep.spec.sweep_file import load_components
 from cae.trial.metrics import Metric
 
+ALL_METRICS = "metrics"
 PIPE_WIDTH = 200
 """Columns of output that does not go to a terminal."""
 
 
 def describe(name: str | None, *, as_markdown: bool, sweep: Path | None = None) -> None:
-    """Print the whole catalog, one entry, one parameter or one metric.
+    """Print the whole catalog, one entry, one parameter or one metric; `metrics`: all metrics.
 
     With `sweep`, a sweep file, its components are part of the catalog.
     """
@@ -37,6 +44,9 @@ def describe(name: str | None, *, as_markdown: bool, sweep: Path | None = None) 
     entries = catalog()
     if name is None:
         _print_list(console, entries)
+        return
+    if name == ALL_METRICS:
+        _print_metrics(console, entries)
         return
     if not _print_matches(console, entries, name):
         own = ""
@@ -56,8 +66,21 @@ def _print_list(console: Console, entries: Sequence[Entry]) -> None:
         console.print(f"[bold]{heading}[/]")
         console.print(table)
     console.print(
-        "cae-sweep describe NAME shows parameters: a component, arch.kernel_size, val_psnr"
+        "cae-sweep describe NAME shows parameters: a component, arch.kernel_size, val_psnr; "
+        "cae-sweep describe metrics shows all metrics"
     )
+
+
+def _print_metrics(console: Console, entries: Sequence[Entry]) -> None:
+    """Print all metrics: of every trial, of the latent code, and of each task."""
+    console.print("[bold]Every trial[/]")
+    console.print(_metric_table(trial_metrics()))
+    console.print("[bold]The latent code[/] (once, at the end of a trial: test_probe_accuracy)")
+    console.print(_metric_table(metrics_of_the_latent_code()))
+    for entry in entries:
+        if entry.metrics:
+            console.print(f"[bold]Task {escape(entry.name)}[/] (train_, val_ and test_)")
+            console.print(_metric_table(entry.metrics))
 
 
 def _print_matches(console: Console, entries: Sequence[Entry], name: str) -> bool:
@@ -106,7 +129,7 @@ def _metrics(entries: Sequence[Entry], name: str) -> list[Metric]:
     for split in ("train_", "val_", "test_"):
         name = name.removeprefix(split)
     metrics = {metric: None for entry in entries for metric in entry.metrics}
-    metrics |= dict.fromkeys(trial_metrics())
+    metrics |= dict.fromkeys([*trial_metrics(), *metrics_of_the_latent_code()])
     return [metric for metric in metrics if metric.name == name]
 
 
@@ -138,6 +161,8 @@ def _hint(name: str, entries: Sequence[Entry]) -> str:
         names |= {entry.name, entry.class_name}
         names |= {f"{entry.kind}.{parameter.name}" for parameter in entry.parameters}
         names |= {metric.name for metric in entry.metrics}
+    names |= {metric.name for metric in [*trial_metrics(), *metrics_of_the_latent_code()]}
+    names.add(ALL_METRICS)
     nearest = difflib.get_close_matches(name, sorted(names), n=3)
     if not nearest:
         return "; `cae-sweep describe` lists all components"

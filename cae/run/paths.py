@@ -6,7 +6,7 @@ journal.jsonl     what happened: one event per line (see cae/run/events.py), app
 trials.csv  epochs.csv  verdicts.json  report.html
                   computed from the two files above, at any time
 trials/0007/      best.safetensors  last.safetensors  previous.safetensors  samples.npz
-                  galleries.npz  log.txt
+                  galleries.npz  latent.npz  log.txt
 code/             the user's code with which trials were trained: a folder per version
 control/          requests to the process that runs the sweep: `stop`, `kill-0007`
 """

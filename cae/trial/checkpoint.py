@@ -11,6 +11,7 @@ a trial:
     previous-best.safetensors  the best epoch when `previous` was written, if files are not durable
     samples.npz           the first validation images: input, target, best epoch's output, as uint8
     galleries.npz         images that the task selected or generated at the end, with captions
+    latent.npz            latent codes of some test images (see latent_samples.py)
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import hashlib
 import io
 import json
 import os
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +44,9 @@ PREVIOUS = "previous.safetensors"
 PREVIOUS_BEST = "previous-best.safetensors"
 SAMPLES = "samples.npz"
 GALLERIES = "galleries.npz"
+LATENT = "latent.npz"
+IMAGE_FILES = (SAMPLES, GALLERIES, LATENT)
+"""Written with the best weights."""
 HEADER = "cae"
 """Key of this package's JSON in the header of a safetensors file."""
 
@@ -232,7 +237,7 @@ def load_newest(folder: Path, owner: Owner) -> Checkpoint | None:
             os.replace(folder / name, folder / f"{name}.damaged")
         except ForeignCheckpoint as error:
             print(f"not used: {error}")
-            _set_aside(folder, LAST, PREVIOUS, BEST, PREVIOUS_BEST, SAMPLES, GALLERIES)
+            _set_aside(folder, LAST, PREVIOUS, BEST, PREVIOUS_BEST, *IMAGE_FILES)
             return None
     return None
 
@@ -251,7 +256,7 @@ def load_best(folder: Path, owner: Owner, epoch: int | None = None) -> Checkpoin
         return None
     except ForeignCheckpoint as error:
         print(f"not used: {error}")
-        _set_aside(folder, BEST, SAMPLES, GALLERIES)
+        _set_aside(folder, BEST, *IMAGE_FILES)
         return None
 
 
@@ -310,7 +315,7 @@ class Samples:
     @classmethod
     def from_images(cls, epoch: int, inputs: Tensor, targets: Tensor, outputs: Tensor) -> Samples:
         """Copy images, N x C x H x W in [0, 1], from their device."""
-        return cls(epoch, _to_uint8(inputs), _to_uint8(targets), _to_uint8(outputs))
+        return cls(epoch, to_uint8(inputs), to_uint8(targets), to_uint8(outputs))
 
     def save(self, folder: Path, write: Write = write_whole) -> None:
         """Write them to the folder of a trial."""
@@ -325,13 +330,20 @@ class Samples:
 
 def samples_epoch(folder: Path) -> int:
     """The epoch of the samples in a folder; 0 if there are none, or damaged ones."""
+    return saved_epoch(folder / SAMPLES, "input", "target", "output")
+
+
+def saved_epoch(path: Path, *names: str) -> int:
+    """The `epoch` in a file with arrays of these names; 0 if it is missing or damaged."""
     try:
-        check_regular(folder / SAMPLES)
-        with np.load(io.BytesIO((folder / SAMPLES).read_bytes()), allow_pickle=False) as arrays:
-            for name in ("input", "target", "output"):
+        check_regular(path)
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+            for name in names:
                 arrays[name]  # raises an error if it is damaged
             return int(arrays["epoch"])
-    except (FileNotFoundError, IsADirectoryError, KeyError, ValueError, EOFError, BadZipFile):
+    except (FileNotFoundError, IsADirectoryError):
+        return 0
+    except (KeyError, ValueError, EOFError, BadZipFile, zlib.error):
         return 0
 
 
@@ -343,14 +355,15 @@ def save_galleries(folder: Path, galleries: Mapping[str, tuple[Tensor, list[str]
     images_by_key = {}
     captions_by_key = {}
     for index, (images, captions) in enumerate(galleries.values()):
-        images_by_key[f"images_{index}"] = _to_uint8(images)
+        images_by_key[f"images_{index}"] = to_uint8(images)
         captions_by_key[f"captions_{index}"] = np.array(captions, dtype=str)
     names = np.array(list(galleries), dtype=str)
     content = _npz({"names": names, **images_by_key, **captions_by_key})
     write_whole(folder / GALLERIES, content)
 
 
-def _to_uint8(images: Tensor) -> NDArray[np.uint8]:
+def to_uint8(images: Tensor) -> NDArray[np.uint8]:
+    """Convert images, N x C x H x W in [0, 1], to gray or RGB; other channels become tiles."""
     images = tile_channels(images)
     return (images.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 

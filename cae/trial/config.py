@@ -37,6 +37,7 @@ from cae.trial.component import (
     raising_errors,
 )
 from cae.trial.datasets import Dataset
+from cae.trial.latent.declaration import latent_metrics, measured_names
 from cae.trial.losses import Loss
 from cae.trial.messages import (
     ImpossibleCombination,
@@ -45,7 +46,7 @@ from cae.trial.messages import (
     unknown_component,
     with_prefix,
 )
-from cae.trial.metrics import TRIAL_METRICS
+from cae.trial.metrics import TRIAL_METRICS, Metric
 from cae.trial.networks import Architecture, sizes
 from cae.trial.optimizers import Optimizer
 from cae.trial.plain_values import to_plain
@@ -319,8 +320,21 @@ class Trial(BaseModel):
 
         Names are without the split: `psnr` declares `val_psnr` and `test_psnr`.
         """
-        metrics = TRIAL_METRICS | self.task.declared_metrics()
+        metrics = TRIAL_METRICS | self.latent_metrics() | self.task.declared_metrics()
         return {name: str(metric.direction) for name, metric in metrics.items()}
+
+    def latent_metrics(self) -> dict[str, Metric]:
+        """Return the metrics of the latent code, by name without the split (cae/trial/latent)."""
+        if not self.task.measures_latent_code:
+            return {}
+        return latent_metrics()
+
+    def latent_metric_names(self) -> list[str]:
+        """Return the metrics of the latent code that are measured in an epoch if they are asked
+        for."""
+        if not self.task.measures_latent_code:
+            return []
+        return [f"val_{name}" for name in measured_names()]
 
     def metric_names(self) -> list[str]:
         """Return the names of the metrics of every epoch of this trial.

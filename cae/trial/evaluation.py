@@ -202,10 +202,8 @@ def _reference_losses(task: Task, images: DeviceImages, evaluation: Evaluation) 
     They depend on the images and the task only: this process computes them once. The means are over
     the images that the network is trained for.
     """
-    # The addresses, because `_replace` keeps the fingerprint of images whose splits it changes.
-    addresses = [split.pixels.data_ptr() for split in (images.train, images.test)]
     losses_of_task = tuple(type(term.loss) for term in task.losses())
-    key = (images.fingerprint, str(addresses), type(task), _parameters(task), losses_of_task)
+    key = (*data_key(task, images), losses_of_task)
     losses = _known_reference_losses.get(key)
     if losses is None or not images.fingerprint:
         losses = {}
@@ -227,6 +225,16 @@ def _reference_losses(task: Task, images: DeviceImages, evaluation: Evaluation) 
             losses["floor"] = floor
         _known_reference_losses[key] = losses
     return losses
+
+
+def data_key(task: Task, images: DeviceImages) -> tuple[object, ...]:
+    """A key of what depends on the images and the task only, for caches of this process.
+
+    Nothing may be cached if `images.fingerprint` is empty.
+    """
+    # The addresses, because `_replace` keeps the fingerprint of images whose splits it changes.
+    addresses = [split.pixels.data_ptr() for split in (images.train, images.test)]
+    return images.fingerprint, str(addresses), type(task), _parameters(task)
 
 
 def _parameters(task: Task) -> str:

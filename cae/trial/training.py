@@ -34,6 +34,8 @@ from cae.trial.evaluation import (
     evaluate,
     has_finite_losses,
 )
+from cae.trial.latent.final import measure_epoch, measure_latent
+from cae.trial.latent_samples import save_latent_samples
 from cae.trial.schedules import lr_with_warmup
 from cae.trial.steps import GraphedStep, build_optimizer, create_step, set_learning_rate
 from cae.trial.tasks.base import Table
@@ -87,6 +89,7 @@ def train(
     durable: bool = True,
     judged_epochs: Collection[int] | None = (),
     recorded_epochs: int = 0,
+    latent: bool = True,
 ) -> Generator[Epoch, None, None]:
     """Train a trial to its last epoch, starting with the newest undamaged checkpoint in `folder`.
 
@@ -102,7 +105,8 @@ def train(
     `fingerprint` and `code`: see `Owner`. Checkpoints of other trials are not used. `durable`:
     whether the files have to survive a power cut. `judged_epochs`: those after which the caller
     may end or pause the trial; their checkpoints are not postponed. None: all. `recorded_epochs`:
-    how many epochs the caller has recorded already.
+    how many epochs the caller has recorded already. `latent`: whether the latent code is measured
+    after the last epoch (see cae/trial/latent).
     """
     owner = Owner(trial.flat(), fingerprint, code)
     files = SyncSchedule(enabled=durable)
@@ -116,6 +120,7 @@ def train(
         mode=mode,
         judged_epochs=judged_epochs,
         recorded_epochs=recorded_epochs,
+        latent=latent,
     )
     state = start()
     try:
@@ -138,12 +143,14 @@ def _train_epochs(
     mode: str,
     judged_epochs: Collection[int] | None,
     recorded_epochs: int,
+    latent: bool,
 ) -> Generator[Epoch, None, None]:
     """All epochs of a trial: those that were restored, and the others.
 
     Raises _LostWeights if the weights of the best epoch are lost.
     """
     trial = state.trial
+    state.metric = metric
     restored_epochs = len(state.rows)
     best_epoch = 0
     for epoch in range(1, trial.epochs + 1):
@@ -169,7 +176,7 @@ def _train_epochs(
             )
             state.restart_reason = ""
         if is_last:
-            final, tables = _evaluate_best(state, best_epoch)
+            final, tables = _evaluate_best(state, best_epoch, latent=latent)
             state.files.sync()
             yield replace(result, final=final, tables=tables)
             return
@@ -235,6 +242,11 @@ def _train_epoch(state: TrainingState, epoch: int) -> dict[str, float]:
     trained = time.perf_counter()
     for name, value in evaluate(state.network, val_pairs).items():
         row[f"val_{name}"] = value
+    metric = state.metric
+    if metric not in row and metric in trial.latent_metric_names():
+        row[metric] = measure_epoch(
+            state.network, trial, state.images, val_pairs, metric.removeprefix("val_")
+        )
     row["lr"] = lr
     row["seconds"] = time.perf_counter() - started
     row["images_per_second"] = count / (trained - started)
@@ -342,7 +354,7 @@ def _samples(state: TrainingState, epoch: int) -> checkpoint.Samples:
 
 
 def _evaluate_best(
-    state: TrainingState, best_epoch: int
+    state: TrainingState, best_epoch: int, *, latent: bool
 ) -> tuple[dict[str, float], dict[str, Table]]:
     """The metrics test_* and the tables of the best epoch's weights; empty if there is none.
 
@@ -365,4 +377,11 @@ def _evaluate_best(
     )
     if galleries:
         checkpoint.save_galleries(state.folder, galleries)
+    save_latent_samples(state.folder, state.network, state.trial.task, state.images, best_epoch)
+    if latent:
+        measured = measure_latent(state.network, state.trial, state.images, metrics)
+        metrics |= measured.metrics
+        tables |= measured.tables
+        if measured.reason:
+            print(f"latent code not measured: {measured.reason}")
     return {f"test_{name}": value for name, value in metrics.items()}, tables

@@ -46,6 +46,9 @@ class TrainingState:
     plain_steps_reason: str = ""
     restart_reason: str = ""
     """Why the next epoch is trained again."""
+    metric: str = "val_loss"
+    """The metric by which the best epoch is chosen. One of the latent code is measured in an epoch
+    only if it is this one."""
     is_large: bool = False
     """Whether its checkpoints may be postponed."""
 

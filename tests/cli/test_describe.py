@@ -73,6 +73,19 @@ def test_a_metric_is_printed_with_its_direction() -> None:
     assert "larger" in output
 
 
+def test_all_metrics_are_printed_with_those_of_the_latent_code() -> None:
+    output = describe("metrics")
+    for name in ("images_per_second", "psnr", "elbo", "probe_accuracy", "trustworthiness_pca"):
+        assert name in output, name
+
+
+@pytest.mark.parametrize("name", ["test_probe_accuracy", "val_probe_accuracy", "probe_accuracy"])
+def test_a_metric_of_the_latent_code_is_printed_with_its_protocol(name: str) -> None:
+    output = describe(name)
+    assert "LogisticRegression(C=1, solver='lbfgs'" in output
+    assert "larger" in output
+
+
 def test_an_unknown_name_is_an_error_with_the_nearest_one() -> None:
     result = CliRunner().invoke(app, ["describe", "arch.kernal_size"])
     assert result.exit_code == 2

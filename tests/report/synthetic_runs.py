@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import math
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cae.run.events import EVENTS
 from cae.run.journal import Journal
@@ -229,10 +231,68 @@ class RunWriter:
             folder / "samples.npz", input=target, target=target, output=output, epoch=np.array(3)
         )
 
+    def latent(self, number: int, *, side: int = 16, channels: int = 1, **arrays: Any) -> None:
+        """Write the latent codes of a trial: clusters by class (see cae/trial/latent_samples.py).
+
+        arrays: those that differ.
+        """
+        folder = self.run.trial(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(
+            folder / "latent.npz", **latent_arrays(number, side, channels, **arrays)
+        )
+
     def close(self) -> RunDir:
         self.add("close", reason="complete")
         self.journal.close()
         return self.run
+
+
+LATENT_IMAGES = 500
+LATENT_CLASSES = 10
+LATENT_VALUES = 16
+
+
+def latent_arrays(seed: int, side: int, channels: int, **changes: Any) -> dict[str, Any]:
+    """What latent.npz contains: clusters by class, and noise instead of decoded images.
+
+    The test images are the same for every seed: noise, which compresses worst.
+    """
+    random = np.random.default_rng(seed)
+    labels = np.sort(np.arange(LATENT_IMAGES) % LATENT_CLASSES)
+    centers = random.normal(0, 4, (LATENT_CLASSES, LATENT_VALUES))
+    codes = centers[labels] + random.normal(0, 1, (LATENT_IMAGES, LATENT_VALUES))
+    same = np.random.default_rng(0)
+    sheet_shape = (LATENT_IMAGES // 25 * side, 25 * side, channels)
+    sheet = same.integers(0, 256, sheet_shape, dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(sheet.squeeze()).save(buffer, "JPEG", quality=50)
+
+    def noise(count: int) -> Any:
+        return random.integers(0, 256, (count, channels, side, side), dtype=np.uint8)
+
+    arrays = {
+        "epoch": np.int64(LAST_EPOCH),
+        "indices": np.arange(LATENT_IMAGES),
+        "labels": labels,
+        "classes": np.array([f"class {number}" for number in range(LATENT_CLASSES)]),
+        "codes": codes.astype(np.float32),
+        "latent_shape": np.array([LATENT_VALUES]),
+        "kept_variance": np.float64(1),
+        "sheet": np.frombuffer(buffer.getvalue(), dtype=np.uint8),
+        "tile": np.array([side, side, 25]),
+        "reason": np.array(""),
+        "pairs": np.array([[0, 50], [100, 150], [200, 250], [300, 350]]),
+        "ends": noise(8),
+        "interpolations": noise(4 * 8),
+        "units": np.arange(6),
+        "scores": np.arange(6, 0, -1) / 2,
+        "score": np.array("variance"),
+        "levels": np.tile(np.linspace(-2, 2, 7, dtype=np.float32), (6, 1)),
+        "traversals": noise(6 * 7),
+        "base": np.int64(0),
+    }
+    return arrays | changes
 
 
 MakeWriter = Callable[..., RunWriter]
@@ -337,6 +397,7 @@ def _write_thirty_trials(run: RunWriter) -> RunDir:
     folder = run.close()
     for number in range(1, 31):
         run.samples(number, 0.01 * number, channels=3, side=32)
+        run.latent(number, side=32, channels=3)
     return folder
 
 
@@ -345,6 +406,7 @@ def _write_thousand_trials(run: RunWriter) -> RunDir:
     folder = run.close()
     for number in range(1, 1001, 7):
         run.samples(number, 0.1, channels=3, side=32)
+        run.latent(number, side=32, channels=3)
     return folder
 
 

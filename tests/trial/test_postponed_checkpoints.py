@@ -180,7 +180,7 @@ def test_what_was_postponed_is_written_without_the_device(
         del images
         raise torch.AcceleratorError("planted")
 
-    monkeypatch.setattr(checkpoint, "_to_uint8", fail)
+    monkeypatch.setattr(checkpoint, "to_uint8", fail)
     epochs.close()
     assert checkpoint.load(folder / LAST).epoch == 3
     assert checkpoint.samples_epoch(folder) == checkpoint.load(folder / BEST).epoch

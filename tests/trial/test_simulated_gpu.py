@@ -11,6 +11,7 @@ from cae.trial.augmentation import Augment
 from cae.trial.batches import DeviceImages, DeviceSplit, Pairs
 from cae.trial.config import Trial
 from cae.trial.evaluation import conclude, evaluate, evaluation_pairs
+from cae.trial.latent.final import measure_latent
 from cae.trial.networks.create import build_network, to_device
 from cae.trial.tasks import Denoise
 from tests.trial.simulated_gpu import GPU, simulated_gpu
@@ -76,6 +77,7 @@ def test_the_metrics_on_a_gpu_are_those_on_a_cpu(trial: Trial, changes: dict[str
     to_device(network, torch.device("cpu"))
     val = evaluate(network, evaluation_pairs(changed.task, images.val, "val"))
     metrics, tables, galleries = conclude(network, changed.task, images, dependencies)
+    latent = measure_latent(network, changed, images)
 
     with torch.inference_mode(), simulated_gpu() as gpu:
         assert torch.ones(2, device="cuda").device == GPU
@@ -87,6 +89,9 @@ def test_the_metrics_on_a_gpu_are_those_on_a_cpu(trial: Trial, changes: dict[str
         gpu_metrics, gpu_tables, gpu_galleries = conclude(
             network, changed.task, on_gpu, dependencies
         )
+        gpu_latent = measure_latent(network, changed, on_gpu)
+    assert bool(latent.metrics) == changed.task.measures_latent_code
+    assert gpu_latent.metrics == pytest.approx(latent.metrics, rel=1e-3, abs=1e-4)
     assert gpu_val == pytest.approx(val, rel=1e-5, abs=1e-6)
     assert gpu_metrics == pytest.approx(metrics, rel=1e-4, abs=1e-5, nan_ok=True)
     assert {name: len(table) for name, table in gpu_tables.items()} == {

@@ -23,6 +23,7 @@ from markupsafe import Markup, escape
 from cae.files import write_whole
 from cae.report import formatting
 from cae.report.data import tables
+from cae.report.data.latent_samples import LATENT
 from cae.report.data.results import Results
 from cae.report.page import linked_data
 from cae.report.page.figures import style
@@ -38,7 +39,7 @@ CONTENT_SECURITY_POLICY = (
     "img-src data: blob:; base-uri 'none'; form-action 'none'"
 )
 """With this policy, the browser refuses every request of the page, which contains all it needs."""
-SCRIPTS = ("selection.js", "charts.js", "trials_table.js", "page.js")
+SCRIPTS = ("selection.js", "latent_map.js", "charts.js", "trials_table.js", "page.js")
 """In the order in which they run: the first one defines what the others use."""
 MAX_TITLE_LENGTH = 300
 MAX_DESCRIPTION_LENGTH = 600
@@ -131,7 +132,7 @@ def build_all(runs: list[RunDir], out: Path | None = None) -> Path:
     """
     for run in runs:
         # A run in a bucket has no local copies of these files, whose images the page contains.
-        run.fetch("samples.npz", "galleries.npz")
+        run.fetch("samples.npz", "galleries.npz", LATENT)
     if len(runs) > 1:
         return build_joined(runs, out or Path("runs/joined"))
     run = runs[0]

@@ -6,6 +6,7 @@ import base64
 import io
 import math
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def read_arrays(path: Path, *required: str) -> dict[str, npt.NDArray[np.generic]
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for name in archive.files:
                 arrays[name] = np.asarray(archive[name])
-    except (OSError, KeyError, ValueError, EOFError, MemoryError, zipfile.BadZipFile):
+    except (OSError, KeyError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error):
         return {}
     if not arrays.keys() >= set(required):
         return {}

@@ -72,21 +72,25 @@ class MeanDifference:
         """Return the two-sided p value of the difference minus `shift`."""
         return min(1.0, 2 * t_tail(abs(self.t(shift)), self.degrees_of_freedom))
 
-    def interval(self) -> tuple[float, float]:
-        """Return the 95 % t interval of the difference; NaN if it is not testable."""
+    def interval(self, comparisons: int = 1) -> tuple[float, float]:
+        """Return the 95 % t interval of the difference; NaN if it is not testable.
+
+        `comparisons`: how many intervals contain their differences together with 95 % (Bonferroni).
+        """
         difference = self.first_mean - self.second_mean
-        return t_interval(difference, self.standard_error, self.degrees_of_freedom)
+        return t_interval(difference, self.standard_error, self.degrees_of_freedom, comparisons)
 
 
 def t_interval(
-    mean: float, standard_error: float, degrees_of_freedom: float
+    mean: float, standard_error: float, degrees_of_freedom: float, comparisons: int = 1
 ) -> tuple[float, float]:
-    """Return the 95 % t interval of a mean."""
+    """Return the 95 % t interval of a mean; wider if it is one of several."""
     from scipy import stats
 
     half_width = 0.0
     if standard_error:
-        quantile = float(stats.t.ppf(UPPER_QUANTILE, degrees_of_freedom))
+        upper_quantile = 1 - (1 - UPPER_QUANTILE) / comparisons
+        quantile = float(stats.t.ppf(upper_quantile, degrees_of_freedom))
         half_width = quantile * standard_error
     return mean - half_width, mean + half_width
 

@@ -24,8 +24,8 @@ of the optimizer each, and the best weights with those before them."""
 ENDED_COPIES = 3 + 1
 """Copies in an ended trial's folder: the last checkpoint and the best weights."""
 SLOW_WRITE_BYTES_PER_SECOND = 100e6
-OTHER_BYTES = 200_000
-"""Log and samples of a trial."""
+OTHER_BYTES = 500_000
+"""Log, samples and latent codes of a trial."""
 
 
 def trial_bytes(planned: PlannedTrial, copies: int = RUNNING_COPIES) -> int:

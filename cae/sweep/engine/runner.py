@@ -424,6 +424,7 @@ def _sweep_inputs(recorder: Recorder, checked: CheckedHosts) -> SweepInputs:
         gpus_per_trial=checked.resources.gpus_per_trial,
         gpu_memory_share=_gpu_memory_share(recorder, checked),
         simulates_gpus=checked.resources.simulates_gpus,
+        latent=sweep.latent,
         requirements=checked.requirements,
     )
 

@@ -230,6 +230,7 @@ class Worker(tune.Trainable):
             durable=not is_url(self.trial.location),  # a bucket's files are in a temporary folder
             judged_epochs=self.trial.judged_epochs,
             recorded_epochs=self.trial.finished_epochs,
+            latent=self.inputs.latent,
         )
         with contextlib.closing(epochs):
             for epoch in epochs:

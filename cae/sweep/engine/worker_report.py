@@ -55,6 +55,8 @@ class SweepInputs:
     """The part of a GPU's memory that a trial may use."""
     simulates_gpus: bool = False
     """Whether trials with GPUs run on the CPU: for tests and rehearsals."""
+    latent: bool = True
+    """Whether the latent code of each trial is measured when it ends."""
     requirements: HostRequirements | None = None
     """What a host of a cluster must have; None on one machine."""
 

@@ -22,6 +22,7 @@ from cae.sweep.spec.sweep import Sweep
 from cae.trial.component import Component
 from cae.trial.config import Trial
 from cae.trial.descriptions import parameter_descriptions
+from cae.trial.latent.declaration import latent_metrics
 from cae.trial.losses import Loss
 from cae.trial.metrics import TRIAL_METRICS, Metric
 from cae.trial.tasks import Task
@@ -77,6 +78,11 @@ def catalog() -> list[Entry]:
 def trial_metrics() -> list[Metric]:
     """The metrics that every trial reports, whatever its task."""
     return list(TRIAL_METRICS.values())
+
+
+def metrics_of_the_latent_code() -> list[Metric]:
+    """The metrics of the latent code, which trials of autoencoders report at their end."""
+    return list(latent_metrics().values())
 
 
 def _component_entry(kind: str, component: type[Component]) -> Entry:

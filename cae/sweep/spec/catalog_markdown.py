@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from cae.sweep.spec.catalog import Entry, catalog, trial_metrics
+from cae.sweep.spec.catalog import Entry, catalog, metrics_of_the_latent_code, trial_metrics
 from cae.trial.metrics import Direction, Metric
 
 HEADINGS = {
@@ -29,6 +29,14 @@ component alone selects it: `"arch": "dense_autoencoder"`. A number at the end s
 tuple, counted from 1: `arch.encoder_filters.2`.
 """
 
+LATENT_INTRODUCTION = """Trials with an encoder report them once, at the end, for example as
+`test_probe_accuracy`. A sweep with `metric="val_probe_accuracy"` measures that one in every epoch,
+on validation images. The code of a network with skips is the last output of its encoder alone.
+`..._pca`, `..._random_encoder` and `..._pixels` are the same measure of codes that need no
+training. A value that is not defined is left out, such as accuracies without classes.
+`latent=False` of the sweep turns all of them off.
+"""
+
 
 def render() -> str:
     """The whole catalog."""
@@ -41,6 +49,9 @@ def render() -> str:
                 parts.append(_section(entry))
     parts.append("## Metrics of every trial\n")
     parts.append(_metric_table(trial_metrics()))
+    parts.append("## Metrics of the latent code\n")
+    parts.append(LATENT_INTRODUCTION)
+    parts.append(_metric_table(metrics_of_the_latent_code()))
     return "\n".join(parts)
 
 

@@ -23,7 +23,7 @@ from cae.run.groups import CODE, DATA, KINDS, group_key
 from cae.trial.component import Component
 from cae.trial.config import Trial, fingerprint_of
 from cae.trial.datasets import Dataset
-from cae.trial.metrics import TRIAL_METRICS
+from cae.trial.metrics import TRIAL_METRICS, Direction
 from cae.trial.tasks import Task
 
 FINGERPRINT_DIGITS = 8
@@ -84,6 +84,9 @@ def metric_definitions(trial: Trial) -> dict[str, str]:
     definitions: dict[str, str] = {}
     for name, metric in TRIAL_METRICS.items():
         definitions[name] = group_key(dataclasses.asdict(metric))
+    for name, metric in trial.latent_metrics().items():
+        if metric.direction != Direction.NONE:  # no trial is ranked by the others
+            definitions[name] = group_key(dataclasses.asdict(metric))
     task_code = own_source(type(task))
     loss_code = loss_source(task)
     code = task_code + loss_code

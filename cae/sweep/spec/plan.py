@@ -38,6 +38,7 @@ from cae.sweep.spec.open_search import (
 from cae.sweep.spec.plan_checks import (
     check_images,
     check_inactive,
+    check_latent_metric,
     check_metrics,
     metric_directions,
     sweep_mode,
@@ -247,6 +248,7 @@ def make_plan(
     candidates = add_dependencies(requested, networks)
     directions = metric_directions(requested)
     check_images(candidates, images)
+    check_latent_metric(sweep, candidates, images)
     candidates = [_add_images(candidate, images) for candidate in candidates]
     candidates = _add_groups(candidates, images)
     trials = _match_records(candidates, records, Matcher(records, retry, old_source))

@@ -6,11 +6,14 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
 from cae.run.metric_direction import Mode, common_directions, metric_direction
 from cae.sweep.spec.candidates import BuiltTrials, Candidate, dataset_key
 from cae.sweep.spec.sweep import Sweep
 from cae.trial.config import ConfigError, Trial
 from cae.trial.datasets import Images
+from cae.trial.latent.declaration import names_with_classes
 from cae.trial.tasks.shapes import result_errors
 
 
@@ -71,15 +74,45 @@ def _sweep_metric_errors(sweep: Sweep, trial: Trial) -> list[str]:
         return error.messages
     if sweep.metric in names:
         return []
+    if sweep.metric in trial.latent_metric_names():  # see check_latent_metric
+        return []
     message = (
         f"metric = {sweep.metric!r} is not a metric of these trials: they report {', '.join(names)}"
     )
     similar = difflib.get_close_matches(sweep.metric, names, n=1)
-    if f"val_{sweep.metric}" in names:
-        similar = [f"val_{sweep.metric}"]
+    for name in (f"val_{sweep.metric}", f"val_{sweep.metric.removeprefix('test_')}"):
+        if name in [*names, *trial.latent_metric_names()]:
+            similar = [name]
     if similar:
         message += f"; did you mean {similar[0]!r}?"
     return [message]
+
+
+def check_latent_metric(
+    sweep: Sweep, candidates: Iterable[Candidate], images: Mapping[str, Images]
+) -> None:
+    """Raise ConfigError if the sweep ranks by a metric of the latent code that trials lack."""
+    setting = f"metric = {sweep.metric!r}"
+    name = sweep.metric.removeprefix("val_")
+    errors: dict[str, None] = {}  # an ordered set
+    for candidate in candidates:
+        trial = candidate.trial
+        is_reported = sweep.metric in trial.metric_names()
+        is_latent = sweep.metric in trial.latent_metric_names()
+        if candidate.is_dependency or is_reported or not is_latent:
+            continue
+        if not sweep.latent:
+            errors[f"{setting}: latent = False turns off the measures of the latent code"] = None
+        if "latent_values" not in candidate.sizes:
+            arch = type(trial.arch).__name__
+            errors[f"{setting}: the networks of {arch} have no encoder"] = None
+        if name in names_with_classes():
+            own = images[dataset_key(trial.dataset)]
+            classes = {len(np.unique(split.labels)) for split in (own.train, own.val)}
+            if min(classes) < 2:
+                errors[f"{setting}: the images of {trial.dataset.name} have one class"] = None
+    if errors:
+        raise ConfigError(list(errors))
 
 
 def metric_directions(requested: list[Candidate]) -> dict[str, str]:

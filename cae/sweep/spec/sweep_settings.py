@@ -25,6 +25,11 @@ def with_settings(sweep: Sweep, overrides: dict[str, Any], budget: str) -> Sweep
                 changes[name] = positive_number(name, overrides.pop(name))
             except ConfigError as error:
                 errors += error.messages
+    if "latent" in overrides:
+        try:
+            changes["latent"] = _true_or_false("latent", overrides.pop("latent"))
+        except ConfigError as error:
+            errors += error.messages
     if "space" in overrides and overrides["space"] in NO_SPACE:
         del overrides["space"]
         changes["space"] = {}
@@ -50,6 +55,13 @@ def positive_number(name: str, value: Any) -> int:
     """A whole number above 0. Raises ConfigError for anything else."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigError([f"{name} = {value!r}: should be a whole number above 0"])
+    return value
+
+
+def _true_or_false(name: str, value: Any) -> bool:
+    """True or False. Raises ConfigError for anything else."""
+    if not isinstance(value, bool):
+        raise ConfigError([f"{name} = {short_repr(value)}: should be True or False"])
     return value
 
 

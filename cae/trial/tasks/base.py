@@ -233,6 +233,10 @@ class Task(Component):
             metrics.append(description(f"baseline_{name}", unit, meaning, 0.0))
         return {metric.name: metric for metric in metrics}
 
+    measures_latent_code: ClassVar[bool] = True
+    """Whether the latent code is measured at the end (see cae/trial/latent), if the network has
+    one."""
+
     # Comparability
 
     training_parameters: ClassVar[tuple[str, ...]] = ()

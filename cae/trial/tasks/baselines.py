@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,16 @@ MAX_MULTIPLICATIONS = 4e10
 """Of the normal equations; they use fewer training images if all would need more."""
 RIDGE_ALPHA_PER_IMAGE = 0.01
 """Directions of the inputs with a much smaller variance are hardly used."""
+
+
+class HasPixels(Protocol):
+    """Images of a split."""
+
+    @property
+    def pixels(self) -> Any:
+        """N x C x H x W."""
+        ...
+
 
 Box = tuple[slice, slice]
 """Rows and columns of a hole, with at least one row and column of the image on each side."""
@@ -103,8 +114,8 @@ def small(images: Tensor, max_values: int = MAX_INPUT_VALUES) -> Tensor:
     return F.avg_pool2d(images, side, ceil_mode=True)
 
 
-def some(train: SplitPairs, limit: int) -> Tensor:
-    """The indices of at most `limit` training images, in their order, on the device."""
+def some(train: HasPixels, limit: int) -> Tensor:
+    """The indices of at most `limit` images on the device: a fixed random choice, in order."""
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(len(train.pixels), generator=generator)
     return order[: max(1, limit)].sort().values.to(train.pixels.device)

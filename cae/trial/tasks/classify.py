@@ -56,6 +56,7 @@ class Classify(Task):
     half to the even number: half of 5 epochs are 2, half of 7 are 4. A trial with another number
     of epochs has other stages: it is trained anew, not extended."""
 
+    measures_latent_code: ClassVar[bool] = False
     dependency_names: ClassVar[tuple[str, ...]] = ("encoder",)
     training_parameters: ClassVar[tuple[str, ...]] = ("encoder", "frozen_share")
     baseline_names = ("frequencies",)

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from cae.trial.component import Dependency
+from cae.trial.latent.measures.active_units import ACTIVE_UNITS, count_active
 from cae.trial.layout import image_layout
-from cae.trial.metrics import Direction, Metric, description, error_metric, share_metric
+from cae.trial.metrics import Direction, Metric, error_metric, share_metric
 from cae.trial.tasks.base import (
     Evaluation,
     Gallery,
@@ -38,9 +39,6 @@ VENDI_IMAGES = 500
 """Images per scale for the Vendi score, which grows with their number."""
 GALLERY_IMAGES = 8
 """Images per scale in the gallery."""
-ACTIVE_VARIANCE = 0.01
-"""Variance of the mean of a latent value over the images, from which the value is active (Burda et
-al. 2016)."""
 SEED = 0
 """Of the latent codes drawn at the end, the same for all trials."""
 BATCH = 500
@@ -160,12 +158,7 @@ class Vae(Task):
         metrics = [
             error_metric("loss", "nats per image", loss_meaning),
             error_metric("kl", "nats per image", "KL divergence from the standard normal prior."),
-            description(
-                "active_units",
-                "latent values",
-                f"Latent values whose mean has a variance above {ACTIVE_VARIANCE} over the images.",
-                0.0,
-            ),
+            ACTIVE_UNITS,
             Metric(
                 "elbo",
                 better,
@@ -301,7 +294,7 @@ def _active_units(network: Any, images: Tensor) -> float:
         inputs = batch.to(device).contiguous(memory_format=image_layout(device))
         means.append(network.encode(inputs)[0].double())
     variances = torch.cat(means).var(0, correction=0)
-    return float((variances > ACTIVE_VARIANCE).sum())
+    return count_active(variances.cpu().numpy())
 
 
 def _latent_size(network: Any, evaluation: Evaluation) -> int:

@@ -100,6 +100,8 @@ def test_the_sections_are_in_their_order() -> None:
         "curves",
         "early_stopping",
         "reconstructions",
+        "rate_distortion",
+        "latent_code",
         "galleries",
         "anomaly_scores",
         "baselines",

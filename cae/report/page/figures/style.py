@@ -53,6 +53,23 @@ GRADIENT = [
 """From the best to the worst. Blue to sand can be told apart by color-blind readers. Unlike
 Cividis and Viridis, neither end disappears on white or near-black paper."""
 
+CLASS_COLORS = (
+    "#2f7fc1",
+    "#c98a1b",
+    "#2a9d78",
+    "#d64550",
+    "#8e5bd0",
+    "#8a8f1f",
+    "#d0479a",
+    "#1f93a8",
+    "#8d7b6c",
+    "#6b8fa3",
+)
+CLASS_SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "triangle-down")
+"""Of classes of images. Neighboring classes differ in color and symbol, so that color-blind readers
+can tell them apart; every color is legible on white and on near-black. The number of symbols does
+not divide that of colors: 70 classes look different."""
+
 PANEL_GAP = 64
 """Pixels between two panels; charts.js uses the same number."""
 
@@ -220,6 +237,17 @@ def state_marker(state: TrialState, size: int = 8) -> dict[str, object]:
         "size": size,
         "line": {"width": line_width, "color": color},
     }
+
+
+def class_color(number: int) -> str:
+    """Return the color of a class."""
+    return CLASS_COLORS[number % len(CLASS_COLORS)]
+
+
+def class_marker(number: int, size: int = 6) -> dict[str, object]:
+    """Return the marker of a class."""
+    symbol = CLASS_SYMBOLS[number % len(CLASS_SYMBOLS)]
+    return {"color": class_color(number), "symbol": symbol, "size": size, "opacity": 0.8}
 
 
 def error_bars(center: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike) -> dict[str, object]:

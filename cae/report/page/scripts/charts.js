@@ -158,6 +158,7 @@
     await Plotly.react(plot, highlightSelection(data), { ...layout, ...settings }, config);
     const isFirstTime = !plot.dataset.drawn;
     if (isFirstTime && showsTrials) listenToSelection(plot);
+    if (isFirstTime) plot.dispatchEvent(new CustomEvent("drawn", { bubbles: true }));
     plot.dataset.drawn = "yes";
     delete plot.dataset.stale;
   };
