@@ -43,6 +43,7 @@ from .trial.networks.base import Architecture as Architecture
 from .trial.networks.classifier import Classifier as Classifier
 from .trial.networks.conv import ConvAutoencoder as ConvAutoencoder
 from .trial.networks.dense import DenseAutoencoder as DenseAutoencoder
+from .trial.networks.lenet import LenetAutoencoder as LenetAutoencoder
 from .trial.networks.variational import VariationalAutoencoder as VariationalAutoencoder
 from .trial.optimizers import SGD as SGD
 from .trial.optimizers import Adam as Adam
@@ -62,6 +63,7 @@ from .trial.tasks import Classify as Classify
 from .trial.tasks import Colorize as Colorize
 from .trial.tasks import Complete as Complete
 from .trial.tasks import Denoise as Denoise
+from .trial.tasks import DetectAnomalies as DetectAnomalies
 from .trial.tasks import Inpaint as Inpaint
 from .trial.tasks import Reconstruct as Reconstruct
 from .trial.tasks import Task as Task

@@ -31,6 +31,8 @@ PUBLISHED = sorted((ROOT / "sweeps" / "published").glob("*.csv"))
 
 FEW_IMAGES = {"dataset.train_images": 64, "dataset.val_images": 32, "dataset.test_images": 32}
 """Half of those of the smoke budget: a test shows that everything runs."""
+MORE_IMAGES = {"anomaly_mnist": {"dataset.val_images": 64}}
+"""Sweeps that need more: two validation images of each class."""
 plans = pytest.mark.xdist_group("plans")
 """Tests that share the plans of one process: to plan 1,536 networks takes seconds."""
 
@@ -38,7 +40,8 @@ plans = pytest.mark.xdist_group("plans")
 @functools.cache
 def plan(name: str) -> Plan:
     """The plan of a sweep file without its images, which the sizes of networks do not depend on."""
-    black = Split(np.zeros((1, 1, 1, 1), np.uint8), np.zeros(1, np.int64))
+    labels = np.repeat(np.arange(10), 20)  # what the detection of anomalies needs
+    black = Split(np.zeros((len(labels), 1, 1, 1), np.uint8), labels)
     images: Images = with_fingerprint(black, black, black, ())
     return make_plan(read_sweep_file(ROOT / "sweeps" / f"{name}.py").sweep, lambda _: images)
 
@@ -63,7 +66,8 @@ def parameter_counts(name: str) -> list[int]:
 def test_runs_from_end_to_end_on_embedded_images(
     path: Path, run_sweep: Callable[..., RunDir]
 ) -> None:
-    run = run_sweep(path, budget="smoke", settings=FEW_IMAGES)
+    settings = FEW_IMAGES | MORE_IMAGES.get(path.stem, {})
+    run = run_sweep(path, budget="smoke", settings=settings)
     records = run.records().values()
     assert records
     sweep = run.read_sweep()
@@ -225,6 +229,15 @@ def test_the_network_of_report_003_has_a_latent_code_of_64_values() -> None:
 @plans
 def test_the_vae_of_report_004_has_the_parameters_of_the_keras_example() -> None:
     assert 134_165 in parameter_counts("mnist_vae")
+
+
+@plans
+def test_the_autoencoder_of_deep_svdd_has_32_latent_values_and_a_trial_per_class() -> None:
+    trials = plan("anomaly_mnist").trials
+    normal = [planned.axes["task.normal_classes"] for planned in trials]
+    assert normal == [(number,) for number in range(10)]
+    assert {planned.sizes["latent_values"] for planned in trials} == {32}
+    assert {planned.trial.epochs for planned in trials} == {350}
 
 
 @plans

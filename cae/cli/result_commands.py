@@ -359,6 +359,57 @@ def encode(
         echo(encode_files(model, images, out, sweep=sweep, options=options))
 
 
+@results_app.command(rich_help_panel=IMAGES_PANEL)
+def score(
+    model: ModelArgument,
+    images: ImagesArgument,
+    out: Annotated[
+        Path,
+        typer.Option("-o", metavar="FILE", help="CSV file to write.", callback=expand_output),
+    ] = Path("scores.csv"),
+    maps: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write error maps, too: an image with inputs, outputs and error maps, or .npy or "
+            ".npz with the error of each pixel.",
+            callback=expand_home,
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SCORE",
+            help="Score above which an image is anomalous. Default: the threshold of the model.",
+        ),
+    ] = None,
+    invert: Invert = False,
+    fit: FitImages = "crop",
+    max_value: MaxValue = None,
+    skip_damaged: SkipDamaged = False,
+    sweep: ModelSweep = None,
+) -> None:
+    """Write the anomaly score of each of your own images, and whether it is above the threshold."""
+    with report_errors():
+        from cae.sweep.score import score_files
+        from cae.trial.user_images import ReadingOptions
+
+        options = ReadingOptions(
+            invert=invert, fit=fit, max_value=max_value, skip_damaged=skip_damaged
+        )
+        echo(
+            score_files(
+                model,
+                images,
+                out,
+                maps=maps,
+                threshold=threshold,
+                sweep=sweep,
+                options=options,
+            )
+        )
+
+
 def find_run(location: str | None) -> RunDir:
     """The run at a location, or the newest one under runs/. Raises RunError."""
     from cae.run import storage

@@ -26,7 +26,7 @@ from cae.sweep.network_files import (
 from cae.sweep.spec.sweep_file import load_components, unregistered_components
 from cae.sweep.trial_weights import code_hint, describe_trial, journal_row, load_weights
 from cae.trial import image_statistics
-from cae.trial.batches import DeviceImages
+from cae.trial.batches import DeviceImages, images_for, training_split
 from cae.trial.checkpoint import Checkpoint
 from cae.trial.config import Trial, fingerprint_of, from_flat, identity
 from cae.trial.datasets import Dataset, Images, load_images
@@ -154,7 +154,8 @@ def _verify(
     if (device.type == "cuda") != _was_trained_on_gpu(record):
         tolerance = TOLERANCE_ACROSS_DEVICES
     _check_metrics(record, reevaluated, journal_row(record, saved), tolerance)
-    training = image_statistics.measure(images.train.pixels, images.value_range)
+    trained_on = training_split(trial.task, images).pixels
+    training = image_statistics.measure(trained_on, images.value_range)
     return {
         "re_evaluated": reevaluated,
         "re_evaluated_on": _device_text(device),
@@ -327,7 +328,8 @@ def _evaluate_again(
         network = to_device(build_network_like(trial, saved.network), device)
     except ValueError as error:
         raise UserError(f"the checkpoint does not fit the trial: {error}") from None
-    pairs = evaluation_pairs(trial.task, DeviceImages.load(images, device).val, "val")
+    on_device = images_for(trial.task, DeviceImages.load(images, device))
+    pairs = evaluation_pairs(trial.task, on_device.val, "val")
     metrics = evaluate(network, pairs)
     return {f"val_{name}": value for name, value in metrics.items()}
 

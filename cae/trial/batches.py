@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from cae.trial.augmentation import Augmentation
 from cae.trial.datasets import Images, Split
 from cae.trial.datasets.mapped import MappedPixels
 from cae.trial.datasets.pixel_values import BYTE_RANGE, ValueRange
+from cae.trial.datasets.splits import select_images
 from cae.trial.layout import image_layout
 from cae.trial.streaming import StreamedPixels, disk_tensor
 from cae.trial.tasks.base import Task
@@ -90,6 +92,44 @@ class DeviceImages(NamedTuple):
             classes=images.class_names,
             fingerprint=images.fingerprint,
         )
+
+
+def images_for(task: Task, images: DeviceImages) -> DeviceImages:
+    """Return the images that a task trains and validates with, and all test images."""
+    return images._replace(
+        train=_split_for(task, images.train, images.classes),
+        val=_split_for(task, images.val, images.classes),
+    )
+
+
+def training_split(task: Task, images: Images) -> Split:
+    """Return the training images that a task uses, as they are stored."""
+    is_used = task.trained_for(torch.from_numpy(images.train.labels), images.class_names)
+    if is_used is None or is_used.all():
+        return images.train
+    return select_images(images.train, np.flatnonzero(is_used.numpy()))
+
+
+def count_images(task: Task, split: Split, classes: tuple[str, ...]) -> int:
+    """Return how many images of a training or validation split a task uses."""
+    is_used = task.trained_for(torch.from_numpy(split.labels), classes)
+    if is_used is None:
+        return len(split.labels)
+    return int(is_used.sum())
+
+
+def _split_for(task: Task, held: DeviceSplit, classes: tuple[str, ...]) -> DeviceSplit:
+    """The images of a split for which the network of a task is trained."""
+    is_used = task.trained_for(held.labels, classes)
+    if is_used is None or is_used.all():
+        return held
+    indices = is_used.nonzero().flatten()
+    pixels = held.pixels
+    if isinstance(pixels, StreamedPixels):
+        pixels = pixels.select(indices)
+    else:
+        pixels = pixels[indices]
+    return held._replace(pixels=pixels, labels=held.labels[indices])
 
 
 class Pairs:

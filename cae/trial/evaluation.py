@@ -29,6 +29,9 @@ def evaluation_pairs(task: Task, held: DeviceSplit, split: str) -> Pairs:
 class _Batch:
     """What a network gives for a batch of a split."""
 
+    counted: int
+    """The number of images whose values are in the sums."""
+
     inputs: Tensor
     target: Tensor
     output: Tensor
@@ -37,6 +40,8 @@ class _Batch:
     """Sum of the images' losses, in double precision."""
     values: dict[str, Tensor]
     """Metrics of each image, by name."""
+    is_measured: Tensor | None
+    """Which images are in the means; None: all."""
 
 
 def evaluate(network: nn.Module, pairs: Pairs, *, final: bool = False) -> dict[str, float]:
@@ -49,19 +54,49 @@ def evaluate(network: nn.Module, pairs: Pairs, *, final: bool = False) -> dict[s
         return _means(_evaluate_batches(network, pairs, final=final))
 
 
-def _evaluate_batches(network: nn.Module, pairs: Pairs, *, final: bool) -> Iterator[_Batch]:
+def _evaluate_batches(
+    network: nn.Module, pairs: Pairs, *, final: bool, classes: tuple[str, ...] | None = None
+) -> Iterator[_Batch]:
+    """The batches of a split.
+
+    With `classes`, the names of the classes by number, only the images that the network is trained
+    for are in the sums; without them all are: training and validation have no others.
+    """
     network.eval()
     task = pairs.task
     for inputs, target, labels in pairs.batches():
         output = network(inputs)
         terms = task.terms(network)
-        loss = task.criterion(output, target).double() * len(target)
-        weighted = task.weigh_terms(terms)
-        loss_sum = loss + sum(term.double().sum() for term in weighted.values())
         values = terms | task.metrics(output, target)
         if final:
             values |= task.final_metrics(output, target)
-        yield _Batch(inputs, target, output, labels, loss_sum, values)
+        is_measured = None
+        if classes is not None:
+            is_measured = task.trained_for(labels, classes)
+        loss_sum = _loss_sum(task, output, target, terms, is_measured)
+        counted = len(target)
+        if is_measured is not None:
+            counted = int(is_measured.sum())
+        yield _Batch(counted, inputs, target, output, labels, loss_sum, values, is_measured)
+
+
+def _loss_sum(
+    task: Task,
+    output: Tensor,
+    target: Tensor,
+    terms: dict[str, Tensor],
+    is_measured: Tensor | None,
+) -> Tensor:
+    """The sum of the losses of the measured images, with the terms of the network."""
+    weighted = task.weigh_terms(terms)
+    if is_measured is not None:
+        output = output[is_measured]
+        target = target[is_measured]
+        weighted = {name: values[is_measured] for name, values in weighted.items()}
+    if len(target) == 0:  # the mean over no image is not a number
+        return torch.zeros((), dtype=torch.float64, device=target.device)
+    loss = task.criterion(output, target).double() * len(target)
+    return loss + sum(term.double().sum() for term in weighted.values())
 
 
 def _means(batches: Iterable[_Batch]) -> dict[str, float]:
@@ -69,10 +104,13 @@ def _means(batches: Iterable[_Batch]) -> dict[str, float]:
     sums: dict[str, Tensor] = {}
     count = 0
     for batch in batches:
-        count += len(batch.target)
+        count += batch.counted
         totals = {"loss": batch.loss_sum}
         for name, values in batch.values.items():
-            totals[name] = values.double().sum()
+            measured = values
+            if batch.is_measured is not None:
+                measured = values[batch.is_measured]
+            totals[name] = measured.double().sum()
         for name, total in totals.items():
             sums[name] = sums.get(name, torch.zeros_like(total)) + total
     return {name: total.item() / count for name, total in sums.items()}
@@ -89,7 +127,8 @@ def conclude(
     test = evaluation_pairs(task, images.test, "test")
     with torch.inference_mode(), torch_compat.gpu_numerics():
         collected = _Collected(len(test.pixels))
-        metrics = _means(collected.collect(_evaluate_batches(network, test, final=True)))
+        batches = _evaluate_batches(network, test, final=True, classes=images.classes)
+        metrics = _means(collected.collect(batches))
         evaluation = collected.join(network, task, images, dependencies)
         metrics |= _reference_losses(task, images, evaluation)
         task_metrics, tables = task.conclude(evaluation)
@@ -152,6 +191,7 @@ class _Collected:
             train=Pairs(task, images.train, SHARED_SEED, 0, "train", draw_on_first_use=True),
             dependencies=dependencies,
             image_metrics=ImageMetrics(task, output, target, self._values),
+            val=evaluation_pairs(task, images.val, "val"),
             **self._tensors,
         )
 
@@ -159,21 +199,28 @@ class _Collected:
 def _reference_losses(task: Task, images: DeviceImages, evaluation: Evaluation) -> dict[str, float]:
     """`baseline_NAME`, the loss of each of the task's baselines, and `floor`.
 
-    They depend on the images and the task only: this process computes them once.
+    They depend on the images and the task only: this process computes them once. The means are over
+    the images that the network is trained for.
     """
     losses_of_task = tuple(type(term.loss) for term in task.losses())
     key = (*data_key(task, images), losses_of_task)
     losses = _known_reference_losses.get(key)
     if losses is None or not images.fingerprint:
         losses = {}
-        count = len(evaluation.target)
-        for inputs, target in chunks(evaluation.inputs, evaluation.target):
+        measured_inputs = evaluation.inputs
+        measured_target = evaluation.target
+        is_measured = task.trained_for(evaluation.labels, evaluation.classes)
+        if is_measured is not None:
+            measured_inputs = measured_inputs[is_measured]
+            measured_target = measured_target[is_measured]
+        count = len(measured_target)
+        for inputs, target in chunks(measured_inputs, measured_target):
             share = len(target) / count
             for name, answer in task.baselines(evaluation.train, inputs).items():
                 loss = task.criterion(answer.to(target.device), target).item()
                 known = losses.get(f"baseline_{name}", 0.0)
                 losses[f"baseline_{name}"] = known + loss * share
-        floor = mean_by_chunks(task.floor, evaluation.target)
+        floor = mean_by_chunks(task.floor, measured_target)
         if floor:
             losses["floor"] = floor
         _known_reference_losses[key] = losses

@@ -57,6 +57,13 @@ class StreamedPixels:
                 return prefetched.use()
         return self.load(indices.cpu().numpy()).use()
 
+    def select(self, indices: Tensor) -> StreamedPixels:
+        """Return the images at `indices` (B integers), which are read when they are used."""
+        positions = indices.cpu().numpy()
+        if isinstance(self.source, MappedPixels):
+            return StreamedPixels(self.source.select(positions), self.device)
+        return StreamedPixels(self.source[positions], self.device)
+
     def load(self, indices: np.ndarray) -> _Loaded:
         """Read images, and start their copy to the device."""
         pixels = self.source[indices]

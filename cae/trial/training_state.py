@@ -12,7 +12,7 @@ from torch import nn
 
 from cae.files import SyncSchedule
 from cae.trial.augmentation import NoAugmentation
-from cae.trial.batches import DeviceImages, DeviceSplit, Pairs, derive_seed
+from cae.trial.batches import DeviceImages, DeviceSplit, Pairs, derive_seed, images_for
 from cae.trial.checkpoint import Owner
 from cae.trial.checkpoint_writer import CheckpointWriter
 from cae.trial.config import Trial
@@ -100,6 +100,7 @@ def start_training(
     writer: CheckpointWriter,
 ) -> TrainingState:
     """A new network with its optimizer, and the networks of the dependencies."""
+    images = images_for(trial.task, images)
     device = images.train.labels.device
     dependency_networks = {}
     for name, dependency in trial.dependencies().items():

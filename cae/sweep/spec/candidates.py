@@ -19,6 +19,7 @@ from cae.sweep.spec.error_hints import describe_errors
 from cae.sweep.spec.search_space import Points, interval_names, select_points
 from cae.sweep.spec.sweep import Sweep
 from cae.sweep.spec.trained_points import Point
+from cae.trial.batches import count_images
 from cae.trial.config import ConfigError, Trial
 from cae.trial.datasets import Dataset, Images
 from cae.trial.messages import ImpossibleCombination, with_prefix
@@ -269,7 +270,7 @@ def leave_out_single_images(built: BuiltTrials, images: Mapping[str, Images]) ->
     for candidate in built.possible:
         reason = ""
         for trial in with_dependencies(candidate.trial):
-            count = len(images[dataset_key(trial.dataset)].train.pixels)
+            count = _training_images(trial, images)
             if not reason and count % trial.batch_size == 1:
                 reason = _last_batch_error(trial, count, reasons)
         if reason:
@@ -277,6 +278,15 @@ def leave_out_single_images(built: BuiltTrials, images: Mapping[str, Images]) ->
         else:
             possible.append(candidate)
     built.possible = possible
+
+
+def _training_images(trial: Trial, images: Mapping[str, Images]) -> int:
+    """How many images an epoch has; 0 if the task does not fit them, which is reported later."""
+    own_images = images[dataset_key(trial.dataset)]
+    try:
+        return count_images(trial.task, own_images.train, own_images.class_names)
+    except ValueError:
+        return 0
 
 
 def _last_batch_error(trial: Trial, count: int, reasons: dict[str, str]) -> str:

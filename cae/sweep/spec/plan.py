@@ -49,6 +49,7 @@ from cae.sweep.spec.search_space import describe_axes, select_points
 from cae.sweep.spec.sweep import Sweep
 from cae.sweep.spec.sweep_settings import changed_settings, positive_number, with_settings
 from cae.sweep.spec.trained_points import TrainedTrials, select_trained
+from cae.trial.batches import count_images
 from cae.trial.config import fingerprint_of, identity
 from cae.trial.datasets import Dataset, Images
 from cae.trial.pixel_format import PixelFormat
@@ -282,16 +283,17 @@ def make_plan(
 def _add_images(candidate: Candidate, images: Mapping[str, Images]) -> Candidate:
     """The candidate with its fingerprint, the number of images per epoch and their pixel format.
 
-    A data set's own parameters may only state "all" images.
+    A data set's own parameters may only state "all" images, and a task may use some of them.
     """
 
     def fingerprint(dataset: Dataset) -> str:
         return images[dataset_key(dataset)].fingerprint
 
+    task = candidate.trial.task
     own_images = images[dataset_key(candidate.trial.dataset)]
     counts = {
-        "train_images": len(own_images.train.pixels),
-        "val_images": len(own_images.val.pixels),
+        "train_images": count_images(task, own_images.train, own_images.class_names),
+        "val_images": count_images(task, own_images.val, own_images.class_names),
     }
     return replace(
         candidate,

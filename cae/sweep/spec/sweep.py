@@ -184,6 +184,8 @@ def _smoke_budget(trial: Trial) -> dict[str, Any]:
             overrides[f"task.{name}.{key}"] = value
     if "generated" in type(trial.task).model_fields:
         overrides["task.generated"] = 100
+    if "threshold_quantile" in type(trial.task).model_fields:  # there are a few images per class
+        overrides["task.threshold_quantile"] = 0.5
     if trial.warmup_epochs:
         overrides["warmup_epochs"] = 1
     return overrides | {"epochs": 2, "batch_size": 32}

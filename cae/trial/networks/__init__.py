@@ -15,6 +15,7 @@ from cae.trial.networks.conv import ConvAutoencoder
 from cae.trial.networks.dense import DenseAutoencoder
 from cae.trial.networks.geometry import Shape, Size
 from cae.trial.networks.layers import Autoencoder
+from cae.trial.networks.lenet import LenetAutoencoder
 from cae.trial.networks.variational import VariationalAutoencoder
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Classifier",
     "ConvAutoencoder",
     "DenseAutoencoder",
+    "LenetAutoencoder",
     "Shape",
     "Size",
     "VariationalAutoencoder",

@@ -5,6 +5,7 @@ from cae.trial.tasks.classify import Classify
 from cae.trial.tasks.colorize import Colorize
 from cae.trial.tasks.complete import Complete
 from cae.trial.tasks.denoise import Denoise
+from cae.trial.tasks.detect_anomalies import DetectAnomalies
 from cae.trial.tasks.generate import Vae
 from cae.trial.tasks.inpaint import Inpaint
 from cae.trial.tasks.reconstruct import Reconstruct
@@ -14,6 +15,7 @@ __all__ = [
     "Colorize",
     "Complete",
     "Denoise",
+    "DetectAnomalies",
     "Inpaint",
     "Reconstruct",
     "Task",

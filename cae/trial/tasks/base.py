@@ -109,6 +109,8 @@ class Evaluation(NamedTuple):
     """Networks of the trials that this one depends on, by parameter of the task."""
     image_metrics: ImageMetrics | None = None
     """None: they are computed from the outputs when they are needed."""
+    val: SplitPairs | None = None
+    """The validation pairs, on the device; None if they are not known."""
 
 
 class Task(Component):
@@ -150,6 +152,15 @@ class Task(Component):
         All randomness comes from `generator`.
         """
         raise NotImplementedError
+
+    def trained_for(self, labels: Tensor, classes: tuple[str, ...]) -> Tensor | None:
+        """Which images the network is trained for: N bools. None: all of them.
+
+        Training and validation use only these. The test split contains all images; its means of
+        losses and metrics are those of these images. `labels`: N class numbers; `classes`: their
+        names by number, empty if the data set has none.
+        """
+        return None
 
     # Loss and metrics
 

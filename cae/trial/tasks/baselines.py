@@ -101,12 +101,12 @@ def nearest(train: SplitPairs, inputs: Tensor, limit: int = 10_000) -> Tensor:
     return torch.cat(answers)
 
 
-def small(images: Tensor) -> Tensor:
-    """The images, averaged over the smallest squares that leave at most MAX_INPUT_VALUES values."""
+def small(images: Tensor, max_values: int = MAX_INPUT_VALUES) -> Tensor:
+    """The images, averaged over the smallest squares that leave at most `max_values` values."""
     channels, rows, columns = images.shape[1:]
     side = 1
     while side < max(rows, columns):
-        if channels * math.ceil(rows / side) * math.ceil(columns / side) <= MAX_INPUT_VALUES:
+        if channels * math.ceil(rows / side) * math.ceil(columns / side) <= max_values:
             break
         side += 1
     if side == 1:

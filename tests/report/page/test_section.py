@@ -103,6 +103,7 @@ def test_the_sections_are_in_their_order() -> None:
         "rate_distortion",
         "latent_code",
         "galleries",
+        "anomaly_scores",
         "baselines",
         "final_evaluation",
         "failures",

@@ -22,6 +22,7 @@ from cae.trial.tasks import (
     Colorize,
     Complete,
     Denoise,
+    DetectAnomalies,
     Inpaint,
     Reconstruct,
     Task,
@@ -68,6 +69,7 @@ def small_trial(task: Task) -> Trial:
 TASKS = [
     Reconstruct(loss="l1"),
     Denoise(),
+    DetectAnomalies(normal_classes=(0, 3), threshold_quantile=0.5),
     Colorize(target="rgb"),
     Colorize(target="iq"),
     Complete(),
