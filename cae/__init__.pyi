@@ -68,3 +68,5 @@ from .trial.tasks import Inpaint as Inpaint
 from .trial.tasks import Reconstruct as Reconstruct
 from .trial.tasks import Task as Task
 from .trial.tasks import Vae as Vae
+
+__version__: str

@@ -62,16 +62,40 @@ CONFIRM_TRIALS = 100
 """`run` asks for confirmation before it starts more trials than this."""
 
 app = typer.Typer(
-    help=(
-        "Hyperparameter sweeps of PyTorch convolutional autoencoders: run a sweep file, "
-        "read the report."
-    ),
     epilog="Start with: cae-sweep run sweeps/quickstart.py. The same command resumes a sweep.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data", rich_help_panel=IMAGES_PANEL)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from cae import __version__
+
+        echo(f"cae-sweep {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+]
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Hyperparameter sweeps of PyTorch convolutional autoencoders: run a sweep file, read the
+    report."""
+    del version
 
 
 @app.command(rich_help_panel=SWEEPS_PANEL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.metadata
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+import cae
 from cae.cli.app import app
 from cae.cli.errors import report_errors
 from cae.files import write_whole
@@ -290,6 +292,13 @@ def test_a_folder_with_a_run_of_another_sweep_is_error_of(sweep_file: Write) -> 
 )
 def test_a_missing_run_is_an_error(command: list[str]) -> None:
     assert "run" in error_of(*command)
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    result = call("--version")
+    assert result.exit_code == 0
+    assert result.output.strip() == f"cae-sweep {importlib.metadata.version('cae-sweep')}"
+    assert cae.__version__ == importlib.metadata.version("cae-sweep")
 
 
 def test_every_command_has_a_help_text() -> None:

@@ -130,7 +130,7 @@ def test_without_javascript_every_table_is_shown(browser: Any, make_run: MakeRun
     with opened(browser, make_run("thirty"), java_script_enabled=False) as page:
         assert page.locator("#trials-table tbody tr").count() == 30
         assert page.locator("#best-table tbody tr").count() == 10
-        assert page.locator("noscript p").is_visible()
+        assert page.locator("noscript p.note").is_visible()
 
 
 def test_the_page_is_dark_for_dark_themes_and_printed_on_white(

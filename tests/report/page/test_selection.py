@@ -176,7 +176,7 @@ def test_images_follow_the_order_and_the_filter_of_the_table(thirty: Any) -> Non
     heading = thirty.locator("#trials-table th button", has_text="val_loss").first
     heading.click()
     heading.click()
-    images = thirty.locator("[data-image-of]").evaluate_all(
+    images = thirty.locator(".strip[data-image-of]").evaluate_all(
         """images => images.sort((a, b) => a.style.order - b.style.order)
             .map(image => image.dataset.imageOf)"""
     )
@@ -186,7 +186,7 @@ def test_images_follow_the_order_and_the_filter_of_the_table(thirty: Any) -> Non
     assert images == [row for row in rows if row in images]
     assert len(images) > 3
     thirty.locator("#filter").fill("kernel_size=7")
-    shown = thirty.locator("[data-image-of]:not([hidden])").evaluate_all(
+    shown = thirty.locator(".strip[data-image-of]:not([hidden])").evaluate_all(
         "images => images.map(image => String(Number(image.dataset.imageOf) + 1))"
     )
     assert set(shown) <= set(shown_trials(thirty))
