@@ -74,6 +74,8 @@ def test_trials_of_the_run_have_their_state_and_remaining_epochs() -> None:
     run.path.mkdir(parents=True)
     known = {name: trial[name] for name in ("trial", "hash", "config", "axes", "sizes")}
     write(run, TrialPlanned(**known), session(2), started(2), epoch(1, 0.5, 2))
+    run.trial(2).mkdir(parents=True)
+    (run.trial(2) / "last.safetensors").touch()
     states = {trial["trial"]: trial for trial in json.loads(output_of("--json"))["trials"]}
     assert states[2]["state"] == "interrupted"
     assert states[2]["remaining_epochs"] == 2

@@ -83,6 +83,7 @@ COLUMNS = {
     "inpaint": ["inputs", "outputs", "targets"],
     "classify": ["inputs", "probabilities"],
     "vae": ["inputs", "outputs"],
+    "detect_anomalies": ["inputs", "outputs", "error maps"],
 }
 """What is shown, by task."""
 

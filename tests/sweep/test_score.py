@@ -41,7 +41,7 @@ def write_model(trial: Trial = TRIAL, **metrics: Any) -> np.ndarray:
     """Write a model with random weights and images of digits; return the images, N x 1 x 8 x 8."""
     torch.manual_seed(0)
     save_model(Path("model"), dict(build_network(trial).state_dict()), trial, {"metrics": metrics})
-    images = trial.dataset.load(()).test.pixels[:12]
+    images: np.ndarray = trial.dataset.load(()).test.pixels[:12]
     Path("digits").mkdir()
     for number, image in enumerate(images):
         Image.fromarray(image[0]).save(Path("digits") / f"{number:02}.png")
@@ -52,7 +52,8 @@ def expected_maps(images: np.ndarray) -> torch.Tensor:
     """Squared errors, N x H x W."""
     inputs = torch.from_numpy(images).float() / 255
     with torch.inference_mode():
-        return (load_model("model").network(inputs) - inputs).square()[:, 0]
+        errors: torch.Tensor = load_model("model").network(inputs) - inputs
+    return errors.square()[:, 0]
 
 
 def test_the_file_has_the_score_and_the_verdict_of_each_image() -> None:

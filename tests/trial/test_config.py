@@ -87,6 +87,8 @@ def all_combinations(trial: Trial) -> Iterator[Trial]:
         changes: dict[str, Any] = dict(zip(combined, product, strict=True))
         changes |= {kind: next(choices) for kind, choices in others.items()}
         changes |= required_parameters(changes["dataset"])
+        if changes["task"] == "detect_anomalies":
+            changes |= {"task.normal_classes": [0]}
         if changes["optimizer"] == "torch_optimizer":
             changes |= {"optimizer.algorithm": "NAdam", "optimizer.lr": 1e-3}
         yield trial.override(changes)

@@ -121,7 +121,7 @@ def test_training_is_equal_bit_for_bit(
     task: Task, augmentation: Augmentation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_files()
-    temporary = set(Path(tempfile.gettempdir()).glob("cae-sweep-inputs-*"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     trial = Trial(
         dataset=Arrays(path="a.npy", shape=SHAPE),
         task=task,
@@ -146,13 +146,13 @@ def test_training_is_equal_bit_for_bit(
         results.append(rows)
     assert results[0] == results[1]
     assert "test_baseline_mean_image" in results[0][-1]
-    assert set(Path(tempfile.gettempdir()).glob("cae-sweep-inputs-*")) == temporary
+    assert not list(tmp_path.glob("cae-sweep-inputs-*"))
 
 
 def test_noisy_inputs_that_do_not_fit_on_the_disk_are_an_error(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    temporary = set(Path(tempfile.gettempdir()).glob("cae-sweep-inputs-*"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert disk_tensor((25,), torch.float32).shape == (25,)
 
     def fail(*arguments: object) -> None:
@@ -163,7 +163,7 @@ def test_noisy_inputs_that_do_not_fit_on_the_disk_are_an_error(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
     with pytest.raises(OSError, match=r"noisy inputs of 0\.0 GB do not fit into 0\.0 GB of free"):
         disk_tensor((26,), torch.float32)
-    assert set(Path(tempfile.gettempdir()).glob("cae-sweep-inputs-*")) == temporary
+    assert not list(tmp_path.glob("cae-sweep-inputs-*"))
 
 
 def test_the_disk_space_of_noisy_inputs_is_reserved(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,10 +77,11 @@ def test_markdown_has_no_markup_of_others(hostile: RunDir) -> None:
     assert not [token for token in inline if token.type in ("link_open", "image", "html_inline")]
     html = [token.content for token in tokens if token.type == "html_block"]
     assert len(html) == 1, "the header of the section"
-    assert [token.tag for token in tokens if token.type == "heading_open"] == ["h1", "h2", "h2"]
+    assert [token.tag for token in tokens if token.type == "heading_open"] == ["h1", "h2"]
     assert sum(token.type == "fence" for token in tokens) == 1
-    cells = [token for token in tokens if token.type in ("td_open", "th_open")]
-    assert len(cells) == 2 * 9, "a row with one cell for each column"
+    headings = [token for token in tokens if token.type == "th_open"]
+    cells = [token for token in tokens if token.type == "td_open"]
+    assert len(headings) == len(cells) > 4, "a row with one cell for each column"
     markdown.write([hostile], file)
     assert file.read_text(encoding="utf-8") == text, "it can be read again"
 

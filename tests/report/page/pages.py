@@ -106,6 +106,9 @@ def shown_sections(run: RunDir) -> list[Section]:
         left_out.add("hypervolume")
     if len({record.sizes.get("latent_values") for record in run.records().values()}) < 2:
         left_out.add("rate_distortion")
+    tasks = {str(record.config.get("task")) for record in run.records().values()}
+    if "detect_anomalies" not in tasks:
+        left_out.add("anomaly_scores")
     if not list(run.path.glob("trials/*/latent.npz")):
         left_out.add("latent_code")
     return [section for section in all_sections() if section.id not in left_out]

@@ -52,8 +52,9 @@ def test_a_page_of_a_thousand_trials_draws_charts_near_the_screen_first(
         assert "best" in drawn_charts
         assert {name for name in drawn_charts if tops[name] > 900 + 400 + 10} == set()
         assert len(drawn_charts) < len(tops) / 3
-        # This run has no interaction and no regret.
+        # This run has no interaction, no regret and no anomalies.
         not_drawn = {"interaction", "regret", "search", "hypervolume", "rate_distortion"}
+        not_drawn.add("anomaly_scores")
         assert set(draw_all(page)) == FIGURES - not_drawn - {"latent_umap"}
         assert page.locator("#trials-table tbody tr").count() == 1000
 

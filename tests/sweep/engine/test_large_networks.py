@@ -20,7 +20,7 @@ from cae.sweep.engine.judging import create_judge
 from cae.sweep.engine.recorder import Recorder
 from cae.sweep.engine.retention import stop_seconds
 from cae.sweep.engine.tune_scheduler import TuneScheduler
-from cae.sweep.export import _load_weights
+from cae.sweep.trial_weights import load_weights
 from cae.trial import checkpoint
 from cae.trial.checkpoint import LAST
 
@@ -184,7 +184,7 @@ def test_weights_that_are_not_written_yet_are_not_called_lost(tmp_path: Path) ->
         number=1, hash="1", config={"epochs": 9}, axes={}, sizes={}, state=TrialState.RUNNING
     )
     with pytest.raises(UserError, match="the trial has not ended; large networks"):
-        _load_weights(RunDir(tmp_path), record)
+        load_weights(RunDir(tmp_path), record)
     ended = replace(record, state=TrialState.FINISHED)
     with pytest.raises(UserError, match="--retry lost-weights"):
-        _load_weights(RunDir(tmp_path), ended)
+        load_weights(RunDir(tmp_path), ended)

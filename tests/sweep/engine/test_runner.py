@@ -141,10 +141,9 @@ def test_failed_and_diverged_trials_have_reasons_and_can_be_retried(
     assert all(map(math.isfinite, losses(run, 3)))
 
     ranked = ranking(run.records().values(), run.read_sweep(), "val_loss", None)
-    epoch, again, _ = export(run, ranked[0], Path("model"), [])
-    assert (
-        again["val_loss"] == ranked[0].record.epochs[epoch]["val_loss"]
-    )  # a network that the sweep file defines
+    exported = export(run, ranked[0], Path("model"), [])  # a network that the sweep file defines
+    journal_row = ranked[0].record.epochs[exported.epoch]
+    assert exported.reevaluated["val_loss"] == journal_row["val_loss"]
 
 
 def test_a_trial_fails_after_its_worker_died_too_often(

@@ -49,7 +49,7 @@ def test_the_effective_rank_of_codes_with_three_equal_directions_is_three(width:
 
 
 def test_the_effective_rank_follows_the_definition() -> None:
-    codes = random_codes(60, 8) * np.arange(1, 9)
+    codes = random_codes(60, 8) * np.arange(1, 9, dtype=np.float32)
     singular_values = np.linalg.svd(codes - codes.mean(0), compute_uv=False)
     shares = singular_values / singular_values.sum()
     expected = math.exp(-(shares * np.log(shares)).sum())

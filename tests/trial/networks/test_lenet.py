@@ -56,7 +56,7 @@ def test_no_layer_has_a_bias_but_batch_normalization() -> None:
 def test_weights_have_the_spread_of_glorot_with_the_gain_of_leaky_relu() -> None:
     torch.manual_seed(0)
     network = FOR_CIFAR.build(CIFAR, CIFAR)
-    second = network.encoder[4]
+    second = network.get_submodule("encoder.4")
     assert isinstance(second, nn.Conv2d)
     variance = 2 / (25 * (32 + 64)) * 2 / (1 + 0.01**2)
     assert second.weight.var().item() == pytest.approx(variance, rel=0.02)

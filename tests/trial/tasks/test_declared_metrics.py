@@ -11,6 +11,7 @@ import torch
 from cae.trial.batches import DeviceImages
 from cae.trial.config import Trial
 from cae.trial.datasets import Dataset, Digits, Patches
+from cae.trial.latent.declaration import latent_metrics
 from cae.trial.metrics import Direction, find_metric
 from cae.trial.networks.base import Architecture
 from cae.trial.networks.classifier import Classifier
@@ -85,7 +86,7 @@ def test_every_reported_metric_is_declared_with_a_range(task: Task, tmp_path: Pa
     trial = small_trial(task)
     images = DeviceImages.load(trial.dataset.load([]), torch.device("cpu"))
     (epoch,) = train(trial, images, tmp_path)
-    declared = task.declared_metrics()
+    declared = task.declared_metrics() | latent_metrics()
     reported = epoch.row | (epoch.final or {})
     assert "test_loss" in reported
     for name, value in reported.items():

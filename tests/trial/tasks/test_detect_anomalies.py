@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -66,7 +66,8 @@ def own_scores(folder: Path, split: Split) -> np.ndarray:
     inputs = torch.from_numpy(split.pixels).float() / 255
     with torch.inference_mode():
         error = network(inputs) - inputs
-    return error.double().square().mean((1, 2, 3)).numpy()
+    scores: np.ndarray = error.double().square().mean((1, 2, 3)).numpy()
+    return scores
 
 
 def test_training_and_validation_use_only_normal_images_and_the_test_split_all(
@@ -190,7 +191,10 @@ def test_the_score_is_the_mean_of_the_error_map() -> None:
     generator = torch.Generator().manual_seed(0)
     output = torch.rand(4, 3, 5, 6, generator=generator)
     target = torch.rand(4, 3, 5, 6, generator=generator)
-    expected = {"mse": (output - target).square(), "l1": (output - target).abs()}
+    expected: dict[Literal["mse", "l1"], torch.Tensor] = {
+        "mse": (output - target).square(),
+        "l1": (output - target).abs(),
+    }
     for score, errors in expected.items():
         task = DetectAnomalies(normal_classes=(0,), score=score)
         assert task.error_map(output, target).shape == (4, 1, 5, 6)
