@@ -6,6 +6,7 @@ Heavy imports are inside the commands, so that `--help` needs none of them.
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import shlex
 import sys
 from collections.abc import Callable
@@ -72,9 +73,7 @@ app.add_typer(data_app, name="data", rich_help_panel=IMAGES_PANEL)
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
-        from cae import __version__
-
-        echo(f"cae-sweep {__version__}")
+        echo(f"cae-sweep {importlib.metadata.version('cae-sweep')}")
         raise typer.Exit
 
 

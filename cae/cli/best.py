@@ -14,6 +14,7 @@ from cae.cli.output import echo
 from cae.errors import UserError
 from cae.run.formatting import format_axes, format_value
 from cae.run.groups import differences_text, distinguishing_texts
+from cae.run.latent_floors import is_latent_floor
 from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.ranking import (
@@ -213,7 +214,11 @@ def _print_trials(run: RunDir, choice: _Choice, metric: str, options: BestOption
             summary += ", of an earlier sweep"
         echo(f"trial {number}: {summary}; {format_axes(trial.record.axes)}")
         metrics = _metrics(trial)
-        echo("  " + "  ".join(f"{name} {format_value(value)}" for name, value in metrics.items()))
+        parts: list[str] = []
+        for name, value in metrics.items():
+            if not is_latent_floor(name, metrics):  # --json has them
+                parts.append(f"{name} {format_value(value)}")
+        echo("  " + "  ".join(parts))
         echo(f"  {note}")
 
 

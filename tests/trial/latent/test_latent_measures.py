@@ -219,7 +219,7 @@ def test_the_principal_axes_are_orthonormal_and_of_the_largest_variance() -> Non
 
 
 def test_the_page_knows_the_names_of_the_floors() -> None:
-    from cae.report.page.sections.best import LATENT_FLOORS
+    from cae.run.latent_floors import LATENT_FLOORS
 
     assert {floor_name("", floor) for floor in Floor} == set(LATENT_FLOORS)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -26,13 +25,11 @@ from cae.report.wording.best import (
     other_best_configuration,
     settings_text,
 )
+from cae.run.latent_floors import is_latent_floor
 
 MAX_CONFIGURATIONS = 50
 """Rows of the table of configurations."""
 MAX_SETTINGS = 8
-LATENT_FLOORS = ("_pca", "_random_encoder", "_pixels")
-"""Ends of the names of metrics that describe codes without training (`Floor` in cae/trial/latent; a
-test compares them)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +104,8 @@ def _best_trials(results: Results) -> Table:
         columns.append("parameters")
     measured = [str(name) for name in trials if str(name).startswith("test_")]
     for name in measured:
-        if trials[name].notna().any() and not _is_floor(name, measured):
+        # The table of all trials has the floors of the latent code.
+        if trials[name].notna().any() and not is_latent_floor(name, measured):
             columns.append(name)
     frame = trials[list(dict.fromkeys(columns))].copy()
     frame.insert(0, "rank", range(1, len(frame) + 1))
@@ -118,12 +116,6 @@ def _best_trials(results: Results) -> Table:
         headings={"best_epoch": "epoch"},
         rows_are_trials=True,
     )
-
-
-def _is_floor(name: str, measured: Sequence[str]) -> bool:
-    """Whether a metric is one of the latent code's floors, which describe the data: the table of
-    all trials has them."""
-    return any(name == f"{other}{suffix}" for other in measured for suffix in LATENT_FLOORS)
 
 
 def _configurations(results: Results, comparison: best.ConfigurationComparison) -> Table | None:
