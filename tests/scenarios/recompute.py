@@ -305,7 +305,11 @@ def check_best(call: Call, run: Run) -> None:
         trial = run.trials[int(number)]
         assert state == trial.state
         metrics = trial.epochs[int(epoch)] | trial.final(int(epoch))
-        texts = [f"{name} {to_float(value):.4g}" for name, value in metrics.items()]
+        texts: list[str] = []
+        for name, value in metrics.items():
+            base = re.sub("_(pca|random_encoder|pixels)$", "", name)
+            if base == name or base not in metrics:  # floors of the latent code are not printed
+                texts.append(f"{name} {to_float(value):.4g}")
         assert line == "  ".join(texts)
 
 
