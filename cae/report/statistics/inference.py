@@ -310,17 +310,13 @@ def permutation_importance(x: Floats, y: Floats, random: np.random.Generator) ->
     return np.asarray(shuffled_errors - errors[0], dtype=float)
 
 
-def false_discovery_rates(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return the q value of each p value (Benjamini & Hochberg 1995); None where there is none.
+def false_discovery_rates(p_values: Sequence[float]) -> list[float]:
+    """Return the q value of each p value (Benjamini & Hochberg 1995).
 
     If all tests with q below 0.05 are taken as discoveries, about 5 % of them are false.
     """
     from scipy import stats
 
-    tested = [index for index, p_value in enumerate(p_values) if p_value is not None]
-    rates: list[float | None] = [None] * len(p_values)
-    if tested:
-        adjusted = stats.false_discovery_control([p_values[index] for index in tested])
-        for index, rate in zip(tested, adjusted, strict=True):
-            rates[index] = float(rate)
-    return rates
+    if not p_values:
+        return []
+    return [float(rate) for rate in stats.false_discovery_control(p_values)]

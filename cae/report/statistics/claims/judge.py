@@ -36,8 +36,17 @@ def judge_claims(results: Results) -> list[ClaimResult]:
     for run in results.runs:
         for claim in run.sweep.claims:
             judged.append(judge_claim(results, run, claim))
-    rates = false_discovery_rates([result.judgment.p_value for result in judged])
-    return [replace(result, q_value=rate) for result, rate in zip(judged, rates, strict=True)]
+    p_values: list[float] = []
+    for result in judged:
+        if result.judgment.p_value is not None:
+            p_values.append(result.judgment.p_value)
+    rates = iter(false_discovery_rates(p_values))
+    with_rates: list[ClaimResult] = []
+    for result in judged:
+        if result.judgment.p_value is not None:
+            result = replace(result, q_value=next(rates))
+        with_rates.append(result)
+    return with_rates
 
 
 def judge_claim(results: Results, run: Run, claim: Claim) -> ClaimResult:
