@@ -24,7 +24,14 @@ from tests.run.storage.s3_server import S3Server
 OLD_RUNS = Path(__file__).parent / "fixtures" / "runs_261f11c"
 IN_FOLDERS = ("finished", "interrupted", "dependencies")
 SWEEPS = sorted(path.stem for path in (ROOT / "sweeps").glob("*.py"))
-NEWER_SWEEPS = {"anomaly_mnist", "denoise_networks", "few_photos", "vae_beta"}
+NEWER_SWEEPS = {
+    "anomaly_mnist",
+    "code_depths",
+    "code_widths",
+    "denoise_networks",
+    "few_photos",
+    "vae_beta",
+}
 """Sweeps that did not exist when the old runs were made."""
 LARGEST_SWEEP = "cifar_grid full"
 """1,536 networks take seconds to build; here their parameters are not counted again."""

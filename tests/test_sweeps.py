@@ -23,7 +23,14 @@ from cae.trial.datasets.splits import Images, Split, with_fingerprint
 from tests.conftest import ROOT
 
 SWEEPS = sorted((ROOT / "sweeps").glob("*.py"))
-OWN_QUESTIONS = {"quickstart", "denoise_networks", "few_photos", "vae_beta"}
+OWN_QUESTIONS = {
+    "quickstart",
+    "code_depths",
+    "code_widths",
+    "denoise_networks",
+    "few_photos",
+    "vae_beta",
+}
 """Sweeps that reproduce no report."""
 REPRODUCTIONS = [path for path in SWEEPS if path.stem not in OWN_QUESTIONS]
 PUBLISHED = sorted((ROOT / "sweeps" / "published").glob("*.csv"))
