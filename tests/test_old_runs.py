@@ -25,6 +25,7 @@ OLD_RUNS = Path(__file__).parent / "fixtures" / "runs_261f11c"
 IN_FOLDERS = ("finished", "interrupted", "dependencies")
 SWEEPS = sorted(path.stem for path in (ROOT / "sweeps").glob("*.py"))
 NEWER_SWEEPS = {
+    "cifar_best",
     "anomaly_mnist",
     "code_depths",
     "code_widths",
