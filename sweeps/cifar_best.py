@@ -19,8 +19,22 @@ from ray import tune
 
 from cae import Adam, Cifar10, ConvAutoencoder, Reconstruct, SmallestAt, Sweep, Trial
 
-LATENT_FILTERS = "arch.encoder_filters.3"
 KERNEL = "arch.kernel_size"
+STRIDE = "arch.stride"
+PADDING = "arch.padding"
+LAYER_1 = "arch.encoder_filters.1"
+LAYER_2 = "arch.encoder_filters.2"
+LATENT_FILTERS = "arch.encoder_filters.3"
+LAYER_4 = "arch.decoder_filters.1"
+BEST: dict[str, object] = {
+    KERNEL: 7,
+    STRIDE: 1,
+    PADDING: "same",
+    LAYER_1: 32,
+    LAYER_2: 32,
+    LATENT_FILTERS: 32,
+    LAYER_4: 64,
+}
 
 sweep = Sweep(
     title="CIFAR-10 autoencoder, the best network of report 000 and its neighbours",
@@ -35,18 +49,19 @@ sweep = Sweep(
         epochs=10,
     ),
     space=[
-        {"seed": tune.grid_search([0, 1, 2])},
-        {KERNEL: 5},
-        {"arch.stride": 2},
+        BEST | {"seed": tune.grid_search([0, 1, 2])},
+        BEST | {KERNEL: 5},
+        BEST | {STRIDE: 2},
         # Without padding, 32 x 32 pixels are not large enough for kernels of 7 x 7.
-        {"arch.padding": "valid", KERNEL: 5},
-        {"arch.encoder_filters.1": 16},
-        {"arch.encoder_filters.2": 16},
-        {LATENT_FILTERS: tune.grid_search([16, 64])},
-        {"arch.decoder_filters.1": 32},
+        BEST | {PADDING: "valid", KERNEL: 5},
+        BEST | {LAYER_1: 16},
+        BEST | {LAYER_2: 16},
+        BEST | {LATENT_FILTERS: tune.grid_search([16, 64])},
+        BEST | {LAYER_4: 32},
     ],
     budgets={"cpu": {"dataset.train_images": 3_000, "epochs": 2}},
     published="published/cifar_best.csv",
+    provenance={name: {"stated": [value]} for name, value in BEST.items()},
     claims=[
         SmallestAt(
             id="C000-5b",
@@ -54,7 +69,7 @@ sweep = Sweep(
             metric="val_loss",
             axis=LATENT_FILTERS,
             value=32,
-            where={KERNEL: 7, "arch.stride": 1, "arch.encoder_filters.1": 32},
+            where={name: value for name, value in BEST.items() if name != LATENT_FILTERS},
         ),
     ],
 )
