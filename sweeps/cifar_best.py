@@ -15,6 +15,8 @@ the report may not have tried it with the other best values.
 Duration on 2 CPU cores: about 40 minutes.
 """
 
+from typing import Any
+
 from ray import tune
 
 from cae import Adam, Cifar10, ConvAutoencoder, Reconstruct, SmallestAt, Sweep, Trial
@@ -26,7 +28,7 @@ LAYER_1 = "arch.encoder_filters.1"
 LAYER_2 = "arch.encoder_filters.2"
 LATENT_FILTERS = "arch.encoder_filters.3"
 LAYER_4 = "arch.decoder_filters.1"
-BEST: dict[str, object] = {
+BEST: dict[str, Any] = {
     KERNEL: 7,
     STRIDE: 1,
     PADDING: "same",
