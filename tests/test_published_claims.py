@@ -11,7 +11,8 @@ import pytest
 from cae.report.data import tables
 from cae.report.statistics.claims.judge import judge_claims
 from cae.report.statistics.claims.verdict import Obstacle, ObstacleKind
-from cae.report.statistics.published import NotComparable, compare_published
+from cae.report.statistics.published import compare_published
+from cae.report.statistics.published_number import NotComparable
 from cae.run.events import EpochFinished, SessionStarted, TrialEnded, TrialPlanned, TrialStarted
 from cae.run.journal import Journal
 from cae.run.paths import RunDir

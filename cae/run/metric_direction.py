@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from cae.run.table_cells import SEPARATOR, column_name
+
 Mode = Literal["min", "max"]
 """Whether lower ("min") or higher ("max") values of a metric are better."""
 
@@ -23,13 +25,17 @@ def metric_direction(metric: str, directions: Mapping[str, str]) -> Mode | None:
     """Return which values of a metric are better; None if it is unknown or if neither are.
 
     Args:
-        metric: A metric as it is reported: `val_psnr`, `last_val_psnr`, `lr`.
+        metric: A metric as it is reported: `val_psnr`, `last_val_psnr`, `lr`; or a cell of a
+            table: `per_class:3:precision`.
         directions: The declared directions by metric, without splits (`SweepDescription`). Empty
             for runs of versions that did not record them.
     """
     if not directions:
         return _direction_in_old_runs(metric)
     name = metric.removeprefix("last_")
+    if SEPARATOR in name:  # a cell: its column is declared
+        table, _, rest = name.partition(SEPARATOR)
+        name = column_name(table, rest.rpartition(SEPARATOR)[2])
     direction = directions.get(name)
     for split in SPLITS:
         if direction is None and name.startswith(split):

@@ -204,6 +204,11 @@ class SweepDescription:
     directions: TextsByName = field(default_factory=dict)
     """"min", "max" or "none" by metric, without the split: which values are better. Empty in runs
     of versions that did not record it."""
+    untrained_metrics: Annotated[list[str], list_of(TEXT, "a list of text")] = field(
+        default_factory=list
+    )
+    """Metrics without the split, and columns of tables (`per_class:support`), that do not depend on
+    training. Empty in runs of versions that did not record it."""
     budget: Text = ""
     overrides: Annotated[
         dict[str, JsonObject], mapping_of(OVERRIDE, "a dictionary of overrides")

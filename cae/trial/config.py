@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from cae.errors import UserError
+from cae.run.table_cells import column_name
 from cae.trial import fitting
 from cae.trial.augmentation import Augmentation, NoAugmentation
 from cae.trial.component import (
@@ -318,10 +319,25 @@ class Trial(BaseModel):
     def metric_directions(self) -> dict[str, str]:
         """Return "min", "max" or "none" by metric, for all declared metrics.
 
-        Names are without the split: `psnr` declares `val_psnr` and `test_psnr`.
+        Names are without the split: `psnr` declares `val_psnr` and `test_psnr`. Those of table
+        columns have the form `per_class:precision`.
         """
+        return {name: str(metric.direction) for name, metric in self._declared_metrics().items()}
+
+    def untrained_metrics(self) -> list[str]:
+        """Return the declared metrics that do not depend on training, named as in
+        `metric_directions`."""
+        metrics = self._declared_metrics()
+        return [name for name, metric in metrics.items() if not metric.depends_on_training]
+
+    def _declared_metrics(self) -> dict[str, Metric]:
+        """Return all declared metrics, without the split, and columns of tables by
+        `column_name`."""
         metrics = TRIAL_METRICS | self.latent_metrics() | self.task.declared_metrics()
-        return {name: str(metric.direction) for name, metric in metrics.items()}
+        for table, declared in self.task.declared_tables().items():
+            for column, metric in declared.columns.items():
+                metrics[column_name(table, column)] = metric
+        return metrics
 
     def latent_metrics(self) -> dict[str, Metric]:
         """Return the metrics of the latent code, by name without the split (cae/trial/latent)."""

@@ -45,6 +45,9 @@ class Metric:
     high: float
     """Largest possible value."""
     meaning: str
+    depends_on_training: bool = True
+    """Whether other seeds or epochs change it. Otherwise it follows from the configuration and the
+    images, as the loss of a baseline does: reports count it with sizes and settings."""
 
     @property
     def range(self) -> tuple[float, float]:
@@ -63,10 +66,16 @@ def share_metric(name: str, direction: Direction, meaning: str) -> Metric:
 
 
 def description(
-    name: str, unit: str, meaning: str, low: float = -math.inf, high: float = math.inf
+    name: str,
+    unit: str,
+    meaning: str,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    depends_on_training: bool = True,
 ) -> Metric:
     """A metric of which neither small nor large values are better."""
-    return Metric(name, Direction.NONE, unit, low, high, meaning)
+    return Metric(name, Direction.NONE, unit, low, high, meaning, depends_on_training)
 
 
 PSNR = Metric(

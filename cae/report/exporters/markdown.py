@@ -33,11 +33,8 @@ from cae.report.page.sections.baselines import baselines_section
 from cae.report.statistics.claims.judge import judge_claims
 from cae.report.statistics.claims.verdict import ALPHA, ClaimResult, Verdict
 from cae.report.statistics.inference import false_discovery_rates
-from cae.report.statistics.published import (
-    PublishedComparison,
-    PublishedVerdict,
-    compare_published,
-)
+from cae.report.statistics.published import compare_published
+from cae.report.statistics.published_number import PublishedComparison, PublishedVerdict
 from cae.report.wording import claims, published
 from cae.run.formatting import CONTROL_CHARACTERS
 from cae.run.paths import RunDir

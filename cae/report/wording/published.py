@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from cae.report import formatting
-from cae.report.statistics.published import (
+from cae.report.statistics.published_number import (
     NotComparable,
     Overrides,
     PublishedComparison,

@@ -7,7 +7,7 @@ from typing import Any
 
 from cae.report import formatting
 from cae.report.statistics.claims.verdict import ClaimResult
-from cae.report.statistics.published import PublishedComparison
+from cae.report.statistics.published_number import PublishedComparison
 from cae.report.wording import claims, published
 from cae.run.sweep_json import PUBLISHED
 

@@ -409,6 +409,7 @@ def _describe(
         metric=sweep.metric,
         mode=plan.mode,
         directions=plan.directions,
+        untrained_metrics=plan.untrained_metrics,
         budget=prepared.selection.budget,
         overrides=plan.overrides,
         axes=all_axes(plan, prepared.records, known_sweep(prepared.run)),

@@ -42,6 +42,7 @@ from cae.sweep.spec.plan_checks import (
     check_metrics,
     metric_directions,
     sweep_mode,
+    untrained_metrics,
 )
 from cae.sweep.spec.plan_hints import list_hints
 from cae.sweep.spec.planned_trial import PlannedTrial
@@ -64,6 +65,8 @@ class Plan:
     """Whether smaller or larger values of the sweep's metric are better."""
     directions: dict[str, str]
     """"min", "max" or "none" by metric, for sweep.json."""
+    untrained_metrics: list[str]
+    """Metrics that do not depend on training, for sweep.json."""
     trials: list[PlannedTrial]
     images: dict[str, Images] = field(repr=False)
     """The data sets by `dataset_key`."""
@@ -265,6 +268,7 @@ def make_plan(
         sweep=sweep,
         mode=sweep_mode(sweep, directions),
         directions=directions,
+        untrained_metrics=untrained_metrics(requested),
         trials=trials,
         images=images,
         axes=describe_axes(sweep, overrides),

@@ -121,6 +121,13 @@ def metric_directions(requested: list[Candidate]) -> dict[str, str]:
     return common_directions([trial.metric_directions() for trial in trials_by_task.values()])
 
 
+def untrained_metrics(requested: list[Candidate]) -> list[str]:
+    """The metrics that depend on training in no task of the trials."""
+    tasks = {repr(candidate.trial.task): candidate.trial for candidate in requested}
+    untrained = [set(trial.untrained_metrics()) for trial in tasks.values()]
+    return sorted(set.intersection(*untrained))
+
+
 def sweep_mode(sweep: Sweep, directions: Mapping[str, str]) -> Mode:
     """The mode of the sweep, or the declared direction of its metric.
 

@@ -23,6 +23,7 @@ from cae.sweep.search.model_based import ModelBased
 from cae.sweep.spec.claims import KINDS as CLAIM_KINDS
 from cae.sweep.spec.published import read_published
 from cae.sweep.spec.sweep import Sweep
+from cae.sweep.spec.table_cells import check_cells
 from cae.trial.component import COLLECTED_ERRORS
 from cae.trial.config import ConfigError, Trial, from_flat, named_components
 from cae.trial.messages import explain
@@ -78,13 +79,15 @@ def read_sweep_file(path: Path) -> SweepFile:
     sweep = getattr(module, "sweep", None)
     if not isinstance(sweep, Sweep):
         raise ConfigError(errors or [_missing_sweep(path, sweep)])
+    published = read_published(sweep.published, path.parent)
+    errors += check_cells(sweep, published)
     return SweepFile(
         path=path,
         source="".join(linecache.getlines(str(module.__file__))),
         module=module.__name__,
         description=module.__doc__ or "",
         sweep=sweep,
-        published=read_published(sweep.published, path.parent),
+        published=published,
         errors=errors,
         is_base_valid=is_base_valid,
     )

@@ -31,6 +31,7 @@ from cae.trial.metrics import (
     squared_error,
     ssim,
 )
+from cae.trial.tasks.declared_tables import IMAGES, DeclaredTable, declared_table
 
 Shape = tuple[int, int, int]
 """Channels, rows, columns."""
@@ -226,12 +227,23 @@ class Task(Component):
             CHANNEL_ARGMAX_ERROR,
             SSIM,
             GRADIENT_ENERGY,
-            description("floor", unit, "Loss of a perfect answer.", 0.0),
+            description("floor", unit, "Loss of a perfect answer.", 0.0, depends_on_training=False),
         ]
         for name in self.baseline_names:
             meaning = f"Loss of the baseline {name.replace('_', ' ')}."
-            metrics.append(description(f"baseline_{name}", unit, meaning, 0.0))
+            metrics.append(
+                description(f"baseline_{name}", unit, meaning, 0.0, depends_on_training=False)
+            )
         return {metric.name: metric for metric in metrics}
+
+    def declared_tables(self) -> dict[str, DeclaredTable]:
+        """The tables of the final evaluation to whose cells published numbers may be bound, by
+        name."""
+        relative_mse = error_metric(
+            "relative_mse", "ratio", "Mean squared error over the variance of the class's targets."
+        )
+        columns = [IMAGES, MSE, relative_mse, *self.declared_metrics().values()]
+        return {"per_class": declared_table(columns)}
 
     measures_latent_code: ClassVar[bool] = True
     """Whether the latent code is measured at the end (see cae/trial/latent), if the network has

@@ -26,13 +26,25 @@ from cae.trial.tasks.base import (
     Task,
     confusions,
 )
+from cae.trial.tasks.declared_tables import DeclaredTable, declared_table
 from cae.trial.tasks.statistics import total
 
 MAX_EXAMPLES = 16
 """Images in a gallery, and rows in the table of misclassified images."""
 MIN_FREQUENCY = 1e-9
 """Classes without training images get this frequency in the baseline."""
+CLASS_METRICS = (
+    "accuracy",
+    "rounded_accuracy",
+    "macro_f1",
+    "correct",
+    "rounded_correct",
+    "classes_said",
+)
+"""Metrics that do not depend on the loss."""
 UNBOUNDED = (-math.inf, math.inf)
+AVERAGES = ("macro avg", "weighted avg")
+"""Rows of `rounded_per_class` below those of the classes, named as in scikit-learn's report."""
 
 
 class Classify(Task):
@@ -98,7 +110,7 @@ class Classify(Task):
 
     @override
     def defining_parameters(self, name: str) -> tuple[str, ...]:
-        if name in ("accuracy", "rounded_accuracy", "macro_f1", "correct", "classes_said"):
+        if name in CLASS_METRICS:
             return ("classes",)
         return super().defining_parameters(name)
 
@@ -124,15 +136,37 @@ class Classify(Task):
                 high=math.inf,
                 meaning="Number of test images with the right class.",
             ),
+            Metric(
+                name="rounded_correct",
+                direction=Direction.MAXIMIZE,
+                unit="images",
+                low=0.0,
+                high=math.inf,
+                meaning="Number of test images that count for rounded_accuracy.",
+            ),
             description("classes_said", "classes", "Number of different predicted classes.", 0.0),
             description(
                 "baseline_frequencies",
                 unit,
                 "Loss of predicting the class frequencies of the training images.",
                 0.0,
+                depends_on_training=False,
             ),
         ]
         return {metric.name: metric for metric in metrics}
+
+    @override
+    def declared_tables(self) -> dict[str, DeclaredTable]:
+        columns = [
+            share_metric("precision", Direction.MAXIMIZE, "Precision of the class."),
+            share_metric("recall", Direction.MAXIMIZE, "Recall of the class."),
+            share_metric("f1", Direction.MAXIMIZE, "F1 score of the class."),
+            description("support", "images", "Number of images.", 0.0, depends_on_training=False),
+        ]
+        return {
+            "per_class": declared_table(columns),
+            "rounded_per_class": declared_table(columns, other_rows=AVERAGES),
+        }
 
     @override
     def to_image(self, inputs: Tensor, image: Tensor) -> Tensor:
@@ -256,17 +290,25 @@ class Classify(Task):
     @override
     def conclude(self, evaluation: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:
         """Precision, recall and F1 per class (as in scikit-learn), the confusion matrix, and the
-        most confident wrong predictions."""
+        most confident wrong predictions.
+
+        `rounded_per_class`: the scores with the prediction rule of report 002 (see
+        `final_metrics`), and their means over classes, as in scikit-learn's classification report.
+        """
         result = _classification(evaluation)
         names = self._class_names(evaluation)
-        rows = _scores_per_class(result, names)
+        rows = _scores_per_class(result.truth, result.predictions, names)
+        rounded = result.probabilities.round().argmax(1)
+        rounded_rows = _scores_per_class(result.truth, rounded, names)
         metrics = {
             "correct": float(result.is_right.sum()),
+            "rounded_correct": float((rounded == result.truth).sum()),
             "macro_f1": total(row["f1"] for row in rows) / self.classes,
             "classes_said": float(len(result.predictions.unique())),
         }
         tables = {
             "per_class": rows,
+            "rounded_per_class": rounded_rows + _averages(rounded_rows),
             "confusion": confusions(result.truth, result.predictions, tuple(names)),
             "mistakes": _misclassified(result, names),
         }
@@ -323,13 +365,13 @@ def _classification(evaluation: Evaluation) -> _Classification:
     )
 
 
-def _scores_per_class(result: _Classification, names: list[str]) -> Table:
+def _scores_per_class(truth: Tensor, predictions: Tensor, names: list[str]) -> Table:
     """Precision, recall, F1 score and number of images of each class."""
     from sklearn.metrics import precision_recall_fscore_support  # takes a second to import
 
     precision, recall, f1, support = precision_recall_fscore_support(
-        result.truth.numpy(),
-        result.predictions.numpy(),
+        truth.numpy(),
+        predictions.numpy(),
         labels=list(range(len(names))),
         zero_division=0.0,
     )
@@ -345,6 +387,19 @@ def _scores_per_class(result: _Classification, names: list[str]) -> Table:
             }
         )
     return rows
+
+
+def _averages(rows: Table) -> Table:
+    """The means of the scores over classes, and the means weighted by their numbers of images."""
+    images = total(row["support"] for row in rows)
+    macro: dict[str, Any] = {"class": AVERAGES[0]}
+    weighted: dict[str, Any] = {"class": AVERAGES[1]}
+    for name in ("precision", "recall", "f1"):
+        macro[name] = total(row[name] for row in rows) / len(rows)
+        weighted[name] = total(row[name] * row["support"] for row in rows) / images
+    for average in (macro, weighted):
+        average["support"] = int(images)
+    return [macro, weighted]
 
 
 def _misclassified(result: _Classification, names: list[str]) -> Table:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from cae.trial.layout import image_layout
-from cae.trial.metrics import Direction, Metric, description, mse
+from cae.trial.metrics import MSE, Direction, Metric, description, error_metric, mse
 from cae.trial.tasks import baselines
 from cae.trial.tasks.base import (
     Display,
@@ -18,6 +18,7 @@ from cae.trial.tasks.base import (
     Task,
     error_text,
 )
+from cae.trial.tasks.declared_tables import IMAGES, DeclaredTable, declared_table
 from cae.trial.tasks.statistics import rank_correlation, total
 
 FOOTWEAR = {"Sandal", "Sneaker", "Ankle boot"}
@@ -98,6 +99,22 @@ class Complete(Task):
             description("flipped_ratio", "ratio", "MSE of flipped images over MSE of images.", 0.0),
         ]
         return super().declared_metrics() | {metric.name: metric for metric in metrics}
+
+    @override
+    def declared_tables(self) -> dict[str, DeclaredTable]:
+        asymmetry = description(
+            "asymmetry",
+            "squared pixel value",
+            "Difference of right halves from mirrored left halves.",
+            0.0,
+            depends_on_training=False,
+        )
+        flipped = error_metric("mse_flipped", MSE.unit, "Mean squared error of flipped images.")
+        columns = super().declared_tables()["per_class"].columns
+        return {
+            "per_class": declared_table([*columns.values(), asymmetry]),
+            "flipped": declared_table([IMAGES, MSE, flipped]),
+        }
 
     @override
     def conclude(self, evaluation: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:

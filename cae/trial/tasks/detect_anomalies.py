@@ -19,6 +19,7 @@ from cae.trial.metrics import Direction, Metric, description, share_metric
 from cae.trial.tasks.anomaly_baselines import baseline_aurocs
 from cae.trial.tasks.anomaly_galleries import anomaly_galleries
 from cae.trial.tasks.base import Display, Evaluation, Gallery, SplitPairs, Table, Task, per_class
+from cae.trial.tasks.declared_tables import DeclaredTable, declared_table
 from cae.trial.tasks.normal_classes import ClassName, check_normal_images, class_numbers
 
 SCORE_METRICS = ("auroc", "average_precision", "pca_auroc", "nearest_auroc")
@@ -123,6 +124,7 @@ class DetectAnomalies(Task):
                 "AUROC of PCA's squared error, with as many components as latent values.",
                 0.0,
                 1.0,
+                depends_on_training=False,
             ),
             description(
                 "nearest_auroc",
@@ -130,9 +132,19 @@ class DetectAnomalies(Task):
                 "AUROC of the Euclidean distance from the nearest training image.",
                 0.0,
                 1.0,
+                depends_on_training=False,
             ),
         ]
         return super().declared_metrics() | {metric.name: metric for metric in metrics}
+
+    @override
+    def declared_tables(self) -> dict[str, DeclaredTable]:
+        own = [
+            description("score", "score", "Mean score of the class.", 0.0),
+            share_metric("above_threshold", Direction.NONE, "Share above the threshold."),
+        ]
+        columns = super().declared_tables()["per_class"].columns
+        return {"per_class": declared_table([*columns.values(), *own])}
 
     # Final evaluation
 

@@ -22,7 +22,7 @@ from typing_extensions import override
 from cae.trial.component import Dependency
 from cae.trial.latent.measures.active_units import ACTIVE_UNITS, count_active
 from cae.trial.layout import image_layout
-from cae.trial.metrics import Direction, Metric, error_metric, share_metric
+from cae.trial.metrics import Direction, Metric, description, error_metric, share_metric
 from cae.trial.tasks.base import (
     Evaluation,
     Gallery,
@@ -32,6 +32,7 @@ from cae.trial.tasks.base import (
     check_judge,
     recognize,
 )
+from cae.trial.tasks.declared_tables import IMAGES, DeclaredTable, declared_table
 
 ELBO_SAMPLES = 16
 """Latent codes drawn per test image."""
@@ -187,6 +188,21 @@ class Vae(Task):
                 Metric(f"vendi_{tag}", better, "images", 1.0, infinity, f"Vendi score {where}."),
             ]
         return super().declared_metrics() | {metric.name: metric for metric in metrics}
+
+    @override
+    def declared_tables(self) -> dict[str, DeclaredTable]:
+        better = Direction.MAXIMIZE
+        nearest = "distance to nearest training image"
+        columns = [
+            IMAGES,
+            Metric("mean distance", better, "", 0.0, math.inf, "Mean pairwise distance."),
+            Metric("vendi score", better, "images", 1.0, math.inf, "Vendi score."),
+            description(nearest, "", "Mean Euclidean distance.", 0.0),
+            share_metric("recognised", better, "Share that the judge recognizes."),
+            share_metric("from", Direction.NONE, "Lower end of its Wilson interval."),
+            share_metric("to", Direction.NONE, "Upper end of its Wilson interval."),
+        ]
+        return {"generated": declared_table(columns, has_class_rows=False)}
 
     @override
     def conclude(self, evaluation: Evaluation) -> tuple[dict[str, float], dict[str, Table]]:

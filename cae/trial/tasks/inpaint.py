@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from cae.trial.chunks import by_chunks, mean_by_chunks
 from cae.trial.metrics import (
+    MSE,
     Direction,
     Metric,
     description,
@@ -24,6 +25,7 @@ from cae.trial.metrics import (
 from cae.trial.tasks import baselines
 from cae.trial.tasks.base import Evaluation, Shape, SplitPairs, Table, Task
 from cae.trial.tasks.baselines import Box
+from cae.trial.tasks.declared_tables import DeclaredTable, declared_table
 from cae.trial.tasks.statistics import rank_correlation
 
 
@@ -131,6 +133,16 @@ class Inpaint(Task):
             ),
         ]
         return super().declared_metrics() | {metric.name: metric for metric in metrics}
+
+    @override
+    def declared_tables(self) -> dict[str, DeclaredTable]:
+        columns = [
+            description("pixels", "pixels", "Size of the ring.", depends_on_training=False),
+            MSE,
+            error_metric("l1", "pixel value", "Mean absolute error."),
+        ]
+        rings = declared_table(columns, has_class_rows=False)
+        return super().declared_tables() | {"rings": rings}
 
     @override
     def to_image(self, inputs: Tensor, image: Tensor) -> Tensor:

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from cae.report.data import tables
-from cae.report.statistics.published import (
+from cae.report.statistics.published import compare_published
+from cae.report.statistics.published_number import (
     Condition,
     NotComparable,
     PublishedComparison,
     PublishedNumber,
     PublishedVerdict,
-    compare_published,
     parse_printed,
 )
 from tests.report.synthetic_runs import MakeWriter
@@ -274,3 +274,64 @@ def test_stopped_trials_are_not_compared_with_published_numbers(writer: MakeWrit
     run.end(1, "stopped", rung=1, value=0.1, cutoff=0.05)
     (comparison,) = compare_published(tables.read([run.close()]))
     assert comparison.verdict == PublishedVerdict.NOT_RUN
+
+
+@pytest.fixture
+def compare_cell(writer: MakeWriter) -> Compare:
+    """Compare a number with cells of trials whose class 3 has recalls 0.98, 0.985, 0.99."""
+
+    def compare_row(row: dict[str, str], **sweep: Any) -> PublishedComparison:
+        run = writer("cells", **{"overrides": {}, **sweep}, published=[{**ROW, **row}])
+        run.session([1, 2, 3])
+        for number, recall in enumerate((0.98, 0.985, 0.99), start=1):
+            run.trial(number, {"arch.kernel_size": 3}, seed=number)
+            run.start(number)
+            run.epoch(number, 1, 0.1)
+            rows = [
+                {"class": "3", "recall": recall, "support": 1010},
+                {"class": "4", "recall": 0.1, "support": 982},
+            ]
+            run.end(number, "finished", metrics={}, tables={"per_class": rows})
+        (comparison,) = compare_published(tables.read([run.close()]))
+        return comparison
+
+    return compare_row
+
+
+def test_a_number_is_compared_with_a_cell_of_a_table(compare_cell: Compare) -> None:
+    comparison = compare_cell({"value": "0.985", "metric": "per_class:3:recall"})
+    assert comparison.verdict == PublishedVerdict.REPRODUCED
+    assert comparison.is_counted
+    assert comparison.n == 3
+    assert comparison.ours == pytest.approx(0.985)
+    assert comparison.sd == pytest.approx(0.005)
+
+
+def test_the_declaration_of_a_column_says_which_side_is_better(compare_cell: Compare) -> None:
+    row = {"value": "0.5", "metric": "per_class:3:recall"}
+    assert compare_cell(row).verdict == PublishedVerdict.DIFFERS
+    directions = {"per_class:recall": "max"}
+    assert compare_cell(row, directions=directions).verdict == PublishedVerdict.BETTER
+
+
+def test_a_cell_that_no_trial_has_is_not_run(compare_cell: Compare) -> None:
+    for metric in ("per_class:5:recall", "per_class:3:f1", "other:3:recall", "a:b"):
+        comparison = compare_cell({"value": "0.5", "metric": metric})
+        assert comparison.verdict == PublishedVerdict.NOT_RUN
+
+
+@pytest.mark.parametrize("declared", [[], ["per_class:support"]])
+def test_a_metric_that_does_not_depend_on_training_is_counted_with_the_settings(
+    compare_cell: Compare, declared: list[str]
+) -> None:
+    row = {"value": "1010", "metric": "per_class:3:support"}
+    comparison = compare_cell(row, untrained_metrics=declared)
+    assert comparison.verdict == PublishedVerdict.EQUAL
+    assert not comparison.is_counted
+
+
+def test_the_declaration_decides_not_the_name(compare_cell: Compare) -> None:
+    row = {"value": "1010", "metric": "per_class:3:support"}
+    comparison = compare_cell(row, untrained_metrics=["floor"])
+    assert comparison.verdict == PublishedVerdict.REPRODUCED
+    assert comparison.is_counted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cae.report.statistics.published import (
+from cae.report.statistics.published_number import (
     Measurement,
     NotComparable,
     PublishedComparison,

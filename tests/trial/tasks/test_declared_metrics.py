@@ -3,7 +3,9 @@ range."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -94,6 +96,35 @@ def test_every_reported_metric_is_declared_with_a_range(task: Task, tmp_path: Pa
         assert metric is not None, f"{name} is not declared"
         assert metric.low - 1e-6 <= value <= metric.high + 1e-6, name
         assert metric.meaning.endswith("."), name
+    check_tables(task, epoch.tables)
+
+
+def check_tables(task: Task, tables: Mapping[str, list[dict[str, Any]]]) -> None:
+    """Every declared table exists, and declares its columns and their ranges."""
+    for name, declared in task.declared_tables().items():
+        for row in tables[name]:
+            first, *columns = row
+            for column in columns:
+                if isinstance(row[column], str):  # a text is not compared
+                    continue
+                metric = declared.columns[column]
+                assert metric.low - 1e-6 <= row[column] <= metric.high + 1e-6, (name, column)
+            if declared.has_class_rows:
+                assert first == "class"
+
+
+def test_the_rounded_scores_are_those_of_the_rounded_accuracy(tmp_path: Path) -> None:
+    trial = small_trial(Classify(loss="mse"))
+    images = DeviceImages.load(trial.dataset.load([]), torch.device("cpu"))
+    (epoch,) = train(trial, images, tmp_path)
+    *classes, macro, weighted = epoch.tables["rounded_per_class"]
+    assert epoch.final is not None
+    # The recall, weighted by the images of the classes, is the accuracy.
+    assert weighted["recall"] == pytest.approx(epoch.final["test_rounded_accuracy"])
+    assert epoch.final["test_rounded_correct"] == pytest.approx(32 * weighted["recall"])
+    assert macro["f1"] == pytest.approx(sum(row["f1"] for row in classes) / len(classes))
+    assert [row["class"] for row in classes] == [str(number) for number in range(10)]
+    assert macro["support"] == sum(row["support"] for row in classes) == 32
 
 
 def test_every_task_is_tested() -> None:

@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from cae.report import formatting
 from cae.report.data.results import Results
 from cae.report.page.section import Scope, SectionContent, section
-from cae.report.statistics.published import (
-    PublishedComparison,
-    PublishedVerdict,
-    compare_published,
-)
+from cae.report.statistics.published import compare_published
+from cae.report.statistics.published_number import PublishedComparison, PublishedVerdict
 from cae.report.wording import published
 
 MAX_TEXT = 200

@@ -10,7 +10,8 @@ import pytest
 from cae.report.data import tables
 from cae.report.statistics.claims.judge import judge_claims
 from cae.report.statistics.claims.verdict import ClaimResult, Obstacle, ObstacleKind, Verdict
-from cae.report.statistics.published import NotComparable, PublishedVerdict, compare_published
+from cae.report.statistics.published import compare_published
+from cae.report.statistics.published_number import NotComparable, PublishedVerdict
 from cae.report.wording import claims as wording
 from cae.sweep.spec.claims import (
     BetterThan,
