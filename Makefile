@@ -2,13 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test faults power-cuts cluster check format clean
+.PHONY: demo test reproduction faults power-cuts cluster check format clean
 
 demo: .venv/installed  ## train 18 small autoencoders on embedded digits (about a minute) and build the report
 	$(BIN)/cae-sweep run sweeps/quickstart.py
 
 test: .venv/installed-dev  ## run all tests, with a real Ray and, if installed, a real Chromium
 	$(BIN)/python -m pytest
+
+reproduction: .venv/installed  ## rebuild docs/reproduction.md and docs/results.md from the archived runs; trains nothing
+	$(if $(wildcard docs/runs/reproduction/*.tar.xz),$(BIN)/cae-sweep report docs/runs/reproduction/*.tar.xz --markdown docs/reproduction.md)
+	$(BIN)/cae-sweep report docs/runs/results/*.tar.xz --markdown docs/results.md
 
 faults: .venv/installed-dev  ## fault campaign: 100 random SIGKILLs and other faults (SEED=7 KILLS=300), about half an hour
 	$(BIN)/python -m tests.faults.campaign $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))

@@ -172,14 +172,18 @@ def best(
 def report(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="One run or several.", callback=expand_home),
+        typer.Argument(
+            metavar="[RUN]...",
+            help="One run or several; also archives (NAME.tar.xz), with -o or --markdown.",
+            callback=expand_home,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
             "-o",
             metavar="DIR",
-            help="Folder for several runs. Default: runs/joined.",
+            help="Folder for several runs or for archives. Default for runs: runs/joined.",
             callback=expand_output,
         ),
     ] = None,
@@ -197,20 +201,30 @@ def report(
 ) -> None:
     """Write trials.csv, epochs.csv and report.html; also while the sweep is running."""
     with report_errors():
-        from cae.report.exporters import markdown as markdown_exporter
-        from cae.report.page import build, server
+        from cae.cli.reports import write_report
 
-        if runs:
-            folders = [find_run(run) for run in runs]
-        else:
-            folders = [find_run(None)]
-        if watch:
-            server.serve(folders, out)
-        if markdown:
-            written = markdown_exporter.write(folders, markdown)
-        else:
-            written = build.build_all(folders, out)
-        echo(f"report: {written}")
+        echo(f"report: {write_report(runs or [], out, markdown, watch=watch)}")
+
+
+@results_app.command(rich_help_panel=RESULTS_PANEL)
+def archive(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Ended runs.", callback=expand_home)
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("-o", metavar="DIR", help="Folder to write to.", callback=expand_output),
+    ],
+) -> None:
+    """Write sweep.json and the journal of runs as small files: NAME.tar.xz.
+
+    `report` computes all numbers and verdicts from them; weights and images are left out.
+    """
+    with report_errors():
+        from cae.run.archive import write_archive
+
+        for run in runs:
+            echo(f"written: {write_archive(find_run(run), out)}")
 
 
 @results_app.command(rich_help_panel=RESULTS_PANEL)

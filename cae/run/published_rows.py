@@ -46,6 +46,8 @@ class PublishedRow:
     number is reproduced only if the runs show equality within it. Empty: none."""
     margin_reason: Text = ""
     """Why this margin."""
+    explanation: Text = ""
+    """Why ours differs, and what was tested for that. Shown if it does; empty: unexplained."""
     other_columns: Mapping[str, str] = field(default_factory=dict)
     """Columns that are not listed above."""
 

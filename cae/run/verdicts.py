@@ -17,6 +17,8 @@ from cae.run.fields import (
     Counts,
     Flag,
     InvalidField,
+    Object,
+    OptionalList,
     OptionalNumber,
     Text,
     TextsByName,
@@ -45,6 +47,10 @@ class PublishedVerdict(PublishedRow):
     """The reason of the verdict: a sentence."""
     size: Flag = False
     """Whether the number is a size of the network, which no seed, image or epoch changes."""
+    setting: Flag = False
+    """Whether it is a setting, or a metric that does not depend on training."""
+    compared: Flag = False
+    """Whether it counts among the numbers that are compared with the report's."""
     ours: OptionalNumber = None
     """The mean over the seeds of one configuration; None: not measured."""
     sd: OptionalNumber = None
@@ -79,6 +85,8 @@ class ClaimVerdict:
     """What `size` measures."""
     size: OptionalNumber = None
     """Size of the effect."""
+    interval: OptionalList = None
+    """Its 95 % interval: two numbers; None: not tested."""
     n: Count = 0
     """Number of trials."""
     seeds: Count = 0
@@ -92,6 +100,19 @@ class ClaimVerdict:
     trials_used: Counts = field(default_factory=list)
     groups: Texts = field(default_factory=list)
     """Labels of the comparability groups of these trials; empty if nothing was tested."""
+    explanation: Text = ""
+    """Why the runs contradict the claim; empty: unexplained."""
+    need: Text = ""
+    """What would decide the claim: "nothing" (it is decided), "seeds", "first seeds", "many seeds",
+    "no effect", "no spread", "points", "trials", "own settings" or "impossible"."""
+    more_seeds: Count = 0
+    """An estimate of the seeds per configuration that the run lacks."""
+    seeds_needed: Count = 0
+    """The same with those that there are."""
+    seconds_needed: OptionalNumber = None
+    """Training time of the new trials; None: not known."""
+    commands: Texts = field(default_factory=list)
+    """Commands that add the seeds."""
 
 
 _PUBLISHED_VERDICTS = list_of(
@@ -109,6 +130,9 @@ class Verdicts:
 
     sections: TextsByName = field(default_factory=dict)
     """The answer of each section of the page: a sentence, by the section's id."""
+    counts: Object = field(default_factory=dict)
+    """How many `numbers`, `sizes_and_settings` and `claims` have each verdict, and the `score` of
+    the claims: counts, and a `value` from 0 to 1 (see docs/page.md)."""
     published: Annotated[list[PublishedVerdict], _PUBLISHED_VERDICTS] = field(default_factory=list)
     claims: Annotated[list[ClaimVerdict], _CLAIM_VERDICTS] = field(default_factory=list)
 
@@ -119,6 +143,7 @@ class Verdicts:
         """
         content = {
             "sections": self.sections,
+            "counts": self.counts,
             "published": [_published_fields(row) for row in self.published],
             "claims": [_finite_fields(dataclasses.asdict(claim)) for claim in self.claims],
         }
@@ -159,6 +184,7 @@ def read_verdicts(path: Path) -> Verdicts:
     claims = fields.get("claims", [])
     return Verdicts(
         sections=fields.get("sections", {}),
+        counts=fields.get("counts", {}),
         published=[parse_record(PublishedVerdict, present_fields(row)) for row in published],
         claims=[parse_record(ClaimVerdict, present_fields(row)) for row in claims],
     )

@@ -31,7 +31,8 @@ from cae.report.page.section import Scope, Section, SectionContent
 from cae.report.page.sections import all_sections
 from cae.report.page.sections.published import published_comparisons
 from cae.report.statistics.claims.judge import judge_claims
-from cae.report.wording.verdicts import claim_row, published_row
+from cae.report.wording.needs import need_commands
+from cae.report.wording.verdicts import claim_row, counts, published_row
 from cae.run.paths import RunDir
 
 CONTENT_SECURITY_POLICY = (
@@ -200,10 +201,18 @@ def embed(name: str, caption: str, figure: go.Figure) -> Chart:
 
 
 def _verdicts_json(results: Results, sections: Sequence[BuiltSection]) -> str:
+    comparisons = published_comparisons(results)
+    judged = judge_claims(results)
+    runs = {run.name: run for run in results.runs}
+    claims = []
+    for result in judged:
+        commands = need_commands(runs[result.run], result.need)
+        claims.append(claim_row(result, commands))
     verdicts = {
         "sections": {built.section.id: built.answer for built in sections},
-        "published": [published_row(comparison) for comparison in published_comparisons(results)],
-        "claims": [claim_row(result) for result in judge_claims(results)],
+        "counts": counts(comparisons, judged),
+        "published": [published_row(comparison) for comparison in comparisons],
+        "claims": claims,
     }
     text = json.dumps(_without_nan(verdicts), indent=1, ensure_ascii=False, allow_nan=False)
     return text + "\n"

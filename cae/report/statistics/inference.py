@@ -19,6 +19,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating[Any]]
 
+NORMAL_QUANTILE = 1.959964
+"""Upper end of 95 % intervals of normal distributions, in standard deviations."""
 UPPER_QUANTILE = 0.975
 """Upper end of all t intervals, which are 95 % intervals."""
 PERMUTATIONS = 9_999
@@ -155,6 +157,8 @@ class SignedRankTest:
     pseudomedian: float
     """Median of the means of all pairs of differences (Hodges and Lehmann 1963): an estimate of the
     difference with the sign of the statistic, if the test is significant."""
+    interval: tuple[float, float]
+    """95 % interval of the pseudomedian, by the normal approximation of the statistic."""
 
 
 def wilcoxon(first: Floats, second: Floats) -> SignedRankTest:
@@ -170,7 +174,17 @@ def wilcoxon(first: Floats, second: Floats) -> SignedRankTest:
         statistic=float((np.sign(nonzero) * ranks).sum()),
         p_value=float(stats.wilcoxon(first, second).pvalue),
         pseudomedian=float(np.median(walsh_averages)),
+        interval=_signed_rank_interval(walsh_averages, len(differences)),
     )
+
+
+def _signed_rank_interval(walsh_averages: Floats, count: int) -> tuple[float, float]:
+    """Return the Walsh averages between which the pseudomedian lies (Hollander & Wolfe 1999)."""
+    ordered = np.sort(walsh_averages)
+    spread = math.sqrt(count * (count + 1) * (2 * count + 1) / 24)
+    outside = round(count * (count + 1) / 4 - NORMAL_QUANTILE * spread)
+    outside = max(0, min(outside, (len(ordered) - 1) // 2))
+    return float(ordered[outside]), float(ordered[-1 - outside])
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -10,7 +10,8 @@ context: it is shown and not judged. A number in percent is compared with the me
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -254,3 +255,27 @@ def is_equal(value: Any, text: str) -> bool:
         return float(value) == float(text)
     except (TypeError, ValueError):
         return str(value) == text
+
+
+class GroupedComparisons(NamedTuple):
+    """Published numbers, by what their comparison says."""
+
+    compared: list[PublishedComparison]
+    """Measured at the report's own settings."""
+    settings: list[PublishedComparison]
+    """Sizes and settings with a metric: they do not depend on training."""
+    others: list[PublishedComparison]
+    """Not comparable, not run, or without a metric."""
+
+
+def group_comparisons(comparisons: Sequence[PublishedComparison]) -> GroupedComparisons:
+    """Divide published numbers into those that compare, sizes and settings, and others."""
+    groups = GroupedComparisons([], [], [])
+    for comparison in comparisons:
+        if comparison.is_counted:
+            groups.compared.append(comparison)
+        elif comparison.verdict.is_judged and not comparison.is_measurement:
+            groups.settings.append(comparison)
+        else:
+            groups.others.append(comparison)
+    return groups

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 
 import pandas as pd
 
 from cae.report import formatting
+from cae.report.data.commands import with_seeds
 from cae.report.data.results import Results
 from cae.report.statistics import best
 from cae.report.statistics.best import (
@@ -179,6 +179,4 @@ def distinction_texts(distinction: Distinction) -> list[str]:
 
 def more_seeds_command(results: Results) -> str:
     """The command that ran the sweep, with more seeds; finished trials are kept."""
-    command = results.sweep.command or f"cae-sweep run {results.sweep.file}"
-    command = re.sub(r" --set seeds=\d+", "", command)
-    return f"{command} --set seeds={best.suggested_seeds(results)}"
+    return with_seeds(results.sweep, best.suggested_seeds(results))

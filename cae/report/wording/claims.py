@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from cae.report import formatting
+from cae.report.statistics.claims.intervals import effect_interval
 from cae.report.statistics.claims.kinds.extremes import ExtremeEvidence, RivalKind
 from cae.report.statistics.claims.kinds.metric_pairs import MetricPairsEvidence
 from cae.report.statistics.claims.kinds.parameter_importance import (
@@ -25,12 +25,14 @@ from cae.report.statistics.claims.verdict import (
     LeftOutReason,
     Method,
     Obstacle,
-    ObstacleKind,
     Procedure,
     Verdict,
 )
 from cae.report.statistics.inference import PERMUTATIONS, MeanDifference
+from cae.report.statistics.score import Score
 from cae.report.wording import published
+from cae.report.wording.explanations import explained
+from cae.report.wording.obstacles import conditions_text, obstacle_text
 
 MIN_CORRELATED_TRIALS = 5
 """With fewer trials, no rank correlation is significant."""
@@ -45,6 +47,17 @@ def summary_sentence(results: Sequence[ClaimResult]) -> str:
     return f"Of {formatting.plural(len(results), 'claim')}: {', '.join(parts)}."
 
 
+def score_sentence(score: Score | None) -> str:
+    """The counts and the weighted share; empty without claims."""
+    if score is None:
+        return ""
+    share = formatting.percent(score.value, 1)
+    return (
+        f"{score.decided} of {formatting.plural(score.claims, 'claim')} decided at a false "
+        f"discovery rate of 5 %, {score.supported} supported; weighted score {share}."
+    )
+
+
 def p_value_text(p_value: float, name: str = "p") -> str:
     if p_value < 1e-4:
         return f"{name}\u00a0<\u00a00.0001"
@@ -54,8 +67,20 @@ def p_value_text(p_value: float, name: str = "p") -> str:
 def reason(result: ClaimResult) -> str:
     """Why a claim has its verdict, without the settings in which the run differs."""
     return formatting.sentences(
-        [evidence_text(result.judgment), _groups(result), _left_out(result.left_out)]
+        [
+            evidence_text(result.judgment),
+            _groups(result),
+            _left_out(result.left_out),
+            _explanation(result),
+        ]
     )
+
+
+def _explanation(result: ClaimResult) -> str:
+    """Why a claim of a report is contradicted; empty if it is not."""
+    if result.verdict != Verdict.CONTRADICTED or not result.is_published:
+        return ""
+    return explained(result.explanation)
 
 
 def _groups(result: ClaimResult) -> str:
@@ -132,6 +157,16 @@ def _procedure_details(procedure: Procedure) -> str:
     return f"{procedure.count} {procedure.unit}"
 
 
+def interval_text(judgment: Judgment) -> str:
+    """The 95 % interval of the effect, with its sign; empty if the claim was not tested."""
+    interval = effect_interval(judgment)
+    if interval is None or judgment.p_value is None:
+        return ""
+    low = formatting.number(interval.low, 3)
+    high = formatting.number(interval.high, 3)
+    return f"95 % interval {low} to {high}"
+
+
 def effect_text(judgment: Judgment) -> str:
     """The size of the effect; empty if it was not measured."""
     effect = judgment.effect
@@ -190,7 +225,7 @@ def evidence_text(judgment: Judgment) -> str:
         case TableRowsEvidence() as evidence:
             return _table_rows(evidence, judgment)
         case Obstacle() as obstacle:
-            return _obstacle(obstacle)
+            return obstacle_text(obstacle)
     return _other_kind(judgment)
 
 
@@ -207,7 +242,6 @@ def _two_groups(evidence: TwoGroupsEvidence, judgment: Judgment) -> str:
     margin = formatting.parameter(evidence.margin)
     sentences = [
         _means_sentence(evidence.metric, comparison.difference, judgment),
-        _interval(comparison.difference),
     ]
     if evidence.margin and not evidence.is_equivalence:
         sentences.append(f"Claimed: better by more than {margin}.")
@@ -227,16 +261,6 @@ def _means_sentence(metric: str, difference: MeanDifference, judgment: Judgment)
     second = formatting.number(difference.second_mean)
     effect = effect_text(judgment)
     return f"Mean {formatting.short(metric)} {first} against {second}: {effect}."
-
-
-def _interval(difference: MeanDifference) -> str:
-    if not difference.is_testable:
-        return ""
-    low, high = difference.interval()
-    return (
-        f"95 % interval of the difference: {formatting.number(low, 3)} to "
-        f"{formatting.number(high, 3)}."
-    )
 
 
 def _equivalence(verdict: Verdict, p_value: float, margin: str) -> str:
@@ -301,14 +325,13 @@ def _extreme(evidence: ExtremeEvidence, judgment: Judgment) -> str:
     difference = evidence.comparison.difference
     mean = formatting.number(difference.first_mean)
     rival_mean = formatting.number(difference.second_mean)
-    value = _conditions({evidence.axis: evidence.value})
+    value = conditions_text({evidence.axis: evidence.value})
     rival = ""
     if evidence.rival_kind != RivalKind.ONLY:
         rival = f" ({evidence.rival_kind} of {evidence.other_values} others)"
     sentences = [
         f"Mean {formatting.short(evidence.metric)} {mean} at {value} against {rival_mean} at "
         f"{formatting.short(evidence.rival)}{rival}.",
-        _interval(difference),
         _other_settings(evidence.comparison.has_equal_settings),
         _conclusion(judgment, evidence.untested),
     ]
@@ -422,86 +445,3 @@ def _table_rows(evidence: TableRowsEvidence, judgment: Judgment) -> str:
         f"{named_mean}, the {other_extreme} of the other rows is {other_mean}."
     )
     return formatting.sentences([sentence, _conclusion(judgment, evidence.difference)])
-
-
-def _obstacle(obstacle: Obstacle) -> str:
-    sentence = f"{_obstacle_clause(obstacle).rstrip('.')}."
-    first_word = sentence.split(" ")[0]
-    if first_word.isalpha():  # not the name of a parameter or a metric
-        sentence = sentence[0].upper() + sentence[1:]
-    return sentence
-
-
-def _obstacle_clause(obstacle: Obstacle) -> str:
-    """Why a claim is not testable."""
-    names = [formatting.short(name) for name in obstacle.names]
-    conditions = _conditions(obstacle.conditions)
-    with_conditions = ""
-    if conditions:
-        with_conditions = f" with {conditions}"
-    match obstacle.kind:
-        case ObstacleKind.DECLARED:
-            return obstacle.text
-        case ObstacleKind.UNKNOWN_KIND:
-            return f"claims of the kind {formatting.short(obstacle.text)} are unknown here"
-        case ObstacleKind.NO_TRIAL:
-            return f"there is no finished trial{with_conditions}"
-        case ObstacleKind.NO_VALUE:
-            return f"there is no finished trial{with_conditions} that has {names[0]}"
-        case ObstacleKind.NOT_A_NUMBER:
-            return f"{names[0]} is not a number in every trial"
-        case ObstacleKind.OVERLAPPING_GROUPS:
-            return "some trials are in both groups"
-        case ObstacleKind.UNKNOWN_DIRECTION:
-            return (
-                f"it is unknown whether lower or higher values of {names[0]} are better; set the "
-                "mode of the claim to min or max"
-            )
-        case ObstacleKind.NO_TRIAL_AT_VALUE:
-            return f"no finished trial has {conditions}"
-        case ObstacleKind.ONLY_TRIALS_AT_VALUE:
-            return f"every finished trial has {conditions}"
-        case ObstacleKind.CONSTANT:
-            if obstacle.count == 1:
-                return f"there is only one trial with a value of {names[0]}"
-            return f"{names[0]} has the same value in all {obstacle.count} trials"
-        case ObstacleKind.NOTHING_ELSE_VARIES:
-            return f"only {names[0]} varies"
-        case ObstacleKind.NO_COMMON_TRIAL:
-            return _no_common_trial(obstacle, names)
-        case ObstacleKind.OTHER_SETTINGS:
-            settings = published.differences(obstacle.overrides)
-            return f"the report's bound was measured with other settings: this run has {settings}"
-        case ObstacleKind.NO_COMMON_GROUP:
-            return (
-                "the trials differ in their data, task or loss, and not only in "
-                f"{formatting.listed(names)}: they are not comparable; add conditions to the claim"
-            )
-        case ObstacleKind.OTHER_DEFINITION:
-            return (
-                f"{names[0]} is not defined in the same way in all of these trials, which differ "
-                f"in {formatting.short(obstacle.text)}; add a condition to the claim (where)"
-            )
-        case ObstacleKind.NO_TABLE:
-            rows = formatting.listed(obstacle.rows)
-            return (
-                f"no finished trial has a table {names[0]} with {names[1]} of {rows} and of other "
-                "rows"
-            )
-
-
-def _no_common_trial(obstacle: Obstacle, names: list[str]) -> str:
-    epochs = ""
-    if obstacle.epochs is not None:
-        first, last = obstacle.epochs
-        epochs = f" in epochs {first} to {last}"
-    return f"no finished trial has both {names[0]} and {names[1]}{epochs}"
-
-
-def _conditions(conditions: Mapping[str, Any]) -> str:
-    """Settings as text: "arch.kernel_size 3 and epochs 10"."""
-    parts = []
-    for name, value in conditions.items():
-        setting = formatting.short(formatting.parameter(value))
-        parts.append(f"{formatting.short(name)} {setting}")
-    return formatting.listed(parts)

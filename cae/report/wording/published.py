@@ -13,6 +13,7 @@ from cae.report.statistics.published_number import (
     PublishedComparison,
     PublishedVerdict,
 )
+from cae.report.wording.explanations import explained
 
 MAX_REASONS = 2
 """Reasons in the summary."""
@@ -74,6 +75,9 @@ def _setting(value: object) -> str:
 
 def reason(comparison: PublishedComparison) -> str:
     """Why a published number has its verdict, in sentences; empty for context."""
+    explanation = ""
+    if comparison.verdict.is_contradiction:
+        explanation = explained(comparison.published.explanation)
     match comparison.verdict:
         case PublishedVerdict.CONTEXT:
             return ""
@@ -82,7 +86,9 @@ def reason(comparison: PublishedComparison) -> str:
         case PublishedVerdict.NOT_COMPARABLE:
             cause = _not_comparable(comparison)
             return f"{cause[0].upper()}{cause[1:]}."
-    return formatting.sentences([_seeds(comparison), _distance(comparison), _choice(comparison)])
+    return formatting.sentences(
+        [_seeds(comparison), _distance(comparison), _choice(comparison), explanation]
+    )
 
 
 def _not_run(comparison: PublishedComparison) -> str:

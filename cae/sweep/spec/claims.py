@@ -85,6 +85,9 @@ class Claim(BaseModel):
     provenance: Literal["stated", "repo", "inferred"] = "stated"
     """`stated` in the report, shown by its author's code or logs (`repo`), or `inferred` from
     either."""
+    explanation: str = ""
+    """Why the runs contradict the claim, and what was tested for that. Reports show it if they do.
+    Empty: unexplained."""
 
     @model_validator(mode="after")
     def _check(self) -> Claim:

@@ -207,6 +207,7 @@ def make_plan(
         limit = positive_number("max_trials", limit)
     limit = max_trials or limit
     is_one_trial = "space" in overrides
+    declared = sweep
     sweep = with_settings(sweep, overrides, budget)
     search = learning_search(sweep.search)
     to_suggest = 0
@@ -259,7 +260,10 @@ def make_plan(
     if search is not None:
         trials, opened = open_search(search, to_suggest, trials)
     numbers = {planned.number for planned in trials}
-    changed = changed_settings(sweep.base, requested[0].trial, overrides)
+    changed = {}
+    if overrides:
+        axes = describe_axes(declared, {})
+        changed = changed_settings(sweep.base, requested[0].trial, overrides, axes)
     hints = list_hints(sweep, candidates)
     if sweep.claims:
         requested_trials = [candidate.trial for candidate in candidates]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from cae.sweep.spec.space_forms import Space
@@ -10,6 +12,7 @@ from cae.sweep.spec.sweep import Sweep
 from cae.trial.config import ConfigError, Trial
 from cae.trial.messages import short_repr
 
+NO_AXES: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 NO_SPACE: tuple[object, ...] = ("none", None, {})
 """Values of the setting `space` that leave out the search space."""
 
@@ -74,20 +77,61 @@ def _without_dataset(space: Space) -> Space:
 
 
 def changed_settings(
-    base: Trial, trial: Trial, overrides: Mapping[str, Any]
+    base: Trial,
+    trial: Trial,
+    overrides: Mapping[str, Any],
+    axes: Mapping[str, Mapping[str, Any]] = NO_AXES,
 ) -> dict[str, dict[str, Any]]:
-    """The settings that budget and command line changed, as {"full": ..., "here": ...}."""
+    """The settings that budget and command line changed, as {"full": ..., "here": ...}.
+
+    Another seed is not another setting, and neither is a value that the search space has: the
+    command line may choose one of its points.
+
+    Args:
+        base: The base trial of the sweep file.
+        trial: A trial with the overrides.
+        overrides: The overrides by name.
+        axes: The axes of the sweep file's search space (`describe_axes`).
+    """
     full = base.omitted_defaults() | base.flat()
     here = trial.omitted_defaults() | trial.flat()
     changed: dict[str, dict[str, Any]] = {}
     for key in here | full:
         is_override = any(_sets(name, key) for name in overrides)
-        if is_override and here.get(key) != full.get(key):
+        is_changed = here.get(key) != full.get(key) and key != "seed"
+        if is_override and is_changed and not _is_in_space(here.get(key), full.get(key), key, axes):
             changed[key] = {
                 "full": _setting_text(full.get(key, "not set")),
                 "here": _setting_text(here.get(key, "not set")),
             }
     return changed
+
+
+def _is_in_space(value: Any, full: Any, key: str, axes: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether the search space has the value of a parameter, or of each element that differs."""
+    if key in axes:
+        return _has_value(axes[key], value)
+    if not isinstance(value, list | tuple) or not isinstance(full, list | tuple):
+        return False
+    if len(value) != len(full):
+        return False
+    for index, (element, full_element) in enumerate(zip(value, full, strict=True), start=1):
+        axis = axes.get(f"{key}.{index}")
+        if element != full_element and (axis is None or not _has_value(axis, element)):
+            return False
+    return True
+
+
+def _has_value(axis: Mapping[str, Any], value: Any) -> bool:
+    """Whether a value is one of an axis, or in its interval."""
+    values = axis.get("values")
+    if values is not None:
+        return json.dumps(value, default=str) in [json.dumps(item, default=str) for item in values]
+    low = axis.get("low")
+    high = axis.get("high")
+    if not isinstance(value, int | float):
+        return False
+    return (low is None or low <= value) and (high is None or value <= high)
 
 
 def _setting_text(value: Any) -> Any:

@@ -7,7 +7,7 @@ import gzip
 import json
 import shlex
 
-from cae.report.data import tables
+from cae.report.data import commands, tables
 from cae.report.page import linked_data
 from cae.run.records import Record
 from tests.report.page.conftest import ReadResults
@@ -16,7 +16,7 @@ from tests.report.page.conftest import ReadResults
 def test_flags_are_quoted_for_a_shell(evil: str) -> None:
     config = {"seed": 0, "arch.filters": [8, 16], "arch.name": evil}
     record = Record(1, "hash", config, axes={"arch.filters": 0, "arch.name": 0}, sizes={})
-    words = shlex.split(linked_data.set_flags(record, {"seed": 0, "arch.filters": [8, 16]}))
+    words = shlex.split(commands.set_flags(record, {"seed": 0, "arch.filters": [8, 16]}))
     assert words[::2] == ["--set"] * 5
     settings = ["space=none", "seeds=1", "seed=0", "arch.filters=[8, 16]", f"arch.name={evil}"]
     assert words[1::2] == settings
@@ -28,7 +28,7 @@ def test_defaults_that_a_configuration_leaves_out_are_set_if_the_base_trial_has_
 
     def settings(**config: object) -> set[str]:
         record = Record(1, "hash", {"seed": 0, **config}, axes={}, sizes={})
-        words = shlex.split(linked_data.set_flags(record, base, defaults))
+        words = shlex.split(commands.set_flags(record, base, defaults))
         return set(words[1::2]) - {"space=none", "seeds=1", "seed=0"}
 
     assert settings(arch="a") == {"arch.skips=false", "clip_norm=null"}
@@ -39,7 +39,7 @@ def test_defaults_that_a_configuration_leaves_out_are_set_if_the_base_trial_has_
 def test_an_axis_with_a_default_that_is_left_out_is_set() -> None:
     axes = {"arch.residual_blocks": 0, "seed": 0}
     record = Record(1, "hash", {"seed": 0, "arch": "a"}, axes=axes, sizes={})
-    words = shlex.split(linked_data.set_flags(record, {"seed": 0, "arch": "a"}))
+    words = shlex.split(commands.set_flags(record, {"seed": 0, "arch": "a"}))
     assert "arch.residual_blocks=0" in words
 
 

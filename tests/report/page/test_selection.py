@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cae.report.page.linked_data import set_flags
+from cae.report.data.commands import set_flags
 from cae.run.paths import RunDir
 from tests.report.page.pages import column, drawn, needs_chromium, opened
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from cae.report import formatting
+from cae.report.data.commands import run_command, set_flags
 from cae.report.data.results import Results
-from cae.report.page.linked_data import set_flags
 from cae.report.page.section import SectionContent, section
 from cae.report.statistics.next_steps import (
     MIN_FINISHED,
@@ -86,18 +84,4 @@ def _command(results: Results, step: NextStep) -> str:
     flags = set_flags(replace(record, config=config), run.sweep.base, run.sweep.defaults)
     if "epochs" in step.changes and "epochs" not in flags:
         flags += f" --set epochs={step.changes['epochs']}"
-    return f"cae-sweep run {shlex.quote(run.sweep.file)}{_out_option(run.sweep.command)} {flags}"
-
-
-def _out_option(command: str) -> str:
-    """The `--out` of the command that made the run; empty if it had none."""
-    try:
-        words = shlex.split(command)
-    except ValueError:  # of a damaged or foreign sweep.json
-        return ""
-    for word, following in itertools.pairwise([*words, ""]):
-        if word == "--out":
-            return f" --out {shlex.quote(following)}"
-        if word.startswith("--out="):
-            return f" {shlex.quote(word)}"
-    return ""
+    return f"{run_command(run.sweep)} {flags}"

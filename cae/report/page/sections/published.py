@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cae.report import formatting
 from cae.report.data.results import Results
 from cae.report.page.section import Scope, SectionContent, section
-from cae.report.statistics.published import compare_published
+from cae.report.statistics.published import compare_published, group_comparisons
 from cae.report.statistics.published_number import PublishedComparison, PublishedVerdict
 from cae.report.wording import published
 
@@ -36,7 +36,12 @@ class PublishedRow:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedContent(SectionContent):
-    rows: Sequence[PublishedRow] = ()
+    compared: Sequence[PublishedRow] = ()
+    """Measured at the report's own settings."""
+    settings: Sequence[PublishedRow] = ()
+    """Sizes and settings, which do not depend on training."""
+    others: Sequence[PublishedRow] = ()
+    """Not comparable, not run, or context."""
 
 
 @functools.lru_cache(maxsize=2)
@@ -54,6 +59,7 @@ def published_section(results: Results) -> SectionContent:
             is_empty=True,
             is_left_out=True,
         )
+    groups = group_comparisons(comparisons)
     return PublishedContent(
         verdict=published.summary_sentence(comparisons),
         method=(
@@ -64,9 +70,12 @@ def published_section(results: Results) -> SectionContent:
             "runs, two one-sided tests show equality within it. Inconclusive: neither "
             "different nor equal within the margin. One seed: not equal to the printed digits, and "
             "one run has no interval. Numbers measured with other settings than the report's are "
-            "shown and not judged. Sizes and settings are compared exactly and counted apart."
+            "shown and not judged. Sizes, settings and metrics that do not depend on training "
+            "are compared exactly and counted apart."
         ),
-        rows=[_row(comparison) for comparison in comparisons],
+        compared=[_row(comparison) for comparison in groups.compared],
+        settings=[_row(comparison) for comparison in groups.settings],
+        others=[_row(comparison) for comparison in groups.others],
     )
 
 

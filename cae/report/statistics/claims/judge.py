@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from cae.report.data.results import Results, Run
 from cae.report.statistics.claims.kinds import all_judges
+from cae.report.statistics.claims.needs import find_need
 from cae.report.statistics.claims.registry import EACH_GROUP, EachGroup, Judge
 from cae.report.statistics.claims.trials import ClaimTrials
 from cae.report.statistics.claims.verdict import (
@@ -35,7 +36,8 @@ def judge_claims(results: Results) -> list[ClaimResult]:
     judged = []
     for run in results.runs:
         for claim in run.sweep.claims:
-            judged.append(judge_claim(results, run, claim))
+            result = judge_claim(results, run, claim)
+            judged.append(replace(result, need=find_need(results, run, result)))
     p_values: list[float] = []
     for result in judged:
         if result.judgment.p_value is not None:
@@ -72,6 +74,8 @@ def judge_claim(results: Results, run: Run, claim: Claim) -> ClaimResult:
         overrides=overrides,
         groups=list(group_labels(groups).values()),
         group_differences=differences_text(groups),
+        explanation=str(claim.get("explanation", "")),
+        is_published=bool(run.sweep.published),
     )
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from cae.report.statistics.claims.need import NOTHING, Need
+
 ALPHA = 0.05
 """Significance level."""
 
@@ -205,6 +207,12 @@ class ClaimResult:
     q_value: float | None = None
     """The p value, corrected for the number of claims that were judged together: the false
     discovery rate (Benjamini-Hochberg). None: not tested."""
+    need: Need = NOTHING
+    """What would decide the claim."""
+    explanation: str = ""
+    """Why the runs contradict the claim, with what was tested; empty: not known."""
+    is_published: bool = False
+    """Whether it is a claim of a publication: its sweep has published numbers."""
 
     @property
     def verdict(self) -> Verdict:

@@ -42,6 +42,8 @@ class MetricPairsEvidence:
     """None: at the best epoch of each trial."""
     epochs: EpochRange | None
     """Those of the claimed epochs that were measured."""
+    signed_rank_interval: tuple[float, float] | None = None
+    """95 % interval of the typical difference; None if a t-test was used."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,13 @@ def compares(trials: ClaimTrials, claim: Claim) -> Judgment:
     if not difference.is_testable:
         procedure = NOT_TESTED
     decision = decide(difference, sign)
+    interval = None
     if len(values) >= MIN_WILCOXON_TRIALS and (values["left"] != values["right"]).any():
         # The mean may have another sign than most differences: its sign would not fit the test.
         test = wilcoxon(values["left"].to_numpy(), values["right"].to_numpy())
         procedure = replace(procedure, method=Method.WILCOXON)
         effect = test.pseudomedian
+        interval = test.interval
         decision = Decision(
             verdict=verdict(sign * test.statistic, test.p_value),
             direction=direction(sign * test.statistic),
@@ -96,6 +100,7 @@ def compares(trials: ClaimTrials, claim: Claim) -> Judgment:
             difference=difference,
             claimed_epochs=claimed_epochs,
             epochs=pairs.epochs,
+            signed_rank_interval=interval,
         ),
         procedure=procedure,
         trials=list(values.index),

@@ -6,6 +6,7 @@ is contradicted if the most important of the others is more important in the boo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,7 +32,7 @@ from cae.report.statistics.claims.verdict import (
     Verdict,
 )
 from cae.report.statistics.importance import to_matrix
-from cae.report.statistics.inference import Floats, bootstrap_importance
+from cae.report.statistics.inference import UPPER_QUANTILE, Floats, bootstrap_importance
 
 BOOTSTRAPS = 199
 MIN_TRIALS = 20
@@ -49,6 +50,8 @@ class Lead:
     """Two-sided p value of being more important than all others."""
     p_smaller: float
     """Two-sided p value of being less important than the rival."""
+    interval: tuple[float, float] = (math.nan, math.nan)
+    """95 % of the bootstraps: by how much the parameter is more important than the rival."""
 
     @property
     def value(self) -> float:
@@ -160,12 +163,15 @@ def _lead(bootstraps: Floats, names: list[str], axis: str, others: list[str]) ->
     largest_others = bootstraps[:, other_columns].max(axis=1)
     not_larger = int(np.sum(bootstraps[:, column] <= largest_others))
     not_smaller = int(np.sum(bootstraps[:, column] >= bootstraps[:, rival]))
+    leads = bootstraps[:, column] - bootstraps[:, rival]
+    low, high = np.quantile(leads, (1 - UPPER_QUANTILE, UPPER_QUANTILE))
     return Lead(
         importance=float(means[column]),
         rival=names[rival],
         rival_importance=float(means[rival]),
         p_larger=_two_sided(not_larger),
         p_smaller=_two_sided(not_smaller),
+        interval=(float(low), float(high)),
     )
 
 

@@ -1,0 +1,49 @@
+"""`cae-sweep report`: the page or the Markdown file of runs and archives of runs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from cae.errors import UserError
+from cae.report.exporters import markdown as markdown_exporter
+from cae.report.page import build, server
+from cae.run import storage
+from cae.run.archive import is_archive, unpack_archive
+from cae.run.paths import RunDir
+
+
+def write_report(
+    locations: Sequence[str], out: Path | None, markdown: Path | None, *, watch: bool
+) -> Path:
+    """Write the report of runs and archives, and return its path.
+
+    Without locations, that of the newest run. Archives are unpacked into a temporary folder.
+    Raises UserError.
+    """
+    has_archives = any(map(is_archive, locations))
+    if has_archives and watch:
+        raise UserError("--watch follows a run, and an archive does not change: leave it out")
+    if has_archives and out is None and markdown is None:
+        raise UserError("an archive has no folder for its page: name one with -o DIR")
+    with tempfile.TemporaryDirectory(prefix="cae-sweep-") as temporary:
+        runs: list[RunDir] = []
+        archives: dict[str, str] = {}
+        for number, location in enumerate(locations):
+            if is_archive(location):
+                path = Path(location)
+                run = unpack_archive(path, Path(temporary) / str(number))
+                archives[run.location()] = path.name
+            else:
+                run = storage.locate_run(location, Path("runs"))
+            runs.append(run)
+        if not locations:
+            runs = [storage.locate_run(None, Path("runs"))]
+        if watch:
+            server.serve(runs, out)
+        if markdown is not None:
+            return markdown_exporter.write(runs, markdown, archives)
+        if has_archives and out is not None:
+            return build.build_joined(runs, out)
+        return build.build_all(runs, out)

@@ -1,0 +1,63 @@
+"""The 95 % interval of the effect of each kind of claim."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from cae.report.statistics.claims.kinds.extremes import ExtremeEvidence
+from cae.report.statistics.claims.kinds.metric_pairs import MetricPairsEvidence
+from cae.report.statistics.claims.kinds.parameter_importance import MoreImportantEvidence
+from cae.report.statistics.claims.kinds.rank_correlations import RankCorrelationEvidence
+from cae.report.statistics.claims.kinds.table_rows import TableRowsEvidence
+from cae.report.statistics.claims.kinds.threshold import ThresholdEvidence
+from cae.report.statistics.claims.kinds.two_groups import TwoGroupsEvidence
+from cae.report.statistics.claims.power import SPEARMAN_VARIANCE
+from cae.report.statistics.claims.verdict import Judgment
+from cae.report.statistics.inference import NORMAL_QUANTILE, MeanDifference
+
+
+class Interval(NamedTuple):
+    low: float
+    high: float
+
+
+def effect_interval(judgment: Judgment) -> Interval | None:
+    """Return the interval of the effect, in its unit and with its sign; None if it was not tested.
+
+    That of several comparisons contains all differences together with 95 % (Bonferroni). That of a
+    rank correlation is Fisher's.
+    """
+    match judgment.evidence:
+        case TwoGroupsEvidence(comparison=comparison):
+            return _of_difference(comparison.difference)
+        case ExtremeEvidence(comparison=comparison):
+            return _of_difference(comparison.difference, judgment.procedure.comparisons)
+        case ThresholdEvidence(difference=difference, is_size=False):
+            return _of_difference(difference)
+        case TableRowsEvidence(difference=difference):
+            return _of_difference(difference)
+        case MetricPairsEvidence() as evidence:
+            if evidence.signed_rank_interval is not None:
+                return Interval(*evidence.signed_rank_interval)
+            return _of_difference(evidence.difference)
+        case RankCorrelationEvidence(correlation=correlation):
+            return _of_correlation(correlation.coefficient, len(judgment.trials))
+        case MoreImportantEvidence(lead=lead) if lead is not None:
+            return Interval(*lead.interval)
+    return None
+
+
+def _of_difference(difference: MeanDifference, comparisons: int = 1) -> Interval | None:
+    if not difference.is_testable:
+        return None
+    return Interval(*difference.interval(comparisons))
+
+
+def _of_correlation(coefficient: float, count: int) -> Interval | None:
+    """Return None for few trials, and for equal ranks: the transformation is infinite."""
+    if count <= 3 or abs(coefficient) >= 1:
+        return None
+    half_width = NORMAL_QUANTILE * math.sqrt(SPEARMAN_VARIANCE / (count - 3))
+    center = math.atanh(coefficient)
+    return Interval(math.tanh(center - half_width), math.tanh(center + half_width))
