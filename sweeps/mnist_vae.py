@@ -123,6 +123,10 @@ sweep = Sweep(
         BetterThan(
             id="C004-7",
             text="More training images lead to more diverse outputs.",
+            explanation=(
+                "Claims C004-7 and C004-9 of the report contradict each other: at most one of "
+                "them can hold."
+            ),
             metric="test_vendi_2",
             mode="max",
             this={"dataset.train_images": 1_000},
@@ -137,6 +141,10 @@ sweep = Sweep(
         NoDifference(
             id="C004-9",
             text="The diversity does not depend on the number of training images.",
+            explanation=(
+                "Claims C004-7 and C004-9 of the report contradict each other: at most one of "
+                "them can hold."
+            ),
             metric="test_vendi_2",
             margin=0.5,
             this={"dataset.train_images": 1_000},

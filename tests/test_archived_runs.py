@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import lzma
 import re
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from cae.cli.reports import write_report
 from cae.report.exporters.markdown_header import HEADER, OLD_RULE_NOTE
@@ -62,8 +64,6 @@ def test_the_archives_are_small_and_name_no_folder_of_a_machine() -> None:
     paths = archives("reproduction") + archives("results")
     assert paths
     assert sum(path.stat().st_size for path in paths) <= MAX_BYTES
-    import lzma
-
     for path in paths:
         content = lzma.decompress(path.read_bytes())
         assert not re.search(rb"/(root|home|Users)/", content), path.name
@@ -80,6 +80,4 @@ def test_the_versions_of_record_are_those_that_the_project_allows() -> None:
 
 
 def _allows(bounds: str, version: str) -> bool:
-    from packaging.specifiers import SpecifierSet
-
     return SpecifierSet(bounds).contains(version)

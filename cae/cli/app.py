@@ -54,7 +54,7 @@ from cae.cli.options import (
 )
 from cae.cli.output import echo
 from cae.cli.result_commands import find_run, results_app
-from cae.errors import ENVIRONMENT_ERROR, gather
+from cae.errors import ENVIRONMENT_ERROR, UserError, gather
 
 if TYPE_CHECKING:
     from cae.sweep.engine.session import Selection
@@ -182,6 +182,14 @@ def plan(
     cpus_per_trial: CpusPerTrial = 1,
     slots: Slots = None,
     data_dir: DataDir = None,
+    for_claims: Annotated[
+        bool,
+        typer.Option(
+            "--for-claims",
+            help="List the cheapest trials that would decide the undecided claims of the run "
+            "(without a run: of the sweep), with their time and commands.",
+        ),
+    ] = False,
     as_json: AsJson = False,
     csv: Csv = None,
 ) -> None:
@@ -193,6 +201,8 @@ def plan(
         from cae.cli import machine_output, plan_rows, plan_text
 
         machine_output.check_outputs(as_json=as_json, csv_file=csv)
+        if for_claims and csv is not None:
+            raise UserError("--for-claims writes no CSV: use --json")
         is_for_programs = as_json or csv == machine_output.STANDARD_OUTPUT
         printing: AbstractContextManager[None] = contextlib.nullcontext()
         if is_for_programs:
@@ -213,6 +223,11 @@ def plan(
                 ),
             )
             cost = estimate(prepared.plan, resources)
+        if for_claims:
+            from cae.cli import plan_claims
+
+            plan_claims.show(prepared, cost, as_json=as_json)
+            return
         if as_json:
             machine_output.echo_json(plan_rows.plan_json(prepared, resources, cost))
         if not is_for_programs:

@@ -74,8 +74,10 @@ def unpack_archive(path: Path, folder: Path) -> RunDir:
         with tarfile.open(path, "r:xz") as archive:
             for member in archive:
                 name = member.name.rpartition("/")[2]
+                if name not in FILES or not member.isreg():
+                    continue
                 content = archive.extractfile(member)
-                if name in FILES and member.isreg() and content is not None:
+                if content is not None:
                     _write_member(content, member, path, run.path / name)
     except FileNotFoundError:
         raise RunError(f"{path} does not exist") from None

@@ -98,6 +98,10 @@ def _section_header(measured: Measured, text: str, archive: str) -> SectionHeade
     for comparison in measured.published:
         if comparison.verdict.is_judged and comparison.is_measurement:
             judged.append(comparison.verdict)
+    has_own_settings = not sweep.overrides
+    judged_claims = [
+        _judged_claim(result, has_own_settings=has_own_settings) for result in measured.claims
+    ]
     return SectionHeader(
         run=measured.results.runs[0].name,
         report=", ".join(sorted(reports)),
@@ -113,7 +117,7 @@ def _section_header(measured: Measured, text: str, archive: str) -> SectionHeade
         numbers=numbers,
         digest=digest(text),
         claims=_claims_with_p_values(measured.claims),
-        judged=[_judged_claim(result) for result in measured.claims],
+        judged=judged_claims,
         rule=RULE,
         archive=archive,
     )
@@ -130,14 +134,14 @@ def _claims_with_p_values(results: Sequence[ClaimResult]) -> list[TestedClaim]:
     return tested
 
 
-def _judged_claim(result: ClaimResult) -> JudgedClaim:
+def _judged_claim(result: ClaimResult, *, has_own_settings: bool) -> JudgedClaim:
     return JudgedClaim(
         id=result.id,
         provenance=result.provenance,
         verdict=result.verdict,
         p_value=result.judgment.p_value,
         seeds=result.seeds,
-        has_own_settings=not result.overrides,
+        has_own_settings=has_own_settings,
     )
 
 

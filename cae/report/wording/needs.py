@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from cae.report import formatting
 from cae.report.data.commands import seeds_command, with_seeds
@@ -48,12 +49,24 @@ def need_commands(run: Run, need: Need) -> list[str]:
     """The commands that add the seeds of a claim to its run; none if seeds do not decide it."""
     if not need.is_by_seeds or need.kind == NeedKind.MANY_SEEDS:
         return []
-    if len(need.trials) > MAX_COMMANDS:
-        return [with_seeds(run.sweep, need.seeds)]
-    commands: list[str] = []
-    for number in need.trials:
-        commands.append(seeds_command(run, number, need.first_seed, need.more_seeds))
-    return commands
+    return seeds_commands(run, need.trials, need.first_seed, need.more_seeds, need.seeds)
+
+
+def seeds_commands(
+    run: Run, trials: Sequence[int], first_seed: int, more_seeds: int, all_seeds: int
+) -> list[str]:
+    """The commands that add seeds: one per configuration, or one for the whole sweep.
+
+    Args:
+        run: The run.
+        trials: A trial of each configuration.
+        first_seed: The first of the new seeds.
+        more_seeds: How many to add.
+        all_seeds: How many each configuration has then.
+    """
+    if len(trials) > MAX_COMMANDS:
+        return [with_seeds(run.sweep, all_seeds)]
+    return [seeds_command(run, number, first_seed, more_seeds) for number in trials]
 
 
 def _more_seeds(need: Need) -> str:

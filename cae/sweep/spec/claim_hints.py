@@ -34,8 +34,8 @@ def hints_about_claims(
     for claim in claims:
         for name, value in _conditions(claim):
             values = _values(configs, name)
-            allowed = [*values, _plain(overrides.get(name, {}).get("full"))]
-            if not any(_is_equal(_plain(value), other) for other in allowed):
+            allowed = [*values, plain_setting(overrides.get(name, {}).get("full"))]
+            if not any(is_equal_setting(plain_setting(value), other) for other in allowed):
                 hints.append(f"claim {claim.id}: {_why_none(name, value, values)}")
                 break
     if len(hints) > MAX_CLAIMS:
@@ -54,29 +54,35 @@ def _conditions(claim: Claim) -> Iterator[tuple[str, Any]]:
 
 def _values(configs: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
     """The values of a parameter, or of one element of a parameter that is a list."""
-    parent, _, element = name.rpartition(".")
     values: dict[str, Any] = {}
     for config in configs:
-        value = config.get(name)
-        elements = config.get(parent)
-        if value is None and isinstance(elements, list | tuple) and element.isdecimal():
-            position = int(element) - 1
-            if 0 <= position < len(elements):
-                value = elements[position]
+        value = setting_of(config, name)
         if value is not None:
-            values[repr(value)] = _plain(value)
+            values[repr(value)] = plain_setting(value)
     return list(values.values())
 
 
-def _plain(value: Any) -> Any:
-    """A value with lists instead of tuples."""
-    value = to_plain(value)
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+def setting_of(config: Mapping[str, Any], name: str) -> Any:
+    """The value of a parameter, or of one element of a parameter that is a list; None without."""
+    value = config.get(name)
+    parent, _, element = name.rpartition(".")
+    elements = config.get(parent)
+    if value is None and isinstance(elements, list | tuple) and element.isdecimal():
+        position = int(element) - 1
+        if 0 <= position < len(elements):
+            return elements[position]
     return value
 
 
-def _is_equal(value: Any, other: Any) -> bool:
+def plain_setting(value: Any) -> Any:
+    """A value with lists instead of tuples."""
+    value = to_plain(value)
+    if isinstance(value, list | tuple):
+        return [plain_setting(item) for item in value]
+    return value
+
+
+def is_equal_setting(value: Any, other: Any) -> bool:
     """Whether two values are equal, as numbers if both are numbers."""
     if isinstance(value, bool) == isinstance(other, bool) and value == other:
         return True

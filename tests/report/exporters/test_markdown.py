@@ -10,6 +10,7 @@ import pytest
 
 from cae.errors import UserError
 from cae.report.exporters import markdown
+from cae.report.exporters.markdown_header import OLD_RULE_NOTE, RULE
 from cae.run.paths import RunDir
 from tests.conftest import ROOT
 
@@ -181,3 +182,76 @@ def test_tested_claims_of_all_runs_have_q_values(
     assert markdown.write([], tmp_path / "r.md").read_text() == text
     kept = markdown.write(runs[:1], tmp_path / "one.md").read_text()
     assert "1 of 1 claim" in kept
+
+
+def test_sizes_and_settings_have_a_table_of_their_own(
+    writer: Callable[..., Any], tmp_path: Path
+) -> None:
+    size = PUBLISHED | {"quantity": "weights", "value": "5008", "metric": "parameters"}
+    run = writer("own", overrides={}, published=[PUBLISHED, size], claims=[], description="")
+    run.session([1])
+    run.trial(1, {"arch.kernel_size": 3})
+    run.start(1)
+    run.epoch(1, 1, 0.0204)
+    run.end(1, "finished", best_epoch=1)
+    text = markdown.write([run.close()], tmp_path / "r.md").read_text()
+    top, section = text.split("<!-- run ")
+    assert "| 1 reproduced |" in top
+    compared, folded = section.split("<details><summary>Sizes and settings</summary>")
+    assert "best loss" in compared
+    assert "weights" not in compared.split("-->\n")[1]
+    assert "| weights | 5008 loss | 5,008 | 1 | equal |" in folded
+
+
+def test_a_section_of_an_earlier_version_says_so(
+    make_finished_run: MakeRun, tmp_path: Path
+) -> None:
+    path = markdown.write([make_finished_run("old", 0.0204)], tmp_path / "r.md")
+    path.write_text(path.read_text().replace(f'"rule": "{RULE}"', '"rule": ""'))
+    text = markdown.write([], path).read_text()
+    assert text.count(OLD_RULE_NOTE) == 1
+    assert "| reproduced (old rule) |" in text
+    assert "1 reproduced (old rule, sizes included)" in text
+    assert markdown.write([], path).read_text() == text
+    new = markdown.write([make_finished_run("old", 0.0204)], path).read_text()
+    assert OLD_RULE_NOTE not in new
+
+
+def test_the_score_of_a_report_counts_each_claim_once(
+    writer: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The run with the report's settings counts, not the one with fewer epochs."""
+    claim = {
+        "kind": "BetterThan",
+        "id": "C1",
+        "text": "Small kernels are better.",
+        "metric": "val_loss",
+        "this": {"arch.kernel_size": 3},
+        "that": {"arch.kernel_size": 5},
+        "provenance": "stated",
+    }
+    runs: list[RunDir] = []
+    for name, sign, overrides in (
+        ("full", 1, {}),
+        ("few", -1, {"epochs": {"full": 10, "here": 1}}),
+    ):
+        claims = [claim, CLAIM | {"id": "C2"}]
+        run = writer(name, overrides=overrides, published=[PUBLISHED], claims=claims)
+        run.session([1, 2, 3, 4])
+        for number, (kernel, seed) in enumerate([(3, 0), (3, 1), (5, 0), (5, 1)], start=1):
+            run.trial(number, {"arch.kernel_size": kernel}, seed=seed)
+            run.start(number)
+            run.epoch(number, 1, 1 + sign * kernel / 10 + seed / (1000 * kernel))
+            run.end(number, "finished", best_epoch=1)
+        runs.append(run.close())
+    text = markdown.write(runs, tmp_path / "r.md").read_text()
+    assert "| 000 | 2 | 1 | 1 | 0 | 50\u00a0% |" in text
+    # The claim in the other run, and the published number in this one.
+    assert text.count("Unexplained.") == 2
+
+
+def test_an_archived_run_names_its_file(make_finished_run: MakeRun, tmp_path: Path) -> None:
+    run = make_finished_run("one", 0.0204)
+    path = tmp_path / "r.md"
+    text = markdown.write([run], path, {run.location(): "one.tar.xz"}).read_text()
+    assert "| `one.tar.xz` |" in text

@@ -23,7 +23,7 @@ from cae import (
     Sweep,
     Trial,
 )
-from cae.report.page.linked_data import set_flags
+from cae.report.data.commands import set_flags
 from cae.run.records import Record
 from cae.sweep.spec.plan import Plan, make_plan
 from cae.sweep.spec.planned_trial import PlannedTrial

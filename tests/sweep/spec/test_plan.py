@@ -686,3 +686,34 @@ def test_missing_images_are_reported_before_all_networks_are_measured() -> None:
     assert CountedAutoencoder.built == 1
     make_plan(Sweep(base=base, space=space), load)
     assert CountedAutoencoder.built == 5
+
+
+KERNELS = {
+    "arch.kernel_size": tune.grid_search([3, 5]),
+    "optimizer.lr": tune.loguniform(1e-4, 1e-2),
+}
+
+
+@pytest.mark.parametrize(
+    ("settings", "changed"),
+    [
+        ({"arch.kernel_size": 5, "seed": 7}, []),
+        ({"arch.kernel_size": 7}, ["arch.kernel_size"]),
+        ({"optimizer.lr": 0.002}, []),
+        ({"optimizer.lr": 0.02}, ["optimizer.lr"]),
+        ({"epochs": 2}, ["epochs"]),
+    ],
+)
+def test_a_point_of_the_search_space_is_no_other_setting(
+    settings: dict[str, Any], changed: list[str]
+) -> None:
+    plan = plan_of(KERNELS, settings={"space": "none", **settings})
+    assert list(plan.overrides) == changed
+
+
+def test_elements_of_the_search_space_are_no_other_settings() -> None:
+    space = {"arch.encoder_filters.1": tune.grid_search([4, 8])}
+    plan = plan_of(space, settings={"space": "none", "arch.encoder_filters": [8, 2]})
+    assert plan.overrides == {}
+    plan = plan_of(space, settings={"space": "none", "arch.encoder_filters": [8, 3]})
+    assert list(plan.overrides) == ["arch.encoder_filters"]
