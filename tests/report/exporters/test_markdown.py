@@ -245,7 +245,7 @@ def test_the_score_of_a_report_counts_each_claim_once(
             run.end(number, "finished", best_epoch=1)
         runs.append(run.close())
     text = markdown.write(runs, tmp_path / "r.md").read_text()
-    assert "| 000 | 2 | 1 | 1 | 0 | 50\u00a0% |" in text
+    assert "| 000 | 2 | 1 | 1 | 0 | 50 % |" in text
     # The claim in the other run, and the published number in this one.
     assert text.count("Unexplained.") == 2
 
