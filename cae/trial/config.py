@@ -27,7 +27,6 @@ from pydantic import (
 )
 
 from cae.errors import UserError
-from cae.run.table_cells import column_name
 from cae.trial import fitting
 from cae.trial.augmentation import Augmentation, NoAugmentation
 from cae.trial.component import (
@@ -53,6 +52,7 @@ from cae.trial.optimizers import Optimizer
 from cae.trial.plain_values import to_plain
 from cae.trial.schedules import Constant, Schedule
 from cae.trial.tasks import Task
+from cae.trial.tasks.declared_tables import column_name
 from cae.trial.user_code import class_source, code_of
 
 FlatConfig = dict[str, Any]

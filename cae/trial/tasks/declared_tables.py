@@ -20,6 +20,11 @@ class DeclaredTable:
     """Names of further rows."""
 
 
+def column_name(table: str, column: str) -> str:
+    """The name of a column among declared metrics, as in cae/run/table_cells.py."""
+    return f"{table}:{column}"
+
+
 IMAGES = description("images", "images", "Number of images.", 0.0, depends_on_training=False)
 
 

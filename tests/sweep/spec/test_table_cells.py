@@ -8,6 +8,7 @@ import pytest
 
 from cae.run.table_cells import TableCell, parse_cell
 from cae.sweep.spec.sweep_file import read_sweep_file
+from cae.trial.tasks.declared_tables import column_name
 
 FILE = """
 from cae import Adam, Classifier, Classify, LargestRows, Mnist, Sweep, Trial
@@ -33,6 +34,11 @@ def errors_of(folder: Path, metric: str, column: str = "recall") -> list[str]:
     path = folder / "classify_digits.py"
     path.write_text(FILE.format(column=column))
     return read_sweep_file(path).errors
+
+
+def test_columns_have_the_same_name_in_trials_and_in_runs() -> None:
+    cell = TableCell("per_class", "3", "f1")
+    assert cell.column_name == column_name("per_class", "f1")
 
 
 def test_a_cell_has_a_table_a_row_and_a_column() -> None:
