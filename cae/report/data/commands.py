@@ -16,6 +16,7 @@ from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
 
 FULL_BUDGET = "full"
+ONE_CONFIGURATION = "--set space=none"
 
 
 def run_command(sweep: SweepDescription) -> str:
@@ -26,9 +27,28 @@ def run_command(sweep: SweepDescription) -> str:
     return f"cae-sweep run {shlex.quote(sweep.file)}{budget}{_out_option(sweep.command)}"
 
 
-def with_seeds(sweep: SweepDescription, seeds: int) -> str:
+def commands_of(run: Run) -> list[str]:
+    """Return the different commands of a run, in the order of their first use.
+
+    Only that of sweep.json, if the journal does not have it: it is that of an older version.
+    """
+    commands = [session.start.command for session in run.sessions if session.start.command]
+    if run.sweep.command not in commands:
+        return [run.sweep.command]
+    return list(dict.fromkeys(commands))
+
+
+def sweep_command(run: Run) -> str:
+    """Return the newest command that ran the whole sweep, and not only single trials of it."""
+    for command in reversed(commands_of(run)):
+        if command and ONE_CONFIGURATION not in command:
+            return command
+    return run_command(run.sweep)
+
+
+def with_seeds(run: Run, seeds: int) -> str:
     """Return the command that ran the sweep, with more seeds; finished trials are kept."""
-    command = sweep.command or f"cae-sweep run {sweep.file}"
+    command = sweep_command(run)
     command = re.sub(r" --set seeds=\d+", "", command)
     return f"{command} --set seeds={seeds}"
 

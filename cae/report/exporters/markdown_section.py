@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from cae.report import formatting
+from cae.report.data.commands import commands_of
 from cae.report.data.results import Results
 from cae.report.exporters.markdown_header import (
     RULE,
@@ -106,7 +107,7 @@ def _section_header(measured: Measured, text: str, archive: str) -> SectionHeade
         run=measured.results.runs[0].name,
         report=", ".join(sorted(reports)),
         row=[
-            f"`{sweep.command}`",
+            _command(measured.results),
             measured.dates,
             measured.commit,
             sweep.device,
@@ -121,6 +122,14 @@ def _section_header(measured: Measured, text: str, archive: str) -> SectionHeade
         rule=RULE,
         archive=archive,
     )
+
+
+def _command(results: Results) -> str:
+    """The first command of a run, and the number of others."""
+    first, *others = commands_of(results.runs[0])
+    if not others:
+        return f"`{first}`"
+    return f"`{first}` and {formatting.plural(len(others), 'more command')} (below)"
 
 
 def _claims_with_p_values(results: Sequence[ClaimResult]) -> list[TestedClaim]:
@@ -164,7 +173,7 @@ def _section_text(measured: Measured) -> str:
     results = measured.results
     blocks = [
         f"## {cell(results.runs[0].name)}: {cell(results.sweep.title)}",
-        code_block(results.sweep.command),
+        code_block(*commands_of(results.runs[0])),
         _description(measured),
     ]
     for group in results.groups[:MAX_GROUPS]:
@@ -265,7 +274,9 @@ def _undecided(measured: Measured) -> list[str]:
         sentence = need_sentence(result.need)
         if sentence:
             blocks.append(f"{cell(result.id)}: {cell(sentence)}")
-            blocks += [code_block(command) for command in need_commands(run, result.need)]
+            commands = need_commands(run, result.need)
+            if commands:
+                blocks.append(code_block(*commands))
     if not blocks:
         return []
     return [_folded("What would decide the other claims", "\n\n".join(blocks))]

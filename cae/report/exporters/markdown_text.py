@@ -33,14 +33,19 @@ def one_line(text: str) -> str:
     return visible(" ".join(text.split()))
 
 
-def code_block(command: str) -> str:
-    """A command as a block of code. It cannot end the block, nor be the header of a section."""
-    line = one_line(command)
-    if line.startswith("<"):
-        line = f" {line}"
-    longest = max((len(ticks) for ticks in re.findall("`+", line)), default=0)
+def code_block(*commands: str) -> str:
+    """Commands as a block of code. They cannot end the block, nor be the header of a section."""
+    lines: list[str] = []
+    longest = 0
+    for command in commands:
+        line = one_line(command)
+        if line.startswith("<"):
+            line = f" {line}"
+        lines.append(line)
+        for ticks in re.findall("`+", line):
+            longest = max(longest, len(ticks))
     fence = "`" * max(3, longest + 1)
-    return f"{fence}sh\n{line}\n{fence}"
+    return "\n".join([f"{fence}sh", *lines, fence])
 
 
 def table_without_empty_columns(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

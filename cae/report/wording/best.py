@@ -179,4 +179,4 @@ def distinction_texts(distinction: Distinction) -> list[str]:
 
 def more_seeds_command(results: Results) -> str:
     """The command that ran the sweep, with more seeds; finished trials are kept."""
-    return with_seeds(results.sweep, best.suggested_seeds(results))
+    return with_seeds(results.runs[0], best.suggested_seeds(results))

@@ -65,7 +65,7 @@ def seeds_commands(
         all_seeds: How many each configuration has then.
     """
     if len(trials) > MAX_COMMANDS:
-        return [with_seeds(run.sweep, all_seeds)]
+        return [with_seeds(run, all_seeds)]
     return [seeds_command(run, number, first_seed, more_seeds) for number in trials]
 
 

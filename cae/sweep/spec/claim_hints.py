@@ -20,7 +20,10 @@ Overrides = Mapping[str, Mapping[str, Any]]
 
 
 def hints_about_claims(
-    claims: Sequence[Claim], trials: Sequence[Trial], overrides: Overrides
+    claims: Sequence[Claim],
+    trials: Sequence[Trial],
+    overrides: Overrides,
+    in_run: Sequence[Mapping[str, Any]] = (),
 ) -> list[str]:
     """Conditions with a value that no trial has: such a claim would not be testable.
 
@@ -28,8 +31,11 @@ def hints_about_claims(
         claims: The claims of the sweep.
         trials: Its trials.
         overrides: A condition on the full sweep's value is met by this run's.
+        in_run: Configurations of the trials that the run holds: claims use them, too.
     """
-    configs = [trial.later_defaults() | trial.flat() for trial in trials]
+    configs: list[Mapping[str, Any]] = list(in_run)
+    for trial in trials:
+        configs.append(trial.later_defaults() | trial.flat())
     hints: list[str] = []
     for claim in claims:
         for name, value in _conditions(claim):

@@ -267,7 +267,8 @@ def make_plan(
     hints = list_hints(sweep, candidates)
     if sweep.claims:
         requested_trials = [candidate.trial for candidate in candidates]
-        hints += hints_about_claims(sweep.claims, requested_trials, changed)
+        in_run = [record.config for record in records.values()]
+        hints += hints_about_claims(sweep.claims, requested_trials, changed, in_run)
     return Plan(
         sweep=sweep,
         mode=sweep_mode(sweep, directions),

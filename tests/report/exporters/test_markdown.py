@@ -255,3 +255,15 @@ def test_an_archived_run_names_its_file(make_finished_run: MakeRun, tmp_path: Pa
     path = tmp_path / "r.md"
     text = markdown.write([run], path, {run.location(): "one.tar.xz"}).read_text()
     assert "| `one.tar.xz` |" in text
+
+
+def test_all_commands_of_a_run_are_in_its_section(
+    writer: Callable[..., Any], tmp_path: Path
+) -> None:
+    commands = ["cae-sweep run a.py", "cae-sweep run a.py --set space=none --set seed=2"]
+    run = writer("two", overrides={}, published=[], claims=[], command=commands[0])
+    for command in [*commands, commands[0]]:
+        run.add("session", trials=[1], command=command)
+    text = markdown.write([run.close()], tmp_path / "r.md").read_text()
+    assert "\n".join(["```sh", *commands, "```"]) in text
+    assert "| `two` | `cae-sweep run a.py` and 1 more command (below) |" in text
