@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from ray import tune
 
+from cae.sweep.spec.claim_hints import hints_about_claims
 from cae.sweep.spec.claims import BetterThan, Conditions, SmallestAt
 from tests.sweep.spec.plans import plan_of
 
@@ -67,3 +68,12 @@ def test_many_claims_are_counted() -> None:
             SmallestAt(id=str(number), text="-", metric="val_loss", axis="epochs", value=77)
         )
     assert len(plan_of(SPACE, {"claims": claims}).hints) == 3
+
+
+def test_a_value_that_only_trials_of_the_run_have_has_no_hint() -> None:
+    claim = SmallestAt(id="one", text="-", metric="val_loss", axis="optimizer.lr", value=0.002)
+    grown = plan_of(SPACE, {"claims": [claim]})
+    configs = [planned.trial.flat() for planned in grown.trials]
+    first = [planned.trial for planned in grown.trials if planned.axes["optimizer.lr"] == 0.001]
+    assert hints_about_claims([claim], first, {})
+    assert hints_about_claims([claim], first, {}, configs) == []
