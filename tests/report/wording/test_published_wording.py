@@ -55,8 +55,14 @@ def test_a_reproduced_number_states_the_seeds_and_the_interval() -> None:
 def test_a_number_outside_the_interval_states_the_difference() -> None:
     assert reason(WORSE) == (
         "2 seeds. 0.0500 (50\u00a0%) higher than published; the 95 % interval is ± 0.0200. "
-        "Best of 2 matching configurations."
+        "Best of 2 matching configurations. Unexplained."
     )
+
+
+def test_a_difference_has_the_explanation_of_its_row() -> None:
+    published = replace(WORSE.published, explanation="another split was tested: no change")
+    text = reason(replace(WORSE, published=published))
+    assert text.endswith("Explanation: another split was tested: no change.")
 
 
 def test_one_seed_states_what_a_comparison_needs() -> None:
