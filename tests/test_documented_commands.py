@@ -27,7 +27,7 @@ BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
 SENTENCE = re.compile(r"`(cae-sweep [^`]+)`")
 VARIABLES = re.compile(r"^(\w+=\S+ )+")
 PLACEHOLDER_NUMBERS = {"N", "TRIAL"}
-PATTERNS = ("...", "…", "$", "*", "[", "<", "{")
+PATTERNS = ("...", "…", "$", "*", "[", "<", "{", "COMMAND")
 """A command with one of these is a pattern for several commands."""
 ENDS = ("|", ">", ";", "&&")
 INCOMPLETE = {"MissingParameter", "BadOptionUsage"}

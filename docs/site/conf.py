@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from sphinx.application import Sphinx
-from sphinx.ext.napoleon import Config, GoogleDocstring
+from sphinx.ext.napoleon.docstring import GoogleDocstring
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parent.parent
@@ -79,8 +79,9 @@ def convert_sections(
     The extension sphinx.ext.napoleon does it for attributes, too, whose first words before a colon
     it takes for a type.
     """
+    del app, name, member, options
     if what in ("function", "method"):
-        lines[:] = GoogleDocstring(lines, Config(), app, what, name, member, options).lines()
+        lines[:] = GoogleDocstring(lines).lines()
 
 
 def always_read(*_: object) -> list[str]:
