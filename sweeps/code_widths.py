@@ -73,15 +73,16 @@ sweep = Sweep(
         ),
         Compares(
             id="pca",
-            text="A linear probe is more accurate on the code than on as many principal components.",
+            text="A linear probe is more accurate on the code than on as many principal "
+            "components.",
             left="test_probe_accuracy",
             op=">",
             right="test_probe_accuracy_pca",
         ),
         Compares(
             id="random",
-            text="A linear probe is more accurate on the code than on that of the same network with "
-            "random weights.",
+            text="A linear probe is more accurate on the code than on that of the same network "
+            "with random weights.",
             left="test_probe_accuracy",
             op=">",
             right="test_probe_accuracy_random_encoder",
