@@ -15,8 +15,9 @@ import torch
 from cae.trial.batches import DeviceImages, derive_seed
 from cae.trial.config import Trial
 from cae.trial.evaluation import SHARED_SEED, data_key
-from cae.trial.latent.declaration import Floor, floor_name, latent_measures
+from cae.trial.latent.declaration import LOSS_PCA, Floor, floor_name, latent_measures
 from cae.trial.latent.encoding import SampledImages
+from cae.trial.latent.pca_loss import pca_loss
 from cae.trial.latent.principal_components import PrincipalComponents
 from cae.trial.latent.sample import LatentSample, NotMeasurable
 from cae.trial.networks.create import build_network, to_device
@@ -49,7 +50,8 @@ class Floors:
         """
         match floor:
             case Floor.PCA:
-                key: tuple[object, ...] = (self._component_count(latent_size),)
+                losses = tuple(type(term.loss) for term in self._trial.task.losses())
+                key: tuple[object, ...] = (self._component_count(latent_size), losses)
             case Floor.RANDOM_ENCODER:
                 arch = self._trial.arch
                 key = (type(arch), repr(sorted(arch.parameters().items())))
@@ -63,6 +65,8 @@ class Floors:
         if sample is not None:
             for name, value in measure_sample(sample, floor).items():
                 values[floor_name(name, floor)] = value
+        if floor == Floor.PCA:
+            values |= self._loss_of_components(latent_size)
         _known[key] = values
         return values
 
@@ -104,6 +108,15 @@ class Floors:
         _known_components.clear()
         _known_components[self._data_key] = components
         return components
+
+    def _loss_of_components(self, latent_size: int) -> dict[str, float]:
+        count = self._component_count(latent_size)
+        if self._components is None or not count:
+            return {}
+        loss = pca_loss(self._chosen, self._components, count, self._images.classes)
+        if loss is None or not np.isfinite(loss):
+            return {}
+        return {LOSS_PCA.name: loss}
 
     def _component_count(self, latent_size: int) -> int:
         """As many as the latent code has values; at most their number."""

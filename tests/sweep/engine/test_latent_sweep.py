@@ -64,6 +64,13 @@ def test_trials_are_ranked_and_compared_by_their_latent_codes(
     ranked = ranking(records.values(), run.read_sweep(), "test_probe_accuracy", None)
     assert [trial.value for trial in ranked] == sorted(values.values(), reverse=True)
     assert ranked[0].value > 0.7
+    assert len(list(run.path.glob("trials/*/latent.npz"))) == len(records)
+    losses = {
+        record.sizes["latent_values"]: record.end.metrics["test_loss_pca"]
+        for record in records.values()
+        if record.end is not None
+    }
+    assert 0 < losses[16] < losses[1]
 
     results = tables.read([run])
     (claim,) = judge_claims(results)

@@ -141,6 +141,16 @@ def test_neighbours_are_those_of_scikit_learn() -> None:
     assert measure_sample(sample)["knn_accuracy"] == pytest.approx(expected)
 
 
+def test_of_classes_with_equally_many_neighbours_the_first_one_is_predicted() -> None:
+    """As in scikit-learn."""
+    train = np.zeros((11, 1), np.float32)
+    train[:, 0] = [1, 1, 1, 1, 1, -1, -1, -1, -1, -1, 90]
+    train_labels = np.array([7] * 5 + [3] * 5 + [0])
+    test = np.zeros((2, 1), np.float32)
+    sample = sample_of(train, test, labels=(train_labels, np.array([3, 7])))
+    assert measure_sample(sample)["knn_accuracy"] == 0.5
+
+
 @pytest.mark.parametrize("factor", [1e-15, 1e15])
 def test_the_scale_of_the_codes_does_not_matter(factor: float) -> None:
     train, train_labels = clusters(80, spread=4)
