@@ -81,6 +81,11 @@ def test_trials_are_ranked_and_compared_by_their_latent_codes(
     best = CliRunner().invoke(app, ["best", str(run.path), "--metric", "test_probe_accuracy"])
     assert best.exit_code == 0, best.output
     assert "test_probe_accuracy" in best.stdout
+    exported = CliRunner().invoke(app, ["best", str(run.path), "-o", str(tmp_path / "model")])
+    assert exported.exit_code == 0, exported.output
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "Of 1 claim: 1 supported." in card
+    assert "- supported: A linear probe reads more from 16 values than from one." in card
 
     # Turned off, the same trials answer: the measures are no part of a trial.
     path.write_text(SWEEP.replace("LATENT", "False"))
