@@ -67,7 +67,8 @@ def trial_of(measured: Measured) -> Trial:
     """The trial of the cpu budget, if the sweep has one, with the changes."""
     sweep = read_sweep_file(SWEEPS / f"{measured.sweep}.py").sweep
     budget = dict(sweep.budgets.get("cpu", {}))
-    budget.pop("max_trials", None)
+    for of_sweep in ("max_trials", "seeds"):
+        budget.pop(of_sweep, None)
     return sweep.base.override({**budget, **measured.changes})
 
 
