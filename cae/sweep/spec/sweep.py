@@ -72,7 +72,7 @@ class Sweep(BaseModel):
     latent: bool = True
     """Whether the latent code of each trial is measured when it ends, `test_probe_accuracy` and
     others (`cae-sweep describe metrics`), and saved for the page (`latent.npz`). It does not change
-    what is trained: finished trials are not measured later."""
+    what is trained; `--retry latent` measures trials that finished without it."""
     seeds: PositiveInt = 1
     """How many seeds each configuration runs with: base.seed, base.seed + 1, ..."""
     budgets: dict[str, dict[str, Any]] = {}

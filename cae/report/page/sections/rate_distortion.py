@@ -68,7 +68,8 @@ def _method(data: RateDistortion, metric: str) -> str:
         )
     if not data.has_accuracy:
         sentences.append(
-            f"No trial has {ACCURACY}: an older version trained them, or there are no labels."
+            f"No trial has {ACCURACY}: the sweep has latent=False, an older version trained them "
+            "(--retry latent measures them), or there are no labels."
         )
     return " ".join(sentences)
 
