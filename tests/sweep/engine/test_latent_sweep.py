@@ -72,7 +72,9 @@ def test_trials_are_ranked_and_compared_by_their_latent_codes(
     assert plan.unmeasured_latent == sorted(unmeasured)
     assert not plan.remaining
     (line,) = change_lines(plan)
-    assert line.endswith("trials 1, 2, 3, 4, 5, 6: --retry latent measures it from their checkpoints")
+    assert line.endswith(
+        "trials 1, 2, 3, 4, 5, 6: --retry latent measures it from their checkpoints"
+    )
     run = run_sweep(path, measures_latent=True)
     records = run.records()
     epochs = [event for event in run.events() if isinstance(event, EpochFinished)]
