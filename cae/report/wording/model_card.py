@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cae.report import formatting
 from cae.report.statistics.claims.verdict import ClaimResult
-from cae.report.statistics.published import PublishedComparison
+from cae.report.statistics.published_number import PublishedComparison
 from cae.report.wording import claims, published
 
 
