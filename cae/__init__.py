@@ -8,14 +8,13 @@ from typing import Any
 
 import lazy_loader
 
+__version__ = "0.2.0"
+"""The only place of the version: pyproject.toml and `cae-sweep --version` read it here."""
+
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        import importlib.metadata
-
-        return importlib.metadata.version("cae-sweep")
     if name in __all__ or name.startswith("__"):
         return _load(name)
     import difflib

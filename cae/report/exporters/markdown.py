@@ -19,7 +19,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from cae.errors import UserError
-from cae.files import write_output
+from cae.files import check_output, write_output
 from cae.report import formatting
 from cae.report.data import tables
 from cae.report.data.results import Results
@@ -111,6 +111,7 @@ def write(runs: list[RunDir], path: Path) -> Path:
 
     Raises RunError if a folder is not a run, UserError if the file was not written by this command.
     """
+    check_output(path)
     sections: dict[str, RunSection] = {}
     if path.exists():
         sections = _read_sections(path)

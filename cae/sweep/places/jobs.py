@@ -18,6 +18,7 @@ from cae.run.storage import is_url
 from cae.sweep.places.base import Place, Resources
 from cae.sweep.places.ray_start import first_line
 from cae.sweep.places.staging import PACKAGE, stage_sweep
+from cae.sweep.spec.packaged_sweeps import locate_sweep
 from cae.sweep.spec.sweep_file import read_sweep_file
 from cae.trial.config import ConfigError
 
@@ -97,7 +98,7 @@ def _find_job(client: Any, out: str | None) -> str:
 def _submit(client: Any, sweep: Path, out: str | None, arguments: Sequence[str]) -> str:
     command = ["python", "-m", "cae", *_arguments_on_cluster(arguments, sweep)]
     command += ["--address", "auto", "--yes"]
-    with stage_sweep(sweep) as folder:
+    with stage_sweep(locate_sweep(sweep)) as folder:
         environment = {"working_dir": folder, "py_modules": [str(PACKAGE)]}
         name = client.submit_job(
             entrypoint=shlex.join(command), runtime_env=environment, metadata={RUN_METADATA: out}
@@ -117,7 +118,7 @@ def _arguments_on_cluster(arguments: Sequence[str], sweep: Path) -> list[str]:
         elif argument.startswith("--address="):
             pass
         elif not argument.startswith("-") and Path(argument) == sweep:
-            result.append(sweep.name)
+            result.append(locate_sweep(sweep).name)
         else:
             result.append(argument)
     return result
