@@ -26,7 +26,7 @@ def packaged_folder(package: Path = PACKAGE) -> Path:
 def packaged_sweeps() -> dict[str, Path]:
     """The files of the package's sweeps by name, sorted.
 
-    Empty where only the folder `cae` was copied, as for a Ray job, which gets the sweep file itself.
+    Empty where only the folder `cae` was copied: a Ray job gets the sweep file itself.
     """
     return {path.stem: path for path in sorted(packaged_folder().glob("*.py"))}
 
