@@ -1,5 +1,5 @@
 # An image with cae-sweep for one machine, SLURM (Apptainer) and Kubernetes. How to use it:
-# docs/guide/container.md
+# cluster/README.md
 #
 #   docker build -t cae-sweep .                                                     CPU
 #   docker build -t cae-sweep:cuda --build-arg TORCH_INDEX=https://pypi.org/simple .     CUDA
@@ -25,12 +25,14 @@ COPY sweeps sweeps
 RUN /opt/cae-sweep/bin/pip install -c requirements/record.txt ".[${EXTRAS}]"
 
 FROM ${BASE_IMAGE}
-# tini is process 1: it passes SIGTERM on and collects ended processes of Ray
+# tini is process 1: it passes SIGTERM on and collects ended processes of Ray. KubeRay's probes use
+# wget, and its login shells read /etc/profile.d
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends tini \
+    && apt-get install -y --no-install-recommends tini wget \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 1000 --create-home cae \
+    && echo 'PATH=/opt/cae-sweep/bin:$PATH' > /etc/profile.d/cae-sweep.sh \
     && mkdir /work /data \
     && chown cae /work /data
 COPY --from=build /opt/cae-sweep /opt/cae-sweep
