@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def version_of(root: Path) -> str:
     """The version of the package."""
-    text = (root / "cae" / "__init__.py").read_text(encoding="utf-8")
+    text = (root / "cae" / "version.py").read_text(encoding="utf-8")
     found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     if found is None:
         return ""
@@ -36,11 +36,11 @@ def problems_of(root: Path, tag: str) -> list[str]:
     """What does not agree, one message each. `tag`: that of the release; empty: none yet."""
     version = version_of(root)
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
-        return [f"cae/__init__.py: __version__ = {version!r}: should be MAJOR.MINOR.PATCH"]
+        return [f"cae/version.py: __version__ = {version!r}: should be MAJOR.MINOR.PATCH"]
     problems: list[str] = []
     if tag not in ("", f"v{version}"):
         problems.append(
-            f"tag {tag}: the version in cae/__init__.py is {version}, its tag v{version}"
+            f"tag {tag}: the version in cae/version.py is {version}, its tag v{version}"
         )
     date, notes = notes_of(root, version)
     if not date:

@@ -8,8 +8,7 @@ from typing import Any
 
 import lazy_loader
 
-__version__ = "0.2.0"
-"""The only place of the version: pyproject.toml and `cae-sweep --version` read it here."""
+from cae.version import __version__ as __version__
 
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 

@@ -178,7 +178,7 @@ CITATION = 'cff-version: 1.2.0\nversion: 1.2.3\ndate-released: "2026-11-28"\nlic
 def releasable(tmp_path: Path) -> Path:
     for folder in ("cae", "cluster"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "cae" / "__init__.py").write_text('__version__ = "1.2.3"\n')
+    (tmp_path / "cae" / "version.py").write_text('__version__ = "1.2.3"\n')
     (tmp_path / "CHANGELOG.md").write_text(CHANGELOG)
     (tmp_path / "CITATION.cff").write_text(CITATION)
     (tmp_path / "cluster" / "rayjob.yaml").write_text("image: registry/cae-sweep:1.2.3\n")
@@ -194,7 +194,7 @@ def test_a_release_in_which_all_agree_has_no_problem(release: ModuleType, releas
 @pytest.mark.parametrize(
     ("file", "old", "new", "problem"),
     [
-        ("cae/__init__.py", "1.2.3", "1.2", "MAJOR.MINOR.PATCH"),
+        ("cae/version.py", "1.2.3", "1.2", "MAJOR.MINOR.PATCH"),
         ("CHANGELOG.md", " - 2026-11-28", "", "no section `## [1.2.3] - YYYY-MM-DD`"),
         ("CHANGELOG.md", "### Added\n\n- x\n\n", "", "the section of 1.2.3 is empty"),
         ("CITATION.cff", "1.2.3", "1.2.2", "`version: 1.2.3`"),

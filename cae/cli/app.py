@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import cae
 from cae.cli.data import data_app
 from cae.cli.errors import (
     USAGE_ERROR,
@@ -56,6 +55,7 @@ from cae.cli.options import (
 from cae.cli.output import echo
 from cae.cli.result_commands import find_run, results_app
 from cae.errors import ENVIRONMENT_ERROR, gather
+from cae.version import __version__
 
 if TYPE_CHECKING:
     from cae.sweep.engine.session import Selection
@@ -74,7 +74,7 @@ app.add_typer(data_app, name="data", rich_help_panel=IMAGES_PANEL)
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
-        echo(f"cae-sweep {cae.__version__}")
+        echo(f"cae-sweep {__version__}")
         raise typer.Exit
 
 

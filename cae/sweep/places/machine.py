@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-import cae
 from cae.sweep.spec.packaged_sweeps import is_installed
+from cae.version import __version__
 
 VERSIONED_PACKAGES = ("torch", "ray", "numpy")
 GIT_TIMEOUT_SECONDS = 10
@@ -44,7 +44,7 @@ def _cpu_model() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of everything that the numbers of a run depend on."""
-    versions = {"python": platform.python_version(), "cae-sweep": cae.__version__}
+    versions = {"python": platform.python_version(), "cae-sweep": __version__}
     for package in VERSIONED_PACKAGES:
         versions[package] = importlib.metadata.version(package)
     return versions
