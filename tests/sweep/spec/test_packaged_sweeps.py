@@ -5,14 +5,18 @@ from __future__ import annotations
 import ast
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cae.api import run_sweep as run_sweep_module
 from cae.cli.options import complete_source, complete_sweep
 from cae.errors import UserError
 from cae.run.sweep_json import SweepDescription
+from cae.sweep.engine import session
 from cae.sweep.places.jobs import _arguments_on_cluster
 from cae.sweep.places.machine import git_commit
+from cae.sweep.run_request import RunRequest
 from cae.sweep.spec.code_snapshot import take_snapshot
 from cae.sweep.spec.packaged_sweeps import locate_sweep, packaged_folder, packaged_sweeps
 from cae.sweep.spec.plan import make_plan
@@ -149,6 +153,22 @@ def test_a_job_gets_the_file_of_a_name() -> None:
     arguments = ["run", "quickstart", "--address", "http://host:8265", "--budget", "smoke"]
     expected = ["run", "quickstart.py", "--budget", "smoke"]
     assert _arguments_on_cluster(arguments, Path("quickstart")) == expected
+
+
+def test_a_script_runs_a_sweep_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    requests: list[RunRequest] = []
+
+    def start(request: RunRequest) -> dict[str, Any]:
+        requests.append(request)
+        return {"exit_code": 2, "errors": ["nothing runs in this test"]}
+
+    monkeypatch.setattr(run_sweep_module, "_run_in_a_process", start)
+    with pytest.raises(UserError, match="nothing runs"):
+        run_sweep_module.run_sweep("quickstart", budget="smoke", max_trials=1)
+    (request,) = requests
+    prepared = session.prepare(session.select(**request.selection))
+    assert prepared.file.path == ROOT / "sweeps" / "quickstart.py"
+    assert prepared.run.path == Path("runs/quickstart-smoke")
 
 
 def test_components_of_a_name_can_be_loaded() -> None:
