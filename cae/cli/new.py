@@ -93,8 +93,9 @@ def sources() -> list[str]:
 def _check_packaged(source: str) -> None:
     if source in packaged_sweeps():
         return
-    message = f"--from {source}: should be a template, {', '.join(TEMPLATES)}"
-    message += f", or a sweep of the package, {', '.join(packaged_sweeps())}"
+    templates = ", ".join(TEMPLATES)
+    names = ", ".join(packaged_sweeps())
+    message = f"--from {source}: should be a template, {templates}, or a sweep, {names}"
     nearest = difflib.get_close_matches(source, sources(), n=1)
     if nearest:
         message += f"; did you mean {nearest[0]}?"

@@ -86,5 +86,5 @@ def _unknown_name(argument: Path, names: dict[str, Path]) -> str:
     if nearest:
         message += f"; did you mean {nearest[0]}?"
     if names:
-        message += f" The package has {', '.join(names)}; a sweep file ends in .py"
+        message += f"; the package has {', '.join(names)}; a sweep file ends in .py"
     return message
