@@ -27,7 +27,7 @@ RUN /opt/cae-sweep/bin/pip install -c requirements/record.txt ".[${EXTRAS}]"
 FROM ${BASE_IMAGE}
 # tini is process 1: it passes SIGTERM on and collects ended processes of Ray. KubeRay's probes use
 # wget, and its login shells read /etc/profile.d
-# hadolint ignore=DL3008
+# hadolint ignore=DL3008,SC2016
 RUN apt-get update \
     && apt-get install -y --no-install-recommends tini wget \
     && rm -rf /var/lib/apt/lists/* \
