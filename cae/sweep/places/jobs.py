@@ -96,9 +96,10 @@ def _find_job(client: Any, out: str | None) -> str:
 
 
 def _submit(client: Any, sweep: Path, out: str | None, arguments: Sequence[str]) -> str:
-    command = ["python", "-m", "cae", *_arguments_on_cluster(arguments, sweep)]
+    file = locate_sweep(sweep)
+    command = ["python", "-m", "cae", *_arguments_on_cluster(arguments, sweep, file.name)]
     command += ["--address", "auto", "--yes"]
-    with stage_sweep(locate_sweep(sweep)) as folder:
+    with stage_sweep(file) as folder:
         environment = {"working_dir": folder, "py_modules": [str(PACKAGE)]}
         name = client.submit_job(
             entrypoint=shlex.join(command), runtime_env=environment, metadata={RUN_METADATA: out}
@@ -106,7 +107,7 @@ def _submit(client: Any, sweep: Path, out: str | None, arguments: Sequence[str])
     return str(name)
 
 
-def _arguments_on_cluster(arguments: Sequence[str], sweep: Path) -> list[str]:
+def _arguments_on_cluster(arguments: Sequence[str], sweep: Path, file_name: str) -> list[str]:
     """The arguments without --address; there the sweep file is in the working directory."""
     result: list[str] = []
     is_address = False
@@ -118,7 +119,7 @@ def _arguments_on_cluster(arguments: Sequence[str], sweep: Path) -> list[str]:
         elif argument.startswith("--address="):
             pass
         elif not argument.startswith("-") and Path(argument) == sweep:
-            result.append(locate_sweep(sweep).name)
+            result.append(file_name)
         else:
             result.append(argument)
     return result

@@ -152,7 +152,8 @@ def test_the_folder_is_in_the_package_or_in_its_checkout(tmp_path: Path) -> None
 def test_a_job_gets_the_file_of_a_name() -> None:
     arguments = ["run", "quickstart", "--address", "http://host:8265", "--budget", "smoke"]
     expected = ["run", "quickstart.py", "--budget", "smoke"]
-    assert _arguments_on_cluster(arguments, Path("quickstart")) == expected
+    file = locate_sweep(Path("quickstart"))
+    assert _arguments_on_cluster(arguments, Path("quickstart"), file.name) == expected
 
 
 def test_a_script_runs_a_sweep_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
