@@ -123,8 +123,9 @@ def test_images_have_to_exist_and_to_be_used() -> None:
 
 
 def path_in(file: Path) -> str:
-    (path,) = re.findall(r'path="(.*?)"', file.read_text())
-    return path
+    found = re.search(r'path="(.*?)"', file.read_text())
+    assert found is not None
+    return found[1]
 
 
 def test_paths_of_images_are_relative_to_the_sweep_file_if_both_can_be_moved_together(
