@@ -2,10 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo docs test reproduction faults power-cuts cluster check format clean
+.PHONY: demo docs test reproduction faults power-cuts cluster check format wheel image release-check clean
 
 demo: .venv/installed  ## train 18 small autoencoders on embedded digits (about a minute) and build the report
-	$(BIN)/cae-sweep run sweeps/quickstart.py
+	$(BIN)/cae-sweep run quickstart
 
 docs: .venv/installed-dev  ## build the documentation as a site: build/site/index.html
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs/site . build/site
@@ -35,8 +35,17 @@ format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+wheel:  ## build sdist and wheel in dist/, and try the wheel in a fresh environment, away from the checkout
+	PYTHON=$(PYTHON) .ci/wheel
+
+image:  ## build the container image with Docker or podman, and try it with a read-only root
+	.ci/image
+
+release-check:  ## whether version, changelog, citation and TAG agree
+	@$(PYTHON) .ci/release.py check $(TAG)
+
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "cae-sweep needs Python 3.11 or newer: make PYTHON=python3.11 ...")'

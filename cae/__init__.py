@@ -8,14 +8,12 @@ from typing import Any
 
 import lazy_loader
 
+from cae.version import __version__ as __version__
+
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        import importlib.metadata
-
-        return importlib.metadata.version("cae-sweep")
     if name in __all__ or name.startswith("__"):
         return _load(name)
     import difflib

@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from cae.errors import UserError
+
 MAX_SYNC_SHARE = 0.02
 """`SyncSchedule` spends at most this part of the time on syncing, on a disk that syncs quickly."""
 MAX_UNSYNCED_SECONDS = 5.0
@@ -52,12 +54,23 @@ def write_whole(path: Path, content: str | bytes, *, durable: bool = True) -> No
         sync_folder(path.parent)
 
 
+def check_output(path: Path) -> None:
+    """Raise UserError if the folder of a file that the user named does not exist.
+
+    Commands call it before they work: a misspelled folder is neither created, nor found at the end.
+    """
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: the folder {path.parent} does not exist: create it first")
+
+
 def write_output(path: Path, content: str | bytes) -> None:
     """Write a file that the user named: as `write_whole`, but never in place of something else.
 
     The target of a link is written. Devices and pipes, such as /dev/stdout, are written to; they
-    are not replaced by a file. Raises OSError with the path, also for a folder.
+    are not replaced by a file. Raises OSError with the path, also for a folder, and UserError if
+    the folder of the file does not exist.
     """
+    check_output(path)
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:

@@ -24,16 +24,26 @@ MODULES = {
 MAY_IMPORT = {
     "container_limits": set(),
     "errors": set(),
-    "files": set(),
+    "files": {"errors"},
     "signals": set(),
+    "version": set(),
     "run": {"run", "errors", "files"},
     "trial": {"trial", "container_limits", "errors", "files"},
-    "sweep": {"sweep", "trial", "run", "container_limits", "errors", "files", "signals"},
+    "sweep": {
+        "sweep",
+        "trial",
+        "run",
+        "container_limits",
+        "errors",
+        "files",
+        "signals",
+        "version",
+    },
     "report": {"report", "run", "errors", "files"},
     "api": {"api", "report", "sweep", "trial", "run", "errors"},
-    "cli": {"cli", "report", "sweep", "trial", "run", "errors", "files", "signals"},
+    "cli": {"cli", "report", "sweep", "trial", "run", "errors", "files", "signals", "version"},
     "__main__": {"cli"},
-    "__init__": {"api", "sweep", "trial"},
+    "__init__": {"api", "sweep", "trial", "version"},
 }
 """Which packages, or modules of the top level, a package may import."""
 

@@ -52,8 +52,8 @@ def run_sweep(
     sweep saves and ends, too. A script needs no `if __name__ == "__main__"`.
 
     Args:
-        sweep: A sweep file, or a Sweep object. Components of your own need a file: the processes
-            that train execute it.
+        sweep: A sweep file, a sweep of the package by its name, or a Sweep object. Components of
+            your own need a file: the processes that train execute it.
         out: Folder of the run, or s3://BUCKET/PATH; None: runs/NAME of the sweep file. Required
             for a Sweep object, which has no name.
         budget: A budget of the sweep, `full` or `smoke`.

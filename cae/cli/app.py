@@ -6,13 +6,12 @@ Heavy imports are inside the commands, so that `--help` needs none of them.
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import shlex
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -50,11 +49,13 @@ from cae.cli.options import (
     Track,
     TrialArgument,
     Yes,
+    complete_source,
     expand_home,
 )
 from cae.cli.output import echo
 from cae.cli.result_commands import find_run, results_app
 from cae.errors import ENVIRONMENT_ERROR, UserError, gather
+from cae.version import __version__
 
 if TYPE_CHECKING:
     from cae.sweep.engine.session import Selection
@@ -63,7 +64,7 @@ CONFIRM_TRIALS = 100
 """`run` asks for confirmation before it starts more trials than this."""
 
 app = typer.Typer(
-    epilog="Start with: cae-sweep run sweeps/quickstart.py. The same command resumes a sweep.",
+    epilog="Start with: cae-sweep run quickstart. The same command resumes a sweep.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -73,7 +74,7 @@ app.add_typer(data_app, name="data", rich_help_panel=IMAGES_PANEL)
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
-        echo(f"cae-sweep {importlib.metadata.version('cae-sweep')}")
+        echo(f"cae-sweep {__version__}")
         raise typer.Exit
 
 
@@ -244,13 +245,16 @@ def new(
         str,
         typer.Argument(metavar="NAME", help="The file to write: NAME.py.", callback=expand_home),
     ],
-    template: Annotated[
-        Literal["digits", "photos", "arrays", "denoise", "network", "search"],
+    source: Annotated[
+        str,
         typer.Option(
             "--from",
+            metavar="TEMPLATE",
             help="digits: small networks on embedded images. photos: a folder of your images. "
             "arrays: npy, npz, safetensors or TIFF. denoise: removing noise. network: a network of "
-            "your own. search: points that depend on results.",
+            "your own. search: points that depend on results. Or a sweep of the package by its "
+            "name, which is copied with its published numbers.",
+            autocompletion=complete_source,
         ),
     ] = "digits",
     images: Annotated[
@@ -264,7 +268,7 @@ def new(
     with report_errors():
         from cae.cli.new import write_sweep_file
 
-        write_sweep_file(name, template, images)
+        write_sweep_file(name, source, images)
 
 
 @app.command(rich_help_panel=SWEEPS_PANEL)

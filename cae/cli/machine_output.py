@@ -17,7 +17,7 @@ from typing import Any
 
 from cae.cli.output import echo
 from cae.errors import UserError
-from cae.files import write_output
+from cae.files import check_output, write_output
 from cae.run.formatting import spreadsheet_text
 
 Row = Mapping[str, Any]
@@ -26,7 +26,10 @@ STANDARD_OUTPUT = Path("-")
 
 
 def check_outputs(*, as_json: bool, csv_file: Path | None) -> None:
-    """Raise UserError if JSON and CSV would both go to the standard output."""
+    """Raise UserError if JSON and CSV would both go to the standard output, or the folder of the
+    CSV file does not exist."""
+    if csv_file is not None and csv_file != STANDARD_OUTPUT:
+        check_output(csv_file)
     if as_json and csv_file == STANDARD_OUTPUT:
         raise UserError("--json --csv -: both print to the standard output; use --csv FILE")
 

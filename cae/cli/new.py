@@ -1,7 +1,8 @@
-"""`cae-sweep new`: writes a sweep file from a template."""
+"""`cae-sweep new`: writes a sweep file from a template, or a copy of a sweep of the package."""
 
 from __future__ import annotations
 
+import difflib
 import importlib.machinery
 import importlib.resources
 import json
@@ -14,7 +15,8 @@ from pathlib import Path
 
 from cae.cli.output import echo
 from cae.errors import UserError
-from cae.files import write_whole
+from cae.files import check_output, write_whole
+from cae.sweep.spec.packaged_sweeps import packaged_sweeps
 
 TEMPLATES = {
     "digits": "small networks, images that come with scikit-learn",
@@ -32,17 +34,44 @@ ARRAYS_LINE = '        dataset=Arrays(path="IMAGES", shape=(1, 64, 64), value_ra
 """The data set of the template of arrays."""
 
 
-def write_sweep_file(name: str, template: str, images: Path | None) -> None:
+def write_sweep_file(name: str, source: str, images: Path | None) -> None:
     """Write NAME.py and print what to do with it.
 
     Args:
         name: The file, with or without `.py`.
-        template: A key of TEMPLATES.
+        source: A key of TEMPLATES, or the name of a sweep of the package, which is copied with its
+            published numbers.
         images: Path of the user's images, for templates that need one; None: a placeholder.
 
     Raises UserError if the file exists, or an argument is invalid.
     """
     path = Path(name.removesuffix(".py") + ".py")
+    _check_name(path)
+    check_output(path)
+    if source not in TEMPLATES:
+        _check_packaged(source)
+    if images is not None:
+        if source not in NEEDS_IMAGES:
+            raise UserError(
+                f"--images {images}: only used by --from {' and --from '.join(NEEDS_IMAGES)}"
+            )
+        if not images.exists():
+            raise UserError(f"--images {images}: does not exist")
+    if source not in TEMPLATES:
+        _copy_packaged(source, path)
+        return
+    text = template_text(source)
+    if images is not None:
+        text = _with_images(text, source, images, path)
+    write_whole(path, text)
+    echo(f"written: {path} ({TEMPLATES[source]})")
+    if PLACEHOLDER in text:
+        echo(f"replace {PLACEHOLDER} by the path of your images")
+    _print_next_commands(path, "quick")
+
+
+def _check_name(path: Path) -> None:
+    """Raise UserError if a sweep file cannot have this name."""
     if not path.stem.isidentifier() or keyword.iskeyword(path.stem):
         raise UserError(
             f"{path}: a sweep file is named by letters, digits and underscores, such as my_sweep.py"
@@ -54,23 +83,51 @@ def write_sweep_file(name: str, template: str, images: Path | None) -> None:
         )
     if os.path.lexists(path):
         raise UserError(f"{path} exists already: choose another name")
-    if not path.parent.is_dir():
-        raise UserError(f"{path}: the folder {path.parent} does not exist")
-    text = template_text(template)
-    if images is not None:
-        if template not in NEEDS_IMAGES:
+
+
+def sources() -> list[str]:
+    """What a new sweep file can be made from: templates, and the sweeps of the package."""
+    return [*TEMPLATES, *packaged_sweeps()]
+
+
+def _check_packaged(source: str) -> None:
+    if source in packaged_sweeps():
+        return
+    templates = ", ".join(TEMPLATES)
+    names = ", ".join(packaged_sweeps())
+    message = f"--from {source}: should be a template, {templates}, or a sweep, {names}"
+    nearest = difflib.get_close_matches(source, sources(), n=1)
+    if nearest:
+        message += f"; did you mean {nearest[0]}?"
+    raise UserError(message)
+
+
+def _copy_packaged(source: str, path: Path) -> None:
+    """Copy a sweep of the package and the published numbers that it names.
+
+    Raises UserError, and writes nothing, if another file is where the numbers belong.
+    """
+    original = packaged_sweeps()[source]
+    files = {path: original.read_bytes()}
+    published = original.parent / "published" / f"{source}.csv"
+    if published.is_file():
+        copy = path.parent / "published" / published.name
+        content = published.read_bytes()
+        if copy.exists() and copy.read_bytes() != content:
             raise UserError(
-                f"--images {images}: only used by --from {' and --from '.join(NEEDS_IMAGES)}"
+                f"{copy} exists already with another content: the copy of {source} needs its "
+                "published numbers there; choose another folder"
             )
-        if not images.exists():
-            raise UserError(f"--images {images}: does not exist")
-        text = _with_images(text, template, images)
-    write_whole(path, text)
-    echo(f"written: {path} ({TEMPLATES[template]})")
-    if PLACEHOLDER in text:
-        echo(f"replace {PLACEHOLDER} by the path of your images")
+        files = {copy: content, path: original.read_bytes()}
+    for file, content in files.items():
+        write_whole(file, content)
+        echo(f"written: {file} (of the sweep {source})")
+    _print_next_commands(path, "smoke")
+
+
+def _print_next_commands(path: Path, budget: str) -> None:
     file = shlex.quote(str(path))
-    echo(f"next: cae-sweep plan {file}; cae-sweep run {file}; --budget quick tries it out")
+    echo(f"next: cae-sweep plan {file}; cae-sweep run {file}; --budget {budget} tries it out")
 
 
 def _is_module(name: str) -> bool:
@@ -86,18 +143,20 @@ def template_text(template: str) -> str:
     return file.read_text(encoding="utf-8")
 
 
-def _with_images(text: str, template: str, images: Path) -> str:
+def _with_images(text: str, template: str, images: Path, sweep_file: Path) -> str:
     """The text of a template with the user's images.
 
     Raises UserError if they cannot be read as arrays, for the template of arrays.
     """
+    quoted = json.dumps(_path_for(images, sweep_file), ensure_ascii=False)
     if template == "photos":
-        return text.replace(PLACEHOLDER, json.dumps(str(images.resolve()), ensure_ascii=False))
+        return text.replace(PLACEHOLDER, quoted)
     from cae.trial.datasets.arrays import suggest_datasets
 
     suggested = suggest_datasets(images)
     if not suggested:
         raise UserError(f"--images {images}: contains no array of images; see cae-sweep data show")
+    suggested = [line.replace(f'"{images.resolve()}"', quoted) for line in suggested]
     others = "".join(f"        # or: {dataset}\n" for dataset in suggested[1:])
     dataset, _, comment = suggested[0].partition("  # ")
     if comment:
@@ -105,3 +164,14 @@ def _with_images(text: str, template: str, images: Path) -> str:
     line = f"{others}        dataset={dataset},{comment}"
     start, _, end = text.partition(ARRAYS_LINE)
     return f"{start}{line}{end}"
+
+
+def _path_for(images: Path, sweep_file: Path) -> str:
+    """The path of the images for a sweep file: relative to its folder if both can be moved
+    together, which are images below that folder, or both below the current folder."""
+    folder = Path(os.path.abspath(sweep_file.parent))
+    target = Path(os.path.abspath(images))
+    are_here = folder.is_relative_to(Path.cwd()) and target.is_relative_to(Path.cwd())
+    if are_here or target.is_relative_to(folder):
+        return os.path.relpath(target, folder)
+    return str(target)

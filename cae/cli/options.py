@@ -48,9 +48,31 @@ RunArgument = Annotated[
 ]
 RequiredRun = Annotated[str, typer.Argument(metavar="RUN", help=_RUN_HELP, callback=expand_home)]
 TrialArgument = Annotated[int, typer.Argument(metavar="TRIAL", help="Number of the trial.")]
+
+
+def complete_sweep(incomplete: str) -> list[str]:
+    """The names of the package's sweeps, and the sweep files, that begin with a text."""
+    from cae.sweep.spec.packaged_sweeps import packaged_sweeps
+
+    files = sorted(str(path) for path in Path().glob("*.py"))
+    return [name for name in [*packaged_sweeps(), *files] if name.startswith(incomplete)]
+
+
+def complete_source(incomplete: str) -> list[str]:
+    """What `new --from` accepts, and begins with a text."""
+    from cae.cli.new import sources
+
+    return [name for name in sources() if name.startswith(incomplete)]
+
+
 SweepArgument = Annotated[
     Path,
-    typer.Argument(help="A sweep file, such as sweeps/quickstart.py.", callback=expand_home),
+    typer.Argument(
+        help="A sweep file, or a sweep of the package by its name, such as quickstart (cae-sweep "
+        "list shows all).",
+        callback=expand_home,
+        autocompletion=complete_sweep,
+    ),
 ]
 
 Budget = Annotated[

@@ -215,7 +215,8 @@ def _time_estimate(plan: Plan, resources: Resources, cost: Cost) -> str:
     if plan.trials and not cost.probed:
         return "time: unknown"
     networks = count_of(cost.probed, "network")
-    time = f"about {format_duration(cost.seconds)} with {resources.slots} trials at a time"
+    slots = count_of(resources.slots, "trial")
+    time = f"about {format_duration(cost.seconds)} with {slots} at a time"
     if plan.rungs:
         time += f" ({format_duration(cost.seconds_without_stopping)} without early stopping)"
     return (

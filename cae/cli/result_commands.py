@@ -255,7 +255,10 @@ def export(
 
 @results_app.command("list", rich_help_panel=RESULTS_PANEL)
 def list_(as_json: AsJson = False, csv: Csv = None) -> None:
-    """List the runs under runs/ and the sweeps under sweeps/. --csv has a row per run."""
+    """List the runs under runs/, the sweep files under sweeps/, and the sweeps of the package.
+
+    --csv has a row per run.
+    """
     with report_errors():
         from cae.cli import machine_output, tables
 
@@ -263,7 +266,11 @@ def list_(as_json: AsJson = False, csv: Csv = None) -> None:
         runs = Path("runs")
         sweeps = Path("sweeps")
         if as_json:
-            rows = {"runs": tables.run_rows(runs), "sweeps": tables.sweep_rows(sweeps)}
+            rows = {
+                "runs": tables.run_rows(runs),
+                "sweeps": tables.sweep_rows(sweeps),
+                "packaged_sweeps": tables.packaged_sweep_rows(),
+            }
             machine_output.echo_json(rows)
         if csv is not None:
             machine_output.write_csv(tables.run_rows(runs), csv, ("run", "folder"))

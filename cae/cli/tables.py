@@ -21,6 +21,7 @@ from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.status import RunStatus, best_text, run_status
 from cae.run.trial_state import TrialState
+from cae.sweep.spec.packaged_sweeps import packaged_folder, packaged_sweeps
 
 BETTER_VALUES: dict[Mode, str] = {"min": "lower", "max": "higher"}
 MAX_LOG_BYTES = 2**24
@@ -108,11 +109,10 @@ def print_runs_and_sweeps(runs_root: Path, sweeps_root: Path) -> None:
     else:
         console.print(f"no runs under {runs_root}/ yet")
     console.print()
-    sweeps = _sweeps_table(sweeps_root)
-    if sweeps.row_count:
-        console.print(sweeps)
-    else:
-        console.print(f"no sweeps under {sweeps_root}/")
+    rows = packaged_sweep_rows()
+    if sweeps_root.resolve() != packaged_folder().resolve():
+        rows = sweep_rows(sweeps_root) + rows
+    console.print(_sweeps_table(rows))
 
 
 def run_rows(root: Path) -> list[dict[str, Any]]:
@@ -148,6 +148,14 @@ def sweep_rows(root: Path) -> list[dict[str, Any]]:
     return [
         {"file": str(path), "description": _first_docstring_line(path)}
         for path in sorted(root.glob("*.py"))
+    ]
+
+
+def packaged_sweep_rows() -> list[dict[str, Any]]:
+    """A row per sweep of the package, which `run` finds by its name, for programs."""
+    return [
+        {"name": name, "description": _first_docstring_line(path)}
+        for name, path in packaged_sweeps().items()
     ]
 
 
@@ -205,10 +213,10 @@ def _runs_table(root: Path) -> Table:
     return table
 
 
-def _sweeps_table(root: Path) -> Table:
+def _sweeps_table(rows: list[dict[str, Any]]) -> Table:
     table = Table("sweep", "description", box=None, header_style="bold", padding=(0, 2))
-    for row in sweep_rows(root):
-        table.add_row(escape(row["file"]), escape(row["description"]))
+    for row in rows:
+        table.add_row(escape(row.get("file") or row["name"]), escape(row["description"]))
     return table
 
 

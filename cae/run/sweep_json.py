@@ -189,7 +189,7 @@ class SweepDescription:
     description: Text = ""
     """Docstring of the sweep file."""
     file: Text = ""
-    """The sweep file as the command named it."""
+    """The sweep file as the command named it: a path, or the name of a sweep of the package."""
     path: Text = ""
     """Absolute path of the sweep file, to which the run belongs. Empty in a Ray job, where it is a
     temporary copy."""
@@ -262,6 +262,12 @@ class SweepDescription:
     host: Text = ""
     unknown_fields: JsonObject = field(default_factory=dict)
     """Fields of a newer version: they are written back unchanged."""
+
+    @property
+    def file_name(self) -> str:
+        """The name of the sweep file, with its suffix."""
+        name = Path(self.file).name
+        return f"{name.removesuffix('.py')}.py"
 
     @property
     def trials_with_suggestions(self) -> int | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cae.errors import UserError
-from cae.files import write_output
+from cae.files import check_output, write_output
 from cae.run.formatting import spreadsheet_text
 from cae.sweep.spec.sweep_file import load_components
 from cae.trial.model import OTHER_CODE, read_model
@@ -49,6 +49,7 @@ def encode_files(
     write = WRITERS.get(out.suffix.lower())
     if write is None:
         raise UserError(f"-o {out}: the suffix is the format; use {', '.join(WRITERS)}")
+    check_output(out)
     if sweep:
         load_components(sweep)
     model = read_model(model_folder)

@@ -23,6 +23,7 @@ from cae.sweep.network_files import (
     check_packages,
     write_network_files,
 )
+from cae.sweep.spec.packaged_sweeps import locate_sweep
 from cae.sweep.spec.sweep_file import load_components, unregistered_components
 from cae.sweep.trial_weights import code_hint, describe_trial, journal_row, load_weights
 from cae.trial import image_statistics
@@ -191,7 +192,7 @@ def code_files(run: RunDir, record: Record) -> dict[str, bytes]:
 
 def _code_copy(code: Mapping[str, bytes], sweep: SweepDescription) -> str:
     """The path of the copied sweep file in the model's folder; empty if nothing was copied."""
-    name = Path(sweep.file).name
+    name = sweep.file_name
     if name not in code:
         return ""
     return f"{CODE}/{name}"
@@ -240,7 +241,7 @@ def _sweep_folders(run: RunDir, sweep: SweepDescription, sweep_file: Path | None
     moved with it."""
     folders: list[Path] = []
     if sweep_file is not None:
-        folders.append(sweep_file.resolve().parent)
+        folders.append(locate_sweep(sweep_file).resolve().parent)
     if sweep.relative_path:
         folders.append((run.path / sweep.relative_path).resolve().parent)
     if sweep.path:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cae.errors import UserError
+from cae.files import check_output
 from cae.sweep.reconstructed_files import (
     ARRAY_FORMATS,
     MAX_ROWS,
@@ -49,6 +50,7 @@ def reconstruct_files(
         options: How the images are prepared.
     """
     options = options or ReadingOptions()
+    check_output(out)
     if sweep:
         load_components(sweep)
     model = read_model(model_folder)

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from cae.errors import UserError
-from cae.files import write_output
+from cae.files import check_output, write_output
 from cae.run.formatting import count_of, spreadsheet_text
 from cae.sweep.reconstructed_files import (
     ARRAY_FORMATS,
@@ -79,6 +79,9 @@ def score_files(
     if out.suffix.lower() != ".csv":
         raise UserError(f"-o {out}: the scores are a CSV file; use a name such as scores.csv")
     map_format = _map_format(maps)
+    check_output(out)
+    if maps is not None:
+        check_output(maps)
     if sweep:
         load_components(sweep)
     model = read_model(model_folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 
 from cae.errors import UserError
 from cae.run.paths import RunDir
@@ -110,6 +109,6 @@ def code_hint(run: RunDir, record: Record, sweep: SweepDescription) -> str:
     """Where the code of a trial is."""
     hint = f"the run was made with {sweep.path or sweep.file}"
     if record.code_snapshot:
-        copy = run.code / record.code_snapshot / Path(sweep.file).name
+        copy = run.code / record.code_snapshot / sweep.file_name
         hint += f"; the code that trained the trial is in {copy}"
     return hint

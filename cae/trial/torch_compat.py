@@ -118,7 +118,10 @@ def gpu_numerics(*, tf32: bool = False) -> Iterator[None]:
     # an error.
     cudnn = torch.backends.cudnn
     products = torch.backends.cuda.matmul
-    before = (cudnn.allow_tf32, products.allow_tf32, cudnn.deterministic, cudnn.benchmark)
+    with warnings.catch_warnings():
+        # torch 2.9 recommends the newer names whenever the older ones are read
+        warnings.filterwarnings("ignore", message="Please use the new API settings")
+        before = (cudnn.allow_tf32, products.allow_tf32, cudnn.deterministic, cudnn.benchmark)
     cudnn.allow_tf32 = tf32
     products.allow_tf32 = tf32
     cudnn.deterministic = True

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from cae import Arrays
 from cae.cli import app as app_module
 from cae.cli.new import NEEDS_IMAGES, TEMPLATES, template_text
 from cae.run.paths import RunDir
+from cae.sweep.spec.packaged_sweeps import packaged_sweeps
 from cae.sweep.spec.sweep_file import read_sweep_file
 
 WITHOUT_IMAGES = [name for name in TEMPLATES if name not in NEEDS_IMAGES]
@@ -35,9 +37,38 @@ def error_of(*arguments: str) -> str:
     return result.stderr
 
 
-def test_the_option_has_every_template() -> None:
-    hints = get_type_hints(app_module.new)
-    assert set(get_args(hints["template"])) == set(TEMPLATES)
+def test_the_help_explains_every_template() -> None:
+    text = " ".join(call("new", "--help").output.split())
+    for template in TEMPLATES:
+        assert f"{template}: " in text
+
+
+def test_an_unknown_template_is_an_error_with_the_nearest_one() -> None:
+    assert "did you mean denoise?" in error_of("mine", "--from", "denoising")
+    assert "did you mean cifar_grid?" in error_of("mine", "--from", "cifar_gird")
+
+
+@pytest.mark.parametrize("name", ["cifar_grid", "quickstart"])
+def test_a_copy_of_a_packaged_sweep_has_its_published_numbers(name: str) -> None:
+    result = call("new", "mine", "--from", name)
+    assert result.exit_code == 0, result.output
+    original = packaged_sweeps()[name]
+    assert Path("mine.py").read_bytes() == original.read_bytes()
+    assert read_sweep_file(Path("mine.py")).published == read_sweep_file(original).published
+    assert "run mine.py; --budget smoke" in result.output
+    assert read_sweep_file(original).sweep.budget("smoke") is not None
+
+
+def test_every_packaged_sweep_names_only_published_numbers_that_a_copy_gets() -> None:
+    for name, path in packaged_sweeps().items():
+        for published in re.findall(r'published="(.*)"', path.read_text()):
+            assert published == f"published/{name}.csv"
+
+
+def test_published_numbers_of_another_sweep_are_not_overwritten() -> None:
+    Path("published").mkdir()
+    Path("published/cifar_grid.csv").write_text("precious")
+    assert "exists already with another content" in error_of("mine", "--from", "cifar_grid")
 
 
 @pytest.mark.usefixtures("one_ray")
@@ -88,7 +119,38 @@ def test_images_have_to_exist_and_to_be_used() -> None:
     assert "--from photos and --from arrays" in error_of("mine", "--images", "photos")
     result = call("new", "mine", "--from", "photos", "--images", "photos")
     assert result.exit_code == 0
-    assert f'path="{Path("photos").resolve()}"' in Path("mine.py").read_text()
+    assert 'path="photos"' in Path("mine.py").read_text()
+
+
+def path_in(file: Path) -> str:
+    found = re.search(r'path="(.*?)"', file.read_text())
+    assert found is not None
+    return found[1]
+
+
+def test_paths_of_images_are_relative_to_the_sweep_file_if_both_can_be_moved_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "work"
+    (work / "photos").mkdir(parents=True)
+    (work / "sweeps").mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(work)
+    paths = {
+        "beside": "photos",
+        "sweeps/below": os.path.join("..", "photos"),
+        str(elsewhere / "far"): str(work / "photos"),
+    }
+    for name, expected in paths.items():
+        result = call("new", name, "--from", "photos", "--images", "photos")
+        assert result.exit_code == 0, result.output
+        assert path_in(Path(f"{name}.py")) == expected
+    result = call("new", "other", "--from", "photos", "--images", str(elsewhere))
+    assert path_in(Path("other.py")) == str(elsewhere)
+    monkeypatch.chdir(tmp_path)  # below the folder of the file, wherever the command runs
+    result = call("new", "work/again", "--from", "photos", "--images", str(work / "photos"))
+    assert path_in(work / "again.py") == "photos"
 
 
 def test_a_file_of_arrays_is_examined() -> None:
@@ -99,7 +161,7 @@ def test_a_file_of_arrays_is_examined() -> None:
     assert result.exit_code == 0, result.output
     dataset = read_sweep_file(Path("mine.py")).sweep.base.dataset
     assert isinstance(dataset, Arrays)
-    assert dataset.path == str(Path("cells.npy").resolve())
+    assert dataset.path == "cells.npy"
     assert dataset.shape == (2, 24, 32)
     assert dataset.value_range == (100, 4000)
     assert call("plan", "mine.py", "--budget", "quick").exit_code == 0

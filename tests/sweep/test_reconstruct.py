@@ -450,6 +450,7 @@ def test_the_home_folder_may_be_written_as_a_tilde(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
     save(small_trial(Reconstruct()))
     Image.fromarray(digit()).save("in.png")
     for option in (["-o", "~/a.png"], ["-o~/b.png"], ["-o=~/c.png"], ["-o=d.png"]):

@@ -84,7 +84,7 @@ def csv_text(results: Results, frame: pd.DataFrame) -> str:
     if not results.joined:
         frame = frame.drop(columns="run")
     frame = frame.copy(deep=False)
-    for name in frame.select_dtypes([object, "str"]):
+    for name in frame.select_dtypes(exclude=["number", "bool"]):
         frame[name] = frame[name].map(_csv_cell)
     frame = frame.rename(columns=_csv_cell)
     return frame.to_csv(index=False, lineterminator="\n")

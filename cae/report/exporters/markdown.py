@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cae.errors import UserError
-from cae.files import write_output
+from cae.files import check_output, write_output
 from cae.report.data import tables
 from cae.report.exporters.markdown_header import (
     HEADER,
@@ -42,6 +42,7 @@ def write(runs: list[RunDir], path: Path, archives: Mapping[str, str] = NO_ARCHI
         path: The file.
         archives: Names of the files from which runs were unpacked, by location.
     """
+    check_output(path)
     sections: dict[str, RunSection] = {}
     if path.exists():
         sections = _read_sections(path)

@@ -409,7 +409,7 @@ def _describe(
         sweep=file.name,
         title=file.title,
         description=file.description,
-        file=str(file.path),
+        file=file.argument or str(file.path),
         path=path,
         relative_path=_relative_path(prepared.run, file.path),
         source=file.source,

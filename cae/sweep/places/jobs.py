@@ -18,6 +18,7 @@ from cae.run.storage import is_url
 from cae.sweep.places.base import Place, Resources
 from cae.sweep.places.ray_start import first_line
 from cae.sweep.places.staging import PACKAGE, stage_sweep
+from cae.sweep.spec.packaged_sweeps import locate_sweep
 from cae.sweep.spec.sweep_file import read_sweep_file
 from cae.trial.config import ConfigError
 
@@ -95,9 +96,10 @@ def _find_job(client: Any, out: str | None) -> str:
 
 
 def _submit(client: Any, sweep: Path, out: str | None, arguments: Sequence[str]) -> str:
-    command = ["python", "-m", "cae", *_arguments_on_cluster(arguments, sweep)]
+    file = locate_sweep(sweep)
+    command = ["python", "-m", "cae", *_arguments_on_cluster(arguments, sweep, file.name)]
     command += ["--address", "auto", "--yes"]
-    with stage_sweep(sweep) as folder:
+    with stage_sweep(file) as folder:
         environment = {"working_dir": folder, "py_modules": [str(PACKAGE)]}
         name = client.submit_job(
             entrypoint=shlex.join(command), runtime_env=environment, metadata={RUN_METADATA: out}
@@ -105,7 +107,7 @@ def _submit(client: Any, sweep: Path, out: str | None, arguments: Sequence[str])
     return str(name)
 
 
-def _arguments_on_cluster(arguments: Sequence[str], sweep: Path) -> list[str]:
+def _arguments_on_cluster(arguments: Sequence[str], sweep: Path, file_name: str) -> list[str]:
     """The arguments without --address; there the sweep file is in the working directory."""
     result: list[str] = []
     is_address = False
@@ -117,7 +119,7 @@ def _arguments_on_cluster(arguments: Sequence[str], sweep: Path) -> list[str]:
         elif argument.startswith("--address="):
             pass
         elif not argument.startswith("-") and Path(argument) == sweep:
-            result.append(sweep.name)
+            result.append(file_name)
         else:
             result.append(argument)
     return result

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import torch
 
-VERSIONED_PACKAGES = ("cae-sweep", "torch", "ray", "numpy")
+from cae.sweep.spec.packaged_sweeps import is_installed
+from cae.version import __version__
+
+VERSIONED_PACKAGES = ("torch", "ray", "numpy")
 GIT_TIMEOUT_SECONDS = 10
 
 
@@ -41,14 +44,19 @@ def _cpu_model() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of everything that the numbers of a run depend on."""
-    versions = {"python": platform.python_version()}
+    versions = {"python": platform.python_version(), "cae-sweep": __version__}
     for package in VERSIONED_PACKAGES:
         versions[package] = importlib.metadata.version(package)
     return versions
 
 
 def git_commit(folder: Path) -> str:
-    """The commit of a folder's repository, with `-dirty` if it has changes; empty outside one."""
+    """The commit of a folder's repository, with `-dirty` if it has changes; empty outside one.
+
+    Empty for an installed package, too: a repository around it belongs to somebody else.
+    """
+    if is_installed(folder):
+        return ""
     command = ["git", "-C", str(folder), "describe"]
     command += ["--always", "--dirty", "--abbrev=12", "--exclude=*"]
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):

@@ -21,6 +21,7 @@ from cae.sweep.schedulers.screen import Screen
 from cae.sweep.search.base import Grid, Random
 from cae.sweep.search.model_based import ModelBased
 from cae.sweep.spec.claims import KINDS as CLAIM_KINDS
+from cae.sweep.spec.packaged_sweeps import locate_sweep
 from cae.sweep.spec.published import read_published
 from cae.sweep.spec.sweep import Sweep
 from cae.sweep.spec.table_cells import check_cells
@@ -49,6 +50,8 @@ class SweepFile:
     parameters, so that the rest of the file can be checked too."""
     is_base_valid: bool = True
     """Whether none of the errors is of a trial or a component."""
+    argument: str = ""
+    """The sweep as the user named it: a path, or the name of a sweep of the package."""
 
     @property
     def name(self) -> str:
@@ -66,13 +69,13 @@ class SweepFile:
         return self.name
 
 
-def read_sweep_file(path: Path) -> SweepFile:
+def read_sweep_file(argument: Path) -> SweepFile:
     """Execute a sweep file, which is trusted code, and return its sweep.
 
-    Raises ConfigError with all errors of the file.
+    `argument`: its path, or the name of a sweep of the package. Raises UserError if there is no
+    such file, ConfigError with all errors of the file.
     """
-    if not path.is_file():
-        raise ConfigError([_missing_file(path)])
+    path = locate_sweep(argument)
     module, errors, is_base_valid = _execute_and_collect(path)
     if module is None:
         raise ConfigError(errors)
@@ -90,6 +93,7 @@ def read_sweep_file(path: Path) -> SweepFile:
         published=published,
         errors=errors,
         is_base_valid=is_base_valid,
+        argument=str(argument),
     )
 
 
@@ -122,15 +126,6 @@ def _execute_and_collect(path: Path) -> tuple[ModuleType | None, list[str], bool
     if is_base_valid:  # otherwise the file may fail because of the errors before
         messages += failures
     return module, messages, is_base_valid
-
-
-def _missing_file(path: Path) -> str:
-    message = f"{path} does not exist"
-    if path.parent.is_dir():
-        files = sorted(str(other) for other in path.parent.glob("*.py"))
-        if files:
-            message += f"; {path.parent} contains {', '.join(files)}"
-    return message
 
 
 def _missing_sweep(path: Path, sweep: object) -> str:
@@ -205,12 +200,11 @@ def _is_syntax_error_of(error: BaseException, path: Path) -> TypeGuard[SyntaxErr
 def load_components(path: str | os.PathLike[str]) -> None:
     """Execute a sweep file, which is trusted code, for the components that it defines.
 
-    Models with these components can be loaded afterwards (`load_model`). Raises ConfigError with
-    all errors of the file.
+    Models with these components can be loaded afterwards (`load_model`). `path` may be the name of
+    a sweep of the package. Raises UserError if there is no such file, ConfigError with all errors
+    of the file.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError([_missing_file(path)])
+    path = locate_sweep(Path(path))
     _, errors, _ = _execute_and_collect(path)
     if errors:
         raise ConfigError(errors)

@@ -231,7 +231,7 @@ def test_a_job_needs_a_location_that_all_hosts_see(out: list[str], sweep_file: W
     ],
 )
 def test_a_job_gets_the_arguments_without_the_address(argv: list[str]) -> None:
-    assert jobs._arguments_on_cluster(argv, Path("sweeps/a.py")) == [
+    assert jobs._arguments_on_cluster(argv, Path("sweeps/a.py"), "a.py") == [
         "run",
         "a.py",
         "--set",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ray
 import torch
 from pydantic import ValidationError
 from ray import tune
@@ -100,6 +101,7 @@ def test_an_invalid_form_of_a_search_space_names_the_right_one(form: str) -> Non
     assert expected in error["msg"]
 
 
+RAY = tuple(int(part) for part in ray.__version__.split(".")[:2])
 VALID: dict[str, tuple[Any, str, list[Any]]] = {
     "range": ({"epochs": tune.grid_search(range(1, 4))}, "epochs", [1, 2, 3]),
     "array": ({"arch.kernel_size": tune.grid_search(np.array([3, 5]))}, "arch.kernel_size", [3, 5]),
@@ -155,6 +157,8 @@ VALID: dict[str, tuple[Any, str, list[Any]]] = {
 @pytest.mark.parametrize("form", VALID)
 def test_a_strange_search_space_gives_its_trials(form: str) -> None:
     space, name, expected = VALID[form]
+    if form == "steps" and RAY < (2, 60):
+        pytest.skip("this Ray draws from an empty interval, which is an error")
     plan = plan_of(space, {"samples": 2})
     assert [trial.trial.flat()[name] for trial in plan.trials] == expected
     assert not any("tune.grid_search" in hint for hint in plan.hints)
