@@ -39,7 +39,14 @@ CONTENT_SECURITY_POLICY = (
     "img-src data: blob:; base-uri 'none'; form-action 'none'"
 )
 """With this policy, the browser refuses every request of the page, which contains all it needs."""
-SCRIPTS = ("selection.js", "latent_map.js", "charts.js", "trials_table.js", "page.js")
+SCRIPTS = (
+    "selection.js",
+    "contents.js",
+    "latent_map.js",
+    "charts.js",
+    "trials_table.js",
+    "page.js",
+)
 """In the order in which they run: the first one defines what the others use."""
 MAX_TITLE_LENGTH = 300
 MAX_DESCRIPTION_LENGTH = 600
@@ -89,7 +96,7 @@ class BuiltSection:
 
     @property
     def is_left_out(self) -> bool:
-        """Whether the page leaves the section out."""
+        """Whether the section is about something that the sweep does not have."""
         return all(part.content.is_left_out for part in self.parts)
 
     @property
@@ -223,7 +230,16 @@ def _without_nan(value: object) -> object:
 def render(results: Results, sections: Sequence[BuiltSection]) -> str:
     """Return the HTML of the page."""
     library = ""
-    sections = [built for built in sections if not built.is_left_out]
+    shown: list[BuiltSection] = []
+    absent: list[BuiltSection] = []
+    empty: list[BuiltSection] = []
+    for built in sections:
+        if built.is_left_out:
+            absent.append(built)
+        elif built.is_empty:
+            empty.append(built)
+        else:
+            shown.append(built)
     if any(part.charts for built in sections for part in built.parts):
         library = _plotly_library()
     return (
@@ -234,10 +250,12 @@ def render(results: Results, sections: Sequence[BuiltSection]) -> str:
             title=_title(results),
             description=_description(results),
             run_names=[run.name for run in results.runs],
-            sections=sections,
+            sections=shown,
+            absent=absent,
+            empty=empty,
             states=style.STATE_STYLES,
             css=_read_package_file("templates/page.css"),
-            scripts=[_read_package_file(f"scripts/{name}") for name in SCRIPTS],
+            scripts=[without_comments(_read_package_file(f"scripts/{name}")) for name in SCRIPTS],
             trial_keys=safe_json(json.dumps(linked_data.trial_keys(results))),
             csv=linked_data.packed_csv(results),
             library=library,
@@ -291,6 +309,12 @@ def _description(results: Results) -> str:
 
 def _read_package_file(name: str) -> str:
     return importlib.resources.files("cae.report.page").joinpath(name).read_text(encoding="utf-8")
+
+
+def without_comments(script: str) -> str:
+    """Return a script without its indentation and the lines that are comments: a smaller page."""
+    lines = [line.strip() for line in script.splitlines()]
+    return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
 @functools.lru_cache(maxsize=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import shlex
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from cae.report.statistics.next_steps import (
     NextStep,
     next_steps,
 )
+from cae.run.sweep_json import SweepDescription
 
 
 class StepCommand(NamedTuple):
@@ -86,18 +88,23 @@ def _command(results: Results, step: NextStep) -> str:
     flags = set_flags(replace(record, config=config), run.sweep.base, run.sweep.defaults)
     if "epochs" in step.changes and "epochs" not in flags:
         flags += f" --set epochs={step.changes['epochs']}"
-    return f"cae-sweep run {shlex.quote(run.sweep.file)}{_out_option(run.sweep.command)} {flags}"
+    return f"cae-sweep run {shlex.quote(run.sweep.file)}{_out_option(run.sweep)} {flags}"
 
 
-def _out_option(command: str) -> str:
-    """The `--out` of the command that made the run; empty if it had none."""
-    try:
-        words = shlex.split(command)
-    except ValueError:  # of a damaged or foreign sweep.json
-        return ""
+def _out_option(sweep: SweepDescription) -> str:
+    """The `--out` of the command that made the run.
+
+    A run of a budget without the option has the folder runs/NAME-BUDGET, and the flags set what the
+    budget sets: the new command names the folder. Otherwise empty.
+    """
+    words: list[str] = []
+    with contextlib.suppress(ValueError):  # of a damaged or foreign sweep.json
+        words = shlex.split(sweep.command)
     for word, following in itertools.pairwise([*words, ""]):
         if word == "--out":
             return f" --out {shlex.quote(following)}"
         if word.startswith("--out="):
             return f" {shlex.quote(word)}"
+    if sweep.budget not in ("", "full"):
+        return f" --out {shlex.quote(f'runs/{sweep.sweep}-{sweep.budget}')}"
     return ""
