@@ -49,6 +49,7 @@ from cae.cli.options import (
     SweepArgument,
     Track,
     TrialArgument,
+    Watch,
     Yes,
     expand_home,
 )
@@ -118,6 +119,7 @@ def run(
     address: Address = None,
     track: Track = None,
     notify: Notify = None,
+    watch: Watch = False,
     quiet: Quiet = False,
     yes: Yes = False,
 ) -> None:
@@ -138,6 +140,7 @@ def run(
         max_epochs=max_epochs,
         track=track,
         notify=notify,
+        watch=watch,
         quiet=quiet,
         command=command,
         arguments=tuple(sys.argv[1:]),
