@@ -254,8 +254,10 @@ def render(results: Results, sections: Sequence[BuiltSection]) -> str:
             absent=absent,
             empty=empty,
             states=style.STATE_STYLES,
-            css=_read_package_file("templates/page.css"),
-            scripts=[without_comments(_read_package_file(f"scripts/{name}")) for name in SCRIPTS],
+            css=without_indentation(_read_package_file("templates/page.css")),
+            scripts=[
+                without_indentation(_read_package_file(f"scripts/{name}")) for name in SCRIPTS
+            ],
             trial_keys=safe_json(json.dumps(linked_data.trial_keys(results))),
             csv=linked_data.packed_csv(results),
             library=library,
@@ -311,9 +313,9 @@ def _read_package_file(name: str) -> str:
     return importlib.resources.files("cae.report.page").joinpath(name).read_text(encoding="utf-8")
 
 
-def without_comments(script: str) -> str:
-    """Return a script without its indentation and the lines that are comments: a smaller page."""
-    lines = [line.strip() for line in script.splitlines()]
+def without_indentation(text: str) -> str:
+    """Return a script or a style without indentation and lines of comments: a smaller page."""
+    lines = [line.strip() for line in text.splitlines()]
     return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 

@@ -25,7 +25,7 @@ from cae.run.trial_state import TrialState
 MAX_COMMANDS = 2
 """Of the line about what to do next; the sections have all."""
 MAX_LABELLED = 3
-"""Comparability groups of which a line has a sentence each."""
+"""Different sentences about comparability groups in one line, and named groups of a sentence."""
 MIN_UNUSED_SHARE = 0.25
 """Slots are reported as unused if they had no trial for this share of the time."""
 MIN_RUNNING_SECONDS = 600
@@ -100,17 +100,22 @@ def only_configuration_text(results: Results) -> str:
 
 def _by_group(results: Results, sentence_of: Callable[[Results], str]) -> str:
     """A sentence about each comparability group, with its label if there are several."""
-    sentences: list[str] = []
+    labels: dict[str, list[str]] = {}
     for group in results.groups:
         sentence = sentence_of(group.results)
-        if sentence and group.label:
-            sentence = f"{group.label}: {sentence}"
         if sentence:
-            sentences.append(sentence)
+            labels.setdefault(sentence, []).append(group.label)
+    if len(results.groups) == 1:
+        return formatting.sentences(list(labels))
+    sentences: list[str] = []
+    for sentence, groups in labels.items():
+        name = formatting.listed(groups, MAX_LABELLED)
+        if len(groups) == len(results.groups):
+            name = f"In each of {len(groups)} groups"
+        sentences.append(f"{name}: {sentence}")
     hidden = len(sentences) - MAX_LABELLED
     if hidden > 0:
-        more = f"The same section has {formatting.plural(hidden, 'more group')}."
-        sentences = [*sentences[:MAX_LABELLED], more]
+        sentences = [*sentences[:MAX_LABELLED], f"The page has {hidden} more of these."]
     return formatting.sentences(sentences)
 
 

@@ -150,7 +150,7 @@ def test_hostile_text_is_escaped(built: BuildPage) -> None:
 
 def test_scripts_are_shortened_by_whole_lines_only() -> None:
     script = 'const a = "//";  // why\n  // a comment\n\n  b();\n'
-    assert build.without_comments(script) == 'const a = "//";  // why\nb();'
+    assert build.without_indentation(script) == 'const a = "//";  // why\nb();'
 
 
 def test_json_cannot_end_the_script_element_that_contains_it() -> None:
