@@ -315,8 +315,12 @@ def _read_package_file(name: str) -> str:
 
 def without_indentation(text: str) -> str:
     """Return a script or a style without indentation and lines of comments: a smaller page."""
-    lines = [line.strip() for line in text.splitlines()]
-    return "\n".join(line for line in lines if line and not line.startswith("//"))
+    kept: list[str] = []
+    for line in map(str.strip, text.splitlines()):
+        is_comment = line.startswith("//") or (line.startswith("/*") and line.endswith("*/"))
+        if line and not is_comment:
+            kept.append(line)
+    return "\n".join(kept)
 
 
 @functools.lru_cache(maxsize=1)

@@ -149,7 +149,7 @@ def test_hostile_text_is_escaped(built: BuildPage) -> None:
 
 
 def test_scripts_are_shortened_by_whole_lines_only() -> None:
-    script = 'const a = "//";  // why\n  // a comment\n\n  b();\n'
+    script = 'const a = "//";  // why\n  // a comment\n\n/* style */\n  b();\n'
     assert build.without_indentation(script) == 'const a = "//";  // why\nb();'
 
 
