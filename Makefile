@@ -2,10 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test faults power-cuts cluster check format clean
+.PHONY: demo docs test faults power-cuts cluster check format clean
 
 demo: .venv/installed  ## train 18 small autoencoders on embedded digits (about a minute) and build the report
 	$(BIN)/cae-sweep run sweeps/quickstart.py
+
+docs: .venv/installed-dev  ## build the documentation as a site: build/site/index.html
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs/site . build/site
 
 test: .venv/installed-dev  ## run all tests, with a real Ray and, if installed, a real Chromium
 	$(BIN)/python -m pytest

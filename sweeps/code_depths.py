@@ -74,23 +74,21 @@ sweep = Sweep(
     claims=[
         CorrelatesWith(
             id="probe",
-            text="Networks with lower losses have codes from which a linear probe tells more "
-            "classes.",
+            text="A linear probe is more accurate on the codes of networks with lower losses.",
             metric="test_probe_accuracy",
             other="test_loss",
             sign="negative",
         ),
         CorrelatesWith(
             id="neighbours",
-            text="Networks with lower losses have codes whose nearest neighbours are more often of "
-            "the same class.",
+            text="Nearest neighbours are more accurate on the codes of networks with lower losses.",
             metric="test_knn_accuracy",
             other="test_loss",
             sign="negative",
         ),
         Compares(
             id="pca",
-            text="A linear probe tells more classes from the code than from as many principal "
+            text="A linear probe is more accurate on the code than on as many principal "
             "components.",
             left="test_probe_accuracy",
             op=">",
@@ -98,8 +96,8 @@ sweep = Sweep(
         ),
         Compares(
             id="random",
-            text="A linear probe tells more classes from the code than from that of the same "
-            "network with random weights.",
+            text="A linear probe is more accurate on the code than on that of the same network "
+            "with random weights.",
             left="test_probe_accuracy",
             op=">",
             right="test_probe_accuracy_random_encoder",

@@ -28,7 +28,6 @@ WITHOUT_IMAGES = [guide for guide in GUIDES if guide.stem != "own_images"]
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"# (\S+\.py)(, continued)?\n")
 EXIT_CODE = re.compile(r"# exit code (\d+)$")
-LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
 
 
 @dataclass(frozen=True)
@@ -77,13 +76,6 @@ def test_every_file_and_command_of_a_guide_works(
                 text.write(block.text)
         else:
             exec(compile(block.text, str(guide), "exec"), {"__name__": "guide"})
-
-
-@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
-def test_every_link_of_a_guide_leads_to_a_file(guide: Path) -> None:
-    for target in LINK.findall(guide.read_text()):
-        if "://" not in target:
-            assert (guide.parent / target).exists(), target
 
 
 @pytest.fixture(autouse=True)
