@@ -103,14 +103,6 @@ def test_panels_are_rearranged_in_a_narrow_window(thirty: Any) -> None:
     assert thirty.evaluate(PAGE_WIDTH) <= 420
 
 
-def labels_of_rows(page: Any, chart: str) -> list[dict[str, float]]:
-    """The boxes of the labels of a chart's first y axis."""
-    boxes: list[dict[str, float]] = page.locator(
-        f"#{chart}-plot .yaxislayer-above .ytick"
-    ).evaluate_all("ticks => ticks.map(tick => tick.getBoundingClientRect().toJSON())")
-    return boxes
-
-
 @pytest.mark.parametrize("chart", ["best", "importance"])
 def test_a_narrow_chart_has_its_labels_above_its_rows_and_shows_all_points(
     thirty: Any, chart: str
@@ -118,11 +110,7 @@ def test_a_narrow_chart_has_its_labels_above_its_rows_and_shows_all_points(
     thirty.set_viewport_size({"width": 390, "height": 844})
     plot = thirty.locator(f"#{chart}-plot")
     plot.scroll_into_view_if_needed()
-    thirty.wait_for_function(
-        "chart => document.getElementById(chart + '-plot')._fullLayout.yaxis.ticklabelposition"
-        " === 'inside top'",
-        arg=chart,
-    )
+    plot.locator(".annotation-text").first.wait_for(timeout=TIMEOUT_MS)
     frame = plot.bounding_box()
     assert frame["width"] <= 390
     points = plot.locator(".scatterlayer .point").all()
@@ -130,9 +118,13 @@ def test_a_narrow_chart_has_its_labels_above_its_rows_and_shows_all_points(
     for point in points:
         box = point.bounding_box()
         assert frame["x"] <= box["x"] <= frame["x"] + frame["width"] - box["width"]
-    labels = labels_of_rows(thirty, chart)
+    labels = plot.locator(".annotation-text").all()
     assert len(labels) > 2
-    assert max(label["right"] for label in labels) <= frame["x"] + frame["width"]
+    for label in labels:
+        box = label.bounding_box()
+        assert box["x"] + box["width"] <= frame["x"] + frame["width"]
+    assert plot.locator(".ytick text").count() == 0
+    assert plot.locator(".xtick text").count() > 1
     assert plot.evaluate("plot => plot._fullLayout._size.w") > 0.8 * frame["width"]
 
 

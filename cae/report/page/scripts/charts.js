@@ -90,13 +90,19 @@
       if (characters.length <= maxCharacters) return text;
       return characters.slice(0, maxCharacters - 1).join("") + "…";
     };
+    layout.annotations = [...(layout.annotations ?? [])];
     for (const [name, axis] of Object.entries(layout)) {
       if (!name.startsWith("yaxis")) continue;
-      axis.ticktext = axis.ticktext.map(shorten);
-      axis.ticklabelposition = "inside top";
-      axis.tickfont = { size: 11 };
-      axis.showticklabels = true;  // the panels are below each other
-      axis.automargin = false;
+      axis.showticklabels = false;
+      axis.ticktext.forEach((text, row) => layout.annotations.push({
+        text: shorten(text),
+        font: { size: 11 },
+        xref: "paper", x: 0, xanchor: "left",
+        yref: name.replace("axis", ""), y: axis.tickvals[row], yanchor: "bottom",
+        yshift: 3,
+        showarrow: false,
+        bgcolor: "rgba(0,0,0,0)",
+      }));
     }
     layout.margin = { ...layout.margin, l: 8 };
   };
