@@ -50,6 +50,7 @@ def test_every_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert sweep.count("finished  trial") == 2, "progress is shown below the cell"
     assert "torch.Size([256, 8])" in "".join(outputs["using_a_model"])
     assert "torch.Size([6, 1, 8, 8])" in "".join(outputs["using_a_model"])
+    assert "test_pca_auroc" in "".join(outputs["using_a_model"])
     assert "My title" in "".join(outputs["reading_runs"])
 
 

@@ -60,7 +60,8 @@ def run_sweep(
         settings: Values instead of those of the sweep, by dotted name: {"epochs": 3}.
         max_trials: Run only so many points of the search space.
         strict: Whether impossible combinations are errors instead of being left out.
-        retry: States of trials to run again: failed, oom, diverged, killed, lost-weights.
+        retry: States of trials to run again: failed, oom, diverged, killed, lost-weights,
+            latent.
         gpus: GPUs to use; None: all.
         gpus_per_trial: GPUs per trial, such as 0.5.
         cpus_per_trial: CPU cores per trial.

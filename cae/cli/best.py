@@ -292,6 +292,20 @@ def _missing(record: Record) -> str:
     return "does not exist (yet): those of a large network are not written after each epoch"
 
 
+def _verdicts(run: RunDir, number: int) -> list[str]:
+    """The verdicts on the claims and published numbers of a run, for the card of a trial."""
+    sweep = run.read_sweep()
+    if not sweep.claims and not sweep.published:
+        return []
+    from cae.report.data import tables
+    from cae.report.statistics.claims.judge import judge_claims
+    from cae.report.statistics.published import compare_published
+    from cae.report.wording.model_card import verdict_lines
+
+    results = tables.read([run])
+    return verdict_lines(number, judge_claims(results), compare_published(results))
+
+
 def _export(run: RunDir, trial: RankedTrial, folder: Path, options: BestOptions) -> str:
     from cae.sweep.export import export
     from cae.trial.datasets import data_folders
@@ -304,6 +318,7 @@ def _export(run: RunDir, trial: RankedTrial, folder: Path, options: BestOptions)
         sweep_file=options.sweep_file,
         verify=options.verify,
         file_format=options.file_format,
+        verdicts=_verdicts(run, trial.record.number),
     )
     evaluation = "not re-evaluated"
     if options.verify:

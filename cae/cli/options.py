@@ -97,7 +97,8 @@ Retry = Annotated[
     typer.Option(
         metavar="STATES",
         help="Re-run trials that ended in these states: failed,oom,diverged,killed; lost-weights: "
-        "finished trials whose best weights were deleted.",
+        "finished trials whose best weights were deleted; latent: measure the latent code of "
+        "finished trials without its measures, from their checkpoints.",
         rich_help_panel=SELECTION_PANEL,
     ),
 ]

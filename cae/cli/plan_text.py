@@ -319,6 +319,15 @@ def change_lines(plan: Plan) -> list[str]:
             lines.append(f"{lost}: trained again")
         else:
             lines.append(f"{lost}: --retry lost-weights trains them again")
+    if plan.unmeasured_latent:
+        text = (
+            f"latent code not measured (latent=False, an older version, or as its log states) for "
+            f"{_listed(plan.unmeasured_latent)}"
+        )
+        if any(trial.retry for trial in plan.trials if trial.number in plan.unmeasured_latent):
+            lines.append(f"{text}: measured from their checkpoints")
+        else:
+            lines.append(f"{text}: --retry latent measures it from their checkpoints")
     ended: list[int] = []
     unfinished: list[int] = []
     for record in plan.left:

@@ -74,6 +74,7 @@ def export(
     sweep_file: Path | None = None,
     verify: bool = True,
     file_format: FileFormat | None = None,
+    verdicts: Sequence[str] = (),
 ) -> Exported:
     """Write the best weights of a trial as a model, after they were evaluated again.
 
@@ -90,6 +91,7 @@ def export(
         sweep_file: A trusted file, which is executed: it defines the trial's own components.
         verify: Whether to evaluate the weights; without it the metrics are empty.
         file_format: Also write the network as onnx or torch (see network_files.py).
+        verdicts: Paragraphs of the model card about the claims and published numbers of the sweep.
     """
     record = ranked.record
     if file_format is not None:
@@ -125,6 +127,7 @@ def export(
         notes=files.notes,
         seeds=metrics_over_seeds(record, run.records().values(), sweep.metric, sweep.mode),
         code_file=_code_copy(code, sweep),
+        verdicts=verdicts,
     )
     card = model_card(description, record, sweep, facts)
     write_whole(folder / CARD, card)

@@ -33,6 +33,8 @@ class CardFacts:
     """Values of the same configuration with each seed, by metric; empty without several seeds."""
     code_file: str = ""
     """The copy of the sweep file that defines components; empty if all are built in."""
+    verdicts: Sequence[str] = ()
+    """Paragraphs with the verdicts on the claims and published numbers of the sweep."""
 
 
 def metrics_over_seeds(
@@ -91,6 +93,7 @@ def model_card(
         *_images_section(description, record),
         "## Metrics",
         *_metrics_section(description, facts),
+        *_verdicts_section(facts),
         "## Limits",
         *_limits_section(description),
         "## Configuration",
@@ -176,6 +179,17 @@ def _metrics_section(description: Mapping[str, Any], facts: CardFacts) -> list[s
         "it was chosen as the best of them, its own values are optimistically biased."
     )
     return ["\n".join(rows), note]
+
+
+def _verdicts_section(facts: CardFacts) -> list[str]:
+    if not facts.verdicts:
+        return []
+    return [
+        "## Verdicts",
+        "On the claims and published numbers of the sweep, from all its trials when this model was "
+        "exported. The reasons are on the page of the run.",
+        *facts.verdicts,
+    ]
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:

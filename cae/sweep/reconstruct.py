@@ -14,7 +14,7 @@ from cae.sweep.reconstructed_files import (
     write_image,
 )
 from cae.sweep.spec.sweep_file import load_components
-from cae.trial.model import OTHER_CODE, apply_model, read_model
+from cae.trial.model import OTHER_CODE, apply_model, display_applied, read_model
 from cae.trial.model_inputs import to_tensor
 from cae.trial.user_images import (
     ReadingOptions,
@@ -66,7 +66,7 @@ def reconstruct_files(
     lines += skipped
     images = to_tensor(user_images)
     applied = apply_model(model, images, corrupt=corrupt)
-    shown = task.display(applied.inputs, applied.outputs, applied.targets, model.class_names)
+    shown = display_applied(model, images, applied)
     for image, text in zip(user_images, shown.texts, strict=True):
         lines.append(f"{image.name}: {text}")
         lines += [f"  {warning}" for warning in find_warnings(image, inputs)]

@@ -22,7 +22,7 @@ from cae.sweep.reconstructed_files import (
     write_image,
 )
 from cae.sweep.spec.sweep_file import load_components
-from cae.trial.model import OTHER_CODE, Applied, Model, apply_model, read_model
+from cae.trial.model import OTHER_CODE, Applied, Model, apply_model, display_applied, read_model
 from cae.trial.model_inputs import to_tensor
 from cae.trial.tasks import DetectAnomalies
 from cae.trial.user_images import (
@@ -90,7 +90,8 @@ def score_files(
         lines.append(f"warning: {OTHER_CODE}")
     images, skipped = read_user_images(files, model.input_format, options)
     lines += skipped
-    applied = apply_model(model, to_tensor(images))
+    prepared = to_tensor(images)
+    applied = apply_model(model, prepared)
     scores = task.scores(applied.outputs, applied.targets).tolist()
     rows: list[ScoredImage] = []
     for image, score in zip(images, scores, strict=True):
@@ -107,7 +108,7 @@ def score_files(
     )
     lines.append(f"written: {out}")
     if maps is not None:
-        lines.append(_write_maps(maps, map_format, model, applied))
+        lines.append(_write_maps(maps, map_format, model, prepared, applied))
     return "\n".join(lines)
 
 
@@ -157,16 +158,14 @@ def _csv(rows: Sequence[ScoredImage], threshold: float) -> bytes:
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
-def _write_maps(maps: Path, map_format: str, model: Model, applied: Applied) -> str:
+def _write_maps(maps: Path, map_format: str, model: Model, images: Tensor, applied: Applied) -> str:
     """Write the error maps; return a line about the file."""
     task = _task_of(model, maps)
     if map_format in ARRAY_FORMATS:
         return _write_arrays(maps, map_format, task.error_map(applied.outputs, applied.targets))
     # The brightest color is the largest error of the images in the file.
-    inputs = applied.inputs[:MAX_ROWS]
-    outputs = applied.outputs[:MAX_ROWS]
-    targets = applied.targets[:MAX_ROWS]
-    shown = task.display(inputs, outputs, targets, model.class_names)
+    first = Applied(*(values[:MAX_ROWS] for values in applied))
+    shown = display_applied(model, images[:MAX_ROWS], first)
     write_image([images for _, images in shown.columns], maps, map_format)
     titles = ", ".join(title for title, _ in shown.columns)
     line = f"written: {maps} (from left to right: {titles})"

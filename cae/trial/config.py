@@ -258,24 +258,44 @@ class Trial(BaseModel):
     def sizes(self) -> dict[str, Any]:
         """Return the size of the network (see networks.base.sizes); no image is read.
 
-        Raises ConfigError if this trial cannot be trained: shapes that do not fit, or outputs that
-        the loss does not accept.
+        Raises ConfigError with all reasons why this trial cannot be trained: shapes that do not
+        fit, outputs that the loss does not accept.
         """
-        image_shape = self.dataset.image_shape
-        try:
+        network_sizes: dict[str, Any] = {}
+        errors: list[str] = []
+        with self._collecting(errors):
             self.task.validate_output_range(self.arch.output_range)
+        with self._collecting(errors):
             self.task.validate_trial(self)
+        is_valid_task = not errors
+        with self._collecting(errors):
             fitting.validate_learning_rates(self)
+        with self._collecting(errors):
             fitting.validate_augmentation(self)
-            input_shape = self.task.input_shape(image_shape)
-            fitting.validate_loss_size(self.task, image_shape)
-            fitting.validate_pairs(self)
-            fitting.validate_skips(self)
-            return sizes(self.arch, input_shape, self.task.output_shape(image_shape))
+        if is_valid_task:  # otherwise the shapes may not fit for that reason
+            with self._collecting(errors):
+                network_sizes = self._network_sizes()
+        if errors:
+            raise ConfigError(errors)
+        return network_sizes
+
+    def _network_sizes(self) -> dict[str, Any]:
+        image_shape = self.dataset.image_shape
+        input_shape = self.task.input_shape(image_shape)
+        fitting.validate_loss_size(self.task, image_shape)
+        fitting.validate_pairs(self)
+        fitting.validate_skips(self)
+        return sizes(self.arch, input_shape, self.task.output_shape(image_shape))
+
+    @contextlib.contextmanager
+    def _collecting(self, errors: list[str]) -> Iterator[None]:
+        """Append the message of an error to `errors` instead of raising it."""
+        try:
+            yield
         except ValueError as error:
-            raise ConfigError([ImpossibleCombination(error)]) from None
+            errors.append(ImpossibleCombination(error))
         except Exception as error:  # from PyTorch, or from the code of a user's component
-            raise ConfigError([_building_error(self.arch, error)]) from error
+            errors.append(_building_error(self.arch, error))
 
     def code(self) -> str:
         """Return the source code of the components that a sweep file defines, and of what they use.

@@ -16,10 +16,17 @@ def contrast(images: Tensor) -> Tensor:
 
     Both means are those of an image over its channels and pixels. An image of one color becomes 0.
     """
-    centered = images - images.mean((1, 2, 3), keepdim=True)
-    scale = centered.abs().mean((1, 2, 3), keepdim=True)
+    mean, scale = _mean_and_scale(images)
+    centered = images - mean
+    return torch.where(scale > 0, centered / scale, torch.zeros_like(centered))
+
+
+def _mean_and_scale(images: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of each image, and the mean absolute difference from it: 0 for one color."""
+    mean = images.mean((1, 2, 3), keepdim=True)
+    scale = (images - mean).abs().mean((1, 2, 3), keepdim=True)
     smallest = ROUNDING * images.abs().mean((1, 2, 3), keepdim=True)
-    return torch.where(scale > smallest, centered / scale, torch.zeros_like(centered))
+    return mean, torch.where(scale > smallest, scale, torch.zeros_like(scale))
 
 
 def normalize_contrast(images: Tensor, limits: Range) -> Tensor:
@@ -29,6 +36,17 @@ def normalize_contrast(images: Tensor, limits: Range) -> Tensor:
     """
     low, high = limits
     return (contrast(images) - low) / (high - low)
+
+
+def restore_contrast(values: Tensor, images: Tensor, limits: Range) -> Tensor:
+    """Return what `normalize_contrast` maps to `values` with the mean and the contrast of `images`.
+
+    It is the inverse for the images themselves. An image of one color has no contrast: all values
+    become this color. All are B x C x H x W.
+    """
+    low, high = limits
+    mean, scale = _mean_and_scale(images)
+    return (values * (high - low) + low) * scale + mean
 
 
 def contrast_range(pixels: np.ndarray) -> Range:

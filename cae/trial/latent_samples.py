@@ -104,7 +104,7 @@ def save_latent_samples(
     A network without latent codes has no such file; the reason is printed. The network is that of
     the best epoch, `epoch`, on the device of the images.
     """
-    if saved_epoch(folder / LATENT, "codes", "sheet", "interpolations", "traversals") == epoch:
+    if _saved_epoch(folder) == epoch:
         return
     try:
         content = _content(network, task, images, epoch)
@@ -113,6 +113,16 @@ def save_latent_samples(
         (folder / LATENT).unlink(missing_ok=True)
         return
     write_whole(folder / LATENT, content)
+
+
+def remove_other_latent_samples(folder: Path, epoch: int) -> None:
+    """Remove the `latent.npz` of a trial if it is of another epoch than the best one, `epoch`."""
+    if _saved_epoch(folder) != epoch:
+        (folder / LATENT).unlink(missing_ok=True)
+
+
+def _saved_epoch(folder: Path) -> int:
+    return saved_epoch(folder / LATENT, "codes", "sheet", "interpolations", "traversals")
 
 
 def _content(network: nn.Module, task: Task, images: DeviceImages, epoch: int) -> bytes:

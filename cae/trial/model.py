@@ -25,6 +25,7 @@ from cae.trial.datasets.image_reader import Fit
 from cae.trial.model_inputs import ImageInput, check_codes, prepare_images
 from cae.trial.networks.create import build_network_like
 from cae.trial.pixel_format import PixelFormat, recorded_format
+from cae.trial.tasks.base import Display
 from cae.trial.user_code import digest
 from cae.trial.user_images import InputFormat, ReadingOptions
 
@@ -188,10 +189,12 @@ class Model:
     ) -> Tensor:
         """Return the outputs for images as images: N x C x H x W, float32, black 0 and white 1.
 
-        They are what `cae-sweep reconstruct` writes. With `corrupt`, a task that corrupts its
-        inputs (with noise, for example) corrupts the images as in training, with a fixed seed. The
-        other arguments and the errors are those of `inputs`; UserError, too, for a classifier,
-        whose outputs are no images, and for `corrupt` if the task does not corrupt.
+        They are what `cae-sweep reconstruct` writes; a normalization of the contrast is undone (on
+        the scale of the network they are `model.network(model.inputs(images))`). With `corrupt`, a
+        task that corrupts its inputs (with noise, for example) corrupts the images as in training,
+        with a fixed seed. The other arguments and the errors are those of `inputs`; UserError, too,
+        for a classifier, whose outputs are no images, and for `corrupt` if the task does not
+        corrupt.
         """
         task = self.trial.task
         if corrupt and not task.corrupts:
@@ -201,7 +204,7 @@ class Model:
         options = ReadingOptions(invert=invert, fit=fit, max_value=max_value)
         prepared = prepare_images(images, self.input_format, options)
         applied = apply_model(self, prepared, corrupt=corrupt)
-        shown = task.display(applied.inputs, applied.outputs, applied.targets, self.class_names)
+        shown = display_applied(self, prepared, applied)
         columns = dict(shown.columns)
         if "outputs" not in columns:
             raise UserError(
@@ -247,6 +250,10 @@ class Model:
             return latent_code.decoder_of(self.network)
         except latent_code.NoLatentCode as error:
             raise UserError(str(error)) from None
+
+
+PIXEL_COLUMNS = ("inputs", "outputs", "targets")
+"""What tasks display on the scale of the network's inputs."""
 
 
 class Applied(NamedTuple):
@@ -372,6 +379,21 @@ def apply_model(model: Model, images: Tensor, *, corrupt: bool = False) -> Appli
         for batch in inputs.split(BATCH):
             outputs.append(model.network(batch.to(device)).cpu())
     return Applied(inputs, torch.cat(outputs), targets)
+
+
+def display_applied(model: Model, images: Tensor, applied: Applied) -> Display:
+    """What the task shows of a model that was applied to images, with their pixel values.
+
+    `images`: those that `apply_model` received, B x C x H x W in [0, 1].
+    """
+    task = model.trial.task
+    shown = task.display(applied.inputs, applied.outputs, applied.targets, model.class_names)
+    columns: list[tuple[str, Tensor]] = []
+    for title, column in shown.columns:
+        if title in PIXEL_COLUMNS:
+            column = task.to_pixels(images, column)
+        columns.append((title, column))
+    return Display(columns, shown.texts)
 
 
 def _task_inputs(model: Model, images: Tensor, *, corrupt: bool) -> tuple[Tensor, Tensor]:

@@ -35,7 +35,7 @@ from cae.trial.evaluation import (
     has_finite_losses,
 )
 from cae.trial.latent.final import measure_epoch, measure_latent
-from cae.trial.latent_samples import save_latent_samples
+from cae.trial.latent_samples import remove_other_latent_samples, save_latent_samples
 from cae.trial.schedules import lr_with_warmup
 from cae.trial.steps import GraphedStep, build_optimizer, create_step, set_learning_rate
 from cae.trial.tasks.base import Table
@@ -106,7 +106,7 @@ def train(
     whether the files have to survive a power cut. `judged_epochs`: those after which the caller
     may end or pause the trial; their checkpoints are not postponed. None: all. `recorded_epochs`:
     how many epochs the caller has recorded already. `latent`: whether the latent code is measured
-    after the last epoch (see cae/trial/latent).
+    and saved after the last epoch (see cae/trial/latent and latent_samples.py).
     """
     owner = Owner(trial.flat(), fingerprint, code)
     files = SyncSchedule(enabled=durable)
@@ -377,11 +377,13 @@ def _evaluate_best(
     )
     if galleries:
         checkpoint.save_galleries(state.folder, galleries)
-    save_latent_samples(state.folder, state.network, state.trial.task, state.images, best_epoch)
     if latent:
+        save_latent_samples(state.folder, state.network, state.trial.task, state.images, best_epoch)
         measured = measure_latent(state.network, state.trial, state.images, metrics)
         metrics |= measured.metrics
         tables |= measured.tables
         if measured.reason:
             print(f"latent code not measured: {measured.reason}")
+    else:
+        remove_other_latent_samples(state.folder, best_epoch)
     return {f"test_{name}": value for name, value in metrics.items()}, tables

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ def test_the_card_has_intervals_data_and_licence() -> None:
         files=["model.onnx", "encoder.onnx"],
         notes=["no file of the decoder: a network with skips"],
         seeds={"val_loss": [0.1, 0.3], "test_loss": [1.1, 1.3]},
+        verdicts=["Of 1 claim: 1 supported.", "- supported: A is better than B."],
     )
     card = model_card(description, one, SweepDescription(name="digits", title="Digits"), facts)
     low, high = mean_interval([0.1, 0.3])
@@ -77,9 +79,14 @@ def test_the_card_has_intervals_data_and_licence() -> None:
         "Of 2 seeds",
         "There is no file of the decoder: a network with skips.",
         "`model.onnx`, `encoder.onnx`",
+        "## Verdicts",
+        "\n\nOf 1 claim: 1 supported.\n\n- supported: A is better than B.\n\n## Limits",
     ):
         assert text in card, text
     assert "seconds" not in card
+    without = replace(facts, verdicts=())
+    other = model_card(description, one, SweepDescription(name="digits"), without)
+    assert "## Verdicts" not in other
     assert "not evaluated again" not in card
 
 

@@ -16,7 +16,18 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 from typing_extensions import override
 
-from cae import Adam, Arrays, Colorize, Denoise, Digits, Reconstruct, Source, Split, Trial
+from cae import (
+    Adam,
+    Arrays,
+    Colorize,
+    Denoise,
+    DetectAnomalies,
+    Digits,
+    Reconstruct,
+    Source,
+    Split,
+    Trial,
+)
 from cae.cli.app import app
 from cae.trial import image_statistics
 from cae.trial.datasets import Dataset
@@ -132,6 +143,34 @@ def test_the_error_is_that_of_what_the_task_predicts() -> None:
             errors = hole.square().flatten(1).sum(1) / 64
         for text, error in zip(texts, errors.tolist(), strict=True):
             assert f"mean squared error {error:.6f} on pixels in [0, 1]" in text
+
+
+def test_normalized_contrast_is_undone_in_what_is_written() -> None:
+    """The network sees normalized images; a user compares outputs with the images."""
+    limits = (-3.0, 9.0)
+    trial = small_trial(DetectAnomalies(normal_classes=(3,), contrast_range=limits))
+    save(trial)
+    pixels = Digits().load([]).test.pixels[:2]
+    np.save("digits.npy", pixels)
+    lines_of("digits.npy", "-o", "out.npz")
+    model = load_model("model")
+    applied = apply_model(model, torch.from_numpy(pixels).float() / 255)
+    with np.load("out.npz") as arrays:
+        np.testing.assert_array_equal(arrays["inputs"], pixels)
+        outputs = arrays["outputs"]
+    reconstructed = model.reconstruct("digits.npy")
+    images = torch.from_numpy(pixels).float() / 255
+    mean = images.mean((1, 2, 3), keepdim=True)
+    scale = (images - mean).abs().mean((1, 2, 3), keepdim=True)
+    expected = (applied.outputs * 12 - 3) * scale + mean
+    torch.testing.assert_close(reconstructed, expected)
+    np.testing.assert_array_equal(outputs, (expected.clamp(0, 1) * 255).round().numpy())
+    assert (applied.outputs - reconstructed).abs().max() > 0.1
+    # Errors are on the scale of the network, as in training.
+    errors = (applied.outputs - applied.inputs).square().flatten(1).mean(1)
+    lines = lines_of("digits.npy", "-o", "out.png")
+    for line, error in zip(lines[:2], errors.tolist(), strict=True):
+        assert f"anomaly score {error:.6g} (mse)" in line
 
 
 def test_colors_are_shown_for_chroma() -> None:

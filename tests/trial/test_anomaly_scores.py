@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from cae.trial import anomaly_scores
-from cae.trial.contrast import contrast, contrast_range, normalize_contrast
+from cae.trial.contrast import contrast, contrast_range, normalize_contrast, restore_contrast
 
 
 def test_auroc_and_average_precision_are_those_of_their_definitions() -> None:
@@ -91,6 +91,22 @@ def test_contrast_has_mean_0_and_mean_absolute_value_1_whatever_the_scale_of_the
     assert torch.allclose(normalized[:4].abs().mean((1, 2, 3)), torch.ones(4), atol=1e-6)
     assert normalized[4].abs().max() == 0
     assert torch.allclose(contrast(images[:4] * 40 + 7), normalized[:4], atol=1e-4)
+
+
+def test_normalized_contrast_is_restored_with_the_mean_and_the_contrast_of_each_image() -> None:
+    images = torch.rand(4, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    images[1] = images[1] * 0.1 + 0.6
+    images[3] = 0.7
+    limits = (-2.0, 5.0)
+    restored = restore_contrast(normalize_contrast(images, limits), images, limits)
+    torch.testing.assert_close(restored, images)
+    halved = restore_contrast(normalize_contrast(images, limits) * 0.5, images, limits)
+    torch.testing.assert_close(halved[3], images[3])  # of one color
+    contrasts = contrast(images[:3]) * 0.5 + limits[0] * 0.5
+    scales = (images[:3] - images[:3].mean((1, 2, 3), keepdim=True)).abs().mean((1, 2, 3))
+    means = images[:3].mean((1, 2, 3))
+    expected = contrasts * scales.view(3, 1, 1, 1) + means.view(3, 1, 1, 1)
+    torch.testing.assert_close(halved[:3], expected)
 
 
 def test_the_contrast_range_of_images_becomes_0_and_1() -> None:

@@ -298,6 +298,19 @@ def test_a_trial_ends_with_the_codes_of_its_best_weights(
     np.testing.assert_allclose(arrays["codes"], codes, atol=1e-5)
 
 
+def test_codes_of_another_epoch_are_removed_if_none_are_saved(
+    trial: Trial, images: DeviceImages, finished: Path, tmp_path: Path
+) -> None:
+    for path in finished.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    list(train(trial, images, tmp_path, latent=False))
+    assert (tmp_path / LATENT).read_bytes() == (finished / LATENT).read_bytes()
+    longer = trial.override({"epochs": trial.epochs + 2})
+    list(train(longer, images, tmp_path, latent=False))
+    assert load(tmp_path / BEST).epoch > trial.epochs
+    assert not (tmp_path / LATENT).exists()
+
+
 @pytest.mark.parametrize("left", [None, 0, 4, 0.5, 0.9])
 def test_a_file_that_is_missing_or_damaged_is_written_again(
     trial: Trial, images: DeviceImages, finished: Path, left: float | None

@@ -12,7 +12,10 @@ from cae.report.statistics.rate_distortion import (
     RateDistortion,
 )
 
-NONE_SAVED = "No trial has saved latent codes: its network has none, or an older version trained it"
+NONE_SAVED = (
+    "No trial has saved latent codes: its network has none, the sweep has latent=False, or an "
+    "older version trained it"
+)
 
 
 def maps_sentence(maps: LatentMaps) -> str:

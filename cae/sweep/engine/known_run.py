@@ -17,6 +17,10 @@ from cae.trial.checkpoint import BEST, LAST, PREVIOUS
 
 LOST_WEIGHTS = "lost-weights"
 """For --retry: finished trials whose best weights are missing."""
+UNMEASURED_LATENT = "latent"
+"""For --retry: finished trials whose latent code was not measured."""
+ALWAYS_MEASURED = "test_effective_rank"
+"""A measure that every latent code has; no task reports it."""
 
 
 def known_sweep(run: RunDir) -> SweepDescription | None:
@@ -148,6 +152,38 @@ def find_lost_weights(run: RunDir, plan: Plan, *, retry: bool) -> Plan:
         ]
         plan = replace(plan, trials=trials)
     return replace(plan, lost_weights=lost)
+
+
+def find_unmeasured_latent(run: RunDir, plan: Plan, *, retry: bool) -> Plan:
+    """The plan with the finished trials whose latent code can still be measured.
+
+    They were trained with latent=False, or by an older version, and have their checkpoints.
+
+    `retry`: whether they are measured: their epochs are restored, and their final evaluation is
+    repeated.
+    """
+    if not plan.sweep.latent:
+        return plan
+    unmeasured: list[int] = []
+    for planned in plan.trials:
+        record = planned.record
+        if record is None or record.state != TrialState.FINISHED or not planned.finished:
+            continue
+        if "latent_values" not in planned.sizes or not planned.trial.latent_metrics():
+            continue
+        if record.final_metrics and ALWAYS_MEASURED not in record.final_metrics:
+            unmeasured.append(planned.number)
+    if not unmeasured:
+        return plan
+    present = run.trials_with(BEST) & (run.trials_with(LAST) | run.trials_with(PREVIOUS))
+    unmeasured = [number for number in unmeasured if number in present]
+    if retry:
+        trials = [
+            replace(planned, retry=planned.retry or planned.number in unmeasured)
+            for planned in plan.trials
+        ]
+        plan = replace(plan, trials=trials)
+    return replace(plan, unmeasured_latent=unmeasured)
 
 
 def find_lost_checkpoints(run: RunDir, plan: Plan) -> Plan:

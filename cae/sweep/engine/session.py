@@ -24,10 +24,12 @@ from cae.run.sweep_json import SweepDescription
 from cae.run.trial_state import TrialState
 from cae.sweep.engine.known_run import (
     LOST_WEIGHTS,
+    UNMEASURED_LATENT,
     all_axes,
     check_journal,
     find_lost_checkpoints,
     find_lost_weights,
+    find_unmeasured_latent,
     known_sweep,
     lost_sweep_json,
 )
@@ -72,6 +74,8 @@ class Selection:
     data_dir: Path | None
     retry: tuple[TrialState, ...] = ()
     retries_lost_weights: bool = False
+    measures_latent: bool = False
+    """Whether finished trials without measures of the latent code are measured."""
     """Whether finished trials are trained again if their best weights are missing."""
     strict: bool = False
     """Whether impossible combinations are errors."""
@@ -97,7 +101,8 @@ def select(
     """
     errors: list[str] = []
     names = [name for name in retry.split(",") if name]
-    allowed = [*RETRYABLE_STATES, LOST_WEIGHTS]
+    others = (LOST_WEIGHTS, UNMEASURED_LATENT)
+    allowed = [*RETRYABLE_STATES, *others]
     unknown = [name for name in names if name not in allowed]
     if unknown:
         errors.append(f"--retry {','.join(unknown)}: should be {', '.join(allowed)}")
@@ -109,7 +114,7 @@ def select(
         settings[key] = parse_value(value)
     if errors:
         raise ConfigError(errors)
-    states = tuple(TrialState(name) for name in names if name != LOST_WEIGHTS)
+    states = tuple(TrialState(name) for name in names if name not in others)
     return Selection(
         sweep=sweep,
         out=out,
@@ -119,6 +124,7 @@ def select(
         data_dir=data_dir,
         retry=states,
         retries_lost_weights=LOST_WEIGHTS in names,
+        measures_latent=UNMEASURED_LATENT in names,
         strict=strict,
     )
 
@@ -185,6 +191,7 @@ def prepare(selection: Selection, declared: Sweep | None = None) -> Prepared:
     _check_metric(run, plan, known)
     plan = replace(plan, code=take_snapshot(file))
     plan = find_lost_weights(run, plan, retry=selection.retries_lost_weights)
+    plan = find_unmeasured_latent(run, plan, retry=selection.measures_latent)
     plan = find_lost_checkpoints(run, plan)
     return Prepared(file, plan, run, selection, records, journal_bytes)
 

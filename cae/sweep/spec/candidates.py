@@ -103,9 +103,13 @@ class BuiltTrials:
     """How many points have each error."""
     left_out: dict[str, LeftOutPoints] = field(default_factory=dict)
     """Points of impossible combinations by reason."""
+    reason_messages: dict[str, list[str]] = field(default_factory=dict)
+    """The messages of each reason."""
 
-    def leave_out(self, reason: str, point: Point) -> None:
-        """Count a point that is impossible for a reason."""
+    def leave_out(self, messages: list[str], point: Point) -> None:
+        """Count a point that is impossible for a reason, which may have several messages."""
+        reason = "; ".join(messages)
+        self.reason_messages[reason] = messages
         group = self.left_out.get(reason)
         if group is None:
             example = json.loads(json.dumps(point, default=str))
@@ -128,7 +132,8 @@ class BuiltTrials:
         errors = Counter(self.errors)
         if is_strict or not self.possible:
             for group in self.left_out.values():
-                errors[group.reason] += group.points
+                for message in self.reason_messages[group.reason]:
+                    errors[message] += group.points
         if errors:
             raise ConfigError(describe_errors(errors, self.examined, sweep))
         if not self.possible:
@@ -173,7 +178,7 @@ def build_trials(
             sizes = _measure(trial, networks)
         except ConfigError as error:
             if all(_is_impossible(message, drawn) for message in error.messages):
-                built.leave_out("; ".join(error.messages), point)
+                built.leave_out(error.messages, point)
             else:
                 built.invalid += 1
                 built.errors.update(error.messages)
@@ -250,14 +255,23 @@ def _image_shape_errors(trial: Trial) -> list[str]:
 
 
 def _measure(trial: Trial, networks: Networks) -> dict[str, Any]:
-    """The sizes of the network of a trial. Raises ConfigError, also for its dependencies."""
+    """The sizes of the network of a trial.
+
+    Raises ConfigError with all errors of the trial and its dependencies.
+    """
+    messages: list[str] = []
     for name, dependency in trial.dependencies().items():
         try:
             _measure(dependency, networks)
         except ConfigError as error:
-            messages = [with_prefix(f"task.{name}", text) for text in error.messages]
-            raise ConfigError(messages) from None
-    return networks.sizes(trial)
+            messages += [with_prefix(f"task.{name}", text) for text in error.messages]
+    try:
+        sizes = networks.sizes(trial)
+    except ConfigError as error:
+        raise ConfigError([*messages, *error.messages]) from None
+    if messages:
+        raise ConfigError(messages)
+    return sizes
 
 
 def leave_out_single_images(built: BuiltTrials, images: Mapping[str, Images]) -> None:
@@ -274,7 +288,7 @@ def leave_out_single_images(built: BuiltTrials, images: Mapping[str, Images]) ->
             if not reason and count % trial.batch_size == 1:
                 reason = _last_batch_error(trial, count, reasons)
         if reason:
-            built.leave_out(reason, candidate.axes)
+            built.leave_out([reason], candidate.axes)
         else:
             possible.append(candidate)
     built.possible = possible

@@ -34,7 +34,8 @@ LATENT_INTRODUCTION = """Trials with an encoder report them once, at the end, fo
 on validation images. The code of a network with skips is the last output of its encoder alone.
 `..._pca`, `..._random_encoder` and `..._pixels` are the same measure of codes that need no
 training. A value that is not defined is left out, such as accuracies without classes.
-`latent=False` of the sweep turns all of them off.
+`latent=False` of the sweep turns all of them off; `cae-sweep run SWEEP --retry latent` measures
+trials that finished without them.
 """
 
 

@@ -91,6 +91,8 @@ class Plan:
     """The code that workers execute."""
     lost_weights: list[int] = field(default_factory=list)
     """Finished trials whose best weights are missing."""
+    unmeasured_latent: list[int] = field(default_factory=list)
+    """Finished trials whose latent code was not measured, and can be."""
     search: OpenSearch | None = field(default=None, repr=False)
     """The search that chooses further trials while the sweep runs; None: all trials are planned."""
 

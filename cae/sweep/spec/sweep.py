@@ -70,9 +70,9 @@ class Sweep(BaseModel):
     """How points of the search space are chosen: Grid(), Random() or ModelBased(). None: all points
     of a grid, and in random order those of which `max_trials` are used."""
     latent: bool = True
-    """Whether the latent code of each trial is measured when it ends: `test_probe_accuracy` and
-    others (`cae-sweep describe metrics`). It does not change what is trained: finished trials are
-    not measured later."""
+    """Whether the latent code of each trial is measured when it ends, `test_probe_accuracy` and
+    others (`cae-sweep describe metrics`), and saved for the page (`latent.npz`). It does not change
+    what is trained; `--retry latent` measures trials that finished without it."""
     seeds: PositiveInt = 1
     """How many seeds each configuration runs with: base.seed, base.seed + 1, ..."""
     budgets: dict[str, dict[str, Any]] = {}

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cae.trial.latent.sample import LatentSample
-from cae.trial.metrics import Direction, Metric
+from cae.trial.latent.sample import TEST_IMAGES, TRAIN_IMAGES, LatentSample
+from cae.trial.metrics import Direction, Metric, description
 
 MEASURES = "cae.trial.latent.measures"
 """The package whose modules declare the measures."""
@@ -80,6 +80,18 @@ def floor_name(metric: str, floor: Floor) -> str:
     return f"{metric}_{floor}"
 
 
+LOSS_PCA = description(
+    floor_name("loss", Floor.PCA),
+    "",
+    "The task's loss of images restored from as many principal components as the latent code has "
+    f"values (at most as many as there are), clipped to [0, 1]. Components of {TRAIN_IMAGES:,} "
+    f"training images, loss of {TEST_IMAGES:,} test images (fewer if there are fewer; the same in "
+    "all trials), whereas test_loss is that of all test images. Only for tasks whose targets are "
+    "the inputs and whose loss has no terms of the network.",
+    0.0,
+)
+"""The only metric of a floor that is none of the latent code: see pca_loss.py."""
+
 _registered: dict[str, LatentMeasure] = {}
 
 
@@ -126,6 +138,7 @@ def names_with_classes() -> list[str]:
 def latent_metrics() -> dict[str, Metric]:
     """The declarations of all measures and their floors, by name without the split."""
     metrics = [metric for measure in latent_measures() for metric in measure.declared_metrics()]
+    metrics.append(LOSS_PCA)
     return {metric.name: metric for metric in metrics}
 
 

@@ -7,16 +7,16 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cae.trial.batches import DeviceImages, DeviceSplit, Pairs, evaluation_batch
-from cae.trial.evaluation import SHARED_SEED, evaluation_pairs
+from cae.trial.evaluation import SHARED_SEED, data_key, evaluation_pairs
+from cae.trial.latent.distances import Doubles, Floats, column_squares
+from cae.trial.latent.input_summary import InputSummary, summarize_inputs
 from cae.trial.latent.sample import (
     MAX_BYTES,
     TEST_IMAGES,
     TRAIN_IMAGES,
-    Floats,
     Labels,
     LatentSample,
     NotMeasurable,
@@ -25,6 +25,9 @@ from cae.trial.latent.sample import (
 from cae.trial.latent_code import NoLatentCode, encode
 from cae.trial.tasks.base import Task
 from cae.trial.tasks.baselines import some
+
+_known_summaries: dict[tuple[object, ...], InputSummary | None] = {}
+"""Of the newest images only."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +40,8 @@ class SampledImages:
     """Of all images of the other split."""
     test_indices: Tensor
     """Those of the sample."""
+    key: tuple[object, ...] = ()
+    """Of both splits and the task; empty if nothing of them may be cached."""
 
     @classmethod
     def choose(cls, task: Task, images: DeviceImages, test: Pairs | None = None) -> SampledImages:
@@ -53,7 +58,10 @@ class SampledImages:
             images.train.value_range,
         )
         train = Pairs(task, chosen, SHARED_SEED, 0, "train")
-        return cls(train, test, some(test, TEST_IMAGES))
+        key: tuple[object, ...] = ()
+        if images.fingerprint:
+            key = (*data_key(task, images), test.pixels.data_ptr())
+        return cls(train, test, some(test, TEST_IMAGES), key)
 
     @cached_property
     def train_indices(self) -> Tensor:
@@ -70,7 +78,10 @@ class SampledImages:
 
     @cached_property
     def inputs(self) -> tuple[Floats, Floats] | None:
-        """The inputs of training and test images, N x P and M x P; None if they are too large."""
+        """The inputs of training and test images, N x P and M x P; None if they are too large.
+
+        They are not kept between trials: see `input_summary`.
+        """
         identity = nn.Identity()
         try:
             return (
@@ -80,8 +91,24 @@ class SampledImages:
         except NotMeasurable:
             return None
 
-    def encode(self, network: nn.Module) -> LatentSample:
+    @cached_property
+    def input_summary(self) -> InputSummary | None:
+        """What measures need of the inputs; None if they are too large."""
+        if self.key in _known_summaries:
+            return _known_summaries[self.key]
+        summary = None
+        if self.inputs is not None:
+            summary = summarize_inputs(*self.inputs)
+        if self.key:
+            _known_summaries.clear()
+            _known_summaries[self.key] = summary
+        return summary
+
+    def encode(self, network: nn.Module, *, with_variances: bool = True) -> LatentSample:
         """The latent codes of the sample.
+
+        `with_variances`: whether its variances are those over all test images, which are all
+        encoded for that; otherwise over those of the sample.
 
         Raises NotMeasurable if they are too large or not finite, or if the encoder cannot be
         applied to inputs by itself, and NoLatentCode if the network has no encoder.
@@ -89,11 +116,11 @@ class SampledImages:
         encoder = _Encoder(network)
         self._try(encoder)
         train_codes = _apply(encoder, self.train, self.train_indices)
-        test_codes = _apply(encoder, self.test, self.test_indices)
-        variances = None
-        if len(self.test_indices) < len(self.test.pixels):
-            variances = _variances(encoder, self.test)
-        return self.sample(train_codes, test_codes, variances)
+        if not with_variances or len(self.test_indices) == len(self.test.pixels):
+            return self.sample(train_codes, _apply(encoder, self.test, self.test_indices))
+        variances = _Variances()
+        test_codes = _apply(encoder, self.test, self.test_indices, variances)
+        return self.sample(train_codes, test_codes, variances.values())
 
     def _try(self, encoder: _Encoder) -> None:
         """Encode one image. A network of the user's may change inputs before it encodes them."""
@@ -113,16 +140,14 @@ class SampledImages:
         self,
         train_codes: Floats,
         test_codes: Floats,
-        variances: NDArray[np.float64] | None = None,
+        variances: Doubles | None = None,
     ) -> LatentSample:
         """The sample with these codes, which are changed. Raises NotMeasurable if they are not
         finite."""
-        train_inputs, test_inputs = self.inputs or (None, None)
         return scaled_sample(
             train_codes,
             test_codes,
-            train_inputs,
-            test_inputs,
+            self.input_summary,
             self.train_labels,
             self.test_labels,
             variances,
@@ -140,15 +165,25 @@ class _Encoder(nn.Module):
         return encode(self._network, inputs)
 
 
-def _apply(function: nn.Module, pairs: Pairs, indices: Tensor) -> Floats:
+def _apply(
+    function: nn.Module, pairs: Pairs, indices: Tensor, variances: _Variances | None = None
+) -> Floats:
     """What a function returns for the inputs of images, one row per image, on the CPU.
 
-    The rows are copied batch by batch. Raises NotMeasurable if they need more than MAX_BYTES.
+    The rows are copied batch by batch. With `variances`, it is applied to all images, and what it
+    returns is added to them. Raises NotMeasurable if the rows need more than MAX_BYTES.
     """
+    applied = indices
+    if variances is not None:
+        applied = torch.arange(len(pairs.pixels), device=indices.device)
+    is_wanted = torch.isin(applied, indices).cpu().numpy()
     rows: Floats | None = None
+    row = 0
     start = 0
-    for batch in indices.split(evaluation_batch(pairs.pixels.shape[1:])):
+    for batch in applied.split(evaluation_batch(pairs.pixels.shape[1:])):
         values = _rows(function(pairs.at(batch)[0]))
+        if variances is not None:
+            variances.add(values)
         if rows is None:
             width = values.shape[1]
             if 4 * width * len(indices) > MAX_BYTES:
@@ -157,35 +192,41 @@ def _apply(function: nn.Module, pairs: Pairs, indices: Tensor) -> Floats:
                     f"{MAX_BYTES // 2**20} MiB"
                 )
             rows = np.empty((len(indices), width), np.float32)
-        rows[start : start + len(values)] = values
-        start += len(values)
+        wanted = values[is_wanted[start : start + len(batch)]]
+        rows[row : row + len(wanted)] = wanted
+        row += len(wanted)
+        start += len(batch)
     if rows is None:
         raise NotMeasurable("there are no images")
     return rows
 
 
-def _variances(function: nn.Module, pairs: Pairs) -> NDArray[np.float64]:
-    """The variances of what a function returns over all images, one per value.
+class _Variances:
+    """The variances of rows that are added in batches, one per column.
 
     Means and squared deviations of the batches are joined (Chan, Golub & LeVeque 1983).
     """
-    count = 0
-    mean = np.zeros(0)
-    squares = np.zeros(0)
-    for inputs, _, _ in pairs.batches():
-        values = _rows(function(inputs)).astype(np.float64)
-        batch_mean = values.mean(0)
-        batch_squares = np.square(values - batch_mean).sum(0)
-        if count == 0:
-            mean = batch_mean
-            squares = batch_squares
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._mean: Doubles = np.zeros(0)
+        self._squares: Doubles = np.zeros(0)
+
+    def add(self, rows: Floats) -> None:
+        mean = rows.mean(0, dtype=np.float64)
+        squares = column_squares(rows - mean.astype(np.float32)) * len(rows)
+        if self._count == 0:
+            self._mean = mean
+            self._squares = squares
         else:
-            difference = batch_mean - mean
-            weight = count * len(values) / (count + len(values))
-            squares = squares + batch_squares + np.square(difference) * weight
-            mean = mean + difference * (len(values) / (count + len(values)))
-        count += len(values)
-    return np.asarray(squares / count)
+            difference = mean - self._mean
+            share = len(rows) / (self._count + len(rows))
+            self._squares += squares + np.square(difference) * (self._count * share)
+            self._mean += difference * share
+        self._count += len(rows)
+
+    def values(self) -> Doubles:
+        return self._squares / self._count
 
 
 def _rows(values: Tensor) -> Floats:

@@ -15,18 +15,18 @@ import torch
 from cae.trial.batches import DeviceImages, derive_seed
 from cae.trial.config import Trial
 from cae.trial.evaluation import SHARED_SEED, data_key
-from cae.trial.latent.declaration import Floor, floor_name, latent_measures
+from cae.trial.latent.declaration import LOSS_PCA, Floor, floor_name, latent_measures
 from cae.trial.latent.encoding import SampledImages
-from cae.trial.latent.sample import Floats, LatentSample, NotMeasurable
+from cae.trial.latent.pca_loss import pca_loss
+from cae.trial.latent.principal_components import PrincipalComponents
+from cae.trial.latent.sample import LatentSample, NotMeasurable
 from cae.trial.networks.create import build_network, to_device
 
 Values = Mapping[str, float]
 
 _known: dict[tuple[object, ...], Values] = {}
-_known_axes: dict[tuple[object, ...], Floats] = {}
+_known_components: dict[tuple[object, ...], PrincipalComponents | None] = {}
 """Of the newest images only."""
-SMALLEST_EIGENVALUE = 1e-9
-"""Directions whose variance is a smaller share of the largest one are not used."""
 
 
 class Floors:
@@ -50,7 +50,8 @@ class Floors:
         """
         match floor:
             case Floor.PCA:
-                key: tuple[object, ...] = (latent_size,)
+                losses = tuple(type(term.loss) for term in self._trial.task.losses())
+                key: tuple[object, ...] = (self._component_count(latent_size), losses)
             case Floor.RANDOM_ENCODER:
                 arch = self._trial.arch
                 key = (type(arch), repr(sorted(arch.parameters().items())))
@@ -64,6 +65,8 @@ class Floors:
         if sample is not None:
             for name, value in measure_sample(sample, floor).items():
                 values[floor_name(name, floor)] = value
+        if floor == Floor.PCA:
+            values |= self._loss_of_components(latent_size)
         _known[key] = values
         return values
 
@@ -71,22 +74,18 @@ class Floors:
         """The codes of a floor; None if there are none."""
         try:
             if floor == Floor.RANDOM_ENCODER:
-                return self._chosen.encode(self._random_network())
+                network = self._random_network()
+                return self._chosen.encode(network, with_variances=False)
+            if floor == Floor.PCA:
+                count = self._component_count(latent_size)
+                if self._components is None or not count:
+                    return None
+                return self._chosen.sample(*self._components.codes(count))
             inputs = self._chosen.inputs
             if inputs is None:
                 return None
             train, test = inputs
-            if floor == Floor.PCA:
-                axes = self._principal_axes(train)[:, :latent_size]
-                mean = train.mean(0)
-                train = (train - mean) @ axes
-                test = (test - mean) @ axes
-            else:
-                train = train.copy()
-                test = test.copy()
-            if not train.shape[1]:
-                return None
-            return self._chosen.sample(train, test)
+            return self._chosen.sample(train.copy(), test.copy())
         except NotMeasurable:
             return None
 
@@ -98,14 +97,32 @@ class Floors:
         device = self._images.train.labels.device
         return to_device(network, device).eval().requires_grad_(False)
 
-    def _principal_axes(self, inputs: Floats) -> Floats:
-        """The principal axes of inputs, P x R, the one with the largest variance first."""
-        axes = _known_axes.get(self._data_key)
-        if axes is None or not self._images.fingerprint:
-            axes = principal_axes(inputs)
-            _known_axes.clear()
-            _known_axes[self._data_key] = axes
-        return axes
+    @cached_property
+    def _components(self) -> PrincipalComponents | None:
+        """The principal components of the inputs; None if these are too large."""
+        if self._data_key in _known_components and self._images.fingerprint:
+            return _known_components[self._data_key]
+        components = None
+        if self._chosen.inputs is not None:
+            components = PrincipalComponents.fit(*self._chosen.inputs)
+        _known_components.clear()
+        _known_components[self._data_key] = components
+        return components
+
+    def _loss_of_components(self, latent_size: int) -> dict[str, float]:
+        count = self._component_count(latent_size)
+        if self._components is None or not count:
+            return {}
+        loss = pca_loss(self._chosen, self._components, count, self._images.classes)
+        if loss is None or not np.isfinite(loss):
+            return {}
+        return {LOSS_PCA.name: loss}
+
+    def _component_count(self, latent_size: int) -> int:
+        """As many as the latent code has values; at most their number."""
+        if self._components is None:
+            return 0
+        return min(latent_size, self._components.rank)
 
 
 def measure_sample(sample: LatentSample, floor: Floor | None = None) -> dict[str, float]:
@@ -120,23 +137,3 @@ def measure_sample(sample: LatentSample, floor: Floor | None = None) -> dict[str
             if np.isfinite(value):
                 values[name] = value
     return values
-
-
-def principal_axes(inputs: Floats) -> Floats:
-    """Return the orthonormal axes of N inputs with P values, P x R; R is their rank.
-
-    From the smaller one of the covariance matrix and the matrix of products of the images, in
-    double precision.
-    """
-    centered = inputs - inputs.mean(0, dtype=np.float64)
-    images, values = centered.shape
-    product = centered @ centered.T
-    if values <= images:
-        product = centered.T @ centered
-    eigenvalues, vectors = np.linalg.eigh(product)
-    order = np.argsort(eigenvalues)[::-1]
-    used = order[eigenvalues[order] > SMALLEST_EIGENVALUE * max(eigenvalues.max(), 0.0)]
-    axes = vectors[:, used]
-    if values > images:
-        axes = (centered.T @ axes) / np.sqrt(eigenvalues[used])
-    return axes.astype(np.float32)

@@ -343,6 +343,13 @@ class Task(Component):
         """
         return image
 
+    def to_pixels(self, images: Tensor, values: Tensor) -> Tensor:
+        """Return inputs, outputs or targets, as displayed, with the pixel values of their images.
+
+        `images`: those from which the task made its inputs. All are B x C x H x W.
+        """
+        return values
+
     def display(
         self, inputs: Tensor, output: Tensor, target: Tensor, class_names: tuple[str, ...]
     ) -> Display:

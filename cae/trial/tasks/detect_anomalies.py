@@ -12,7 +12,7 @@ from typing_extensions import override
 from cae.trial import anomaly_scores
 from cae.trial.anomaly_scores import Flags, Scores, to_scores
 from cae.trial.chunks import by_chunks
-from cae.trial.contrast import normalize_contrast
+from cae.trial.contrast import normalize_contrast, restore_contrast
 from cae.trial.display import heat_map
 from cae.trial.latent_code import NoLatentCode, encode
 from cae.trial.metrics import Direction, Metric, description, share_metric
@@ -45,8 +45,9 @@ class DetectAnomalies(Task):
     contrast_range: tuple[float, float] | None = None
     """Global contrast normalization: of each image the mean is subtracted, and the rest is divided
     by its mean absolute value; then these two values become 0 and 1. They should be the smallest
-    and the largest ones of the normal training images (see cae/trial/contrast.py). None: no
-    normalization."""
+    and the largest ones of the normal training images (see cae/trial/contrast.py). Losses, scores
+    and error maps are on this scale; `reconstruct` writes outputs with the mean and the contrast of
+    their image. None: no normalization."""
 
     @override
     def pairs(
@@ -205,6 +206,13 @@ class DetectAnomalies(Task):
         Input above output above error map.
         """
         return anomaly_galleries(self, evaluation, self._threshold(evaluation))
+
+    @override
+    def to_pixels(self, images: Tensor, values: Tensor) -> Tensor:
+        """Undo the contrast normalization with the mean and the contrast of each image."""
+        if self.contrast_range is None:
+            return values
+        return restore_contrast(values, images, self.contrast_range)
 
     @override
     def display(

@@ -77,6 +77,22 @@ def test_the_best_trial_of_each_size_and_the_floors_are_read(writer: MakeWriter)
     assert list(data.configurations["loss"]) == pytest.approx([0.125, 0.25])
 
 
+def test_the_loss_of_principal_components_is_a_floor_of_the_loss(writer: MakeWriter) -> None:
+    run = writer(axes={"arch.latent_dim": {"values": [4, 8], "scale": "linear"}})
+    add_trial(run, 1, 4, 0, 0.3, {"test_loss": 0.3, "test_loss_pca": 0.25})
+    add_trial(run, 2, 8, 0, 0.2, {"test_loss": 0.2, "test_loss_pca": 0.1})
+    add_trial(run, 3, 8, 1, 0.2, {"test_loss": 0.2})  # of an older version
+    results = tables.read([run.close()])
+    data = rate_distortion(results)
+    assert data.loss == "test_loss"
+    assert data.loss_floors["pca"].to_dict("list") == {"size": [4.0, 8.0], "value": [0.25, 0.1]}
+    figure = draw_rate_distortion(data)
+    (curve,) = [trace for trace in figure.data if trace.name == "PCA of the images"]
+    assert list(curve.y) == [0.25, 0.1]
+    section = rate_distortion_section(results)
+    assert "test_loss_pca is the loss of the images restored" in section.method
+
+
 ANSWERS = {
     "no: another code is better by far": (
         [

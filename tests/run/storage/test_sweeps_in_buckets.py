@@ -71,7 +71,6 @@ def test_a_run_in_a_bucket_is_complete_for_readers_on_other_hosts(
         "last.safetensors",
         "samples.npz",
         "galleries.npz",
-        "latent.npz",
         "log.txt",
         "owner",
     }

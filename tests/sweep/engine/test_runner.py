@@ -61,7 +61,6 @@ def test_repeating_or_extending_a_sweep_trains_no_trial_twice(
             "last.safetensors",
             "samples.npz",
             "galleries.npz",
-            "latent.npz",
             "log.txt",
         }
     assert json.loads(run.sweep_json.read_text())["axes"] == {

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from ray import tune
 
-from cae import Adam, Classifier, Classify, Sweep, Trial
+from cae import Adam, Classifier, Classify, Denoise, Sweep, Trial
 from cae.run.left_out import left_out_lines
 from cae.run.sweep_json import SweepDescription
 from cae.sweep.spec.plan import make_plan
 from cae.sweep.spec.search_points import GridPoints
+from cae.trial.config import ConfigError
 from tests.sweep.spec.plans import BASE, SINGLE_PIXEL, errors_of, load, plan_of
 
 KERNELS: dict[str, Any] = {
@@ -91,6 +92,31 @@ def test_trials_with_an_impossible_dependency_are_left_out() -> None:
     assert "its arch.padding is not 'same'" in reasons[1]
     assert reasons[2].startswith("task.encoder: arch.kernel_size = 5: a 5x5 kernel")
     assert [group["points"] for group in plan.left_out] == [2, 1, 1, 1]
+
+
+def test_all_errors_of_a_trial_and_its_dependencies_are_reported() -> None:
+    judge = Trial(
+        dataset=BASE.dataset,
+        task=Classify(classes=12),
+        arch=Classifier(encoder_filters=(4,), pool_after=(1,)),
+        optimizer=Adam(),
+        epochs=3,
+        warmup_epochs=5,
+    )
+    base = Trial(
+        dataset=BASE.dataset,
+        task=Denoise(noise_factor=0.3, judge=judge),
+        arch=BASE.arch,
+        optimizer=Adam(),
+        epochs=2,
+        warmup_epochs=2,
+    )
+    with pytest.raises(ConfigError) as raised:
+        make_plan(Sweep(base=base, space={}), load)
+    starts = ("task.judge: warmup_epochs = 5:", "task.judge predicts 12", "warmup_epochs = 2:")
+    assert len(raised.value.messages) == len(starts)
+    for start in starts:
+        assert any(message.startswith(start) for message in raised.value.messages), start
 
 
 def test_a_last_batch_of_one_image_leaves_out_its_points() -> None:

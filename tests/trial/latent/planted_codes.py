@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cae.trial.latent.input_summary import summarize_inputs
 from cae.trial.latent.sample import Floats, Labels, LatentSample, scaled_sample
 
 
@@ -23,8 +24,7 @@ def sample_of(
     return scaled_sample(
         train.astype(np.float32),
         test.astype(np.float32),
-        train_inputs.astype(np.float32),
-        test_inputs.astype(np.float32),
+        summarize_inputs(train_inputs.astype(np.float32), test_inputs.astype(np.float32)),
         train_labels,
         test_labels,
     )

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from cae.trial.latent.declaration import Floor, floor_name, latent_measures, latent_metrics
-from cae.trial.latent.floors import measure_sample, principal_axes
+from cae.trial.latent.floors import measure_sample
 from cae.trial.latent.measures.explained_variance import code_explained_variance
+from cae.trial.latent.principal_components import principal_axes
 from cae.trial.latent.sample import LatentSample, NotMeasurable
 from tests.trial.latent.planted_codes import clusters, sample_of, separated
 
@@ -140,6 +141,16 @@ def test_neighbours_are_those_of_scikit_learn() -> None:
     assert measure_sample(sample)["knn_accuracy"] == pytest.approx(expected)
 
 
+def test_of_classes_with_equally_many_neighbours_the_first_one_is_predicted() -> None:
+    """As in scikit-learn."""
+    train = np.zeros((11, 1), np.float32)
+    train[:, 0] = [1, 1, 1, 1, 1, -1, -1, -1, -1, -1, 90]
+    train_labels = np.array([7] * 5 + [3] * 5 + [0])
+    test = np.zeros((2, 1), np.float32)
+    sample = sample_of(train, test, labels=(train_labels, np.array([3, 7])))
+    assert measure_sample(sample)["knn_accuracy"] == 0.5
+
+
 @pytest.mark.parametrize("factor", [1e-15, 1e15])
 def test_the_scale_of_the_codes_does_not_matter(factor: float) -> None:
     train, train_labels = clusters(80, spread=4)
@@ -174,8 +185,11 @@ def test_a_dead_encoder_has_defined_values_or_none() -> None:
 def test_codes_that_are_not_finite_are_not_measured(value: float) -> None:
     codes = random_codes(30, 4)
     codes[3, 2] = value
+    inputs = (random_codes(30, 5), random_codes(30, 5, seed=1))
     with pytest.raises(NotMeasurable, match="not all finite"):
-        sample_of(codes, random_codes(30, 4))
+        sample_of(codes, random_codes(30, 4), inputs=inputs)
+    with pytest.raises(NotMeasurable, match="not all finite"):
+        sample_of(random_codes(30, 4), codes, inputs=inputs)
 
 
 def test_images_of_one_class_have_no_accuracy() -> None:
@@ -194,7 +208,7 @@ def test_few_images_give_finite_values_or_none(images: int) -> None:
 
 
 def test_inputs_that_are_too_large_are_not_compared_with_codes() -> None:
-    sample: LatentSample = replace(separated(), train_inputs=None, test_inputs=None)
+    sample: LatentSample = replace(separated(), inputs=None)
     values = measure_sample(sample)
     assert not set(values) & {"code_explained_variance", "trustworthiness"}
     assert values["knn_accuracy"] == 1

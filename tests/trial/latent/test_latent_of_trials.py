@@ -13,12 +13,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cae.trial.batches import DeviceImages
+from cae.trial.batches import DeviceImages, Pairs
+from cae.trial.checkpoint import LATENT
 from cae.trial.config import Trial
 from cae.trial.datasets import Digits
-from cae.trial.latent import declaration, encoding, measures
+from cae.trial.evaluation import evaluation_pairs
+from cae.trial.latent import declaration, encoding, floors, measures
 from cae.trial.latent.declaration import latent_metrics, measured_names
-from cae.trial.latent.final import measure_latent
+from cae.trial.latent.final import measure_epoch, measure_latent
+from cae.trial.latent.principal_components import PrincipalComponents
 from cae.trial.networks import ConvAutoencoder, VariationalAutoencoder
 from cae.trial.networks.classifier import Classifier
 from cae.trial.networks.create import build_network
@@ -60,6 +63,7 @@ def test_the_measures_can_be_turned_off_and_change_nothing_else(
     without = last_epoch(short, images, tmp_path, latent=False).final
     latent = {f"test_{name}" for name in latent_metrics()}
     assert without == {name: value for name, value in final.items() if name not in latent}
+    assert not (tmp_path / LATENT).exists()
 
 
 def test_floors_are_the_same_for_all_seeds_and_measured_once(
@@ -83,6 +87,45 @@ def test_floors_are_the_same_for_all_seeds_and_measured_once(
     assert {name: other[name] for name in floors} == {name: final[name] for name in floors}
     assert other["test_effective_rank"] != final["test_effective_rank"]
     assert len(encoded) == 1
+
+
+def test_what_depends_on_the_inputs_only_is_computed_once(
+    short: Trial, images: DeviceImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[object] = []
+    for module, name in ((encoding, "summarize_inputs"), (PrincipalComponents, "fit")):
+        monkeypatch.setattr(module, name, counted(getattr(module, name), computed))
+    monkeypatch.setattr(encoding, "_known_summaries", {})
+    monkeypatch.setattr(floors, "_known_components", {})
+    first = last_epoch(short, images, tmp_path / "1").final
+    wider = short.override({"arch.encoder_filters": (4, 5)})
+    second = last_epoch(wider, images, tmp_path / "2").final
+    assert len(computed) == 2
+    assert first is not None
+    assert second is not None
+    assert first["test_probe_accuracy_pixels"] == second["test_probe_accuracy_pixels"]
+
+    unknown = images._replace(fingerprint="")
+    again = last_epoch(wider, unknown, tmp_path / "3").final
+    assert len(computed) == 4  # nothing may be cached
+    assert again == second
+    assert measure_epoch(build_network(short), short, images, val_pairs(short, images), NAME) > 0
+    assert len(computed) == 5  # of other images
+
+
+NAME = "code_explained_variance"
+
+
+def counted(function: Any, calls: list[object]) -> Any:
+    def call(*arguments: Any) -> Any:
+        calls.append(function)
+        return function(*arguments)
+
+    return call
+
+
+def val_pairs(trial: Trial, images: DeviceImages) -> Pairs:
+    return evaluation_pairs(trial.task, images.val, "val")
 
 
 def test_measuring_draws_no_random_numbers_of_the_process(

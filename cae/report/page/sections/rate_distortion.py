@@ -14,7 +14,7 @@ from cae.report.page.figures.rate_distortion import (
 )
 from cae.report.page.section import SectionContent, section
 from cae.report.page.table import Table, make_table
-from cae.report.statistics.rate_distortion import ACCURACY, RateDistortion
+from cae.report.statistics.rate_distortion import ACCURACY, PCA, RateDistortion
 from cae.report.wording.latent_code import code_sentence, size_sentence
 
 
@@ -60,9 +60,16 @@ def _method(data: RateDistortion, metric: str) -> str:
             "pixels. Configurations are compared by the means over their seeds; the interval of a "
             "difference is widened for the number of configurations (Bonferroni)."
         )
-    else:
+    if PCA in data.loss_floors:
         sentences.append(
-            f"No trial has {ACCURACY}: an older version trained them, or there are no labels."
+            f"{data.loss}_{PCA} is the loss of the images restored from as many principal "
+            f"components, of a fixed sample of the test images (1,000 at most): {data.loss} is "
+            "that of all."
+        )
+    if not data.has_accuracy:
+        sentences.append(
+            f"No trial has {ACCURACY}: the sweep has latent=False, an older version trained them "
+            "(--retry latent measures them), or there are no labels."
         )
     return " ".join(sentences)
 

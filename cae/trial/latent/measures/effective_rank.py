@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from cae.trial.latent.declaration import latent_measure
+from cae.trial.latent.distances import centered_products
 from cae.trial.latent.sample import TEST_IMAGES, LatentSample
 from cae.trial.metrics import description
 
@@ -26,13 +27,13 @@ def effective_rank(sample: LatentSample) -> dict[str, float]:
     if sample.is_constant:
         return {"effective_rank": 0.0}
     codes = sample.test_codes
-    centered = codes - codes.mean(0, dtype=np.float64).astype(np.float32)
     # The smaller one of two products that have the same eigenvalues: the squared singular values.
-    if centered.shape[0] < centered.shape[1]:
-        product = centered @ centered.T
+    if codes.shape[0] < codes.shape[1]:
+        product = centered_products(sample.test_products)
     else:
-        product = centered.T @ centered
-    eigenvalues = np.linalg.eigvalsh(product.astype(np.float64))
+        centered = codes - codes.mean(0, dtype=np.float64).astype(np.float32)
+        product = (centered.T @ centered).astype(np.float64)
+    eigenvalues = np.linalg.eigvalsh(product)
     # Smaller eigenvalues are rounding errors of the float32 product.
     largest = float(eigenvalues[-1])
     if largest <= 0:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from cae.trial.latent.declaration import CODE_FLOORS, latent_measure
-from cae.trial.latent.sample import TEST_IMAGES, Floats, LatentSample
+from cae.trial.latent.distances import Doubles, Floats, centered_products
+from cae.trial.latent.input_summary import FIT_IMAGES, fit_step
+from cae.trial.latent.sample import TEST_IMAGES, LatentSample
 from cae.trial.metrics import Direction, Metric
 
-FIT_IMAGES = 1_000
 PENALTY = 3e-5
 """Of the squared weights, per training image, for codes with a mean squared length of 1: directions
 with a smaller share of the code's variance are hardly used."""
@@ -35,34 +34,52 @@ with a smaller share of the code's variance are hardly used."""
 )
 def code_explained_variance(sample: LatentSample) -> dict[str, float]:
     """Constant codes explain nothing: about 0. Not defined for equal or too large inputs."""
-    if sample.train_inputs is None or sample.test_inputs is None:
+    inputs = sample.inputs
+    if inputs is None or inputs.variation == 0:
         return {}
-    # Images may be in the order of their classes: every second one, not the first half.
-    step = math.ceil(len(sample.train_codes) / FIT_IMAGES)
+    # The predictions are weighted sums of the training inputs; these are the weights, M x F.
+    if sample.train_codes.shape[1] <= len(inputs.products):
+        weights = _weights_from_values(sample)
+    else:
+        weights = _weights_from_images(sample)
+    # |Y - W X|^2 = |Y|^2 - 2 <W, Y X'> + <W X X', W>, with the products of the inputs.
+    predicted = weights @ inputs.products
+    error = inputs.squares + _inner(predicted, weights) - 2 * _inner(weights, inputs.cross_products)
+    return {"code_explained_variance": 1 - max(error, 0.0) / inputs.variation}
+
+
+def _weights_from_values(sample: LatentSample) -> Floats:
+    """The weights, from the products of the values of the code."""
+    codes = sample.train_codes[:: fit_step(len(sample.train_codes))]
+    mean = codes.mean(0, dtype=np.float64).astype(np.float32)
+    codes = codes - mean
+    products = (codes.T @ codes).astype(np.float64)
+    weights: Floats = (sample.test_codes - mean) @ _solve(products, len(codes), codes.T)
+    return weights
+
+
+def _weights_from_images(sample: LatentSample) -> Floats:
+    """The same weights, from the products of the images."""
+    step = fit_step(len(sample.train_codes))
     codes = sample.train_codes[::step]
-    code_mean = codes.mean(0, dtype=np.float64).astype(np.float32)
-    codes = codes - code_mean
-    test_codes = sample.test_codes - code_mean
-    mean = sample.train_inputs[::step].mean(0, dtype=np.float64).astype(np.float32)
-    inputs = sample.train_inputs[::step] - mean
-    test_inputs = sample.test_inputs - mean
-    centered = test_inputs - test_inputs.mean(0, dtype=np.float64)
-    total = float(np.square(centered).sum())
-    if total == 0:
-        return {}
-    penalty = PENALTY * len(codes)
-    # The predictions are weighted sums of the training inputs; these are the weights, M x N.
-    if codes.shape[1] <= len(codes):
-        weights = test_codes @ _solve(codes.T @ codes, penalty, codes.T)
-    else:  # the same weights, from products of the images
-        weights = _solve(codes @ codes.T, penalty, codes @ test_codes.T).T
-    residual = test_inputs - weights @ inputs
-    error = float(np.square(residual, dtype=np.float64).sum())
-    return {"code_explained_variance": 1 - error / total}
+    products = codes @ codes.T
+    cross_products = sample.cross_products[:, ::step].astype(np.float64)
+    # Both centered at the mean of these codes.
+    means = products.mean(0, dtype=np.float64)
+    cross_products += means.mean() - means - cross_products.mean(1, keepdims=True)
+    return _solve(centered_products(products), len(codes), cross_products.T).T
 
 
-def _solve(products: Floats, penalty: float, right: Floats) -> Floats:
-    """The solution of (products + penalty x identity) x = right, computed in double precision."""
-    matrix = products.astype(np.float64)
-    matrix[np.diag_indices_from(matrix)] += penalty
-    return np.linalg.solve(matrix, right.astype(np.float64)).astype(np.float32)
+def _solve(products: Doubles, images: int, right: Floats | Doubles) -> Floats:
+    """The solution of (products + penalty x identity) x = right, in double precision."""
+    from scipy.linalg import cho_factor, cho_solve
+
+    products[np.diag_indices_from(products)] += PENALTY * images
+    factor = cho_factor(products, lower=True, overwrite_a=True, check_finite=False)
+    solution: Floats = cho_solve(factor, right, check_finite=False).astype(np.float32)
+    return solution
+
+
+def _inner(first: Floats, second: Floats) -> float:
+    """The sum of the products of all values."""
+    return float(np.einsum("ij,ij->i", first, second).sum(dtype=np.float64))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from cae.trial.latent.declaration import latent_measure
-from cae.trial.latent.sample import TEST_IMAGES, TRAIN_IMAGES, LatentSample, euclidean
+from cae.trial.latent.distances import nearest, row_squares
+from cae.trial.latent.sample import TEST_IMAGES, TRAIN_IMAGES, LatentSample
 from cae.trial.metrics import Direction, share_metric
 
 NEIGHBOURS = 10
@@ -24,12 +25,14 @@ NEIGHBOURS = 10
 )
 def knn_accuracy(sample: LatentSample) -> dict[str, float]:
     """Not defined for constant codes, all equally near, and for fewer than NEIGHBOURS images."""
-    from sklearn.neighbors import KNeighborsClassifier
-
     if sample.is_constant or len(sample.train_codes) < NEIGHBOURS:
         return {}
-    known = len(sample.train_codes)
-    classifier = KNeighborsClassifier(NEIGHBOURS, metric="precomputed", n_jobs=1)
-    classifier.fit(np.zeros((known, known)), sample.train_labels)  # only distances are used later
-    predictions = classifier.predict(euclidean(sample.test_codes, sample.train_codes))
+    # Squared distances, but for the square of the test image, which does not change the order.
+    distances = row_squares(sample.train_codes) - 2.0 * sample.cross_products.astype(np.float64)
+    classes, class_numbers = np.unique(sample.train_labels, return_inverse=True)
+    votes = class_numbers[nearest(distances, NEIGHBOURS)]
+    counts = np.zeros((len(votes), len(classes)), np.int64)
+    for neighbour in votes.T:
+        counts[np.arange(len(votes)), neighbour] += 1
+    predictions = classes[counts.argmax(1)]  # of equal counts the smallest class number
     return {"knn_accuracy": float(np.mean(predictions == sample.test_labels))}

@@ -5,13 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from cae.trial.latent.declaration import CODE_FLOORS, latent_measure
-from cae.trial.latent.sample import (
-    TEST_IMAGES,
-    Doubles,
-    Labels,
-    LatentSample,
-    own_distances,
-)
+from cae.trial.latent.distances import nearest
+from cae.trial.latent.sample import TEST_IMAGES, LatentSample
 from cae.trial.metrics import Direction, share_metric
 
 NEIGHBOURS = 10
@@ -30,22 +25,14 @@ NEIGHBOURS = 10
 def trustworthiness(sample: LatentSample) -> dict[str, float]:
     """Not defined for constant codes, too large inputs, and if half the images are neighbours."""
     images = len(sample.test_codes)
-    if sample.is_constant or sample.test_inputs is None or images <= 2 * NEIGHBOURS:
+    if sample.is_constant or sample.inputs is None or images <= 2 * NEIGHBOURS:
         return {}
-    inputs = sample.test_inputs
-    centered = (inputs - inputs.mean(0, dtype=np.float64)).astype(np.float32)
-    rank_among_inputs = np.argsort(_nearest(own_distances(centered)), axis=1)
-    neighbours = _nearest(sample.test_distances)[:, :NEIGHBOURS]
+    others = sample.test_distances.copy()
+    np.fill_diagonal(others, np.inf)
+    neighbours = nearest(others, NEIGHBOURS)
     # The rank of each neighbour by code among the inputs, from 0; its penalty is how far it is
     # beyond the first NEIGHBOURS.
-    ranks = np.take_along_axis(rank_among_inputs, neighbours, axis=1)
+    ranks = np.take_along_axis(sample.inputs.ranks, neighbours, axis=1)
     penalty = np.maximum(ranks - NEIGHBOURS + 1, 0).sum()
     largest = images * NEIGHBOURS * (2 * images - 3 * NEIGHBOURS - 1) / 2
     return {"trustworthiness": 1 - float(penalty / largest)}
-
-
-def _nearest(distances: Doubles) -> Labels:
-    """For each image the others, the nearest first, and itself last."""
-    others = distances.copy()
-    np.fill_diagonal(others, np.inf)
-    return np.argsort(others, axis=1, kind="stable")
