@@ -48,6 +48,7 @@ from cae.cli.options import (
     SweepArgument,
     Track,
     TrialArgument,
+    Watch,
     Yes,
     complete_source,
     expand_home,
@@ -119,6 +120,7 @@ def run(
     address: Address = None,
     track: Track = None,
     notify: Notify = None,
+    watch: Watch = False,
     quiet: Quiet = False,
     yes: Yes = False,
 ) -> None:
@@ -139,6 +141,7 @@ def run(
         max_epochs=max_epochs,
         track=track,
         notify=notify,
+        watch=watch,
         quiet=quiet,
         command=command,
         arguments=tuple(sys.argv[1:]),

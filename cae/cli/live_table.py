@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Group
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
+from cae.cli.columns import Column, fitting_columns, make_table
 from cae.cli.console import Console
 from cae.cli.output import discard_output
-from cae.run.events import Event, TrialEnded
-from cae.run.formatting import format_axes, format_duration, format_value, visible
+from cae.run.events import Notice, Stopping, TrialEnded, TrialStarted
+from cae.run.formatting import count_of, format_axes, format_duration, format_value, visible
 from cae.run.metric_direction import Mode
 from cae.run.records import Record
 from cae.run.status import Progress, best_text, progress
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 MAX_RUNNING_ROWS = 12
 MAX_ENDED_LINES = 8
+BAR_WIDTH = 20
+MIN_CONFIGURATION_WIDTH = 10
 REFRESH_SECONDS = 0.25
 LINE_SECONDS = 30
 """Without a terminal, a summary is printed at least this often."""
@@ -70,11 +73,22 @@ def _number_of_trials(plan: Plan) -> int | None:
     return len(plan.trials) + plan.to_come
 
 
+@dataclass(frozen=True)
+class RunningCells:
+    """What the table shows of a running trial, besides its configuration."""
+
+    trial: str
+    epoch: str
+    value: str
+    best: str
+    speed: str
+
+
 class LiveTable:
     """Shows a running sweep.
 
-    A context manager; call it with each event after the event was applied to the records, and with
-    None from time to time.
+    A context manager; call it with each event after the event was applied to the records, when the
+    sweep is stopped, and with None from time to time.
     """
 
     def __init__(
@@ -102,6 +116,9 @@ class LiveTable:
         self._last_line = self._started
         self._refreshed = self._started
         self._live: Live | None = None
+        self._has_started = False
+        """Whether a worker has started a trial in this session."""
+        self._stopping: Stopping | None = None
         self._progress: Progress | None = None
         self._next_progress = 0.0
 
@@ -126,7 +143,7 @@ class LiveTable:
             self._live.__exit__(kind, error, trace)
             self._live = None
 
-    def __call__(self, event: Event | None) -> None:
+    def __call__(self, event: Notice) -> None:
         if self._quiet:
             return
         try:
@@ -135,8 +152,13 @@ class LiveTable:
             self._quiet = True
             discard_output()
 
-    def _show(self, event: Event | None) -> None:
+    def _show(self, event: Notice) -> None:
         now = time.monotonic()
+        if isinstance(event, TrialStarted):
+            self._has_started = True
+        if isinstance(event, Stopping):
+            self._stopping = event
+            self._refreshed = 0.0  # show it immediately
         if isinstance(event, TrialEnded):
             self._last_line = now
             line = self._ended_line(event)
@@ -185,42 +207,101 @@ class LiveTable:
         return f"{state} trial {event.trial:<4} {value}[dim]{escape(reason)}[/dim]"
 
     def _render(self) -> Group:
-        ended = Text.from_markup(visible("\n".join(self._ended_lines)), overflow="ellipsis")
-        ended.no_wrap = True
-        return Group(self._header(), self._running_table(), ended)
+        """The table, at most as high and as wide as the terminal."""
+        width = self._console.width
+        header = self._header(width)
+        room = self._console.height - len(header) - 2  # the heading of the table, and the cursor
+        running = [
+            record for record in list(self._records.values()) if record.state == TrialState.RUNNING
+        ]
+        if len(running) > min(MAX_RUNNING_ROWS, room):
+            room -= 1  # for the line that counts the others
+        shown = running[: max(1, min(MAX_RUNNING_ROWS, room))]
+        lines: list[RenderableType] = [*header]
+        if shown:
+            lines.append(make_table(self._columns(shown, width), width, header_style="dim"))
+        hidden = len(running) - len(shown)
+        if hidden:
+            lines.append(Text(f"and {hidden} more running", style="dim"))
+        room -= len(shown)
+        for line in self._last_ended(room):
+            text = Text.from_markup(visible(line), overflow="ellipsis")
+            text.no_wrap = True
+            lines.append(text)
+        return Group(*lines)
 
-    def _header(self) -> Table:
+    def _last_ended(self, count: int) -> list[str]:
+        """The lines of the trials that ended last."""
+        if count <= 0:
+            return []
+        return list(self._ended_lines)[-count:]
+
+    def _header(self, width: int) -> list[Text]:
+        """Lines of at most `width` characters: title, progress, the best value and times."""
         now = self._current_progress()
-        header = Table.grid(padding=(0, 2))
-        counts = "  ".join(f"{count} {state}" for state, count in now.counts.items())
-        bar = ProgressBar(max(now.requested, 1), now.ended, width=24)
-        title = Text(visible(self._title), style="bold")
-        header.add_row(title, bar, f"{now.ended}/{now.requested}", counts)
-        left = "time left: after the first epoch"
-        if now.seconds_left:
-            left = f"about {format_duration(now.seconds_left)} left"
-        elapsed = format_duration(time.monotonic() - self._started)
-        style = ""
+        counts = [f"{count} {state}" for state, count in now.counts.items()]
+        share = now.ended / max(now.requested, 1)
+        done = round(BAR_WIDTH * share)
+        bar = "━" * BAR_WIDTH
+        lines = wrap_parts([f"{bar} {now.ended}/{now.requested}", *counts], width)
+        progress_lines = [Text(line) for line in lines]
+        progress_lines[0].stylize("green", 0, done)
+        progress_lines[0].stylize("dim", done, BAR_WIDTH)
+        elapsed = f"{format_duration(time.monotonic() - self._started)} elapsed"
+        best, space, trial = visible(self._best_text(now)).partition(" (")
+        if space:
+            trial = f"({trial}"
+        lines = wrap_parts([best, trial, elapsed, self._time_left(now)], width)
+        best_lines = [Text(line, overflow="ellipsis") for line in lines]
         if now.bests:
-            style = "bold green"
-        best = Text(visible(self._best_text(now)), style=style)
-        header.add_row(best, "", "", f"{elapsed} elapsed, {left}")
+            best_lines[0].stylize("bold green", 0, len(best))
+        title = Text(visible(self._title), style="bold", overflow="ellipsis")
+        header = [title, *progress_lines, *best_lines]
+        if self._stopping is not None:
+            header += [Text(line, style="bold yellow") for line in self._stopping_lines(width)]
+        for line in header:
+            line.no_wrap = True
         return header
 
-    def _running_table(self) -> Table:
-        table = Table(box=None, header_style="dim", padding=(0, 2))
-        for column in ("trial", "epoch", self._metric, "best", "images/s"):
-            table.add_column(column, justify="right", no_wrap=True, overflow="ellipsis")
-        table.add_column("configuration", justify="left", no_wrap=True, overflow="ellipsis")
-        records = list(self._records.values())
-        running = [record for record in records if record.state == TrialState.RUNNING]
-        for record in running[:MAX_RUNNING_ROWS]:
-            table.add_row(*self._running_cells(record), escape(format_axes(record.axes)))
-        return table
+    def _time_left(self, now: Progress) -> str:
+        if self._stopping is not None:
+            return ""
+        if not self._has_started:
+            return "starting workers"
+        if now.seconds_left:
+            return f"about {format_duration(now.seconds_left)} left"
+        return "time left: after the first epoch"
 
-    def _running_cells(self, record: Record) -> tuple[str, str, str, str, str]:
+    def _stopping_lines(self, width: int) -> list[str]:
+        if self._stopping is None:
+            return []
+        trials = count_of(self._stopping.running, "trial")
+        text = f"stopping: saving {trials}; press Ctrl-C again to end immediately"
+        return wrap_parts(text.split(), width, gap=" ")
+
+    def _columns(self, records: list[Record], width: int) -> list[Column]:
+        """The columns of the running trials for which the terminal is wide enough."""
+        rows = [self._running_cells(record) for record in records]
+        settings = [format_axes(record.axes) for record in records]
+        columns = [
+            Column("trial", [row.trial for row in rows]),
+            Column("epoch", [row.epoch for row in rows]),
+            Column(visible(self._metric), [row.value for row in rows]),
+            Column("best", [row.best for row in rows], left_out=2),
+            Column("images/s", [row.speed for row in rows], left_out=1),
+            Column(
+                "configuration",
+                [visible(text) for text in settings],
+                justify="left",
+                min_width=MIN_CONFIGURATION_WIDTH,
+                is_cut=True,
+                left_out=3,
+            ),
+        ]
+        return fitting_columns(columns, width)
+
+    def _running_cells(self, record: Record) -> RunningCells:
         last = record.epochs.get(record.last_epoch, {})
-        value = format_value(last.get(self._metric, ""))
         speed = ""
         if last:
             speed = f"{last.get('images_per_second', 0):.0f}"
@@ -228,5 +309,23 @@ class LiveTable:
         best_value = ""
         if best:
             best_value = format_value(best.value)
-        epoch = f"{record.last_epoch}/{record.config['epochs']}"
-        return str(record.number), epoch, value, best_value, speed
+        return RunningCells(
+            trial=str(record.number),
+            epoch=f"{record.last_epoch}/{record.config['epochs']}",
+            value=format_value(last.get(self._metric, "")),
+            best=best_value,
+            speed=speed,
+        )
+
+
+def wrap_parts(parts: list[str], width: int, gap: str = "  ") -> list[str]:
+    """Join parts to lines of at most `width` characters; a longer part has a line of its own."""
+    lines: list[str] = []
+    for part in parts:
+        if not part:
+            continue
+        if lines and cell_len(f"{lines[-1]}{gap}{part}") <= width:
+            lines[-1] = f"{lines[-1]}{gap}{part}"
+        else:
+            lines.append(part)
+    return lines

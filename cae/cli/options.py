@@ -240,6 +240,14 @@ Track = Annotated[
         rich_help_panel=EXECUTION_PANEL,
     ),
 ]
+Watch = Annotated[
+    bool,
+    typer.Option(
+        "--watch",
+        help="Serve the report page on this machine while the sweep runs, and print its address.",
+        rich_help_panel=EXECUTION_PANEL,
+    ),
+]
 Notify = Annotated[
     str | None,
     typer.Option(

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
-from rich.table import Table
 
+from cae.cli.columns import Column, fitting_columns, make_table
 from cae.cli.console import Console
 from cae.cli.gpu_text import gpu_line
+from cae.cli.plan_settings import PlanSettings, plan_settings, settings_text, without_component
 from cae.cli.tables import BETTER_VALUES
 from cae.run.formatting import count_of, format_duration, format_value
 from cae.run.groups import differences_text, is_defined_equally, parse_group
@@ -29,49 +29,69 @@ if TYPE_CHECKING:  # these import torch, and `status` has to be quick
     from cae.sweep.spec.planned_trial import PlannedTrial
 
 MAX_AXIS_COLUMNS = 7
-"""If the search space has more axes, they share one column."""
+"""If more axes differ between trials, they share one column."""
+MAIN_COLUMNS = {"parameters", "epochs", "s/epoch"}
+"""For the others, settings share a column before one of these is left out."""
+MIN_SETTINGS_WIDTH = 18
+MIN_STATE_WIDTH = 12
 
 
 def print_plan(prepared: Prepared, resources: Resources, cost: Cost) -> None:
     """Print the trials of a plan and their costs."""
     console = Console()
-    console.print(_plan_table(prepared.plan, cost))
+    print_plan_table(console, prepared.plan, cost)
     _print_plan_summary(console, prepared, resources, cost)
 
 
-@dataclass(frozen=True)
-class _Column:
-    name: str
-    cells: list[str]
-    """One per trial."""
-    justify: Literal["left", "right"] = "right"
+def print_plan_table(console: Console, plan: Plan, cost: Cost) -> None:
+    """Print a row per trial: what differs between trials, as far as the terminal is wide enough."""
+    settings = plan_settings(plan.listed, list(plan.axes))
+    columns = _columns(plan, cost, _axis_columns(plan, settings))
+    shown = fitting_columns(columns, console.width)
+    is_wide = len(settings.columns) > MAX_AXIS_COLUMNS or not _has_main_columns(shown)
+    has_shared_column = is_wide and bool(settings.columns)
+    if has_shared_column:
+        columns = _columns(plan, cost, _shared_column(plan, settings))
+        shown = fitting_columns(columns, console.width)
+    console.print(make_table(shown, console.width, header_style="bold"))
+    left_out = [column.name.replace("\n", " ") for column in columns if column not in shown]
+    if left_out:
+        console.print(f"without room: {', '.join(left_out)} (--csv FILE has all columns)")
+    if settings.of_all:
+        console.print(f"all trials: {escape(settings_text(settings.of_all))}", highlight=False)
+    if settings.of_most and has_shared_column:
+        most = escape(settings_text(settings.of_most))
+        console.print(f"where the table states no other value: {most}", highlight=False)
 
 
-def _plan_table(plan: Plan, cost: Cost) -> Table:
+def _has_main_columns(columns: list[Column]) -> bool:
+    """Whether a table is complete except for what can be computed from the settings."""
+    return MAIN_COLUMNS.issubset(column.name for column in columns)
+
+
+def _columns(plan: Plan, cost: Cost, axis_columns: list[Column]) -> list[Column]:
     trials = plan.listed
+    states = [planned_state(trial) for trial in trials]
     columns = [
-        _Column("trial", [str(trial.number) for trial in trials]),
-        _Column("state", [planned_state(trial) for trial in trials]),
-        *_axis_columns(plan),
+        Column("trial", [str(trial.number) for trial in trials]),
+        Column("state", states, justify="left", min_width=MIN_STATE_WIDTH),
+        *axis_columns,
         *_seed_column(plan),
-        _Column("parameters", [f"{trial.sizes['parameters']:,}" for trial in trials]),
+        Column("parameters", [f"{trial.sizes['parameters']:,}" for trial in trials], left_out=4),
     ]
     if any("total_parameters" in trial.sizes for trial in trials):
         totals = [f"{_total_parameters(trial):,}" for trial in trials]
-        columns.append(_Column("with running\nstatistics", totals))
+        columns.append(Column("with running\nstatistics", totals, left_out=1))
     latent_sizes = [format_value(trial.sizes.get("latent_values", "")) for trial in trials]
+    megaflops = [format_value(trial.sizes["megaflops"]) for trial in trials]
+    seconds = [_seconds_text(seconds) for seconds in cost.seconds_per_epoch]
     columns += [
-        _Column("latent\nsize", latent_sizes),
-        _Column("MFLOP", [format_value(trial.sizes["megaflops"]) for trial in trials]),
-        _Column("epochs", [str(trial.trial.epochs) for trial in trials]),
-        _Column("s/epoch", [_seconds_text(seconds) for seconds in cost.seconds_per_epoch]),
+        Column("latent\nsize", latent_sizes, left_out=3),
+        Column("MFLOP", megaflops, left_out=2),
+        Column("epochs", [str(trial.trial.epochs) for trial in trials], left_out=6),
+        Column("s/epoch", seconds, left_out=5),
     ]
-    table = Table(box=None, header_style="bold", padding=(0, 2))
-    for column in columns:
-        table.add_column(escape(column.name), justify=column.justify)
-    for row in range(len(trials)):
-        table.add_row(*[escape(column.cells[row]) for column in columns])
-    return table
+    return columns
 
 
 def _seconds_text(seconds: float) -> str:
@@ -86,41 +106,27 @@ def _total_parameters(trial: PlannedTrial) -> int:
     return total
 
 
-def _axis_columns(plan: Plan) -> list[_Column]:
-    """A column per axis of the search space, or one for all axes if there are many."""
-    if len(plan.axes) > MAX_AXIS_COLUMNS:
-        return [_Column("settings", [_settings(trial) for trial in plan.listed], justify="left")]
-    columns: list[_Column] = []
-    for axis in plan.axes:
-        narrow_name = _without_component(axis).replace("_", "_\n")
+def _axis_columns(plan: Plan, settings: PlanSettings) -> list[Column]:
+    """A column per axis whose values differ between trials."""
+    columns: list[Column] = []
+    for axis in settings.columns:
+        narrow_name = without_component(axis).replace("_", "_\n")
         cells = [format_value(trial.axes.get(axis, "")) for trial in plan.listed]
-        columns.append(_Column(narrow_name, cells))
+        columns.append(Column(narrow_name, cells))
     return columns
 
 
-def _without_component(axis: str) -> str:
-    """`kernel_size` for the axis `arch.kernel_size`."""
-    _, dot, parameter = axis.partition(".")
-    if not dot:
-        return axis
-    return parameter
+def _shared_column(plan: Plan, settings: PlanSettings) -> list[Column]:
+    """One column for all axes whose values differ between trials."""
+    texts = [settings.text_of(trial) for trial in plan.listed]
+    return [Column("settings", texts, justify="left", min_width=MIN_SETTINGS_WIDTH)]
 
 
-def _seed_column(plan: Plan) -> list[_Column]:
+def _seed_column(plan: Plan) -> list[Column]:
     """The seeds, if a configuration runs with several."""
     if plan.sweep.seeds == 1 or "seed" in plan.axes:
         return []
-    return [_Column("seed", [str(trial.trial.seed) for trial in plan.listed])]
-
-
-def _settings(trial: PlannedTrial) -> str:
-    """The values of all axes that the trial has, in one text."""
-    if not trial.axes:
-        return "the base trial"
-    parts: list[str] = []
-    for axis, value in trial.axes.items():
-        parts.append(f"{_without_component(axis)} {format_value(value) or 'none'}")
-    return ", ".join(parts)
+    return [Column("seed", [str(trial.trial.seed) for trial in plan.listed])]
 
 
 def planned_state(trial: PlannedTrial) -> str:

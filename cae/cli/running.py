@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cae.cli.console import Console
 from cae.cli.errors import INTERRUPTED, exit_immediately_on_signals
 from cae.cli.output import echo
+from cae.cli.watching import check_watch
 from cae.errors import ENVIRONMENT_ERROR, gather
 from cae.run.events import ABORTED, GAVE_UP, REACHED
 from cae.run.paths import RunDir
@@ -64,13 +66,16 @@ def run_trials(
 
     Raises UserError, SweepAborted and Delegated.
     """
+    console = Console(stderr=True)
+    shows_start = console.is_terminal and not options.quiet
+    if shows_start:
+        console.print("[dim]reading the sweep and the images[/]")
     with exit_immediately_on_signals():
         from cae.sweep.places.auth_token import use_private_token
 
         if options.address is None:
             use_private_token()  # before Ray is imported
         from cae.cli import live_table, plan_text
-        from cae.cli.console import Console
         from cae.cli.following import follow
         from cae.cli.notify import notify_user
         from cae.sweep.engine import session
@@ -81,6 +86,8 @@ def run_trials(
     resources = ResourceOptions(
         options.gpus, options.gpus_per_trial, options.cpus_per_trial, options.slots
     )
+    if options.watch:
+        check_watch(options.address)
     place = choose_place(options.address, resources)
     if sweep_file is not None:
         exit_code = place.delegate(sweep_file, out, options.arguments)
@@ -93,10 +100,13 @@ def run_trials(
         echo(line, to_stderr=True)
     if confirm is not None:
         confirm(len(prepared.plan.remaining) + prepared.plan.to_come)
-    console = Console(stderr=True)
     display = live_table.display(prepared, console=console, quiet=options.quiet)
+    if shows_start and prepared.plan.has_work:
+        console.print("[dim]starting Ray and the workers[/]")
     notify = functools.partial(notify_user, options.notify, prepared.run)
-    with follow(prepared, display, console, options.track, notify) as followed_display:
+    with follow(
+        prepared, display, console, options.track, notify, watch=options.watch
+    ) as followed_display:
         reason = session.execute(
             prepared,
             place,

@@ -22,13 +22,13 @@ from cae.report.exporters import trackers
 from cae.report.exporters.mlflow import MlflowTracker, database_uri
 from cae.report.exporters.tensorboard import TensorBoardTracker
 from cae.report.exporters.wandb import WandbTracker
-from cae.run.events import EpochFinished, Event, TrialEnded, TrialStarted
+from cae.run.events import EpochFinished, Notice, TrialEnded, TrialStarted
 from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.storage.store import is_url
 
-Watch = Callable[[Event | None], None]
-"""Called with each event of a running sweep, and with None from time to time."""
+Watch = Callable[[Notice], None]
+"""Called with each event of a running sweep, when it is stopped, and with None at intervals."""
 TrackerName = Literal["mlflow", "wandb", "tensorboard"]
 PATIENCE_SECONDS = 2.0
 """After this time at the end of the command, it prints what it waits for."""
@@ -159,7 +159,7 @@ class LiveTracking:
         self._has_started = True
         self._thread.start()
 
-    def __call__(self, event: Event | None) -> None:
+    def __call__(self, event: Notice) -> None:
         """Take an event, after it was applied to the records."""
         match event:
             case TrialStarted():
@@ -271,7 +271,7 @@ def display_and_track(
     tracking.start(records)
     with display as show:
 
-        def watch(event: Event | None) -> None:
+        def watch(event: Notice) -> None:
             show(event)
             tracking(event)
 

@@ -306,6 +306,19 @@ EVENTS: dict[str, type[Event]] = {
 }
 """Event classes by the kind that the journal names."""
 
+
+@dataclass(frozen=True)
+class Stopping:
+    """The sweep is being stopped although trials remain. It is shown, and not in the journal."""
+
+    reason: str
+    running: int
+    """Number of trials whose workers have to end."""
+
+
+Notice = Event | Stopping | None
+"""What the views of a running sweep are called with: None from time to time."""
+
 _OLD_KINDS = {"spared": "audit_stop", "alone": "retry_alone"}
 _OLD_FIELDS = {
     "asked": "trials",

@@ -25,6 +25,7 @@ class RunOptions:
     max_epochs: int | None = None
     track: Literal["mlflow", "wandb", "tensorboard"] | None = None
     notify: str | None = None
+    watch: bool = False
     quiet: bool = False
     command: str = ""
     """The command or call, for sweep.json."""

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from cae import Sweep, Trial
 from cae.cli import plan_text
 from cae.cli.app import app
 from cae.cli.console import Console
+from cae.cli.plan_settings import plan_settings
 from cae.cli.plan_text import change_lines
 from cae.run.events import TrialEnded, TrialPlanned, event_fields
 from cae.run.trial_state import TrialState
@@ -142,7 +144,7 @@ def printed_plan(seeds: int = 1, settings: dict[str, Any] | None = None) -> str:
     console = Console(file=buffer, width=160)
     resources = Resources(cpus=1, gpus=0, cpus_per_trial=1, gpus_per_trial=0)
     cost = tables_cost(prepared.plan)
-    console.print(plan_text._plan_table(prepared.plan, cost))
+    plan_text.print_plan_table(console, prepared.plan, cost)
     plan_text._print_plan_summary(console, prepared, resources, cost)
     return buffer.getvalue()
 
@@ -267,3 +269,86 @@ def test_a_plan_whose_networks_all_fail_has_an_unknown_time() -> None:
     assert text.count("could not be timed") == 3
     with open("plan.csv", newline="") as file:
         assert [row["seconds_per_epoch"] for row in csv.DictReader(file)] == ["", "", ""]
+
+
+# Which settings the table shows, and how wide it is
+
+
+NEIGHBOURS: list[dict[str, Any]] = [
+    {"optimizer.lr": rate, "batch_size": size, "seed": 3}
+    for rate, size in [(0.1, 8), (0.1, 16), (0.1, 8), (0.2, 8)]
+]
+
+
+def planned_trials(*axes: dict[str, Any]) -> list[Any]:
+    return [SimpleNamespace(axes=of_trial) for of_trial in axes]
+
+
+def test_a_table_states_only_how_trials_differ_from_most() -> None:
+    trials = planned_trials(*NEIGHBOURS)
+    settings = plan_settings(trials, ["optimizer.lr", "batch_size", "seed"])
+    assert settings.of_all == {"seed": 3}
+    assert settings.of_most == {"optimizer.lr": 0.1, "batch_size": 8}
+    assert settings.columns == ["optimizer.lr", "batch_size"]
+    texts = [settings.text_of(trial) for trial in trials]
+    assert texts == ["-", "batch_size 16", "-", "lr 0.2"]
+
+
+def test_a_setting_that_a_trial_does_not_have_is_stated() -> None:
+    trials = planned_trials({"a.b": 1, "a.c": 2}, {"a.b": 1, "a.c": 2}, {"a.c": 2}, {})
+    settings = plan_settings(trials, ["a.b", "a.c"])
+    assert settings.of_all == {"a.c": 2}
+    texts = [settings.text_of(trial) for trial in trials]
+    assert texts == ["-", "-", "no b", "the base trial"]
+
+
+def test_settings_without_a_majority_are_stated_for_every_trial() -> None:
+    trials = planned_trials({"a.b": 1}, {"a.b": []})
+    settings = plan_settings(trials, ["a.b"])
+    assert settings.of_most == {}
+    assert [settings.text_of(trial) for trial in trials] == ["b 1", "b none"]
+
+
+def printed_table(width: int, axes: int) -> list[str]:
+    """The lines of a plan of nine trials that differ in some axes."""
+    trials: list[Any] = []
+    for number in range(1, 10):
+        values = {f"arch.parameter_{axis}": (number * axis) % 3 for axis in range(1, axes + 1)}
+        sizes = {"parameters": 1_234_567, "megaflops": 12.5, "latent_values": 64}
+        trial = SimpleNamespace(epochs=25, seed=0)
+        trials.append(
+            SimpleNamespace(
+                number=number,
+                axes={"arch.kernel_size": 3, **values},
+                sizes=sizes,
+                trial=trial,
+                record=None,
+                is_dependency=False,
+            )
+        )
+    names = ["arch.kernel_size", *[f"arch.parameter_{axis}" for axis in range(1, axes + 1)]]
+    plan: Any = SimpleNamespace(
+        listed=trials, axes=dict.fromkeys(names), sweep=SimpleNamespace(seeds=1)
+    )
+    buffer = io.StringIO()
+    cost: Any = SimpleNamespace(seconds_per_epoch=[1.25] * 9)
+    plan_text.print_plan_table(Console(file=buffer, width=width), plan, cost)
+    return buffer.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+@pytest.mark.parametrize("axes", [2, 9])
+def test_rows_are_complete_in_every_width(width: int, axes: int) -> None:
+    lines = printed_table(width, axes)
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    rows = [line.split() for line in lines if line[:5].strip().isdigit()]
+    assert [row[0] for row in rows] == [str(number) for number in range(1, 10)]
+    assert all(row[1] == "new" for row in rows)
+    assert "all trials: kernel_size 3" in text
+    left_out = " ".join(text[text.find("without room:") :].split())
+    for name, value in [("parameters", "1,234,567"), ("epochs", "25"), ("s/epoch", "1.2")]:
+        assert all(value in row for row in rows) or name in left_out
+    if width == 200:
+        assert "without room" not in text
+        assert all("1,234,567" in row for row in rows)

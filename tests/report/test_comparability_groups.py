@@ -72,6 +72,28 @@ def test_the_summary_has_an_answer_per_group(writer: MakeWriter) -> None:
     assert "trial 4" not in answers[f"{NOISE} = 0.3"]
 
 
+def test_the_summary_states_once_what_is_equal_in_all_groups(writer: MakeWriter) -> None:
+    falling = {3: (0.7, 0.6, 0.5, 0.4), 5: (0.6, 0.5, 0.4, 0.3), 7: (0.8, 0.7, 0.6, 0.5)}
+    run = writer(axes={"arch.kernel_size": {"values": [3, 5, 7], "scale": "linear"}})
+    run.session([1, 2, 3, 4, 5, 6])
+    number = 0
+    for noise in (0.3, 0.9):
+        for kernel_size, losses in falling.items():
+            number += 1
+            config = {"task": "denoise", NOISE: noise}
+            run.trial(number, {"arch.kernel_size": kernel_size}, **config)
+            run.start(number)
+            for epoch, loss in enumerate(losses, start=1):
+                run.epoch(number, epoch, loss * noise)
+            run.end(number, "finished", best_epoch=4)
+    content = summary_section(tables.read([run.close()]))
+    assert isinstance(content, SummaryContent)
+    (wrong,) = [line.text for line in content.lines if line.title == "What looks wrong"]
+    assert wrong == (
+        "In each of 2 groups: The best trials still improve: more epochs would likely help."
+    )
+
+
 def texts(content: Any) -> list[Any]:
     """What a section states, without times."""
     cells: list[Any] = []

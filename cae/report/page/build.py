@@ -40,7 +40,14 @@ CONTENT_SECURITY_POLICY = (
     "img-src data: blob:; base-uri 'none'; form-action 'none'"
 )
 """With this policy, the browser refuses every request of the page, which contains all it needs."""
-SCRIPTS = ("selection.js", "latent_map.js", "charts.js", "trials_table.js", "page.js")
+SCRIPTS = (
+    "selection.js",
+    "contents.js",
+    "latent_map.js",
+    "charts.js",
+    "trials_table.js",
+    "page.js",
+)
 """In the order in which they run: the first one defines what the others use."""
 MAX_TITLE_LENGTH = 300
 MAX_DESCRIPTION_LENGTH = 600
@@ -90,7 +97,7 @@ class BuiltSection:
 
     @property
     def is_left_out(self) -> bool:
-        """Whether the page leaves the section out."""
+        """Whether the section is about something that the sweep does not have."""
         return all(part.content.is_left_out for part in self.parts)
 
     @property
@@ -232,7 +239,16 @@ def _without_nan(value: object) -> object:
 def render(results: Results, sections: Sequence[BuiltSection]) -> str:
     """Return the HTML of the page."""
     library = ""
-    sections = [built for built in sections if not built.is_left_out]
+    shown: list[BuiltSection] = []
+    absent: list[BuiltSection] = []
+    empty: list[BuiltSection] = []
+    for built in sections:
+        if built.is_left_out:
+            absent.append(built)
+        elif built.is_empty:
+            empty.append(built)
+        else:
+            shown.append(built)
     if any(part.charts for built in sections for part in built.parts):
         library = _plotly_library()
     return (
@@ -243,10 +259,14 @@ def render(results: Results, sections: Sequence[BuiltSection]) -> str:
             title=_title(results),
             description=_description(results),
             run_names=[run.name for run in results.runs],
-            sections=sections,
+            sections=shown,
+            absent=absent,
+            empty=empty,
             states=style.STATE_STYLES,
-            css=_read_package_file("templates/page.css"),
-            scripts=[_read_package_file(f"scripts/{name}") for name in SCRIPTS],
+            css=without_indentation(_read_package_file("templates/page.css")),
+            scripts=[
+                without_indentation(_read_package_file(f"scripts/{name}")) for name in SCRIPTS
+            ],
             trial_keys=safe_json(json.dumps(linked_data.trial_keys(results))),
             csv=linked_data.packed_csv(results),
             library=library,
@@ -300,6 +320,16 @@ def _description(results: Results) -> str:
 
 def _read_package_file(name: str) -> str:
     return importlib.resources.files("cae.report.page").joinpath(name).read_text(encoding="utf-8")
+
+
+def without_indentation(text: str) -> str:
+    """Return a script or a style without indentation and lines of comments: a smaller page."""
+    kept: list[str] = []
+    for line in map(str.strip, text.splitlines()):
+        is_comment = line.startswith("//") or (line.startswith("/*") and line.endswith("*/"))
+        if line and not is_comment:
+            kept.append(line)
+    return "\n".join(kept)
 
 
 @functools.lru_cache(maxsize=1)

@@ -22,6 +22,9 @@ from cae.report.data.results import Results
 from cae.report.page.figures import Figure
 from cae.report.page.table import Table
 
+PROPER_NAMES = ("Pareto",)
+"""Titles that begin with one keep their capital letter within a sentence."""
+
 
 class Scope(StrEnum):
     """Which trials a section is built from.
@@ -45,10 +48,10 @@ class SectionContent:
     verdict: str
     """One short paragraph of plain text: the answer. All there is if `is_empty`."""
     is_empty: bool = False
-    """Whether there is nothing to show but the verdict."""
+    """Whether there is nothing to show but the verdict. The page then names the section in one line
+    at its end, together with other empty ones."""
     is_left_out: bool = False
-    """Whether the page leaves the section out: it is about something that the sweep does not have.
-    verdicts.json contains its verdict."""
+    """Whether the section is empty because it is about something that the sweep does not have."""
     method: str = ""
     """How the section was computed: what it includes, what it leaves out and why."""
     captions: Mapping[str, str] = field(default_factory=dict)
@@ -81,8 +84,16 @@ class Section:
 
     @property
     def label(self) -> str:
-        """Short title for the navigation bar."""
+        """Short title for the table of contents."""
         return self.id.replace("_", " ").capitalize()
+
+    @property
+    def name(self) -> str:
+        """The title in an enumeration: "published numbers", "Pareto front"."""
+        name = self.title.partition(":")[0]
+        if name.startswith(PROPER_NAMES):
+            return name
+        return name[0].lower() + name[1:]
 
     def figure(self, name: str) -> Figure[Any]:
         """Return the figure of this name. Raises KeyError if the section has no such figure."""

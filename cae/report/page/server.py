@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +28,10 @@ HOST = "127.0.0.1"
 PORTS = range(8420, 8440)
 MAX_BUILD_SHARE = 0.2
 """Largest share of the time spent on building: if it takes 2 s, it happens at most every 10 s."""
+
+
+READER_SECONDS = 10.0
+"""A page that is open requests its version every 2 seconds, and less often in a hidden tab."""
 
 
 class ServedPage(NamedTuple):
@@ -55,6 +60,14 @@ class PageSource:
         self.journal_states: list[JournalState] = []
         self.next_build = 0.0
         """Time of the clock before which the page is not rebuilt."""
+        self.last_request = -math.inf
+        """Time of the clock of the last request."""
+        self.sent_version = ""
+        """Version of the page that was sent last."""
+
+    def has_reader(self) -> bool:
+        """Whether the page is open in a browser, which requests its version all the time."""
+        return self.clock() - self.last_request < READER_SECONDS
 
     def newest(self) -> ServedPage:
         """Return the newest page. Raises UserError or OSError if a run cannot be read."""
@@ -108,8 +121,10 @@ class RequestHandler(http.server.BaseHTTPRequestHandler):
         if self.path not in ("/", "/version"):
             self.respond(HTTPStatus.NOT_FOUND, b"not found", "text/plain")
             return
+        source = self.server.source
+        source.last_request = source.clock()
         try:
-            page = self.server.source.newest()
+            page = source.newest()
         except (UserError, OSError) as error:
             # A bucket may be unavailable for a while; an open page requests the version again.
             self.respond(HTTPStatus.SERVICE_UNAVAILABLE, str(error).encode(), "text/plain")
@@ -118,6 +133,7 @@ class RequestHandler(http.server.BaseHTTPRequestHandler):
             self.respond(HTTPStatus.OK, page.version.encode(), "text/plain")
         else:
             self.respond(HTTPStatus.OK, page.content, "text/html; charset=utf-8")
+            source.sent_version = page.version
 
     def respond(self, status: HTTPStatus, content: bytes, content_type: str) -> None:
         self.send_response(status)

@@ -39,6 +39,7 @@ class SlotTime(StrEnum):
 
 
 TRAINING = (SlotTime.FINISHED, SlotTime.STOPPED, SlotTime.LOST)
+WITHOUT_TRIAL = (SlotTime.START, SlotTime.BETWEEN, SlotTime.END)
 LOST_STATES = frozenset(
     {
         TrialState.FAILED,
@@ -75,6 +76,13 @@ class WorkerUtilization:
         if not self.total_seconds:
             return math.nan
         return sum(self.seconds[kind] for kind in TRAINING) / self.total_seconds
+
+    @property
+    def unused_share(self) -> float:
+        """Share of the slots' time in which they had no trial; NaN if there is no time."""
+        if not self.total_seconds:
+            return math.nan
+        return sum(self.seconds[kind] for kind in WITHOUT_TRIAL) / self.total_seconds
 
 
 @dataclass(frozen=True)

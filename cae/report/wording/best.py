@@ -23,6 +23,17 @@ MAX_TIED = 5
 
 
 def comparison_sentence(results: Results, comparison: ConfigurationComparison) -> str:
+    """Whether the best configuration is better than the others, and how to find out if unknown.
+
+    Empty if there is one configuration.
+    """
+    sentence = certainty_sentence(results, comparison)
+    if len(comparison.compared) > 1 and comparison.verdict == BestVerdict.UNKNOWN:
+        return formatting.sentences([sentence, _how_to_add_seeds(results)])
+    return sentence
+
+
+def certainty_sentence(results: Results, comparison: ConfigurationComparison) -> str:
     """Whether the best configuration is better than the others.
 
     Empty if there is one configuration.
@@ -42,7 +53,7 @@ def comparison_sentence(results: Results, comparison: ConfigurationComparison) -
             return _tied(results, comparison)
     return (
         f"It is unknown whether it is better than the others: {_seeds(compared)}, so a difference "
-        f"may be due to chance. {_how_to_add_seeds(results)}"
+        "may be due to chance."
     )
 
 
@@ -72,25 +83,35 @@ def other_best_configuration(results: Results, comparison: ConfigurationComparis
 
 def best_configuration_sentence(results: Results, comparison: ConfigurationComparison) -> str:
     """Name the best configuration, and the better single trial of another configuration."""
-    compared = comparison.compared
-    first = compared.iloc[0]
+    return formatting.sentences(
+        [
+            best_mean_sentence(results, comparison),
+            comparison_sentence(results, comparison),
+            best_single_trial_sentence(results, comparison),
+        ]
+    )
+
+
+def best_mean_sentence(results: Results, comparison: ConfigurationComparison) -> str:
+    """Name the configuration with the best mean over its seeds."""
+    first = comparison.compared.iloc[0]
     mean = formatting.number(first["mean"])
+    seeds = formatting.plural(int(first["n"]), "seed")
+    return (
+        f"Best is the configuration of {first['label']}: mean {results.metric} {mean} over {seeds}."
+    )
+
+
+def best_single_trial_sentence(results: Results, comparison: ConfigurationComparison) -> str:
+    """Name the best trial, which is a seed of another configuration than the best one."""
     best_trial = results.ranked.index[0]
     value = formatting.number(results.values[best_trial])
     label = results.labels[best_trial]
     reason = "its configuration has not finished all its seeds"
-    for row in formatting.rows(compared):
+    for row in formatting.rows(comparison.compared):
         if best_trial in row.trials:
             reason = f"the mean of its configuration is {formatting.number(row.mean)}"
-    seeds = formatting.plural(int(first["n"]), "seed")
-    return formatting.sentences(
-        [
-            f"Best is the configuration of {first['label']}: mean {results.metric} {mean} over "
-            f"{seeds}.",
-            comparison_sentence(results, comparison),
-            f"The best single trial is {label} ({value}): {reason}.",
-        ]
-    )
+    return f"The best single trial is {label} ({value}): {reason}."
 
 
 def _seeds(compared: pd.DataFrame) -> str:

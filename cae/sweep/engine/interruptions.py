@@ -11,11 +11,10 @@ from typing import NoReturn
 
 from cae.errors import ENVIRONMENT_ERROR
 from cae.run.events import ABORTED, SessionEnded
+from cae.run.formatting import count_of
 from cae.signals import stop_signals
 from cae.sweep.engine import ray_compat
 from cae.sweep.engine.recorder import Recorder
-
-STOPPING = "stopping, and what is finished is saved; a second signal ends the command immediately"
 
 
 @contextlib.contextmanager
@@ -31,7 +30,7 @@ def stop_on_signals(recorder: Recorder) -> Iterator[None]:
             _exit_immediately(128 + number)
         recorder.stop_reason = f"interrupted by {signal.Signals(number).name}"
         with contextlib.suppress(OSError):  # after SIGHUP there is no terminal
-            print(f"{recorder.stop_reason}: {STOPPING}", file=sys.stderr, flush=True)
+            print(stopping_text(recorder, signal.Signals(number)), file=sys.stderr, flush=True)
 
     try:
         handlers = {kind: signal.signal(kind, stop) for kind in stop_signals()}
@@ -43,6 +42,18 @@ def stop_on_signals(recorder: Recorder) -> Iterator[None]:
     finally:
         for kind, handler in handlers.items():
             signal.signal(kind, handler)
+
+
+def stopping_text(recorder: Recorder, number: signal.Signals) -> str:
+    """What happens after a signal, and what a second one does."""
+    trials = count_of(recorder.running_trials, "trial")
+    again = "send it again"
+    if number == signal.SIGINT:
+        again = "press Ctrl-C again"
+    return (
+        f"{recorder.stop_reason}; stopping: saving {trials}, {again} to end immediately (finished "
+        "epochs are kept)"
+    )
 
 
 def exit_after_ray_death(recorder: Recorder, before_exit: Callable[[str], None], name: str) -> None:

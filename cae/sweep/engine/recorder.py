@@ -24,7 +24,9 @@ from cae.run.events import (
     EpochFinished,
     Event,
     InvalidEvent,
+    Notice,
     RetryAlone,
+    Stopping,
     TrialEnded,
     TrialPaused,
     TrialRetried,
@@ -61,8 +63,9 @@ _EXCEPTION = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception): .+)$", re.MULTILIN
 DEATH_OF_A_PROCESS = re.compile("^(ActorDied|ActorUnavailable|WorkerCrashed|NodeDied)")
 """Ray's exceptions for a process that ended: perhaps killed, or by the code of one trial."""
 
-Watcher = Callable[[Event | None], None]
-"""Called with each event after it is written, and with None from time to time."""
+Watcher = Callable[[Notice], None]
+"""Called with each event after it is written, when the sweep is stopped, and with None from time to
+time."""
 
 
 class Recorder(tune.Callback, Stopper):
@@ -110,6 +113,7 @@ class Recorder(tune.Callback, Stopper):
         """Trials that were ended by this class and not by their worker; Tune has to stop them."""
         self.run_alone: set[int] = set()
         """Trials that ran out of memory while others were running; each is retried once, alone."""
+        self._is_stop_shown = False
         self._polled = 0.0
         self._slots_counted = 0.0
 
@@ -318,6 +322,7 @@ class Recorder(tune.Callback, Stopper):
     @override
     def on_step_end(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:
         now = time.monotonic()
+        self._show_stop()
         if now - self._polled < POLL_SECONDS:
             return
         self._polled = now
@@ -327,6 +332,19 @@ class Recorder(tune.Callback, Stopper):
         self.stop_reason = self.stop_reason or self._abort_reason()
         hung = self._fail_hung_trials()
         self._stop_ended_trials(trials, hung)
+        self._show_stop()
+
+    def _show_stop(self) -> None:
+        """Show, once, that the sweep is being stopped: its workers may take seconds to end."""
+        if self.stop_reason and not self._is_stop_shown:
+            self._is_stop_shown = True
+            self.watch(Stopping(self.stop_reason, self.running_trials))
+
+    @property
+    def running_trials(self) -> int:
+        """Number of trials that are running."""
+        states = [record.state for record in list(self.records.values())]
+        return states.count(TrialState.RUNNING)
 
     def _update_slots(self, now: float) -> None:
         if self.count_slots is not None and now - self._slots_counted > SLOT_COUNT_SECONDS:

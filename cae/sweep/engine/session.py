@@ -14,7 +14,7 @@ from typing import Any
 
 from cae.errors import RunError, gather
 from cae.files import write_whole
-from cae.run.events import Event
+from cae.run.events import Notice
 from cae.run.json_values import JsonObject
 from cae.run.paths import RunDir
 from cae.run.records import Record
@@ -49,9 +49,9 @@ from cae.sweep.spec.sweep_file import SweepFile, read_sweep_file
 from cae.trial.config import ConfigError
 from cae.trial.datasets import Dataset, Images, data_folders, load_images
 
-Display = Callable[[dict[int, Record], int], AbstractContextManager[Callable[[Event | None], None]]]
+Display = Callable[[dict[int, Record], int], AbstractContextManager[Callable[[Notice], None]]]
 """Opens a view of a running sweep, such as the live table, from its records and number of slots.
-The view is called with each event, and with None from time to time."""
+The view is called with each event, when the sweep is stopped, and with None from time to time."""
 
 COMPLETE = "complete"
 """Why a session ends if nothing is left to train."""
@@ -334,7 +334,7 @@ def _run_trials(
     try:
         run.publish(*prepared.plan.code.write(run.code / prepared.plan.code.name))
         _write_sweep_json(run, _describe(prepared, checked.resources, command))
-        view: AbstractContextManager[Callable[[Event | None], None]]
+        view: AbstractContextManager[Callable[[Notice], None]]
         view = contextlib.nullcontext(_ignore)
         if display is not None:
             view = display(prepared.records, checked.resources.slots)

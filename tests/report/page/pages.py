@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,24 +92,6 @@ def column(page: Any, name: str) -> list[str]:
 
 
 def shown_sections(run: RunDir) -> list[Section]:
-    """The sections on a run's page: without those about what its sweep does not have."""
-    sweep = run.read_sweep()
-    left_out: set[str] = set()
-    if not sweep.published:
-        left_out.add("published")
-    if not sweep.claims:
-        left_out.add("claims")
-    if not any(axis.origins for axis in sweep.axis_descriptions().values()):
-        left_out.add("provenance")
-    if not any(record.suggestion for record in run.records().values()):
-        left_out.add("search")
-    if not (sweep.search or {}).get("second_objective"):
-        left_out.add("hypervolume")
-    if len({record.sizes.get("latent_values") for record in run.records().values()}) < 2:
-        left_out.add("rate_distortion")
-    tasks = {str(record.config.get("task")) for record in run.records().values()}
-    if "detect_anomalies" not in tasks:
-        left_out.add("anomaly_scores")
-    if not list(run.path.glob("trials/*/latent.npz")):
-        left_out.add("latent_code")
-    return [section for section in all_sections() if section.id not in left_out]
+    """The sections on a run's page: without those that the line at its end names."""
+    ids = re.findall(r'<section id="(\w+)"', run.report_html.read_text())
+    return [section for section in all_sections() if section.id in ids]

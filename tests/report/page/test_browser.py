@@ -27,14 +27,20 @@ PAGE_WIDTH = "document.documentElement.scrollWidth"
 FIGURES = {figure.name for section in all_sections() for figure in section.figures}
 
 
-@pytest.mark.parametrize("name", ["none", "one", "all_failed", "all_nan", "mixed"])
+@pytest.mark.parametrize(
+    ("name", "charts"),
+    [("none", 0), ("one", 3), ("all_failed", 1), ("all_nan", 2), ("mixed", 8)],
+)
 def test_every_section_has_a_heading_and_every_chart_is_drawn(
-    browser: Any, make_run: MakeRun, name: str
+    browser: Any, make_run: MakeRun, name: str, charts: int
 ) -> None:
     with opened(browser, make_run(name)) as page:
         headings = page.locator("section > h2").all_inner_texts()
         assert headings == [section.title for section in shown_sections(make_run(name))]
-        assert set(draw_all(page)) <= FIGURES
+        assert {"Summary", "Hardware and settings"} <= set(headings)
+        drawn_charts = set(draw_all(page))
+        assert drawn_charts <= FIGURES
+        assert len(drawn_charts) == charts
 
 
 def test_a_page_of_a_thousand_trials_draws_charts_near_the_screen_first(
@@ -97,6 +103,65 @@ def test_panels_are_rearranged_in_a_narrow_window(thirty: Any) -> None:
     assert thirty.evaluate(PAGE_WIDTH) <= 420
 
 
+@pytest.mark.parametrize("chart", ["best", "importance"])
+def test_a_narrow_chart_has_its_labels_above_its_rows_and_shows_all_points(
+    thirty: Any, chart: str
+) -> None:
+    thirty.set_viewport_size({"width": 390, "height": 844})
+    plot = thirty.locator(f"#{chart}-plot")
+    plot.scroll_into_view_if_needed()
+    plot.locator(".annotation-text").first.wait_for(timeout=TIMEOUT_MS)
+    frame = plot.bounding_box()
+    assert frame["width"] <= 390
+    points = plot.locator(".scatterlayer .point").all()
+    assert len(points) >= 4
+    for point in points:
+        box = point.bounding_box()
+        assert frame["x"] <= box["x"] <= frame["x"] + frame["width"] - box["width"]
+    labels = plot.locator(".annotation-text").all()
+    assert len(labels) > 2
+    for label in labels:
+        box = label.bounding_box()
+        assert box["x"] + box["width"] <= frame["x"] + frame["width"]
+    assert plot.locator(".ytick text").count() == 0
+    assert plot.locator(".xtick text").count() > 1
+    assert plot.evaluate("plot => plot._fullLayout._size.w") > 0.8 * frame["width"]
+
+
+@pytest.mark.parametrize("width", [390, 800])
+def test_the_contents_unfold_in_a_narrow_window_and_fold_after_a_click(
+    thirty: Any, width: int
+) -> None:
+    thirty.set_viewport_size({"width": width, "height": 844})
+    link = thirty.locator("#contents a[href='#pareto']")
+    assert not link.is_visible()
+    thirty.locator("#contents > summary").click()
+    link.click()
+    assert not link.is_visible()
+    assert thirty.locator("#pareto-title").is_visible()
+    thirty.wait_for_function(
+        "() => document.getElementById('current-section').textContent === 'Pareto'"
+    )
+
+
+def test_the_contents_are_beside_the_page_in_a_wide_window(thirty: Any) -> None:
+    links = thirty.locator("#contents a")
+    assert links.count() == thirty.locator("main > section").count()
+    assert all(link.is_visible() for link in links.all())
+    contents = thirty.locator("nav").bounding_box()
+    main = thirty.locator("main").bounding_box()
+    assert contents["x"] + contents["width"] < main["x"]
+
+
+def test_a_link_to_a_section_without_content_unfolds_the_line_that_names_it(
+    browser: Any, make_run: MakeRun
+) -> None:
+    with opened(browser, make_run("two"), "#s=failures") as page:
+        answer = page.locator("#failures + dd")
+        assert answer.inner_text() == "No trial failed or diverged."
+        assert answer.is_visible()
+
+
 def test_the_table_sorts_both_ways_with_missing_values_last(thirty: Any) -> None:
     heading = thirty.locator("#trials-table th", has_text="test_loss").first
     for order in ("ascending", "descending"):
@@ -132,6 +197,9 @@ def test_without_javascript_every_table_is_shown(browser: Any, make_run: MakeRun
         assert page.locator("#trials-table tbody tr").count() == 30
         assert page.locator("#best-table tbody tr").count() == 10
         assert page.locator("noscript p.note").is_visible()
+        assert page.locator("#contents a").first.is_visible()
+        page.locator("#not-shown > summary").click()
+        assert page.locator("#not-shown dd").first.is_visible()
 
 
 def test_the_page_is_dark_for_dark_themes_and_printed_on_white(

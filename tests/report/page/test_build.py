@@ -18,7 +18,6 @@ from cae.errors import RunError
 from cae.report.page import build
 from cae.report.page.sections import all_sections
 from cae.run.paths import RunDir
-from tests.report.page import pages
 
 MakeRun = Callable[[str], RunDir]
 BuildPage = Callable[[str], RunDir]
@@ -27,16 +26,20 @@ MAX_BYTES = 6_000_000
 
 
 class Outline(HTMLParser):
-    """Sections, their verdicts, rows of the table of trials, and the addresses in a page."""
+    """Sections, their verdicts, those that are not shown with their answers, rows of the table of
+    trials, and the addresses in a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.ids: list[str] = []
         self.verdicts: dict[str, str] = {}
+        self.not_shown: dict[str, str] = {}
         self.addresses: list[str] = []
         self.trial_rows = 0
         self._in_trials_table = False
         self._in_verdict = False
+        self._not_shown_id = ""
+        self._in_answer = False
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -50,12 +53,18 @@ class Outline(HTMLParser):
             self._in_trials_table = attributes.get("id") == "trials-table"
         if tag == "tr" and self._in_trials_table:
             self.trial_rows += 1
+        if tag == "dt":
+            self._not_shown_id = str(attributes.get("id", ""))
+        self._in_answer = tag == "dd" and self._not_shown_id != ""
         self._in_verdict = attributes.get("class") == "verdict-line"
 
     def handle_data(self, data: str) -> None:
         if self._in_verdict:
             self.verdicts[self.ids[-1]] = data
             self._in_verdict = False
+        if self._in_answer:
+            self.not_shown[self._not_shown_id] = data
+            self._in_answer = False
 
 
 @pytest.fixture
@@ -77,10 +86,28 @@ def test_every_page_has_all_sections_with_the_verdicts_of_verdicts_json(
     run = built(shape)
     outline = Outline(run.report_html.read_text())
     verdicts = json.loads(run.verdicts_json.read_text())["sections"]
-    assert list(verdicts) == [section.id for section in all_sections()]
-    assert outline.ids == [section.id for section in pages.shown_sections(run)]
-    assert outline.verdicts == {name: verdicts[name] for name in outline.ids}
+    order = [section.id for section in all_sections()]
+    assert list(verdicts) == order
+    assert outline.ids == sorted(outline.ids, key=order.index)
+    assert sorted([*outline.ids, *outline.not_shown]) == sorted(order)
+    assert verdicts["summary"].startswith(outline.verdicts["summary"])
+    shown = outline.verdicts | outline.not_shown | {"summary": verdicts["summary"]}
+    assert shown == verdicts
     assert all(len(verdict) > 10 for verdict in verdicts.values())
+
+
+def test_sections_with_nothing_to_say_are_named_in_one_line_at_the_end(built: BuildPage) -> None:
+    html = built("two").report_html.read_text()
+    line = html[html.index('<details id="not-shown">') :].partition("</summary>")[0]
+    assert (
+        "Not in this sweep: published numbers, claims, provenance of the values, search, progress "
+        "of the Pareto front, latent size, latent code, anomaly scores."
+    ) in line
+    assert (
+        "Nothing to show: what to try next, early stopping, reconstructions, images from the "
+        "tasks, baselines, tables of the final evaluation, failures, comparison of runs."
+    ) in line
+    assert '<a href="#failures">' not in html
 
 
 def test_every_trial_is_in_the_table_without_javascript(shape: str, built: BuildPage) -> None:
@@ -119,6 +146,11 @@ def test_hostile_text_is_escaped(built: BuildPage) -> None:
     assert "&lt;img src=x onerror=" in html
     published = json.loads(run.verdicts_json.read_text())["published"]
     assert "window.evil=1" in published[0]["quantity"]
+
+
+def test_scripts_are_shortened_by_whole_lines_only() -> None:
+    script = 'const a = "//";  // why\n  // a comment\n\n/* style */\n  b();\n'
+    assert build.without_indentation(script) == 'const a = "//";  // why\nb();'
 
 
 def test_json_cannot_end_the_script_element_that_contains_it() -> None:

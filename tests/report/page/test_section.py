@@ -60,10 +60,10 @@ def test_a_new_section_is_one_new_file(
     finally:
         del REGISTERED_SECTIONS["largest_number"]
         del sys.modules["cae.report.page.sections.largest_number"]
-    best, new, progress = (
-        html.index(f'<section id="{id}"') for id in ("best", "largest_number", "progress")
+    summary, new, trials = (
+        html.index(f'<section id="{id}"') for id in ("summary", "largest_number", "trials")
     )
-    assert best < new < progress
+    assert summary < new < trials
     assert '<p class="verdict-line">It is 2.</p>' in html
     assert 'id="largest-plot"' in html
     assert '<a href="#largest_number">Largest number</a>' in html
@@ -72,6 +72,13 @@ def test_a_new_section_is_one_new_file(
 def test_a_section_has_the_name_of_its_module() -> None:
     modules = {path.stem for path in (PACKAGE / "sections").glob("*.py")} - {"__init__"}
     assert {section.id for section in all_sections()} == modules
+
+
+def test_titles_are_shortened_in_an_enumeration() -> None:
+    names = {section.id: section.name for section in all_sections()}
+    assert names["pareto"] == "Pareto front"
+    assert names["rate_distortion"] == "latent size"
+    assert names["published"] == "published numbers"
 
 
 def test_figures_and_templates_have_the_name_of_a_section() -> None:

@@ -27,6 +27,7 @@ from cae.report.page.sections.failures import FailuresContent
 from cae.report.page.sections.joined_runs import shared_trials, summarize
 from cae.report.page.sections.parameters import kruskal_wallis
 from cae.report.page.sections.summary import SummaryContent
+from cae.report.page.summary_lines import NOTHING_WRONG, SummaryLine
 from cae.run.trial_state import TrialState
 from tests.report.page.conftest import ReadResults
 from tests.report.planted_runs import configurations_with_seeds, grid
@@ -62,6 +63,70 @@ def test_the_summary_counts_every_trial_once(shape: str, read_results: ReadResul
 def test_the_summary_refers_to_sections(shape: str, read_results: ReadResults) -> None:
     ids = {section.id for section in all_sections()}
     assert set(content_as(SummaryContent, "summary", read_results(shape)).answers) <= ids
+
+
+def test_the_summary_has_at_most_five_lines(shape: str, read_results: ReadResults) -> None:
+    content = content_as(SummaryContent, "summary", read_results(shape))
+    ids = {section.id for section in all_sections()}
+    assert content.verdict
+    assert len(content.lines) <= 4
+    for line in content.lines:
+        assert line.text or line.commands
+        assert len(line.commands) <= 2
+        assert not line.section or line.section in ids
+
+
+def summary_line(results: Results, title: str) -> SummaryLine:
+    """The line of the summary with a title."""
+    lines = content_as(SummaryContent, "summary", results).lines
+    (line,) = [line for line in lines if line.title == title]
+    return line
+
+
+def test_the_summary_answers_five_questions(read_results: ReadResults) -> None:
+    results = read_results("thirty")
+    content = content_as(SummaryContent, "summary", results)
+    assert content.verdict.startswith("Best is trial ")
+    assert [line.title for line in content.lines] == [
+        "Certainty",
+        "What matters",
+        "What looks wrong",
+        "What to do next",
+    ]
+    assert "all ran with one seed" in summary_line(results, "Certainty").text
+    wrong = summary_line(results, "What looks wrong")
+    assert "failed: " in wrong.text
+    assert "Slots were unused for " in wrong.text
+    assert wrong.section == "failures"
+    seeds = summary_line(results, "What to do next").commands[0]
+    assert seeds.command == "cae-sweep run sweeps/cifar_grid.py --budget cpu --set seeds=3"
+
+
+def test_the_summary_of_a_clear_result_exports_it(writer: MakeWriter) -> None:
+    results = configurations_with_seeds(writer, [0.01, 0.02], 3, 0.0001)
+    assert "is significantly better" in summary_line(results, "Certainty").text
+    assert summary_line(results, "What looks wrong").text == NOTHING_WRONG
+    (export,) = summary_line(results, "What to do next").commands
+    assert export.command.endswith("-o best")
+
+
+def test_the_summary_of_an_interrupted_sweep_resumes_it(read_results: ReadResults) -> None:
+    """The session of this run has not ended, and no process holds its lock."""
+    results = read_results("running")
+    resume = summary_line(results, "What to do next").commands[0]
+    assert resume.command == results.sweep.command
+
+
+def test_the_summary_of_a_best_trial_at_an_edge_names_the_parameter(writer: MakeWriter) -> None:
+    results = configurations_with_seeds(writer, [0.03, 0.02, 0.01], 1, 0.0)
+    wrong = summary_line(results, "What looks wrong")
+    assert "at the edge of what was tried: arch.kernel_size." in wrong.text
+    assert wrong.section == "next_steps"
+    assert (
+        summary_line(results, "What to do next")
+        .commands[1]
+        .finding.startswith("The best arch.kernel_size")
+    )
 
 
 def test_the_export_command_has_the_name_of_the_run_and_no_path(read_results: ReadResults) -> None:
@@ -291,13 +356,14 @@ def test_a_network_that_does_not_beat_the_baselines_is_named(writer: MakeWriter)
     assert comparison is not None
     assert comparison.is_better.tolist() == [True, False]
     assert list(comparison.baselines) == ["mean image"]
-    warning = content_as(SummaryContent, "summary", results).answers["baselines"]
-    assert "1 trial of 2 does not beat the best baseline (trial 2)" in warning
+    warning = summary_line(results, "What looks wrong")
+    assert "1 trial of 2 does not beat the best baseline (trial 2)" in warning.text
+    assert warning.section == "baselines"
 
 
 def test_the_summary_does_not_mention_baselines_that_all_networks_beat(writer: MakeWriter) -> None:
     results = _with_baselines(writer, test_losses=[0.1, 0.15], mean_image_loss=0.2)
-    assert "baselines" not in content_as(SummaryContent, "summary", results).answers
+    assert "baseline (" not in summary_line(results, "What looks wrong").text
     assert content_of("baselines", results).verdict.startswith("Every finished trial beats")
 
 

@@ -53,10 +53,13 @@ def test_the_edge_of_a_range_is_its_outer_part(
 
 
 def kernels(
-    writer: MakeWriter, losses: dict[int, list[float]], sizes: tuple[int, ...] = (3, 5, 7)
+    writer: MakeWriter,
+    losses: dict[int, list[float]],
+    sizes: tuple[int, ...] = (3, 5, 7),
+    **sweep: Any,
 ) -> Results:
-    """A trial per kernel size, with its losses by epoch."""
-    run = writer(axes={"arch.kernel_size": {"values": list(sizes), "scale": "linear"}})
+    """A trial per kernel size, with its losses by epoch. sweep: keys of sweep.json."""
+    run = writer(axes={"arch.kernel_size": {"values": list(sizes), "scale": "linear"}}, **sweep)
     run.session(list(range(1, len(losses) + 1)))
     for number, (size, values) in enumerate(losses.items(), 1):
         run.trial(number, {"arch.kernel_size": size})
@@ -106,6 +109,25 @@ def test_all_trials_that_were_best_last_are_to_be_trained_longer(writer: MakeWri
     assert settings["arch.kernel_size"] == "5"
     assert settings["epochs"] == "8"
     assert settings["space"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("budget", "command", "out"),
+    [
+        ("cpu", "cae-sweep run sweeps/cifar_grid.py --budget cpu", "--out runs/cifar_grid-cpu"),
+        ("cpu", "cae-sweep run a.py --budget cpu --out /d/r", "--out /d/r"),
+        ("full", "cae-sweep run a.py", ""),
+    ],
+)
+def test_the_command_adds_the_trial_to_the_same_run(
+    writer: MakeWriter, budget: str, command: str, out: str
+) -> None:
+    losses = {3: FALLING, 5: [value / 2 for value in FALLING], 7: FALLING}
+    results = kernels(writer, losses, budget=budget, command=command)
+    content = next_steps_section(results)
+    assert isinstance(content, NextStepsContent)
+    before_flags = content.steps[0].command.partition(" --set ")[0]
+    assert before_flags == f"cae-sweep run sweeps/cifar_grid.py {out}".rstrip()
 
 
 def test_a_best_value_inside_and_a_best_epoch_before_the_last_need_nothing(

@@ -25,14 +25,16 @@ def ignored_hangup() -> Any:
 def test_a_signal_is_acknowledged_at_once_and_stops_the_sweep(
     number: signal.Signals, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorder = SimpleNamespace(stop_reason="")
+    recorder = SimpleNamespace(stop_reason="", running_trials=3)
     codes: list[int] = []
     monkeypatch.setattr(interruptions, "_exit_immediately", codes.append)
     at_start = signal.signal(number, signal.SIG_DFL)  # pytest may run under nohup
     with interruptions.stop_on_signals(cast(Any, recorder)):
         os.kill(os.getpid(), number)
         assert recorder.stop_reason == f"interrupted by {number.name}"
-        assert recorder.stop_reason in capsys.readouterr().err
+        printed = capsys.readouterr().err
+        assert f"{recorder.stop_reason}; stopping: saving 3 trials, " in printed
+        assert ("press Ctrl-C again" in printed) == (number == signal.SIGINT)
         assert codes == []
         os.kill(os.getpid(), number)
         assert codes == [128 + number]

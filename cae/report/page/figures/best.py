@@ -69,7 +69,9 @@ def draw_best(data: BestData) -> go.Figure:
             yaxis2={**y_axis, "showticklabels": False, "matches": "y"},
         )
     height = 110 + 34 * max(2, count)
-    return style.set_layout(figure, height=height, panels=panels, columns=2, min_width=640)
+    return style.set_layout(
+        figure, height=height, panels=panels, columns=2, min_width=640, row_labels=True
+    )
 
 
 def _labels(configurations: pd.DataFrame) -> list[str]:

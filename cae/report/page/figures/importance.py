@@ -83,7 +83,8 @@ def draw_importance(data: ImportanceData) -> go.Figure:
     figure.update_layout(
         xaxis={
             "title": {
-                "text": "increase in error if the parameter is shuffled, as a share of the variance"
+                "text": "increase in error if the parameter is shuffled,<br>"
+                "as a share of the variance"
             },
             "zeroline": True,
         },
@@ -95,7 +96,8 @@ def draw_importance(data: ImportanceData) -> go.Figure:
             "automargin": True,
         },
     )
-    return style.set_layout(figure, height=120 + 34 * max(2, row_count), min_width=480)
+    height = 120 + 34 * max(2, row_count)
+    return style.set_layout(figure, height=height, min_width=480, row_labels=True)
 
 
 def _importance_text(row: Any) -> str:

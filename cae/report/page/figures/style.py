@@ -121,13 +121,15 @@ def set_layout(
     panels: int = 1,
     columns: int = 1,
     min_width: int = 0,
+    row_labels: bool = False,
     shares_y: bool = False,
 ) -> go.Figure:
     """Set size and legend, and arrange `panels` pairs of axes in a grid of `columns`.
 
     The page arranges them again with the number of columns that fit, and scrolls figures that
-    are narrower than `min_width` pixels. If `shares_y`, the y axis is only named at the first
-    panel of each row.
+    are narrower than `min_width` pixels. If `row_labels`, the y axes have a label for each row; the
+    page then draws the labels above the rows instead of scrolling. If `shares_y`, the y axis is
+    only named at the first panel of each row.
     """
     figure.update_layout(
         template="none",
@@ -141,6 +143,7 @@ def set_layout(
             "columns": columns,
             "panel_height": height,
             "min_width": min_width,
+            "row_labels": row_labels,
             "shares_y": shares_y,
         },
     )

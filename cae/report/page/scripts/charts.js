@@ -4,6 +4,7 @@
 (() => {
   const PANEL_GAP = 64;  // pixels, as in figures/style.py
   const MIN_PANEL_WIDTH = 300;
+  const CHARACTER_WIDTH = 6.5;  // pixels, of the labels of axes
   const config = {
     showSendToCloud: false,
     plotlyServerURL: "",
@@ -78,6 +79,47 @@
     layout.height = height;
   };
 
+  // In a chart that is too narrow for the labels beside its rows, draw them above their rows, so that
+  // the data has the whole width.
+  const raiseRowLabels = (layout, width) => {
+    const { row_labels: hasRowLabels, min_width: minWidth } = layout.meta;
+    if (!hasRowLabels || width >= minWidth) return;
+    const maxCharacters = Math.floor(width / CHARACTER_WIDTH);
+    const shorten = (text) => {
+      const characters = text.match(/&\w+;|./gsu) ?? [];
+      if (characters.length <= maxCharacters) return text;
+      return characters.slice(0, maxCharacters - 1).join("") + "…";
+    };
+    layout.annotations = [...(layout.annotations ?? [])];
+    for (const [name, axis] of Object.entries(layout)) {
+      if (!name.startsWith("yaxis")) continue;
+      axis.showticklabels = false;
+      axis.ticktext.forEach((text, row) => layout.annotations.push({
+        text: shorten(text),
+        font: { size: 11 },
+        xref: "paper", x: 0, xanchor: "left",
+        yref: name.replace("axis", ""), y: axis.tickvals[row], yanchor: "bottom",
+        yshift: 3,
+        showarrow: false,
+        bgcolor: "rgba(0,0,0,0)",
+      }));
+    }
+    layout.margin = { ...layout.margin, l: 8 };
+  };
+
+  // Leave out labels of a logarithmic x axis that would overlap: plotly draws all labels of a list.
+  const thinTicks = (layout, width) => {
+    for (const [name, axis] of Object.entries(layout)) {
+      if (!name.startsWith("xaxis") || axis.type !== "log" || !axis.ticktext) continue;
+      const [start, end] = axis.domain ?? [0, 1];
+      const longest = Math.max(...axis.ticktext.map((text) => text.length));
+      const fitting = Math.floor((end - start) * width / ((longest + 2) * CHARACTER_WIDTH));
+      const step = Math.ceil(axis.ticktext.length / Math.max(1, fitting));
+      axis.ticktext = axis.ticktext.filter((_, tick) => tick % step === 0);
+      axis.tickvals = axis.tickvals.filter((_, tick) => tick % step === 0);
+    }
+  };
+
   // Load plotly.js once: it is in the page, compressed.
   let libraryLoaded = null;
   const loadLibrary = () => {
@@ -143,9 +185,11 @@
     const isDark = darkTheme.matches && !isPrinting;
     await loadLibrary();
     const { data, layout } = readFigure(plot);
-    const minWidth = layout.meta.min_width;
-    plot.style.minWidth = minWidth ? minWidth + "px" : "";
+    const { min_width: minWidth, row_labels: hasRowLabels } = layout.meta;
+    plot.style.minWidth = minWidth && !hasRowLabels ? minWidth + "px" : "";
     arrangePanels(layout, plot.clientWidth);
+    raiseRowLabels(layout, plot.clientWidth);
+    thinTicks(layout, plot.clientWidth);
     plot.style.height = layout.height + "px";
     const showsTrials = data.some((trace) => trace.customdata);
     const settings = {

@@ -6,8 +6,8 @@ document.addEventListener("click", (event) => {
   if (!id) return;
   event.preventDefault();
   selection.change({ section: id });
-  const section = document.getElementById(id);
-  section?.scrollIntoView();
+  contents.fold();
+  const section = showSection(id);
   section?.setAttribute("tabindex", "-1");
   section?.focus({ preventScroll: true });
 });

@@ -3,6 +3,15 @@
 //   #s=SECTION&sel=3,7-9&only=1&f=optimizer.lr>1e-4 stopped&sort=-val_loss
 // A trial is identified by its row in trials.csv (in data-trial and in customdata of the charts);
 // in the address, by its number.
+
+// Scroll to a section, or to the answer of one that has nothing to show, which may be folded away.
+const showSection = (id) => {
+  const section = document.getElementById(id);
+  section?.closest("details")?.setAttribute("open", "");
+  section?.scrollIntoView();
+  return section;
+};
+
 const selection = (() => {
   const element = document.getElementById("trial-keys");
   const page = JSON.parse(element?.textContent ?? '{"keys":[],"flags":[],"ranges":false}');
@@ -87,7 +96,7 @@ const selection = (() => {
     start: () => {
       readAddress();
       notify();
-      if (state.section) document.getElementById(state.section)?.scrollIntoView();
+      if (state.section) showSection(state.section);
     },
     // Select exactly these trials and hide the others in the table (a box in a chart).
     replace: (trials) => change({ trials: new Set(trials), onlySelected: true }),

@@ -78,27 +78,31 @@ def baselines_section(results: Results) -> SectionContent:
 
 
 def baseline_warning(results: Results) -> str:
-    """Return the verdict if a trial does not beat the baselines: then its rank means little."""
+    """Return which trials do not beat the baselines: then their rank means little."""
     comparison = compare_with_baselines(results)
     if comparison is None or comparison.is_better.all():
         return ""
-    return _verdict(results, comparison)
+    return f"{_trials_beating_baselines(results, comparison)}."
+
+
+def _trials_beating_baselines(results: Results, comparison: BaselineComparison) -> str:
+    """Return how many trials beat the baselines: a sentence without its end."""
+    is_better = comparison.is_better
+    if is_better.all():
+        return "Every finished trial beats every baseline"
+    if not is_better.any():
+        return "No finished trial beats the best baseline"
+    worse = is_better.index[~is_better]
+    count = formatting.plural(len(worse), "trial")
+    labels = formatting.listed([results.labels[index] for index in worse], MAX_NAMED)
+    verb = "do"
+    if len(worse) == 1:
+        verb = "does"
+    return f"{count} of {len(is_better):,} {verb} not beat the best baseline ({labels})"
 
 
 def _verdict(results: Results, comparison: BaselineComparison) -> str:
-    is_better = comparison.is_better
-    if is_better.all():
-        sentence = "Every finished trial beats every baseline"
-    elif not is_better.any():
-        sentence = "No finished trial beats the best baseline"
-    else:
-        worse = is_better.index[~is_better]
-        count = formatting.plural(len(worse), "trial")
-        labels = formatting.listed([results.labels[index] for index in worse], MAX_NAMED)
-        verb = "do"
-        if len(worse) == 1:
-            verb = "does"
-        sentence = f"{count} of {len(is_better):,} {verb} not beat the best baseline ({labels})"
+    sentence = _trials_beating_baselines(results, comparison)
     best = comparison.losses.index[0]
     loss = formatting.number(comparison.losses[best])
     baseline_loss = formatting.number(comparison.lowest_baselines[best])

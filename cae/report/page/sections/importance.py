@@ -58,7 +58,7 @@ def importance_section(results: Results) -> SectionContent:
         captions["interaction"] = (
             f"Mean {results.metric} by {first} and {second}, the pair that interacts most"
         )
-    sentences = [_importance_sentence(analysis) for analysis in analyses]
+    sentences = [importance_sentence(analysis) for analysis in analyses]
     return SectionContent(
         verdict=formatting.sentences([*sentences, _interaction_sentence(shown)]),
         method=_method(analyses),
@@ -68,7 +68,7 @@ def importance_section(results: Results) -> SectionContent:
     )
 
 
-def _importance_sentence(analysis: importance.ImportanceAnalysis) -> str:
+def importance_sentence(analysis: importance.ImportanceAnalysis) -> str:
     """Name the most important parameters, and how well the forest predicts."""
     population = population_name(analysis.population)
     if not analysis.is_computed:

@@ -89,6 +89,14 @@ def kruskal_wallis(settings: pd.Series[str], values: Floats) -> float:
     return float(stats.kruskal(*samples).pvalue)
 
 
+def strongest_effect(results: Results) -> str:
+    """The verdict of the section; empty if no parameter differs among trials with a value."""
+    data = parameters_data(results)
+    if not data.axes:
+        return ""
+    return _verdict(data, np.array(data.trials["value"], dtype=np.float64))
+
+
 def _verdict(data: ParametersData, values: Floats) -> str:
     """Name the parameter with the most significant difference between its settings."""
     tests = [

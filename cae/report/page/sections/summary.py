@@ -12,16 +12,21 @@ from cae.report import formatting
 from cae.report.data.columns import IN_CURRENT_SWEEP
 from cae.report.data.results import Results
 from cae.report.page.section import Scope, SectionContent, section
-from cae.report.page.sections.baselines import baseline_warning
 from cae.report.page.sections.early_stopping import stopped_sentence
-from cae.report.page.sections.failures import failures_section
-from cae.report.page.sections.next_steps import next_steps_section
 from cae.report.page.sections.published import published_comparisons
+from cae.report.page.summary_lines import (
+    REMAINING,
+    SummaryLine,
+    only_configuration_text,
+    summary_lines,
+)
 from cae.report.page.wording import better_direction, nothing_is_ranked
 from cae.report.statistics.best import compare_configurations
 from cae.report.wording import published
 from cae.report.wording.best import (
     best_configuration_sentence,
+    best_mean_sentence,
+    best_single_trial_sentence,
     comparison_sentence,
     other_best_configuration,
 )
@@ -43,12 +48,6 @@ STATES = [
 """In the order of the cards."""
 MAX_GROUPS = 50
 """Comparability groups whose best trials are listed."""
-REMAINING = [
-    TrialState.RUNNING,
-    TrialState.PENDING,
-    TrialState.INTERRUPTED,
-    TrialState.WAITING,
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,18 +57,21 @@ class SummaryContent(SectionContent):
     """Number of trials in each state that occurs."""
     current_trials: int = 0
     """Number of trials of the current sweep; the others are of earlier sweeps of the run."""
+    lines: Sequence[SummaryLine] = ()
+    """What follows the best trial: at most four lines."""
     notes: Sequence[str] = ()
     """What restricts all results of the page."""
     answers: Mapping[str, str] = field(default_factory=dict)
-    """One sentence by id of the section that has more."""
+    """Further sentences by id of the section that has more."""
     group_answers: Mapping[str, str] = field(default_factory=dict)
     """The best trial of each comparability group, by its label; empty if there is one group."""
 
     @property
     @override
     def answer(self) -> str:
-        lines = [f"{label}: {answer}" for label, answer in self.group_answers.items()]
-        return "\n".join([self.verdict, *lines])
+        groups = [f"{label}: {answer}" for label, answer in self.group_answers.items()]
+        lines = [line.plain_text for line in self.lines]
+        return "\n".join([self.verdict, *groups, *lines])
 
 
 @section("summary", title="Summary", order=10, scope=Scope.ALL)
@@ -77,11 +79,8 @@ def summary_section(results: Results) -> SectionContent:
     counts = results.trials["state"].value_counts()
     states = {state: int(counts[state]) for state in STATES if state in counts}
     answers = {
-        "early_stopping": stopped_sentence(results),
-        "failures": failures_section(results).verdict,
-        "baselines": _baseline_warnings(results),
-        "next_steps": _next_steps(results),
         "published": published.summary_sentence(published_comparisons(results), reasons=False),
+        "early_stopping": stopped_sentence(results),
     }
     notes = [
         _remaining(results, states),
@@ -90,7 +89,7 @@ def summary_section(results: Results) -> SectionContent:
         _budget(results),
     ]
     group_answers = {}
-    verdict = best_sentence(results.groups[0].results)
+    verdict = _best(results.groups[0].results)
     if len(results.groups) > 1:
         verdict = (
             f"The trials are in {len(results.groups)} groups that are not comparable with each "
@@ -106,33 +105,10 @@ def summary_section(results: Results) -> SectionContent:
         trials=len(results.trials),
         states=states,
         current_trials=int(results.in_current_sweep.sum()),
+        lines=summary_lines(results),
         notes=[note for note in notes if note],
         answers={id: sentence for id, sentence in answers.items() if sentence},
     )
-
-
-def _next_steps(results: Results) -> str:
-    """Return what to try next in each comparability group, as far as there is something."""
-    sentences: list[str] = []
-    for group in results.groups[:MAX_GROUPS]:
-        content = next_steps_section(group.results)
-        if not content.is_empty:
-            sentence = content.verdict
-            if group.label:
-                sentence = f"{group.label}: {sentence}"
-            sentences.append(sentence)
-    return formatting.sentences(sentences)
-
-
-def _baseline_warnings(results: Results) -> str:
-    """Return the warning of each comparability group whose trials do not beat the baselines."""
-    warnings: list[str] = []
-    for group in results.groups[:MAX_GROUPS]:
-        warning = baseline_warning(group.results)
-        if warning and group.label:
-            warning = f"{group.label}: {warning}"
-        warnings.append(warning)
-    return formatting.sentences(warnings)
 
 
 def best_sentence(results: Results) -> str:
@@ -140,28 +116,38 @@ def best_sentence(results: Results) -> str:
 
     `results` are those of one comparability group.
     """
-    if not len(results.trials):
-        return "No trial has been planned or run yet."
-    ranked = results.ranked
-    metric = results.metric
-    if not len(ranked):
-        return f"{nothing_is_ranked(results)}, so there is no best one."
-    first = ranked.index[0]
-    value = formatting.number(results.values[first])
-    epoch = formatting.number(ranked.at[first, "best_epoch"])
-    sentence = f"Best is {results.labels[first]}: {metric} {value} at epoch {epoch}"
-    if len(ranked) == 1:
-        return f"{sentence}. It is the only trial with a value: there is nothing to compare with."
-    configurations = results.configurations.loc[ranked.index]
-    is_same = configurations == configurations[first]
-    if is_same.all():
-        return f"{sentence}. All {len(ranked)} trials with a value are seeds of one configuration."
+    best = _best(results)
+    only = only_configuration_text(results)
+    if only or not len(results.ranked):
+        return formatting.sentences([best, only])
     comparison = compare_configurations(results)
     if other_best_configuration(results, comparison):
         return best_configuration_sentence(results, comparison)
+    return formatting.sentences([best, comparison_sentence(results, comparison)])
+
+
+def _best(results: Results) -> str:
+    """Return the best trial, or the best configuration, and its distance to the second."""
+    if not len(results.trials):
+        return "No trial has been planned or run yet."
+    ranked = results.ranked
+    if not len(ranked):
+        return f"{nothing_is_ranked(results)}, so there is no best one."
+    comparison = compare_configurations(results)
+    has_one = bool(only_configuration_text(results))
+    if not has_one and other_best_configuration(results, comparison):
+        mean = best_mean_sentence(results, comparison)
+        return formatting.sentences([mean, best_single_trial_sentence(results, comparison)])
+    first = ranked.index[0]
+    value = formatting.number(results.values[first])
+    epoch = formatting.number(ranked.at[first, "best_epoch"])
+    sentence = f"Best is {results.labels[first]}: {results.metric} {value} at epoch {epoch}"
+    configurations = results.configurations.loc[ranked.index]
+    is_same = configurations == configurations[first]
+    if is_same.all():
+        return f"{sentence}."
     distance = _distance(results, first, ranked.index[~is_same][0], seeds=int(is_same.sum()))
-    certainty = comparison_sentence(results, comparison)
-    return formatting.sentences([f"{sentence}, {distance}.", certainty])
+    return f"{sentence}, {distance}."
 
 
 def _distance(results: Results, first: int, second: int, seeds: int) -> str:

@@ -1,0 +1,121 @@
+"""The table of a running sweep: complete numbers and sums in terminals of every size."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+
+from cae.cli.console import Console
+from cae.cli.live_table import MAX_RUNNING_ROWS, LiveTable, wrap_parts
+from cae.run.events import Stopping, TrialEnded, TrialStarted
+from cae.run.records import Record, apply_event
+from cae.run.trial_state import TrialState
+from tests.run.events import epoch, planned, started
+
+WIDTHS = [40, 80, 120, 200]
+TITLE = "CIFAR-10 autoencoder, the best network of report 000 and its neighbours"
+
+
+def records_of(running: int, pending: int) -> dict[int, Record]:
+    """Trials of which some have finished two epochs."""
+    records: dict[int, Record] = {}
+    for number in range(1, running + pending + 1):
+        apply_event(records, planned(number, epochs=3))
+        if number <= running:
+            apply_event(records, started(number))
+            for finished in (1, 2):
+                metrics = {"val_loss": 0.0123456 * number / finished, "images_per_second": 12345.6}
+                event = epoch(finished, 0.5, number)
+                event.metrics = event.metrics | metrics
+                apply_event(records, event)
+    return records
+
+
+def live_table(records: dict[int, Record], width: int, height: int = 24) -> LiveTable:
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True)
+    table = LiveTable(
+        TITLE, records, metric="val_loss", mode="min", slots=2, console=console, quiet=False
+    )
+    table._has_started = True
+    return table
+
+
+def lines_of(table: LiveTable) -> list[str]:
+    """The lines of the table as a terminal shows them, without colors."""
+    console = Console(file=io.StringIO(), width=table._console.width, force_terminal=False)
+    console.print(table._render())
+    file: Any = console.file
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_numbers_and_sums_are_complete_in_every_width(width: int) -> None:
+    lines = lines_of(live_table(records_of(3, 15), width))
+    text = "\n".join(lines)
+    assert max(map(cell_len, lines)) <= width
+    assert "0/18" in text
+    assert "3 running" in text
+    assert "15 pending" in text
+    assert "best val_loss 0.006173" in text
+    assert "(trial 1, epoch 2)" in text
+    (heading,) = [number for number, line in enumerate(lines) if line.split()[:1] == ["trial"]]
+    rows = [line.split() for line in lines[heading + 1 : heading + 4]]
+    assert [row[:3] for row in rows] == [
+        ["1", "2/3", "0.006173"],
+        ["2", "2/3", "0.01235"],
+        ["3", "2/3", "0.01852"],
+    ]
+    assert ("images/s" in lines[heading]) == (width > 40)
+    assert "12346" in text or width == 40
+
+
+@pytest.mark.parametrize("height", [8, 12, 24])
+def test_the_table_is_not_higher_than_the_terminal(height: int) -> None:
+    records = records_of(30, 0)
+    table = live_table(records, 80, height)
+    for number in range(1, 9):
+        table._ended_lines.append(f"[green]finished [/] trial {number} {'a long reason ' * 9}")
+    lines = lines_of(table)
+    assert len(lines) < height
+    rows = [line for line in lines if line.split()[1:2] == ["2/3"]]
+    (rest,) = [line for line in lines if line.startswith("and ")]
+    assert rest == f"and {30 - len(rows)} more running"
+    assert len(rows) <= MAX_RUNNING_ROWS
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_stop_is_shown_with_what_it_waits_for(width: int) -> None:
+    table = live_table(records_of(3, 15), width)
+    table(Stopping("interrupted by SIGINT", 3))
+    text = " ".join(lines_of(table))
+    assert "stopping: saving 3 trials; press Ctrl-C again to end immediately" in text
+    assert " left" not in text
+
+
+def test_the_start_of_workers_is_shown() -> None:
+    records = records_of(0, 2)
+    table = live_table(records, 80)
+    table._has_started = False
+    assert "starting workers" in "\n".join(lines_of(table))
+    table(TrialStarted(trial=1, epoch=0))
+    assert "starting workers" not in "\n".join(lines_of(table))
+
+
+def test_trials_that_ended_are_listed_with_their_state() -> None:
+    records = records_of(1, 1)
+    table = live_table(records, 80)
+    end = TrialEnded(trial=1, state=TrialState.FINISHED, reason="all 3 epochs")
+    apply_event(records, end)
+    table(end)
+    assert "finished  trial 1    val_loss 0.006173 all 3 epochs" in lines_of(table)
+    assert any("1/2" in line and "1 finished" in line for line in lines_of(table))
+
+
+def test_parts_are_not_divided_between_lines() -> None:
+    assert wrap_parts(["10 running", "", "2 pending", "a long part"], 22) == [
+        "10 running  2 pending",
+        "a long part",
+    ]
