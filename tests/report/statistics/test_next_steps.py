@@ -112,22 +112,22 @@ def test_all_trials_that_were_best_last_are_to_be_trained_longer(writer: MakeWri
 
 
 @pytest.mark.parametrize(
-    ("budget", "command", "out"),
+    ("budget", "command", "options"),
     [
-        ("cpu", "cae-sweep run sweeps/cifar_grid.py --budget cpu", "--out runs/cifar_grid-cpu"),
-        ("cpu", "cae-sweep run a.py --budget cpu --out /d/r", "--out /d/r"),
+        ("cpu", "cae-sweep run sweeps/cifar_grid.py --budget cpu", "--budget cpu"),
+        ("cpu", "cae-sweep run a.py --budget cpu --out /d/r", "--budget cpu --out /d/r"),
         ("full", "cae-sweep run a.py", ""),
     ],
 )
 def test_the_command_adds_the_trial_to_the_same_run(
-    writer: MakeWriter, budget: str, command: str, out: str
+    writer: MakeWriter, budget: str, command: str, options: str
 ) -> None:
     losses = {3: FALLING, 5: [value / 2 for value in FALLING], 7: FALLING}
     results = kernels(writer, losses, budget=budget, command=command)
     content = next_steps_section(results)
     assert isinstance(content, NextStepsContent)
     before_flags = content.steps[0].command.partition(" --set ")[0]
-    assert before_flags == f"cae-sweep run sweeps/cifar_grid.py {out}".rstrip()
+    assert before_flags == f"cae-sweep run sweeps/cifar_grid.py {options}".rstrip()
 
 
 def test_a_best_value_inside_and_a_best_epoch_before_the_last_need_nothing(

@@ -16,7 +16,6 @@ from cae.report.statistics.next_steps import (
     NextStep,
     next_steps,
 )
-from cae.run.sweep_json import SweepDescription
 
 
 class StepCommand(NamedTuple):
