@@ -72,7 +72,9 @@ def test_the_archives_are_small_and_name_no_folder_of_a_machine() -> None:
 def test_the_versions_of_record_are_those_that_the_project_allows() -> None:
     versions = record_versions()
     for text in importlib.metadata.requires("cae-sweep") or []:
-        name, bounds, marker = re.match(r"([\w-]+)(?:\[\w+\])?([^;]*)(.*)", text).groups()
+        match = re.match(r"([\w-]+)(?:\[\w+\])?([^;]*)(.*)", text)
+        assert match is not None, text
+        name, bounds, marker = match.groups()
         if marker:  # of an extra
             continue
         assert name in versions

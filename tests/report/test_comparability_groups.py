@@ -80,7 +80,7 @@ def test_the_summary_states_once_what_is_equal_in_all_groups(writer: MakeWriter)
     for noise in (0.3, 0.9):
         for kernel_size, losses in falling.items():
             number += 1
-            config = {"task": "denoise", NOISE: noise}
+            config: dict[str, Any] = {"task": "denoise", NOISE: noise}
             run.trial(number, {"arch.kernel_size": kernel_size}, **config)
             run.start(number)
             for epoch, loss in enumerate(losses, start=1):

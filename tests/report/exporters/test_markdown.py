@@ -11,6 +11,7 @@ import pytest
 from cae.errors import UserError
 from cae.report.exporters import markdown
 from cae.report.exporters.markdown_header import OLD_RULE_NOTE, RULE
+from cae.report.exporters.markdown_top import OWN_TITLE, TITLE
 from cae.run.paths import RunDir
 from tests.conftest import ROOT
 
@@ -106,7 +107,7 @@ def test_files_of_earlier_versions_keep_their_sections(
 ) -> None:
     path = markdown.write([make_finished_run("one", 0.02)], tmp_path / "r.md")
     text = path.read_text()
-    path.write_text(text.replace(markdown.TITLE, markdown.OLD_TITLE, 1))
+    path.write_text(text.replace(TITLE, markdown.OLD_TITLE, 1))
     assert markdown.write([], path).read_text() == text
 
 
@@ -130,8 +131,8 @@ def test_docs_reproduction_is_unchanged_by_writing_it_again(tmp_path: Path) -> N
     ("text", "rule"),
     [
         ("# My notes\n", "was not written by this command"),
-        (f"{markdown.TITLE}\n\n<!-- run {{1}} -->\n", "cannot be read"),
-        (f"{markdown.TITLE}\n\n<!-- run {{}} -->\n", "cannot be read"),
+        (f"{TITLE}\n\n<!-- run {{1}} -->\n", "cannot be read"),
+        (f"{TITLE}\n\n<!-- run {{}} -->\n", "cannot be read"),
     ],
 )
 def test_another_file_is_not_overwritten(
@@ -177,7 +178,7 @@ def test_tested_claims_of_all_runs_have_q_values(
             run.end(number, "finished", best_epoch=1)
         runs.append(run.close())
     text = markdown.write(runs, tmp_path / "r.md").read_text()
-    assert text.startswith(markdown.OWN_TITLE)
+    assert text.startswith(OWN_TITLE)
     assert "2 of 2 claims with a test are decided" in text
     assert markdown.write([], tmp_path / "r.md").read_text() == text
     kept = markdown.write(runs[:1], tmp_path / "one.md").read_text()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from cae.trial.latent.distances import Floats
 from cae.trial.latent.input_summary import summarize_inputs
-from cae.trial.latent.sample import Floats, Labels, LatentSample, scaled_sample
+from cae.trial.latent.sample import Labels, LatentSample, scaled_sample
 
 
 def sample_of(
