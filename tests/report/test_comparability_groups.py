@@ -72,6 +72,23 @@ def test_the_summary_has_an_answer_per_group(writer: MakeWriter) -> None:
     assert "trial 4" not in answers[f"{NOISE} = 0.3"]
 
 
+@pytest.mark.parametrize(("noises", "folded"), [((0.3, 0.9), 0), ((0.3, 0.5, 0.7, 0.9), 3)])
+def test_of_more_than_two_groups_all_but_the_first_are_folded_to_their_answers(
+    writer: MakeWriter, noises: tuple[float, ...], folded: int
+) -> None:
+    trials = [denoised(noise, kernel, noise * kernel) for noise in noises for kernel in (3, 5)]
+    results = results_of(writer, *trials)
+    best = next(section for section in all_sections() if section.id == "best")
+    built = build.build_section(best, results)
+    assert [part.label for part in built.parts if built.is_folded(part)] == [
+        f"{NOISE} = {noise}" for noise in noises[1:][:folded]
+    ]
+    page = build.render(results, [built])
+    assert page.count('<details class="group">') == folded
+    for part in built.parts:
+        assert part.content.verdict in page
+
+
 def test_the_summary_states_once_what_is_equal_in_all_groups(writer: MakeWriter) -> None:
     falling = {3: (0.7, 0.6, 0.5, 0.4), 5: (0.6, 0.5, 0.4, 0.3), 7: (0.8, 0.7, 0.6, 0.5)}
     run = writer(axes={"arch.kernel_size": {"values": [3, 5, 7], "scale": "linear"}})

@@ -56,6 +56,9 @@ DEFAULT_HEIGHT = 400
 MAX_GROUPS = 12
 """Comparability groups that sections show; the summary names the best trial of each."""
 
+MAX_UNFOLDED = 2
+"""Of more parts of a section, all but the first are folded."""
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -99,6 +102,11 @@ class BuiltSection:
     def is_left_out(self) -> bool:
         """Whether the section is about something that the sweep does not have."""
         return all(part.content.is_left_out for part in self.parts)
+
+    def is_folded(self, part: BuiltPart) -> bool:
+        """Whether only the answer of a part is shown until it is unfolded: a page of ten groups
+        would be a hundred screens long."""
+        return len(self.parts) > MAX_UNFOLDED and part is not self.parts[0]
 
     @property
     def answer(self) -> str:
