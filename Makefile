@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo docs test reproduction faults power-cuts cluster check format wheel image release-check clean
+.PHONY: demo docs test test-all reproduction faults power-cuts cluster check format wheel image release-check clean
 
 demo: .venv/installed  ## train 18 small autoencoders on embedded digits (about a minute) and build the report
 	$(BIN)/cae-sweep run quickstart
@@ -10,7 +10,10 @@ demo: .venv/installed  ## train 18 small autoencoders on embedded digits (about 
 docs: .venv/installed-dev  ## build the documentation as a site: build/site/index.html
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs/site . build/site
 
-test: .venv/installed-dev  ## run all tests, with a real Ray and, if installed, a real Chromium
+test: .venv/installed-dev  ## run the tests that take seconds, with a real Ray and, if installed, a real Chromium (6 minutes on 2 cores)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: .venv/installed-dev  ## run all tests: whole sweeps, kills, notebooks and scenarios too (15 minutes on 2 cores)
 	$(BIN)/python -m pytest
 
 reproduction: .venv/installed  ## rebuild docs/reproduction.md and docs/results.md from the archived runs; trains nothing

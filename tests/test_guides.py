@@ -52,6 +52,7 @@ def run_command(line: str) -> None:
     assert result.exit_code == expected, f"{line}\n{result.output}\n{result.exception!r}"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_ray")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("guide", WITHOUT_IMAGES, ids=lambda guide: guide.stem)

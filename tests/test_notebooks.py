@@ -30,6 +30,7 @@ def test_every_notebook_is_executed_and_has_no_stored_outputs() -> None:
             assert not cell.get("execution_count"), name
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_every_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")

@@ -306,6 +306,7 @@ def test_an_old_run_that_is_complete_stays_as_it_is(run_sweep: Run) -> None:
     assert (run / "journal.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["interrupted", "dependencies"])
 def test_an_old_run_ends_as_if_it_had_not_been_interrupted(name: str, run_sweep: Run) -> None:
     run = copy_of(name)
@@ -362,6 +363,7 @@ def test_an_old_run_in_a_bucket_is_read(endpoint: str) -> None:
     assert groups == ["", *(f"task.noise_factor = {level}" for level in (0.2, 0.4, 0.6))]
 
 
+@pytest.mark.slow
 def test_an_old_run_in_a_bucket_ends_as_if_not_interrupted(endpoint: str, run_sweep: Run) -> None:
     before = read_objects(endpoint)
     shutil.copy(OLD_RUNS / "bucket" / "bucket.py", ".")

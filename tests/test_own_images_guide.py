@@ -70,6 +70,7 @@ def run_command(line: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_ray")
 @pytest.mark.timeout(600)
 def test_every_block_of_the_guide_runs_in_its_order(

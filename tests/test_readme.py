@@ -122,7 +122,7 @@ def test_every_make_target_exists(command: str) -> None:
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:
     assert "make test" in COMMANDS
-    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "make test"
+    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "make test-all"
 
 
 def test_the_sweep_file_of_the_readme_can_be_planned(tmp_path: Path) -> None:

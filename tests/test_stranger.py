@@ -60,6 +60,7 @@ def hostile_run(sweep_file: Callable[..., Path], run_sweep: Callable[..., RunDir
     return run
 
 
+@pytest.mark.slow
 def test_only_a_file_that_the_user_names_is_executed(hostile_run: RunDir) -> None:
     """All commands in one process, in which no sweep file was read before."""
     (copy,) = hostile_run.code.glob("*/small.py")

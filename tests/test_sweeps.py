@@ -69,6 +69,7 @@ def parameter_counts(name: str) -> list[int]:
     return counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_runs_from_end_to_end_on_embedded_images(
     path: Path, run_sweep: Callable[..., RunDir]

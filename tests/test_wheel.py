@@ -93,6 +93,7 @@ def test_a_source_distribution_builds_the_same_wheel(
     assert names_of(again) == names_of(wheel)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(SESSION_SECONDS)
 def test_the_first_session_of_a_user_works_with_the_wheel_alone(
     wheel: Path, tmp_path: Path

@@ -96,6 +96,7 @@ def test_a_command_runs_without_standard_output_or_error(redirection: str) -> No
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_a_sweep_trains_all_trials_in_an_unfriendly_environment(tmp_path: Path) -> None:
     """Nobody reads its output, its home folder is a file, and files of the current folder have the
     names of modules that its workers import."""

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from cae.cli.app import app
@@ -30,6 +31,7 @@ def call(*arguments: object, exit_code: int = 0) -> str:
     return result.output
 
 
+@pytest.mark.slow
 def test_impossible_points_are_named_and_copied_flags_plan_one_trial(
     sweep_file: Callable[..., Path], run_sweep: Callable[..., RunDir]
 ) -> None:

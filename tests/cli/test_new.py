@@ -71,6 +71,7 @@ def test_published_numbers_of_another_sweep_are_not_overwritten() -> None:
     assert "exists already with another content" in error_of("mine", "--from", "cifar_grid")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_ray")
 def test_a_template_runs_as_the_command_says() -> None:
     result = call("new", "mine", "--from", "search")

@@ -120,6 +120,7 @@ def test_a_driver_that_dies_at_the_worst_moment_loses_nothing(
     assert losses(run, undisturbed.run, same_stops=True) + witness.losses(run) == []
 
 
+@pytest.mark.slow
 def test_deaths_of_workers_cost_no_epoch_and_change_no_stop(
     undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +169,7 @@ def test_sigterm_ends_a_sweep_in_an_orderly_way(
     assert run.records()[1].state == TrialState.INTERRUPTED
 
 
+@pytest.mark.slow
 def test_the_end_of_a_process_of_ray_ends_the_sweep_with_a_message(
     sweep_file: WriteSweep, tmp_path: Path
 ) -> None:

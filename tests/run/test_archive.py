@@ -64,8 +64,8 @@ def test_an_archive_names_no_host_and_no_folder(run: RunDir, tmp_path: Path) -> 
 
 
 def test_the_same_run_gives_the_same_bytes(run: RunDir, tmp_path: Path) -> None:
-    first = write_archive(run, tmp_path / "first").read_bytes()
-    assert write_archive(run, tmp_path / "second").read_bytes() == first
+    first = write_archive(run, tmp_path).read_bytes()
+    assert write_archive(run, tmp_path).read_bytes() == first
 
 
 def test_a_running_run_is_not_archived(run: RunDir, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def test_the_columns_and_their_order() -> None:
         "published_runs",
         "margin",
         "margin_reason",
+        "explanation",
     )
 
 

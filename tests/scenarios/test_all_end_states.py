@@ -165,6 +165,7 @@ def trials_at(run: Path, noise: float) -> set[int]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_ray")
 def test_every_number_is_right_whatever_end_the_trials_have() -> None:
     edit()

@@ -59,6 +59,7 @@ def take_photographs(folder: Path, count: int) -> None:
         path.write_bytes(path.read_bytes()[:40])
 
 
+@pytest.mark.slow
 def test_a_student_with_800_photographs() -> None:
     take_photographs(Path("photographs"), 800)
     command = ("data", "import", "photographs", "things", "--size", "8", "--data-dir", "data")
@@ -185,6 +186,7 @@ def check_loading(output: str) -> None:
     assert "source code" not in call("reconstruct", "model", "black.png", "--sweep", "stripes.py")
 
 
+@pytest.mark.slow
 def test_a_researcher_with_parts_of_their_own() -> None:
     sweep = Path("stripes.py")
     sweep.write_text(RESEARCHER.format(factor=1))
@@ -293,6 +295,7 @@ def epochs_trained(run: Path) -> int:
     return (run / "journal.jsonl").read_text().count('"event":"epoch"')
 
 
+@pytest.mark.slow
 def test_a_team_that_extends_narrows_edits_joins_and_moves_a_run() -> None:
     team = Team(Path("rates.py"))
     run = Path("runs/rates")

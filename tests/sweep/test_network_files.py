@@ -86,6 +86,7 @@ def trials_of_every_shape() -> dict[str, Trial]:
     return trials
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file_format", ["onnx", "torch"])
 def test_files_of_every_task_and_architecture_give_the_outputs_of_the_network(
     file_format: FileFormat, tmp_path: Path

@@ -75,6 +75,7 @@ def start_script(epochs: int, calls: int = 1) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_script_runs_a_sweep_object_and_resumes_it() -> None:
     output, _ = start_script(epochs=1, calls=2).communicate()
@@ -88,6 +89,7 @@ def test_a_script_runs_a_sweep_object_and_resumes_it() -> None:
     assert saved.best()["state"].tolist() == ["finished"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_an_interrupt_saves_and_raises() -> None:
     process = start_script(epochs=100_000)
@@ -152,10 +154,13 @@ def test_a_sweep_object_needs_a_name_and_runs_here() -> None:
 
 
 def test_the_options_are_those_of_the_command() -> None:
-    """Regression guard: an option that the command gets is also one of the function."""
+    """Regression guard: an option that the command gets is also one of the function.
+
+    Not --yes, because nothing is asked, and --watch, which serves a page beside a command.
+    """
     of_command = set(inspect.signature(run_command).parameters)
     of_function = set(inspect.signature(cae.run_sweep).parameters)
-    assert of_command - {"set_", "yes"} == of_function - {"settings"}
+    assert of_command - {"set_", "watch", "yes"} == of_function - {"settings"}
     defaults = inspect.signature(run_command).parameters
     for name, parameter in inspect.signature(cae.run_sweep).parameters.items():
         if name not in ("sweep", "settings", "retry"):

@@ -43,6 +43,7 @@ def test_every_section_has_a_heading_and_every_chart_is_drawn(
         assert len(drawn_charts) == charts
 
 
+@pytest.mark.slow
 def test_a_page_of_a_thousand_trials_draws_charts_near_the_screen_first(
     browser: Any, make_run: MakeRun
 ) -> None:

@@ -51,6 +51,7 @@ def wait_for_checkpoint(url: str, number: int) -> Bucket:
     return bucket
 
 
+@pytest.mark.slow
 def test_a_run_in_a_bucket_is_complete_for_readers_on_other_hosts(
     sweep_file: WriteSweep,
     run_sweep: RunSweep,
@@ -88,6 +89,7 @@ def test_a_run_in_a_bucket_is_complete_for_readers_on_other_hosts(
     assert "img" in page, "the samples were not fetched for the page"
 
 
+@pytest.mark.slow
 def test_a_stopped_sweep_is_resumed_without_training_an_epoch_twice(
     sweep_file: WriteSweep,
     run_sweep: RunSweep,
@@ -117,6 +119,7 @@ def test_a_stopped_sweep_is_resumed_without_training_an_epoch_twice(
     assert_each_epoch_was_trained_once(log, epochs=30)
 
 
+@pytest.mark.slow
 def test_a_sweep_waits_for_a_server_that_is_down_for_a_while(
     sweep_file: WriteSweep, run_sweep: RunSweep, url: str, server: S3Server
 ) -> None:

@@ -251,6 +251,7 @@ def test_a_dependency_runs_first_and_is_not_ranked(
     assert "confusion" in page.build(run).read_text()
 
 
+@pytest.mark.slow
 def test_repeating_a_sweep_trains_neither_dependencies_nor_other_trials(
     write_sweep_file: Callable[..., Path], run_sweep: Callable[..., RunDir]
 ) -> None:
@@ -260,6 +261,7 @@ def test_repeating_a_sweep_trains_neither_dependencies_nor_other_trials(
     assert run.journal.read_text() == journal
 
 
+@pytest.mark.slow
 def test_a_wider_space_does_not_train_the_dependency_again(
     write_sweep_file: Callable[..., Path], run_sweep: Callable[..., RunDir]
 ) -> None:

@@ -62,6 +62,7 @@ def call(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 def test_a_changed_loss_has_rungs_of_its_own(tmp_path: Path, run_sweep: RunSweep) -> None:
     """All L1 values are above the cutoff of the squared errors."""
     path = write_sweep(tmp_path / "losses.py")
@@ -78,6 +79,7 @@ def test_a_changed_loss_has_rungs_of_its_own(tmp_path: Path, run_sweep: RunSweep
     assert len({record.group for record in records.values()}) == 2
 
 
+@pytest.mark.slow
 def test_an_edited_loss_has_rungs_of_its_own(tmp_path: Path, run_sweep: RunSweep) -> None:
     path = tmp_path / "scaled.py"
     for scale in (1, 100):

@@ -84,6 +84,7 @@ def values(run: RunDir) -> dict[int, float]:
     return {int(row["trial"]): float(row["val_loss"]) for row in rows}
 
 
+@pytest.mark.slow
 def test_all_trials_keep_their_values_when_one_is_extended_and_the_file_is_moved(
     sweep_file: Write, run_sweep: Run
 ) -> None:
@@ -134,6 +135,7 @@ def test_all_trials_keep_their_values_when_one_is_extended_and_the_file_is_moved
     assert run_status(run).progress.requested == 4
 
 
+@pytest.mark.slow
 def test_changed_code_is_announced_and_trained_beside_the_old_results(
     sweep_file: Write, run_sweep: Run
 ) -> None:
@@ -156,6 +158,7 @@ def test_changed_code_is_announced_and_trained_beside_the_old_results(
     assert len({record.code for record in run.records().values()}) == 2
 
 
+@pytest.mark.slow
 def test_the_code_that_was_planned_is_trained(sweep_file: Write, run_sweep: Run) -> None:
     path = own_sweep(sweep_file)
     expected = values(run_sweep(path, out=Path("undisturbed")))

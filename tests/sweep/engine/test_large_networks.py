@@ -91,6 +91,7 @@ def losses_by_epoch(run: RunDir) -> dict[int, set[float]]:
     return losses
 
 
+@pytest.mark.slow
 def test_a_stopped_sweep_loses_no_postponed_epoch_and_a_killed_worker_changes_no_number(
     write_sweep: Callable[[int], Path],
     run_sweep: Run,

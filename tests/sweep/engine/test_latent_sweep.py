@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from cae.cli.app import app
@@ -54,6 +55,7 @@ def prepare(path: Path) -> Prepared:
     return session.prepare(session.select(path, path.parent / "run", "full", None, None, None, ""))
 
 
+@pytest.mark.slow
 def test_trials_are_ranked_and_compared_by_their_latent_codes(
     tmp_path: Path, run_sweep: Callable[..., RunDir]
 ) -> None:

@@ -33,6 +33,7 @@ def events_of(run: RunDir, kind: str) -> list[Any]:
     return [event for event in run.events() if event.kind == kind]
 
 
+@pytest.mark.slow
 def test_a_hung_trial_fails_and_the_others_finish(sweep_file: Write, run_sweep: Run) -> None:
     run = run_sweep(
         failing_sweep(sweep_file, ["hang", "none", "none2", "none3"]),
@@ -68,6 +69,7 @@ def test_consecutive_failures_abort_the_sweep_with_the_reason(
     assert {record.state for record in run.records().values()} == {"finished"}
 
 
+@pytest.mark.slow
 def test_a_trial_that_ran_out_of_memory_beside_others_is_retried_alone(
     sweep_file: Write, run_sweep: Run, two_slots: Resources
 ) -> None:
@@ -89,6 +91,7 @@ def test_running_out_of_memory_alone_is_final(sweep_file: Write, run_sweep: Run)
     assert not events_of(run, "retry_alone")
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_sweep_and_not_the_trial(
     sweep_file: Write, run_sweep: Run, tmp_path: Path
 ) -> None:
@@ -122,6 +125,7 @@ def test_a_journal_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     journal.close()
 
 
+@pytest.mark.slow
 def test_a_child_of_a_killed_worker_holds_no_lock_and_ends(
     sweep_file: Write, run_sweep: Run, tmp_path: Path
 ) -> None:

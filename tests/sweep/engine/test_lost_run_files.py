@@ -37,6 +37,7 @@ def losses(run: RunDir, number: int) -> list[float]:
     return [row["val_loss"] for _, row in sorted(run.records()[number].epochs.items())]
 
 
+@pytest.mark.slow
 def test_lost_weights_and_a_lost_sweep_json_are_repaired_by_run(
     sweep_file: Write, run_sweep: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,6 +84,7 @@ def test_lost_weights_and_a_lost_sweep_json_are_repaired_by_run(
     assert not prepare(path).plan.lost_weights
 
 
+@pytest.mark.slow
 def test_without_its_journal_a_run_uses_only_checkpoints_of_the_same_configuration(
     sweep_file: Write, run_sweep: Run
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from cae.report.data import tables
 from cae.run.paths import RunDir
 from cae.run.ranking import ranking
@@ -33,6 +35,7 @@ sweep = Sweep(
 '''
 
 
+@pytest.mark.slow
 def test_the_best_trial_has_the_highest_psnr_and_is_not_stopped(
     tmp_path: Path, run_sweep: Callable[..., RunDir]
 ) -> None:

@@ -42,6 +42,7 @@ def epochs(run: RunDir) -> list[tuple[int, int]]:
     ]
 
 
+@pytest.mark.slow
 def test_repeating_or_extending_a_sweep_trains_no_trial_twice(
     sweep_file: Write, run_sweep: Run
 ) -> None:
@@ -145,6 +146,7 @@ def test_failed_and_diverged_trials_have_reasons_and_can_be_retried(
     assert exported.reevaluated["val_loss"] == journal_row["val_loss"]
 
 
+@pytest.mark.slow
 def test_a_trial_fails_after_its_worker_died_too_often(
     sweep_file: Write, run_sweep: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +198,7 @@ def when(condition: Callable[[], bool], act: Callable[[], object]) -> threading.
     return thread
 
 
+@pytest.mark.slow
 def test_killed_trials_stay_in_the_tables(
     sweep_file: Write, run_sweep: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -302,6 +305,7 @@ CUDA kernel errors might be asynchronously reported at some other API call.
     assert last_exception("Worker exit type: SYSTEM_ERROR") == ""
 
 
+@pytest.mark.slow
 def test_a_trial_that_needs_more_than_its_share_is_retried_with_the_whole_gpu(
     sweep_file: Write, run_sweep: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,6 +94,7 @@ def cut_after_epoch(source: RunDir, path: Path, epochs: int) -> RunDir:
     raise AssertionError(f"the run has only {seen} epochs")
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on_as_if_it_had_not_been_interrupted(
     sweep_file: Write, run_sweep: Run
 ) -> None:
@@ -159,6 +160,7 @@ def test_a_search_for_a_front_uses_sizes_of_the_plan_or_seconds_of_the_journal(
     assert f"hypervolume with {objective}" in records[-1].suggestion["reason"]
 
 
+@pytest.mark.slow
 def test_two_slots_replay_the_suggestions_and_more_trials_go_on(
     sweep_file: Write, run_sweep: Run, two_slots: Any
 ) -> None:
@@ -362,6 +364,7 @@ def finished(planned: PlannedTrial, number: int) -> Record:
     return record
 
 
+@pytest.mark.slow
 def test_a_search_whose_dependency_failed_gives_up(sweep_file: Write, run_sweep: Run) -> None:
     space = "{'optimizer.lr': tune.choice([1e-3, 1e-2])}"
     path = searching_sweep(sweep_file, "search=ModelBased(), samples=2", space)

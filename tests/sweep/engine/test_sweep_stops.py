@@ -125,6 +125,7 @@ def test_hours_count_from_the_start_of_the_command(monkeypatch: pytest.MonkeyPat
     assert stops.after_time() == "reached --max-hours 0.5"
 
 
+@pytest.mark.slow
 def test_a_sweep_that_reached_its_target_ends_and_goes_on_with_another_one(
     sweep_file: Write, run_sweep: Run
 ) -> None:

@@ -24,6 +24,7 @@ class Unreadable(str):
         return int, ("text",)
 
 
+@pytest.mark.slow
 def test_a_sweep_ends_when_workers_fail_twice_with_the_same_exception(
     sweep_file: Callable[..., Path],
     run_sweep: Callable[..., RunDir],

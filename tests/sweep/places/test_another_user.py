@@ -118,6 +118,7 @@ def answers() -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_ray_listens_on_the_loopback_interface_only(answers: list[str]) -> None:
     addresses = [ipaddress.ip_address(text) for text in json.loads(answers[0])]

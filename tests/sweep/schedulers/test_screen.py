@@ -110,6 +110,7 @@ def trained(run: RunDir) -> Counter[int]:
     return Counter(event.trial for event in run.events() if isinstance(event, EpochFinished))
 
 
+@pytest.mark.slow
 def test_a_screened_sweep_trains_the_best_trials_to_the_end_also_after_a_kill(
     sweep_file: Write, run_sweep: Run
 ) -> None:
