@@ -93,6 +93,19 @@ def test_the_loss_of_principal_components_is_a_floor_of_the_loss(writer: MakeWri
     assert "test_loss_pca is the loss of the images restored" in section.method
 
 
+def test_each_curve_is_once_in_the_legend(writer: MakeWriter) -> None:
+    run = writer(axes={"arch.latent_dim": {"values": [4, 8], "scale": "linear"}})
+    for number, values in enumerate((4, 8), start=1):
+        metrics = {"test_loss": 0.3 / values, "test_loss_pca": 0.2 / values}
+        metrics |= {"test_probe_accuracy": 0.9, "test_probe_accuracy_pca": 0.8}
+        add_trial(run, number, values, 0, 0.3 / values, metrics)
+    figure = draw_rate_distortion(rate_distortion(tables.read([run.close()])))
+    drawn = [trace.name for trace in figure.data]
+    shown = [trace.name for trace in figure.data if trace.showlegend is not False]
+    assert drawn.count("PCA of the images") == 2
+    assert sorted(shown) == sorted(set(drawn))
+
+
 ANSWERS = {
     "no: another code is better by far": (
         [

@@ -64,6 +64,7 @@ def _draw_panel(
             mode="lines+markers",
             name=label,
             legendgroup=name,
+            showlegend=panel == 0 or name not in data.loss_floors,
             line={"color": color, "dash": dash, "width": 1.5},
             marker={"color": color, "symbol": "line-ew-open", "size": 8},
             hovertemplate=f"{label}: {style.escaped(metric)} %{{y:.4g}}<extra></extra>",
