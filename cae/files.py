@@ -13,7 +13,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cae.errors import UserError
@@ -61,6 +61,15 @@ def check_output(path: Path) -> None:
     """
     if not path.parent.is_dir():
         raise UserError(f"{path}: the folder {path.parent} does not exist: create it first")
+
+
+def check_is_no_input(path: Path, inputs: Iterable[Path]) -> None:
+    """Raise UserError if a file to write is one of the files that are read: it would be lost."""
+    if not path.exists():
+        return
+    for file in inputs:
+        if file.exists() and path.samefile(file):
+            raise UserError(f"{path}: is one of the images that are read: choose another name")
 
 
 def write_output(path: Path, content: str | bytes) -> None:

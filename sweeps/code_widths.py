@@ -4,7 +4,7 @@ The network is that of report 000 with 32 filters per layer; the filters of its 
 channels of the latent code. No published number is reproduced; the claims are our own questions.
 
 Varied: the filters of the latent code, and the stride. With stride 1 the code has 512 to 4,096
-values, with stride 2 it has 32 to 256; an image has 3,072.
+values, with stride 2 it has 8 to 64; an image has 3,072.
 Expected: the loss falls with the size of the code. Linear probe and nearest neighbours need not
 follow: an autoencoder keeps what restores pixels, not what tells classes apart. The floors to look
 at are the same network with random weights, and principal components of as many values.

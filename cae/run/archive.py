@@ -1,8 +1,9 @@
 """Archives of runs: sweep.json and the journal in one compressed file. Standard library only.
 
 All numbers, tables, statistics and verdicts of a run are computed from these two files. Weights,
-images and logs are not archived. An archive names neither the host nor folders of the machine:
-hosts are numbered, and the options --out and --data-dir are left out of commands.
+images and logs are not archived. An archive names neither the host nor the folders of the command:
+hosts are numbered, the options --out, --data-dir and --notify are left out, and sweep files have
+their names only. Values of the sweep itself, such as a folder of images, are kept.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import lzma
 import shlex
 import shutil
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -26,8 +28,8 @@ SUFFIX = ".tar.xz"
 MAX_FILE_BYTES = 2**31
 """Of a file in an archive that is unpacked."""
 FILES = ("sweep.json", "journal.jsonl")
-MACHINE_OPTIONS = ("--out", "--data-dir")
-"""Options whose values are folders of the machine."""
+MACHINE_OPTIONS = ("--out", "--data-dir", "--notify")
+"""Options whose values are folders of the machine, or may contain secrets."""
 
 
 def is_archive(location: str) -> bool:
@@ -58,6 +60,7 @@ def write_archive(run: RunDir, folder: Path) -> Path:
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     path = folder / f"{run.name}{SUFFIX}"
+    _check_is_same_run(path, contents["journal.jsonl"])
     write_output(path, lzma.compress(packed.getvalue(), preset=9 | lzma.PRESET_EXTREME))
     return path
 
@@ -94,6 +97,17 @@ def _write_member(content: IO[bytes], member: tarfile.TarInfo, path: Path, targe
         raise RunError(f"{path}: {member.name} is larger than {MAX_FILE_BYTES:,} bytes")
     with target.open("wb") as file:
         shutil.copyfileobj(content, file)
+
+
+def _check_is_same_run(path: Path, journal: str) -> None:
+    """Raise RunError if an archive of another run has the path: it would be lost."""
+    if not path.exists():
+        return
+    with tempfile.TemporaryDirectory(prefix="cae-sweep-") as folder:
+        archived = unpack_archive(path, Path(folder) / "archived")
+        first = archived.journal.read_text(encoding="utf-8").partition("\n")[0]
+    if first != journal.partition("\n")[0]:
+        raise RunError(f"{path} is the archive of another run of this name: choose another folder")
 
 
 class _Hosts:
@@ -147,6 +161,9 @@ def _portable_command(command: str) -> str:
     for word in words:
         is_value = previous in MACHINE_OPTIONS
         previous = word
-        if not is_value and word.partition("=")[0] not in MACHINE_OPTIONS:
-            kept.append(word)
+        if is_value or word.partition("=")[0] in MACHINE_OPTIONS:
+            continue
+        if Path(word).is_absolute() and word.endswith(".py"):
+            word = f"sweeps/{Path(word).name}"
+        kept.append(word)
     return shlex.join(kept)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cae.errors import UserError
-from cae.files import check_output, write_output
+from cae.files import check_is_no_input, check_output, write_output
 from cae.run.formatting import spreadsheet_text
 from cae.sweep.spec.sweep_file import load_components
 from cae.trial.model import OTHER_CODE, read_model
@@ -55,6 +55,7 @@ def encode_files(
     model = read_model(model_folder)
     inputs = model.input_format
     files, lines = find_user_files(paths)
+    check_is_no_input(out, files)
     if model.has_other_code:
         lines.append(f"warning: {OTHER_CODE}")
     images, skipped = read_user_images(files, inputs, options)

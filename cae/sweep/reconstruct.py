@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cae.errors import UserError
-from cae.files import check_output
+from cae.files import check_is_no_input, check_output
 from cae.sweep.reconstructed_files import (
     ARRAY_FORMATS,
     MAX_ROWS,
@@ -61,6 +61,7 @@ def reconstruct_files(
             f"--corrupt would be ignored: the task {task.name!r} does not corrupt images at random"
         )
     files, lines = find_user_files(paths)
+    check_is_no_input(out, files)
     if model.has_other_code:
         lines.append(f"warning: {OTHER_CODE}")
     inputs = model.input_format

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from cae.errors import UserError
-from cae.files import check_output, write_output
+from cae.files import check_is_no_input, check_output, write_output
 from cae.run.formatting import count_of, spreadsheet_text
 from cae.sweep.reconstructed_files import (
     ARRAY_FORMATS,
@@ -89,6 +89,9 @@ def score_files(
     if threshold is None:
         threshold = _threshold_of(model, model_folder)
     files, lines = find_user_files(paths)
+    for written in (out, maps):
+        if written is not None:
+            check_is_no_input(written, files)
     if model.has_other_code:
         lines.append(f"warning: {OTHER_CODE}")
     images, skipped = read_user_images(files, model.input_format, options)

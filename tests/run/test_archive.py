@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cae.errors import RunError
+from cae.run import archive
 from cae.run.archive import unpack_archive, write_archive
 from cae.run.events import EpochFinished, SessionStarted, TrialEnded, TrialPlanned
 from cae.run.journal import Journal
@@ -105,3 +106,18 @@ def test_a_damaged_archive_is_an_error(content: bytes | None, message: str, tmp_
         path.write_bytes(content)
     with pytest.raises(RunError, match=message):
         unpack_archive(path, tmp_path / "there")
+
+
+def test_the_archive_of_another_run_of_the_same_name_is_kept(run: RunDir, tmp_path: Path) -> None:
+    path = write_archive(run, tmp_path)
+    content = path.read_bytes()
+    lines = run.journal.read_text().splitlines()
+    run.journal.write_text("\n".join([*lines[1:], lines[0]]) + "\n")
+    with pytest.raises(RunError, match="archive of another run of this name"):
+        write_archive(run, tmp_path)
+    assert path.read_bytes() == content
+
+
+def test_commands_keep_neither_folders_nor_secrets() -> None:
+    command = "cae-sweep run /home/me/a.py --notify 'curl https://me:secret@x' --out /d --quiet"
+    assert archive._portable_command(command) == "cae-sweep run sweeps/a.py --quiet"

@@ -211,6 +211,21 @@ def test_corrupting_for_a_task_that_does_not_is_an_error() -> None:
     assert "--corrupt would be ignored: the task 'reconstruct' does not corrupt" in error
 
 
+@pytest.mark.parametrize("command", ["reconstruct", "encode", "score"])
+def test_an_image_that_is_read_is_not_overwritten(command: str) -> None:
+    save(small_trial(DetectAnomalies(normal_classes=(0,))))
+    np.save("in.npy", digit())
+    Path("link.npy").symlink_to("in.npy")
+    content = Path("in.npy").read_bytes()
+    for out in ("in.npy", "link.npy"):
+        option = "-o"
+        if command == "score":
+            option = "--maps"
+        result = CliRunner().invoke(app, [command, "model", "in.npy", option, out])
+        assert result.exit_code == 2, result.output
+    assert Path("in.npy").read_bytes() == content
+
+
 # Any number of channels
 
 

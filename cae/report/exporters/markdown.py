@@ -46,6 +46,13 @@ def write(runs: list[RunDir], path: Path, archives: Mapping[str, str] = NO_ARCHI
     sections: dict[str, RunSection] = {}
     if path.exists():
         sections = _read_sections(path)
+    names = [run.name for run in runs]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(
+                f"--markdown {path}: two runs are named {name}, and each name has one section: "
+                "leave one out"
+            )
     for run in runs:
         section = make_section(tables.read([run]), archives.get(run.location(), ""))
         sections[section.header.run] = section

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -19,6 +20,9 @@ Overrides = Mapping[str, Mapping[str, Any]]
 "full" is the value in the sweep file, as in the report; "here" is the value in the run."""
 
 NO_OVERRIDES: Overrides = MappingProxyType({})
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
+MAX_EXPONENT = 300
+"""Numbers with more digits are not computed with."""
 BEST = "best"
 """In the column `trials`: no conditions, so the number is compared with the best trial."""
 
@@ -97,7 +101,7 @@ class PublishedNumber(PublishedRow):
 
     @property
     def is_percent(self) -> bool:
-        return self.unit.strip().lower() in ("percent", "%")
+        return self.unit.strip().lower() in ("percent", "%") or self.value.strip().endswith("%")
 
     @property
     def conditions(self) -> list[Condition]:
@@ -206,13 +210,19 @@ class PublishedComparison:
 def parse_printed(text: str) -> tuple[float, float]:
     """Return a printed number and half a unit of its last digit: "0.10" -> (0.1, 0.005).
 
-    Both are NaN if the text is not one number.
+    Commas separate thousands. Both are NaN if the text is not one number that a float can hold;
+    a decimal comma ("0,10") is none.
     """
+    digits = text.strip().removesuffix("%").strip()
+    if "," in digits and not THOUSANDS.fullmatch(digits):
+        return math.nan, math.nan
     try:
-        number = decimal.Decimal(text.strip().removesuffix("%").strip().replace(",", ""))
+        number = decimal.Decimal(digits.replace(",", ""))
     except decimal.InvalidOperation:
         return math.nan, math.nan
     exponent = number.as_tuple().exponent
     if not isinstance(exponent, int):  # NaN and infinity
+        return math.nan, math.nan
+    if not -MAX_EXPONENT <= exponent <= MAX_EXPONENT or not math.isfinite(float(number)):
         return math.nan, math.nan
     return float(number), 0.5 * 10.0**exponent

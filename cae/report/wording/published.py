@@ -15,6 +15,9 @@ from cae.report.statistics.published_number import (
 )
 from cae.report.wording.explanations import explained
 
+ONE_SIDED_QUANTILE = 1.645
+"""Of the normal distribution, at 95 %."""
+
 MAX_REASONS = 2
 """Reasons in the summary."""
 
@@ -141,11 +144,28 @@ def _distance(comparison: PublishedComparison) -> str:
         case PublishedVerdict.INCONCLUSIVE:
             return (
                 f"Not different, but the 95 % interval, ± {_relative(comparison)}, does not show "
-                f"equality within the margin of {comparison.published.margin}: more seeds would."
+                f"equality within the margin of {comparison.published.margin}: "
+                f"{_more_seeds(comparison)}."
             )
         case PublishedVerdict.ONE_SEED:
             return f"{_size_of_difference(comparison)}; a comparison needs at least 2 seeds."
     return f"{_size_of_difference(comparison)}; the 95 % interval is ± {tolerance}."
+
+
+def _more_seeds(comparison: PublishedComparison) -> str:
+    """Whether more seeds could show equality within the margin.
+
+    The interval of infinitely many seeds still has the spread of the publication: of its mean, or
+    of its single run, which is taken to be that of our runs.
+    """
+    printed = comparison.published.printed()
+    spread = comparison.sd or 0.0
+    if printed.count > 1:
+        spread = printed.sd / math.sqrt(printed.count)
+    least = ONE_SIDED_QUANTILE * spread + printed.half_unit
+    if least >= printed.margin:
+        return "no number of seeds would, because single runs differ by more"
+    return "more seeds may"
 
 
 def _margin(comparison: PublishedComparison) -> str:

@@ -88,9 +88,16 @@ def test_a_printed_number_is_rounded_at_its_last_digit(
     assert parse_printed(value) == pytest.approx((number, half_unit))
 
 
-@pytest.mark.parametrize("text", ["32->16", "", "nan", "inf"])
+@pytest.mark.parametrize(
+    "text", ["32->16", "", "nan", "inf", "0,10", "1,23,456", "1e400", "1e-400"]
+)
 def test_a_text_that_is_not_one_number_is_nan(text: str) -> None:
     assert parse_printed(text) == pytest.approx((float("nan"), float("nan")), nan_ok=True)
+
+
+@pytest.mark.parametrize(("value", "unit"), [("12%", ""), ("12 %", "loss"), ("12", "percent")])
+def test_a_percent_sign_is_a_unit(value: str, unit: str) -> None:
+    assert PublishedNumber(value=value, unit=unit).is_percent
 
 
 def test_conditions_are_separated_by_semicolons() -> None:

@@ -52,6 +52,32 @@ def test_a_reproduced_number_states_the_seeds_and_the_interval() -> None:
     )
 
 
+def inconclusive(sd: float, published_sd: str = "", published_runs: str = "") -> str:
+    """The reason of an inconclusive number with a margin of 0.01 and three seeds."""
+    published = PublishedNumber(
+        value="0.100",
+        metric="val_loss",
+        margin="0.01",
+        margin_reason="a tenth",
+        published_sd=published_sd,
+        published_runs=published_runs,
+    )
+    measurement = Measurement(mean=0.1, sd=sd, trials=[1, 2, 3], matching_configurations=0)
+    comparison = replace(
+        REPRODUCED,
+        published=published,
+        verdict=PublishedVerdict.INCONCLUSIVE,
+        measurement=measurement,
+    )
+    return reason(comparison)
+
+
+def test_more_seeds_are_suggested_only_if_they_can_decide() -> None:
+    assert "more seeds may" in inconclusive(0.005)
+    assert "no number of seeds would" in inconclusive(0.0065)
+    assert "more seeds may" in inconclusive(0.0065, published_sd="0.01", published_runs="10")
+
+
 def test_a_number_outside_the_interval_states_the_difference() -> None:
     assert reason(WORSE) == (
         "2 seeds. 0.0500 (50\u00a0%) higher than published; the 95 % interval is ± 0.0200. "

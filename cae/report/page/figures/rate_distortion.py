@@ -20,6 +20,8 @@ from cae.report.statistics.rate_distortion import (
 )
 
 MAX_POINTS = 800
+MIN_FLOOR_SHARE = 1e-3
+"""Floors below this share of the smallest value are out of the chart."""
 SIZE_TITLE = "latent size"
 FLOOR_STYLES = {
     PCA: ("PCA of the images", style.SECOND_ACCENT, "dash"),
@@ -98,7 +100,10 @@ def _draw_panel(
         text=_hover_texts(best, column, metric),
         **axes,
     )
-    values = [measured[column], *(frame["value"] for frame in floors.values())]
+    values = [measured[column]]
+    for frame in floors.values():
+        # As many components as pixels restore the images up to rounding errors: not drawn.
+        values.append(frame["value"][frame["value"] > measured[column].min() * MIN_FLOOR_SHARE])
     suffix = style.panel_suffix(panel)
     sizes = data.trials["size"].to_numpy(dtype=float)
     figure.update_layout(

@@ -63,11 +63,13 @@ def galleries_section(results: Results) -> SectionContent:
         if not run.contains(path):
             continue
         of_trial = load_galleries(path, results.labels[index])
+        if trials:
+            of_trial = [gallery for gallery in of_trial if gallery.name != WORST]
         if not of_trial:
             continue
         trials += 1
         if trials <= MAX_TRIALS:
-            galleries += [gallery for gallery in of_trial if gallery.name != WORST or trials == 1]
+            galleries += of_trial
     if not galleries:
         return GalleriesContent(
             verdict="No task selected or generated images of its own.", is_empty=True

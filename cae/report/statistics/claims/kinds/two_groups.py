@@ -28,6 +28,8 @@ class TwoGroupsEvidence:
     """Claimed minimum of the difference, or its maximum for equality."""
     is_equivalence: bool
     """Whether the groups are claimed to be equal within the margin."""
+    is_better: bool = False
+    """Whether the first group is better, by more or less than the margin."""
 
 
 @judges("BetterThan")
@@ -45,7 +47,11 @@ def better_than(trials: ClaimTrials, claim: Claim) -> Judgment:
     return Judgment(
         verdict=decision.verdict,
         evidence=TwoGroupsEvidence(
-            metric=metric, comparison=comparison, margin=margin, is_equivalence=False
+            metric=metric,
+            comparison=comparison,
+            margin=margin,
+            is_equivalence=False,
+            is_better=sign * comparison.difference.value > 0,
         ),
         procedure=comparison.procedure,
         trials=comparison.trials,
