@@ -10,7 +10,7 @@ from cae.errors import UserError
 from cae.report.exporters import markdown as markdown_exporter
 from cae.report.page import build, server
 from cae.run import storage
-from cae.run.archive import is_archive, unpack_archive
+from cae.run.archive import first_trial, is_archive, unpack_archive
 from cae.run.paths import RunDir
 
 
@@ -30,16 +30,17 @@ def write_report(
     with tempfile.TemporaryDirectory(prefix="cae-sweep-") as temporary:
         runs: list[RunDir] = []
         archives: dict[str, str] = {}
-        for number, location in enumerate(locations):
+        for number, location in enumerate(locations, start=1):
             if is_archive(location):
                 path = Path(location)
-                run = unpack_archive(path, Path(temporary) / str(number))
+                run = unpack_archive(path, Path(temporary) / f"archive {number}")
                 archives[run.location()] = path.name
             else:
                 run = storage.locate_run(location, Path("runs"))
             runs.append(run)
         if not locations:
             runs = [storage.locate_run(None, Path("runs"))]
+        _check_are_different(runs)
         if watch:
             server.serve(runs, out)
         if markdown is not None:
@@ -47,3 +48,16 @@ def write_report(
         if has_archives and out is not None:
             return build.build_joined(runs, out)
         return build.build_all(runs, out)
+
+
+def _check_are_different(runs: Sequence[RunDir]) -> None:
+    """Raise UserError for a run and its archive: their trials would count twice."""
+    names: dict[str, str] = {}
+    for run in runs:
+        first = first_trial(run)
+        if first in names:
+            raise UserError(
+                f"{run.name}: is named twice, or is the same run as {names[first]}: leave one out"
+            )
+        if first:
+            names[first] = run.name

@@ -8,6 +8,7 @@ their names only. Values of the sweep itself, such as a folder of images, are ke
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import lzma
@@ -90,6 +91,22 @@ def unpack_archive(path: Path, folder: Path) -> RunDir:
         if not (run.path / name).exists():
             raise RunError(f"{path} is not an archive of a run: it has no {name}")
     return run
+
+
+def first_trial(run: RunDir) -> str:
+    """The time and the hash of the first planned trial: equal for a run and its archive.
+
+    Empty without a journal on this machine.
+    """
+    if not run.journal.is_file():
+        return ""
+    with run.journal.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                event = json.loads(line)
+                if isinstance(event, dict) and event.get("event") == "trial":
+                    return f"{event.get('time')} {event.get('hash')}"
+    return ""
 
 
 def _write_member(content: IO[bytes], member: tarfile.TarInfo, path: Path, target: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cae.errors import RunError
+from cae.cli.reports import write_report
+from cae.errors import RunError, UserError
 from cae.run import archive
 from cae.run.archive import unpack_archive, write_archive
 from cae.run.events import EpochFinished, SessionStarted, TrialEnded, TrialPlanned
@@ -67,6 +68,13 @@ def test_an_archive_names_no_host_and_no_folder(run: RunDir, tmp_path: Path) -> 
 def test_the_same_run_gives_the_same_bytes(run: RunDir, tmp_path: Path) -> None:
     first = write_archive(run, tmp_path).read_bytes()
     assert write_archive(run, tmp_path).read_bytes() == first
+
+
+def test_a_run_and_its_archive_are_not_reported_together(run: RunDir, tmp_path: Path) -> None:
+    path = write_archive(run, tmp_path)
+    with pytest.raises(UserError, match="same run as a: leave one out"):
+        write_report([str(path), str(run.path)], tmp_path / "page", None, watch=False)
+    assert not (tmp_path / "page").exists()
 
 
 def test_a_running_run_is_not_archived(run: RunDir, tmp_path: Path) -> None:

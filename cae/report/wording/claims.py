@@ -164,7 +164,10 @@ def interval_text(judgment: Judgment) -> str:
         return ""
     low = formatting.number(interval.low, 3)
     high = formatting.number(interval.high, 3)
-    return f"95 % interval {low} to {high}"
+    of_what = " of the difference"
+    if isinstance(judgment.evidence, RankCorrelationEvidence | MoreImportantEvidence):
+        of_what = ""
+    return f"95 % interval{of_what} {low} to {high}"
 
 
 def effect_text(judgment: Judgment) -> str:
