@@ -23,6 +23,8 @@ def write_report(
     Raises UserError.
     """
     has_archives = any(map(is_archive, locations))
+    if watch and markdown is not None:
+        raise UserError("--watch serves the page, and --markdown writes a file: leave one out")
     if has_archives and watch:
         raise UserError("--watch follows a run, and an archive does not change: leave it out")
     if has_archives and out is None and markdown is None:

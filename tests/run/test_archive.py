@@ -77,6 +77,12 @@ def test_a_run_and_its_archive_are_not_reported_together(run: RunDir, tmp_path: 
     assert not (tmp_path / "page").exists()
 
 
+def test_a_page_is_not_served_while_a_file_is_written(run: RunDir, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--markdown writes a file: leave one out"):
+        write_report([str(run.path)], None, tmp_path / "a.md", watch=True)
+    assert not (tmp_path / "a.md").exists()
+
+
 def test_a_running_run_is_not_archived(run: RunDir, tmp_path: Path) -> None:
     with hold_lock(run.lock_file), pytest.raises(RunError, match="archive it when it has ended"):
         write_archive(run, tmp_path)
