@@ -354,8 +354,13 @@ def test_an_interrupt_ends_the_wait_for_a_server_and_not_the_command(
     monkeypatch.setattr(live_tracking, "FINISH_SECONDS", 60.0)
     use(monkeypatch, WaitingTracker(set()))
     tracking = LiveTracking("tensorboard", run, print_and_interrupt)
-    tracking.finish(run.records())
-    is_released.set()
+    # Processes that a shell starts in the background ignore SIGINT.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        tracking.finish(run.records())
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        is_released.set()
     assert len(printed) == 2
     assert "messages that were not sent: 2; the same command" in printed[1]
 
