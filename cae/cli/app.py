@@ -160,6 +160,9 @@ def run(
             ended = running.run_trials(select, options, sweep_file=sweep, out=out, confirm=confirm)
         except running.Delegated as delegated:
             raise typer.Exit(delegated.exit_code) from None
+        except KeyboardInterrupt:  # before the first trial; afterwards, the session ends in order
+            echo("interrupted: the same command starts again", to_stderr=True)
+            raise
     with report_errors(ENVIRONMENT_ERROR):
         exit_code = running.conclude(ended)
     raise typer.Exit(exit_code)

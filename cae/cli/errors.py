@@ -56,10 +56,16 @@ def exit_immediately_on_signals() -> Iterator[None]:
     """
     signals = stop_signals()
     for kind in signals:
-        signal.signal(kind, lambda *_: os._exit(INTERRUPTED))
+        signal.signal(kind, _exit_immediately)
     yield
     for kind in signals:
         signal.signal(kind, signal.default_int_handler)
+
+
+def _exit_immediately(*_: object) -> None:
+    with contextlib.suppress(OSError):  # the reader is gone
+        os.write(2, b"interrupted before anything was started\n")
+    os._exit(INTERRUPTED)
 
 
 def _code_location(error: OSError) -> str:
