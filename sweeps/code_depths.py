@@ -9,8 +9,8 @@ Varied: the number of layers, 3 to 6, with filters that double from layer to lay
 in the report, and with 32 filters per layer, because depth also widens the code otherwise.
 Expected: deeper networks have higher losses after as many epochs. A code of more than 784 values
 compresses nothing, and the pixels themselves are a strong floor on MNIST.
-Duration on 2 CPU cores: about 8 minutes with `--budget cpu`, which trains on 2,400 images for 3
-epochs. The full budget was not run.
+Duration on 2 CPU cores: 10 minutes of training with `--budget cpu`, which trains on 2,400 images
+for 3 epochs. The full budget was not run.
 """
 
 from cae import (

@@ -10,8 +10,8 @@ follow: an autoencoder keeps what restores pixels, not what tells classes apart.
 at are the same network with random weights, and principal components of as many values.
 The claim `probe_width` was added after the first run: most of the correlation over all networks
 comes from the stride.
-Duration on 2 CPU cores: about 20 minutes with `--budget cpu`, which trains on 6,000 images for 4
-epochs. The full budget was not run.
+Duration on 2 CPU cores: 15 minutes of training with `--budget cpu`, which trains on 6,000 images
+for 4 epochs. The full budget was not run.
 """
 
 from ray import tune

@@ -61,7 +61,7 @@ def write_archive(run: RunDir, folder: Path) -> Path:
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     path = folder / f"{run.name}{SUFFIX}"
-    _check_is_same_run(path, contents["journal.jsonl"])
+    _check_is_same_run(path, run)
     write_output(path, lzma.compress(packed.getvalue(), preset=9 | lzma.PRESET_EXTREME))
     return path
 
@@ -116,14 +116,13 @@ def _write_member(content: IO[bytes], member: tarfile.TarInfo, path: Path, targe
         shutil.copyfileobj(content, file)
 
 
-def _check_is_same_run(path: Path, journal: str) -> None:
+def _check_is_same_run(path: Path, run: RunDir) -> None:
     """Raise RunError if an archive of another run has the path: it would be lost."""
     if not path.exists():
         return
     with tempfile.TemporaryDirectory(prefix="cae-sweep-") as folder:
-        archived = unpack_archive(path, Path(folder) / "archived")
-        first = archived.journal.read_text(encoding="utf-8").partition("\n")[0]
-    if first != journal.partition("\n")[0]:
+        is_same = first_trial(unpack_archive(path, Path(folder))) == first_trial(run)
+    if not is_same:
         raise RunError(f"{path} is the archive of another run of this name: choose another folder")
 
 

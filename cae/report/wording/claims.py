@@ -251,12 +251,8 @@ def _two_groups(evidence: TwoGroupsEvidence, judgment: Judgment) -> str:
     sentences.append(_other_settings(comparison.has_equal_settings))
     if not evidence.is_equivalence:
         difference = comparison.difference
-        is_smaller = judgment.direction == Direction.OPPOSITE and evidence.is_better
-        if evidence.margin and is_smaller:
-            p_value = ""
-            if judgment.p_value is not None:
-                p_value = f" ({p_value_text(judgment.p_value)})"
-            sentences.append(f"The difference has the claimed sign, but is smaller{p_value}.")
+        if judgment.direction == Direction.OPPOSITE and difference.value * evidence.shift > 0:
+            sentences.append("The difference has the claimed sign, but is smaller than claimed.")
         else:
             sentences.append(_conclusion(judgment, difference))
     elif judgment.p_value is None:

@@ -164,7 +164,7 @@ def _more_seeds(comparison: PublishedComparison) -> str:
         spread = printed.sd / math.sqrt(printed.count)
     least = ONE_SIDED_QUANTILE * spread + printed.half_unit
     if least >= printed.margin:
-        return "no number of seeds would, because single runs differ by more"
+        return "no number of seeds would, the runs differ too much for this margin"
     return "more seeds may"
 
 

@@ -24,6 +24,7 @@ from cae.report.page.sections.baselines import compare_with_baselines
 from cae.report.page.sections.best import BestContent
 from cae.report.page.sections.early_stopping import EarlyStoppingContent
 from cae.report.page.sections.failures import FailuresContent
+from cae.report.page.sections.galleries import GalleriesContent, galleries_section
 from cae.report.page.sections.joined_runs import shared_trials, summarize
 from cae.report.page.sections.parameters import kruskal_wallis
 from cae.report.page.sections.summary import SummaryContent
@@ -519,6 +520,30 @@ def test_galleries_of_tasks_are_shown_and_damaged_ones_left_out(writer: MakeWrit
     assert "trial 2: wrong" not in html
     assert "&lt;b&gt;7&lt;/b&gt;, is 1" in html
     assert html.count('<ul class="gallery">') == 1
+
+
+def test_the_number_of_galleries_leaves_out_trials_whose_worst_images_are_not_shown(
+    writer: MakeWriter,
+) -> None:
+    sweep = writer()
+    numbers = range(1, 7)
+    sweep.session(list(numbers))
+    for number in numbers:
+        sweep.trial(number, {})
+        sweep.start(number)
+        sweep.epoch(number, 1, 0.1 * number)
+        sweep.end(number, "finished", best_epoch=1, metrics={"test_loss": 0.1})
+        sweep.run.trial(number).mkdir(parents=True, exist_ok=True)
+        np.savez(
+            sweep.run.trial(number) / "galleries.npz",
+            names=np.array(["worst"]),
+            images_0=np.full((1, 1, 6, 6), 9, dtype=np.uint8),
+            captions_0=np.array([""]),
+        )
+    content = galleries_section(tables.read([sweep.close()]))
+    assert isinstance(content, GalleriesContent)
+    assert [gallery.label for gallery in content.galleries] == ["trial 1"]
+    assert content.verdict.startswith("1 trial has images")
 
 
 # Agreement with the command line

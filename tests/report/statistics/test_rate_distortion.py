@@ -93,6 +93,16 @@ def test_the_loss_of_principal_components_is_a_floor_of_the_loss(writer: MakeWri
     assert "test_loss_pca is the loss of the images restored" in section.method
 
 
+def test_a_floor_of_rounding_errors_does_not_flatten_the_chart(writer: MakeWriter) -> None:
+    run = writer(axes={"arch.latent_dim": {"values": [4, 8], "scale": "linear"}})
+    add_trial(run, 1, 4, 0, 0.3, {"test_loss": 0.3, "test_loss_pca": 0.25})
+    add_trial(run, 2, 8, 0, 0.2, {"test_loss": 0.2, "test_loss_pca": 1e-15})
+    figure = draw_rate_distortion(rate_distortion(tables.read([run.close()])))
+    (curve,) = [trace for trace in figure.data if trace.name == "PCA of the images"]
+    assert list(curve.y) == [0.25]
+    assert figure.layout.yaxis.type != "log"
+
+
 def test_each_curve_is_once_in_the_legend(writer: MakeWriter) -> None:
     run = writer(axes={"arch.latent_dim": {"values": [4, 8], "scale": "linear"}})
     for number, values in enumerate((4, 8), start=1):

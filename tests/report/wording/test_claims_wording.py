@@ -63,6 +63,21 @@ def test_two_groups_are_described_by_their_means_and_the_test(writer: MakeWriter
     assert (row["n"], row["seeds"], row["trials_used"]) == (6, 3, [1, 2, 3, 4, 5, 6])
 
 
+@pytest.mark.parametrize(
+    ("margin", "trials", "conclusion"),
+    [
+        (0.005, LOW_AND_HIGH, "The difference has the claimed sign (p"),
+        (0.02, LOW_AND_HIGH, "has the claimed sign, but is smaller than claimed."),
+        (0.02, [*seeds(3, *HIGH), *seeds(5, *LOW)], "The difference has the opposite sign (p"),
+    ],
+)
+def test_a_difference_below_the_claimed_one_has_the_claimed_sign(
+    writer: MakeWriter, margin: float, trials: list[TrialLoss], conclusion: str
+) -> None:
+    row = row_of(writer, BetterThan(**GROUPS, margin=margin), trials)
+    assert conclusion in row["why"]
+
+
 def test_one_seed_is_stated_as_the_reason_for_no_test(writer: MakeWriter) -> None:
     row = row_of(writer, BetterThan(**GROUPS), [*seeds(3, 0.01), *seeds(5, 0.02)])
     assert row["test"] == "none"

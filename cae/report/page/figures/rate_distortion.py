@@ -21,7 +21,7 @@ from cae.report.statistics.rate_distortion import (
 
 MAX_POINTS = 800
 MIN_FLOOR_SHARE = 1e-3
-"""Floors below this share of the smallest value are out of the chart."""
+"""Floors below this share of the smallest value are not drawn: they would flatten the chart."""
 SIZE_TITLE = "latent size"
 FLOOR_STYLES = {
     PCA: ("PCA of the images", style.SECOND_ACCENT, "dash"),
@@ -58,8 +58,12 @@ def _draw_panel(
     best = measured[measured["is_best"]].sort_values("size")
     others = sample_evenly(measured[~measured["is_best"]], MAX_POINTS)
     axes = style.panel_axes(panel)
-    for name, frame in floors.items():
+    values = [measured[column]]
+    for name, floor in floors.items():
         label, color, dash = FLOOR_STYLES[name]
+        # As many components as pixels restore the images up to rounding errors.
+        frame = floor[floor["value"] > measured[column].min() * MIN_FLOOR_SHARE]
+        values.append(frame["value"])
         figure.add_scatter(
             x=style.compact(frame["size"]),
             y=style.compact(frame["value"]),
@@ -100,10 +104,6 @@ def _draw_panel(
         text=_hover_texts(best, column, metric),
         **axes,
     )
-    values = [measured[column]]
-    for frame in floors.values():
-        # As many components as pixels restore the images up to rounding errors: not drawn.
-        values.append(frame["value"][frame["value"] > measured[column].min() * MIN_FLOOR_SHARE])
     suffix = style.panel_suffix(panel)
     sizes = data.trials["size"].to_numpy(dtype=float)
     figure.update_layout(

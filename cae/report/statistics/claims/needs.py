@@ -91,7 +91,7 @@ def _estimate(judgment: Judgment, seeds: int) -> _Estimate:
         case TwoGroupsEvidence() as evidence:
             if evidence.comparison.unit == Unit.CONFIGURATIONS:
                 return _Estimate(NeedKind.POINTS)
-            return _for_two_groups(evidence, judgment, seeds)
+            return _for_two_groups(evidence, seeds)
         case ExtremeEvidence() as evidence:
             if evidence.untested is not None:
                 return _Estimate(NeedKind.FIRST_SEEDS, FIRST_SEEDS)
@@ -110,14 +110,11 @@ def _estimate(judgment: Judgment, seeds: int) -> _Estimate:
     return _Estimate(NeedKind.IMPOSSIBLE)
 
 
-def _for_two_groups(evidence: TwoGroupsEvidence, judgment: Judgment, seeds: int) -> _Estimate:
+def _for_two_groups(evidence: TwoGroupsEvidence, seeds: int) -> _Estimate:
     difference = evidence.comparison.difference
     margin = evidence.margin
     if not evidence.is_equivalence:
-        shift = margin  # or its negative, if less is better: the tested one
-        if judgment.statistic != difference.t(margin):
-            shift = -margin
-        return _for_difference(difference, seeds, shift=shift)
+        return _for_difference(difference, seeds, shift=evidence.shift)
     problem = _problem(difference, margin)
     if problem is not None:
         return problem

@@ -105,6 +105,19 @@ def test_an_undecided_claim_has_a_number_of_seeds_and_the_time_of_the_same_trial
     assert need.seconds == pytest.approx(2 * need.more_seeds * EPOCH_SECONDS)
 
 
+def test_the_seeds_for_a_claimed_minimum_depend_on_the_distance_from_it(judge: Judge) -> None:
+    trials = [*seeds(3, *NOISY), *seeds(5, *NOISY_HIGH)]  # 0.0018 better on average
+    needed: dict[float, int] = {}
+    for margin in (0.0, 0.001):
+        claim = BetterThan(
+            id="C1", text="x", metric="val_loss", this=KERNEL_3, that=KERNEL_5, margin=margin
+        )
+        result = judge(claim, trials)
+        assert result.verdict == Verdict.UNDECIDED
+        needed[margin] = result.need.seeds
+    assert needed[0.001] > needed[0.0]
+
+
 def test_a_small_effect_is_hardly_decided_by_seeds(judge: Judge) -> None:
     result = judge(BETTER, [*seeds(3, 0.010, 0.020, 0.031), *seeds(5, 0.020, 0.0101, 0.032)])
     assert result.need.kind == NeedKind.MANY_SEEDS

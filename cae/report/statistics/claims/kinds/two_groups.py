@@ -28,8 +28,9 @@ class TwoGroupsEvidence:
     """Claimed minimum of the difference, or its maximum for equality."""
     is_equivalence: bool
     """Whether the groups are claimed to be equal within the margin."""
-    is_better: bool = False
-    """Whether the first group is better, by more or less than the margin."""
+    shift: float = 0.0
+    """The claimed minimum with the sign of a better first group: with it, the difference is tested.
+    0 for equality."""
 
 
 @judges("BetterThan")
@@ -51,7 +52,7 @@ def better_than(trials: ClaimTrials, claim: Claim) -> Judgment:
             comparison=comparison,
             margin=margin,
             is_equivalence=False,
-            is_better=sign * comparison.difference.value > 0,
+            shift=sign * margin,
         ),
         procedure=comparison.procedure,
         trials=comparison.trials,
