@@ -28,6 +28,7 @@ def run_sweep(
     budget: str = "full",
     settings: Mapping[str, Any] | None = None,
     max_trials: int | None = None,
+    where: Mapping[str, Any] | None = None,
     strict: bool = False,
     retry: str | Sequence[str] = (),
     gpus: int | None = None,
@@ -59,6 +60,7 @@ def run_sweep(
         budget: A budget of the sweep, `full` or `smoke`.
         settings: Values instead of those of the sweep, by dotted name: {"epochs": 3}.
         max_trials: Run only so many points of the search space.
+        where: Run only trials with these values, by dotted name: {"arch.kernel_size": 3}.
         strict: Whether impossible combinations are errors instead of being left out.
         retry: States of trials to run again: failed, oom, diverged, killed, lost-weights,
             latent.
@@ -106,6 +108,7 @@ def run_sweep(
             "budget": budget,
             "pairs": None,
             "max_trials": max_trials,
+            "where": [f"{name}={json.dumps(value)}" for name, value in (where or {}).items()],
             "data_dir": data_folder,
             "retry": ",".join(retry),
             "strict": strict,

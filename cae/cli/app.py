@@ -49,6 +49,7 @@ from cae.cli.options import (
     Track,
     TrialArgument,
     Watch,
+    Where,
     Yes,
     complete_source,
     expand_home,
@@ -105,6 +106,7 @@ def run(
     budget: Budget = "full",
     set_: Set = None,
     max_trials: MaxTrials = None,
+    where: Where = None,
     strict: Strict = False,
     retry: Retry = "",
     out: Out = None,
@@ -150,7 +152,9 @@ def run(
     def select() -> Selection:
         from cae.sweep.engine import session
 
-        return session.select(sweep, out, budget, set_, max_trials, data_dir, retry, strict=strict)
+        return session.select(
+            sweep, out, budget, set_, max_trials, data_dir, retry, where=where, strict=strict
+        )
 
     confirm: Callable[[int], None] | None = None
     if not yes:
@@ -181,6 +185,7 @@ def plan(
     budget: Budget = "full",
     set_: Set = None,
     max_trials: MaxTrials = None,
+    where: Where = None,
     strict: Strict = False,
     retry: Retry = "",
     out: Out = None,
@@ -225,7 +230,15 @@ def plan(
                 place.resources,
                 lambda: session.prepare(
                     session.select(
-                        sweep, out, budget, set_, max_trials, data_dir, retry, strict=strict
+                        sweep,
+                        out,
+                        budget,
+                        set_,
+                        max_trials,
+                        data_dir,
+                        retry,
+                        where=where,
+                        strict=strict,
                     )
                 ),
             )

@@ -106,6 +106,17 @@ MaxTrials = Annotated[
         rich_help_panel=SELECTION_PANEL,
     ),
 ]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE",
+        help=(
+            "Run only trials with this value of a parameter, such as arch.kernel_size=3; may be "
+            "repeated, for other parameters or further values. Default: all."
+        ),
+        rich_help_panel=SELECTION_PANEL,
+    ),
+]
 Strict = Annotated[
     bool,
     typer.Option(

@@ -82,7 +82,7 @@ def best(
         typer.Option(
             metavar="KEY=VALUE",
             help="Only trials with this value of a parameter, such as task.noise_factor=0.5; "
-            "repeatable.",
+            "may be repeated, for other parameters or further values.",
         ),
     ] = None,
     trial: Annotated[

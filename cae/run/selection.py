@@ -6,9 +6,9 @@ import ast
 import contextlib
 import difflib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from cae.errors import UserError
 from cae.run.groups import CODE, DATA, parameter_text
@@ -16,6 +16,7 @@ from cae.run.records import Record
 
 MAX_LISTED_VALUES = 12
 _MISSING = object()
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -41,21 +42,51 @@ def parse_conditions(pairs: Iterable[str]) -> list[Condition]:
 
 
 def select_trials(records: Iterable[Record], conditions: Sequence[Condition]) -> list[Record]:
-    """The trials that meet all conditions.
+    """The trials of a run that meet all conditions: see `select_by_values`."""
+    return select_by_values(records, conditions, _values_of_record)
 
-    Raises UserError for a parameter that no trial has, and if no trial meets a condition.
+
+def select_by_values(
+    items: Iterable[Item],
+    conditions: Sequence[Condition],
+    values_of: Callable[[Item], Mapping[str, Any]],
+) -> list[Item]:
+    """The items whose values meet all conditions; of conditions on one parameter, any of them.
+
+    Raises UserError for a parameter that no item has, and if no item meets a condition.
+
+    Args:
+        items: Trials, in any form.
+        conditions: What the values have to be.
+        values_of: The values of an item by dotted name.
     """
-    selected = list(records)
+    selected = [(item, values_of(item)) for item in items]
+    by_name: dict[str, list[Condition]] = {}
     for condition in conditions:
-        matching = [record for record in selected if _meets(record, condition)]
-        if not matching:
-            raise UserError(f"--where {condition}: {_why_none(selected, condition.name)}")
-        selected = matching
-    return selected
+        by_name.setdefault(condition.name, []).append(condition)
+    for name, alternatives in by_name.items():
+        matching: dict[int, tuple[Item, Mapping[str, Any]]] = {}  # by position
+        for condition in alternatives:
+            met = [i for i, (_, values) in enumerate(selected) if _meets(values, condition)]
+            if not met:
+                all_values = [values for _, values in selected]
+                raise UserError(f"--where {condition}: {_why_none(all_values, name)}")
+            matching |= {i: selected[i] for i in met}
+        selected = [matching[i] for i in sorted(matching)]
+    return [item for item, _ in selected]
 
 
-def _meets(record: Record, condition: Condition) -> bool:
-    value = _value(record, condition.name)
+def _values_of_record(record: Record) -> dict[str, Any]:
+    """Its parameters, those of its axes, and what its comparability group says of data and code."""
+    values = {**record.axes, **record.config}
+    for name in (DATA, CODE):
+        if name in record.group.parameters:
+            values.setdefault(name, record.group.parameters[name])
+    return values
+
+
+def _meets(values: Mapping[str, Any], condition: Condition) -> bool:
+    value = _value(values, condition.name)
     if value is _MISSING:
         return False
     if condition.text in (parameter_text(condition.name, value), str(value)):
@@ -65,15 +96,12 @@ def _meets(record: Record, condition: Condition) -> bool:
     return bool(parsed == value) and isinstance(parsed, bool) == is_bool
 
 
-def _value(record: Record, name: str) -> Any:
-    """The value of a parameter, of an element of one, or of the group; _MISSING without one."""
-    for values in (record.config, record.axes):
-        if name in values:
-            return values[name]
-    if name in (DATA, CODE):
-        return record.group.parameters.get(name, _MISSING)
+def _value(values: Mapping[str, Any], name: str) -> Any:
+    """The value of a parameter, or of an element of one; _MISSING without one."""
+    if name in values:
+        return values[name]
     parent, _, element = name.rpartition(".")
-    elements = record.config.get(parent)
+    elements = values.get(parent)
     if isinstance(elements, list) and element.isdecimal() and 1 <= int(element) <= len(elements):
         return elements[int(element) - 1]
     return _MISSING
@@ -91,10 +119,10 @@ def _parse(text: str) -> Any:
     return text
 
 
-def _why_none(records: Sequence[Record], name: str) -> str:
+def _why_none(all_values: Sequence[Mapping[str, Any]], name: str) -> str:
     texts: dict[str, None] = {}
-    for record in records:
-        value = _value(record, name)
+    for values in all_values:
+        value = _value(values, name)
         if value is not _MISSING:
             texts[parameter_text(name, value)] = None
     if texts:
@@ -102,7 +130,7 @@ def _why_none(records: Sequence[Record], name: str) -> str:
         if len(texts) > MAX_LISTED_VALUES:
             listed += ", ..."
         return f"no trial has this value; the values are {listed}"
-    known = sorted({key for record in records for key in record.config})
+    known = sorted({key for values in all_values for key in values})
     message = "no trial has this parameter"
     nearest = difflib.get_close_matches(name, known, n=1)
     if nearest:

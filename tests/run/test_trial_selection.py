@@ -62,6 +62,14 @@ def test_several_conditions_are_all_met() -> None:
     assert selected("task.noise_factor=0.5", "arch.filters=8-32") == [3]
 
 
+def test_of_conditions_on_one_parameter_any_is_met() -> None:
+    values = ("task.noise_factor=0.9", "task.noise_factor=0.5")
+    assert selected(*values) == [1, 2, 3]
+    assert selected(*values, "seed=1") == [1, 3]
+    with pytest.raises(UserError, match=r"task\.noise_factor=0\.4"):
+        selected("task.noise_factor=0.5", "task.noise_factor=0.4")
+
+
 @pytest.mark.parametrize(
     ("condition", "message"),
     [

@@ -20,6 +20,7 @@ def run(sweep: cae.Sweep, file: Path) -> cae.SavedRun:
         file,
         budget="cpu",
         max_trials=4,
+        where={"arch.kernel_size": 3},
         strict=True,
         retry=["failed", "oom"],
         data_dir=Path("data"),

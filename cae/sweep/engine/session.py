@@ -6,18 +6,19 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cae.errors import RunError, gather
+from cae.errors import RunError, UserError, gather
 from cae.files import write_whole
 from cae.run.events import Notice
 from cae.run.json_values import JsonObject
 from cae.run.paths import RunDir
 from cae.run.records import Record
+from cae.run.selection import Condition, parse_conditions
 from cae.run.status import Progress, progress
 from cae.run.storage import is_url, run_at
 from cae.run.sweep_json import SweepDescription
@@ -74,9 +75,11 @@ class Selection:
     data_dir: Path | None
     retry: tuple[TrialState, ...] = ()
     retries_lost_weights: bool = False
+    """Whether finished trials are trained again if their best weights are missing."""
     measures_latent: bool = False
     """Whether finished trials without measures of the latent code are measured."""
-    """Whether finished trials are trained again if their best weights are missing."""
+    where: tuple[Condition, ...] = ()
+    """Only trials that meet all these conditions are requested."""
     strict: bool = False
     """Whether impossible combinations are errors."""
 
@@ -90,6 +93,7 @@ def select(
     data_dir: Path | None,
     retry: str,
     *,
+    where: Sequence[str] | None = None,
     strict: bool = False,
 ) -> Selection:
     """A selection from command-line arguments. Raises ConfigError with every error.
@@ -97,6 +101,7 @@ def select(
     Args:
         pairs: KEY=VALUE; see `parse_value` for the forms of a value.
         retry: States separated by commas.
+        where: KEY=VALUE, a value that a trial needs.
         strict: Impossible combinations are errors instead of being left out.
     """
     errors: list[str] = []
@@ -112,6 +117,11 @@ def select(
         if not equals:
             errors.append(f"--set {pair}: should be KEY=VALUE")
         settings[key] = parse_value(value)
+    conditions: list[Condition] = []
+    try:
+        conditions = parse_conditions(where or ())
+    except UserError as error:
+        errors += error.messages
     if errors:
         raise ConfigError(errors)
     states = tuple(TrialState(name) for name in names if name not in others)
@@ -125,6 +135,7 @@ def select(
         retry=states,
         retries_lost_weights=LOST_WEIGHTS in names,
         measures_latent=UNMEASURED_LATENT in names,
+        where=tuple(conditions),
         strict=strict,
     )
 
@@ -181,6 +192,7 @@ def prepare(selection: Selection, declared: Sweep | None = None) -> Prepared:
             budget=selection.budget,
             settings=adapt_settings(selection.settings, base),
             max_trials=selection.max_trials,
+            where=selection.where,
             records=records,
             retry=selection.retry,
             old_source=old_source,

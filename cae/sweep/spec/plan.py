@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
 from cae.run.metric_direction import Mode
 from cae.run.records import Record
+from cae.run.selection import Condition, select_by_values
 from cae.run.trial_state import TrialState
 from cae.sweep.spec.candidates import (
     Candidate,
@@ -181,6 +182,7 @@ def make_plan(
     budget: str = "full",
     settings: Mapping[str, Any] | None = None,
     max_trials: int | None = None,
+    where: Sequence[Condition] = (),
     records: Mapping[int, Record] | None = None,
     retry: Collection[TrialState] = (),
     old_source: str = "",
@@ -189,7 +191,8 @@ def make_plan(
     """Expand the search space, build and check every trial, and match it with the journal's
     records.
 
-    Raises ConfigError with every error of the whole sweep, and DatasetMissing for missing images.
+    Raises ConfigError with every error of the whole sweep, DatasetMissing for missing images, and
+    UserError if no trial meets a condition.
 
     Args:
         sweep: The sweep.
@@ -197,6 +200,7 @@ def make_plan(
         budget: Name of a budget of the sweep.
         settings: Overrides of the command line. They and the budget's override the search space.
         max_trials: How many trials to run, seeds included; overrides the budget's.
+        where: Only trials that meet all these conditions are requested.
         records: What the journal contains about each trial.
         retry: Trials that ended in these states are requested again.
         old_source: The text of the sweep file with which the run was made.
@@ -221,7 +225,7 @@ def make_plan(
         limit = search.candidates
         sweep = sweep_of_candidates(sweep, search, overrides)
     max_points = None
-    if limit is not None:
+    if limit is not None and not where:
         # All seeds of some points, not one seed of more points.
         max_points = max(1, limit // sweep.seeds)
 
@@ -250,7 +254,7 @@ def make_plan(
     leave_out_single_images(built, images)
     built.raise_errors(sweep, is_strict=strict)
     repeated, repeated_seeds = repeat_with_seeds(built.possible, sweep.seeds)
-    requested = repeated[:limit]
+    requested = select_by_values(repeated, where, _values_of_candidate)[:limit]
     candidates = add_dependencies(requested, networks)
     directions = metric_directions(requested)
     check_images(candidates, images)
@@ -289,6 +293,10 @@ def make_plan(
         hints=hints,
         search=opened,
     )
+
+
+def _values_of_candidate(candidate: Candidate) -> dict[str, Any]:
+    return {**candidate.axes, **candidate.trial.flat()}
 
 
 def _add_images(candidate: Candidate, images: Mapping[str, Images]) -> Candidate:

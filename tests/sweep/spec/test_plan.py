@@ -31,6 +31,7 @@ from cae import (
 )
 from cae.errors import UserError
 from cae.run.records import Record
+from cae.run.selection import parse_conditions
 from cae.run.sweep_json import SweepDescription
 from cae.run.trial_state import TrialState
 from cae.sweep.spec.plan import Plan, make_plan
@@ -111,6 +112,60 @@ def test_seeds_repeat_every_configuration() -> None:
         seeds[trial.axes["arch.kernel_size"]].add(trial.trial.seed)
     assert seeds == {3: {0, 1, 2}, 5: {0, 1, 2}}
     assert len(plan.trials) == 6
+
+
+KERNELS_AND_RATES = {
+    "arch.kernel_size": tune.grid_search([3, 5, 7]),
+    "optimizer.lr": tune.grid_search([0.1, 0.2]),
+}
+
+
+def kernels_and_rates(*conditions: str, **options: Any) -> list[tuple[int, float, int, int]]:
+    """Kernel size, learning rate, seed and number of each trial."""
+    where = parse_conditions(conditions)
+    plan = plan_of(KERNELS_AND_RATES, {"seeds": 2}, where=where, **options)
+    found: list[tuple[int, float, int, int]] = []
+    for planned in plan.trials:
+        flat = planned.trial.flat()
+        setting = (flat["arch.kernel_size"], flat["optimizer.lr"], flat["seed"])
+        found.append((*setting, planned.number))
+    return found
+
+
+def test_conditions_select_trials_of_the_space() -> None:
+    assert kernels_and_rates("arch.kernel_size=5", "optimizer.lr=0.2") == [
+        (5, 0.2, 0, 1),
+        (5, 0.2, 1, 2),
+    ]
+    some = kernels_and_rates("arch.kernel_size=3", "arch.kernel_size=7", "seed=1")
+    assert sorted(setting[:3] for setting in some) == [
+        (3, 0.1, 1),
+        (3, 0.2, 1),
+        (7, 0.1, 1),
+        (7, 0.2, 1),
+    ]
+
+
+def test_max_trials_counts_the_trials_that_meet_the_conditions() -> None:
+    some = kernels_and_rates("arch.kernel_size=7", max_trials=3)
+    assert [setting[0] for setting in some] == [7, 7, 7]
+
+
+def test_other_conditions_add_trials_to_the_run() -> None:
+    first = plan_of(KERNELS_AND_RATES, where=parse_conditions(["arch.kernel_size=7"]))
+    records = records_of(first)
+    second = plan_of(
+        KERNELS_AND_RATES, where=parse_conditions(["arch.kernel_size=3"]), records=records
+    )
+    assert [planned.number for planned in second.trials] == [3, 4]
+    assert [record.number for record in second.left] == [1, 2]
+    everything = plan_of(KERNELS_AND_RATES, records=records | records_of(second))
+    assert [planned.number for planned in everything.remaining] == [5, 6]
+
+
+def test_a_condition_without_trials_is_an_error() -> None:
+    with pytest.raises(UserError, match=r"kernel_size=4.*the values are 3, 5, 7"):
+        plan_of(KERNELS_AND_RATES, where=parse_conditions(["arch.kernel_size=4"]))
 
 
 def test_one_element_of_a_tuple_can_be_an_axis() -> None:
