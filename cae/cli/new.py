@@ -32,6 +32,14 @@ PLACEHOLDER = '"IMAGES"'
 """Stands for the path of the images in a template."""
 ARRAYS_LINE = '        dataset=Arrays(path="IMAGES", shape=(1, 64, 64), value_range=(0, 65535)),'
 """The data set of the template of arrays."""
+FEW_IMAGES = 400
+"""With fewer images, what the templates say of epochs and of the quick budget does not fit."""
+FOR_FEW_IMAGES = {
+    "        epochs=20,": "        epochs=200,  # few images: an epoch has few steps",
+    "ASHA(grace_epochs=1)": "ASHA(grace_epochs=50)",
+    '"dataset.train_images": 200, "epochs": 3,': '"epochs": 20,',
+}
+"""What replaces parts of the templates if there are few images."""
 
 
 def write_sweep_file(name: str, source: str, images: Path | None) -> None:
@@ -149,6 +157,9 @@ def _with_images(text: str, template: str, images: Path, sweep_file: Path) -> st
     Raises UserError if they cannot be read as arrays, for the template of arrays.
     """
     quoted = json.dumps(_path_for(images, sweep_file), ensure_ascii=False)
+    if 0 < _count(template, images) < FEW_IMAGES:
+        for part, other in FOR_FEW_IMAGES.items():
+            text = text.replace(part, other)
     if template == "photos":
         return text.replace(PLACEHOLDER, quoted)
     from cae.trial.datasets.arrays import suggest_datasets
@@ -164,6 +175,22 @@ def _with_images(text: str, template: str, images: Path, sweep_file: Path) -> st
     line = f"{others}        dataset={dataset},{comment}"
     start, _, end = text.partition(ARRAYS_LINE)
     return f"{start}{line}{end}"
+
+
+def _count(template: str, images: Path) -> int:
+    """How many images there are, of all splits.
+
+    Raises UserError if they cannot be read as arrays, for the template of arrays.
+    """
+    if template == "photos":
+        from cae.trial.datasets.folder_files import find_images
+
+        return len(find_images(images))
+    from cae.trial.datasets.array_files import open_arrays
+    from cae.trial.datasets.array_names import find_arrays
+
+    found = find_arrays(images, open_arrays(images), None, None)
+    return sum(array.shape[0] for array in found.images.values())
 
 
 def _path_for(images: Path, sweep_file: Path) -> str:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from cae import Arrays
 from cae.cli import app as app_module
-from cae.cli.new import NEEDS_IMAGES, TEMPLATES, template_text
+from cae.cli.new import FEW_IMAGES, NEEDS_IMAGES, TEMPLATES, template_text
 from cae.run.paths import RunDir
 from cae.sweep.spec.packaged_sweeps import packaged_sweeps
 from cae.sweep.spec.sweep_file import read_sweep_file
@@ -168,6 +169,32 @@ def test_a_file_of_arrays_is_examined() -> None:
     assert call("plan", "mine.py", "--budget", "quick").exit_code == 0
     Path("text.npy").write_text("no array")
     assert "text.npy" in error_of("other", "--from", "arrays", "--images", "text.npy")
+
+
+@pytest.mark.parametrize("count", [40, FEW_IMAGES])
+def test_the_number_of_epochs_fits_the_number_of_photos(count: int) -> None:
+    Path("photos").mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(count):
+        pixels = generator.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(f"photos/{number}.png")
+    call("new", "mine", "--from", "photos", "--images", "photos")
+    sweep = read_sweep_file(Path("mine.py")).sweep
+    steps = sweep.base.epochs * 0.8 * count / sweep.base.batch_size
+    assert steps > 150
+    assert sweep.scheduler is not None
+    assert sweep.scheduler.rungs(sweep.base.epochs)[0] * 0.8 * count / sweep.base.batch_size > 8
+    result = call("plan", "mine.py", "--budget", "quick")
+    assert result.exit_code == 0, result.output
+
+
+def test_few_arrays_can_be_tried_out() -> None:
+    images = np.random.default_rng(0).integers(0, 4096, (40, 1, 32, 32), dtype=np.uint16)
+    np.save("cells.npy", images)
+    assert call("new", "mine", "--from", "arrays", "--images", "cells.npy").exit_code == 0
+    assert read_sweep_file(Path("mine.py")).sweep.base.epochs > 20
+    result = call("plan", "mine.py", "--budget", "quick")
+    assert result.exit_code == 0, result.output
 
 
 @pytest.mark.parametrize("template", NEEDS_IMAGES)
