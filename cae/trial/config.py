@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -205,19 +205,29 @@ class Trial(BaseModel):
         flat = self.flat()
         unknown_components = _select_components(flat, changes)
         errors = list(unknown_components.values())
+        incomplete: set[str] = set()  # kinds of components without one of their changes
+        _replace_dependencies(flat, changes)
         changes, dependency_changes = _split_changes(flat, changes)
         for name, inner_changes in dependency_changes.items():
-            with _collect(errors):
+            try:
                 _override_dependency(flat, name, inner_changes, allow_inactive_defaults)
+            except ConfigError as error:
+                errors += error.messages
+                incomplete.add("task")
         names = known_names(flat)
         # A tuple is set before its elements, in any order of the changes.
         for key in sorted(changes, key=lambda key: key.count(".")):
-            if key not in self.COMPONENTS and key.partition(".")[0] not in unknown_components:
-                with _collect(errors):
-                    _set_parameter(flat, names, key, changes[key])
+            kind = key.partition(".")[0]
+            if key in self.COMPONENTS or kind in unknown_components:
+                continue
+            try:
+                _set_parameter(flat, names, key, changes[key])
+            except ConfigError as error:
+                errors += error.messages
+                incomplete.add(kind)
         trial = None
         with _collect(errors):
-            trial = from_flat(flat)
+            trial = _from_flat(flat, incomplete)
         if trial is not None and not errors:
             if allow_inactive_defaults:
                 changes = trial._without_inactive_defaults(changes, self)
@@ -424,8 +434,11 @@ def from_flat(flat: Mapping[str, object]) -> Trial:
         return _from_flat(flat)
 
 
-def _from_flat(flat: Mapping[str, object]) -> Trial:
+def _from_flat(flat: Mapping[str, object], incomplete: Collection[str] = ()) -> Trial:
+    """See `from_flat`. `incomplete`: kinds of components that lack a parameter, because it has an
+    error of its own: combinations of their other parameters are not errors."""
     errors = []
+    is_built = True
     for key in flat:
         if key not in Trial.model_fields and key.partition(".")[0] not in Trial.COMPONENTS:
             hint = nearest(key, list(Trial.model_fields))
@@ -436,10 +449,11 @@ def _from_flat(flat: Mapping[str, object]) -> Trial:
             try:
                 fields[key] = _build_component(key, flat)
             except ConfigError as error:
-                errors += error.messages
+                is_built = False
+                errors += _causes(error.messages, is_incomplete=key in incomplete)
         elif key in flat:
             fields[key] = flat[key]
-    if not errors:
+    if is_built and not errors:
         try:
             return Trial(**fields)
         except ValidationError as error:
@@ -461,6 +475,8 @@ def _build_component(kind: str, flat: Mapping[str, object]) -> Component:
         raise ConfigError(unknown_component(kind, selected, registry))
     component: type[Component] = registry[selected]
     parameters = {name: _to_tuples(value) for name, value in _below(flat, kind).items()}
+    invalid: list[str] = []  # dependencies with errors
+    messages: list[str] = []
     for name in component.dependency_names:
         inner = _below(flat, f"{kind}.{name}")
         if not inner:
@@ -470,13 +486,28 @@ def _build_component(kind: str, flat: Mapping[str, object]) -> Component:
         try:
             parameters[name] = from_flat(inner)
         except ConfigError as error:
-            dependency = f"{kind}.{name}"
-            messages = [with_prefix(dependency, text) for text in error.messages]
-            raise ConfigError(messages) from None
+            invalid.append(name)
+            messages += [with_prefix(f"{kind}.{name}", text) for text in error.messages]
     try:
-        return component(**parameters)
+        built = component(**parameters)
     except ValidationError as error:
-        raise ConfigError(explain(error, f"{kind}.")) from None
+        own_messages = explain(error, f"{kind}.", skip=invalid)
+        messages += _causes(own_messages, is_incomplete=bool(invalid))
+        raise ConfigError(messages) from None
+    if messages:
+        raise ConfigError(messages)
+    return built
+
+
+def _causes(messages: list[str], *, is_incomplete: bool) -> list[str]:
+    """The messages that do not follow from another error.
+
+    A component that lacks a parameter with an error has that parameter's default, which may not fit
+    the others: such messages are left out if the component `is_incomplete`.
+    """
+    if not is_incomplete:
+        return messages
+    return [text for text in messages if not isinstance(text, ImpossibleCombination)]
 
 
 def _selected(flat: Mapping[str, object], kind: str) -> Any:
@@ -562,6 +593,25 @@ def _select_components(flat: FlatConfig, changes: Mapping[str, object]) -> dict[
             _delete_below(flat, kind)
             flat[kind] = selected
     return unknown
+
+
+def _replace_dependencies(flat: FlatConfig, changes: Mapping[str, object]) -> None:
+    """Set the trials that `changes` replaces as a whole: {"task.encoder": None}.
+
+    A value that is neither a Trial nor None stays, for the task to refuse.
+    """
+    task = Task.registry.get(str(flat["task"]))
+    names = task.dependency_names if task else ()
+    for name in names:
+        dependency = f"task.{name}"
+        if dependency not in changes:
+            continue
+        value = changes[dependency]
+        _delete_below(flat, dependency)
+        flat[dependency] = value
+        if isinstance(value, Trial):
+            for key, inner_value in value.flat().items():
+                flat[f"{dependency}.{key}"] = inner_value
 
 
 def _split_changes(
