@@ -7,6 +7,7 @@ their points, which are counted; if no point is left, they are errors too.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -48,7 +49,7 @@ class Candidate:
     group: dict[str, Any] = field(default_factory=dict)
     """The description of its comparability group."""
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
         """Equal for equal trials."""
         return trial_key(self.trial)

@@ -97,9 +97,9 @@ def check_latent_metric(
     errors: dict[str, None] = {}  # an ordered set
     for candidate in candidates:
         trial = candidate.trial
-        is_reported = sweep.metric in trial.metric_names()
-        is_latent = sweep.metric in trial.latent_metric_names()
-        if candidate.is_dependency or is_reported or not is_latent:
+        if candidate.is_dependency or sweep.metric not in trial.latent_metric_names():
+            continue
+        if sweep.metric in trial.metric_names():
             continue
         if not sweep.latent:
             errors[f"{setting}: latent = False turns off the measures of the latent code"] = None

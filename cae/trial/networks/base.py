@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, cast
@@ -17,9 +18,9 @@ from cae.trial.networks.geometry import Shape, format_size
 BYTES_PER_PARAMETER = 8
 """Of a weight and its gradient, which every optimizer needs."""
 MAX_REAL_PARAMETERS = 10_000_000
-"""Networks with fewer parameters find their shapes by a forward pass of one image with weights of
-zero. Larger ones do so on the device `meta`: it needs no memory for the weights, but a slow import
-of PyTorch's symbolic mathematics."""
+"""Networks with fewer parameters find their shapes by a forward pass with weights of zero; they
+need less memory than PyTorch itself. Larger ones do so on the device `meta`: it needs no memory for
+the weights, but a slow import of PyTorch's symbolic mathematics."""
 
 
 class Architecture(Component):
@@ -62,10 +63,13 @@ class _OperationCounter:
     def _count(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         # Each value of the output, or of the input of a transposed convolution, is multiplied with
         # one slice of the weights.
-        values = output.numel()
+        counted = output
         if isinstance(layer, nn.ConvTranspose2d):
-            values = inputs[0].numel()
-        weights_per_value = cast(Tensor, layer.weight)[0].numel()
+            counted = inputs[0]
+        values = math.prod(counted.shape[1:])
+        if len(counted) > 0:  # a network of the user's may have more items than images
+            values *= len(counted)
+        weights_per_value = math.prod(cast(Tensor, layer.weight).shape[1:])
         self.operations += 2 * values * weights_per_value
 
 
@@ -89,12 +93,16 @@ def sizes(architecture: Architecture, input_shape: Shape, output_shape: Shape) -
         network = architecture.build(input_shape, output_shape).eval()
         counter.attach(network)
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    _check_memory(architecture, parameters)
     device = "meta"
+    count = 1
     if parameters < MAX_REAL_PARAMETERS:
         device = "cpu"
         _fill_with_zeros(network)
-    image = torch.zeros(1, *input_shape, device=device)
+        if architecture.is_builtin():
+            count = 0  # an empty batch gives the shapes of all layers without computing them
+    else:
+        _check_memory(architecture, parameters)
+    image = torch.zeros(count, *input_shape, device=device)
     encoder = getattr(network, "encoder", None)
     latent_shapes: list[torch.Size] = []
 
@@ -107,7 +115,7 @@ def sizes(architecture: Architecture, input_shape: Shape, output_shape: Shape) -
     with _one_thread(), torch.inference_mode():
         output = network(image)
     operations = counter.operations
-    _check_output(architecture, output, 1, output_shape)
+    _check_output(architecture, output, count, output_shape)
     if not architecture.is_builtin():  # whether each image of a batch has an output of its own
         with torch.inference_mode():
             outputs = network(image.expand(2, -1, -1, -1))
