@@ -1,0 +1,70 @@
+"""Conditions of `--where` that choose some trials of a sweep."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from cae.run.selection import Condition, select_by_values
+from cae.sweep.spec.planned_trial import PlannedTrial
+
+
+class Choices:
+    """What conditions of `--where` can choose from the trials of a plan."""
+
+    def __init__(self, trials: Sequence[PlannedTrial]) -> None:
+        """`trials`: those that the sweep requests, without dependencies."""
+        self._trials = trials
+        self._values: dict[int, dict[str, Any]] = {}
+        for trial in trials:
+            self._values[trial.number] = values_of(trial)
+
+    def choose(
+        self, chosen: Sequence[PlannedTrial], names: Iterable[str]
+    ) -> tuple[list[Condition], list[PlannedTrial]]:
+        """Return conditions that all chosen trials meet, and the trials that meet them.
+
+        The result has other trials too if no conditions on these parameters choose exactly the
+        `chosen` ones.
+
+        Args:
+            chosen: Some of the trials.
+            names: Parameters by dotted name; a condition is made for each one that excludes
+                further trials.
+        """
+        conditions: list[Condition] = []
+        selected = list(self._trials)
+        for name in dict.fromkeys(names):
+            own = self._conditions_on(name, chosen)
+            if not own:
+                continue
+            met = select_by_values(selected, own, lambda trial: self._values[trial.number])
+            if len(met) < len(selected):
+                conditions += own
+                selected = met
+        return conditions, selected
+
+    def _conditions_on(self, name: str, chosen: Sequence[PlannedTrial]) -> list[Condition]:
+        """The values that the chosen trials have; empty if one of them lacks the parameter."""
+        conditions: dict[Condition, None] = {}  # an ordered set
+        for trial in chosen:
+            values = self._values[trial.number]
+            if name not in values:
+                return []
+            value = values[name]
+            text = json.dumps(value)
+            if isinstance(value, str):
+                text = value
+            conditions[Condition(name, text)] = None
+        return list(conditions)
+
+
+def values_of(trial: PlannedTrial) -> dict[str, Any]:
+    """The values by which `--where` chooses a trial, with those of the elements of its lists."""
+    values: dict[str, Any] = {**trial.axes, **trial.trial.flat()}
+    for name, value in list(values.items()):
+        if isinstance(value, list):
+            for position, item in enumerate(value, start=1):
+                values[f"{name}.{position}"] = item
+    return values
