@@ -146,9 +146,14 @@ def test_conditions_select_trials_of_the_space() -> None:
     ]
 
 
-def test_max_trials_counts_the_trials_that_meet_the_conditions() -> None:
-    some = kernels_and_rates("arch.kernel_size=7", max_trials=3)
-    assert [setting[0] for setting in some] == [7, 7, 7]
+def test_conditions_select_among_the_trials_of_a_sample() -> None:
+    sample = kernels_and_rates("optimizer.lr=0.1", "optimizer.lr=0.2", max_trials=6)
+    kernel, rate, _, _ = sample[0]
+    chosen = [setting[:3] for setting in sample if setting[0] == kernel]
+    some = kernels_and_rates(f"arch.kernel_size={kernel}", max_trials=6)
+    assert [setting[:3] for setting in some] == chosen
+    assert len(sample) == 6
+    assert (kernel, rate, 1) in chosen
 
 
 def test_other_conditions_add_trials_to_the_run() -> None:
