@@ -91,7 +91,8 @@ class ClaimCommands:
         selection = self._prepared.selection
         if selection.max_trials is not None:
             return selection.max_trials
-        limit: int | None = self._prepared.file.sweep.budget(selection.budget).get("max_trials")
+        overrides = self._prepared.file.sweep.budget(selection.budget) | dict(selection.settings)
+        limit: int | None = overrides.get("max_trials")
         return limit
 
     def _where(
@@ -99,12 +100,11 @@ class ClaimCommands:
     ) -> tuple[str, list[PlannedTrial]]:
         """Options --where, and the trials that they choose.
 
-        Conditions choose from all points of a search space, and not from a sample of them; a
-        search chooses points while it runs; and conditions on an axis of seeds would exclude the
-        further seeds.
+        None of a search, which chooses points while it runs, and none beside an axis of seeds,
+        whose values the further seeds do not have.
         """
         plan = self._prepared.plan
-        if self._limit is not None or plan.search is not None or "seed" in plan.axes:
+        if plan.search is not None or "seed" in plan.axes:
             return self._flags(self._prepared.selection.where), self.requested
         conditions, selected = self._choices.choose(trials, [*plan.axes, *names])
         named = {condition.name for condition in conditions}
@@ -129,7 +129,7 @@ class ClaimCommands:
         if selection.budget != "full":
             words += ["--budget", selection.budget]
         for name, value in selection.settings.items():
-            if name != "seeds":
+            if name not in ("seeds", "max_trials"):
                 words += ["--set", f"{name}={setting_text(value)}"]
         return shlex.join(words) + self._out() + self._data_dir()
 

@@ -220,7 +220,7 @@ def test_finished_trials_are_measured_and_not_trained_again() -> None:
 
 
 def test_a_sample_of_a_grid_keeps_its_points_and_its_budget() -> None:
-    """`--where` chooses from all points: the whole sample gets more seeds."""
+    """`--max-trials` counts seeds."""
     rewrite(
         ("[1e-3, 3e-3, 1e-2]", "[1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8]"),
         ("    claims=[", '    budgets={"quick": {"max_trials": 6}},\n    claims=['),
@@ -230,6 +230,7 @@ def test_a_sample_of_a_grid_keeps_its_points_and_its_budget() -> None:
         ('that={"optimizer.lr": 1e-3}', "bound=1.0"),
     )
     claim = first_claim("--budget", "quick")
+    assert "--where" not in claim["commands"][0]
     sample = prepare(select(Path("digits_claims.py"), None, "quick", None, None, None, ""))
     rates = {rate for rate, _ in rates_and_seeds(sample)}
     (command,) = claim["commands"]

@@ -41,6 +41,8 @@ class Candidate:
     trial: Trial
     axes: dict[str, Any]
     is_dependency: bool = False
+    is_kept: bool = False
+    """Whether the conditions do not choose it; it has ended in the run, and stays in the sweep."""
     sizes: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     """Of its images, and of those of its dependencies."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from cae.run.selection import Condition, select_by_values
+from cae.run.selection import Condition, condition_on, select_by_values
 from cae.sweep.spec.planned_trial import PlannedTrial
 
 
@@ -49,22 +48,13 @@ class Choices:
         """The values that the chosen trials have; empty if one of them lacks the parameter."""
         conditions: dict[Condition, None] = {}  # an ordered set
         for trial in chosen:
-            values = self._values[trial.number]
-            if name not in values:
+            condition = condition_on(self._values[trial.number], name)
+            if condition is None:
                 return []
-            value = values[name]
-            text = json.dumps(value)
-            if isinstance(value, str):
-                text = value
-            conditions[Condition(name, text)] = None
+            conditions[condition] = None
         return list(conditions)
 
 
 def values_of(trial: PlannedTrial) -> dict[str, Any]:
-    """The values by which `--where` chooses a trial, with those of the elements of its lists."""
-    values: dict[str, Any] = {**trial.axes, **trial.trial.flat()}
-    for name, value in list(values.items()):
-        if isinstance(value, list):
-            for position, item in enumerate(value, start=1):
-                values[f"{name}.{position}"] = item
-    return values
+    """The values by which `--where` chooses a planned trial."""
+    return {**trial.axes, **trial.trial.flat()}

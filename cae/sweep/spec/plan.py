@@ -320,8 +320,10 @@ def _with_ended(
     chosen_keys = {candidate.key for candidate in chosen}
     kept: list[Candidate] = []
     for candidate in candidates:
-        if candidate.key in chosen_keys or _hash(_add_images(candidate, images)) in ended:
+        if candidate.key in chosen_keys:
             kept.append(candidate)
+        elif _hash(_add_images(candidate, images)) in ended:
+            kept.append(replace(candidate, is_kept=True))
     return kept
 
 
@@ -400,6 +402,7 @@ def _match_records(
                 sizes=candidate.sizes,
                 dependencies=dependencies,
                 is_dependency=is_dependency,
+                is_kept=candidate.is_kept and candidate.key not in needed,
                 record=match.record,
                 retry=match.is_retry,
                 group=candidate.group,
