@@ -74,7 +74,8 @@ class ClaimCommands:
         if self._limit is not None:  # all seeds of the same points
             points = max(1, self._limit // self._prepared.plan.sweep.seeds)
             limit = f" --max-trials {points * seeds}"
-        command = f"{self._run_command()}{conditions}{limit} --set seeds={seeds}{options}"
+        flags = self._flags([*conditions, *self._seed_conditions(trained, seeds)])
+        command = f"{self._run_command()}{flags}{limit} --set seeds={seeds}{options}"
         return TrainingCommands([command], trained)
 
     def exact(self, trials: Sequence[PlannedTrial], seeds: int, names: Sequence[str]) -> str:
@@ -97,21 +98,32 @@ class ClaimCommands:
 
     def _where(
         self, trials: Sequence[PlannedTrial], names: Sequence[str]
-    ) -> tuple[str, list[PlannedTrial]]:
-        """Options --where, and the trials that they choose.
+    ) -> tuple[list[Condition], list[PlannedTrial]]:
+        """Conditions of --where, and the trials that they choose with any seed.
 
-        None of a search, which chooses points while it runs, and none beside an axis of seeds,
-        whose values the further seeds do not have.
+        Those of the plan's own command alone for a search, which chooses points while it runs.
         """
         plan = self._prepared.plan
-        if plan.search is not None or "seed" in plan.axes:
-            return self._flags(self._prepared.selection.where), self.requested
-        conditions, selected = self._choices.choose(trials, [*plan.axes, *names])
+        if plan.search is not None:
+            return list(self._prepared.selection.where), self.requested
+        parameters = [name for name in [*plan.axes, *names] if name != "seed"]
+        conditions, selected = self._choices.choose(trials, parameters)
         named = {condition.name for condition in conditions}
         for condition in self._prepared.selection.where:
             if condition.name not in named:
                 conditions.append(condition)
-        return self._flags(conditions), selected
+        return conditions, selected
+
+    def _seed_conditions(self, trials: Sequence[PlannedTrial], seeds: int) -> list[Condition]:
+        """The first seeds of all trials, if seeds are an axis of the search space.
+
+        Each point of such an axis would get further seeds.
+        """
+        first = {trial.trial.seed for trial in trials}
+        if "seed" not in self._prepared.plan.axes or len(first) != 1:
+            return []
+        (seed,) = first
+        return [Condition("seed", str(number)) for number in range(seed, seed + seeds)]
 
     @staticmethod
     def _flags(conditions: Iterable[Condition]) -> str:

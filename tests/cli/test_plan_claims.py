@@ -255,6 +255,15 @@ def test_sides_that_no_conditions_choose_alone_have_commands_of_their_own() -> N
     assert sorted(trained) == 3 * [(8, 0.01)] + 3 * [(16, 0.001)]
 
 
+def test_an_axis_of_seeds_is_limited_to_the_seeds_of_the_claim() -> None:
+    rewrite(('{"optimizer.lr": tune', '{"seed": tune.grid_search([0, 1, 5]), "optimizer.lr": tune'))
+    claim = first_claim()
+    (command,) = claim["commands"]
+    expected = [(rate, seed) for rate in (0.001, 0.01) for seed in range(3)]
+    assert sorted(rates_and_seeds(planned_by(command))) == expected
+    assert claim["new_trials"] == len(expected)
+
+
 def test_a_sweep_without_claims_is_an_error() -> None:
     text = SWEEP[: SWEEP.index("    claims=[")] + ")\n"
     Path("digits_claims.py").write_text(text)

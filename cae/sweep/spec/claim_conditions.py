@@ -29,20 +29,27 @@ class Choices:
 
         Args:
             chosen: Some of the trials.
-            names: Parameters by dotted name; a condition is made for each one that excludes
-                further trials.
+            names: Parameters by dotted name; there are conditions on those that exclude trials
+                which the others do not exclude.
         """
         conditions: list[Condition] = []
         selected = list(self._trials)
         for name in dict.fromkeys(names):
             own = self._conditions_on(name, chosen)
-            if not own:
-                continue
-            met = select_by_values(selected, own, lambda trial: self._values[trial.number])
+            met = self._select(selected, own)
             if len(met) < len(selected):
                 conditions += own
                 selected = met
+        for name in [condition.name for condition in conditions]:
+            others = [condition for condition in conditions if condition.name != name]
+            if len(self._select(self._trials, others)) == len(selected):
+                conditions = others
         return conditions, selected
+
+    def _select(
+        self, trials: Sequence[PlannedTrial], conditions: Sequence[Condition]
+    ) -> list[PlannedTrial]:
+        return select_by_values(trials, conditions, lambda trial: self._values[trial.number])
 
     def _conditions_on(self, name: str, chosen: Sequence[PlannedTrial]) -> list[Condition]:
         """The values that the chosen trials have; empty if one of them lacks the parameter."""

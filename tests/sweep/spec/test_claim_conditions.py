@@ -35,6 +35,19 @@ def test_conditions_choose_exactly_the_trials_and_are_few() -> None:
     assert texts == [f"{KERNEL}=5", f"{FILTERS}=8", f"arch.pooling={pooling}"]
 
 
+def test_a_condition_that_follows_from_a_later_one_is_left_out() -> None:
+    """Kernel size 3 excludes trials, and all with 16 filters have it."""
+    space = [
+        {KERNEL: tune.grid_search([3, 5]), FILTERS: tune.grid_search([4, 8])},
+        {KERNEL: 3, FILTERS: 16},
+    ]
+    trials = plan_of(space).trials
+    widest = [trial for trial in trials if trial.axes[FILTERS] == 16]
+    conditions, selected = Choices(trials).choose(widest, [KERNEL, FILTERS])
+    assert [str(condition) for condition in conditions] == [f"{FILTERS}=16"]
+    assert selected == widest
+
+
 def test_trials_that_are_no_product_of_values_are_chosen_with_others() -> None:
     trials = plan_of(GRID).trials
     corners = [
