@@ -373,7 +373,7 @@ def _match_records(
     needed = _needed_by_unfinished(candidates, records)
     wanted: list[Wanted] = []
     for candidate in candidates:
-        is_needed = candidate.key in needed
+        is_needed = bool(needed) and candidate.key in needed
         wanted.append(Wanted(candidate.trial, candidate.fingerprint, is_needed))
     has_dependencies = any(candidate.trial.dependencies() for candidate in candidates)
     numbers: dict[str, int] = {}

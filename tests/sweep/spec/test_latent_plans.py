@@ -89,8 +89,9 @@ def test_another_value_of_latent_is_an_error() -> None:
 
 
 def lr_claim(metric: str) -> Claim:
-    sides = {"this": {"optimizer.lr": 0.1}, "that": {"optimizer.lr": 0.2}}
-    return BetterThan(id="C", text="x", metric=metric, **sides)
+    return BetterThan(
+        id="C", text="x", metric=metric, this={"optimizer.lr": 0.1}, that={"optimizer.lr": 0.2}
+    )
 
 
 UNITS_CLAIM = SmallestRows(id="C", text="x", table="latent_units", column="kl", rows=["1"])
