@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from cae.report import formatting
+from cae.report.statistics.compared_trials import PopulationKind
 from cae.report.statistics.importance import (
     MIN_R2,
     ImportanceAnalysis,
     ImportanceVerdict,
     Population,
-    PopulationKind,
 )
 
 

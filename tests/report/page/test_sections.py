@@ -26,9 +26,9 @@ from cae.report.page.sections.early_stopping import EarlyStoppingContent
 from cae.report.page.sections.failures import FailuresContent
 from cae.report.page.sections.galleries import GalleriesContent, galleries_section
 from cae.report.page.sections.joined_runs import shared_trials, summarize
-from cae.report.page.sections.parameters import kruskal_wallis
 from cae.report.page.sections.summary import SummaryContent
 from cae.report.page.summary_lines import NOTHING_WRONG, SummaryLine
+from cae.report.statistics.parameter_effects import kruskal_wallis
 from cae.run.trial_state import TrialState
 from tests.report.page.conftest import ReadResults
 from tests.report.planted_runs import configurations_with_seeds, grid
@@ -236,7 +236,9 @@ def test_importance_is_not_shown_if_the_forest_predicts_nothing(writer: MakeWrit
     assert "importance" not in content_of("importance", noise).captions
 
 
-def test_importance_at_the_first_rung_includes_stopped_trials(writer: MakeWriter) -> None:
+def test_importance_at_the_first_stop_includes_stopped_trials(
+    writer: MakeWriter,
+) -> None:
     """Kernel size and stride decide together which trials are stopped; few of them finish."""
     sweep = writer()
     settings = list(itertools.product([3, 5, 7], [1, 2], range(6)))

@@ -1,4 +1,4 @@
-"""One scatter plot per parameter: the value of every trial, and the best at each setting.
+"""One scatter plot per parameter: the value of every trial, and the best finished at each setting.
 
 No model is fitted, so the plots are valid for any number of trials.
 """
@@ -24,6 +24,7 @@ from cae.report.data.parameters import varying_parameters
 from cae.report.data.results import Results
 from cae.report.page.figures import style
 from cae.run.metric_direction import Mode
+from cae.run.trial_state import TrialState
 
 MAX_PANELS = 12
 MAX_POINTS = 600
@@ -85,11 +86,13 @@ def best_at_settings(scale: Axis, values: Floats, mode: Mode) -> pd.DataFrame:
 
 def draw_parameters(data: ParametersData) -> go.Figure:
     figure = go.Figure()
-    values = data.trials["value"].to_numpy(dtype=float)
-    value_axis = style.value_axis(data.metric, values)
+    values = data.trials["value"]
+    value_axis = style.value_axis(data.metric, values.to_numpy(dtype=float))
+    finished_values = values.where(data.trials["state"] == TrialState.FINISHED)
     for panel, scale in enumerate(data.axes):
+        best = best_at_settings(scale, finished_values.to_numpy(dtype=float), data.mode)
         _draw_trials(figure, data, scale, panel)
-        _draw_best(figure, best_at_settings(scale, values, data.mode), scale.kind, panel)
+        _draw_best(figure, best, scale.kind, panel)
         style.set_panel_layout(figure, panel, _parameter_axis(scale), value_axis)
     panels = max(1, len(data.axes))
     return style.set_layout(
@@ -105,7 +108,7 @@ def _draw_best(figure: go.Figure, best: pd.DataFrame, kind: str, panel: int) -> 
         x=style.compact(best["position"]),
         y=style.compact(best["best"]),
         mode="lines+markers",
-        name="best at this value",
+        name="best finished trial at this value",
         line={"width": 2, "color": style.ACCENT, "dash": dash},
         marker={"size": 5},
         showlegend=panel == 0,
