@@ -120,7 +120,8 @@ def draw_parallel_coordinates(data: ParallelCoordinatesData) -> go.Figure:
         _draw_bin(figure, data, heights, bin_index)
     has_missing = any(_has_missing(axis) for axis in data.axes)
     _draw_axes(figure, data.axes, has_missing=has_missing)
-    return style.set_layout(figure, height=460, min_width=110 * len(data.axes) + 60)
+    min_width = 110 * len(data.axes) + 60
+    return style.set_layout(figure, height=460, min_width=min_width, parallel_axes=True)
 
 
 def _heights(axes: list[Axis]) -> Floats:
