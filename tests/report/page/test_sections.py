@@ -457,6 +457,16 @@ def test_the_sheet_contains_the_pixels_unchanged(writer: MakeWriter) -> None:
     assert Image.fromarray(sheet).mode == "RGBA"
 
 
+def test_samples_after_fewer_epochs_are_marked(read_results: ReadResults) -> None:
+    results = read_results("thirty")
+    content = content_as(reconstructions.ReconstructionsContent, "reconstructions", results)
+    states = results.trials["state"]
+    marked = {strip.trial_index: "after" in strip.value for strip in content.strips}
+    expected = {index: states[index] != TrialState.FINISHED for index in marked}
+    assert marked == expected
+    assert set(expected.values()) == {True, False}
+
+
 def test_equal_inputs_and_targets_share_a_row(writer: MakeWriter) -> None:
     sweep = writer()
     sweep.samples(1, 0.1)
