@@ -14,11 +14,12 @@ KERNEL = "arch.kernel_size"
 
 @dataclass(frozen=True)
 class PlantedTrial:
-    """A trial with its losses by epoch. It was stopped if there are fewer than `LAST_EPOCH`."""
+    """A trial with its losses by epoch. It was stopped if there are fewer than `epochs`."""
 
     kernel_size: int
     losses: list[float]
     seed: int = 0
+    epochs: int = LAST_EPOCH
     state: str = ""
     """How it ended if this does not follow from the losses."""
 
@@ -30,12 +31,12 @@ def planted(
     run = writer(name, **sweep)
     run.session(list(range(1, len(trials) + 1)))
     for number, trial in enumerate(trials, 1):
-        run.trial(number, {KERNEL: trial.kernel_size}, seed=trial.seed)
+        run.trial(number, {KERNEL: trial.kernel_size}, seed=trial.seed, epochs=trial.epochs)
         run.start(number)
         for epoch, loss in enumerate(trial.losses, 1):
             run.epoch(number, epoch, loss)
         state = trial.state or "stopped"
-        if not trial.state and len(trial.losses) == LAST_EPOCH:
+        if not trial.state and len(trial.losses) == trial.epochs:
             state = "finished"
         rung: dict[str, Any] = {}
         if state == "stopped":
@@ -76,3 +77,14 @@ SURVIVING_SEED = [
     PlantedTrial(5, [0.5, 0.3, 0.25, 0.25], seed=2),
 ]
 """The seed of kernel 3 that finished is better than both of kernel 5; the other was stopped."""
+
+
+def trials_of_different_length() -> list[PlantedTrial]:
+    """Kernel 7 was continued to 8 epochs and is then better; after 4 epochs it is not."""
+    trials = [PlantedTrial(5, [0.05, 0.04], epochs=2)]
+    for index in range(6):
+        losses = [0.5, 0.4, 0.3, 0.2 + 0.01 * index]
+        trials.append(PlantedTrial(3, losses))
+        if index:
+            trials.append(PlantedTrial(7, [*losses, 0.15, 0.1, 0.1, 0.1], epochs=8))
+    return trials

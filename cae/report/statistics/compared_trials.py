@@ -6,7 +6,9 @@ training. Two selections are free of this:
 
 Finished trials
     They trained all their epochs. If trials were stopped, they are survivors: a setting that begins
-    slowly is represented by its best trials only, and others not at all.
+    slowly is represented by its best trials only, and others not at all. A run may contain finished
+    trials of different length, because it was continued with other epochs for a part of them: the
+    length of most of them counts, and longer ones are compared by their first epochs.
 All trials at one epoch
     The last epoch that all of them reached: the one at which the first of them was stopped. No
     trial is missing for its value, but the values are early ones.
@@ -27,6 +29,9 @@ import pandas as pd
 from cae.report.data.results import CACHED_RESULTS, TRIAL_KEY, Results
 from cae.run.trial_state import TrialState
 
+EPOCHS = "epochs"
+"""The parameter that sets how long a trial trains."""
+
 
 class PopulationKind(StrEnum):
     FINISHED = "finished trials"
@@ -39,19 +44,45 @@ class ComparedTrials:
 
     kind: PopulationKind
     epoch: int | None
-    """The epoch of the values; None: the best epoch of each trial."""
+    """Of all trials at one epoch: that epoch. Of finished trials: the epoch up to which their best
+    one counts; None: all epochs, because the trials are equally long or compared by their length.
+    """
     values: pd.Series[float]
     """By row of the table of trials; finite."""
     stopped: int = 0
     """How many trials are left out because they were stopped early."""
+    shorter: int = 0
+    """How many finished trials are left out because they trained fewer epochs than the others."""
 
 
+@functools.lru_cache(maxsize=CACHED_RESULTS)
 def finished_trials(results: Results) -> ComparedTrials:
     """Return the finished trials with the values of their best epochs."""
     states = results.trials["state"]
+    stopped = int(((states == TrialState.STOPPED) & ~results.is_dependency).sum())
     values = results.values[states == TrialState.FINISHED].dropna()
-    is_stopped = (states == TrialState.STOPPED) & ~results.is_dependency
-    return ComparedTrials(PopulationKind.FINISHED, None, values, int(is_stopped.sum()))
+    if EPOCHS in results.axes or EPOCHS not in results.trials:
+        return ComparedTrials(PopulationKind.FINISHED, None, values, stopped)
+    lengths = pd.to_numeric(results.trials.loc[values.index, EPOCHS]).astype(int)
+    if lengths.nunique() < 2:
+        return ComparedTrials(PopulationKind.FINISHED, None, values, stopped)
+    length = int(lengths.mode().max())
+    best = _best_up_to(results, length).reindex(values.index)
+    values = values.where(lengths == length, best)[lengths >= length].dropna()
+    shorter = int((lengths < length).sum())
+    return ComparedTrials(PopulationKind.FINISHED, length, values, stopped, shorter)
+
+
+def _best_up_to(results: Results, epoch: int) -> pd.Series[float]:
+    """Return the best value of each trial in its first epochs, by row; NaN without one."""
+    if results.metric not in results.epochs:
+        return pd.Series(np.nan, index=results.trials.index, dtype=float)
+    epochs = results.epochs[results.epochs["epoch"] <= epoch]
+    values = epochs[results.metric].where(np.isfinite(epochs[results.metric]))
+    groups = values.groupby([epochs[name] for name in TRIAL_KEY])
+    best = groups.min() if results.mode == "min" else groups.max()
+    trials = pd.MultiIndex.from_frame(results.trials[TRIAL_KEY])
+    return pd.Series(best.reindex(trials).to_numpy(dtype=float), index=results.trials.index)
 
 
 @functools.lru_cache(maxsize=CACHED_RESULTS)

@@ -72,7 +72,7 @@ class Population:
 
     kind: PopulationKind
     epoch: int | None
-    """The epoch of the values; None: the best epoch of each trial."""
+    """See `ComparedTrials`."""
     axes: list[Axis]
     """The parameters that vary, without those that are determined by another one."""
     values: Floats

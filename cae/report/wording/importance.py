@@ -14,6 +14,8 @@ from cae.report.statistics.importance import (
 
 def population_name(population: Population) -> str:
     if population.kind == PopulationKind.FINISHED:
+        if population.epoch:
+            return f"finished trials up to epoch {population.epoch}"
         return "finished trials"
     return f"all trials at epoch {population.epoch}"
 

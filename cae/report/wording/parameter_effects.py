@@ -52,8 +52,15 @@ def _trials(effect: ParameterEffect) -> str:
     if effect.compared.kind == PopulationKind.SAME_EPOCH:
         return formatting.plural(count, "trial")
     trials = formatting.plural(count, "finished trial")
+    left_out: list[str] = []
+    if effect.compared.epoch:
+        trials += f" up to epoch {effect.compared.epoch}"
+    if effect.compared.shorter:
+        left_out.append(f"{effect.compared.shorter} with fewer epochs")
     if effect.compared.stopped:
-        return f"{trials}, without {effect.compared.stopped} that were stopped early"
+        left_out.append(f"{effect.compared.stopped} that were stopped early")
+    if left_out:
+        return f"{trials}, without {formatting.listed(left_out)}"
     return trials
 
 

@@ -17,9 +17,9 @@ from cae.report.page.figures.curves import TOP, curves_data, draw_curves
 from cae.report.page.figures.importance import interaction_data, marginals_data
 from cae.report.page.figures.parallel_coordinates import (
     BINS,
+    FEWER_EPOCHS,
     MAX_LINES,
     MISSING_HEIGHT,
-    NOT_FINISHED,
     draw_parallel_coordinates,
     parallel_coordinates_data,
 )
@@ -134,9 +134,9 @@ def test_parallel_coordinates_color_only_finished_trials(writer: Writer) -> None
     ]
     data = parallel_coordinates_data(planted(writer, trials))
     bins = data.trials.set_index("label")["bin"]
-    assert bins.to_dict() == {"trial 1": 0, "trial 2": BINS - 1, "trial 3": NOT_FINISHED}
+    assert bins.to_dict() == {"trial 1": 0, "trial 2": BINS - 1, "trial 3": FEWER_EPOCHS}
     names = [trace.name for trace in draw_parallel_coordinates(data).data]
-    assert names[0] == "not finished: value so far"
+    assert names[0] == "after fewer epochs"
 
 
 def test_the_line_of_the_best_is_of_finished_trials(writer: Writer) -> None:

@@ -26,6 +26,7 @@ from tests.report.stopped_runs import (
     all_stopped_at_one_setting,
     planted,
     slow_starters,
+    trials_of_different_length,
 )
 from tests.report.synthetic_runs import PUBLISHED, MakeWriter
 
@@ -69,6 +70,30 @@ def test_without_a_stopped_trial_only_finished_trials_are_compared(writer: MakeW
     compared = finished_trials(results)
     assert compared.kind == PopulationKind.FINISHED
     assert compared.values.tolist() == [0.2, 0.1]
+
+
+def test_finished_trials_of_different_length_are_compared_by_their_common_epochs(
+    writer: MakeWriter,
+) -> None:
+    results = planted(writer, trials_of_different_length())
+    compared = finished_trials(results)
+    assert compared.epoch == 4
+    assert compared.shorter == 1
+    kernels = results.trials.loc[compared.values.index, KERNEL]
+    assert compared.values[kernels == 7].tolist() == pytest.approx([0.21, 0.22, 0.23, 0.24, 0.25])
+    assert 5 not in kernels.tolist()
+    (effect,) = analyze_effects(results).effects
+    assert effect.verdict == EffectVerdict.NONE
+
+
+def test_finished_trials_are_compared_as_they_are_if_the_sweep_varies_their_length(
+    writer: MakeWriter,
+) -> None:
+    axes = {KERNEL: {"values": [3, 5, 7]}, "epochs": {"values": [2, 4, 8]}}
+    compared = finished_trials(planted(writer, trials_of_different_length(), axes=axes))
+    assert compared.epoch is None
+    assert len(compared.values) == 12
+    assert compared.values.min() == 0.04
 
 
 def test_the_same_epoch_is_the_last_one_that_no_stopped_trial_misses(writer: MakeWriter) -> None:

@@ -8,6 +8,7 @@ from tests.report.stopped_runs import (
     all_stopped_at_one_setting,
     planted,
     slow_starters,
+    trials_of_different_length,
 )
 from tests.report.synthetic_runs import MakeWriter
 
@@ -38,4 +39,11 @@ def test_values_of_trials_that_have_not_finished_are_not_compared(writer: MakeWr
     trials = [PlantedTrial(3, [0.3], state="killed"), PlantedTrial(5, [0.1], state="killed")]
     assert effects_sentences(planted(writer, trials)) == (
         "No trial has finished, so nothing is compared after all epochs."
+    )
+
+
+def test_the_common_epochs_of_finished_trials_are_stated(writer: MakeWriter) -> None:
+    assert effects_sentences(planted(writer, trials_of_different_length())) == (
+        "No single parameter makes a significant difference between these 11 finished trials up "
+        "to epoch 4, without 1 with fewer epochs."
     )

@@ -28,6 +28,7 @@ from cae.report.data.parameters import varying_parameters
 from cae.report.data.results import Results
 from cae.report.page.figures import style
 from cae.report.page.figures.parameters import sample_evenly
+from cae.report.statistics.compared_trials import finished_trials
 from cae.run.metric_direction import Mode
 from cae.run.trial_state import TrialState
 
@@ -41,7 +42,7 @@ BINS = 12
 not of lines."""
 NO_VALUE = -1
 """The bin of trials without a value."""
-NOT_FINISHED = -2
+FEWER_EPOCHS = -2
 """The bin of trials whose value is from fewer epochs than those of the finished trials."""
 MISSING_HEIGHT = -0.12
 """Height of the tick "none", below an axis from 0 to 1. Lines of trials without the parameter pass
@@ -56,7 +57,7 @@ class ParallelCoordinatesData:
     axes: list[Axis]
     """The parameters, then the metric."""
     trials: pd.DataFrame
-    """label, value and bin (0 is the best finished trial, or `NO_VALUE` or `NOT_FINISHED`) of the
+    """label, value and bin (0 is the best finished trial, or `NO_VALUE` or `FEWER_EPOCHS`) of the
     trials drawn."""
     omitted_trials: int
     """How many ranked trials are not drawn."""
@@ -72,13 +73,14 @@ def parallel_coordinates_data(results: Results) -> ParallelCoordinatesData:
     drawn = ranked
     if len(unranked):
         drawn = pd.concat([ranked, unranked])
-    values = np.array(results.values.loc[drawn.index], dtype=np.float64)
+    compared = finished_trials(results).values.reindex(drawn.index)
+    values = np.array(compared.fillna(results.values[drawn.index]), dtype=np.float64)
     names = varying_parameters(results, drawn)
     axes = [make_axis(name, drawn[name], results.axes.get(name, {})) for name in names[:MAX_AXES]]
     metric_axis = value_axis(results.metric, values, log=style.spans_decades(values))
-    is_finished = (drawn["state"] == TrialState.FINISHED).to_numpy()
-    bins = _bins(np.where(is_finished, metric_axis.positions, np.nan), results.mode)
-    bins[~is_finished & np.isfinite(values)] = NOT_FINISHED
+    is_compared = compared.notna().to_numpy()
+    bins = _bins(np.where(is_compared, metric_axis.positions, np.nan), results.mode)
+    bins[~is_compared & np.isfinite(values)] = FEWER_EPOCHS
     trials = pd.DataFrame(
         {"label": results.labels.loc[drawn.index], "value": values, "bin": bins},
         index=drawn.index,
@@ -116,7 +118,7 @@ def draw_parallel_coordinates(data: ParallelCoordinatesData) -> go.Figure:
     figure = go.Figure()
     heights = _heights(data.axes)
     # The best are drawn last, on top.
-    for bin_index in [NO_VALUE, NOT_FINISHED, *reversed(range(BINS))]:
+    for bin_index in [NO_VALUE, FEWER_EPOCHS, *reversed(range(BINS))]:
         _draw_bin(figure, data, heights, bin_index)
     has_missing = any(_has_missing(axis) for axis in data.axes)
     _draw_axes(figure, data.axes, has_missing=has_missing)
@@ -167,11 +169,11 @@ def _draw_bin(
 
 def _bin_style(data: ParallelCoordinatesData, bin_index: int, thinning: float) -> dict[str, object]:
     """Return line, opacity, name and visibility; trials without a value are hidden at first."""
-    if bin_index == NOT_FINISHED:
+    if bin_index == FEWER_EPOCHS:
         return {
             "line": {"width": thinning, "color": style.MUTED},
             "opacity": 0.4 * thinning,
-            "name": "not finished: value so far",
+            "name": "after fewer epochs",
             "showlegend": True,
         }
     if bin_index == NO_VALUE:

@@ -23,8 +23,8 @@ from cae.report.data.axis import (
 from cae.report.data.parameters import varying_parameters
 from cae.report.data.results import Results
 from cae.report.page.figures import style
+from cae.report.statistics.compared_trials import finished_trials
 from cae.run.metric_direction import Mode
-from cae.run.trial_state import TrialState
 
 MAX_PANELS = 12
 MAX_POINTS = 600
@@ -40,7 +40,8 @@ class ParametersData:
     mode: Mode
     axes: list[Axis]
     trials: pd.DataFrame
-    """label, state and value of the trials that are drawn, the best first."""
+    """label, state, value and compared value (NaN if it is from fewer epochs than those of others)
+    of the trials that are drawn, the best first."""
     hidden: list[str]
     """Names of the parameters beyond the first `MAX_PANELS`."""
 
@@ -56,6 +57,7 @@ def parameters_data(results: Results) -> ParametersData:
             "label": results.labels.loc[ranked.index],
             "state": ranked["state"],
             "value": results.values.loc[ranked.index],
+            "compared": finished_trials(results).values.reindex(ranked.index),
         }
     )
     return ParametersData(results.metric, results.mode, axes, trials, names[MAX_PANELS:])
@@ -86,11 +88,10 @@ def best_at_settings(scale: Axis, values: Floats, mode: Mode) -> pd.DataFrame:
 
 def draw_parameters(data: ParametersData) -> go.Figure:
     figure = go.Figure()
-    values = data.trials["value"]
-    value_axis = style.value_axis(data.metric, values.to_numpy(dtype=float))
-    finished_values = values.where(data.trials["state"] == TrialState.FINISHED)
+    value_axis = style.value_axis(data.metric, data.trials["value"].to_numpy(dtype=float))
+    compared_values = data.trials["compared"].to_numpy(dtype=float)
     for panel, scale in enumerate(data.axes):
-        best = best_at_settings(scale, finished_values.to_numpy(dtype=float), data.mode)
+        best = best_at_settings(scale, compared_values, data.mode)
         _draw_trials(figure, data, scale, panel)
         _draw_best(figure, best, scale.kind, panel)
         style.set_panel_layout(figure, panel, _parameter_axis(scale), value_axis)

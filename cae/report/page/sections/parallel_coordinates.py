@@ -14,7 +14,7 @@ from cae.report.page.figures.parallel_coordinates import (
 )
 from cae.report.page.section import SectionContent, section
 from cae.report.page.wording import better_direction
-from cae.run.trial_state import TrialState
+from cae.report.statistics.compared_trials import finished_trials
 
 
 @section(
@@ -49,8 +49,9 @@ def _shared_settings(results: Results, parameters: list[Axis]) -> str:
 
     Values after fewer epochs are not compared with them.
     """
-    finished = results.ranked[results.ranked["state"] == TrialState.FINISHED]
-    best = finished.head(max(1, len(finished) // 10))
+    values = finished_trials(results).values
+    ranking = values.sort_values(ascending=results.mode == "min", kind="stable").index
+    best = results.trials.loc[ranking[: max(1, len(ranking) // 10)]]
     if len(best) < 2:
         return ""
     shared = []

@@ -93,8 +93,9 @@ def _method(results: Results, data: ParametersData) -> str:
         "The sentences compare the medians at settings, or in quarters of a parameter with many "
         "values, with the Kruskal-Wallis test and Bonferroni's correction for the number of "
         "parameters. Values after training of different length are never pooled: finished trials "
-        "are compared by their best epochs, and if trials were stopped, all trials by the last "
-        "epoch that each of them reached. Finished trials are then survivors: a setting may look "
+        "are compared by their best epochs (if a part of them was continued, by the best of the "
+        "epochs that most trained), and if trials were stopped, all trials by the last epoch that "
+        "each of them reached. Finished trials are then survivors: a setting may look "
         "better than it is because its worse trials were stopped. The other parameters are not "
         "held constant: differences are observed and not necessarily caused by the parameter."
     )
