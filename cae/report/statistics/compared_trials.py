@@ -66,7 +66,7 @@ def finished_trials(results: Results) -> ComparedTrials:
     lengths = pd.to_numeric(results.trials.loc[values.index, EPOCHS]).astype(int)
     if lengths.nunique() < 2:
         return ComparedTrials(PopulationKind.FINISHED, None, values, stopped)
-    length = int(lengths.mode().max())
+    length = int(lengths.mode().min())  # of equally frequent ones, that which leaves out none
     best = _best_up_to(results, length).reindex(values.index)
     values = values.where(lengths == length, best)[lengths >= length].dropna()
     shorter = int((lengths < length).sum())

@@ -86,6 +86,14 @@ def test_finished_trials_of_different_length_are_compared_by_their_common_epochs
     assert effect.verdict == EffectVerdict.NONE
 
 
+def test_of_two_equally_frequent_lengths_the_shorter_one_counts(writer: MakeWriter) -> None:
+    trials = [PlantedTrial(3, [0.3, 0.2], epochs=2), PlantedTrial(5, [0.4, 0.3, 0.1], epochs=3)]
+    compared = finished_trials(planted(writer, trials))
+    assert compared.epoch == 2
+    assert compared.shorter == 0
+    assert compared.values.tolist() == [0.2, 0.3]
+
+
 def test_finished_trials_are_compared_as_they_are_if_the_sweep_varies_their_length(
     writer: MakeWriter,
 ) -> None:
