@@ -111,8 +111,8 @@ Where = Annotated[
     typer.Option(
         metavar="KEY=VALUE",
         help=(
-            "Run only trials with this value of a parameter, such as arch.kernel_size=3; may be "
-            "repeated, for other parameters or further values. Default: all."
+            "Of these, run only trials with this value of a parameter, such as arch.kernel_size=3; "
+            "may be repeated, for other parameters or further values. Default: all."
         ),
         rich_help_panel=SELECTION_PANEL,
     ),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cae.errors import UserError
@@ -29,7 +30,11 @@ def write_report(
         raise UserError("--watch follows a run, and an archive does not change: leave it out")
     if has_archives and out is None and markdown is None:
         raise UserError("an archive has no folder for its page: name one with -o DIR")
-    with tempfile.TemporaryDirectory(prefix="cae-sweep-") as temporary:
+    unpacked: dict[str, str] = {}
+    with (
+        tempfile.TemporaryDirectory(prefix="cae-sweep-") as temporary,
+        _errors_name_archives(unpacked),
+    ):
         runs: list[RunDir] = []
         archives: dict[str, str] = {}
         for number, location in enumerate(locations, start=1):
@@ -37,6 +42,7 @@ def write_report(
                 path = Path(location)
                 run = unpack_archive(path, Path(temporary) / f"archive {number}")
                 archives[run.location()] = path.name
+                unpacked[str(run)] = location
             else:
                 run = storage.locate_run(location, Path("runs"))
             runs.append(run)
@@ -50,6 +56,23 @@ def write_report(
         if has_archives and out is not None:
             return build.build_joined(runs, out)
         return build.build_all(runs, out)
+
+
+@contextlib.contextmanager
+def _errors_name_archives(unpacked: Mapping[str, str]) -> Iterator[None]:
+    """Let errors about unpacked files name the archive, not the temporary folder.
+
+    `unpacked`: the archives by the folder of their run.
+    """
+    try:
+        yield
+    except UserError as error:
+        messages: list[str] = []
+        for message in error.messages:
+            for folder, archive in unpacked.items():
+                message = message.replace(folder, archive)
+            messages.append(message)
+        raise type(error)(messages) from None
 
 
 def _check_are_different(runs: Sequence[RunDir]) -> None:

@@ -41,6 +41,16 @@ def parse_conditions(pairs: Iterable[str]) -> list[Condition]:
     return conditions
 
 
+def condition_of(record: Record, name: str) -> Condition | None:
+    """The condition that a trial meets by its value of a parameter; None if it has none."""
+    value = _value(_values_of_record(record), name)
+    if value is _MISSING:
+        return None
+    if isinstance(value, str):
+        return Condition(name, value)
+    return Condition(name, json.dumps(value))
+
+
 def select_trials(records: Iterable[Record], conditions: Sequence[Condition]) -> list[Record]:
     """The trials of a run that meet all conditions: see `select_by_values`."""
     return select_by_values(records, conditions, _values_of_record)

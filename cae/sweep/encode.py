@@ -19,8 +19,8 @@ from cae.trial.model import OTHER_CODE, read_model
 from cae.trial.model_inputs import to_tensor
 from cae.trial.user_images import (
     ReadingOptions,
+    describe_warnings,
     find_user_files,
-    find_warnings,
     read_user_images,
 )
 
@@ -60,8 +60,7 @@ def encode_files(
         lines.append(f"warning: {OTHER_CODE}")
     images, skipped = read_user_images(files, inputs, options)
     lines += skipped
-    for image in images:
-        lines += [f"{image.name}: {warning}" for warning in find_warnings(image, inputs)]
+    lines += describe_warnings(images, inputs)
     codes = model.encode_prepared(to_tensor(images)).numpy()
     write_output(out, write([image.name for image in images], codes))
     shape = " x ".join(map(str, codes.shape[1:]))

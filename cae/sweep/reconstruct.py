@@ -19,8 +19,8 @@ from cae.trial.model import OTHER_CODE, apply_model, display_applied, read_model
 from cae.trial.model_inputs import to_tensor
 from cae.trial.user_images import (
     ReadingOptions,
+    describe_warnings,
     find_user_files,
-    find_warnings,
     read_user_images,
 )
 
@@ -72,7 +72,7 @@ def reconstruct_files(
     shown = display_applied(model, images, applied)
     for image, text in zip(user_images, shown.texts, strict=True):
         lines.append(f"{image.name}: {text}")
-        lines += [f"  {warning}" for warning in find_warnings(image, inputs)]
+    lines += describe_warnings(user_images, inputs)
     if inputs.training is None:
         lines.append(
             "the model contains no statistics of its training images (it was exported by an older "

@@ -27,6 +27,7 @@ from cae.trial.model_inputs import to_tensor
 from cae.trial.tasks import DetectAnomalies
 from cae.trial.user_images import (
     ReadingOptions,
+    describe_warnings,
     find_user_files,
     find_warnings,
     read_user_images,
@@ -104,9 +105,9 @@ def score_files(
         verdict = NORMAL
         if not score <= threshold:  # one that is not a number is anomalous
             verdict = ANOMALOUS
-        warnings = tuple(find_warnings(image, model.input_format))
+        warnings = tuple(find_warnings(image, model.input_format).values())
         rows.append(ScoredImage(image.name, score, verdict, warnings))
-        lines += [f"{image.name}: {warning}" for warning in warnings]
+    lines += describe_warnings(images, model.input_format)
     write_output(out, _csv(rows, threshold))
     anomalous = sum(row.verdict == ANOMALOUS for row in rows)
     lines.append(

@@ -62,6 +62,14 @@ class Model:
     description: dict[str, Any]
     """The content of `model.json`: configuration, metrics of the epoch, provenance."""
 
+    def __repr__(self) -> str:
+        parameters = sum(parameter.numel() for parameter in self.network.parameters())
+        images = " x ".join(map(str, self.trial.dataset.image_shape))
+        return (
+            f"<Model {self.trial.arch.name}, {parameters:,} parameters, {self.trial.task.name} of "
+            f"{self.trial.dataset.name}, {images}>"
+        )
+
     @property
     def has_other_code(self) -> bool:
         """Whether components of the user's are not defined as they were when it was trained."""

@@ -18,9 +18,9 @@ from cae.trial.user_images import (
     InputFormat,
     ReadingOptions,
     UserImage,
+    describe_warnings,
     find_range_error,
     find_user_files,
-    find_warnings,
     prepare_array,
     prepare_image,
     read_user_images,
@@ -34,8 +34,6 @@ OneInput: TypeAlias = Union["str | os.PathLike[str] | Tensor | np.ndarray", "Ima
 ImageInput: TypeAlias = OneInput | Sequence[OneInput]
 """One image, an array of several, a folder, or a list of them."""
 KINDS = "a path, an image of Pillow, an array of numpy, a tensor, or a list of these"
-MAX_WARNINGS = 3
-"""Warnings about images that are quoted; the others are counted."""
 
 
 def prepare_images(images: ImageInput, inputs: InputFormat, options: ReadingOptions) -> Tensor:
@@ -123,16 +121,9 @@ def _to_numpy(tensor: Tensor) -> np.ndarray:
 
 def _warn(images: Sequence[UserImage], inputs: InputFormat) -> None:
     """Warn once about all images that a user has to know something about."""
-    lines: list[str] = []
-    for image in images:
-        for warning in find_warnings(image, inputs):
-            lines.append(f"{image.name}: {warning}")
-    if not lines:
-        return
-    text = "\n".join(lines[:MAX_WARNINGS])
-    if len(lines) > MAX_WARNINGS:
-        text += f"\n... and {len(lines) - MAX_WARNINGS} more"
-    warnings.warn(text, stacklevel=4)
+    lines = describe_warnings(images, inputs)
+    if lines:
+        warnings.warn("\n".join(lines), stacklevel=4)
 
 
 def check_codes(codes: object, latent_shape: tuple[int, ...]) -> Tensor:

@@ -151,23 +151,38 @@ def find_range_error(
     return range_error([image.facts for image in images], max_value)
 
 
-def find_warnings(image: UserImage, inputs: InputFormat) -> list[str]:
-    """Return what the user has to know about an image."""
-    warnings: list[str] = []
+def find_warnings(image: UserImage, inputs: InputFormat) -> dict[str, str]:
+    """Return what the user has to know about an image, by kind."""
+    warnings: dict[str, str] = {}
     if image.lost_share > MIN_CROP:
-        warnings.append(
+        warnings["cropped"] = (
             f"cropped to its center: {image.lost_share:.0%} of it is lost; fit = pad (--fit pad) "
             "keeps all"
         )
     if image.facts.largest is not None and image.pixels.dtype == np.uint8:
-        warnings.append("it has 16 bits per value: reduced to 8")
+        warnings["bits"] = "it has 16 bits per value: reduced to 8"
     if image.facts.frames > 1:
-        warnings.append(f"it contains {image.facts.frames} images: the first one is used")
+        warnings["frames"] = f"it contains {image.facts.frames} images: the first one is used"
     if inputs.training is not None:
         difference = image_statistics.find_difference(image.values, inputs.training)
         if difference:
-            warnings.append(f"warning: unlike the training images: {difference}")
+            warnings["unlike"] = f"warning: unlike the training images: {difference}"
     return warnings
+
+
+def describe_warnings(images: Sequence[UserImage], inputs: InputFormat) -> list[str]:
+    """Return what the user has to know about images: a line per kind, about the image that loses
+    most, and how many others have the same kind."""
+    by_kind: dict[str, list[tuple[str, str]]] = {}
+    for image in sorted(images, key=lambda image: -image.lost_share):
+        for kind, text in find_warnings(image, inputs).items():
+            by_kind.setdefault(kind, []).append((image.name, text))
+    lines: list[str] = []
+    for (name, text), *others in by_kind.values():
+        if others:
+            name += f" and {len(others)} more"
+        lines.append(f"{name}: {text}")
+    return lines
 
 
 def _read(file: Path, inputs: InputFormat, options: ReadingOptions) -> list[UserImage]:

@@ -122,6 +122,22 @@ def test_a_damaged_archive_is_an_error(content: bytes | None, message: str, tmp_
         unpack_archive(path, tmp_path / "there")
 
 
+@pytest.mark.parametrize("damaged", archive.FILES)
+def test_errors_about_the_content_name_the_archive(damaged: str, tmp_path: Path) -> None:
+    contents = dict.fromkeys(archive.FILES, b"") | {damaged: b"\xff\x00{" * 10}
+    path = tmp_path / "x.tar.xz"
+    with tarfile.open(path, "w:xz") as packed:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(f"x/{name}")
+            member.size = len(content)
+            packed.addfile(member, io.BytesIO(content))
+    with pytest.raises(RunError) as caught:
+        write_report([str(path)], tmp_path / "page", None, watch=False)
+    assert str(path) in caught.value.messages[0]
+    assert "archive 1" not in caught.value.messages[0]
+    assert not (tmp_path / "page").exists()
+
+
 def test_the_archive_of_another_run_of_the_same_name_is_kept(run: RunDir, tmp_path: Path) -> None:
     path = write_archive(run, tmp_path)
     content = path.read_bytes()

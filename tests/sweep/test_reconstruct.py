@@ -316,14 +316,25 @@ def test_arrays_are_checked_as_those_of_a_data_set(array: np.ndarray, expected: 
 # Preparing images
 
 
+def test_a_kind_of_warning_is_one_line_about_the_image_that_loses_most() -> None:
+    save(small_trial(Reconstruct()))
+    for width in (8, 20, 12, 16):
+        Image.fromarray(np.tile(digit(), (1, 3))[:, :width]).save(f"{width}.png")
+    lines = lines_of("8.png", "12.png", "16.png", "20.png", "-o", "out.png")
+    cropped = [line for line in lines if "cropped" in line]
+    assert len(cropped) == 1
+    assert cropped[0].startswith("20.png and 2 more: cropped to its center: 60% of it is lost")
+
+
 def test_a_page_with_a_black_digit_is_reported_and_can_be_inverted_and_padded() -> None:
     save(small_trial(Reconstruct()))
     page = np.full((300, 200), 255, np.uint8)
     page[60:240, 60:140] = 255 - np.asarray(Image.fromarray(digit()).resize((80, 180)))
     Image.fromarray(page).save("page.png")
     lines = lines_of("page.png", "-o", "out.png")
-    assert lines[1] == "  cropped to its center: 33% of it is lost; fit = pad (--fit pad) keeps all"
-    assert lines[2].startswith("  warning: unlike the training images: its mean pixel is 0.")
+    cropped = "cropped to its center: 33% of it is lost; fit = pad (--fit pad) keeps all"
+    assert lines[1] == f"page.png: {cropped}"
+    assert lines[2].startswith("page.png: warning: unlike the training images: its mean pixel is")
     assert "invert (--invert) would make it" in lines[2]
     assert written()[::20, :160:20, 0].mean() > 128
     lines = lines_of("page.png", "-o", "out.png", "--invert", "--fit", "pad")

@@ -268,6 +268,15 @@ def test_what_a_network_cannot_do_is_an_error_with_the_reason() -> None:
         autoencoder().interpolate(GRAY[0], GRAY[:2])
 
 
+def test_a_printed_model_is_one_short_line() -> None:
+    text = repr(autoencoder())
+    parameters = sum(parameter.numel() for parameter in autoencoder().network.parameters())
+    assert "conv_autoencoder" in text
+    assert f"{parameters:,} parameters" in text
+    assert "1 x 8 x 8" in text
+    assert len(text) < 100
+
+
 def test_docstrings_state_shapes_ranges_and_errors() -> None:
     for method in (Model.inputs, Model.encode, Model.decode, Model.reconstruct, Model.interpolate):
         text = method.__doc__ or ""

@@ -8,11 +8,13 @@ import itertools
 import json
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 
 from cae.report.data.results import Run
 from cae.run.json_values import JsonObject
 from cae.run.records import Record
+from cae.run.selection import Condition
 from cae.run.sweep_json import SweepDescription
 
 FULL_BUDGET = "full"
@@ -46,11 +48,38 @@ def sweep_command(run: Run) -> str:
     return run_command(run.sweep)
 
 
-def with_seeds(run: Run, seeds: int) -> str:
-    """Return the command that ran the sweep, with more seeds; finished trials are kept."""
+def with_seeds(run: Run, seeds: int, conditions: Sequence[Condition] = ()) -> str:
+    """Return the command that ran the sweep, with more seeds; finished trials are kept.
+
+    Args:
+        run: The run.
+        seeds: How many seeds each configuration has then.
+        conditions: Only trials that meet them get more seeds.
+    """
     command = sweep_command(run)
     command = re.sub(r" --set seeds=\d+", "", command)
-    return f"{command} --set seeds={seeds}"
+    flags = f" --set seeds={seeds}"
+    is_selected = " --where" in command
+    if conditions and not is_selected:
+        flags += "".join(f" --where {shlex.quote(str(condition))}" for condition in conditions)
+    points = _sampled_points(run.sweep)
+    if points:
+        command = re.sub(r" --max-trials[ =]\d+", "", command)
+        flags = f" --max-trials {points * seeds}{flags}"
+    return f"{command}{flags}"
+
+
+def _sampled_points(sweep: SweepDescription) -> int:
+    """How many points of the search space the sweep uses; 0 if it uses all that are possible.
+
+    `--max-trials` counts seeds, so more seeds of the same points need a larger number.
+    """
+    if sweep.examined is None or sweep.space is None or sweep.search is not None:
+        return 0
+    if sweep.examined >= sweep.space:
+        return 0
+    impossible = sum(int(group["points"]) for group in sweep.left_out)
+    return sweep.examined - impossible
 
 
 def seeds_command(run: Run, number: int, first_seed: int, count: int) -> str:

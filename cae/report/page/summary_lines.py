@@ -236,8 +236,7 @@ def _best_contents(results: Results) -> list[BestContent]:
 def _seeds(results: Results) -> list[StepCommand]:
     for content in _best_contents(results):
         if content.seeds_command:
-            finding = "Add seeds to every configuration; finished trials are kept:"
-            return [StepCommand(finding, content.seeds_command)]
+            return [StepCommand(f"{content.seeds_label}:", content.seeds_command)]
     return []
 
 

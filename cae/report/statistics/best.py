@@ -4,7 +4,9 @@ A configuration is a set of trials that differ only in their seed. It is compare
 have finished with a finite value: a mean over the seeds that survived would be optimistic.
 
 The best is compared with each other one by a 95 % interval of the difference of their means: paired
-by seed if both ran with the same seeds, otherwise Welch's. The best is chosen with the same data;
+by seed if both ran with the same seeds, otherwise Welch's. One seed has no spread: if one of both
+ran with one seed, the interval has the spread within the configurations with several seeds, pooled
+over them. The best is chosen with the same data;
 this needs no correction for the number of configurations, as long as it is compared with each of
 the others (Gutmann and Maymin 1987; Hung and Fithian 2019, "Rank verification").
 """
@@ -63,7 +65,7 @@ class BestVerdict(StrEnum):
     """Than each of the others."""
     TIED = "tied"
     UNKNOWN = "unknown"
-    """Fewer than two configurations have two seeds each."""
+    """No configuration has two seeds."""
     NONE = "none"
     """No configuration can be compared."""
 
@@ -96,19 +98,22 @@ def compare_configurations(results: Results) -> ConfigurationComparison:
         return ConfigurationComparison(table, BestVerdict.NONE, [])
     table["difference"] = table["mean"] - table["mean"].iloc[0]
     samples = [_values_by_seed(results, trials) for trials in compared["trials"]]
+    spread = _pooled_spread(samples)
+    if spread is None:
+        return ConfigurationComparison(table, BestVerdict.UNKNOWN, [])
     verdict = BestVerdict.UNKNOWN
     tied = []
     for row, sample in enumerate(samples):
-        if row == 0 or min(len(sample), len(samples[0])) < 2:
+        if row == 0:
             continue
         verdict = BestVerdict.BETTER
-        difference = _difference(sample, samples[0])
+        difference = _difference(sample, samples[0], spread)
         table.loc[row, ["difference_low", "difference_high"]] = difference.interval()
         if not difference.p_value() < ALPHA:
             tied.append(row)
     if tied:
         verdict = BestVerdict.TIED
-    table.loc[list(range(len(samples))), "probability"] = _probabilities(samples, sign)
+    table.loc[list(range(len(samples))), "probability"] = _probabilities(samples, sign, spread)
     return ConfigurationComparison(table, verdict, tied)
 
 
@@ -159,25 +164,57 @@ def _values_by_seed(results: Results, trials: list[Any]) -> pd.Series[float]:
     return pd.Series(values, index=results.trials.loc[trials, "seed"].to_numpy())
 
 
-def _difference(sample: pd.Series[float], best: pd.Series[float]) -> MeanDifference:
+@dataclass(frozen=True)
+class Spread:
+    """The spread of the seeds of one configuration, pooled over configurations."""
+
+    deviation: float
+    """Standard deviation."""
+    degrees_of_freedom: int
+
+
+def _pooled_spread(samples: list[pd.Series[float]]) -> Spread | None:
+    """Return the spread within the samples of several seeds; None if there are none."""
+    squares = 0.0
+    degrees_of_freedom = 0
+    for sample in samples:
+        squares += float(((sample - sample.mean()) ** 2).sum())
+        degrees_of_freedom += len(sample) - 1
+    if not degrees_of_freedom:
+        return None
+    return Spread(math.sqrt(squares / degrees_of_freedom), degrees_of_freedom)
+
+
+def _difference(sample: pd.Series[float], best: pd.Series[float], spread: Spread) -> MeanDifference:
     """Compare two samples, paired by seed if both have the same seeds."""
+    if min(len(sample), len(best)) < 2:
+        return MeanDifference(
+            first_mean=float(sample.mean()),
+            second_mean=float(best.mean()),
+            first_count=len(sample),
+            second_count=len(best),
+            is_paired=False,
+            standard_error=spread.deviation * math.sqrt(1 / len(sample) + 1 / len(best)),
+            degrees_of_freedom=spread.degrees_of_freedom,
+        )
     has_unique_seeds = sample.index.is_unique and best.index.is_unique
     if has_unique_seeds and len(sample) > 1 and set(sample.index) == set(best.index):
         return paired_difference(sample.to_numpy(), best[sample.index].to_numpy())
     return welch_difference(sample.to_numpy(), best.to_numpy())
 
 
-def _probabilities(samples: list[pd.Series[float]], sign: int) -> list[float]:
-    """Return how often each mean is the best if all are drawn from their t distributions.
-
-    NaN if a sample has one seed.
-    """
-    counts = np.array([len(sample) for sample in samples])
-    if counts.min() < 2 or len(samples) < 2:
+def _probabilities(samples: list[pd.Series[float]], sign: int, spread: Spread) -> list[float]:
+    """Return how often each mean is the best if all are drawn from their t distributions."""
+    if len(samples) < 2:
         return [math.nan] * len(samples)
     means = np.array([sample.mean() for sample in samples])
-    errors = np.array([sample.sem() for sample in samples])
-    t = np.random.default_rng(0).standard_t(counts - 1, (DRAWS, len(samples)))
+    errors = np.full(len(samples), spread.deviation)
+    degrees_of_freedom = np.full(len(samples), spread.degrees_of_freedom)
+    for row, sample in enumerate(samples):
+        if len(sample) > 1:
+            errors[row] = sample.sem()
+            degrees_of_freedom[row] = len(sample) - 1
+    t = np.random.default_rng(0).standard_t(degrees_of_freedom, (DRAWS, len(samples)))
     drawn = sign * (means + errors * t)
     wins = np.bincount(drawn.argmin(axis=1), minlength=len(samples))
     return [float(share) for share in wins / DRAWS]

@@ -17,6 +17,7 @@ from cae.report.statistics.best import (
     Distinction,
     Setting,
 )
+from cae.report.statistics.leaders import Leaders
 
 MAX_TIED = 5
 """Named configurations."""
@@ -52,8 +53,8 @@ def certainty_sentence(results: Results, comparison: ConfigurationComparison) ->
         case BestVerdict.TIED:
             return _tied(results, comparison)
     return (
-        f"It is unknown whether it is better than the others: {_seeds(compared)}, so a difference "
-        "may be due to chance."
+        "It is unknown whether it is better than the others: all ran with one seed, so a "
+        "difference may be due to chance."
     )
 
 
@@ -114,12 +115,6 @@ def best_single_trial_sentence(results: Results, comparison: ConfigurationCompar
     return f"The best single trial is {label} ({value}): {reason}."
 
 
-def _seeds(compared: pd.DataFrame) -> str:
-    if compared["n"].max() == 1:
-        return "all ran with one seed"
-    return "the best one or all others ran with one seed"
-
-
 def _better(results: Results, compared: pd.DataFrame) -> str:
     second = compared.iloc[1]
     side = "higher"
@@ -131,7 +126,7 @@ def _better(results: Results, compared: pd.DataFrame) -> str:
     sentence = (
         f"{_subject(results, compared)} is significantly better than each of the "
         f"{len(compared) - 1} others: {difference} {side} than the next ({second['label']}; 95 % "
-        f"interval {low} to {high})."
+        f"interval {low} to {high}).{_one_seed_note(compared)}"
     )
     return formatting.sentences([sentence, _probability(compared)])
 
@@ -145,17 +140,28 @@ def _tied(results: Results, comparison: ConfigurationComparison) -> str:
     compared = comparison.compared
     sentence = (
         f"{_subject(results, compared)} is tied with {configurations} of {tied}: with these seeds "
-        "it is unknown which is better."
+        f"it is unknown which is better.{_one_seed_note(compared)}"
     )
     return formatting.sentences([sentence, _probability(compared), _smallest(results, comparison)])
+
+
+def _one_seed_note(compared: pd.DataFrame) -> str:
+    """How configurations with one seed were compared; empty if there are none."""
+    count = int((compared["n"] == 1).sum())
+    if not count:
+        return ""
+    return (
+        f" {formatting.plural(count, 'configuration')} ran with one seed: the spread of the others "
+        "is assumed."
+    )
 
 
 def _subject(results: Results, compared: pd.DataFrame) -> str:
     first = compared.iloc[0]
     mean = formatting.number(first["mean"])
     return (
-        f"The configuration of {first['label']} (mean {results.metric} {mean} over {first['n']} "
-        "seeds)"
+        f"The configuration of {first['label']} (mean {results.metric} {mean} over "
+        f"{formatting.plural(int(first['n']), 'seed')})"
     )
 
 
@@ -198,6 +204,19 @@ def distinction_texts(distinction: Distinction) -> list[str]:
     return texts
 
 
-def more_seeds_command(results: Results) -> str:
-    """The command that ran the sweep, with more seeds; finished trials are kept."""
-    return with_seeds(results.runs[0], best.suggested_seeds(results))
+def more_seeds_command(results: Results, leaders: Leaders | None = None) -> str:
+    """The command that ran the sweep, with more seeds of all configurations or of the leaders."""
+    seeds = best.suggested_seeds(results)
+    if leaders is None:
+        return with_seeds(results.runs[0], seeds)
+    return with_seeds(results.runs[0], seeds, leaders.conditions)
+
+
+def more_seeds_label(leaders: Leaders | None) -> str:
+    """What `more_seeds_command` does."""
+    if leaders is None:
+        return "Add seeds to every configuration; finished trials are kept"
+    return (
+        f"Add seeds to the {leaders.count} configurations that may be the best; finished trials "
+        "are kept"
+    )

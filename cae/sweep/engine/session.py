@@ -79,7 +79,7 @@ class Selection:
     measures_latent: bool = False
     """Whether finished trials without measures of the latent code are measured."""
     where: tuple[Condition, ...] = ()
-    """Only trials that meet all these conditions are requested."""
+    """Only trials that meet all these conditions are trained."""
     strict: bool = False
     """Whether impossible combinations are errors."""
 

@@ -200,7 +200,7 @@ def make_plan(
         budget: Name of a budget of the sweep.
         settings: Overrides of the command line. They and the budget's override the search space.
         max_trials: How many trials to run, seeds included; overrides the budget's.
-        where: Only trials that meet all these conditions are requested.
+        where: Of these, only trials that meet all conditions are trained.
         records: What the journal contains about each trial.
         retry: Trials that ended in these states are requested again.
         old_source: The text of the sweep file with which the run was made.
@@ -225,7 +225,7 @@ def make_plan(
         limit = search.candidates
         sweep = sweep_of_candidates(sweep, search, overrides)
     max_points = None
-    if limit is not None and not where:
+    if limit is not None:
         # All seeds of some points, not one seed of more points.
         max_points = max(1, limit // sweep.seeds)
 
@@ -254,7 +254,10 @@ def make_plan(
     leave_out_single_images(built, images)
     built.raise_errors(sweep, is_strict=strict)
     repeated, repeated_seeds = repeat_with_seeds(built.possible, sweep.seeds)
-    requested = select_by_values(repeated, where, _values_of_candidate)[:limit]
+    requested = repeated[:limit]
+    if where:
+        chosen = select_by_values(requested, where, _values_of_candidate)
+        requested = _with_ended(chosen, requested, images, records, retry)
     candidates = add_dependencies(requested, networks)
     directions = metric_directions(requested)
     check_images(candidates, images)
@@ -297,6 +300,29 @@ def make_plan(
 
 def _values_of_candidate(candidate: Candidate) -> dict[str, Any]:
     return {**candidate.axes, **candidate.trial.flat()}
+
+
+def _with_ended(
+    chosen: list[Candidate],
+    candidates: list[Candidate],
+    images: Mapping[str, Images],
+    records: Mapping[int, Record],
+    retry: Collection[TrialState],
+) -> list[Candidate]:
+    """The chosen candidates, and the others that have ended in the run: they stay in the sweep.
+
+    `retry`: States of trials that are to be run again, which only the chosen ones are.
+    """
+    ended: set[str] = set()
+    for record in records.values():
+        if record.state.is_final and record.state not in retry:
+            ended.add(record.hash)
+    chosen_keys = {candidate.key for candidate in chosen}
+    kept: list[Candidate] = []
+    for candidate in candidates:
+        if candidate.key in chosen_keys or _hash(_add_images(candidate, images)) in ended:
+            kept.append(candidate)
+    return kept
 
 
 def _add_images(candidate: Candidate, images: Mapping[str, Images]) -> Candidate:

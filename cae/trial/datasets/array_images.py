@@ -365,6 +365,8 @@ def suggest_arguments(path: Path, found: FoundArrays) -> list[str]:
     if known is None or high <= known[1] * DARK_SHARE:
         value_range = f", {suggest_range(type_name, low, high).partition(', or')[0]}"
     lines = [f"  values from {low:g} to {high:g}"]
+    if low == high:
+        return [*lines, "  all pixels have the same value: there is nothing to train on"]
     for shape in shapes:
         arguments, _, meaning = shape.partition(" for ")
         comment = ""

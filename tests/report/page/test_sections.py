@@ -100,7 +100,9 @@ def test_the_summary_answers_five_questions(read_results: ReadResults) -> None:
     assert "Slots were unused for " in wrong.text
     assert wrong.section == "failures"
     seeds = summary_line(results, "What to do next").commands[0]
-    assert seeds.command == "cae-sweep run sweeps/cifar_grid.py --budget cpu --set seeds=3"
+    assert seeds.command.startswith(
+        "cae-sweep run sweeps/cifar_grid.py --budget cpu --set seeds=3 --where "
+    )
 
 
 def test_the_summary_of_a_clear_result_exports_it(writer: MakeWriter) -> None:

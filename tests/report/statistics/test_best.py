@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cae.report.data import tables
+from cae.report.data.results import Results
 from cae.report.statistics.best import (
     BestVerdict,
     Setting,
@@ -17,6 +21,7 @@ from cae.report.statistics.best import (
     smallest_tied,
     suggested_seeds,
 )
+from cae.report.statistics.leaders import find_leaders
 from tests.report.planted_runs import configurations_with_seeds
 from tests.report.synthetic_runs import MakeWriter
 
@@ -61,6 +66,76 @@ def test_one_seed_per_configuration_is_unknown(writer: MakeWriter) -> None:
     assert comparison.table["difference"].tolist() == pytest.approx([0.0, 0.01])
     assert math.isnan(comparison.table["probability"].iloc[0])
     assert suggested_seeds(results) == 3
+
+
+def mixed_seeds(writer: Callable[..., Any], values: list[list[float]]) -> Results:
+    """A run of one configuration per list, with a seed per value."""
+    run = writer(seeds=3)
+    trials = [
+        (kernel, seed, value)
+        for kernel, of_seeds in enumerate(values)
+        for seed, value in enumerate(of_seeds)
+    ]
+    run.session(list(range(1, len(trials) + 1)))
+    for number, (kernel, seed, value) in enumerate(trials, start=1):
+        axes = {"arch.kernel_size": kernel, "optimizer.lr": 0.1 * (kernel % 2)}
+        run.trial(number, axes, seed=seed)
+        run.start(number)
+        run.epoch(number, 1, value)
+        run.end(number, "finished", best_epoch=1, metrics={})
+    return tables.read([run.close()])
+
+
+def test_a_configuration_with_one_seed_is_compared_by_the_pooled_spread(
+    writer: MakeWriter,
+) -> None:
+    """Regression: it was not compared, and "better than each of the others" included it."""
+    values = [[0.10, 0.12, 0.11], [0.20, 0.22, 0.21], [0.115]]
+    comparison = compare_configurations(mixed_seeds(writer, values))
+    assert comparison.verdict == BestVerdict.TIED
+    assert comparison.tied == [1]
+    row = comparison.table.iloc[1]
+    assert row["difference"] == pytest.approx(0.005)
+    # Pooled: standard deviation 0.01 with 4 degrees of freedom, whose t quantile is 2.776.
+    half_width = 2.776 * 0.01 * math.sqrt(1 + 1 / 3)
+    assert row["difference_low"] == pytest.approx(0.005 - half_width, abs=1e-4)
+    assert row["difference_high"] == pytest.approx(0.005 + half_width, abs=1e-4)
+    assert comparison.table["probability"].sum() == pytest.approx(1)
+
+
+def test_a_far_worse_configuration_with_one_seed_is_worse(writer: MakeWriter) -> None:
+    values = [[0.10, 0.12, 0.11], [0.20, 0.22, 0.21], [0.4]]
+    assert compare_configurations(mixed_seeds(writer, values)).verdict == BestVerdict.BETTER
+
+
+def test_equal_configurations_with_mixed_seeds_are_rarely_called_better(
+    writer: MakeWriter,
+) -> None:
+    random = np.random.default_rng(0)
+    better = 0
+    runs = 200
+    for number in range(runs):
+        values = [list(random.normal(1, 0.1, seeds)) for seeds in (3, 3, 1)]
+        results = mixed_seeds(functools.partial(writer, f"run{number}"), values)
+        better += compare_configurations(results).verdict == BestVerdict.BETTER
+    assert better / runs < 0.08
+
+
+def test_the_leaders_are_chosen_by_conditions(writer: MakeWriter) -> None:
+    values = [[0.10, 0.12, 0.11], [0.9], [0.115], [0.8], [0.7], [0.6], [0.65], [0.75]]
+    results = mixed_seeds(writer, values)
+    leaders = find_leaders(results, compare_configurations(results))
+    assert leaders is not None
+    assert leaders.count == 2
+    assert [str(condition) for condition in leaders.conditions] == [
+        "arch.kernel_size=0",
+        "arch.kernel_size=2",
+    ]
+
+
+def test_conditions_cannot_choose_among_two_configurations(writer: MakeWriter) -> None:
+    results = mixed_seeds(writer, [[0.1], [0.2]])
+    assert find_leaders(results, compare_configurations(results)) is None
 
 
 def test_a_run_without_finished_trials_has_no_best_configuration(writer: MakeWriter) -> None:

@@ -6,12 +6,15 @@ from typing import Any
 
 from cae.report.page.sections.best import BestContent, best_section
 from cae.report.statistics.best import Distinction, Setting, compare_configurations
+from cae.report.statistics.leaders import Leaders
 from cae.report.wording.best import (
     comparison_sentence,
     distinction_texts,
     more_seeds_command,
+    more_seeds_label,
     settings_text,
 )
+from cae.run.selection import Condition
 from tests.report.planted_runs import configurations_with_seeds
 from tests.report.synthetic_runs import MakeWriter
 
@@ -65,6 +68,32 @@ def test_the_command_for_more_seeds_replaces_their_number(writer: MakeWriter) ->
 
     results = configurations_with_seeds(with_command, [0.01], 2, 0.0)
     assert more_seeds_command(results) == "cae-sweep run a.py --budget cpu --set seeds=4"
+
+
+def test_more_seeds_of_a_sample_need_more_trials(writer: MakeWriter) -> None:
+    def of_a_sample(**sweep: Any) -> Any:
+        return writer(
+            **sweep, command="cae-sweep run a.py --max-trials 2", space=100, examined=2, trials=2
+        )
+
+    results = configurations_with_seeds(of_a_sample, [0.01, 0.02], 1, 0.0)
+    expected = "cae-sweep run a.py --max-trials 6 --set seeds=3"
+    assert more_seeds_command(results) == expected
+    leaders = Leaders([Condition("arch.kernel_size", "3"), Condition("task.loss", "a b")], 2)
+    assert more_seeds_command(results, leaders) == (
+        f"{expected} --where arch.kernel_size=3 --where 'task.loss=a b'"
+    )
+    assert "the 2 configurations" in more_seeds_label(leaders)
+
+
+def test_more_seeds_of_a_part_are_those_of_the_part(writer: MakeWriter) -> None:
+    def of_a_part(**sweep: Any) -> Any:
+        return writer(**sweep, command="cae-sweep run a.py --where arch.kernel_size=1")
+
+    results = configurations_with_seeds(of_a_part, [0.01, 0.02], 1, 0.0)
+    leaders = Leaders([Condition("arch.kernel_size", "0")], 1)
+    expected = "cae-sweep run a.py --where arch.kernel_size=1 --set seeds=3"
+    assert more_seeds_command(results, leaders) == expected
 
 
 def test_trials_are_named_by_their_unusual_settings() -> None:

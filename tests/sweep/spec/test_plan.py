@@ -146,9 +146,14 @@ def test_conditions_select_trials_of_the_space() -> None:
     ]
 
 
-def test_max_trials_counts_the_trials_that_meet_the_conditions() -> None:
-    some = kernels_and_rates("arch.kernel_size=7", max_trials=3)
-    assert [setting[0] for setting in some] == [7, 7, 7]
+def test_conditions_select_among_the_trials_of_a_sample() -> None:
+    sample = kernels_and_rates("optimizer.lr=0.1", "optimizer.lr=0.2", max_trials=6)
+    kernel, rate, _, _ = sample[0]
+    chosen = [setting[:3] for setting in sample if setting[0] == kernel]
+    some = kernels_and_rates(f"arch.kernel_size={kernel}", max_trials=6)
+    assert [setting[:3] for setting in some] == chosen
+    assert len(sample) == 6
+    assert (kernel, rate, 1) in chosen
 
 
 def test_other_conditions_add_trials_to_the_run() -> None:
@@ -157,10 +162,18 @@ def test_other_conditions_add_trials_to_the_run() -> None:
     second = plan_of(
         KERNELS_AND_RATES, where=parse_conditions(["arch.kernel_size=3"]), records=records
     )
-    assert [planned.number for planned in second.trials] == [3, 4]
-    assert [record.number for record in second.left] == [1, 2]
+    assert [planned.number for planned in second.remaining] == [3, 4]
+    assert second.left == []  # the finished ones stay in the sweep
     everything = plan_of(KERNELS_AND_RATES, records=records | records_of(second))
     assert [planned.number for planned in everything.remaining] == [5, 6]
+
+
+def test_only_failed_trials_that_meet_the_conditions_are_run_again() -> None:
+    records = records_of(plan_of(KERNELS_AND_RATES), TrialState.FAILED)
+    where = parse_conditions(["arch.kernel_size=7"])
+    retry = (TrialState.FAILED,)
+    plan = plan_of(KERNELS_AND_RATES, where=where, records=records, retry=retry)
+    assert [planned.trial.flat()["arch.kernel_size"] for planned in plan.remaining] == [7, 7]
 
 
 def test_a_condition_without_trials_is_an_error() -> None:

@@ -77,6 +77,7 @@ def test_a_range_of_256_levels_is_accepted() -> None:
         (np.full((3, 4, 6), np.nan), "NaN or infinite values in 3 of 3 images"),
         (PIXELS[:0], "no images: odd: uint8 0 x 1 x 4 x 6"),
         (PIXELS[:, :, :0], "no images: odd: uint8 20 x 1 x 0 x 6"),
+        (np.full((3, 4, 6), 7, np.uint16), "all pixels have the same value"),
     ],
 )
 def test_show_prints_no_range_where_there_is_none(pixels: np.ndarray, expected: str) -> None:

@@ -17,11 +17,13 @@ from cae.report.page.table import Table, make_table, parameter_columns
 from cae.report.page.wording import better_direction, left_out_trials, nothing_is_ranked
 from cae.report.statistics import best
 from cae.report.statistics.best import BestVerdict
+from cae.report.statistics.leaders import find_leaders
 from cae.report.wording.best import (
     best_configuration_sentence,
     comparison_sentence,
     has_learning_search,
     more_seeds_command,
+    more_seeds_label,
     other_best_configuration,
     settings_text,
 )
@@ -40,6 +42,8 @@ class BestContent(SectionContent):
     export_command: str = ""
     seeds_command: str = ""
     """A command that adds seeds, if they could decide which configuration is best."""
+    seeds_label: str = ""
+    """What it does."""
 
 
 @section(
@@ -60,9 +64,12 @@ def best_section(results: Results) -> SectionContent:
             f"The best configurations by mean {results.metric}, and their differences to the best"
         )
     seeds_command = ""
+    seeds_label = ""
     is_open = comparison.verdict in (BestVerdict.UNKNOWN, BestVerdict.TIED)
     if is_open and not results.joined and not has_learning_search(results):
-        seeds_command = more_seeds_command(results)
+        leaders = find_leaders(results, comparison)
+        seeds_command = more_seeds_command(results, leaders)
+        seeds_label = more_seeds_label(leaders)
     if other_best_configuration(results, comparison):
         verdict = best_configuration_sentence(results, comparison)
     else:
@@ -76,6 +83,7 @@ def best_section(results: Results) -> SectionContent:
         configurations=_configurations(results, comparison),
         export_command=_export_command(results),
         seeds_command=seeds_command,
+        seeds_label=seeds_label,
     )
 
 
@@ -176,10 +184,11 @@ def _method(results: Results, comparison: best.ConfigurationComparison) -> str:
         sentences.append(f"{left_out} with unfinished seeds left out.")
     sentences.append(
         "Intervals are 95 % t intervals. Differences are paired by seed if both configurations ran "
-        "with the same seeds, otherwise Welch's. A configuration is better than all others if no "
-        "interval of a difference contains 0. The probability of being the best is from 10,000 "
-        "draws of each mean from its t distribution. The best of many trials is optimistically "
-        "biased; the test columns give an unbiased estimate."
+        "with the same seeds, otherwise Welch's; the spread of one seed is assumed to be that "
+        "within the configurations with several seeds, pooled. A configuration is better than all "
+        "others if no interval of a difference contains 0. The probability of being the best is "
+        "from 10,000 draws of each mean from its t distribution. The best of many trials is "
+        "optimistically biased; the test columns give an unbiased estimate."
     )
     return formatting.sentences(sentences)
 
