@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cae.trial.component import Component
-from cae.trial.config import ConfigError, Trial, from_flat, identity, known_names
+from cae.trial.config import Trial, from_flat, known_names
 from cae.trial.datasets import Dataset, Digits, Patches
+from cae.trial.identity import identity
+from cae.trial.messages import ConfigError
 from cae.trial.networks import Classifier, ConvAutoencoder
 from cae.trial.optimizers import SGD, Adam, RMSprop
 from cae.trial.schedules import Constant, ReduceOnPlateau

@@ -21,9 +21,9 @@ from cae.sweep.spec.search_space import Points, interval_names, select_points
 from cae.sweep.spec.sweep import Sweep
 from cae.sweep.spec.trained_points import Point
 from cae.trial.batches import count_images
-from cae.trial.config import ConfigError, Trial
+from cae.trial.config import Trial
 from cae.trial.datasets import Dataset, Images
-from cae.trial.messages import ImpossibleCombination, with_prefix
+from cae.trial.messages import ConfigError, ImpossibleCombination, with_prefix
 from cae.trial.networks.create import training_error_of_one_image
 
 LoadImages = Callable[[Dataset], Images]

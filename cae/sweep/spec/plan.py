@@ -52,8 +52,8 @@ from cae.sweep.spec.sweep import Sweep
 from cae.sweep.spec.sweep_settings import changed_settings, positive_number, with_settings
 from cae.sweep.spec.trained_points import TrainedTrials, select_trained
 from cae.trial.batches import count_images
-from cae.trial.config import fingerprint_of, identity
 from cae.trial.datasets import Dataset, Images
+from cae.trial.identity import fingerprint_of, identity
 from cae.trial.pixel_format import PixelFormat
 
 

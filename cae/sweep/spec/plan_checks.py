@@ -10,8 +10,9 @@ from cae.run.metric_direction import Mode, common_directions, metric_direction
 from cae.sweep.spec.candidates import BuiltTrials, Candidate, dataset_key
 from cae.sweep.spec.latent_columns import reasons_unmeasured
 from cae.sweep.spec.sweep import Sweep
-from cae.trial.config import ConfigError, Trial
+from cae.trial.config import Trial
 from cae.trial.datasets import Images
+from cae.trial.messages import ConfigError
 from cae.trial.tasks.shapes import result_errors
 
 
