@@ -132,6 +132,16 @@ class ClaimTrials:
             raise NotTestable(Obstacle(kind=kind, names=[metric], conditions=conditions))
         return values[np.isfinite(values)]
 
+    def mean_per_configuration(self, values: pd.Series[float]) -> pd.Series[float]:
+        """Return the mean over the seeds of each configuration, by its first trial.
+
+        Where configurations are compared, seeds are repetitions of one and no observations of their
+        own: counting them would make any association of a few configurations significant.
+        """
+        configurations = self.results.configurations.loc[values.index]
+        means = values.groupby(configurations).transform("mean")
+        return means[~configurations.duplicated()]
+
     def _at_epoch(self, epoch: int, conditions: Conditions) -> pd.DataFrame:
         """Return the metrics at an epoch of the trials that meet all conditions and reached it."""
         matching = [trial for trial in self.requested.index if self._meets(trial, conditions)]

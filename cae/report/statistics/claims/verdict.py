@@ -54,7 +54,8 @@ class Unit(StrEnum):
     EQUAL_SEEDS = "pairs of equal seeds"
     EQUAL_SETTINGS = "pairs, equal in all other settings"
     CONFIGURATIONS = "pairs of means per configuration"
-    BOOTSTRAPS = "bootstraps over trials"
+    MEANS = "means per configuration"
+    BOOTSTRAPS = "bootstraps over configurations"
 
 
 @dataclass(frozen=True, kw_only=True)

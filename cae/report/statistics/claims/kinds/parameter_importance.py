@@ -35,8 +35,8 @@ from cae.report.statistics.importance import to_matrix
 from cae.report.statistics.inference import UPPER_QUANTILE, Floats, bootstrap_importance
 
 BOOTSTRAPS = 199
-MIN_TRIALS = 20
-"""With fewer trials, too few are left out of a bootstrap."""
+MIN_CONFIGURATIONS = 20
+"""With fewer configurations, too few are left out of a bootstrap."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,11 @@ class MoreImportantEvidence:
     metric: str
     axis: str
     at_epoch: int | None
-    trials: int
+    configurations: int
     others: int
     """Number of the other parameters."""
     lead: Lead | None = None
-    """None if there are too few trials."""
+    """None if there are too few configurations."""
 
 
 @judges("MoreImportantThan")
@@ -89,8 +89,11 @@ def more_important(trials: ClaimTrials, claim: Claim) -> Judgment:
     metric = str(claim["metric"])
     axis = str(claim["axis"])
     values = trials.values(metric, claim.get("where") or {}, claim.get("at_epoch"))
+    used = list(values.index)
     named_others = [str(name) for name in claim.get("others", [])]
     settings = _varying_settings(trials, values, [axis, *named_others])
+    # Another seed of a configuration in the bootstrap would predict those that are left out.
+    values = trials.mean_per_configuration(values)
     # One order for all claims, so that they share the bootstraps.
     names = sorted(settings)
     others = [name for name in named_others or names if name != axis]
@@ -100,13 +103,14 @@ def more_important(trials: ClaimTrials, claim: Claim) -> Judgment:
         metric=metric,
         axis=axis,
         at_epoch=claim.get("at_epoch"),
-        trials=len(values),
+        configurations=len(values),
         others=len(others),
     )
-    judgment = Judgment(verdict=Verdict.UNDECIDED, evidence=evidence, trials=list(values.index))
-    if len(values) < MIN_TRIALS:
+    judgment = Judgment(verdict=Verdict.UNDECIDED, evidence=evidence, trials=used)
+    if len(values) < MIN_CONFIGURATIONS:
         return judgment
-    bootstraps = _bootstraps(trials, [settings[name] for name in names], names, values)
+    columns = [settings[name][values.index] for name in names]
+    bootstraps = _bootstraps(trials, columns, names, values)
     lead = _lead(bootstraps, names, axis, others)
     return replace(
         judgment,

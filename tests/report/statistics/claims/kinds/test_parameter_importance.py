@@ -17,6 +17,7 @@ from tests.report.statistics.claims.claim_runs import (
     LOW,
     Judge,
     judge_importance,
+    judge_only_claim,
     seeds,
 )
 from tests.report.synthetic_runs import MakeWriter
@@ -50,13 +51,32 @@ def test_a_less_important_parameter_contradicts_the_claim(writer: MakeWriter) ->
     assert result.judgment.effect < 0
 
 
-def test_too_few_trials_are_undecided(writer: MakeWriter) -> None:
+def test_too_few_configurations_are_undecided(writer: MakeWriter) -> None:
     result = judge_importance(writer, most_important(KERNEL), trials=19)
     evidence = result.judgment.evidence
     assert result.verdict == Verdict.UNDECIDED
     assert isinstance(evidence, MoreImportantEvidence)
     assert evidence.lead is None
-    assert evidence.trials == 19
+    assert evidence.configurations == 19
+
+
+def test_seeds_of_a_configuration_are_not_further_configurations(writer: MakeWriter) -> None:
+    """Regression: seven configurations with three seeds each were taken for 21 trials."""
+    run = writer(claims=[most_important(KERNEL).described()], overrides={})
+    run.session(list(range(1, 22)))
+    for number in range(1, 22):
+        configuration = number % 7
+        axes = {KERNEL: configuration, FILTERS: (configuration * 3) % 7}
+        run.trial(number, axes, seed=number // 7)
+        run.start(number)
+        run.epoch(number, 1, 0.01 * configuration + 1e-5 * number)
+        run.end(number, "finished", best_epoch=1)
+    result = judge_only_claim(run.close())
+    evidence = result.judgment.evidence
+    assert result.verdict == Verdict.UNDECIDED
+    assert len(result.trials) == 21
+    assert isinstance(evidence, MoreImportantEvidence)
+    assert evidence.configurations == 7
 
 
 def test_a_parameter_with_one_value_is_not_testable(judge: Judge) -> None:
