@@ -240,7 +240,12 @@ def _standard_errors(samples: list[pd.Series[float]]) -> list[float]:
     What a seed adds to the values of all configurations does not decide which one is the best, as
     in the paired test: it is subtracted from those with the same seeds as the best one.
     """
-    errors = [float(sample.sem()) for sample in samples]
+    errors: list[float] = []
+    for sample in samples:
+        error = math.nan
+        if len(sample) > 1:
+            error = float(np.std(sample.to_numpy(), ddof=1)) / math.sqrt(len(sample))
+        errors.append(error)
     best = samples[0]
     rows = [row for row, sample in enumerate(samples) if _have_same_seeds(sample, best)]
     if len(rows) < 2:

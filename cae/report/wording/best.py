@@ -18,6 +18,8 @@ from cae.report.statistics.best import (
     Setting,
 )
 from cae.report.statistics.leaders import Leaders
+from cae.report.statistics.shared_dependencies import shared_dependencies
+from cae.report.wording.shared_dependencies import shared_dependencies_sentence
 
 MAX_TIED = 5
 """Named configurations."""
@@ -58,7 +60,9 @@ def certainty_sentence(results: Results, comparison: ConfigurationComparison) ->
         sentence = _better(results, compared)
     elif comparison.verdict == BestVerdict.TIED:
         sentence = _tied(results, comparison)
-    return formatting.sentences([sentence, _not_compared(comparison)])
+    rows = [trial for trials in compared["trials"] for trial in trials]
+    shared = shared_dependencies_sentence(shared_dependencies(results, rows))
+    return formatting.sentences([sentence, _not_compared(comparison), shared])
 
 
 def _not_compared(comparison: ConfigurationComparison) -> str:

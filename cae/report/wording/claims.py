@@ -33,6 +33,7 @@ from cae.report.statistics.score import Score
 from cae.report.wording import published
 from cae.report.wording.explanations import explained
 from cae.report.wording.obstacles import conditions_text, obstacle_text
+from cae.report.wording.shared_dependencies import shared_dependencies_sentence
 
 MIN_CORRELATED_TRIALS = 5
 """With fewer trials, no rank correlation is significant."""
@@ -71,6 +72,7 @@ def reason(result: ClaimResult) -> str:
             evidence_text(result.judgment),
             _groups(result),
             _left_out(result.left_out),
+            shared_dependencies_sentence(result.shared_dependencies),
             _explanation(result),
         ]
     )

@@ -25,6 +25,7 @@ from cae.report.statistics.claims.verdict import (
     Verdict,
 )
 from cae.report.statistics.inference import false_discovery_rates
+from cae.report.statistics.shared_dependencies import shared_dependencies
 from cae.run.groups import Group, differences_text, group_labels, is_defined_equally
 
 METRIC_FIELDS = ("metric", "left", "right", "other")
@@ -57,7 +58,9 @@ def judge_claim(results: Results, run: Run, claim: Claim) -> ClaimResult:
     used = list(judgment.trials)
     seeds = 0
     overrides = {}
+    shared: list[int] = []
     if judgment.is_tested:
+        shared = shared_dependencies(results, used)
         seeds = int(results.configurations.loc[used].value_counts().min())
         overrides = run.sweep.overrides
     groups = _groups(trials, used)
@@ -71,6 +74,7 @@ def judge_claim(results: Results, run: Run, claim: Claim) -> ClaimResult:
         trials=sorted(int(str(results.trials.at[trial, "trial"])) for trial in used),
         seeds=seeds,
         left_out=list(trials.left_out.values()),
+        shared_dependencies=shared,
         overrides=overrides,
         groups=list(group_labels(groups).values()),
         group_differences=differences_text(groups),

@@ -210,6 +210,8 @@ class ClaimResult:
     discovery rate (Benjamini-Hochberg). None: not tested."""
     need: Need = NOTHING
     """What would decide the claim."""
+    shared_dependencies: Sequence[int] = ()
+    """Numbers of the trials from whose weights several seeds of a configuration start."""
     explanation: str = ""
     """Why the runs contradict the claim, with what was tested; empty: not known."""
     is_published: bool = False
