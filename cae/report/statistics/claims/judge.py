@@ -6,8 +6,9 @@ which these groups differ, and by metrics that have the same definition in all o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from cae.report.data.results import Results, Run
 from cae.report.statistics.claims.kinds import all_judges
@@ -57,12 +58,17 @@ def judge_claim(results: Results, run: Run, claim: Claim) -> ClaimResult:
     judgment = _judge(trials, claim)
     used = list(judgment.trials)
     seeds = 0
-    overrides = {}
+    overrides: dict[str, Mapping[str, Any]] = {}
     shared: list[int] = []
     if judgment.is_tested:
         shared = shared_dependencies(results, used)
         seeds = int(results.configurations.loc[used].value_counts().min())
-        overrides = run.sweep.overrides
+        names = [str(claim.get("axis", ""))]
+        for field in ("this", "that", "where"):
+            names += claim.get(field) or {}
+        for trial in used:
+            overrides |= trials.own_overrides(trial, names)
+        overrides |= run.sweep.overrides
     groups = _groups(trials, used)
     return ClaimResult(
         run=run.name,

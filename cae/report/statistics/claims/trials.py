@@ -19,6 +19,7 @@ from cae.report.statistics.claims.verdict import (
     ObstacleKind,
 )
 from cae.report.statistics.published import is_equal, required_value
+from cae.report.statistics.trial_settings import own_overrides
 from cae.run.groups import CODE, DATA, Group
 from cae.run.trial_state import TrialState
 
@@ -161,6 +162,12 @@ class ClaimTrials:
             if not is_same_setting(self.setting(trial, name), value):
                 return False
         return True
+
+    def own_overrides(self, trial: int, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return the settings of a trial that the newest command does not have, except `names`."""
+        changed = own_overrides(self.run.records[self._number(trial)], self.run.sweep)
+        chosen = set(names)
+        return {name: change for name, change in changed.items() if name not in chosen}
 
     def table(self, trial: int, name: str) -> list[dict[str, Any]]:
         """Return the rows of a table of the trial's final evaluation; empty without it."""
