@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from cae import MoreImportantThan
-from cae.report.statistics.claims.kinds.parameter_importance import MoreImportantEvidence
+from cae.report.statistics.claims.kinds.parameter_importance import (
+    MoreImportantEvidence,
+    find_lead,
+)
 from cae.report.statistics.claims.verdict import (
     Method,
     Obstacle,
@@ -89,3 +94,16 @@ def test_the_only_parameter_that_varies_is_not_testable(judge: Judge) -> None:
     assert result.judgment.evidence == Obstacle(
         kind=ObstacleKind.NOTHING_ELSE_VARIES, names=[KERNEL]
     )
+
+
+def test_the_largest_of_many_equal_rivals_does_not_contradict_the_claim() -> None:
+    """Regression: the rival was chosen by the data, and its p value not corrected for that."""
+    names = [f"p{number}" for number in range(10)]
+    random = np.random.default_rng(0)
+    contradicted = 0
+    for _ in range(300):
+        means = random.normal(0.1, 0.02, 10)
+        bootstraps = means + random.normal(0, 0.02, (199, 10))
+        lead = find_lead(bootstraps, names, "p0", names[1:])
+        contradicted += lead.verdict == Verdict.CONTRADICTED
+    assert contradicted / 300 < 0.06
