@@ -74,6 +74,8 @@ def _kind_for_obstacle(evidence: object) -> NeedKind:
     match evidence.kind:
         case ObstacleKind.OTHER_SETTINGS:
             return NeedKind.OWN_SETTINGS
+        case ObstacleKind.CONFOUNDED:
+            return NeedKind.POINTS
         case (
             ObstacleKind.NO_TRIAL
             | ObstacleKind.NO_VALUE

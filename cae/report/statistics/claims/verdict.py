@@ -147,6 +147,8 @@ class ObstacleKind(StrEnum):
     """`names[0]` is equal in all `count` trials."""
     NOTHING_ELSE_VARIES = "nothing else varies"
     """Only `names[0]` differs between the trials."""
+    CONFOUNDED = "confounded"
+    """The parameters `names` change together, so that their effects cannot be told apart."""
     NO_COMMON_TRIAL = "no common trial"
     """No finished trial has both metrics `names`, in `epochs` if they are stated."""
     OTHER_SETTINGS = "other settings"

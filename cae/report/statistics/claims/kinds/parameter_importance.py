@@ -17,7 +17,11 @@ import numpy as np
 import pandas as pd
 
 from cae.report.data.axis import make_axis
-from cae.report.data.parameters import has_several_values, varying_parameters
+from cae.report.data.parameters import (
+    confounded_parameters,
+    has_several_values,
+    varying_parameters,
+)
 from cae.report.statistics.claims.comparison import direction
 from cae.report.statistics.claims.registry import judges
 from cae.report.statistics.claims.trials import ClaimTrials
@@ -101,6 +105,7 @@ def more_important(trials: ClaimTrials, claim: Claim) -> Judgment:
     others = [name for name in named_others or names if name != axis]
     if not others:
         raise NotTestable(Obstacle(kind=ObstacleKind.NOTHING_ELSE_VARIES, names=[axis]))
+    _check_confounding(trials, values, [axis, *others])
     evidence = MoreImportantEvidence(
         metric=metric,
         axis=axis,
@@ -139,6 +144,18 @@ def _varying_settings(
         if not has_several_values(settings[name]):
             raise NotTestable(Obstacle(kind=ObstacleKind.CONSTANT, names=[name], count=len(values)))
     return settings
+
+
+def _check_confounding(trials: ClaimTrials, values: pd.Series[float], names: Sequence[str]) -> None:
+    """Raise NotTestable if one of the parameters changes together with another one.
+
+    A forest divides the importance between both by chance.
+    """
+    rows = trials.results.trials.loc[values.index]
+    known = [name for name in names if name in rows]
+    for name, others in confounded_parameters(trials.results, rows, known).items():
+        if others:
+            raise NotTestable(Obstacle(kind=ObstacleKind.CONFOUNDED, names=[name, *others]))
 
 
 def _bootstraps(

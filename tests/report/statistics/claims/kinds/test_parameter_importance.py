@@ -9,6 +9,7 @@ from cae.report.statistics.claims.kinds.parameter_importance import (
     MoreImportantEvidence,
     find_lead,
 )
+from cae.report.statistics.claims.need import NeedKind
 from cae.report.statistics.claims.verdict import (
     Method,
     Obstacle,
@@ -107,3 +108,22 @@ def test_the_largest_of_many_equal_rivals_does_not_contradict_the_claim() -> Non
         lead = find_lead(bootstraps, names, "p0", names[1:])
         contradicted += lead.verdict == Verdict.CONTRADICTED
     assert contradicted / 300 < 0.06
+
+
+def test_parameters_that_change_together_are_not_testable(writer: MakeWriter) -> None:
+    """Regression: the forest divided the importance of both between them."""
+    rate = "optimizer.lr"
+    filters = "arch.filters"
+    axes = {name: {"values": None} for name in (KERNEL, filters, rate)}
+    run = writer(claims=[most_important(filters).described()], overrides={}, axes=axes)
+    run.session(list(range(1, 31)))
+    for number in range(1, 31):
+        kernel = 3 + number % 3
+        run.trial(number, {KERNEL: kernel, rate: 0.1 * kernel, filters: number % 10})
+        run.start(number)
+        run.epoch(number, 1, 0.01 * kernel + 0.02 * (number % 10))
+        run.end(number, "finished")
+    result = judge_only_claim(run.close())
+    assert result.verdict == Verdict.NOT_TESTABLE
+    assert result.judgment.evidence == Obstacle(kind=ObstacleKind.CONFOUNDED, names=[KERNEL, rate])
+    assert result.need.kind == NeedKind.POINTS
