@@ -248,3 +248,28 @@ def test_the_search_finds_pages_without_a_server(site: Site) -> None:
             result = tab.locator("#search-results li a", has_text=page).first
             result.wait_for(timeout=TIMEOUT_MS)
         browser.close()
+
+
+@needs_chromium
+@pytest.mark.timeout(BUILD_SECONDS)
+@pytest.mark.parametrize("page", ["reproduction", "results"])
+def test_the_table_of_runs_fits_and_breaks_no_flag(site: Site, page: str) -> None:
+    """A command broke between the two hyphens of a flag, and columns were outside of the page."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab.goto((site.folder / f"docs/{page}.html").as_uri())
+        table = tab.locator("table.runs").first
+        widths = table.evaluate("table => [table.scrollWidth, table.parentElement.clientWidth]")
+        words = tab.locator("table.runs td code .pre")
+        lines_per_word = words.evaluate_all(
+            "words => words.map(word => word.getClientRects().length)"
+        )
+        first_row = table.locator("tbody tr").first
+        command = first_row.locator("td.command").bounding_box()
+        run = first_row.locator("td.run").bounding_box()
+        browser.close()
+    assert widths[0] <= widths[1]
+    assert set(lines_per_word) == {1}
+    assert command["y"] >= run["y"] + run["height"]

@@ -201,7 +201,7 @@ class LiveTable:
         best = self._records[event.trial].best(self._metric, self._mode)
         value = ""
         if best:
-            value = f"{self._metric} {format_value(best.value)} "
+            value = f"its best {self._metric} {format_value(best.value)} (epoch {best.epoch}); "
         state = f"[{STATE_COLOURS[event.state]}]{event.state:9}[/]"
         reason = event.reason.splitlines()[0]
         return f"{state} trial {event.trial:<4} {value}[dim]{escape(reason)}[/dim]"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
 from cae.cli import machine_output
+from cae.cli.claim_commands import ClaimCommands
 from cae.cli.console import Console
 from cae.errors import UserError
 from cae.report.data import tables
@@ -19,11 +20,17 @@ from cae.report.statistics.claims.need import Need, NeedKind
 from cae.report.statistics.claims.needs import FIRST_SEEDS
 from cae.report.statistics.claims.verdict import ClaimResult, Verdict
 from cae.report.wording.claims import reason
-from cae.report.wording.needs import need_commands, need_sentence, seeds_commands
+from cae.report.wording.needs import need_commands, need_sentence
 from cae.run.formatting import count_of, format_duration
-from cae.run.records import Record
-from cae.run.sweep_json import SweepDescription
+from cae.sweep.engine.known_run import UNMEASURED_LATENT
+from cae.sweep.spec.candidates import dataset_key
+from cae.sweep.spec.claim_cost import TrainingCost
 from cae.sweep.spec.claim_trials import trials_for_claim
+from cae.sweep.spec.latent_columns import (
+    TURNED_OFF,
+    is_about_latent_code,
+    reasons_without_columns,
+)
 
 if TYPE_CHECKING:  # these import torch, and `status` has to be quick
     from cae.sweep.engine.session import Prepared
@@ -51,7 +58,11 @@ class ClaimPlan:
     trials: Sequence[int] = ()
     """One trial of each configuration."""
     more_seeds: int = 0
-    """Trials of each of them that are to be trained."""
+    """Seeds of each of them that the claim needs, in addition to those that judged it."""
+    new_trials: int = 0
+    """Trials that are to be trained, without dependencies."""
+    dependencies: Sequence[int] = ()
+    """Unfinished trials that are trained before, because these depend on them."""
     seconds: float | None = None
     """Training time, without parallel trials; None: not known, or nothing to train."""
     source: str = ""
@@ -85,13 +96,15 @@ def plan_claims(prepared: Prepared, cost: Cost) -> list[ClaimPlan]:
     if any(record.epochs for record in prepared.records.values()):
         results = tables.read([prepared.run])
         judged = {result.id: result for result in judge_claims(results)}
+    new_trials = _NewTrials(prepared, cost)
     plans: list[ClaimPlan] = []
     for claim in claims:
         result = judged.get(claim.id)
         if results is None or result is None or result.need.kind == NeedKind.TRIALS:
-            plans.append(_with_new_trials(prepared, cost, claim, result))
+            plans.append(new_trials.plan(claim, result))
         else:
-            plans.append(_with_more_seeds(_located(results.runs[0], prepared), result))
+            run = _located(results.runs[0], prepared)
+            plans.append(_with_more_seeds(run, claim, result, new_trials.commands))
     return sorted(plans, key=_order)
 
 
@@ -106,7 +119,9 @@ def print_claims(prepared: Prepared, plans: Sequence[ClaimPlan]) -> None:
     for plan in plans:
         if not plan.has_trials:
             continue
-        trials = count_of(plan.more_seeds * len(plan.trials), "trial")
+        trials = count_of(plan.new_trials, "trial")
+        if plan.dependencies:
+            trials += f" and {_dependencies(len(plan.dependencies))}"
         line = f"[bold]{escape(plan.id)}[/] ({plan.verdict}), {trials}, {_time(plan)}"
         console.print(f"{line}: {escape(plan.text)}", highlight=False, soft_wrap=True)
         console.print(f"  {escape(plan.sentence)}", highlight=False, soft_wrap=True)
@@ -122,6 +137,12 @@ def print_claims(prepared: Prepared, plans: Sequence[ClaimPlan]) -> None:
     console.print(f"{summary}; the times are estimates, one trial at a time", highlight=False)
 
 
+def _dependencies(count: int) -> str:
+    if count == 1:
+        return "1 dependency"
+    return f"{count} dependencies"
+
+
 def _time(plan: ClaimPlan) -> str:
     if plan.seconds is None:
         return "time unknown"
@@ -135,7 +156,9 @@ def _order(plan: ClaimPlan) -> tuple[bool, float]:
     return not plan.has_trials, seconds
 
 
-def _with_more_seeds(run: Run, result: ClaimResult) -> ClaimPlan:
+def _with_more_seeds(
+    run: Run, claim: Claim, result: ClaimResult, commands: ClaimCommands
+) -> ClaimPlan:
     """A claim that the trials of the run judge."""
     need = result.need
     sentence = need_sentence(need) or reason(result)
@@ -144,6 +167,12 @@ def _with_more_seeds(run: Run, result: ClaimResult) -> ClaimPlan:
     if math.isfinite(need.seconds):
         seconds = need.seconds
         source = MEASURED
+    more_seeds = _practical_seeds(need)
+    printed = need_commands(run, need)
+    if printed:
+        command = _command_of_plan(claim, need, commands)
+        if command:
+            printed = [command]
     return ClaimPlan(
         id=result.id,
         text=result.text,
@@ -151,11 +180,22 @@ def _with_more_seeds(run: Run, result: ClaimResult) -> ClaimPlan:
         need=need.kind,
         sentence=sentence,
         trials=list(need.trials),
-        more_seeds=_practical_seeds(need),
+        more_seeds=more_seeds,
+        new_trials=more_seeds * len(need.trials),
         seconds=seconds,
         source=source,
-        commands=need_commands(run, need),
+        commands=printed,
     )
+
+
+def _command_of_plan(claim: Claim, need: Need, commands: ClaimCommands) -> str:
+    """The one command that adds exactly the seeds of a need; empty if there is none."""
+    planned = {trial.number: trial for trial in commands.requested}
+    trials = [planned[number] for number in need.trials if number in planned]
+    ends = {trial.trial.seed + need.seeds for trial in trials}
+    if len(trials) < len(need.trials) or ends != {need.first_seed + need.more_seeds}:
+        return ""  # not of this plan, or the new seeds do not follow those of the plan
+    return commands.exact(trials, need.seeds, claim.parameters())
 
 
 def _located(run: Run, prepared: Prepared) -> Run:
@@ -172,86 +212,103 @@ def _practical_seeds(need: Need) -> int:
     return need.more_seeds
 
 
-def _with_new_trials(
-    prepared: Prepared, cost: Cost, claim: Claim, result: ClaimResult | None
-) -> ClaimPlan:
-    """A claim whose trials are not in the run yet."""
-    verdict = "not run"
-    if result is not None:
-        verdict = result.verdict
-    if type(claim).__name__ == "NotTestable":
-        return ClaimPlan(
-            id=claim.id,
-            text=claim.text,
-            verdict=Verdict.NOT_TESTABLE,
-            need=NeedKind.IMPOSSIBLE,
-            sentence=str(getattr(claim, "reason", "")),
+class _NewTrials:
+    """Plans for claims whose trials are not in the run yet."""
+
+    def __init__(self, prepared: Prepared, cost: Cost) -> None:
+        self._plan = prepared.plan
+        self._sweep = prepared.plan.sweep
+        self._cost = TrainingCost(prepared.plan, cost.seconds_per_epoch)
+        self.commands = ClaimCommands(prepared)
+
+    def plan(self, claim: Claim, result: ClaimResult | None) -> ClaimPlan:
+        """What would decide a claim; `result`: its judgment by the trials of the run."""
+        verdict = "not run"
+        if result is not None:
+            verdict = result.verdict
+        if type(claim).__name__ == "NotTestable":
+            return ClaimPlan(
+                id=claim.id,
+                text=claim.text,
+                verdict=Verdict.NOT_TESTABLE,
+                need=NeedKind.IMPOSSIBLE,
+                sentence=str(getattr(claim, "reason", "")),
+            )
+        unmeasured: dict[str, None] = {}  # an ordered set
+        measured: list[PlannedTrial] = []
+        for trial in self.commands.requested:
+            reasons = self._reasons_unmeasured(claim, trial)
+            unmeasured |= dict.fromkeys(reasons)
+            if not reasons:
+                measured.append(trial)
+        trials = trials_for_claim(claim, measured, self._plan.overrides, self._cost.seconds)
+        if not trials:
+            return ClaimPlan(
+                id=claim.id,
+                text=claim.text,
+                verdict=verdict,
+                need=NeedKind.TRIALS,
+                sentence=_without_trials(list(unmeasured)),
+            )
+        seeds = max(FIRST_SEEDS, self._sweep.seeds)
+        options = self._options(claim, trials)
+        training = self.commands.for_trials(trials, seeds, claim.parameters(), options)
+        trained = training.trials
+        untrained = sum(self._cost.untrained_seeds(trial, seeds) for trial in trained)
+        if not untrained and not options and result is not None:
+            return ClaimPlan(  # the run has its trials: what is missing is something else
+                id=claim.id,
+                text=claim.text,
+                verdict=verdict,
+                need=NeedKind.TRIALS,
+                sentence=reason(result),
+            )
+        sentence = (
+            f"{count_of(seeds, 'seed')} of {_configurations(trained)}, to estimate the spread."
         )
-    plan = prepared.plan
-    seconds_per_epoch = dict(
-        zip([trial.number for trial in plan.listed], cost.seconds_per_epoch, strict=True)
-    )
-
-    def seconds_of(trial: PlannedTrial) -> float:
-        return seconds_per_epoch[trial.number] * trial.trial.epochs
-
-    trials = trials_for_claim(claim, plan.listed, plan.overrides, seconds_of)
-    if not trials:
+        if options:
+            sentence += " Finished trials are measured, not trained again."
+        seconds: float | None = self._cost.seconds(trained, seeds)
+        if seconds is not None and not math.isfinite(seconds):
+            seconds = None
         return ClaimPlan(
             id=claim.id,
             text=claim.text,
             verdict=verdict,
             need=NeedKind.TRIALS,
-            sentence="This selection of the sweep has no trials for it: see --budget and --set.",
+            sentence=sentence,
+            trials=[trial.number for trial in trained],
+            more_seeds=seeds,
+            new_trials=untrained,
+            dependencies=[trial.number for trial in self._cost.dependencies(trained)],
+            seconds=seconds,
+            source=TIMED,
+            commands=training.commands,
         )
-    seeds = max(FIRST_SEEDS, plan.sweep.seeds)
-    seconds: float | None = seeds * sum(map(seconds_of, trials))
-    if seconds is not None and not math.isfinite(seconds):
-        seconds = None
-    run = _planned_run(prepared, trials)
-    numbers = [trial.number for trial in trials]
-    commands = seeds_commands(run, numbers, trials[0].trial.seed, seeds, seeds)
-    return ClaimPlan(
-        id=claim.id,
-        text=claim.text,
-        verdict=verdict,
-        need=NeedKind.TRIALS,
-        sentence=f"{count_of(seeds, 'seed')} of {_configurations(trials)}, to estimate the spread.",
-        trials=numbers,
-        more_seeds=seeds,
-        seconds=seconds,
-        source=TIMED,
-        commands=commands,
-    )
+
+    def _reasons_unmeasured(self, claim: Claim, trial: PlannedTrial) -> list[str]:
+        images = self._plan.images[dataset_key(trial.trial.dataset)]
+        return reasons_without_columns(claim, trial.trial, trial.sizes, images, self._sweep)
+
+    def _options(self, claim: Claim, trials: Sequence[PlannedTrial]) -> str:
+        """An option that measures the latent code of finished trials, if the claim is about it."""
+        is_unmeasured = any(trial.number in self._plan.unmeasured_latent for trial in trials)
+        if is_unmeasured and is_about_latent_code(claim, trials[0].trial):
+            return f" --retry {UNMEASURED_LATENT}"
+        return ""
+
+
+def _without_trials(unmeasured: Sequence[str]) -> str:
+    """Why no trials of the plan decide a claim."""
+    if not unmeasured:
+        return "This selection of the sweep has no trials for it: see --budget and --set."
+    sentence = "; ".join(unmeasured)
+    if any(TURNED_OFF in text for text in unmeasured):
+        sentence += "; --set latent=true turns them on"
+    return f"{sentence}."
 
 
 def _configurations(trials: Sequence[PlannedTrial]) -> str:
     if len(trials) == 1:
         return "one configuration"
     return f"each of {len(trials)} configurations"
-
-
-def _planned_run(prepared: Prepared, trials: Sequence[PlannedTrial]) -> Run:
-    """A run whose records are the planned trials: their commands are made as those of others."""
-    base = prepared.file.sweep.base
-    out = ""
-    if prepared.selection.out is not None:
-        out = f" --out {prepared.selection.out}"
-    sweep = SweepDescription(
-        file=str(prepared.file.path),
-        budget=prepared.selection.budget,
-        base=base.flat(),
-        defaults=base.later_defaults(),
-        command=f"cae-sweep run {prepared.file.path}{out}",
-    )
-    records: dict[int, Record] = {}
-    for trial in trials:
-        config: Mapping[str, Any] = trial.trial.flat()
-        records[trial.number] = Record(
-            number=trial.number,
-            hash=trial.hash,
-            config=dict(config),
-            axes=dict(trial.axes),
-            sizes=dict(trial.sizes),
-        )
-    return Run(prepared.run, prepared.run.name, sweep, records, [], running=False)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cae.cli.console import Console
 from cae.cli.errors import INTERRUPTED, exit_immediately_on_signals
-from cae.cli.output import echo
+from cae.cli.output import discard_output, echo
 from cae.cli.watching import check_watch
 from cae.errors import ENVIRONMENT_ERROR, gather
 from cae.run.events import ABORTED, GAVE_UP, REACHED
@@ -67,9 +67,8 @@ def run_trials(
     Raises UserError, SweepAborted and Delegated.
     """
     console = Console(stderr=True)
-    shows_start = console.is_terminal and not options.quiet
-    if shows_start:
-        console.print("[dim]reading the sweep and the images[/]")
+    if not options.quiet:
+        _print_step(console, "reading the sweep and the images")
     with exit_immediately_on_signals():
         from cae.sweep.places.auth_token import use_private_token
 
@@ -101,8 +100,8 @@ def run_trials(
     if confirm is not None:
         confirm(len(prepared.plan.remaining) + prepared.plan.to_come)
     display = live_table.display(prepared, console=console, quiet=options.quiet)
-    if shows_start and prepared.plan.has_work:
-        console.print("[dim]starting Ray and the workers[/]")
+    if prepared.plan.has_work and not options.quiet:
+        _print_step(console, "starting Ray and the workers")
     notify = functools.partial(notify_user, options.notify, prepared.run)
     with follow(
         prepared, display, console, options.track, notify, watch=options.watch
@@ -117,6 +116,14 @@ def run_trials(
             rules=StopRules(hours=options.max_hours, epochs=options.max_epochs),
         )
     return Ended(prepared, reason, notify)
+
+
+def _print_step(console: Console, text: str) -> None:
+    """Print a step of the start, which takes seconds, also into a file: an empty one looks hung."""
+    try:
+        console.print(f"[dim]{text}[/]")
+    except OSError:  # the reader of the output is gone: the sweep continues without output
+        discard_output()
 
 
 def conclude(ended: Ended) -> int:

@@ -43,7 +43,13 @@ def parse_conditions(pairs: Iterable[str]) -> list[Condition]:
 
 def condition_of(record: Record, name: str) -> Condition | None:
     """The condition that a trial meets by its value of a parameter; None if it has none."""
-    value = _value(_values_of_record(record), name)
+    return condition_on(_values_of_record(record), name)
+
+
+def condition_on(values: Mapping[str, Any], name: str) -> Condition | None:
+    """The condition that a trial of these values meets by one of them, or by an element of one;
+    None if it lacks the parameter."""
+    value = _value(values, name)
     if value is _MISSING:
         return None
     if isinstance(value, str):

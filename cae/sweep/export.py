@@ -29,10 +29,11 @@ from cae.sweep.trial_weights import code_hint, describe_trial, journal_row, load
 from cae.trial import image_statistics
 from cae.trial.batches import DeviceImages, images_for, training_split
 from cae.trial.checkpoint import Checkpoint
-from cae.trial.config import Trial, fingerprint_of, from_flat, identity
+from cae.trial.config import Trial, from_flat
 from cae.trial.datasets import Dataset, Images, load_images
 from cae.trial.datasets.errors import DatasetMissing
 from cae.trial.evaluation import evaluate, evaluation_pairs
+from cae.trial.identity import fingerprint_of, identity
 from cae.trial.model import how_to_load, save_model
 from cae.trial.networks.create import build_network_like, to_device
 from cae.trial.pixel_format import PixelFormat

@@ -1,19 +1,12 @@
-"""The configuration of one trial, and its flat form: a dictionary with dotted names.
+"""The configuration of one trial, and its flat form (cae/trial/flat_config.py).
 
-    dataset, dataset.train_images, task.noise_factor, arch.kernel_size, arch.encoder_filters.2,
-    ..., batch_size, epochs, seed
-
-The name of a kind of component alone (`arch`) selects the component; a dotted name sets a parameter
-of it; a number at the end sets one element of a tuple, counted from 1. No other module turns
-dictionaries into configurations.
+No other module turns dictionaries into configurations.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -26,7 +19,6 @@ from pydantic import (
     ValidationError,
 )
 
-from cae.errors import UserError
 from cae.trial import fitting
 from cae.trial.augmentation import Augmentation, NoAugmentation
 from cae.trial.component import (
@@ -37,9 +29,21 @@ from cae.trial.component import (
     raising_errors,
 )
 from cae.trial.datasets import Dataset
+from cae.trial.flat_config import (
+    COMPONENTS,
+    FlatConfig,
+    below,
+    delete_below,
+    select_components,
+    selected_component,
+    set_parameter,
+    split_changes,
+    to_lists,
+    to_tuples,
+)
 from cae.trial.latent.declaration import latent_metrics, measured_names
-from cae.trial.losses import Loss
 from cae.trial.messages import (
+    ConfigError,
     ImpossibleCombination,
     explain,
     nearest,
@@ -55,13 +59,6 @@ from cae.trial.tasks import Task
 from cae.trial.tasks.declared_tables import column_name
 from cae.trial.user_code import class_source, code_of
 
-FlatConfig = dict[str, Any]
-"""A configuration by dotted name; every value can be written as JSON (tuples are lists)."""
-
-
-class ConfigError(UserError):
-    """Errors of a configuration, one message each: name, value, rule and nearest valid choice."""
-
 
 class Trial(BaseModel):
     """The complete configuration of one trial.
@@ -71,14 +68,7 @@ class Trial(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    COMPONENTS: ClassVar[dict[str, type[Component]]] = {
-        "dataset": Dataset,
-        "task": Task,
-        "arch": Architecture,
-        "optimizer": Optimizer,
-        "schedule": Schedule,
-        "augmentation": Augmentation,
-    }
+    COMPONENTS: ClassVar[dict[str, type[Component]]] = COMPONENTS
     """The fields that are components, each with its kind."""
     LATER_FIELDS: ClassVar[tuple[str, ...]] = (
         "precision",
@@ -175,7 +165,7 @@ class Trial(BaseModel):
         for kind in self.COMPONENTS:
             component = type(getattr(self, kind))
             for name in sorted(component.later_parameters & set(component.model_fields)):
-                defaults[f"{kind}.{name}"] = _to_lists(component.model_fields[name].default)
+                defaults[f"{kind}.{name}"] = to_lists(component.model_fields[name].default)
         return defaults
 
     def omitted_defaults(self) -> FlatConfig:
@@ -203,21 +193,31 @@ class Trial(BaseModel):
         if not self.is_complete():
             raise ConfigError(["the trial has errors, so that it cannot be overridden"])
         flat = self.flat()
-        unknown_components = _select_components(flat, changes)
+        unknown_components = select_components(flat, changes)
         errors = list(unknown_components.values())
-        changes, dependency_changes = _split_changes(flat, changes)
+        incomplete: set[str] = set()  # kinds of components without one of their changes
+        _replace_dependencies(flat, changes)
+        changes, dependency_changes = split_changes(flat, changes)
         for name, inner_changes in dependency_changes.items():
-            with _collect(errors):
+            try:
                 _override_dependency(flat, name, inner_changes, allow_inactive_defaults)
+            except ConfigError as error:
+                errors += error.messages
+                incomplete.add("task")
         names = known_names(flat)
         # A tuple is set before its elements, in any order of the changes.
         for key in sorted(changes, key=lambda key: key.count(".")):
-            if key not in self.COMPONENTS and key.partition(".")[0] not in unknown_components:
-                with _collect(errors):
-                    _set_parameter(flat, names, key, changes[key])
+            kind = key.partition(".")[0]
+            if key in self.COMPONENTS or kind in unknown_components:
+                continue
+            try:
+                set_parameter(flat, names, key, changes[key])
+            except ConfigError as error:
+                errors += error.messages
+                incomplete.add(kind)
         trial = None
         with _collect(errors):
-            trial = from_flat(flat)
+            trial = _from_flat(flat, incomplete)
         if trial is not None and not errors:
             if allow_inactive_defaults:
                 changes = trial._without_inactive_defaults(changes, self)
@@ -412,7 +412,7 @@ def _add_component(flat: FlatConfig, kind: str, component: Component) -> None:
             for inner_name, inner_value in value.flat().items():
                 flat[f"{kind}.{name}.{inner_name}"] = inner_value
         else:
-            flat[f"{kind}.{name}"] = _to_lists(value)
+            flat[f"{kind}.{name}"] = to_lists(value)
 
 
 def from_flat(flat: Mapping[str, object]) -> Trial:
@@ -424,45 +424,51 @@ def from_flat(flat: Mapping[str, object]) -> Trial:
         return _from_flat(flat)
 
 
-def _from_flat(flat: Mapping[str, object]) -> Trial:
+def _from_flat(flat: Mapping[str, object], incomplete: Collection[str] = ()) -> Trial:
+    """See `from_flat`. `incomplete`: kinds of components that lack a parameter, because it has an
+    error of its own: combinations of their other parameters are not errors."""
     errors = []
+    is_built = True
     for key in flat:
-        if key not in Trial.model_fields and key.partition(".")[0] not in Trial.COMPONENTS:
+        if key not in Trial.model_fields and key.partition(".")[0] not in COMPONENTS:
             hint = nearest(key, list(Trial.model_fields))
             errors.append(f"{key} is not a parameter of a trial; {hint}")
     fields: dict[str, Any] = {}
     for key in Trial.model_fields:
-        if key in Trial.COMPONENTS:
+        if key in COMPONENTS:
             try:
                 fields[key] = _build_component(key, flat)
             except ConfigError as error:
-                errors += error.messages
+                is_built = False
+                errors += _causes(error.messages, is_incomplete=key in incomplete)
         elif key in flat:
             fields[key] = flat[key]
-    if not errors:
+    if is_built and not errors:
         try:
             return Trial(**fields)
         except ValidationError as error:
             raise ConfigError(explain(error, "")) from None
     # The other parameters are validated too, so that all errors are reported together.
-    others = {key: value for key, value in fields.items() if key not in Trial.COMPONENTS}
+    others = {key: value for key, value in fields.items() if key not in COMPONENTS}
     try:
         Trial.model_validate(others)
     except ValidationError as error:
-        errors += explain(error, "", skip=Trial.COMPONENTS)
+        errors += explain(error, "", skip=COMPONENTS)
     raise ConfigError(errors)
 
 
 def _build_component(kind: str, flat: Mapping[str, object]) -> Component:
     """The component of a kind with its parameters. Raises ConfigError."""
-    registry = Trial.COMPONENTS[kind].registry
-    selected = _selected(flat, kind)
+    registry = COMPONENTS[kind].registry
+    selected = selected_component(flat, kind)
     if not isinstance(selected, str) or selected not in registry:
         raise ConfigError(unknown_component(kind, selected, registry))
     component: type[Component] = registry[selected]
-    parameters = {name: _to_tuples(value) for name, value in _below(flat, kind).items()}
+    parameters = {name: to_tuples(value) for name, value in below(flat, kind).items()}
+    invalid: list[str] = []  # dependencies with errors
+    messages: list[str] = []
     for name in component.dependency_names:
-        inner = _below(flat, f"{kind}.{name}")
+        inner = below(flat, f"{kind}.{name}")
         if not inner:
             continue
         for key in inner:
@@ -470,73 +476,37 @@ def _build_component(kind: str, flat: Mapping[str, object]) -> Component:
         try:
             parameters[name] = from_flat(inner)
         except ConfigError as error:
-            dependency = f"{kind}.{name}"
-            messages = [with_prefix(dependency, text) for text in error.messages]
-            raise ConfigError(messages) from None
+            invalid.append(name)
+            messages += [with_prefix(f"{kind}.{name}", text) for text in error.messages]
     try:
-        return component(**parameters)
+        built = component(**parameters)
     except ValidationError as error:
-        raise ConfigError(explain(error, f"{kind}.")) from None
+        own_messages = explain(error, f"{kind}.", skip=invalid)
+        messages += _causes(own_messages, is_incomplete=bool(invalid))
+        raise ConfigError(messages) from None
+    if messages:
+        raise ConfigError(messages)
+    return built
 
 
-def _selected(flat: Mapping[str, object], kind: str) -> Any:
-    """The name of the component of a kind; flat configurations leave out later defaults."""
-    if kind not in flat and kind in Trial.LATER_FIELDS:
-        default: Component = Trial.model_fields[kind].default
-        return default.name
-    return flat.get(kind)
+def _causes(messages: list[str], *, is_incomplete: bool) -> list[str]:
+    """The messages that do not follow from another error.
+
+    A component that lacks a parameter with an error has that parameter's default, which may not fit
+    the others: such messages are left out if the component `is_incomplete`.
+    """
+    if not is_incomplete:
+        return messages
+    return [text for text in messages if not isinstance(text, ImpossibleCombination)]
 
 
 def known_names(flat: FlatConfig) -> list[str]:
     """Return every dotted name that can be set in a configuration with the components of `flat`."""
     names = list(Trial.model_fields)
-    for kind, base in Trial.COMPONENTS.items():
-        component = base.registry[_selected(flat, kind)]
+    for kind, base in COMPONENTS.items():
+        component = base.registry[selected_component(flat, kind)]
         names += [f"{kind}.{name}" for name in component.parameter_names()]
     return names
-
-
-def named_components(
-    flat: Mapping[str, object],
-) -> Iterator[tuple[str, type[Component] | None]]:
-    """Yield the components that a configuration names, each with the key of its name.
-
-    Those of the dependencies and the losses of the tasks too; None for one that is not registered.
-    """
-    for key, value in flat.items():
-        owner, _, last = key.rpartition(".")
-        if last in Trial.COMPONENTS:
-            yield key, Trial.COMPONENTS[last].registry.get(str(value))
-        task = Task.registry.get(str(flat.get(owner)))
-        if last == "loss" and owner.rpartition(".")[2] == "task" and task is not None:
-            for name in task.named_losses(value):
-                yield key, Loss.registry.get(name)
-
-
-def fingerprint_of(trial: Trial, images: Callable[[Dataset], str]) -> str:
-    """Return the fingerprint of the images of a trial and of its dependencies.
-
-    It is a part of the trial's identity.
-
-    `images` returns the fingerprint of one data set.
-    """
-    fingerprints = [images(trial.dataset)]
-    dependencies = trial.dependencies().values()
-    fingerprints += [fingerprint_of(dependency, images) for dependency in dependencies]
-    return " ".join(fingerprints)
-
-
-def identity(flat: Mapping[str, object], fingerprint: str, code: str = "") -> str:
-    """Return the hash that identifies a trial: 12 hexadecimal digits.
-
-    It is computed from the flat configuration, the fingerprint of the images and the source code of
-    the user's components.
-    """
-    content: list[object] = [fingerprint, dict(flat)]
-    if code:
-        content.append(code)
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
 @contextlib.contextmanager
@@ -548,113 +518,36 @@ def _collect(errors: list[str]) -> Iterator[None]:
         errors += error.messages
 
 
-def _select_components(flat: FlatConfig, changes: Mapping[str, object]) -> dict[str, str]:
-    """Set the components that `changes` selects, without parameters.
+def _replace_dependencies(flat: FlatConfig, changes: Mapping[str, object]) -> None:
+    """Set the trials that `changes` replaces as a whole: {"task.encoder": None}.
 
-    Returns a message for each kind whose selected component is unknown.
+    A value that is neither a Trial nor None stays, for the task to refuse.
     """
-    unknown = {}
-    for kind, base in Trial.COMPONENTS.items():
-        selected = changes.get(kind, _selected(flat, kind))
-        if not isinstance(selected, str) or selected not in base.registry:
-            unknown[kind] = unknown_component(kind, selected, base.registry)
-        elif selected != _selected(flat, kind):
-            _delete_below(flat, kind)
-            flat[kind] = selected
-    return unknown
-
-
-def _split_changes(
-    flat: FlatConfig, changes: Mapping[str, object]
-) -> tuple[dict[str, object], dict[str, dict[str, object]]]:
-    """Separate the changes of the trial itself from those of its dependencies.
-
-    Returns the former, and the latter (`task.encoder.epochs`) by the dotted name of the dependency.
-    """
-    own_changes = dict(changes)
-    dependency_changes = {}
     task = Task.registry.get(str(flat["task"]))
     names = task.dependency_names if task else ()
     for name in names:
         dependency = f"task.{name}"
-        inner_changes = _below(changes, dependency)
-        if inner_changes and f"{dependency}.dataset" in flat:
-            dependency_changes[dependency] = inner_changes
-            _delete_below(own_changes, dependency)
-    return own_changes, dependency_changes
+        if dependency not in changes:
+            continue
+        value = changes[dependency]
+        delete_below(flat, dependency)
+        flat[dependency] = value
+        if isinstance(value, Trial):
+            for key, inner_value in value.flat().items():
+                flat[f"{dependency}.{key}"] = inner_value
 
 
 def _override_dependency(
     flat: FlatConfig, name: str, changes: Mapping[str, object], allow_inactive_defaults: bool
 ) -> None:
     """Override a trial that is a parameter; `name`: its dotted name. Raises ConfigError."""
-    dependency = from_flat(_below(flat, name))
+    dependency = from_flat(below(flat, name))
     try:
         changed = dependency.override(
             changes, allow_inactive_defaults=allow_inactive_defaults
         ).flat()
     except ConfigError as error:
         raise ConfigError([with_prefix(name, text) for text in error.messages]) from None
-    _delete_below(flat, name)
+    delete_below(flat, name)
     for key, value in changed.items():
         flat[f"{name}.{key}"] = value
-
-
-def _set_parameter(flat: FlatConfig, names: list[str], key: str, value: object) -> None:
-    """Set a parameter, or an element of one. Raises ConfigError.
-
-    `names`: the names that can be set.
-    """
-    if key in names:
-        flat[key] = _to_lists(_to_tuples(value))
-        return
-    parameter, _, element = key.rpartition(".")
-    if not element.isdecimal() or parameter not in names:
-        kind = key.split(".")[0]
-        owner = "a trial"
-        if kind in Trial.COMPONENTS:
-            owner = f"{kind} = {_selected(flat, kind)!r}"
-        raise ConfigError([f"{key} is not a parameter of {owner}; {nearest(key, names)}"])
-    position = int(element)
-    items = flat.get(parameter, _default(flat, parameter))
-    if not isinstance(items, list | tuple) or not 1 <= position <= len(items):
-        value_text = f"{parameter} is {_to_lists(items)!r}"
-        raise ConfigError([f"{key} does not exist: {value_text}; elements are counted from 1"])
-    flat[parameter] = [*items[: position - 1], value, *items[position:]]
-
-
-def _default(flat: FlatConfig, name: str) -> object:
-    """The default of a component's parameter; None for other parameters."""
-    kind, _, parameter = name.partition(".")
-    if not parameter:
-        return None
-    component = Trial.COMPONENTS[kind].registry[_selected(flat, kind)]
-    return component.parameter_default(parameter, _below(flat, kind))
-
-
-def _below(flat: Mapping[str, object], name: str) -> dict[str, object]:
-    """The part of a flat configuration below a dotted name, without that prefix."""
-    prefix = f"{name}."
-    return {
-        key.removeprefix(prefix): value for key, value in flat.items() if key.startswith(prefix)
-    }
-
-
-def _delete_below(flat: FlatConfig, name: str) -> None:
-    """Delete the part of a flat configuration whose names begin with `name` and a dot."""
-    for key in [key for key in flat if key.startswith(f"{name}.")]:
-        del flat[key]
-
-
-def _to_lists(value: object) -> object:
-    """The value with tuples as lists, at all levels."""
-    if isinstance(value, tuple):
-        return [_to_lists(item) for item in value]
-    return value
-
-
-def _to_tuples(value: object) -> object:
-    """The value with lists as tuples, at all levels."""
-    if isinstance(value, list | tuple):
-        return tuple(_to_tuples(item) for item in value)
-    return value

@@ -8,8 +8,14 @@ from collections.abc import Collection, Iterable
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from cae.errors import UserError
+
 MAX_VALUE_LENGTH = 120
 """Characters of a value in a message; a longer value is cut."""
+
+
+class ConfigError(UserError):
+    """Errors of a configuration, one message each: name, value, rule and nearest valid choice."""
 
 
 class ImpossibleCombination(str):

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from cae.errors import UserError
 from cae.files import check_regular, write_whole
 from cae.trial import image_statistics, latent_code
-from cae.trial.config import ConfigError, Trial, from_flat
+from cae.trial.config import Trial, from_flat
 from cae.trial.datasets.image_reader import Fit
+from cae.trial.messages import ConfigError
 from cae.trial.model_inputs import ImageInput, check_codes, prepare_images
 from cae.trial.networks.create import build_network_like
 from cae.trial.pixel_format import PixelFormat, recorded_format

@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 import command_reference  # noqa: E402
 import contents  # noqa: E402
 import python_reference  # noqa: E402
+import run_tables  # noqa: E402
 
 import cae  # noqa: E402
 
@@ -100,4 +101,5 @@ def setup(app: Sphinx) -> None:
     app.connect("source-read", add_generated_text)
     app.connect("autodoc-process-docstring", convert_sections)
     app.connect("env-get-outdated", always_read)
+    app.connect("doctree-read", run_tables.mark_run_tables)
     app.connect("build-finished", copy_first_page)

@@ -37,6 +37,11 @@ def call(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
+READING = "reading the sweep and the images"
+STARTING = "starting Ray and the workers"
+"""The first lines of `run`, each before something that takes seconds."""
+
+
 def error_of(*arguments: object) -> str:
     """The error messages of a command that exits with code 2 and writes nothing."""
     before = sorted(Path.cwd().rglob("*"))
@@ -44,10 +49,19 @@ def error_of(*arguments: object) -> str:
     assert result.exit_code == 2, result.output
     after = [path for path in Path.cwd().rglob("*") if "__pycache__" not in path.parts]
     assert sorted(after) == [path for path in before if "__pycache__" not in path.parts]
-    assert all(line.startswith(("error: ", "  ")) for line in result.stderr.splitlines()), (
-        result.stderr
-    )
-    return result.stderr
+    lines = result.stderr.splitlines()
+    errors = [line for line in lines if line not in (READING, STARTING)]
+    assert all(line.startswith(("error: ", "  ")) for line in errors), errors
+    return "".join(f"{line}\n" for line in errors)
+
+
+def test_run_prints_what_it_does_at_once_also_into_a_file(sweep_file: Write) -> None:
+    """Otherwise a log file would be empty until the first trial ends."""
+    wrong = sweep_file("{'arch.kernal_size': tune.grid_search([3, 5])}")
+    assert call("run", wrong).stderr.splitlines()[0] == READING
+    quiet = call("run", wrong, "--quiet").stderr
+    assert quiet.startswith("error: ")
+    assert READING not in quiet
 
 
 def test_an_unknown_parameter_names_the_nearest_one(sweep_file: Write) -> None:

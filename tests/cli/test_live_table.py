@@ -110,8 +110,28 @@ def test_trials_that_ended_are_listed_with_their_state() -> None:
     end = TrialEnded(trial=1, state=TrialState.FINISHED, reason="all 3 epochs")
     apply_event(records, end)
     table(end)
-    assert "finished  trial 1    val_loss 0.006173 all 3 epochs" in lines_of(table)
+    line = "finished  trial 1    its best val_loss 0.006173 (epoch 2); all 3 epochs"
+    assert line in lines_of(table)
     assert any("1/2" in line and "1 finished" in line for line in lines_of(table))
+
+
+def test_the_line_of_a_stopped_trial_names_the_epoch_of_each_value() -> None:
+    """The best value and the one at which it was stopped are of the same metric."""
+    records = records_of(1, 1)
+    apply_event(records, epoch(3, 0.5, 1))
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=False)
+    table = LiveTable(
+        TITLE, records, metric="val_loss", mode="min", slots=2, console=console, quiet=False
+    )
+    reason = "epoch 3: val_loss 0.5 is above the cutoff 0.01"
+    end = TrialEnded(trial=1, state=TrialState.STOPPED, reason=reason, rung=3, value=0.5)
+    apply_event(records, end)
+    table(end)
+    assert file.getvalue().startswith(
+        "stopped   trial 1    its best val_loss 0.006173 (epoch 2); epoch 3: val_loss 0.5 is above "
+        "the cutoff 0.01  1 of 2 trials ended; best val_loss 0.006173 (trial 1, epoch 2)"
+    )
 
 
 def test_parts_are_not_divided_between_lines() -> None:

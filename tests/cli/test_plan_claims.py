@@ -60,12 +60,28 @@ def output_of(*arguments: str) -> str:
     return result.stdout
 
 
+def first_claim(*arguments: str) -> dict[str, Any]:
+    claim: dict[str, Any] = json.loads(output_of("--json", *arguments))["claims"][0]
+    return claim
+
+
 def planned_by(command: str) -> Prepared:
     """What a printed command would run."""
     words = shlex.split(command)
     assert words[:3] == ["cae-sweep", "run", "digits_claims.py"]
-    assert set(words[3::2]) <= {"--set"}
-    return prepare(select(Path(words[2]), None, "full", words[4::2], None, None, ""))
+    values: dict[str, list[str]] = {}
+    for option, value in zip(words[3::2], words[4::2], strict=True):
+        values.setdefault(option, []).append(value)
+    assert set(values) <= {"--set", "--where", "--budget", "--max-trials", "--retry"}
+    limit = None
+    if "--max-trials" in values:
+        limit = int(values["--max-trials"][0])
+    budget = values.get("--budget", ["full"])[0]
+    retry = values.get("--retry", [""])[0]
+    where = values.get("--where")
+    return prepare(
+        select(Path(words[2]), None, budget, values.get("--set"), limit, None, retry, where=where)
+    )
 
 
 def rates_and_seeds(prepared: Prepared) -> list[tuple[Any, int]]:
@@ -78,13 +94,13 @@ def test_without_a_run_a_claim_needs_three_seeds_of_both_sides() -> None:
     assert (first["id"], first["verdict"], first["need"]) == ("C1", "not run", "trials")
     assert (first["more_seeds"], first["source"]) == (3, "timed")
     assert first["seconds"] > 0
-    trained: list[tuple[Any, int]] = []
-    for command in first["commands"]:
-        prepared = planned_by(command)
-        assert prepared.plan.overrides == {}  # the numbers stay comparable
-        trained += rates_and_seeds(prepared)
-    rates = (0.01, 0.001)
-    assert trained == [(rate, seed) for rate in rates for seed in range(3)]
+    (command,) = first["commands"]
+    assert "--where optimizer.lr=0.01" in command
+    prepared = planned_by(command)
+    assert prepared.plan.overrides == {}  # the numbers stay comparable
+    rates = (0.001, 0.01)
+    expected = [(rate, seed) for rate in rates for seed in range(3)]
+    assert sorted(rates_and_seeds(prepared)) == expected
     assert (second["id"], second["need"], second["commands"]) == ("C2", "impossible", [])
 
 
@@ -94,8 +110,10 @@ def epoch_of(number: int, loss: float) -> EpochFinished:
     return EpochFinished(trial=number, epoch=1, metrics=metrics)
 
 
-def run_with_losses(losses: dict[float, list[float]]) -> RunDir:
-    """A run of finished trials with these losses, one per seed."""
+def run_with_losses(
+    losses: dict[float, list[float]], metrics: dict[str, float] | None = None
+) -> RunDir:
+    """A run of finished trials with these losses, one per seed, and metrics of the test."""
     words = ["seeds=2"]
     prepared = prepare(select(Path("digits_claims.py"), None, "full", words, None, None, ""))
     events: list[Any] = [session(*(planned.number for planned in prepared.plan.trials))]
@@ -116,7 +134,13 @@ def run_with_losses(losses: dict[float, list[float]]) -> RunDir:
         events.append(started(planned.number))
         events.append(epoch_of(planned.number, loss))
         events.append(
-            TrialEnded(trial=planned.number, state=TrialState.FINISHED, reason="all", best_epoch=1)
+            TrialEnded(
+                trial=planned.number,
+                state=TrialState.FINISHED,
+                reason="all",
+                best_epoch=1,
+                metrics=metrics or {},
+            )
         )
     return write_run(prepared, events)
 
@@ -148,6 +172,96 @@ def test_an_undecided_claim_needs_more_seeds_of_its_configurations() -> None:
     assert f"C1 (undecided), {2 * more_seeds} trials" in text
     assert "C2 (not testable): Nothing measures it." in text
     assert "0 of 2 claims decided" in text
+
+
+def rewrite(*changes: tuple[str, str]) -> None:
+    """Change the text of the sweep file."""
+    text = SWEEP
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    Path("digits_claims.py").write_text(text)
+
+
+LATENT_CLAIM = ('metric="val_loss"', 'metric="test_probe_accuracy"')
+
+
+def test_a_measure_that_the_sweep_turns_off_needs_no_trials_but_a_setting() -> None:
+    rewrite(LATENT_CLAIM, ("    claims=[", "    latent=False,\n    claims=["))
+    claim = first_claim()
+    assert (claim["need"], claim["trials"], claim["commands"]) == ("trials", [], [])
+    assert claim["sentence"] == (
+        "test_probe_accuracy is not measured: latent = False turns off the measures of the latent "
+        "code; --set latent=true turns them on."
+    )
+    claim = first_claim("--set", "latent=true")
+    (command,) = claim["commands"]
+    prepared = planned_by(command)
+    assert prepared.plan.sweep.latent
+    assert len(prepared.plan.remaining) == 6
+
+
+def test_finished_trials_are_measured_and_not_trained_again() -> None:
+    """The trials were trained with latent=False: their checkpoints can be measured."""
+    rewrite(LATENT_CLAIM)
+    losses = {rate: [0.2, 0.2] for rate in (0.001, 0.003, 0.01)}
+    run = run_with_losses(losses, metrics={"test_loss": 0.2})
+    for number in range(1, 7):
+        run.trial(number).mkdir(parents=True)
+        for name in ("best.safetensors", "last.safetensors"):
+            (run.trial(number) / name).touch()
+    claim = first_claim("--set", "seeds=2")
+    (command,) = claim["commands"]
+    assert command.endswith("--set seeds=3 --retry latent")
+    assert claim["new_trials"] == 2, "the third seed of both sides"
+    prepared = planned_by(command)
+    requested_again = [trial for trial in prepared.plan.remaining if trial.retry]
+    assert len(requested_again) == 4
+
+
+def test_a_sample_of_a_grid_keeps_its_points_and_its_budget() -> None:
+    """`--max-trials` counts seeds."""
+    rewrite(
+        ("[1e-3, 3e-3, 1e-2]", "[1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8]"),
+        ("    claims=[", '    budgets={"quick": {"max_trials": 6}},\n    claims=['),
+        ("BetterThan(", "Threshold("),
+        ("BetterThan, ", "Threshold, "),
+        ('this={"optimizer.lr": 1e-2}', 'op="<"'),
+        ('that={"optimizer.lr": 1e-3}', "bound=1.0"),
+    )
+    claim = first_claim("--budget", "quick")
+    assert "--where" not in claim["commands"][0]
+    sample = prepare(select(Path("digits_claims.py"), None, "quick", None, None, None, ""))
+    rates = {rate for rate, _ in rates_and_seeds(sample)}
+    (command,) = claim["commands"]
+    expected = [(rate, seed) for rate in sorted(rates) for seed in range(3)]
+    assert sorted(rates_and_seeds(planned_by(command))) == expected
+    assert claim["new_trials"] == len(expected) == 18
+
+
+def test_sides_that_no_conditions_choose_alone_have_commands_of_their_own() -> None:
+    """Conditions that allow both rates and both batch sizes would choose four configurations."""
+    rewrite(
+        ('{"optimizer.lr": tune', '{"batch_size": tune.grid_search([8, 16]), "optimizer.lr": tune'),
+        ('this={"optimizer.lr": 1e-2}', 'this={"optimizer.lr": 1e-2, "batch_size": 8}'),
+        ('that={"optimizer.lr": 1e-3}', 'that={"optimizer.lr": 1e-3, "batch_size": 16}'),
+    )
+    claim = first_claim()
+    trained: list[tuple[Any, int]] = []
+    for command in claim["commands"]:
+        prepared = planned_by(command)
+        (batch_size,) = {trial.trial.batch_size for trial in prepared.plan.remaining}
+        trained += [(batch_size, rate) for rate, _ in rates_and_seeds(prepared)]
+    assert sorted(trained) == 3 * [(8, 0.01)] + 3 * [(16, 0.001)]
+
+
+def test_an_axis_of_seeds_is_limited_to_the_seeds_of_the_claim() -> None:
+    rewrite(('{"optimizer.lr": tune', '{"seed": tune.grid_search([0, 1, 5]), "optimizer.lr": tune'))
+    claim = first_claim()
+    (command,) = claim["commands"]
+    expected = [(rate, seed) for rate in (0.001, 0.01) for seed in range(3)]
+    assert sorted(rates_and_seeds(planned_by(command))) == expected
+    assert claim["new_trials"] == len(expected)
 
 
 def test_a_sweep_without_claims_is_an_error() -> None:

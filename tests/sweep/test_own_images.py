@@ -92,7 +92,7 @@ def test_wrong_images_and_labels_are_errors_before_anything_is_written(
     for command in ("plan", "run"):
         result = CliRunner().invoke(app, [command, str(write("uint8", "swapped"))])
         assert result.exit_code == 2
-        shape, labels = result.stderr.splitlines()
+        *_, shape, labels = result.stderr.splitlines()
         assert "train.pixels has the shape (64, 2, 8, 6)" in shape
         assert "9 labels for 64 images" in labels
         assert not Path("runs").exists()

@@ -12,7 +12,8 @@ from torchvision.transforms.v2 import functional as reference
 
 from cae.trial.augmentation import Augment, Augmentation, cut_out, rotate, shift
 from cae.trial.batches import DeviceImages, Pairs, to_float
-from cae.trial.config import ConfigError, Trial, from_flat
+from cae.trial.config import Trial, from_flat
+from cae.trial.messages import ConfigError
 from cae.trial.tasks import Denoise, Reconstruct
 
 ALL: dict[str, Any] = {

@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cae.trial.component import Component
-from cae.trial.config import ConfigError, Trial, from_flat, identity, known_names
+from cae.trial.config import Trial, from_flat, known_names
 from cae.trial.datasets import Dataset, Digits, Patches
-from cae.trial.networks import ConvAutoencoder
+from cae.trial.identity import identity
+from cae.trial.messages import ConfigError
+from cae.trial.networks import Classifier, ConvAutoencoder
 from cae.trial.optimizers import SGD, Adam, RMSprop
 from cae.trial.schedules import Constant, ReduceOnPlateau
-from cae.trial.tasks import Denoise, Reconstruct
+from cae.trial.tasks import Classify, Denoise, Reconstruct
 
 fractions = st.floats(0, 0.99)
 rates = st.floats(1e-8, 10)
@@ -267,6 +269,50 @@ def test_all_errors_are_reported_together(trial: Trial) -> None:
     assert len(messages) == len(changes)
     for key in changes:
         assert any(key in message for message in messages)
+
+
+@pytest.mark.parametrize("wrong", ["arch.pool_aftr", "arch.pool_after.5"])
+def test_no_consequence_of_an_invalid_name_is_reported(wrong: str, trial: Trial) -> None:
+    """Without the invalid change, `pool_after` selects layers and `upsample_after` none."""
+    (message,) = errors_of(trial, {wrong: 1, "arch.upsample_after": ()})
+    assert message.startswith(wrong)
+    messages = errors_of(trial, {"optimizer.lrr": 1, "arch.upsample_after": ()})
+    assert len(messages) == 2, "errors of different components do not follow from each other"
+
+
+def classifier(**parameters: Any) -> Trial:
+    """A trial with a dependency."""
+    encoder = Trial(
+        dataset=Digits(size=8), task=Reconstruct(), arch=ConvAutoencoder(), optimizer=Adam()
+    )
+    task = Classify(encoder=encoder, **parameters)
+    return Trial(dataset=Digits(size=8), task=task, arch=Classifier(), optimizer=Adam())
+
+
+def test_errors_of_a_dependency_and_of_its_task_are_reported_together() -> None:
+    flat = classifier().flat()
+    flat |= {"task.encoder.epochs": 0, "task.encoder.arch.pool_aftr": [1]}
+    flat |= {"task.frozen_share": 3.0, "epochs": -1}
+    with pytest.raises(ConfigError) as caught:
+        from_flat(flat)
+    assert [message.partition(" = ")[0] for message in caught.value.messages] == [
+        "task.encoder: arch.pool_aftr is not a parameter here",
+        "task.encoder: epochs",
+        "task.frozen_share",
+        "epochs",
+    ]
+
+
+def test_a_dependency_can_be_replaced_as_a_whole() -> None:
+    trial = classifier()
+    assert trial.override({"task.encoder": None}).dependencies() == {}
+    other = trial.dependencies()["encoder"].override({"epochs": 7})
+    replaced = trial.override({"task.encoder": other, "task.encoder.batch_size": 5})
+    expected = other.override({"batch_size": 5})
+    assert replaced.dependencies() == {"encoder": expected}
+    assert from_flat(replaced.flat()) == replaced
+    (message,) = errors_of(trial, {"task.encoder": "x"})
+    assert message == "task.encoder = 'x': should be a Trial(...)"
 
 
 def test_an_unknown_component_does_not_hide_other_errors(trial: Trial) -> None:

@@ -13,10 +13,11 @@ from scipy.ndimage import correlate1d
 from torch import Tensor
 from typing_extensions import override
 
-from cae.trial.config import ConfigError, Trial, from_flat
+from cae.trial.config import Trial, from_flat
 from cae.trial.losses import Loss, MsSsim, Ssim, total_loss
 from cae.trial.losses.expression import build
 from cae.trial.losses.similarity import SCALE_WEIGHTS
+from cae.trial.messages import ConfigError
 from cae.trial.tasks import Colorize, Denoise, Inpaint, Reconstruct
 
 

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from cae.trial import torch_compat
 from cae.trial.checkpoint import optimizer_tensors, restore_optimizer
-from cae.trial.config import ConfigError, Trial
+from cae.trial.config import Trial
+from cae.trial.messages import ConfigError
 from cae.trial.optimizers import (
     SGD,
     Adam,

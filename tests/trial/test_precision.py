@@ -12,7 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from cae.trial import checkpoint
 from cae.trial.batches import DeviceImages
-from cae.trial.config import Trial, from_flat, identity
+from cae.trial.config import Trial, from_flat
+from cae.trial.identity import identity
 from cae.trial.training import train
 
 READING_OPERATORS = (

@@ -149,7 +149,7 @@ def set_flags(
             settings[name] = value  # a default that the configuration leaves out
     flags = []
     for name, value in settings.items():
-        flags.append(f"--set {shlex.quote(f'{name}={_setting(value)}')}")
+        flags.append(f"--set {shlex.quote(f'{name}={setting_text(value)}')}")
     return " ".join(flags)
 
 
@@ -175,8 +175,8 @@ def _names_to_set(record: Record, base: JsonObject) -> list[str]:
     return names
 
 
-def _setting(value: object) -> str:
-    """A value as --set reads it: text is quoted if it would be read as something else."""
+def setting_text(value: object) -> str:
+    """Return a value as --set reads it: text is quoted if it would be read as something else."""
     if not isinstance(value, str):
         return json.dumps(value)
     for read in (json.loads, ast.literal_eval):

@@ -13,13 +13,13 @@ from cae.report.page.sections.best import BestContent, best_section
 from cae.report.page.sections.failures import failures_section
 from cae.report.page.sections.importance import importance_sentence
 from cae.report.page.sections.next_steps import NextStepsContent, StepCommand, next_steps_section
-from cae.report.page.sections.parameters import strongest_effect
 from cae.report.page.wording import nothing_is_ranked
 from cae.report.statistics import importance
 from cae.report.statistics.best import compare_configurations
 from cae.report.statistics.next_steps import next_steps
 from cae.report.statistics.worker_utilization import measure_utilization
 from cae.report.wording.best import certainty_sentence
+from cae.report.wording.parameter_effects import effects_sentences
 from cae.run.trial_state import TrialState
 
 MAX_COMMANDS = 2
@@ -129,10 +129,14 @@ def _what_matters(results: Results) -> SummaryLine:
 
 
 def _most_important(results: Results) -> str:
-    analysis = importance.shown_analysis(results)
-    if analysis.is_computed:
-        return importance_sentence(analysis)
-    return strongest_effect(results)
+    """By the forests of the finished trials and of all trials, else by the medians at settings."""
+    sentences = []
+    for analysis in importance.analyze_importance(results):
+        if analysis.is_computed:
+            sentences.append(importance_sentence(analysis))
+    if sentences:
+        return formatting.sentences(sentences)
+    return effects_sentences(results)
 
 
 def _what_looks_wrong(results: Results) -> SummaryLine:

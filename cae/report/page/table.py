@@ -14,6 +14,9 @@ from cae.report import formatting
 from cae.report.data.results import Results
 
 MAX_CELL_LENGTH = 160
+LONG_TEXT = 48
+"""Characters from which on a text needs a wide column: in a narrow window it would be one word
+wide, and its row as high as the screen."""
 
 
 class Cell(NamedTuple):
@@ -34,15 +37,19 @@ class Column:
     is_numeric: bool = False
     is_constant: bool = False
     """Whether all rows hold the same value. The table of trials hides such columns at first."""
+    has_long_text: bool = False
 
     @property
     def css_class(self) -> str:
-        """n for numbers, c for constant columns: short, because every cell has them."""
+        """n for numbers, c for constant columns, w for wide ones: short, because every cell has
+        them."""
         classes = []
         if self.is_numeric:
             classes.append("n")
         if self.is_constant:
             classes.append("c")
+        if self.has_long_text:
+            classes.append("w")
         return " ".join(classes)
 
 
@@ -79,7 +86,8 @@ def make_table(
         heading = str(name)
         if headings is not None:
             heading = headings.get(heading, heading)
-        columns.append(Column(heading, _is_numeric(cells), _is_constant(cells)))
+        has_long_text = any(len(cell.text) >= LONG_TEXT for cell in cells)
+        columns.append(Column(heading, _is_numeric(cells), _is_constant(cells), has_long_text))
         columns_of_cells.append(cells)
     rows = [list(row) for row in zip(*columns_of_cells, strict=True)]
     trials: list[int] = []

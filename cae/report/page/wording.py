@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from cae.report import formatting
 from cae.report.data.results import Results
+from cae.run.trial_state import TrialState
 
 
 def better_direction(results: Results) -> str:
@@ -24,6 +27,19 @@ def nothing_is_ranked(results: Results) -> str:
     if results.metric in results.epochs and np.isfinite(results.epochs[results.metric]).any():
         reason += " apart from trials that failed or diverged"
     return reason
+
+
+def state_note(results: Results, trial: int) -> str:
+    """Return how a trial ended and after how many epochs, "stopped after 3 epochs".
+
+    Empty if it finished. Values of other trials are from fewer epochs, and are marked where they
+    are beside those of finished trials.
+    """
+    state: Any = results.trials.at[trial, "state"]
+    if state == TrialState.FINISHED:
+        return ""
+    epochs: Any = results.trials.at[trial, "epochs_done"]
+    return f"{state} after {formatting.plural(int(epochs), 'epoch')}"
 
 
 def left_out_trials(count: int) -> str:

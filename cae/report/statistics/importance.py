@@ -9,7 +9,8 @@ unseen configurations when the parameter is shuffled, divided by the variance of
 interval is over bootstraps of the configurations: the fewer configurations, the wider.
 
 Early stopping hides the importance of a parameter that decides which trials are stopped. If trials
-were stopped, all trials at the first rung are therefore analyzed as well.
+were stopped, all trials are therefore analyzed as well, at the epoch of the first stop (see
+`compared_trials`).
 """
 
 from __future__ import annotations
@@ -30,9 +31,15 @@ from cae.report.data.parameters import (
     independent_parameters,
     varying_parameters,
 )
-from cae.report.data.results import CACHED_RESULTS, TRIAL_KEY, Results
+from cae.report.data.results import CACHED_RESULTS, Results
+from cae.report.statistics.compared_trials import (
+    ComparedTrials,
+    PopulationKind,
+    finished_trials,
+    has_stopped_seed,
+    trials_at_same_epoch,
+)
 from cae.report.statistics.inference import UPPER_QUANTILE, Floats, permutation_importance
-from cae.run.trial_state import TrialState
 
 MIN_CONFIGURATIONS = 20
 MIN_CONFIGURATIONS_PER_PARAMETER = 4
@@ -52,11 +59,6 @@ IMPORTANCE_COLUMNS = ["parameter", "mean", "low", "high"]
 PAIR_COLUMNS = ["first", "second", "share", "of_joint"]
 
 
-class PopulationKind(StrEnum):
-    FINISHED = "finished trials"
-    FIRST_RUNG = "all trials at the first rung"
-
-
 class ImportanceVerdict(StrEnum):
     """Whether importance could be computed, or why not."""
 
@@ -74,7 +76,7 @@ class Population:
 
     kind: PopulationKind
     epoch: int | None
-    """The epoch of the values; None: the best epoch of each trial."""
+    """See `ComparedTrials`."""
     axes: list[Axis]
     """The parameters that vary, without those that are determined by another one."""
     values: Floats
@@ -110,12 +112,11 @@ class ImportanceAnalysis:
 
 @functools.lru_cache(maxsize=CACHED_RESULTS)
 def analyze_importance(results: Results) -> list[ImportanceAnalysis]:
-    """Analyze the finished trials and, if some were stopped, all trials at the first rung."""
-    analyses = [analyze_population(finished_trials(results))]
-    if (results.trials["state"] == TrialState.STOPPED).any():
-        first_rung = trials_at_first_rung(results)
-        if first_rung is not None:
-            analyses.append(analyze_population(first_rung))
+    """Analyze the finished trials and, if some were stopped, all trials at the same epoch."""
+    analyses = [analyze_population(make_population(results, finished_trials(results)))]
+    at_same_epoch = trials_at_same_epoch(results)
+    if at_same_epoch is not None:
+        analyses.append(analyze_population(make_population(results, at_same_epoch)))
     return analyses
 
 
@@ -128,37 +129,15 @@ def shown_analysis(results: Results) -> ImportanceAnalysis:
     return analyses[0]
 
 
-def finished_trials(results: Results) -> Population:
-    """Return the finished trials with the values of their best epochs."""
-    is_finished = results.trials["state"] == TrialState.FINISHED
-    values = results.values[is_finished].dropna()
-    return _make_population(results, PopulationKind.FINISHED, None, values)
+def make_population(results: Results, compared: ComparedTrials) -> Population:
+    """Average the values of trials over seeds, and sample the configurations.
 
-
-def trials_at_first_rung(results: Results) -> Population | None:
-    """Return all trials with their values at the first rung, before any of them was stopped.
-
-    If joined runs have different rungs, this is the lowest rung of all of them: values at different
-    epochs could not be compared, and at a later epoch stopped trials would be missing. Returns None
-    if there are no rungs or no values.
+    Configurations of which a seed was stopped have no mean after full training, and are left out
+    of the finished trials.
     """
-    rungs = [rung for run in results.runs for rung in run.sweep.rungs]
-    if not rungs or results.metric not in results.epochs:
-        return None
-    epoch = min(rungs)
-    rows_at_rung = results.epochs[results.epochs["epoch"] == epoch]
-    value_by_trial = rows_at_rung.set_index(TRIAL_KEY)[results.metric]
-    trials = pd.MultiIndex.from_frame(results.trials[TRIAL_KEY])
-    value_per_row = value_by_trial.reindex(trials).to_numpy(dtype=float)
-    values = pd.Series(value_per_row, index=results.trials.index)
-    values = values[np.isfinite(values) & ~results.is_dependency]
-    return _make_population(results, PopulationKind.FIRST_RUNG, epoch, values)
-
-
-def _make_population(
-    results: Results, kind: PopulationKind, epoch: int | None, values: pd.Series[float]
-) -> Population:
-    """Average the values of trials over seeds, and sample the configurations."""
+    values = compared.values
+    if compared.kind == PopulationKind.FINISHED:
+        values = values[~has_stopped_seed(results)[values.index]]
     configurations = results.configurations.loc[values.index]
     means = values.groupby(configurations, sort=False).mean()
     # The first trial of each configuration represents it: its other trials differ in the seed only.
@@ -171,8 +150,8 @@ def _make_population(
         for name in independent_parameters(trials, varying_parameters(results, trials)):
             axes.append(make_axis(name, trials[name], results.axes.get(name, {})))
     return Population(
-        kind=kind,
-        epoch=epoch,
+        kind=compared.kind,
+        epoch=compared.epoch,
         axes=axes,
         values=means.to_numpy(dtype=float)[sample],
         total_configurations=len(first_trials),

@@ -20,6 +20,7 @@ from cae.report.data.cells import to_cell
 from cae.report.data.results import Results, Run
 from cae.report.data.table_cells import with_cell
 from cae.report.statistics.agreement import Agreement, Sample, compare
+from cae.report.statistics.compared_trials import has_stopped_seed
 from cae.report.statistics.published_number import (
     NO_OVERRIDES,
     Condition,
@@ -99,12 +100,14 @@ def _with_settings_of_report(
 def _candidates(results: Results, run: Run, *, is_size: bool) -> pd.DataFrame:
     """Return the trials of a run that may measure a number, the best first.
 
-    Only finished trials may, except for sizes of the network: they are known of every trial that
-    the sweep requests, and trials without a value follow the ranked ones.
+    Only finished trials of configurations without a stopped seed may, except for sizes of the
+    network: they are known of every trial that the sweep requests, and trials without a value
+    follow the ranked ones.
     """
     ranked = results.ranked[results.ranked["run"] == run.name]
     if not is_size:
-        return ranked[ranked["state"] == TrialState.FINISHED]
+        is_finished = ranked["state"] == TrialState.FINISHED
+        return ranked[is_finished & ~has_stopped_seed(results)[ranked.index]]
     is_in_run = results.trials["run"] == run.name
     is_requested = results.trials["trial"].isin(run.requested_trials)
     requested = results.trials[is_in_run & is_requested]

@@ -34,7 +34,9 @@ from cae.report.wording import published
 from cae.report.wording.explanations import explained
 from cae.report.wording.obstacles import conditions_text, obstacle_text
 from cae.report.wording.shared_dependencies import shared_dependencies_sentence
+from cae.run.trial_state import TrialState
 
+SURVIVORS = "The trials that are compared are survivors: they were better at a rung."
 MIN_CORRELATED_TRIALS = 5
 """With fewer trials, no rank correlation is significant."""
 
@@ -114,7 +116,10 @@ def _left_out(left_out: Iterable[LeftOut]) -> str:
     if not counts:
         return ""
     parts = [f"{count} {text}" for text, count in sorted(counts.items())]
-    return f"Left out: {formatting.listed(parts)}."
+    sentence = f"Left out: {formatting.listed(parts)}."
+    if TrialState.STOPPED in counts:
+        return f"{sentence} {SURVIVORS}"
+    return sentence
 
 
 def _left_out_reason(item: LeftOut) -> str:
@@ -392,7 +397,7 @@ def _necessary_trials(evidence: RankCorrelationEvidence) -> str:
 def _at_epoch(epoch: int | None) -> str:
     if not epoch:
         return ""
-    return f"At epoch {epoch} of all trials, including those that were stopped later."
+    return f"At epoch {epoch} of all trials that reached it, also those that were stopped later."
 
 
 def _more_important(evidence: MoreImportantEvidence, judgment: Judgment) -> str:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from cae.report import formatting
+from cae.report.statistics.compared_trials import PopulationKind
 from cae.report.statistics.importance import (
     MIN_R2,
     ImportanceAnalysis,
     ImportanceVerdict,
     Population,
-    PopulationKind,
 )
 
 
 def population_name(population: Population) -> str:
     if population.kind == PopulationKind.FINISHED:
+        if population.epoch:
+            return f"finished trials up to epoch {population.epoch}"
         return "finished trials"
     return f"all trials at epoch {population.epoch}"
 

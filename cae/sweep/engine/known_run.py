@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from cae.errors import RunError
@@ -13,6 +13,7 @@ from cae.run.records import Record
 from cae.run.sweep_json import LostSweepJson, SweepDescription
 from cae.run.trial_state import TrialState
 from cae.sweep.spec.plan import Plan
+from cae.sweep.spec.planned_trial import PlannedTrial
 from cae.trial.checkpoint import BEST, LAST, PREVIOUS
 
 LOST_WEIGHTS = "lost-weights"
@@ -146,11 +147,7 @@ def find_lost_weights(run: RunDir, plan: Plan, *, retry: bool) -> Plan:
     present = run.trials_with(BEST)
     lost = [number for number in finished if number not in present]
     if retry:
-        trials = [
-            replace(planned, retry=planned.retry or planned.number in lost)
-            for planned in plan.trials
-        ]
-        plan = replace(plan, trials=trials)
+        plan = _with_retried(plan, lost)
     return replace(plan, lost_weights=lost)
 
 
@@ -178,12 +175,17 @@ def find_unmeasured_latent(run: RunDir, plan: Plan, *, retry: bool) -> Plan:
     present = run.trials_with(BEST) & (run.trials_with(LAST) | run.trials_with(PREVIOUS))
     unmeasured = [number for number in unmeasured if number in present]
     if retry:
-        trials = [
-            replace(planned, retry=planned.retry or planned.number in unmeasured)
-            for planned in plan.trials
-        ]
-        plan = replace(plan, trials=trials)
+        plan = _with_retried(plan, unmeasured)
     return replace(plan, unmeasured_latent=unmeasured)
+
+
+def _with_retried(plan: Plan, numbers: Collection[int]) -> Plan:
+    """The plan in which these trials are requested again, if its conditions choose them."""
+    trials: list[PlannedTrial] = []
+    for planned in plan.trials:
+        is_retried = planned.number in numbers and not planned.is_kept
+        trials.append(replace(planned, retry=planned.retry or is_retried))
+    return replace(plan, trials=trials)
 
 
 def find_lost_checkpoints(run: RunDir, plan: Plan) -> Plan:

@@ -47,8 +47,8 @@ from cae.sweep.spec.plan import Plan, make_plan
 from cae.sweep.spec.settings import adapt_settings, base_values, parse_value
 from cae.sweep.spec.sweep import Sweep
 from cae.sweep.spec.sweep_file import SweepFile, read_sweep_file
-from cae.trial.config import ConfigError
 from cae.trial.datasets import Dataset, Images, data_folders, load_images
+from cae.trial.messages import ConfigError
 
 Display = Callable[[dict[int, Record], int], AbstractContextManager[Callable[[Notice], None]]]
 """Opens a view of a running sweep, such as the live table, from its records and number of slots.

@@ -12,7 +12,7 @@ from pathlib import Path
 from cae.run.paths import RunDir
 from cae.sweep.places.hosts import HostRequirements
 from cae.sweep.spec.plan import Plan
-from cae.trial.config import ConfigError
+from cae.trial.messages import ConfigError
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from cae.sweep.places.base import Place, ResourceOptions
 from cae.sweep.places.cluster import ClusterPlace
 from cae.sweep.places.jobs import JobPlace
 from cae.sweep.places.local import LocalPlace
-from cae.trial.config import ConfigError
+from cae.trial.messages import ConfigError
 
 
 def choose_place(address: str | None, options: ResourceOptions) -> Place:

@@ -20,7 +20,7 @@ from cae.sweep.places.ray_start import first_line
 from cae.sweep.places.staging import PACKAGE, stage_sweep
 from cae.sweep.spec.packaged_sweeps import locate_sweep
 from cae.sweep.spec.sweep_file import read_sweep_file
-from cae.trial.config import ConfigError
+from cae.trial.messages import ConfigError
 
 RUN_METADATA = "cae-sweep run"
 """Key of a job's metadata: the location of its run."""

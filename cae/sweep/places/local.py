@@ -27,7 +27,7 @@ from cae.sweep.places.private_folder import end_ray_processes, private_folder, r
 from cae.sweep.places.ray_needs import check_needs
 from cae.sweep.places.ray_start import first_line, job_config_with_own_paths, ray_session
 from cae.sweep.places.start_watchdog import bounded_start, explain_failed_start
-from cae.trial.config import ConfigError
+from cae.trial.messages import ConfigError
 
 
 class LocalPlace(Place):

@@ -7,6 +7,7 @@ their points, which are counted; if no point is left, they are errors too.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -20,9 +21,9 @@ from cae.sweep.spec.search_space import Points, interval_names, select_points
 from cae.sweep.spec.sweep import Sweep
 from cae.sweep.spec.trained_points import Point
 from cae.trial.batches import count_images
-from cae.trial.config import ConfigError, Trial
+from cae.trial.config import Trial
 from cae.trial.datasets import Dataset, Images
-from cae.trial.messages import ImpossibleCombination, with_prefix
+from cae.trial.messages import ConfigError, ImpossibleCombination, with_prefix
 from cae.trial.networks.create import training_error_of_one_image
 
 LoadImages = Callable[[Dataset], Images]
@@ -40,6 +41,8 @@ class Candidate:
     trial: Trial
     axes: dict[str, Any]
     is_dependency: bool = False
+    is_kept: bool = False
+    """Whether the conditions do not choose it; it has ended in the run, and stays in the sweep."""
     sizes: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     """Of its images, and of those of its dependencies."""
@@ -48,7 +51,7 @@ class Candidate:
     group: dict[str, Any] = field(default_factory=dict)
     """The description of its comparability group."""
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
         """Equal for equal trials."""
         return trial_key(self.trial)

@@ -9,8 +9,8 @@ from cae.sweep.spec.claim_hints import Overrides, is_equal_setting, plain_settin
 from cae.sweep.spec.claims import Claim
 from cae.sweep.spec.planned_trial import PlannedTrial
 
-CostOf = Callable[[PlannedTrial], float]
-"""The seconds of training a trial."""
+CostOf = Callable[[Sequence[PlannedTrial]], float]
+"""The seconds of training some trials and the trials that they depend on."""
 
 
 def trials_for_claim(
@@ -44,7 +44,7 @@ def trials_for_claim(
     if not complete:
         return []
     # As many values of the axis as possible, then the cheapest.
-    return min(complete, key=lambda members: (-len(members), sum(map(cost, members))))
+    return min(complete, key=lambda members: (-len(members), cost(members)))
 
 
 def _config(trial: PlannedTrial) -> dict[str, Any]:

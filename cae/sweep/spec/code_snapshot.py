@@ -23,7 +23,8 @@ from typing_extensions import override
 
 from cae.files import write_whole
 from cae.sweep.spec.sweep_file import SweepFile, execute_source, forget_modules
-from cae.trial.config import Trial, from_flat, named_components
+from cae.trial.config import Trial, from_flat
+from cae.trial.flat_config import named_components
 from cae.trial.user_code import DIGEST_LENGTH, imported_user_modules
 
 

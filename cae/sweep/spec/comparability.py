@@ -21,8 +21,9 @@ from typing import Any
 
 from cae.run.groups import CODE, DATA, KINDS, group_key
 from cae.trial.component import Component
-from cae.trial.config import Trial, fingerprint_of
+from cae.trial.config import Trial
 from cae.trial.datasets import Dataset
+from cae.trial.identity import fingerprint_of
 from cae.trial.metrics import TRIAL_METRICS, Direction
 from cae.trial.tasks import Task
 

@@ -26,6 +26,9 @@ from cae.trial.steps import WARM_UP_STEPS, build_optimizer, create_step
 
 TIMED_NETWORKS = 9
 SECONDS_PER_NETWORK = 0.1
+"""Up to this time, steps are repeated, and validation is timed at its second call: the first one
+prepares the kernels, which takes milliseconds."""
+MAX_TIMED_STEPS = 5
 GPU_STEPS = 10
 """Steps between two waits for the GPU, which would otherwise be idle."""
 EVALUATED_IMAGES = 100
@@ -62,9 +65,13 @@ def estimate(plan: Plan, resources: Resources) -> Cost:
 def _estimate(plan: Plan, resources: Resources) -> Cost:
     timings: list[_Timing] = []
     errors: dict[int, str] = {}
+    timed: dict[str, _Timing] = {}
     for planned in _networks_to_time(plan):
+        key = _key_of_timing(planned.trial)
         try:
-            timings.append(_time_network(planned, resources))
+            if key not in timed:
+                timed[key] = _time_network(planned, resources)
+            timings.append(timed[key])
         except Exception as error:  # the network and the loss may be code of the user
             errors[planned.number] = f"{type(error).__name__}: {error}"
     seconds_per_epoch = _epoch_model(timings)
@@ -95,7 +102,7 @@ def _estimate(plan: Plan, resources: Resources) -> Cost:
         seconds_per_epoch=per_epoch,
         seconds=start + total_with_stopping / resources.slots,
         seconds_without_stopping=start + total / resources.slots,
-        probed=len(timings),
+        probed=len(timed),
         errors=errors,
     )
 
@@ -171,6 +178,12 @@ def _expected_epochs(plan: Plan, epochs: int) -> float:
     return plan.sweep.scheduler.expected_epochs(epochs, plan.rungs, trials)
 
 
+def _key_of_timing(trial: Trial) -> str:
+    """A text that is equal for trials whose steps and validation take the same time."""
+    parts = [trial.arch, trial.task, trial.dataset.image_shape, trial.batch_size]
+    return repr([*parts, trial.optimizer, trial.precision, trial.clip_norm, trial.clip_value])
+
+
 def images_of_an_epoch(planned: PlannedTrial) -> float:
     """Images of an epoch, counted as training images.
 
@@ -189,12 +202,16 @@ def _time_network(planned: PlannedTrial, resources: Resources) -> _Timing:
     network = to_device(build_network(trial), device, trial.precision)
     step_seconds = _seconds_per_step(trial, network, device)
     pairs = evaluation_pairs(trial.task, _random_split(trial, EVALUATED_IMAGES, device), "val")
-    evaluate(network, pairs)
     started = time.perf_counter()
     evaluate(network, pairs)  # it waits for the GPU
-    validation_seconds = (time.perf_counter() - started) / EVALUATED_IMAGES
+    seconds = time.perf_counter() - started
+    if seconds < SECONDS_PER_NETWORK or device.type == "cuda":
+        started = time.perf_counter()
+        evaluate(network, pairs)
+        seconds = time.perf_counter() - started
     megaflops = planned.sizes["megaflops"]
-    return _Timing(megaflops * trial.batch_size, step_seconds, megaflops, validation_seconds)
+    work = megaflops * trial.batch_size
+    return _Timing(work, step_seconds, megaflops, seconds / EVALUATED_IMAGES)
 
 
 def _seconds_per_step(trial: Trial, network: torch.nn.Module, device: torch.device) -> float:
@@ -216,7 +233,9 @@ def _seconds_per_step(trial: Trial, network: torch.nn.Module, device: torch.devi
         step(next(next_batch))
     times: list[float] = []
     started = time.perf_counter()
-    while len(times) < 2 or time.perf_counter() - started < SECONDS_PER_NETWORK:
+    while len(times) < MAX_TIMED_STEPS:
+        if times and time.perf_counter() - started >= SECONDS_PER_NETWORK:
+            break
         _wait(device)
         group_started = time.perf_counter()
         for _ in range(timed_steps):

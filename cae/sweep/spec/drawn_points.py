@@ -17,7 +17,7 @@ from typing_extensions import override
 from cae.sweep.spec.search_points import GridPoints
 from cae.sweep.spec.space_forms import Space
 from cae.sweep.spec.trained_points import Point, key_of
-from cae.trial.config import ConfigError
+from cae.trial.messages import ConfigError
 from cae.trial.plain_values import to_plain
 
 SAMPLE_SEED = 0

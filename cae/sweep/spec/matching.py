@@ -16,7 +16,8 @@ from typing import Any
 
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
-from cae.trial.config import Trial, identity
+from cae.trial.config import Trial
+from cae.trial.identity import identity
 from cae.trial.user_code import code_in_text, digest
 
 FAILURES = (TrialState.FAILED, TrialState.OUT_OF_MEMORY, TrialState.KILLED)

@@ -12,7 +12,7 @@ from cae.sweep.search.base import INITIAL, Candidates, Search, TrialResult
 from cae.sweep.search.model_based import SECONDS, ModelBased, SecondObjective
 from cae.sweep.spec.planned_trial import PlannedTrial
 from cae.sweep.spec.space_forms import Space
-from cae.trial.config import ConfigError
+from cae.trial.messages import ConfigError
 
 if TYPE_CHECKING:
     from cae.sweep.spec.sweep import Sweep

@@ -52,8 +52,8 @@ from cae.sweep.spec.sweep import Sweep
 from cae.sweep.spec.sweep_settings import changed_settings, positive_number, with_settings
 from cae.sweep.spec.trained_points import TrainedTrials, select_trained
 from cae.trial.batches import count_images
-from cae.trial.config import fingerprint_of, identity
 from cae.trial.datasets import Dataset, Images
+from cae.trial.identity import fingerprint_of, identity
 from cae.trial.pixel_format import PixelFormat
 
 
@@ -320,8 +320,10 @@ def _with_ended(
     chosen_keys = {candidate.key for candidate in chosen}
     kept: list[Candidate] = []
     for candidate in candidates:
-        if candidate.key in chosen_keys or _hash(_add_images(candidate, images)) in ended:
+        if candidate.key in chosen_keys:
             kept.append(candidate)
+        elif _hash(_add_images(candidate, images)) in ended:
+            kept.append(replace(candidate, is_kept=True))
     return kept
 
 
@@ -371,7 +373,7 @@ def _match_records(
     needed = _needed_by_unfinished(candidates, records)
     wanted: list[Wanted] = []
     for candidate in candidates:
-        is_needed = candidate.key in needed
+        is_needed = bool(needed) and candidate.key in needed
         wanted.append(Wanted(candidate.trial, candidate.fingerprint, is_needed))
     has_dependencies = any(candidate.trial.dependencies() for candidate in candidates)
     numbers: dict[str, int] = {}
@@ -400,6 +402,7 @@ def _match_records(
                 sizes=candidate.sizes,
                 dependencies=dependencies,
                 is_dependency=is_dependency,
+                is_kept=candidate.is_kept and candidate.key not in needed,
                 record=match.record,
                 retry=match.is_retry,
                 group=candidate.group,

@@ -6,14 +6,13 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-import numpy as np
-
 from cae.run.metric_direction import Mode, common_directions, metric_direction
 from cae.sweep.spec.candidates import BuiltTrials, Candidate, dataset_key
+from cae.sweep.spec.latent_columns import reasons_unmeasured
 from cae.sweep.spec.sweep import Sweep
-from cae.trial.config import ConfigError, Trial
+from cae.trial.config import Trial
 from cae.trial.datasets import Images
-from cae.trial.latent.declaration import names_with_classes
+from cae.trial.messages import ConfigError
 from cae.trial.tasks.shapes import result_errors
 
 
@@ -97,20 +96,15 @@ def check_latent_metric(
     errors: dict[str, None] = {}  # an ordered set
     for candidate in candidates:
         trial = candidate.trial
-        is_reported = sweep.metric in trial.metric_names()
-        is_latent = sweep.metric in trial.latent_metric_names()
-        if candidate.is_dependency or is_reported or not is_latent:
+        if candidate.is_dependency or sweep.metric not in trial.latent_metric_names():
             continue
-        if not sweep.latent:
-            errors[f"{setting}: latent = False turns off the measures of the latent code"] = None
-        if "latent_values" not in candidate.sizes:
-            arch = type(trial.arch).__name__
-            errors[f"{setting}: the networks of {arch} have no encoder"] = None
-        if name in names_with_classes():
-            own = images[dataset_key(trial.dataset)]
-            classes = {len(np.unique(split.labels)) for split in (own.train, own.val)}
-            if min(classes) < 2:
-                errors[f"{setting}: the images of {trial.dataset.name} have one class"] = None
+        if sweep.metric in trial.metric_names():
+            continue
+        own_images = images[dataset_key(trial.dataset)]
+        for reason in reasons_unmeasured(
+            name, trial, candidate.sizes, own_images, sweep, split="val"
+        ):
+            errors[f"{setting}: {reason}"] = None
     if errors:
         raise ConfigError(list(errors))
 

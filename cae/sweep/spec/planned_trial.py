@@ -26,6 +26,8 @@ class PlannedTrial:
     """Numbers of the trials that have to finish first, by parameter of the task."""
     is_dependency: bool = False
     """Whether the trial is planned only because others depend on it."""
+    is_kept: bool = False
+    """Whether `--where` does not choose it; it has ended, and stays in the sweep."""
     record: Record | None = None
     """What the journal contains about it."""
     retry: bool = False

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cae.errors import UserError
 from cae.run.published_rows import read_published_rows
-from cae.trial.config import ConfigError
+from cae.trial.messages import ConfigError
 
 
 def read_published(name: str | None, folder: Path) -> list[dict[str, str]]:

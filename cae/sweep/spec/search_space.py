@@ -24,7 +24,7 @@ from cae.sweep.spec.drawn_points import (
 from cae.sweep.spec.search_points import JoinedPoints
 from cae.sweep.spec.sweep import Sweep
 from cae.sweep.spec.trained_points import Point, TrainedTrials, key_of, replace_draws
-from cae.trial.config import ConfigError
+from cae.trial.messages import ConfigError
 from cae.trial.plain_values import to_plain
 
 SPACES_PER_SEED = 1000

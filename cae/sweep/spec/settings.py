@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from cae.trial.config import ConfigError, Trial
+from cae.trial.config import Trial
+from cae.trial.messages import ConfigError
 
 ALL_IMAGES = "all"
 """How None is printed for the number of images of a split."""

@@ -19,7 +19,8 @@ from cae.sweep.schedulers.base import Scheduler
 from cae.sweep.search.base import Search
 from cae.sweep.spec.claims import Claim, check_claims, unknown_parameter
 from cae.sweep.spec.space_forms import Space, plain_space_of
-from cae.trial.config import ConfigError, Trial
+from cae.trial.config import Trial
+from cae.trial.messages import ConfigError
 from cae.trial.plain_values import to_plain
 
 SMOKE_IMAGES = {

@@ -26,8 +26,9 @@ from cae.sweep.spec.published import read_published
 from cae.sweep.spec.sweep import Sweep
 from cae.sweep.spec.table_cells import check_cells
 from cae.trial.component import COLLECTED_ERRORS
-from cae.trial.config import ConfigError, Trial, from_flat, named_components
-from cae.trial.messages import explain
+from cae.trial.config import Trial, from_flat
+from cae.trial.flat_config import named_components
+from cae.trial.messages import ConfigError, explain
 from cae.trial.user_code import SWEEP_FILE_MODULE, imported_user_modules
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from cae.sweep.spec.space_forms import Space
 from cae.sweep.spec.sweep import Sweep
-from cae.trial.config import ConfigError, Trial
-from cae.trial.messages import short_repr
+from cae.trial.config import Trial
+from cae.trial.messages import ConfigError, short_repr
 
 NO_AXES: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 NO_SPACE: tuple[object, ...] = ("none", None, {})

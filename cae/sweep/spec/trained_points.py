@@ -17,7 +17,8 @@ from ray.tune.search.sample import Categorical, Domain, Float, Function, Integer
 
 from cae.run.records import Record
 from cae.run.trial_state import TrialState
-from cae.trial.config import ConfigError, Trial
+from cae.trial.config import Trial
+from cae.trial.messages import ConfigError
 from cae.trial.plain_values import to_plain
 
 Point = dict[str, Any]

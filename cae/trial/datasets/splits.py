@@ -26,6 +26,8 @@ from cae.trial.datasets.mapped import MappedPixels
 from cae.trial.datasets.pixel_values import BYTE_RANGE, ValueRange, block_length
 
 DIGEST_BYTES = 16
+POOLED_BLOCK = 1000
+"""Images that are selected together from two files."""
 SplitRule = Literal["holdout", "pooled", "test_as_validation"]
 
 
@@ -174,19 +176,33 @@ def divide(
 def _divide_pooled(
     seed: int, train: Split, test: Split, counts: Counts
 ) -> tuple[Split, Split, Split]:
-    pooled = train
-    if len(test.labels) > 0:
-        pooled = Split(
-            np.concatenate([train.pixels, test.pixels]), np.concatenate([train.labels, test.labels])
-        )
-    order = np.random.RandomState(seed).permutation(len(pooled.labels))
+    order = np.random.RandomState(seed).permutation(len(train.labels) + len(test.labels))
     first_test = counts.val
     first_train = counts.val + counts.test
     return (
-        select_images(pooled, order[first_train : first_train + counts.train]),
-        select_images(pooled, order[: counts.val]),
-        select_images(pooled, order[first_test:first_train]),
+        _select_pooled(train, test, order[first_train : first_train + counts.train]),
+        _select_pooled(train, test, order[: counts.val]),
+        _select_pooled(train, test, order[first_test:first_train]),
     )
+
+
+def _select_pooled(train: Split, test: Split, indices: np.ndarray) -> Split:
+    """Return images by their indices in the training file followed by the test file.
+
+    A block at a time: a copy of both files together would take twice the memory, and as long as
+    reading them.
+    """
+    if len(test.labels) == 0:
+        return select_images(train, indices)
+    pixel_type = np.result_type(train.pixels, test.pixels)
+    pixels = np.empty((len(indices), *train.pixels.shape[1:]), pixel_type)
+    for start in range(0, len(indices), POOLED_BLOCK):
+        block = indices[start : start + POOLED_BLOCK]
+        selected = pixels[start : start + POOLED_BLOCK]
+        is_test = block >= len(train.labels)
+        selected[~is_test] = train.pixels[block[~is_test]]
+        selected[is_test] = test.pixels[block[is_test] - len(train.labels)]
+    return Split(pixels, np.concatenate([train.labels, test.labels])[indices])
 
 
 def divide_given(

@@ -13,6 +13,8 @@ from enum import StrEnum
 from cae.trial.latent.sample import TEST_IMAGES, TRAIN_IMAGES, LatentSample
 from cae.trial.metrics import Direction, Metric, description
 
+UNITS_TABLE = "latent_units"
+"""The table of the units of the latent code."""
 MEASURES = "cae.trial.latent.measures"
 """The package whose modules declare the measures."""
 
@@ -127,11 +129,11 @@ def measured_names() -> list[str]:
 
 
 def names_with_classes() -> list[str]:
-    """Those that are defined only for images of at least two classes."""
+    """The metrics that are defined only for images of at least two classes, and their floors."""
     names: list[str] = []
     for measure in latent_measures():
         if measure.needs_classes:
-            names += [metric.name for metric in measure.metrics]
+            names += [metric.name for metric in measure.declared_metrics()]
     return names
 
 

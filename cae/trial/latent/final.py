@@ -12,7 +12,7 @@ from torch import nn
 from cae.trial import torch_compat
 from cae.trial.batches import DeviceImages, Pairs
 from cae.trial.config import Trial
-from cae.trial.latent.declaration import Floor, latent_measures
+from cae.trial.latent.declaration import UNITS_TABLE, Floor, latent_measures
 from cae.trial.latent.encoding import SampledImages
 from cae.trial.latent.floors import Floors, measure_sample
 from cae.trial.latent.sample import NotMeasurable
@@ -71,7 +71,7 @@ def measure_latent(
         tables: dict[str, Table] = {}
         units = kl_per_unit(network, chosen.test)
         if units:
-            tables["latent_units"] = units
+            tables[UNITS_TABLE] = units
     return LatentResult(
         {name: value for name, value in metrics.items() if name not in known}, tables
     )

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
+import math
 from abc import abstractmethod
-from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from cae.container_limits import memory_limit
 from cae.trial.component import Component
+from cae.trial.networks import measuring
 from cae.trial.networks.geometry import Shape, format_size
+from cae.trial.networks.measuring import (
+    OperationCounter,
+    PartSizes,
+    count_parameters,
+    count_running,
+    fill_with_zeros,
+    one_thread,
+)
 
 BYTES_PER_PARAMETER = 8
 """Of a weight and its gradient, which every optimizer needs."""
-MAX_REAL_PARAMETERS = 10_000_000
-"""Networks with fewer parameters find their shapes by a forward pass of one image with weights of
-zero. Larger ones do so on the device `meta`: it needs no memory for the weights, but a slow import
-of PyTorch's symbolic mathematics."""
 
 
 class Architecture(Component):
@@ -33,6 +37,18 @@ class Architecture(Component):
         Raises ValueError if the shapes do not fit; the message names the layer and the parameters.
         """
 
+    def part_sizes(
+        self,
+        input_shape: Shape,
+        output_shape: Shape,
+    ) -> tuple[PartSizes, PartSizes] | None:
+        """Return the sizes of the encoder and of the decoder, each measured once for all networks
+        that share it; None for a network that is measured as a whole.
+
+        A network with these parts has no other layers.
+        """
+        return None
+
     @property
     def output_range(self) -> tuple[float, float]:
         """The smallest and the largest value that the network's outputs can have."""
@@ -42,31 +58,6 @@ class Architecture(Component):
     def has_skips(self) -> bool:
         """Whether the network passes images to its output without the latent code."""
         return False
-
-
-class _OperationCounter:
-    """Counts the floating-point operations of the convolutional and linear layers of a network.
-
-    The counter of PyTorch does the same, but takes 2 s to import.
-    """
-
-    def __init__(self) -> None:
-        self.operations = 0
-
-    def attach(self, network: nn.Module) -> None:
-        """Count each forward pass from now on."""
-        for layer in network.modules():
-            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-                layer.register_forward_hook(self._count)
-
-    def _count(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        # Each value of the output, or of the input of a transposed convolution, is multiplied with
-        # one slice of the weights.
-        values = output.numel()
-        if isinstance(layer, nn.ConvTranspose2d):
-            values = inputs[0].numel()
-        weights_per_value = cast(Tensor, layer.weight)[0].numel()
-        self.operations += 2 * values * weights_per_value
 
 
 def sizes(architecture: Architecture, input_shape: Shape, output_shape: Shape) -> dict[str, Any]:
@@ -84,17 +75,24 @@ def sizes(architecture: Architecture, input_shape: Shape, output_shape: Shape) -
     Raises ValueError if the shapes do not fit, the shape of the output included, or if the weights
     do not fit into the memory.
     """
-    counter = _OperationCounter()
+    parts = architecture.part_sizes(input_shape, output_shape)
+    if parts is not None:
+        return _sizes_of_parts(*parts)
+    counter = OperationCounter()
     with torch.device("meta"):
         network = architecture.build(input_shape, output_shape).eval()
         counter.attach(network)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    _check_memory(architecture, parameters)
+    parameters = count_parameters(network)
     device = "meta"
-    if parameters < MAX_REAL_PARAMETERS:
+    count = 1
+    if parameters < measuring.MAX_REAL_PARAMETERS:
         device = "cpu"
-        _fill_with_zeros(network)
-    image = torch.zeros(1, *input_shape, device=device)
+        fill_with_zeros(network)
+        if architecture.is_builtin():
+            count = 0  # an empty batch gives the shapes of all layers without computing them
+    else:
+        _check_memory(architecture, parameters)
+    image = torch.zeros(count, *input_shape, device=device)
     encoder = getattr(network, "encoder", None)
     latent_shapes: list[torch.Size] = []
 
@@ -104,10 +102,10 @@ def sizes(architecture: Architecture, input_shape: Shape, output_shape: Shape) -
 
     if isinstance(encoder, nn.Module):
         encoder.register_forward_hook(note_latent_shape)
-    with _one_thread(), torch.inference_mode():
+    with one_thread(), torch.inference_mode():
         output = network(image)
     operations = counter.operations
-    _check_output(architecture, output, 1, output_shape)
+    _check_output(architecture, output, count, output_shape)
     if not architecture.is_builtin():  # whether each image of a batch has an output of its own
         with torch.inference_mode():
             outputs = network(image.expand(2, -1, -1, -1))
@@ -116,12 +114,12 @@ def sizes(architecture: Architecture, input_shape: Shape, output_shape: Shape) -
         "parameters": parameters,
         "megaflops": round(operations / 1e6, 3),
     }
-    running = sum(buffer.numel() for buffer in network.buffers() if buffer.is_floating_point())
+    running = count_running(network)
     if running:
         result["total_parameters"] = parameters + running
     if isinstance(encoder, nn.Module):
         if not latent_shapes:  # the network does not call its encoder as a module
-            with _one_thread(), torch.inference_mode():
+            with one_thread(), torch.inference_mode():
                 encoder(image)
         latent_shape = latent_shapes[0]
         result["latent_shape"] = list(latent_shape)
@@ -129,16 +127,19 @@ def sizes(architecture: Architecture, input_shape: Shape, output_shape: Shape) -
     return result
 
 
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute with one thread: on a busy machine, threads wait for each other much longer than they
-    compute one image."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+def _sizes_of_parts(encoder: PartSizes, decoder: PartSizes) -> dict[str, Any]:
+    """The result of `sizes` for a network of two parts."""
+    parameters = encoder.parameters + decoder.parameters
+    result: dict[str, Any] = {
+        "parameters": parameters,
+        "megaflops": round((encoder.operations + decoder.operations) / 1e6, 3),
+    }
+    running = encoder.running + decoder.running
+    if running:
+        result["total_parameters"] = parameters + running
+    result["latent_shape"] = list(encoder.output_shape)
+    result["latent_values"] = math.prod(encoder.output_shape)
+    return result
 
 
 def _check_memory(architecture: Architecture, parameters: int) -> None:
@@ -174,16 +175,3 @@ def _check_output(
             f"arch = {architecture.name!r}: its network returns {len(output)} outputs for "
             f"{count} images: should return one per image"
         )
-
-
-def _fill_with_zeros(network: nn.Module) -> None:
-    """Replace all tensors of a network on the meta device by zeros on the CPU.
-
-    A forward pass on the meta device gives the same shapes, but PyTorch then imports its symbolic
-    mathematics (1 s).
-    """
-    for module in network.modules():
-        for name, parameter in list(module.named_parameters(recurse=False)):
-            setattr(module, name, nn.Parameter(torch.zeros(parameter.shape), requires_grad=False))
-        for name, buffer in list(module.named_buffers(recurse=False)):
-            setattr(module, name, torch.zeros(buffer.shape, dtype=buffer.dtype))

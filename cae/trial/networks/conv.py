@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
@@ -10,7 +11,7 @@ from torch import nn
 from typing_extensions import override
 
 from cae.trial.networks.blocks import SkipAutoencoder, SkipEnd
-from cae.trial.networks.conv_encoder import ConvEncoder, Encoder
+from cae.trial.networks.conv_encoder import ConvEncoder, Encoder, Stage
 from cae.trial.networks.geometry import (
     Shape,
     Size,
@@ -26,6 +27,7 @@ from cae.trial.networks.layers import (
     initialize,
     zero_padding,
 )
+from cae.trial.networks.measuring import PartSizes, measure_part
 from cae.trial.networks.parameter_types import (
     Layers,
     LayersAndInput,
@@ -34,6 +36,9 @@ from cae.trial.networks.parameter_types import (
     validate_layer_numbers,
 )
 from cae.trial.networks.upsampling import fold
+
+MEASURED_PARTS = 10_000
+"""Encoders, and decoders, of which the sizes are kept: about 2 KB each."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,31 @@ class ConvAutoencoder(ConvEncoder):
         if self.has_skips:
             return SkipAutoencoder(encoder.layers, decoder)
         return Autoencoder(encoder.layers, decoder)
+
+    @override
+    def part_sizes(
+        self, input_shape: Shape, output_shape: Shape
+    ) -> tuple[PartSizes, PartSizes] | None:
+        if type(self) is not ConvAutoencoder or self.has_skips:  # skips connect the parts
+            return None
+        self._validate_sizes(input_shape, output_shape)
+        measured = _measured_encoder(self._encoder_alone(), input_shape)
+        if measured is None:
+            return None
+        encoder, end = measured
+        decoder = _measured_decoder(self._decoder_alone(), end, encoder.output_shape, output_shape)
+        if decoder is None or decoder.output_shape != tuple(output_shape):
+            return None
+        return encoder, decoder
+
+    def _encoder_alone(self) -> ConvAutoencoder:
+        """The same for all networks with this encoder: without the decoder's parameters."""
+        own = set(ConvAutoencoder.model_fields) - set(ConvEncoder.model_fields)
+        return self.model_copy(update=dict.fromkeys(own))
+
+    def _decoder_alone(self) -> ConvAutoencoder:
+        """The same for all networks that build a decoder alike for equal outputs of encoders."""
+        return self.model_copy(update={"encoder_filters": None})
 
     def _validate_sizes(self, input_shape: Shape, output_shape: Shape) -> None:
         if output_shape[1:] != input_shape[1:]:
@@ -321,3 +351,55 @@ class ConvAutoencoder(ConvEncoder):
             stack.add(zero_padding((-top, -bottom), (-left, -right)))
         stack.channels = filters
         stack.size = upsampling.size
+
+
+@dataclass(frozen=True)
+class EncoderEnd:
+    """What a decoder needs to reverse an encoder, if there are no skips (see Encoder)."""
+
+    channels: int
+    size: Size
+    values: int
+    stages: tuple[tuple[Size, int], ...]
+    """Size and stride of each stage."""
+
+    @classmethod
+    def of(cls, encoder: Encoder) -> EncoderEnd:
+        """Return that of an encoder."""
+        stages = tuple((stage.size, stage.stride) for stage in encoder.stages)
+        return cls(encoder.channels, encoder.size, encoder.values, stages)
+
+    def encoder(self) -> Encoder:
+        """Return an encoder without layers."""
+        stages = [Stage(size, stride) for size, stride in self.stages]
+        return Encoder(nn.Sequential(), self.channels, self.size, self.values, stages)
+
+
+@functools.lru_cache(maxsize=MEASURED_PARTS)
+def _measured_encoder(
+    architecture: ConvAutoencoder, input_shape: Shape
+) -> tuple[PartSizes, EncoderEnd] | None:
+    """Measure an encoder; None if it is large."""
+    built: list[Encoder] = []
+
+    def build() -> nn.Module:
+        built.append(architecture._build_encoder(input_shape))
+        return built[0].layers
+
+    measured = measure_part(build, input_shape)
+    if measured is None:
+        return None
+    return measured, EncoderEnd.of(built[0])
+
+
+@functools.lru_cache(maxsize=MEASURED_PARTS)
+def _measured_decoder(
+    architecture: ConvAutoencoder,
+    end: EncoderEnd,
+    latent_shape: tuple[int, ...],
+    output_shape: Shape,
+) -> PartSizes | None:
+    """Measure a decoder; None if it is large."""
+    return measure_part(
+        lambda: architecture._build_decoder(end.encoder(), output_shape), latent_shape
+    )

@@ -47,6 +47,8 @@ class KernelAxis:
     @property
     def reads_pixels_everywhere(self) -> bool:
         """Whether the kernel reads a pixel of the input, not only padding, at each position."""
+        if self.dilation == 1 and max(self.padding) < self.kernel:
+            return True  # adjacent weights, and the padding of neither side is as wide as they are
         for position in range(self.outputs):
             start = position * self.stride - self.padding[0]
             reads = range(start, start + self.extent, self.dilation)

@@ -129,6 +129,25 @@ def test_a_narrow_chart_has_its_labels_above_its_rows_and_shows_all_points(
     assert plot.evaluate("plot => plot._fullLayout._size.w") > 0.8 * frame["width"]
 
 
+def test_narrow_parallel_coordinates_have_their_axes_below_one_another(thirty: Any) -> None:
+    thirty.set_viewport_size({"width": 390, "height": 844})
+    plot = thirty.locator("#parallel_coordinates-plot")
+    plot.scroll_into_view_if_needed()
+    labels = plot.locator(".annotation-text")
+    labels.filter(has_text="optimizer.lr").wait_for(timeout=TIMEOUT_MS)
+    frame = plot.bounding_box()
+    assert frame["width"] <= 390
+    assert plot.evaluate("plot => plot.parentElement.scrollWidth") <= frame["width"]
+    boxes = {label.text_content(): label.bounding_box() for label in labels.all()}
+    for box in boxes.values():
+        assert frame["x"] <= box["x"] <= frame["x"] + frame["width"] - box["width"]
+    names = ["arch.kernel_size", "arch.encoder_filters.1", "optimizer.lr", "optimizer", "val_loss"]
+    heights = [boxes[name]["y"] for name in names]
+    assert heights == sorted(heights)
+    assert boxes["3"]["x"] < boxes["5"]["x"] < boxes["7"]["x"]
+    assert len({round(boxes[kernel]["y"]) for kernel in "357"}) == 1
+
+
 @pytest.mark.parametrize("width", [390, 800])
 def test_the_contents_unfold_in_a_narrow_window_and_fold_after_a_click(
     thirty: Any, width: int

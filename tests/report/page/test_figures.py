@@ -16,12 +16,18 @@ from cae.report.page.figures import Figure, style
 from cae.report.page.figures.curves import TOP, curves_data, draw_curves
 from cae.report.page.figures.importance import interaction_data, marginals_data
 from cae.report.page.figures.parallel_coordinates import (
+    BINS,
+    FEWER_EPOCHS,
     MAX_LINES,
     MISSING_HEIGHT,
     draw_parallel_coordinates,
     parallel_coordinates_data,
 )
-from cae.report.page.figures.parameters import best_at_settings, parameters_data
+from cae.report.page.figures.parameters import (
+    best_at_settings,
+    draw_parameters,
+    parameters_data,
+)
 from cae.report.page.figures.pareto import pareto_data
 from cae.report.page.figures.progress import draw_progress, progress_data
 from cae.report.page.sections import all_sections
@@ -29,6 +35,7 @@ from cae.run.metric_direction import Mode
 from cae.run.trial_state import TrialState
 from tests.report.page.conftest import ReadResults
 from tests.report.planted_runs import configurations_with_seeds, grid
+from tests.report.stopped_runs import PlantedTrial, all_stopped_at_one_setting, planted
 
 Writer = Callable[..., Any]
 FIGURES = [figure for section in all_sections() for figure in section.figures]
@@ -116,6 +123,27 @@ def test_parallel_coordinates_have_one_line_per_trial(read_results: ReadResults)
     for trace in draw_parallel_coordinates(data).data:
         gaps += int(np.isnan(np.asarray(trace.y, dtype=float)).sum())
     assert gaps == len(data.trials) == 30
+
+
+def test_parallel_coordinates_color_only_finished_trials(writer: Writer) -> None:
+    """The best loss of a stopped trial is lower than the best finished one, after fewer epochs."""
+    trials = [
+        PlantedTrial(3, [0.4, 0.3, 0.2, 0.2]),
+        PlantedTrial(5, [0.5, 0.4, 0.4, 0.4]),
+        PlantedTrial(7, [0.1]),
+    ]
+    data = parallel_coordinates_data(planted(writer, trials))
+    bins = data.trials.set_index("label")["bin"]
+    assert bins.to_dict() == {"trial 1": 0, "trial 2": BINS - 1, "trial 3": FEWER_EPOCHS}
+    names = [trace.name for trace in draw_parallel_coordinates(data).data]
+    assert names[0] == "after fewer epochs"
+
+
+def test_the_line_of_the_best_is_of_finished_trials(writer: Writer) -> None:
+    data = parameters_data(all_stopped_at_one_setting(writer))
+    figure = draw_parameters(data)
+    (line,) = [trace for trace in figure.data if "best" in trace.name]
+    assert list(line.x) == [3, 5]
 
 
 def test_parallel_coordinates_of_many_trials_are_a_sample_with_the_best(writer: Writer) -> None:

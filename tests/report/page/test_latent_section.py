@@ -208,3 +208,26 @@ def test_the_section_fits_a_narrow_window(browser: Any, writer: MakeWriter) -> N
         page.locator("#latent_map-plot").scroll_into_view_if_needed()
         page.wait_for_selector("#latent_map-plot[data-drawn] .main-svg", timeout=TIMEOUT_MS)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@needs_chromium
+def test_names_of_traversals_and_tables_fit_a_narrow_window(
+    browser: Any, writer: MakeWriter
+) -> None:
+    """Names of three lines are below their image, and long text does not make rows high."""
+    run = small_run(writer, latent_shape=np.array([2, 2, 4]))
+    with opened(browser, run, viewport={"width": 390, "height": 844}) as page:
+        strips = page.locator("#latent_code .rows.long-names").all()
+        assert len(strips) == 2
+        for strip in strips:
+            image = strip.locator("img").bounding_box()
+            assert image["width"] > 300
+            names = strip.locator("li").all()
+            assert len(names) == 6
+            for name in names:
+                box = name.bounding_box()
+                assert box["y"] >= image["y"] + image["height"]
+                assert box["height"] < 20
+                assert box["x"] + box["width"] <= 390
+        for row in page.locator("#latent_code tbody tr").all():
+            assert row.bounding_box()["height"] < 110

@@ -11,6 +11,8 @@ import pytest
 from cae.report.page.sections import all_sections
 from cae.report.page.sections.summary import best_sentence
 from tests.report.page.conftest import ReadResults
+from tests.report.stopped_runs import PlantedTrial, planted
+from tests.report.synthetic_runs import MakeWriter
 from tests.test_wording import excluded_phrases
 
 
@@ -30,6 +32,18 @@ def test_the_best_sentence_compares_with_the_second_trial(read_results: ReadResu
         r"Best is trial 2: val_loss \S+ at epoch 4, \S+ \(50\u00a0%\) lower than the second "
         r"\(trial 1, \S+\)\. ",
         best_sentence(read_results("two")),
+    )
+
+
+def test_the_best_sentence_states_which_values_are_from_fewer_epochs(writer: MakeWriter) -> None:
+    stopped = [PlantedTrial(3, [0.5, 0.4, 0.3, 0.2]), PlantedTrial(5, [0.6, 0.3])]
+    second_is_stopped = best_sentence(planted(writer, stopped, "second"))
+    assert "at epoch 4, 0.100 (33\u00a0%) lower than the second" in second_is_stopped
+    assert "(trial 2, 0.3000, stopped after 2 epochs)" in second_is_stopped
+    best_is_stopped = best_sentence(planted(writer, [*stopped, PlantedTrial(7, [0.1])], "best"))
+    assert best_is_stopped.startswith(
+        "Best is trial 3: val_loss 0.1000 at epoch 1 (stopped after 1 epoch), 0.100 (50\u00a0%) "
+        "lower than the second (trial 1, 0.2000)"
     )
 
 

@@ -26,9 +26,9 @@ from cae.report.page.sections.early_stopping import EarlyStoppingContent
 from cae.report.page.sections.failures import FailuresContent
 from cae.report.page.sections.galleries import GalleriesContent, galleries_section
 from cae.report.page.sections.joined_runs import shared_trials, summarize
-from cae.report.page.sections.parameters import kruskal_wallis
 from cae.report.page.sections.summary import SummaryContent
 from cae.report.page.summary_lines import NOTHING_WRONG, SummaryLine
+from cae.report.statistics.parameter_effects import kruskal_wallis
 from cae.run.trial_state import TrialState
 from tests.report.page.conftest import ReadResults
 from tests.report.planted_runs import configurations_with_seeds, grid
@@ -238,7 +238,9 @@ def test_importance_is_not_shown_if_the_forest_predicts_nothing(writer: MakeWrit
     assert "importance" not in content_of("importance", noise).captions
 
 
-def test_importance_at_the_first_rung_includes_stopped_trials(writer: MakeWriter) -> None:
+def test_importance_at_the_first_stop_includes_stopped_trials(
+    writer: MakeWriter,
+) -> None:
     """Kernel size and stride decide together which trials are stopped; few of them finish."""
     sweep = writer()
     settings = list(itertools.product([3, 5, 7], [1, 2], range(6)))
@@ -455,6 +457,16 @@ def test_the_sheet_contains_the_pixels_unchanged(writer: MakeWriter) -> None:
         pixels = sheet[17:33, column * 17 : column * 17 + 16, :3]
         assert (pixels == samples.output[column].transpose(1, 2, 0)).all()
     assert Image.fromarray(sheet).mode == "RGBA"
+
+
+def test_samples_after_fewer_epochs_are_marked(read_results: ReadResults) -> None:
+    results = read_results("thirty")
+    content = content_as(reconstructions.ReconstructionsContent, "reconstructions", results)
+    states = results.trials["state"]
+    marked = {strip.trial_index: "after" in strip.value for strip in content.strips}
+    expected = {index: states[index] != TrialState.FINISHED for index in marked}
+    assert marked == expected
+    assert set(expected.values()) == {True, False}
 
 
 def test_equal_inputs_and_targets_share_a_row(writer: MakeWriter) -> None:

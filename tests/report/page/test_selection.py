@@ -12,7 +12,7 @@ import pytest
 
 from cae.report.data.commands import set_flags
 from cae.run.paths import RunDir
-from tests.report.page.pages import column, drawn, needs_chromium, opened
+from tests.report.page.pages import TIMEOUT_MS, column, drawn, needs_chromium, opened
 
 pytestmark = needs_chromium
 
@@ -87,6 +87,16 @@ def test_a_box_selects_in_the_table_the_address_and_the_other_charts(thirty: Any
 def test_a_box_over_an_axis_of_the_parallel_coordinates_selects_its_lines(thirty: Any) -> None:
     draw_box(thirty, "parallel_coordinates", 0.0, 0.0, 0.12, 0.35)
     assert set(column(thirty, "arch.kernel_size")) == {"7"}
+
+
+def test_a_box_selects_lines_of_parallel_coordinates_also_in_a_narrow_window(thirty: Any) -> None:
+    """There the axes are below one another: the first is at the top, its low end at the left."""
+    thirty.set_viewport_size({"width": 390, "height": 844})
+    labels = thirty.locator("#parallel_coordinates-plot .annotation-text")
+    thirty.locator("#parallel_coordinates-plot").scroll_into_view_if_needed()
+    labels.filter(has_text="arch.kernel_size").wait_for(timeout=TIMEOUT_MS)
+    draw_box(thirty, "parallel_coordinates", 0.0, 0.05, 0.3, 0.15)
+    assert set(column(thirty, "arch.kernel_size")) == {"3"}
 
 
 def test_a_click_on_a_marker_selects_its_trial(thirty: Any) -> None:

@@ -49,6 +49,13 @@ def test_columns_of_numbers_and_constant_columns_are_marked() -> None:
     assert list(table.trials) == [0, 1]
 
 
+def test_a_column_with_long_text_is_wide() -> None:
+    """In a narrow window it would be one word wide, and its rows as high as the screen."""
+    frame = pd.DataFrame({"reason": ["short", "x" * 48], "state": ["finished", "y" * 47]})
+    table = make_table("Trials", frame)
+    assert [column.css_class for column in table.columns] == ["w", ""]
+
+
 def test_a_single_row_has_no_constant_columns() -> None:
     table = make_table("One", pd.DataFrame({"same": ["a"]}))
     assert not table.columns[0].is_constant

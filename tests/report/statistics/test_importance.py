@@ -11,14 +11,13 @@ import pytest
 
 from cae.report.data import tables
 from cae.report.data.axis import make_axis, settings_per_trial
+from cae.report.statistics.compared_trials import PopulationKind
 from cae.report.statistics.importance import (
     ImportanceVerdict,
-    PopulationKind,
     analyze_importance,
     means_at_settings,
     shown_analysis,
     to_matrix,
-    trials_at_first_rung,
 )
 from tests.report.planted_runs import grid
 from tests.report.synthetic_runs import MakeWriter
@@ -110,7 +109,9 @@ def test_seeds_of_a_configuration_are_one_observation(writer: MakeWriter) -> Non
     assert analysis.population.values.tolist() == pytest.approx([0.015, 0.035])
 
 
-def test_all_trials_at_the_first_rung_are_analyzed_if_some_were_stopped(writer: MakeWriter) -> None:
+def test_all_trials_at_the_first_stop_are_analyzed_if_some_were_stopped(
+    writer: MakeWriter,
+) -> None:
     """Only the trials with the smallest kernel finish, so finished trials show no effect of it."""
     run = writer()
     settings = list(itertools.product([3, 5, 7], range(10)))
@@ -125,42 +126,13 @@ def test_all_trials_at_the_first_rung_are_analyzed_if_some_were_stopped(writer: 
         else:
             run.end(number, "stopped", rung=1, value=0.05, cutoff=0.04)
     results = tables.read([run.close()])
-    finished, first_rung = analyze_importance(results)
+    finished, same_epoch = analyze_importance(results)
     assert finished.population.kind == PopulationKind.FINISHED
     assert finished.verdict == ImportanceVerdict.ONE_PARAMETER_VARIES
-    assert first_rung.population.kind == PopulationKind.FIRST_RUNG
-    assert first_rung.population.epoch == 1
-    assert shown_analysis(results) is first_rung
+    assert same_epoch.population.kind == PopulationKind.SAME_EPOCH
+    assert same_epoch.population.epoch == 1
+    assert shown_analysis(results) is same_epoch
     assert shown_analysis(results).importance["parameter"].iloc[0] == "arch.kernel_size"
-
-
-def test_joined_runs_with_different_rungs_are_analyzed_at_the_lowest_rung(
-    writer: MakeWriter,
-) -> None:
-    folders = []
-    for name, rungs in (("early", [1, 3]), ("late", [2, 6])):
-        run = writer(name, scheduler={"name": "asha", "rungs": rungs})
-        run.session([1])
-        run.trial(1, {"arch.kernel_size": rungs[0]})
-        run.start(1)
-        for epoch in range(1, rungs[0] + 1):
-            run.epoch(1, epoch, 0.1 * epoch)
-        run.end(1, "stopped", rung=rungs[0], value=0.5, cutoff=0.4)
-        folders.append(run.close())
-    population = trials_at_first_rung(tables.read(folders))
-    assert population is not None
-    assert population.epoch == 1
-    assert population.values.tolist() == [0.1, 0.1]
-
-
-def test_a_run_without_rungs_has_no_first_rung(writer: MakeWriter) -> None:
-    run = writer(scheduler=None)
-    run.session([1])
-    run.trial(1, {})
-    run.start(1)
-    run.epoch(1, 1, 0.1)
-    run.end(1, "finished")
-    assert trials_at_first_rung(tables.read([run.close()])) is None
 
 
 def test_a_missing_setting_is_below_all_others() -> None:

@@ -118,7 +118,7 @@ def test_a_trend_at_an_epoch_states_that_stopped_trials_are_included(writer: Mak
     row = claim_row(judge_with_stopped_trials(writer, claim))
     assert row["test"] == "Spearman's rank correlation (9,999 permutations)"
     assert row["effect"] == "Spearman correlation 1"
-    sentence = "At epoch 1 of all trials, including those that were stopped later."
+    sentence = "At epoch 1 of all trials that reached it, also those that were stopped later."
     assert row["why"].count(sentence) == 1
 
 
@@ -133,7 +133,10 @@ def test_stopped_trials_that_are_left_out_are_counted(writer: MakeWriter) -> Non
     claim = RisesWith(id="C4", text="A trend.", metric="val_loss", axis=KERNEL)
     row = claim_row(judge_with_stopped_trials(writer, claim))
     assert row["test"] == ""
-    assert row["why"].endswith("Left out: 9 stopped.")
+    assert row["why"].endswith(
+        "Left out: 9 stopped. The trials that are compared are survivors: they were better at a "
+        "rung."
+    )
 
 
 def test_importance_names_the_most_important_other_parameter(writer: MakeWriter) -> None:

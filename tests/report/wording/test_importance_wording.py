@@ -7,7 +7,8 @@ import pytest
 
 from cae.report.data import tables
 from cae.report.page.sections.importance import importance_sentence
-from cae.report.statistics.importance import Population, PopulationKind, analyze_importance
+from cae.report.statistics.compared_trials import PopulationKind
+from cae.report.statistics.importance import Population, analyze_importance
 from cae.report.wording.importance import obstacle, population_name
 from tests.report.planted_runs import ValueOf, grid
 from tests.report.synthetic_runs import MakeWriter
@@ -17,7 +18,7 @@ from tests.report.synthetic_runs import MakeWriter
     ("kind", "epoch", "name"),
     [
         (PopulationKind.FINISHED, None, "finished trials"),
-        (PopulationKind.FIRST_RUNG, 3, "all trials at epoch 3"),
+        (PopulationKind.SAME_EPOCH, 3, "all trials at epoch 3"),
     ],
 )
 def test_a_population_is_named_by_its_trials(

@@ -31,7 +31,8 @@ from cae.run.ranking import ranking
 from cae.sweep.spec.plan import Plan, make_plan
 from cae.trial import checkpoint
 from cae.trial.batches import DeviceImages
-from cae.trial.config import ConfigError, from_flat
+from cae.trial.config import from_flat
+from cae.trial.messages import ConfigError
 from cae.trial.training import train
 
 DIGITS = Digits(size=8, train_images=96, val_images=32, test_images=32)

@@ -24,7 +24,7 @@ from cae.sweep.search.model_based import ModelBased
 from cae.sweep.spec.plan import make_plan
 from cae.sweep.spec.planned_trial import PlannedTrial
 from cae.sweep.spec.sweep_file import read_sweep_file
-from cae.trial.config import ConfigError
+from cae.trial.messages import ConfigError
 
 FAILING_JUDGE = """
 from cae import Classifier, Classify

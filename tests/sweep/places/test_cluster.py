@@ -34,7 +34,7 @@ from cae.sweep.places.hosts import (
     unmet_requirement,
 )
 from cae.sweep.places.machine import versions
-from cae.trial.config import ConfigError
+from cae.trial.messages import ConfigError
 from tests.conftest import ROOT, SWEEP
 
 Write = Callable[..., Path]

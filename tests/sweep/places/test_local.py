@@ -13,7 +13,7 @@ from cae.sweep.places.base import Available, ResourceOptions, Resources, allocat
 from cae.sweep.places.devices import GpuProbe, Probe, UnusableGpu, choose_device
 from cae.sweep.places.local import LocalPlace
 from cae.sweep.places.ray_start import _keep_sigterm_handler
-from cae.trial.config import ConfigError
+from cae.trial.messages import ConfigError
 
 
 @pytest.mark.parametrize(

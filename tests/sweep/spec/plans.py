@@ -12,8 +12,8 @@ import pytest
 
 from cae import Adam, ConvAutoencoder, Digits, Reconstruct, Sweep, Trial
 from cae.sweep.spec.plan import Plan, make_plan
-from cae.trial.config import ConfigError
 from cae.trial.datasets import Dataset, Images
+from cae.trial.messages import ConfigError
 
 BASE = Trial(
     dataset=Digits(size=8, train_images=64, val_images=16, test_images=16),

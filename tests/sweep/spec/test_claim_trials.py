@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ray import tune
 
 from cae import BetterThan, FallsWith, SmallestAt, Threshold
@@ -19,8 +21,8 @@ GRID = {
 }
 
 
-def cost(trial: PlannedTrial) -> float:
-    return float(trial.trial.epochs)
+def cost(trials: Sequence[PlannedTrial]) -> float:
+    return float(sum(trial.trial.epochs for trial in trials))
 
 
 def chosen(claim: Claim, plan: Plan) -> list[tuple[object, int, int]]:

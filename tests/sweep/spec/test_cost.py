@@ -68,6 +68,27 @@ def test_an_epoch_has_whole_steps_and_the_validation(
     assert estimated.seconds_without_stopping == pytest.approx(cost.START_SECONDS + work / 2)
 
 
+def test_networks_that_take_the_same_time_are_timed_once(
+    plan_of: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[int] = []
+
+    def timing(planned: PlannedTrial, resources: Resources) -> cost._Timing:
+        del resources
+        timed.append(planned.trial.batch_size)
+        return cost._Timing(1.0, 0.001, 1.0, 0.01)
+
+    monkeypatch.setattr(cost, "_time_network", timing)
+    plan = plan_of(
+        "{'batch_size': tune.grid_search([7, 32]), 'seed': tune.grid_search([0, 1]), "
+        "'epochs': tune.grid_search([2, 3])}"
+    )
+    assert len(plan.trials) == 8
+    estimated = cost.estimate(plan, TWO_SLOTS)
+    assert sorted(timed) == [7, 32]
+    assert estimated.probed == 2
+
+
 def test_networks_are_timed_as_they_are_trained(plan_of: Callable[..., Plan]) -> None:
     plan = plan_of(
         "{'task': tune.grid_search(['reconstruct', 'denoise']), "

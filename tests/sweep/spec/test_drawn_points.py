@@ -15,7 +15,7 @@ from ray.tune.search.variant_generator import generate_variants
 from cae.sweep.spec.drawn_points import MAX_DRAWN_TOGETHER, DrawnPoints, expand
 from cae.sweep.spec.plan import Plan
 from cae.sweep.spec.search_points import GridPoints, JoinedPoints, _shuffled
-from cae.trial.config import ConfigError
+from cae.trial.messages import ConfigError
 from tests.sweep.spec.test_trained_points import plan_of, rates, trained
 
 GRID = {

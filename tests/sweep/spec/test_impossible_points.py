@@ -12,7 +12,7 @@ from cae.run.left_out import left_out_lines
 from cae.run.sweep_json import SweepDescription
 from cae.sweep.spec.plan import make_plan
 from cae.sweep.spec.search_points import GridPoints
-from cae.trial.config import ConfigError
+from cae.trial.messages import ConfigError
 from tests.sweep.spec.plans import BASE, SINGLE_PIXEL, errors_of, load, plan_of
 
 KERNELS: dict[str, Any] = {

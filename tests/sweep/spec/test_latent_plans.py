@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from cae import Classifier, Classify, Trial
+from cae import BetterThan, Classifier, Classify, Compares, SmallestRows, Trial
+from cae.sweep.spec.claims import Claim
+from cae.sweep.spec.latent_columns import reasons_without_columns
 from cae.sweep.spec.plan import make_plan
 from cae.sweep.spec.sweep import Sweep
 from cae.trial.latent.declaration import latent_metrics
@@ -84,3 +86,66 @@ def test_a_budget_and_the_command_line_turn_the_measures_off(where: str) -> None
 def test_another_value_of_latent_is_an_error() -> None:
     (message,) = errors_of({}, settings={"latent": "off"})
     assert message == "latent = 'off': should be True or False"
+
+
+def lr_claim(metric: str) -> Claim:
+    return BetterThan(
+        id="C", text="x", metric=metric, this={"optimizer.lr": 0.1}, that={"optimizer.lr": 0.2}
+    )
+
+
+UNITS_CLAIM = SmallestRows(id="C", text="x", table="latent_units", column="kl", rows=["1"])
+PAIR_CLAIM = Compares(
+    id="C", text="x", left="test_loss", op="<", right="test_probe_accuracy_random_encoder"
+)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [lr_claim("test_probe_accuracy"), lr_claim("val_knn_accuracy"), UNITS_CLAIM, PAIR_CLAIM],
+)
+@pytest.mark.parametrize("obstacle", ["", "turned off", "no encoder", "one class"])
+def test_trials_lack_columns_of_the_latent_code_for_a_reason(obstacle: str, claim: Claim) -> None:
+    settings: dict[str, Any] = {}
+    if obstacle == "one class":
+        settings = {"dataset.classes": [3]}
+        settings |= {"dataset.train_images": 20, "dataset.val_images": 5, "dataset.test_images": 5}
+    sweep: dict[str, Any] = {"latent": obstacle != "turned off"}
+    if sweep["latent"] and obstacle != "one class":
+        sweep["metric"] = "val_knn_accuracy"
+    plan = plan_of({}, sweep, settings=settings)
+    (planned,) = plan.trials
+    (images,) = plan.images.values()
+    sizes = dict(planned.sizes)
+    if obstacle == "no encoder":
+        del sizes["latent_values"]
+    reasons = reasons_without_columns(claim, planned.trial, sizes, images, plan.sweep)
+    expected = {
+        "": "",
+        "turned off": "latent = False turns off the measures of the latent code",
+        "no encoder": "the networks of ConvAutoencoder have no encoder",
+        "one class": "the images of digits have one class",
+    }[obstacle]
+    if obstacle == "one class" and claim is UNITS_CLAIM:  # it compares no classes
+        expected = ""
+    if not expected:
+        assert reasons == []
+        return
+    (reason,) = reasons
+    assert reason.endswith(f" is not measured: {expected}")
+
+
+def test_other_columns_than_those_of_the_latent_code_are_not_judged() -> None:
+    plan = plan_of({}, {"latent": False})
+    (planned,) = plan.trials
+    (images,) = plan.images.values()
+    claim = lr_claim("last_val_loss")
+    assert reasons_without_columns(claim, planned.trial, {}, images, plan.sweep) == []
+    claim = lr_claim("last_val_probe_accuracy")
+    (reason,) = reasons_without_columns(
+        claim, planned.trial, planned.sizes, images, plan_of({}).sweep
+    )
+    assert reason == (
+        "last_val_probe_accuracy is not measured: only the metric of the sweep is measured in "
+        "epochs"
+    )

@@ -35,8 +35,8 @@ from cae.run.selection import parse_conditions
 from cae.run.sweep_json import SweepDescription
 from cae.run.trial_state import TrialState
 from cae.sweep.spec.plan import Plan, make_plan
-from cae.trial.config import ConfigError
 from cae.trial.datasets import Dataset, Images, Source, Split
+from cae.trial.messages import ConfigError
 from cae.trial.networks.base import Architecture
 from cae.trial.networks.geometry import Shape
 from cae.trial.networks.layers import Autoencoder

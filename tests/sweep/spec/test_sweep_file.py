@@ -9,7 +9,7 @@ import pytest
 from cae.errors import UserError
 from cae.sweep.engine.session import prepare, select
 from cae.sweep.spec.sweep_file import read_sweep_file
-from cae.trial.config import ConfigError
+from cae.trial.messages import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
+from cae.trial.datasets import splits
 from cae.trial.datasets.splits import (
     RequestedCounts,
     Split,
@@ -113,6 +114,18 @@ def test_parts_are_disjoint_and_have_the_requested_sizes(
             assert unused == 0
         else:
             assert unused == test_file - len(test.labels)
+
+
+def test_files_that_are_divided_together_in_blocks_keep_the_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(splits, "POOLED_BLOCK", 4)
+    files = (numbered_images(13), numbered_images(6, start=13))
+    train, val, test = divide("pooled", 3, *files, RequestedCounts(11, 5, 3))
+    order = np.random.RandomState(3).permutation(19).tolist()
+    assert image_numbers(val) + image_numbers(test) + image_numbers(train) == order
+    assert (len(val.labels), len(test.labels)) == (5, 3)
+    np.testing.assert_array_equal(train.labels, np.array(image_numbers(train)) * 7 % 10)
 
 
 def is_divisible(rule: SplitRule, train_file: int, test_file: int) -> bool:

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from typing_extensions import override
 
-from cae.trial.config import ConfigError, Trial
+from cae.trial.config import Trial
+from cae.trial.messages import ConfigError
 from cae.trial.model import load_model, save_model
 from cae.trial.networks import (
     Architecture,

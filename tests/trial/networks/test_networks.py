@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from cae.trial.networks import Architecture, ConvAutoencoder, Shape, base, sizes
+from cae.trial.networks import Architecture, ConvAutoencoder, Shape, conv, measuring, sizes
+from cae.trial.networks.measuring import PartSizes
+from tests.trial.networks.strategies import networks
 
 BUILT_IN = {
     name: component for name, component in Architecture.registry.items() if component.is_builtin()
@@ -57,17 +61,64 @@ def test_a_multiplication_and_its_addition_are_two_operations() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "parameters",
     [{}, {"batch_norm": "before_activation", "hidden_units": (3,)}, {"upsampling": "transposed"}],
     ids=str,
 )
 def test_a_large_network_has_the_same_sizes_without_its_weights(
-    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    parameters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    architecture = ConvAutoencoder(**settings)
+    architecture = ConvAutoencoder(**parameters)
     expected = sizes(architecture, (3, 32, 32), (3, 32, 32))
-    monkeypatch.setattr(base, "MAX_REAL_PARAMETERS", 0)
-    assert sizes(architecture, (3, 32, 32), (3, 32, 32)) == expected
+    monkeypatch.setattr(measuring, "MAX_REAL_PARAMETERS", 0)
+    assert whole_sizes(architecture, (3, 32, 32)) == expected
+
+
+def whole_sizes(architecture: ConvAutoencoder, shape: Shape) -> dict[str, Any] | str:
+    """The sizes of a network that is not divided into encoder and decoder, or the error."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConvAutoencoder, "part_sizes", Architecture.part_sizes)
+        return sizes_or_error(architecture, shape)
+
+
+def sizes_or_error(architecture: ConvAutoencoder, shape: Shape) -> dict[str, Any] | str:
+    try:
+        return sizes(architecture, shape, shape)
+    except ValueError as error:
+        return str(error)
+
+
+@settings(deadline=None, max_examples=60)
+@given(networks(), st.integers(1, 3), st.integers(5, 20), st.integers(5, 20))
+def test_encoder_and_decoder_together_have_the_sizes_and_errors_of_the_network(
+    architecture: ConvAutoencoder, channels: int, height: int, width: int
+) -> None:
+    shape = (channels, height, width)
+    assert sizes_or_error(architecture, shape) == whole_sizes(architecture, shape)
+
+
+def test_an_encoder_or_a_decoder_that_networks_share_is_measured_once() -> None:
+    built: list[int] = []
+
+    def count(build: Callable[[], torch.nn.Module], shape: Shape) -> PartSizes | None:
+        built.append(1)
+        return measuring.measure_part(build, shape)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conv, "measure_part", count)
+        for first in (7, 8):
+            for last in (11, 12, 13):  # filters of the latent code
+                for filters in (17, 19):
+                    network = ConvAutoencoder(
+                        encoder_filters=(first, last),
+                        decoder_filters=(filters,),
+                        pool_after=(1,),
+                        upsample_after=(0,),
+                    )
+                    sizes(network, (3, 23, 23), (3, 23, 23))
+    encoders = 2 * 3
+    decoders = 3 * 2
+    assert len(built) == encoders + decoders
 
 
 @pytest.mark.parametrize(

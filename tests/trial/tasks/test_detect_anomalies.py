@@ -15,8 +15,9 @@ from sklearn.neighbors import NearestNeighbors
 
 from cae.trial import checkpoint
 from cae.trial.batches import DeviceImages, count_images, images_for, to_float
-from cae.trial.config import ConfigError, Trial
+from cae.trial.config import Trial
 from cae.trial.datasets import Digits, ImageFolder, Images, Mnist, Split
+from cae.trial.messages import ConfigError
 from cae.trial.networks import ConvAutoencoder, DenseAutoencoder
 from cae.trial.networks.create import build_network_like
 from cae.trial.optimizers import Adam

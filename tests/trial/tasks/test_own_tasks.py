@@ -8,7 +8,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from cae import Adam, ConvAutoencoder, Digits, Task, Trial
-from cae.trial.config import ConfigError
+from cae.trial.messages import ConfigError
 
 
 class GrainOfOwnTask(Task):

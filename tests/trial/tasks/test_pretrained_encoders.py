@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cae import Adam, Classifier, Classify, ConvAutoencoder, Denoise, Digits, Trial
-from cae.trial.config import ConfigError
+from cae.trial.messages import ConfigError
 
 SETTINGS: dict[str, Any] = {"encoder_filters": (4, 4), "pool_after": (1,)}
 NORM: dict[str, Any] = {"batch_norm": "before_activation"}

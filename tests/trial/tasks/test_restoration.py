@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from cae.trial.batches import DeviceImages, to_float
-from cae.trial.config import ConfigError, Trial
+from cae.trial.config import Trial
 from cae.trial.datasets import Digits, Patches
 from cae.trial.evaluation import conclude, evaluate, evaluation_pairs
+from cae.trial.messages import ConfigError
 from cae.trial.metrics import gradient_energy
 from cae.trial.networks import ConvAutoencoder
 from cae.trial.networks.create import build_network

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from cae.trial.batches import DeviceImages, Pairs
-from cae.trial.config import ConfigError, Trial
+from cae.trial.config import Trial
 from cae.trial.evaluation import evaluate, evaluation_pairs
 from cae.trial.memory import predict_memory
+from cae.trial.messages import ConfigError
 from cae.trial.networks.create import build_network
 from cae.trial.networks.variational import VariationalNetwork
 from cae.trial.steps import Step, build_optimizer

@@ -28,6 +28,7 @@ from cae.report.data.parameters import varying_parameters
 from cae.report.data.results import Results
 from cae.report.page.figures import style
 from cae.report.page.figures.parameters import sample_evenly
+from cae.report.statistics.compared_trials import finished_trials
 from cae.run.metric_direction import Mode
 from cae.run.trial_state import TrialState
 
@@ -41,6 +42,8 @@ BINS = 12
 not of lines."""
 NO_VALUE = -1
 """The bin of trials without a value."""
+FEWER_EPOCHS = -2
+"""The bin of trials whose value is from fewer epochs than those of the finished trials."""
 MISSING_HEIGHT = -0.12
 """Height of the tick "none", below an axis from 0 to 1. Lines of trials without the parameter pass
 through it."""
@@ -54,7 +57,8 @@ class ParallelCoordinatesData:
     axes: list[Axis]
     """The parameters, then the metric."""
     trials: pd.DataFrame
-    """label, value and bin (0 is the best, `NO_VALUE` without a value) of the trials drawn."""
+    """label, value and bin (0 is the best finished trial, or `NO_VALUE` or `FEWER_EPOCHS`) of the
+    trials drawn."""
     omitted_trials: int
     """How many ranked trials are not drawn."""
     omitted_parameters: list[str]
@@ -69,16 +73,16 @@ def parallel_coordinates_data(results: Results) -> ParallelCoordinatesData:
     drawn = ranked
     if len(unranked):
         drawn = pd.concat([ranked, unranked])
-    values = np.array(results.values.loc[drawn.index], dtype=np.float64)
+    compared = finished_trials(results).values.reindex(drawn.index)
+    values = np.array(compared.fillna(results.values[drawn.index]), dtype=np.float64)
     names = varying_parameters(results, drawn)
     axes = [make_axis(name, drawn[name], results.axes.get(name, {})) for name in names[:MAX_AXES]]
     metric_axis = value_axis(results.metric, values, log=style.spans_decades(values))
+    is_compared = compared.notna().to_numpy()
+    bins = _bins(np.where(is_compared, metric_axis.positions, np.nan), results.mode)
+    bins[~is_compared & np.isfinite(values)] = FEWER_EPOCHS
     trials = pd.DataFrame(
-        {
-            "label": results.labels.loc[drawn.index],
-            "value": values,
-            "bin": _bins(metric_axis.positions, results.mode),
-        },
+        {"label": results.labels.loc[drawn.index], "value": values, "bin": bins},
         index=drawn.index,
     )
     return ParallelCoordinatesData(
@@ -89,7 +93,7 @@ def parallel_coordinates_data(results: Results) -> ParallelCoordinatesData:
     )
 
 
-def _bins(positions: Floats, mode: Mode) -> list[int]:
+def _bins(positions: Floats, mode: Mode) -> npt.NDArray[np.int64]:
     """Return the bin of each trial: equal bins from the best value to the 95 % quantile.
 
     The last bin includes the worst 5 %: a few very bad trials must not take all the colors.
@@ -97,30 +101,29 @@ def _bins(positions: Floats, mode: Mode) -> list[int]:
     costs = positions
     if mode == "max":
         costs = -positions
-    finite = costs[np.isfinite(costs)]
+    bins = np.full(len(costs), NO_VALUE)
+    is_finite = np.isfinite(costs)
+    finite = costs[is_finite]
     if not finite.size:
-        return [NO_VALUE] * len(positions)
+        return bins
     low = float(finite.min())
     span = float(np.quantile(finite, 0.95)) - low
     if span == 0:
         span = 1.0
-    bins = []
-    for cost in costs:
-        if math.isfinite(cost):
-            bins.append(int(np.clip((cost - low) / span * BINS, 0, BINS - 1)))
-        else:
-            bins.append(NO_VALUE)
+    bins[is_finite] = np.clip((finite - low) / span * BINS, 0, BINS - 1).astype(int)
     return bins
 
 
 def draw_parallel_coordinates(data: ParallelCoordinatesData) -> go.Figure:
     figure = go.Figure()
     heights = _heights(data.axes)
-    for bin_index in [NO_VALUE, *reversed(range(BINS))]:  # the best are drawn last, on top
+    # The best are drawn last, on top.
+    for bin_index in [NO_VALUE, FEWER_EPOCHS, *reversed(range(BINS))]:
         _draw_bin(figure, data, heights, bin_index)
     has_missing = any(_has_missing(axis) for axis in data.axes)
     _draw_axes(figure, data.axes, has_missing=has_missing)
-    return style.set_layout(figure, height=460, min_width=110 * len(data.axes) + 60)
+    min_width = 110 * len(data.axes) + 60
+    return style.set_layout(figure, height=460, min_width=min_width, parallel_axes=True)
 
 
 def _heights(axes: list[Axis]) -> Floats:
@@ -166,6 +169,13 @@ def _draw_bin(
 
 def _bin_style(data: ParallelCoordinatesData, bin_index: int, thinning: float) -> dict[str, object]:
     """Return line, opacity, name and visibility; trials without a value are hidden at first."""
+    if bin_index == FEWER_EPOCHS:
+        return {
+            "line": {"width": thinning, "color": style.MUTED},
+            "opacity": 0.4 * thinning,
+            "name": "after fewer epochs",
+            "showlegend": True,
+        }
     if bin_index == NO_VALUE:
         return {
             "line": {"width": 1, "color": style.MUTED, "dash": "dash"},

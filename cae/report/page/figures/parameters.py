@@ -1,4 +1,4 @@
-"""One scatter plot per parameter: the value of every trial, and the best at each setting.
+"""One scatter plot per parameter: the value of every trial, and the best finished at each setting.
 
 No model is fitted, so the plots are valid for any number of trials.
 """
@@ -23,6 +23,7 @@ from cae.report.data.axis import (
 from cae.report.data.parameters import varying_parameters
 from cae.report.data.results import Results
 from cae.report.page.figures import style
+from cae.report.statistics.compared_trials import finished_trials
 from cae.run.metric_direction import Mode
 
 MAX_PANELS = 12
@@ -39,7 +40,8 @@ class ParametersData:
     mode: Mode
     axes: list[Axis]
     trials: pd.DataFrame
-    """label, state and value of the trials that are drawn, the best first."""
+    """label, state, value and compared value (NaN if it is from fewer epochs than those of others)
+    of the trials that are drawn, the best first."""
     hidden: list[str]
     """Names of the parameters beyond the first `MAX_PANELS`."""
 
@@ -55,6 +57,7 @@ def parameters_data(results: Results) -> ParametersData:
             "label": results.labels.loc[ranked.index],
             "state": ranked["state"],
             "value": results.values.loc[ranked.index],
+            "compared": finished_trials(results).values.reindex(ranked.index),
         }
     )
     return ParametersData(results.metric, results.mode, axes, trials, names[MAX_PANELS:])
@@ -85,11 +88,12 @@ def best_at_settings(scale: Axis, values: Floats, mode: Mode) -> pd.DataFrame:
 
 def draw_parameters(data: ParametersData) -> go.Figure:
     figure = go.Figure()
-    values = data.trials["value"].to_numpy(dtype=float)
-    value_axis = style.value_axis(data.metric, values)
+    value_axis = style.value_axis(data.metric, data.trials["value"].to_numpy(dtype=float))
+    compared_values = data.trials["compared"].to_numpy(dtype=float)
     for panel, scale in enumerate(data.axes):
+        best = best_at_settings(scale, compared_values, data.mode)
         _draw_trials(figure, data, scale, panel)
-        _draw_best(figure, best_at_settings(scale, values, data.mode), scale.kind, panel)
+        _draw_best(figure, best, scale.kind, panel)
         style.set_panel_layout(figure, panel, _parameter_axis(scale), value_axis)
     panels = max(1, len(data.axes))
     return style.set_layout(
@@ -105,7 +109,7 @@ def _draw_best(figure: go.Figure, best: pd.DataFrame, kind: str, panel: int) -> 
         x=style.compact(best["position"]),
         y=style.compact(best["best"]),
         mode="lines+markers",
-        name="best at this value",
+        name="best finished trial at this value",
         line={"width": 2, "color": style.ACCENT, "dash": dash},
         marker={"size": 5},
         showlegend=panel == 0,

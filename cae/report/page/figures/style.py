@@ -123,13 +123,15 @@ def set_layout(
     min_width: int = 0,
     row_labels: bool = False,
     shares_y: bool = False,
+    parallel_axes: bool = False,
 ) -> go.Figure:
     """Set size and legend, and arrange `panels` pairs of axes in a grid of `columns`.
 
-    The page arranges them again with the number of columns that fit, and scrolls figures that
-    are narrower than `min_width` pixels. If `row_labels`, the y axes have a label for each row; the
-    page then draws the labels above the rows instead of scrolling. If `shares_y`, the y axis is
-    only named at the first panel of each row.
+    The page arranges them again with the number of columns that fit. If it is narrower than
+    `min_width` pixels: with `row_labels`, the y axes have a label for each row, and the page draws
+    the labels above the rows; with `parallel_axes`, it draws the axes of parallel coordinates below
+    one another; otherwise it scrolls the figure. If `shares_y`, the y axis is only named at the
+    first panel of each row.
     """
     figure.update_layout(
         template="none",
@@ -145,6 +147,7 @@ def set_layout(
             "min_width": min_width,
             "row_labels": row_labels,
             "shares_y": shares_y,
+            "parallel_axes": parallel_axes,
         },
     )
     if panels > 1:

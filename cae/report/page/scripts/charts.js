@@ -5,6 +5,7 @@
   const PANEL_GAP = 64;  // pixels, as in figures/style.py
   const MIN_PANEL_WIDTH = 300;
   const CHARACTER_WIDTH = 6.5;  // pixels, of the labels of axes
+  const AXIS_DISTANCE = 72;  // pixels between parallel axes below one another
   const config = {
     showSendToCloud: false,
     plotlyServerURL: "",
@@ -107,6 +108,44 @@
     layout.margin = { ...layout.margin, l: 8 };
   };
 
+  // Draw parallel coordinates that are too wide with their axes below one another: x and y change
+  // places. The axes then have their names above, and their ticks below, as many as fit.
+  const stackParallelAxes = ({ data, layout }, width) => {
+    const { parallel_axes: hasParallelAxes, min_width: minWidth } = layout.meta;
+    if (!hasParallelAxes || width >= minWidth) return;
+    for (const trace of data) [trace.x, trace.y] = [trace.y, trace.x];
+    for (const line of layout.shapes ?? []) {
+      [line.x0, line.x1, line.y0, line.y1] = [line.y0, line.y1, line.x0, line.x1];
+    }
+    const names = layout.xaxis;
+    const values = layout.yaxis;
+    const count = names.tickvals.length;
+    layout.xaxis = { ...values, range: [Math.min(-0.04, values.range[0]), 1.04] };
+    layout.yaxis = { visible: false, range: [count - 0.5, -0.5], fixedrange: true };
+    layout.margin = { ...layout.margin, l: 12, r: 12, b: 8 };
+    layout.height = AXIS_DISTANCE * count + 60;
+    const pixels = (width - 24) / (layout.xaxis.range[1] - layout.xaxis.range[0]);
+    const ends = {};  // of the last label of each axis, in pixels
+    const ticks = (layout.annotations ?? [])
+      .map(({ x, y, text, font }) => ({ x: y, y: x, text, font, showarrow: false }))
+      .sort((first, second) => first.x - second.x)
+      .filter((tick) => {
+        const halfWidth = tick.text.length * CHARACTER_WIDTH / 2;
+        if (tick.x * pixels - halfWidth < (ends[tick.y] ?? -Infinity)) return false;
+        ends[tick.y] = tick.x * pixels + halfWidth + CHARACTER_WIDTH;
+        return true;
+      })
+      .map((tick) => ({ ...tick, yanchor: "top", yshift: -2 }));
+    const titles = names.ticktext.map((text, axis) => ({
+      text: text.replaceAll("<br>", ""),
+      font: { size: 12 },
+      x: layout.xaxis.range[0], xanchor: "left",
+      y: axis, yanchor: "bottom", yshift: 2,
+      showarrow: false,
+    }));
+    layout.annotations = [...titles, ...ticks];
+  };
+
   // Leave out labels of a logarithmic x axis that would overlap: plotly draws all labels of a list.
   const thinTicks = (layout, width) => {
     for (const [name, axis] of Object.entries(layout)) {
@@ -178,15 +217,20 @@
   let isPrinting = false;
   const plots = [...document.querySelectorAll(".plot")];
   const plotsNearScreen = new Set();
-  const readFigure = (plot) =>
-    JSON.parse(document.getElementById(plot.dataset.chart + "-data").textContent);
+  // The figure of a chart, for the width of the window.
+  const readFigure = (plot) => {
+    const figure = JSON.parse(document.getElementById(plot.dataset.chart + "-data").textContent);
+    stackParallelAxes(figure, plot.parentElement.clientWidth);
+    return figure;
+  };
 
   const draw = async (plot) => {
     const isDark = darkTheme.matches && !isPrinting;
     await loadLibrary();
     const { data, layout } = readFigure(plot);
-    const { min_width: minWidth, row_labels: hasRowLabels } = layout.meta;
-    plot.style.minWidth = minWidth && !hasRowLabels ? minWidth + "px" : "";
+    const { min_width: minWidth, row_labels: hasRowLabels, parallel_axes: hasParallelAxes } = layout.meta;
+    const scrolls = minWidth && !hasRowLabels && !hasParallelAxes;
+    plot.style.minWidth = scrolls ? minWidth + "px" : "";
     arrangePanels(layout, plot.clientWidth);
     raiseRowLabels(layout, plot.clientWidth);
     thinTicks(layout, plot.clientWidth);

@@ -45,7 +45,10 @@ def curves_section(results: Results) -> SectionContent:
 def _drawn_trials(data: CurvesData) -> str:
     if data.trials <= MAX_LINES:
         return "every trial"
-    return f"the best {TOP} of {data.trials} trials, over a band that contains 80 % of all"
+    return (
+        f"the best {TOP} of {data.trials} trials, over a band that contains 80 % of the trials "
+        "that reached each epoch"
+    )
 
 
 def _improving_at_the_end(results: Results) -> str:

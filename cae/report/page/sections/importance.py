@@ -19,8 +19,11 @@ from cae.report.page.figures.importance import (
 from cae.report.page.section import SectionContent, section
 from cae.report.page.table import Table, make_table
 from cae.report.statistics import importance
+from cae.report.statistics.compared_trials import PopulationKind
+from cae.report.statistics.parameter_effects import analyze_effects
 from cae.report.wording.confounding import confounding_sentence
 from cae.report.wording.importance import obstacle, population_name
+from cae.report.wording.parameter_effects import without_finished_sentence
 
 MIN_SHARE = 0.01
 MIN_SHARE_OF_JOINT = 0.1
@@ -61,7 +64,13 @@ def importance_section(results: Results) -> SectionContent:
         )
     sentences = [importance_sentence(analysis) for analysis in analyses]
     return SectionContent(
-        verdict=formatting.sentences([*sentences, _interaction_sentence(shown)]),
+        verdict=formatting.sentences(
+            [
+                *sentences,
+                _interaction_sentence(shown),
+                without_finished_sentence(analyze_effects(results).without_finished),
+            ]
+        ),
         method=_method(analyses),
         captions=captions,
         tables=_tables(results, analyses, shown, marginals),
@@ -73,9 +82,9 @@ def importance_sentence(analysis: importance.ImportanceAnalysis) -> str:
     """Name the most important parameters, and how well the forest predicts."""
     population = population_name(analysis.population)
     if not analysis.is_computed:
-        if analysis.population.kind == importance.PopulationKind.FINISHED:
+        if analysis.population.kind == PopulationKind.FINISHED:
             return f"Importance is not shown: {obstacle(analysis)}."
-        return f"It is not shown at the first rung either: {obstacle(analysis)}."
+        return f"At epoch {analysis.population.epoch} it is not shown either: {obstacle(analysis)}."
     rows = analysis.importance
     names = [formatting.short(name) for name in rows["parameter"]]
     significant = [name for name, low in zip(names, rows["low"], strict=True) if low > 0]
@@ -174,9 +183,10 @@ def _method(analyses: list[importance.ImportanceAnalysis]) -> str:
         f"{importance.BOOTSTRAPS} bootstraps of the configurations; the interval contains 90 % of "
         f"them. {sampled}Parameters with a logarithmic scale are used as logarithms. If early "
         "stopping left fewer, better trials, a parameter that decides which trials are stopped "
-        "looks less important among them; therefore all trials at the first rung are analyzed as "
-        "well. Means at settings need no model; the other parameters vary within each. Interaction "
-        "is Friedman's H² of the forest over the pairs of the "
+        "looks less important among them; therefore all trials are analyzed as well, by the last "
+        "epoch that each of them reached. Configurations of which a seed was stopped are left out "
+        "of the finished trials. Means at settings need no model; the other parameters vary within "
+        "each. Interaction is Friedman's H² of the forest over the pairs of the "
         f"{importance.INTERACTING_PARAMETERS} most important parameters; its chart shows measured "
         "values."
     )

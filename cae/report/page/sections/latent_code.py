@@ -49,6 +49,8 @@ MAP_PIXELS = 280
 """Side of a map that is shown without JavaScript."""
 MAP_BACKGROUND = "#ffffff"
 MAX_LEGEND = 24
+LONG_NAME = 24
+"""Characters of a name from which on a narrow window has no room for it beside its row."""
 COLUMN_TITLES = {
     Projection.PCA: "trustworthiness of PCA",
     Projection.TSNE: "of t-SNE",
@@ -67,6 +69,10 @@ class Strip:
     width: int
     height: int
     description: str
+
+    @property
+    def has_long_names(self) -> bool:
+        return max(map(len, self.row_names), default=0) >= LONG_NAME
 
 
 @dataclass(frozen=True)

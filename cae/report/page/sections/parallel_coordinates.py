@@ -14,6 +14,7 @@ from cae.report.page.figures.parallel_coordinates import (
 )
 from cae.report.page.section import SectionContent, section
 from cae.report.page.wording import better_direction
+from cae.report.statistics.compared_trials import finished_trials
 
 
 @section(
@@ -27,7 +28,7 @@ from cae.report.page.wording import better_direction
 def parallel_coordinates_section(results: Results) -> SectionContent:
     data = parallel_coordinates_data(results)
     parameters = data.axes[:-1]
-    if not parameters or data.trials["bin"].max() == NO_VALUE:
+    if not parameters or (data.trials["bin"] == NO_VALUE).all():
         return SectionContent(
             verdict="Nothing to draw: no parameter differs among trials with a value.",
             is_empty=True,
@@ -44,8 +45,13 @@ def parallel_coordinates_section(results: Results) -> SectionContent:
 
 
 def _shared_settings(results: Results, parameters: list[Axis]) -> str:
-    """Return the settings that the best tenth of the trials have in common, as a sentence."""
-    best = results.ranked.head(max(1, len(results.ranked) // 10))
+    """Return the settings that the best tenth of the finished trials have in common, as a sentence.
+
+    Values after fewer epochs are not compared with them.
+    """
+    values = finished_trials(results).values
+    ranking = values.sort_values(ascending=results.mode == "min", kind="stable").index
+    best = results.trials.loc[ranking[: max(1, len(ranking) // 10)]]
     if len(best) < 2:
         return ""
     shared = []
@@ -54,8 +60,8 @@ def _shared_settings(results: Results, parameters: list[Axis]) -> str:
         if settings.map(str).nunique() == 1:
             shared.append(f"{parameter.name} {formatting.parameter(settings.iloc[0])}")
     if not shared:
-        return f"The best {len(best)} trials have no setting in common."
-    return f"The best {len(best)} trials have in common: {formatting.listed(shared)}."
+        return f"The best {len(best)} finished trials have no setting in common."
+    return f"The best {len(best)} finished trials have in common: {formatting.listed(shared)}."
 
 
 def _method(results: Results, data: ParallelCoordinatesData) -> str:
@@ -67,8 +73,9 @@ def _method(results: Results, data: ParallelCoordinatesData) -> str:
         sentences.append(f"Parameters without room: {formatting.listed(data.omitted_parameters)}.")
     sentences.append(
         f"One line per trial; dark is {better_direction(results)}, and the darkest and widest "
-        "lines are the best twelfth of the range. Parameters with the same value in all trials are "
-        "left out. A trial without a parameter passes through “none” below its axis. Trials "
-        "without a value are in the legend and hidden at first."
+        "lines are the best twelfth of the range of the finished trials. Trials that were stopped "
+        "early or are not complete are gray: their values are from fewer epochs. Parameters with "
+        "the same value in all trials are left out. A trial without a parameter passes through "
+        "“none” below its axis. Trials without a value are in the legend and hidden at first."
     )
     return formatting.sentences(sentences)

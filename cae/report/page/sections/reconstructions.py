@@ -24,6 +24,7 @@ from cae.report.page.images import (
     to_data_uri,
 )
 from cae.report.page.section import SectionContent, section
+from cae.report.page.wording import state_note
 
 MAX_BEST_TRIALS = 10
 MAX_WORST_TRIALS = 3
@@ -67,7 +68,7 @@ class Strip:
     group: Literal["best", "worst"]
     label: str
     value: str
-    """Name and value of the metric."""
+    """Name and value of the metric, and how the trial ended if it did not finish."""
     settings: list[str]
     sheet: SampleSheet
 
@@ -97,7 +98,7 @@ def reconstructions_section(results: Results) -> SectionContent:
             trial_index=int(index),
             group=group,
             label=results.labels[index],
-            value=f"{results.metric} {formatting.number(results.values[index])}",
+            value=_value(results, index),
             settings=_settings(trial, parameters),
             sheet=sheet,
         )
@@ -114,6 +115,14 @@ def reconstructions_section(results: Results) -> SectionContent:
         ),
         strips=strips,
     )
+
+
+def _value(results: Results, index: int) -> str:
+    value = f"{results.metric} {formatting.number(results.values[index])}"
+    note = state_note(results, index)
+    if note:
+        return f"{value}, {note}"
+    return value
 
 
 def _candidates(ranked: pd.DataFrame) -> list[tuple[Any, Literal["best", "worst"]]]:

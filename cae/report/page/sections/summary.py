@@ -20,7 +20,7 @@ from cae.report.page.summary_lines import (
     only_configuration_text,
     summary_lines,
 )
-from cae.report.page.wording import better_direction, nothing_is_ranked
+from cae.report.page.wording import better_direction, nothing_is_ranked, state_note
 from cae.report.statistics.best import compare_configurations
 from cae.report.wording import published
 from cae.report.wording.best import (
@@ -142,6 +142,9 @@ def _best(results: Results) -> str:
     value = formatting.number(results.values[first])
     epoch = formatting.number(ranked.at[first, "best_epoch"])
     sentence = f"Best is {results.labels[first]}: {results.metric} {value} at epoch {epoch}"
+    note = state_note(results, first)
+    if note:
+        sentence += f" ({note})"
     configurations = results.configurations.loc[ranked.index]
     is_same = configurations == configurations[first]
     if is_same.all():
@@ -157,7 +160,11 @@ def _distance(results: Results, first: int, second: int, seeds: int) -> str:
     other = "the next configuration"
     if seeds == 1:
         other = "the second"
-    trial = f"({results.labels[second]}, {formatting.number(second_value)})"
+    parts = [results.labels[second], formatting.number(second_value)]
+    note = state_note(results, second)
+    if note:
+        parts.append(note)
+    trial = f"({', '.join(parts)})"
     gap = abs(second_value - value)
     if gap == 0:
         return f"the same as {other} {trial}"
