@@ -163,9 +163,12 @@ class RunWriter:
         *,
         is_audit: bool = False,
         suggestion: dict[str, Any] | None = None,
+        code: str = "",
+        dependencies: dict[str, int] | None = None,
+        is_dependency: bool = False,
         **config: Any,
     ) -> None:
-        """Plan a trial. config: settings that are not axes."""
+        """Plan a trial. code: digest of its components; config: settings that are not axes."""
         base = {
             "dataset": "cifar10",
             "dataset.train_images": 6000,
@@ -194,6 +197,9 @@ class RunWriter:
             sizes=sizes,
             is_audit=is_audit,
             suggestion=suggestion or {},
+            code=code,
+            dependencies=dependencies or {},
+            is_dependency=is_dependency,
         )
 
     def start(self, number: int, epoch: int = 0) -> None:

@@ -9,6 +9,10 @@ import pandas as pd
 from cae.report.data.cells import is_missing
 from cae.report.data.results import Results
 
+MIN_ORDERED = 6
+"""Fewer trials have the same order of two parameters too often by chance."""
+ROUNDING_ERROR = 1e-9
+
 
 def varying_parameters(results: Results, trials: pd.DataFrame) -> list[str]:
     """Return the parameters that differ between these trials, without the seed.
@@ -33,9 +37,10 @@ def independent_parameters(trials: pd.DataFrame, names: list[str]) -> list[str]:
 
     For example, the filters of a decoder that mirrors its encoder are determined by the encoder's.
     A parameter whose values hardly recur (a randomly drawn learning rate) determines every other
-    one by chance, and does not count as a determining one.
+    one by chance, and does not count as a determining one. Seeds are no recurrence: trials with the
+    same values of all parameters count once.
     """
-    texts = trials[names].map(_cell_text)
+    texts = trials[names].map(_cell_text).drop_duplicates()
     independent: list[str] = []
     determining: list[str] = []
     for name in names:
@@ -45,6 +50,46 @@ def independent_parameters(trials: pd.DataFrame, names: list[str]) -> list[str]:
         if texts[name].nunique() <= len(texts) / 2:
             determining.append(name)
     return independent
+
+
+def confounded_parameters(
+    results: Results, trials: pd.DataFrame, names: list[str]
+) -> dict[str, list[str]]:
+    """Return the axes that change together with each of the parameters `names`.
+
+    One of both determines the other in all trials, so that their effects cannot be told apart: a
+    table or a forest that names one of them must name both. Left out are parameters that follow
+    from others (a decoder that mirrors its encoder), and a component beside its own parameters.
+    """
+    axes = [name for name in varying_parameters(results, trials) if name in results.axes]
+    columns = list(dict.fromkeys([*names, *axes]))
+    settings = trials[columns].loc[~trials[columns].map(_cell_text).duplicated()]
+    confounded: dict[str, list[str]] = {}
+    for name in names:
+        others = [axis for axis in axes if not _belong_together(name, axis)]
+        confounded[name] = [axis for axis in others if _change_together(settings, name, axis)]
+    return confounded
+
+
+def _belong_together(name: str, other: str) -> bool:
+    return name == other or name.startswith(f"{other}.") or other.startswith(f"{name}.")
+
+
+def _change_together(settings: pd.DataFrame, name: str, other: str) -> bool:
+    """Whether one of two parameters determines the other, and not by chance.
+
+    By chance, each of two parameters whose values hardly recur determines the other one; then they
+    change together if both are in the same or the opposite order.
+    """
+    texts = settings[[name, other]].map(_cell_text)
+    counts = texts.nunique()
+    for first, second in ((name, other), (other, name)):
+        if counts[first] <= len(texts) / 2 and _determines(texts, first, second):
+            return True
+    numbers = settings[[name, other]].apply(pd.to_numeric, errors="coerce").dropna()
+    if len(numbers) < max(MIN_ORDERED, len(settings)) or numbers.nunique().min() < 2:
+        return False
+    return bool(abs(numbers.corr(method="spearman").iloc[0, 1]) > 1 - ROUNDING_ERROR)
 
 
 def _cell_text(value: object) -> str:

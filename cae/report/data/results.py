@@ -227,11 +227,16 @@ class Results:
 
     @functools.cached_property
     def configurations(self) -> pd.Series[str]:
-        """A text per trial, equal for trials of one run that differ only in their seed."""
+        """A text per trial, equal for trials of one run that differ only in their seed.
+
+        Trials before and after the user edited the code of a component are different networks,
+        although their settings are equal.
+        """
         texts = []
         for run in self.runs:
             for record in run.records.values():
-                texts.append(repr((run.name, settings_without_seed(record.config))))
+                settings = settings_without_seed(record.config)
+                texts.append(repr((run.name, record.code, settings)))
         return pd.Series(texts, index=self.trials.index, dtype=object)
 
     def same_configuration(self, trials: pd.Index[Any]) -> pd.Index[Any]:

@@ -4,9 +4,10 @@ A configuration is a set of trials that differ only in their seed. It is compare
 have finished with a finite value: a mean over the seeds that survived would be optimistic.
 
 The best is compared with each other one by a 95 % interval of the difference of their means: paired
-by seed if both ran with the same seeds, otherwise Welch's. One seed has no spread: if one of both
-ran with one seed, the interval has the spread within the configurations with several seeds, pooled
-over them. The best is chosen with the same data;
+by seed if both ran with the same seeds, otherwise Welch's. One seed has no spread, and neither have
+seeds that all differ by the same amount, as two values of an accuracy often do: then the interval
+has the spread within the configurations with several seeds, pooled over them. The best is chosen
+with the same data;
 this needs no correction for the number of configurations, as long as it is compared with each of
 the others (Gutmann and Maymin 1987; Hung and Fithian 2019, "Rank verification").
 """
@@ -38,9 +39,11 @@ ALPHA = 0.05
 DRAWS = 10_000
 MAX_NAMED_SETTINGS = 3
 """If trials differ in more parameters, only what is unusual about each trial is named."""
-MAX_COMPARED = 200
-"""Of more configurations, those with the best means are compared with the best one."""
+MAX_DRAWN = 200
+"""Of more configurations, those with the best means have a probability of being the best."""
 MIN_SUGGESTED_SEEDS = 3
+ROUNDING_ERROR = 1e-12
+"""Relative. A smaller spread is none."""
 
 COMPARISON_COLUMNS = [
     "label",
@@ -93,7 +96,7 @@ def compare_configurations(results: Results) -> ConfigurationComparison:
     if results.mode == "min":
         sign = 1
     table = _fold_seeds(results, sign)
-    compared = table[table["is_complete"]].head(MAX_COMPARED + 1)
+    compared = table[table["is_complete"]]
     if not len(compared):
         return ConfigurationComparison(table, BestVerdict.NONE, [])
     table["difference"] = table["mean"] - table["mean"].iloc[0]
@@ -103,17 +106,19 @@ def compare_configurations(results: Results) -> ConfigurationComparison:
         return ConfigurationComparison(table, BestVerdict.UNKNOWN, [])
     verdict = BestVerdict.UNKNOWN
     tied = []
-    for row, sample in enumerate(samples):
-        if row == 0:
-            continue
+    intervals = []
+    for row, sample in enumerate(samples[1:], start=1):
         verdict = BestVerdict.BETTER
         difference = _difference(sample, samples[0], spread)
-        table.loc[row, ["difference_low", "difference_high"]] = difference.interval()
+        intervals.append(difference.interval())
         if not difference.p_value() < ALPHA:
             tied.append(row)
     if tied:
         verdict = BestVerdict.TIED
-    table.loc[list(range(len(samples))), "probability"] = _probabilities(samples, sign, spread)
+    others = list(range(1, len(samples)))
+    table.loc[others, ["difference_low", "difference_high"]] = np.reshape(intervals, (-1, 2))
+    probabilities = _probabilities(samples[:MAX_DRAWN], sign, spread)
+    table.loc[list(range(len(probabilities))), "probability"] = probabilities
     return ConfigurationComparison(table, verdict, tied)
 
 
@@ -187,20 +192,28 @@ def _pooled_spread(samples: list[pd.Series[float]]) -> Spread | None:
 
 def _difference(sample: pd.Series[float], best: pd.Series[float], spread: Spread) -> MeanDifference:
     """Compare two samples, paired by seed if both have the same seeds."""
-    if min(len(sample), len(best)) < 2:
-        return MeanDifference(
-            first_mean=float(sample.mean()),
-            second_mean=float(best.mean()),
-            first_count=len(sample),
-            second_count=len(best),
-            is_paired=False,
-            standard_error=spread.deviation * math.sqrt(1 / len(sample) + 1 / len(best)),
-            degrees_of_freedom=spread.degrees_of_freedom,
-        )
-    has_unique_seeds = sample.index.is_unique and best.index.is_unique
-    if has_unique_seeds and len(sample) > 1 and set(sample.index) == set(best.index):
-        return paired_difference(sample.to_numpy(), best[sample.index].to_numpy())
-    return welch_difference(sample.to_numpy(), best.to_numpy())
+    if min(len(sample), len(best)) > 1:
+        if _have_same_seeds(sample, best):
+            difference = paired_difference(sample.to_numpy(), best[sample.index].to_numpy())
+        else:
+            difference = welch_difference(sample.to_numpy(), best.to_numpy())
+        if math.isfinite(difference.t()):
+            return difference
+    return MeanDifference(
+        first_mean=float(sample.mean()),
+        second_mean=float(best.mean()),
+        first_count=len(sample),
+        second_count=len(best),
+        is_paired=False,
+        standard_error=spread.deviation * math.sqrt(1 / len(sample) + 1 / len(best)),
+        degrees_of_freedom=spread.degrees_of_freedom,
+    )
+
+
+def _have_same_seeds(first: pd.Series[float], second: pd.Series[float]) -> bool:
+    """Whether two samples have the same several seeds, each once."""
+    are_unique = first.index.is_unique and second.index.is_unique
+    return are_unique and len(first) > 1 and set(first.index) == set(second.index)
 
 
 def _probabilities(samples: list[pd.Series[float]], sign: int, spread: Spread) -> list[float]:
@@ -208,16 +221,42 @@ def _probabilities(samples: list[pd.Series[float]], sign: int, spread: Spread) -
     if len(samples) < 2:
         return [math.nan] * len(samples)
     means = np.array([sample.mean() for sample in samples])
-    errors = np.full(len(samples), spread.deviation)
+    counts = np.array([len(sample) for sample in samples])
+    errors = spread.deviation / np.sqrt(counts)
     degrees_of_freedom = np.full(len(samples), spread.degrees_of_freedom)
-    for row, sample in enumerate(samples):
-        if len(sample) > 1:
-            errors[row] = sample.sem()
-            degrees_of_freedom[row] = len(sample) - 1
+    for row, error in enumerate(_standard_errors(samples)):
+        if error > ROUNDING_ERROR * abs(means[row]):  # it is NaN with one seed
+            errors[row] = error
+            degrees_of_freedom[row] = counts[row] - 1
     t = np.random.default_rng(0).standard_t(degrees_of_freedom, (DRAWS, len(samples)))
     drawn = sign * (means + errors * t)
     wins = np.bincount(drawn.argmin(axis=1), minlength=len(samples))
     return [float(share) for share in wins / DRAWS]
+
+
+def _standard_errors(samples: list[pd.Series[float]]) -> list[float]:
+    """Return the standard error of each mean; NaN with one seed.
+
+    What a seed adds to the values of all configurations does not decide which one is the best, as
+    in the paired test: it is subtracted from those with the same seeds as the best one.
+    """
+    errors: list[float] = []
+    for sample in samples:
+        error = math.nan
+        if len(sample) > 1:
+            error = float(np.std(sample.to_numpy(), ddof=1)) / math.sqrt(len(sample))
+        errors.append(error)
+    best = samples[0]
+    rows = [row for row, sample in enumerate(samples) if _have_same_seeds(sample, best)]
+    if len(rows) < 2:
+        return errors
+    values = np.array([samples[row][best.index].to_numpy() for row in rows])
+    residuals = values - values.mean(axis=0)
+    # The mean of a seed contains the value itself, so that the residuals vary less than the values.
+    spreads = residuals.std(axis=1, ddof=1) * math.sqrt(len(rows) / (len(rows) - 1))
+    for row, deviation in zip(rows, spreads, strict=True):
+        errors[row] = float(deviation) / math.sqrt(len(best))
+    return errors
 
 
 @dataclass(frozen=True)
@@ -299,5 +338,7 @@ def smallest_tied(results: Results, comparison: ConfigurationComparison) -> Netw
 
 
 def suggested_seeds(results: Results) -> int:
-    """Return a number of seeds with which a difference can be tested."""
-    return max(MIN_SUGGESTED_SEEDS, results.sweep.seeds + 2)
+    """Return a number of seeds with which a difference can be tested: more than any configuration
+    has, also those to which a command has added seeds."""
+    seeds = int(results.configurations[results.is_requested].value_counts().max())
+    return max(MIN_SUGGESTED_SEEDS, results.sweep.seeds + 2, seeds + 2)

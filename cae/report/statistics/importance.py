@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -26,7 +26,11 @@ import numpy as np
 import pandas as pd
 
 from cae.report.data.axis import Axis, make_axis
-from cae.report.data.parameters import independent_parameters, varying_parameters
+from cae.report.data.parameters import (
+    confounded_parameters,
+    independent_parameters,
+    varying_parameters,
+)
 from cae.report.data.results import CACHED_RESULTS, Results
 from cae.report.statistics.compared_trials import (
     ComparedTrials,
@@ -79,6 +83,8 @@ class Population:
     """Per configuration: the mean over its seeds. At most `MAX_CONFIGURATIONS`."""
     total_configurations: int
     """Number of configurations before sampling."""
+    confounded: dict[str, list[str]] = field(default_factory=dict)
+    """By name of an axis: other parameters whose effects cannot be told apart from its own."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -149,6 +155,7 @@ def make_population(results: Results, compared: ComparedTrials) -> Population:
         axes=axes,
         values=means.to_numpy(dtype=float)[sample],
         total_configurations=len(first_trials),
+        confounded=confounded_parameters(results, trials, [axis.name for axis in axes]),
     )
 
 

@@ -10,9 +10,10 @@ context: it is shown and not judged. A number in percent is compared with the me
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from cae.report.data.cells import to_cell
@@ -30,6 +31,8 @@ from cae.report.statistics.published_number import (
     PublishedNumber,
     PublishedVerdict,
 )
+from cae.report.statistics.shared_dependencies import shared_dependencies
+from cae.report.statistics.trial_settings import own_overrides
 from cae.report.statistics.untrained import is_untrained
 from cae.run.metric_direction import Mode, common_directions, metric_direction
 from cae.run.trial_state import TrialState
@@ -41,16 +44,57 @@ def compare_published(results: Results) -> list[PublishedComparison]:
     for run in results.runs:
         sizes = {name for record in run.records.values() for name in record.sizes}
         settings = {name for record in run.records.values() for name in record.config}
+        own = {trial: own_overrides(record, run.sweep) for trial, record in run.records.items()}
         for row in run.sweep.published:
             number = PublishedNumber.from_columns(row)
             is_size = number.metric in sizes
             is_setting = number.metric in settings or is_untrained(number.metric, run.sweep)
             candidates = _candidates(results, run, is_size=is_size)
             candidates = with_cell(candidates, run, number.metric)
+            overrides: Overrides = run.sweep.overrides
+            if not is_size:
+                candidates, overrides = _with_settings_of_report(
+                    results, run, number, candidates, own
+                )
             comparisons.append(
-                _compare(results, run, number, candidates, is_size=is_size, is_setting=is_setting)
+                _compare(
+                    results,
+                    run,
+                    number,
+                    candidates,
+                    overrides,
+                    is_size=is_size,
+                    is_setting=is_setting,
+                )
             )
     return comparisons
+
+
+def _with_settings_of_report(
+    results: Results,
+    run: Run,
+    number: PublishedNumber,
+    candidates: pd.DataFrame,
+    own: Mapping[int, Overrides],
+) -> tuple[pd.DataFrame, Overrides]:
+    """Return the candidates without those of earlier commands with other settings, and the
+    overrides that apply to the rest. `own` are those of each trial, by its number.
+
+    If only trials with other settings measure the number, all are returned, with their settings as
+    overrides: the number is not comparable then.
+    """
+    overrides = run.sweep.overrides
+    conditions = {condition.name for condition in number.conditions}
+    is_as_in_report = []
+    for trial in candidates["trial"]:
+        is_as_in_report.append(own[int(trial)].keys() <= conditions)
+    as_in_report = candidates[np.array(is_as_in_report, dtype=bool)]
+    if not number.metric or measure(results, number, as_in_report, overrides) is not None:
+        return as_in_report, overrides
+    measurement = measure(results, number, candidates, overrides)
+    if measurement is None:
+        return candidates, overrides
+    return candidates, {**overrides, **own[measurement.trials[0]]}
 
 
 def _candidates(results: Results, run: Run, *, is_size: bool) -> pd.DataFrame:
@@ -76,11 +120,11 @@ def _compare(
     run: Run,
     number: PublishedNumber,
     candidates: pd.DataFrame,
+    overrides: Overrides,
     *,
     is_size: bool,
     is_setting: bool,
 ) -> PublishedComparison:
-    overrides = run.sweep.overrides
     printed = number.printed()
     measurement = None
     if number.metric:
@@ -206,6 +250,10 @@ def measure(
     sd = math.nan
     if len(values_of_best) > 1:
         sd = float(values_of_best.std(ddof=1))
+    configurations = results.configurations
+    is_seed = configurations == configurations[values_of_best.index[0]]
+    seeds = results.trials[is_seed & results.is_requested]
+    seeds = seeds[_meets(seeds, number.conditions, overrides)]
     matching_configurations = 0
     if number.has_conditions:
         matching_configurations = int(results.configurations.loc[values.index].nunique())
@@ -214,6 +262,8 @@ def measure(
         sd=sd * scale,
         trials=[int(trial) for trial in matching.loc[values_of_best.index, "trial"]],
         matching_configurations=matching_configurations,
+        missing_seeds=len(seeds.index.difference(values_of_best.index)),
+        shared_dependencies=shared_dependencies(results, values_of_best.index),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import decimal
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -144,6 +144,10 @@ class Measurement:
     matching_configurations: int
     """How many configurations met the conditions; the best one by the sweep's metric is used. 0 if
     the number has no conditions."""
+    missing_seeds: int = 0
+    """Requested seeds of the configuration that have no value: they are not finished, or failed."""
+    shared_dependencies: Sequence[int] = ()
+    """Numbers of the trials from whose weights several of the seeds start."""
 
 
 @dataclass(frozen=True, kw_only=True)

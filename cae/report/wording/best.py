@@ -18,9 +18,14 @@ from cae.report.statistics.best import (
     Setting,
 )
 from cae.report.statistics.leaders import Leaders
+from cae.report.statistics.shared_dependencies import shared_dependencies
+from cae.report.wording.shared_dependencies import shared_dependencies_sentence
 
 MAX_TIED = 5
 """Named configurations."""
+MAX_PROBABILITY = 0.99
+"""Larger probabilities are printed as larger than this: the tails of the spread of a few seeds are
+not known better."""
 
 
 def comparison_sentence(results: Results, comparison: ConfigurationComparison) -> str:
@@ -47,15 +52,29 @@ def certainty_sentence(results: Results, comparison: ConfigurationComparison) ->
             "It is unknown whether it is better than the others: no two configurations have "
             "finished all their seeds."
         )
-    match comparison.verdict:
-        case BestVerdict.BETTER:
-            return _better(results, compared)
-        case BestVerdict.TIED:
-            return _tied(results, comparison)
-    return (
+    sentence = (
         "It is unknown whether it is better than the others: all ran with one seed, so a "
         "difference may be due to chance."
     )
+    if comparison.verdict == BestVerdict.BETTER:
+        sentence = _better(results, compared)
+    elif comparison.verdict == BestVerdict.TIED:
+        sentence = _tied(results, comparison)
+    rows = [trial for trials in compared["trials"] for trial in trials]
+    shared = shared_dependencies_sentence(shared_dependencies(results, rows))
+    return formatting.sentences([sentence, _not_compared(comparison), shared])
+
+
+def _not_compared(comparison: ConfigurationComparison) -> str:
+    """How many configurations are left out; empty if none is."""
+    count = len(comparison.table) - len(comparison.compared)
+    if not count:
+        return ""
+    verb = "are"
+    if count == 1:
+        verb = "is"
+    configurations = formatting.plural(count, "configuration")
+    return f"{configurations} of which not all seeds finished {verb} not compared."
 
 
 def _how_to_add_seeds(results: Results) -> str:
@@ -169,7 +188,16 @@ def _probability(compared: pd.DataFrame) -> str:
     probability = compared["probability"].iloc[0]
     if math.isnan(probability):
         return ""
-    return f"It is the best with a probability of {formatting.percent(probability, 1)}."
+    return f"It is the best with a probability of {probability_text(probability)}."
+
+
+def probability_text(probability: float) -> str:
+    """A probability in percent; what is drawn is neither certain nor impossible."""
+    if probability > MAX_PROBABILITY:
+        return f"over {formatting.percent(MAX_PROBABILITY, 1)}"
+    if probability < 1 - MAX_PROBABILITY:
+        return f"under {formatting.percent(1 - MAX_PROBABILITY, 1)}"
+    return formatting.percent(probability, 1)
 
 
 def _smallest(results: Results, comparison: ConfigurationComparison) -> str:

@@ -10,7 +10,7 @@ from cae.report.statistics.claims.intervals import effect_interval
 from cae.report.statistics.claims.kinds.extremes import ExtremeEvidence, RivalKind
 from cae.report.statistics.claims.kinds.metric_pairs import MetricPairsEvidence
 from cae.report.statistics.claims.kinds.parameter_importance import (
-    MIN_TRIALS,
+    MIN_CONFIGURATIONS,
     MoreImportantEvidence,
 )
 from cae.report.statistics.claims.kinds.rank_correlations import RankCorrelationEvidence, Trend
@@ -33,6 +33,7 @@ from cae.report.statistics.score import Score
 from cae.report.wording import published
 from cae.report.wording.explanations import explained
 from cae.report.wording.obstacles import conditions_text, obstacle_text
+from cae.report.wording.shared_dependencies import shared_dependencies_sentence
 from cae.run.trial_state import TrialState
 
 SURVIVORS = "The trials that are compared are survivors: they were better at a rung."
@@ -73,6 +74,7 @@ def reason(result: ClaimResult) -> str:
             evidence_text(result.judgment),
             _groups(result),
             _left_out(result.left_out),
+            shared_dependencies_sentence(result.shared_dependencies),
             _explanation(result),
         ]
     )
@@ -153,13 +155,14 @@ def procedure_name(judgment: Judgment) -> str:
 
 
 def _procedure_details(procedure: Procedure) -> str:
-    if procedure.method == Method.SPEARMAN:
-        if procedure.is_exact:
-            return "exact permutation"
-        return f"{PERMUTATIONS:,} permutations"
-    if procedure.unit is None:
-        return ""
-    return f"{procedure.count} {procedure.unit}"
+    details: list[str] = []
+    if procedure.unit is not None:
+        details.append(f"{procedure.count} {procedure.unit}")
+    if procedure.method == Method.SPEARMAN and procedure.is_exact:
+        details.append("exact permutation")
+    elif procedure.method == Method.SPEARMAN:
+        details.append(f"{PERMUTATIONS:,} permutations")
+    return ", ".join(details)
 
 
 def interval_text(judgment: Judgment) -> str:
@@ -359,7 +362,7 @@ def _rank_correlation(evidence: RankCorrelationEvidence, judgment: Judgment) -> 
         sentences += _trend(evidence, evidence.trend)
     sentences.append(_conclusion(judgment, effect="correlation"))
     if not evidence.can_be_significant:
-        sentences.append(_necessary_trials(evidence.trend))
+        sentences.append(_necessary_trials(evidence))
     return formatting.sentences(sentences)
 
 
@@ -379,7 +382,10 @@ def _trend(evidence: RankCorrelationEvidence, trend: Trend) -> list[str]:
     return sentences
 
 
-def _necessary_trials(trend: Trend | None) -> str:
+def _necessary_trials(evidence: RankCorrelationEvidence) -> str:
+    trend = evidence.trend
+    if trend is None and evidence.is_over_configurations:
+        return f"At least {MIN_CORRELATED_TRIALS} configurations are needed."
     if trend is None:
         return f"At least {MIN_CORRELATED_TRIALS} trials are needed."
     if trend.sufficient_seeds is None:
@@ -397,8 +403,8 @@ def _at_epoch(epoch: int | None) -> str:
 def _more_important(evidence: MoreImportantEvidence, judgment: Judgment) -> str:
     lead = evidence.lead
     if lead is None or judgment.p_value is None:
-        trials = formatting.plural(evidence.trials, "trial")
-        return f"{trials}; a random forest needs at least {MIN_TRIALS}."
+        configurations = formatting.plural(evidence.configurations, "configuration")
+        return f"{configurations}; a random forest needs at least {MIN_CONFIGURATIONS}."
     axis = formatting.short(evidence.axis)
     rival = formatting.short(lead.rival)
     sentence = (

@@ -54,6 +54,11 @@ def _obstacle_clause(obstacle: Obstacle) -> str:
             return f"{names[0]} has the same value in all {obstacle.count} trials"
         case ObstacleKind.NOTHING_ELSE_VARIES:
             return f"only {names[0]} varies"
+        case ObstacleKind.CONFOUNDED:
+            return (
+                f"{formatting.listed(names)} change together in these trials: their effects cannot "
+                "be told apart"
+            )
         case ObstacleKind.NO_COMMON_TRIAL:
             return _no_common_trial(obstacle, names)
         case ObstacleKind.OTHER_SETTINGS:

@@ -14,6 +14,7 @@ from cae.report.statistics.published_number import (
     PublishedVerdict,
 )
 from cae.report.wording.explanations import explained
+from cae.report.wording.shared_dependencies import shared_dependencies_sentence
 
 ONE_SIDED_QUANTILE = 1.645
 """Of the normal distribution, at 95 %."""
@@ -123,9 +124,18 @@ def _not_comparable(comparison: PublishedComparison) -> str:
 def _seeds(comparison: PublishedComparison) -> str:
     if not comparison.is_measurement:
         return ""
+    sentence = f"{comparison.n} seeds."
     if comparison.n == 1:
-        return "One seed."
-    return f"{comparison.n} seeds."
+        sentence = "One seed."
+    measurement = comparison.measurement
+    if measurement is None:
+        return sentence
+    missing = ""
+    if measurement.missing_seeds:
+        seeds = formatting.plural(measurement.missing_seeds, "seed")
+        missing = f"{seeds} of this configuration without a value left out."
+    shared = shared_dependencies_sentence(measurement.shared_dependencies)
+    return formatting.sentences([sentence, missing, shared])
 
 
 def _distance(comparison: PublishedComparison) -> str:

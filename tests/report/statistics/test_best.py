@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from cae.report.data import tables
 from cae.report.data.results import Results
@@ -106,6 +107,63 @@ def test_a_configuration_with_one_seed_is_compared_by_the_pooled_spread(
 def test_a_far_worse_configuration_with_one_seed_is_worse(writer: MakeWriter) -> None:
     values = [[0.10, 0.12, 0.11], [0.20, 0.22, 0.21], [0.4]]
     assert compare_configurations(mixed_seeds(writer, values)).verdict == BestVerdict.BETTER
+
+
+def test_every_configuration_is_compared_with_the_best(writer: MakeWriter) -> None:
+    """Regression: of 1,536 only the 200 next ones were, and the page counted all as worse."""
+    values = [[0.1, 0.101]] + [[0.2, 0.201 + 1e-5 * number] for number in range(201)]
+    comparison = compare_configurations(mixed_seeds(writer, [*values, [0.1, 0.9]]))
+    last = len(comparison.table) - 1
+    assert comparison.verdict == BestVerdict.TIED
+    assert comparison.tied == [last]
+    assert comparison.table["difference_low"].iloc[last] < 0
+
+
+def test_seeds_that_differ_by_the_same_amount_are_not_certain(writer: MakeWriter) -> None:
+    """Regression: two seeds of an error rate with the same difference had p = 0."""
+    values = [[0.10, 0.11], [0.11, 0.12], [0.70, 0.80]]
+    comparison = compare_configurations(mixed_seeds(writer, values))
+    # Pooled over three configurations with one degree of freedom each.
+    deviation = math.sqrt((0.005**2 * 2 + 0.005**2 * 2 + 0.05**2 * 2) / 3)
+    row = comparison.table.iloc[1]
+    assert row["difference"] == pytest.approx(0.01)
+    width = row["difference_high"] - row["difference_low"]
+    assert width == pytest.approx(2 * stats.t.ppf(0.975, 3) * deviation)
+    assert comparison.verdict == BestVerdict.TIED
+
+
+def test_the_probability_agrees_with_the_paired_comparison(writer: MakeWriter) -> None:
+    """Regression: a seed that is bad for all configurations made both equally probable."""
+    shifts = [0.0, 0.5, 1.0, 0.3]
+    noise = [0.001, -0.001, 0.0005, 0.0]
+    first = [1 + shift for shift in shifts]
+    second = [1.01 + shift + error for shift, error in zip(shifts, noise, strict=True)]
+    comparison = compare_configurations(mixed_seeds(writer, [first, second]))
+    assert comparison.verdict == BestVerdict.BETTER
+    assert comparison.table["probability"].iloc[0] > 0.97
+
+
+def test_trials_of_edited_code_are_no_further_seeds(writer: MakeWriter) -> None:
+    """Regression: two seeds of a network before it was edited and two after were four seeds."""
+    run = writer(seeds=2)
+    run.session([1, 2, 3, 4])
+    for number in (1, 2, 3, 4):
+        code = "before"
+        if number > 2:
+            code = "after"
+        run.trial(number, {"arch.kernel_size": 3}, code=code, seed=number % 2)
+        run.start(number)
+        run.epoch(number, 1, 0.01 * number)
+        run.end(number, "finished", best_epoch=1, metrics={})
+    table = compare_configurations(tables.read([run.close()])).table
+    assert table["n"].tolist() == [2, 2]
+    assert table["trials"].tolist() == [[0, 1], [2, 3]]
+
+
+def test_more_seeds_are_suggested_than_any_configuration_has(writer: MakeWriter) -> None:
+    """Regression: three, although a command had added five to the leaders."""
+    results = mixed_seeds(functools.partial(writer, "added"), [[0.1] * 5, [0.2]])
+    assert suggested_seeds(results) == 7
 
 
 def test_equal_configurations_with_mixed_seeds_are_rarely_called_better(

@@ -18,6 +18,7 @@ from cae.report.statistics.published_number import (
     PublishedVerdict,
     parse_printed,
 )
+from cae.report.wording.published import reason
 from tests.report.synthetic_runs import MakeWriter
 
 ROW = {
@@ -342,3 +343,55 @@ def test_the_declaration_decides_not_the_name(compare_cell: Compare) -> None:
     comparison = compare_cell(row, untrained_metrics=["floor"])
     assert comparison.verdict == PublishedVerdict.REPRODUCED
     assert comparison.is_counted
+
+
+def test_trials_of_earlier_commands_do_not_measure_the_numbers_of_the_report(
+    writer: MakeWriter,
+) -> None:
+    """Regression: a trial of `--set epochs=40` was "better" than the report with 4 epochs."""
+    run = writer(overrides={}, published=[ROW, {**ROW, "trials": "arch.kernel_size=5"}])
+    run.session([1, 2, 3])
+    trials = [(3, 0.08, 40), (3, 0.10, 4), (5, 0.05, 40)]
+    for number, (kernel, loss, epochs) in enumerate(trials, start=1):
+        run.trial(number, {"arch.kernel_size": kernel}, epochs=epochs)
+        run.start(number)
+        run.epoch(number, 1, loss)
+        run.end(number, "finished", metrics={})
+    best, of_five = compare_published(tables.read([run.close()]))
+    assert numbers_of_trials(best) == [2]
+    assert best.verdict == PublishedVerdict.REPRODUCED
+    assert numbers_of_trials(of_five) == [3]
+    assert of_five.verdict == PublishedVerdict.NOT_COMPARABLE
+    assert of_five.not_comparable == NotComparable.OTHER_SETTINGS
+    assert of_five.overrides == {"epochs": {"full": "4", "here": "40"}}
+
+
+def test_a_condition_may_ask_for_another_setting_than_the_sweep_has(writer: MakeWriter) -> None:
+    run = writer(overrides={}, published=[{**ROW, "trials": "epochs=40"}])
+    run.session([1])
+    run.trial(1, {"arch.kernel_size": 3}, epochs=40)
+    run.start(1)
+    run.epoch(1, 1, 0.10)
+    run.end(1, "finished", metrics={})
+    (comparison,) = compare_published(tables.read([run.close()]))
+    assert comparison.verdict == PublishedVerdict.REPRODUCED
+
+
+def test_seeds_without_a_value_are_counted(writer: MakeWriter) -> None:
+    """Regression: two of three seeds "reproduced" a number, without a word about the third."""
+    run = writer(overrides={}, published=[ROW])
+    run.session([1, 2, 3])
+    for seed, loss in enumerate((0.100, 0.102)):
+        run.trial(seed + 1, {"arch.kernel_size": 3}, seed=seed)
+        run.start(seed + 1)
+        run.epoch(seed + 1, 1, loss)
+        run.end(seed + 1, "finished", metrics={})
+    run.trial(3, {"arch.kernel_size": 3}, seed=2)
+    run.start(3)
+    run.end(3, "diverged")
+    (comparison,) = compare_published(tables.read([run.close()]))
+    assert comparison.measurement is not None
+    assert comparison.measurement.missing_seeds == 1
+    assert reason(comparison).startswith(
+        "2 seeds. 1 seed of this configuration without a value left out."
+    )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from cae.report.data import tables
 from cae.report.page.sections.best import BestContent, best_section
 from cae.report.statistics.best import Distinction, Setting, compare_configurations
 from cae.report.statistics.leaders import Leaders
 from cae.report.wording.best import (
+    certainty_sentence,
     comparison_sentence,
     distinction_texts,
     more_seeds_command,
@@ -29,7 +31,7 @@ def test_a_better_configuration_is_compared_with_the_next(writer: MakeWriter) ->
     assert "is significantly better than each of the 2 others: " in sentence
     assert " lower than the next (trial " in sentence
     assert "; 95 % interval " in sentence
-    assert "It is the best with a probability of 100\u00a0%." in sentence
+    assert "It is the best with a probability of over 99\u00a0%." in sentence
 
 
 def test_tied_configurations_are_named_with_the_smallest_network(writer: MakeWriter) -> None:
@@ -37,6 +39,25 @@ def test_tied_configurations_are_named_with_the_smallest_network(writer: MakeWri
     assert " is tied with that of trial " in sentence
     assert "with these seeds it is unknown which is better" in sentence
     assert "The smallest of them is trial " in sentence
+
+
+def test_configurations_that_are_not_compared_are_counted(writer: MakeWriter) -> None:
+    """Regression: "each of the 1 others", without the one whose second seed diverged."""
+    run = writer(seeds=2, scheduler=None)
+    run.session(list(range(1, 7)))
+    for number in range(1, 7):
+        kernel, seed = divmod(number - 1, 2)
+        run.trial(number, {"arch.kernel_size": kernel}, seed=seed)
+        run.start(number)
+        if number == 6:
+            run.end(number, "diverged")
+            continue
+        run.epoch(number, 1, 0.01 * (3 - kernel) + 1e-5 * seed * kernel)
+        run.end(number, "finished", best_epoch=1, metrics={})
+    results = tables.read([run.close()])
+    sentence = certainty_sentence(results, compare_configurations(results))
+    assert "is significantly better than each of the 1 others: " in sentence
+    assert sentence.endswith("1 configuration of which not all seeds finished is not compared.")
 
 
 def test_one_seed_per_configuration_suggests_more_seeds(writer: MakeWriter) -> None:

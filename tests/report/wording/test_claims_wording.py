@@ -142,8 +142,10 @@ def test_stopped_trials_that_are_left_out_are_counted(writer: MakeWriter) -> Non
 def test_importance_names_the_most_important_other_parameter(writer: MakeWriter) -> None:
     claim = MoreImportantThan(id="C1", text="x", metric="val_loss", axis=KERNEL, at_epoch=1)
     row = claim_row(judge_importance(writer, claim))
-    assert row["test"] == ("random forest, permutation importance (199 bootstraps over trials)")
-    assert "that of arch.encoder_filters.1, the most important of 1 other, is" in row["why"]
+    assert row["test"] == (
+        "random forest, permutation importance (199 bootstraps over configurations)"
+    )
+    assert "that of arch.encoder_filters.1, the most important of 2 others, is" in row["why"]
 
 
 def test_rows_of_tables_are_described_by_their_extremes(writer: MakeWriter) -> None:

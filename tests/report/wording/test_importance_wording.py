@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cae.report.data import tables
+from cae.report.page.sections.importance import importance_sentence
 from cae.report.statistics.compared_trials import PopulationKind
 from cae.report.statistics.importance import Population, analyze_importance
 from cae.report.wording.importance import obstacle, population_name
@@ -51,3 +53,28 @@ def test_a_poor_prediction_states_its_r2(writer: MakeWriter) -> None:
 
 def test_importance_that_is_shown_has_no_obstacle(writer: MakeWriter) -> None:
     assert obstacle_for(writer, lambda kernel, filters, _: kernel + filters / 32, 90) == ""
+
+
+def test_a_parameter_is_not_credited_with_what_changes_together_with_it(
+    writer: MakeWriter,
+) -> None:
+    """Regression: of two axes that always change together the first one "matters most"."""
+    axes = {name: {"values": None} for name in ("arch.kernel_size", "optimizer.lr", "arch.filters")}
+    run = writer(axes=axes)
+    run.session(list(range(1, 31)))
+    for number in range(1, 31):
+        kernel = 3 + 2 * (number % 3)
+        filters = 8 * (number % 10 + 1)
+        run.trial(
+            number,
+            {"arch.kernel_size": kernel, "optimizer.lr": 0.1 * kernel, "arch.filters": filters},
+        )
+        run.start(number)
+        run.epoch(number, 1, kernel + 0.001 * filters)
+        run.end(number, "finished")
+    (analysis,) = analyze_importance(tables.read([run.close()]))
+    sentence = importance_sentence(analysis)
+    assert "arch.kernel_size matters most" in sentence
+    assert sentence.endswith(
+        "arch.kernel_size and optimizer.lr change together: their effects cannot be told apart."
+    )

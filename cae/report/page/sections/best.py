@@ -25,6 +25,7 @@ from cae.report.wording.best import (
     more_seeds_command,
     more_seeds_label,
     other_best_configuration,
+    probability_text,
     settings_text,
 )
 from cae.run.latent_floors import is_latent_floor
@@ -138,7 +139,7 @@ def _configurations(results: Results, comparison: best.ConfigurationComparison) 
         if pd.isna(row.probability):
             probabilities.append("")
         else:
-            probabilities.append(formatting.percent(row.probability, 1))
+            probabilities.append(probability_text(row.probability))
         if row.is_complete:
             left_out.append("")
         else:
@@ -184,10 +185,12 @@ def _method(results: Results, comparison: best.ConfigurationComparison) -> str:
         sentences.append(f"{left_out} with unfinished seeds left out.")
     sentences.append(
         "Intervals are 95 % t intervals. Differences are paired by seed if both configurations ran "
-        "with the same seeds, otherwise Welch's; the spread of one seed is assumed to be that "
-        "within the configurations with several seeds, pooled. A configuration is better than all "
-        "others if no interval of a difference contains 0. The probability of being the best is "
-        "from 10,000 draws of each mean from its t distribution. The best of many trials is "
+        "with the same seeds, otherwise Welch's; the spread of one seed, or of seeds with equal "
+        "differences, is assumed to be that within the configurations with several seeds, pooled. "
+        "A configuration is better than all others if no interval of a difference contains 0. The "
+        f"probability of being the best, of at most {best.MAX_DRAWN} configurations, is from "
+        "10,000 draws of each mean from its t distribution, without what a seed adds to all "
+        "configurations. The best of many trials is "
         "optimistically biased; the test columns give an unbiased estimate."
     )
     return formatting.sentences(sentences)

@@ -21,6 +21,7 @@ from cae.report.page.table import Table, make_table
 from cae.report.statistics import importance
 from cae.report.statistics.compared_trials import PopulationKind
 from cae.report.statistics.parameter_effects import analyze_effects
+from cae.report.wording.confounding import confounding_sentence
 from cae.report.wording.importance import obstacle, population_name
 from cae.report.wording.parameter_effects import without_finished_sentence
 
@@ -96,10 +97,13 @@ def importance_sentence(analysis: importance.ImportanceAnalysis) -> str:
     if others:
         sentence += f"; also significant: {formatting.listed(others)}"
     r2 = formatting.number(analysis.r2, 2)
-    return (
+    quality = (
         f"{sentence} (a random forest predicts unseen configurations {_quality(analysis.r2)}: "
         f"R² {r2}, {analysis.population.total_configurations} configurations)."
     )
+    named = rows["parameter"][rows["low"] > 0].tolist()
+    together = confounding_sentence(analysis.population.confounded, named)
+    return formatting.sentences([quality, together])
 
 
 def _quality(r2: float) -> str:

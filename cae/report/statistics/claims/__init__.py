@@ -12,5 +12,9 @@ two samples (Welch's t-test). Rank correlations are tested by permutation, which
 trials: sweeps of one parameter have 3 to 8 trials, for which the approximations of Spearman's and
 Kendall's tests are wrong.
 
+Where configurations with different settings are compared, correlated or given to a forest, each is
+one observation, with its mean over the seeds: its seeds are repetitions, and no evidence that other
+configurations behave alike.
+
 Each module of `kinds` judges one family of claims.
 """

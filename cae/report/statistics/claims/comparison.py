@@ -36,7 +36,7 @@ class GroupComparison:
     trials: list[int]
     """Rows of the table of trials that were used."""
     unit: Unit | None = None
-    """What was paired; None for two samples."""
+    """What was paired; of two samples, `MEANS` if they are means over seeds, otherwise None."""
     has_equal_settings: bool = True
     """Whether the two groups are equal in all settings that the claim does not name."""
 
@@ -46,6 +46,9 @@ class GroupComparison:
             return NOT_TESTED
         if self.unit is None:
             return Procedure(method=Method.WELCH_T)
+        if not self.difference.is_paired:
+            count = self.difference.first_count + self.difference.second_count
+            return Procedure(method=Method.WELCH_T, unit=self.unit, count=count)
         return Procedure(method=Method.PAIRED_T, unit=self.unit, count=self.difference.first_count)
 
 
@@ -82,12 +85,35 @@ def compare_groups(
     if comparison is None:
         comparison = _compare_pairs(first, second, others, Unit.CONFIGURATIONS)
     if comparison is None:
-        comparison = GroupComparison(
-            difference=welch_difference(first.to_numpy(), second.to_numpy()),
-            trials=used,
-            has_equal_settings=bool(shared),
-        )
+        comparison = _compare_samples(trials, first, second, has_equal_settings=bool(shared))
     return comparison
+
+
+def _compare_samples(
+    trials: ClaimTrials,
+    first: pd.Series[float],
+    second: pd.Series[float],
+    *,
+    has_equal_settings: bool,
+) -> GroupComparison:
+    """Compare two samples: of configurations if a group has several, otherwise of seeds."""
+    used = [*first.index, *second.index]
+    unit = None
+    if not has_equal_settings:
+        first_means = trials.mean_per_configuration(first)
+        second_means = trials.mean_per_configuration(second)
+        if len(first_means) > 1:
+            first = first_means
+        if len(second_means) > 1:
+            second = second_means
+        if len(first) + len(second) < len(used):
+            unit = Unit.MEANS
+    return GroupComparison(
+        difference=welch_difference(first.to_numpy(), second.to_numpy()),
+        trials=used,
+        unit=unit,
+        has_equal_settings=has_equal_settings,
+    )
 
 
 def _in_common_strata(

@@ -41,8 +41,8 @@ def effect_interval(judgment: Judgment) -> Interval | None:
             if evidence.signed_rank_interval is not None:
                 return Interval(*evidence.signed_rank_interval)
             return _of_difference(evidence.difference)
-        case RankCorrelationEvidence(correlation=correlation):
-            return _of_correlation(correlation.coefficient, len(judgment.trials))
+        case RankCorrelationEvidence(correlation=correlation, observations=observations):
+            return _of_correlation(correlation.coefficient, observations)
         case MoreImportantEvidence(lead=lead) if lead is not None:
             return Interval(*lead.interval)
     return None

@@ -6,8 +6,9 @@ which these groups differ, and by metrics that have the same definition in all o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from cae.report.data.results import Results, Run
 from cae.report.statistics.claims.kinds import all_judges
@@ -25,6 +26,7 @@ from cae.report.statistics.claims.verdict import (
     Verdict,
 )
 from cae.report.statistics.inference import false_discovery_rates
+from cae.report.statistics.shared_dependencies import shared_dependencies
 from cae.run.groups import Group, differences_text, group_labels, is_defined_equally
 
 METRIC_FIELDS = ("metric", "left", "right", "other")
@@ -56,10 +58,17 @@ def judge_claim(results: Results, run: Run, claim: Claim) -> ClaimResult:
     judgment = _judge(trials, claim)
     used = list(judgment.trials)
     seeds = 0
-    overrides = {}
+    overrides: dict[str, Mapping[str, Any]] = {}
+    shared: list[int] = []
     if judgment.is_tested:
+        shared = shared_dependencies(results, used)
         seeds = int(results.configurations.loc[used].value_counts().min())
-        overrides = run.sweep.overrides
+        names = [str(claim.get("axis", ""))]
+        for field in ("this", "that", "where"):
+            names += claim.get(field) or {}
+        for trial in used:
+            overrides |= trials.own_overrides(trial, names)
+        overrides |= run.sweep.overrides
     groups = _groups(trials, used)
     return ClaimResult(
         run=run.name,
@@ -71,6 +80,7 @@ def judge_claim(results: Results, run: Run, claim: Claim) -> ClaimResult:
         trials=sorted(int(str(results.trials.at[trial, "trial"])) for trial in used),
         seeds=seeds,
         left_out=list(trials.left_out.values()),
+        shared_dependencies=shared,
         overrides=overrides,
         groups=list(group_labels(groups).values()),
         group_differences=differences_text(groups),

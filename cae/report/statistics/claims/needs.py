@@ -39,6 +39,8 @@ from cae.report.statistics.inference import MeanDifference
 FIRST_SEEDS = 3
 """With one seed the spread is unknown: so many seeds give a first estimate of it."""
 MIN_WILCOXON_TRIALS = 6
+CONFIGURATION_UNITS = (Unit.CONFIGURATIONS, Unit.MEANS)
+"""Units of which more seeds add none."""
 MAX_PRACTICAL_SEEDS = 20
 """A claim that needs more seeds than this is hardly decided by seeds: the effect is too small."""
 
@@ -72,6 +74,8 @@ def _kind_for_obstacle(evidence: object) -> NeedKind:
     match evidence.kind:
         case ObstacleKind.OTHER_SETTINGS:
             return NeedKind.OWN_SETTINGS
+        case ObstacleKind.CONFOUNDED:
+            return NeedKind.POINTS
         case (
             ObstacleKind.NO_TRIAL
             | ObstacleKind.NO_VALUE
@@ -89,13 +93,13 @@ def _kind_for_obstacle(evidence: object) -> NeedKind:
 def _estimate(judgment: Judgment, seeds: int) -> _Estimate:
     match judgment.evidence:
         case TwoGroupsEvidence() as evidence:
-            if evidence.comparison.unit == Unit.CONFIGURATIONS:
+            if evidence.comparison.unit in CONFIGURATION_UNITS:
                 return _Estimate(NeedKind.POINTS)
             return _for_two_groups(evidence, seeds)
         case ExtremeEvidence() as evidence:
             if evidence.untested is not None:
                 return _Estimate(NeedKind.FIRST_SEEDS, FIRST_SEEDS)
-            if evidence.comparison.unit == Unit.CONFIGURATIONS:
+            if evidence.comparison.unit in CONFIGURATION_UNITS:
                 return _Estimate(NeedKind.POINTS)
             comparisons = judgment.procedure.comparisons
             return _for_difference(evidence.comparison.difference, seeds, comparisons=comparisons)
@@ -150,6 +154,8 @@ def _for_metric_pairs(evidence: MetricPairsEvidence, judgment: Judgment, seeds: 
 def _for_rank_correlation(
     evidence: RankCorrelationEvidence, judgment: Judgment, seeds: int
 ) -> _Estimate:
+    if evidence.is_over_configurations:
+        return _Estimate(NeedKind.POINTS)
     coefficient = evidence.correlation.coefficient
     if not coefficient:
         return _Estimate(NeedKind.NO_EFFECT)

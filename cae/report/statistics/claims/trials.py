@@ -19,6 +19,7 @@ from cae.report.statistics.claims.verdict import (
     ObstacleKind,
 )
 from cae.report.statistics.published import is_equal, required_value
+from cae.report.statistics.trial_settings import own_overrides
 from cae.run.groups import CODE, DATA, Group
 from cae.run.trial_state import TrialState
 
@@ -132,6 +133,16 @@ class ClaimTrials:
             raise NotTestable(Obstacle(kind=kind, names=[metric], conditions=conditions))
         return values[np.isfinite(values)]
 
+    def mean_per_configuration(self, values: pd.Series[float]) -> pd.Series[float]:
+        """Return the mean over the seeds of each configuration, by its first trial.
+
+        Where configurations are compared, seeds are repetitions of one and no observations of their
+        own: counting them would make any association of a few configurations significant.
+        """
+        configurations = self.results.configurations.loc[values.index]
+        means = values.groupby(configurations).transform("mean")
+        return means[~configurations.duplicated()]
+
     def _at_epoch(self, epoch: int, conditions: Conditions) -> pd.DataFrame:
         """Return the metrics at an epoch of the trials that meet all conditions and reached it."""
         matching = [trial for trial in self.requested.index if self._meets(trial, conditions)]
@@ -151,6 +162,12 @@ class ClaimTrials:
             if not is_same_setting(self.setting(trial, name), value):
                 return False
         return True
+
+    def own_overrides(self, trial: int, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return the settings of a trial that the newest command does not have, except `names`."""
+        changed = own_overrides(self.run.records[self._number(trial)], self.run.sweep)
+        chosen = set(names)
+        return {name: change for name, change in changed.items() if name not in chosen}
 
     def table(self, trial: int, name: str) -> list[dict[str, Any]]:
         """Return the rows of a table of the trial's final evaluation; empty without it."""

@@ -54,7 +54,8 @@ class Unit(StrEnum):
     EQUAL_SEEDS = "pairs of equal seeds"
     EQUAL_SETTINGS = "pairs, equal in all other settings"
     CONFIGURATIONS = "pairs of means per configuration"
-    BOOTSTRAPS = "bootstraps over trials"
+    MEANS = "means per configuration"
+    BOOTSTRAPS = "bootstraps over configurations"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +147,8 @@ class ObstacleKind(StrEnum):
     """`names[0]` is equal in all `count` trials."""
     NOTHING_ELSE_VARIES = "nothing else varies"
     """Only `names[0]` differs between the trials."""
+    CONFOUNDED = "confounded"
+    """The parameters `names` change together, so that their effects cannot be told apart."""
     NO_COMMON_TRIAL = "no common trial"
     """No finished trial has both metrics `names`, in `epochs` if they are stated."""
     OTHER_SETTINGS = "other settings"
@@ -209,6 +212,8 @@ class ClaimResult:
     discovery rate (Benjamini-Hochberg). None: not tested."""
     need: Need = NOTHING
     """What would decide the claim."""
+    shared_dependencies: Sequence[int] = ()
+    """Numbers of the trials from whose weights several seeds of a configuration start."""
     explanation: str = ""
     """Why the runs contradict the claim, with what was tested; empty: not known."""
     is_published: bool = False

@@ -105,13 +105,17 @@ def judge_with_tables(writer: MakeWriter, claim: Claim, seeds: int) -> ClaimResu
 
 
 def judge_importance(writer: MakeWriter, claim: Claim, trials: int = 36) -> ClaimResult:
-    """Judge a claim on stopped trials; the loss depends on the kernel size, hardly on filters."""
+    """Judge a claim on stopped trials of different configurations.
+
+    The loss depends on the kernel size, hardly on the filters, and not on the batch size.
+    """
     run = writer(claims=[claim.described()], overrides={})
     run.session(list(range(1, trials + 1)))
     for number in range(1, trials + 1):
         kernel = (3, 5, 7)[number % 3]
         filters = (8, 16)[number % 2]
-        run.trial(number, {KERNEL: kernel, "arch.encoder_filters.1": filters})
+        axes = {KERNEL: kernel, "arch.encoder_filters.1": filters}
+        run.trial(number, axes, batch_size=number)
         run.start(number)
         run.epoch(number, 1, 0.01 * kernel + 1e-4 * filters + 1e-5 * number)
         run.end(number, "stopped", best_epoch=1)

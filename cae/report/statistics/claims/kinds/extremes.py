@@ -70,17 +70,25 @@ class _Comparisons:
 
     @property
     def rival(self) -> str:
-        """The value that decides: one that contradicts, otherwise one that is not certain."""
-        candidates = self.better or self.uncertain or list(self.by_value)
+        """The value that decides: one that contradicts, otherwise one that is not certain.
+
+        A claim that is supported against every value is as certain as the least certain support.
+        """
+        candidates = self.better or self.uncertain
+        if candidates:
+            return min(candidates, key=self.lead)
+        least_certain = max(self.p_values.values())
+        candidates = [text for text, p in self.p_values.items() if p == least_certain]
         return min(candidates, key=self.lead)
 
     @property
     def rival_kind(self) -> RivalKind:
         if len(self.by_value) == 1:
             return RivalKind.ONLY
-        if self.uncertain and not self.better:
-            return RivalKind.LEAST_CERTAIN
-        return RivalKind.CLOSEST
+        is_closest = self.rival == min(self.by_value, key=self.lead)
+        if self.better or (is_closest and not self.uncertain):
+            return RivalKind.CLOSEST
+        return RivalKind.LEAST_CERTAIN
 
     @property
     def untested(self) -> MeanDifference | None:

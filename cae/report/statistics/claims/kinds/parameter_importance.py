@@ -1,7 +1,9 @@
 """MoreImportantThan: the importance of one parameter against that of others.
 
 In each bootstrap, the importance of the parameter is compared with those of all others. The claim
-is contradicted if the most important of the others is more important in the bootstraps.
+is contradicted if the most important of the others is more important: by a normal test with the
+standard error of the bootstraps, corrected for the number of the others, of which it is the largest
+(Bonferroni).
 """
 
 from __future__ import annotations
@@ -15,7 +17,11 @@ import numpy as np
 import pandas as pd
 
 from cae.report.data.axis import make_axis
-from cae.report.data.parameters import has_several_values, varying_parameters
+from cae.report.data.parameters import (
+    confounded_parameters,
+    has_several_values,
+    varying_parameters,
+)
 from cae.report.statistics.claims.comparison import direction
 from cae.report.statistics.claims.registry import judges
 from cae.report.statistics.claims.trials import ClaimTrials
@@ -35,8 +41,8 @@ from cae.report.statistics.importance import to_matrix
 from cae.report.statistics.inference import UPPER_QUANTILE, Floats, bootstrap_importance
 
 BOOTSTRAPS = 199
-MIN_TRIALS = 20
-"""With fewer trials, too few are left out of a bootstrap."""
+MIN_CONFIGURATIONS = 20
+"""With fewer configurations, too few are left out of a bootstrap."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Lead:
     p_larger: float
     """Two-sided p value of being more important than all others."""
     p_smaller: float
-    """Two-sided p value of being less important than the rival."""
+    """Two-sided p value of being less important than the rival, which is the largest of several."""
     interval: tuple[float, float] = (math.nan, math.nan)
     """95 % of the bootstraps: by how much the parameter is more important than the rival."""
 
@@ -77,11 +83,11 @@ class MoreImportantEvidence:
     metric: str
     axis: str
     at_epoch: int | None
-    trials: int
+    configurations: int
     others: int
     """Number of the other parameters."""
     lead: Lead | None = None
-    """None if there are too few trials."""
+    """None if there are too few configurations."""
 
 
 @judges("MoreImportantThan")
@@ -89,25 +95,30 @@ def more_important(trials: ClaimTrials, claim: Claim) -> Judgment:
     metric = str(claim["metric"])
     axis = str(claim["axis"])
     values = trials.values(metric, claim.get("where") or {}, claim.get("at_epoch"))
+    used = list(values.index)
     named_others = [str(name) for name in claim.get("others", [])]
     settings = _varying_settings(trials, values, [axis, *named_others])
+    # Another seed of a configuration in the bootstrap would predict those that are left out.
+    values = trials.mean_per_configuration(values)
     # One order for all claims, so that they share the bootstraps.
     names = sorted(settings)
     others = [name for name in named_others or names if name != axis]
     if not others:
         raise NotTestable(Obstacle(kind=ObstacleKind.NOTHING_ELSE_VARIES, names=[axis]))
+    _check_confounding(trials, values, [axis, *others])
     evidence = MoreImportantEvidence(
         metric=metric,
         axis=axis,
         at_epoch=claim.get("at_epoch"),
-        trials=len(values),
+        configurations=len(values),
         others=len(others),
     )
-    judgment = Judgment(verdict=Verdict.UNDECIDED, evidence=evidence, trials=list(values.index))
-    if len(values) < MIN_TRIALS:
+    judgment = Judgment(verdict=Verdict.UNDECIDED, evidence=evidence, trials=used)
+    if len(values) < MIN_CONFIGURATIONS:
         return judgment
-    bootstraps = _bootstraps(trials, [settings[name] for name in names], names, values)
-    lead = _lead(bootstraps, names, axis, others)
+    columns = [settings[name][values.index] for name in names]
+    bootstraps = _bootstraps(trials, columns, names, values)
+    lead = find_lead(bootstraps, names, axis, others)
     return replace(
         judgment,
         verdict=lead.verdict,
@@ -135,6 +146,18 @@ def _varying_settings(
     return settings
 
 
+def _check_confounding(trials: ClaimTrials, values: pd.Series[float], names: Sequence[str]) -> None:
+    """Raise NotTestable if one of the parameters changes together with another one.
+
+    A forest divides the importance between both by chance.
+    """
+    rows = trials.results.trials.loc[values.index]
+    known = [name for name in names if name in rows]
+    for name, others in confounded_parameters(trials.results, rows, known).items():
+        if others:
+            raise NotTestable(Obstacle(kind=ObstacleKind.CONFOUNDED, names=[name, *others]))
+
+
 def _bootstraps(
     trials: ClaimTrials,
     settings: list[pd.Series[Any]],
@@ -155,14 +178,14 @@ def _bootstraps(
     return bootstrap_importance(x.tobytes(), y.tobytes(), len(names), BOOTSTRAPS)
 
 
-def _lead(bootstraps: Floats, names: list[str], axis: str, others: list[str]) -> Lead:
+def find_lead(bootstraps: Floats, names: list[str], axis: str, others: list[str]) -> Lead:
+    """Compare the importance of `axis` with those of `others` (bootstraps x names)."""
     means = bootstraps.mean(axis=0)
     column = names.index(axis)
     other_columns = [names.index(name) for name in others]
     rival = max(other_columns, key=lambda other: means[other])
     largest_others = bootstraps[:, other_columns].max(axis=1)
     not_larger = int(np.sum(bootstraps[:, column] <= largest_others))
-    not_smaller = int(np.sum(bootstraps[:, column] >= bootstraps[:, rival]))
     leads = bootstraps[:, column] - bootstraps[:, rival]
     low, high = np.quantile(leads, (1 - UPPER_QUANTILE, UPPER_QUANTILE))
     return Lead(
@@ -170,9 +193,19 @@ def _lead(bootstraps: Floats, names: list[str], axis: str, others: list[str]) ->
         rival=names[rival],
         rival_importance=float(means[rival]),
         p_larger=_two_sided(not_larger),
-        p_smaller=_two_sided(not_smaller),
+        p_smaller=min(1.0, _normal_p_value(leads) * len(others)),
         interval=(float(low), float(high)),
     )
+
+
+def _normal_p_value(leads: Floats) -> float:
+    """Return the two-sided p value of the mean lead; 199 bootstraps count none below 0.01."""
+    from scipy import stats
+
+    deviation = float(leads.std(ddof=1))
+    if not deviation:
+        return 1.0
+    return 2 * float(stats.norm.sf(abs(float(leads.mean())) / deviation))
 
 
 def _two_sided(bootstraps: int) -> float:

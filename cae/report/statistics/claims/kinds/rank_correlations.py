@@ -20,6 +20,7 @@ from cae.report.statistics.claims.verdict import (
     Obstacle,
     ObstacleKind,
     Procedure,
+    Unit,
 )
 from cae.report.statistics.inference import RankCorrelation, rank_correlation
 
@@ -56,6 +57,10 @@ class RankCorrelationEvidence:
     other: str
     at_epoch: int | None
     correlation: RankCorrelation
+    observations: int
+    """Number of correlated pairs: of configurations, each with its mean over the seeds, unless the
+    trials differ in nothing but the other quantity and the seed."""
+    is_over_configurations: bool
     trend: Trend | None = None
     """Of RisesWith and FallsWith."""
 
@@ -85,10 +90,15 @@ def rises_or_falls(trials: ClaimTrials, claim: Claim) -> Judgment:
         blocks = comparable_blocks
     else:
         blocks = _strata(trials, settings, axis)
-    settings = settings[blocks.index]
-    values = values[blocks.index]
+    used = list(blocks.index)
+    values = values[used]
+    is_over_configurations = not has_equal_settings
+    if is_over_configurations:
+        values = trials.mean_per_configuration(values)
+    blocks = blocks[values.index]
+    settings = settings[values.index]
     sufficient_seeds = None
-    if blocks.nunique() == 1:
+    if has_equal_settings and blocks.nunique() == 1:
         sufficient_seeds = _sufficient_seeds(settings.nunique())
     means = values.groupby(settings).mean()
     trend = Trend(
@@ -99,7 +109,8 @@ def rises_or_falls(trials: ClaimTrials, claim: Claim) -> Judgment:
         has_equal_settings=has_equal_settings,
         sufficient_seeds=sufficient_seeds,
     )
-    return _judge(claim, axis, settings, values, blocks.tolist(), sign, trend)
+    pairs = _Pairs(settings, values, blocks.tolist(), used, is_over_configurations)
+    return _judge(claim, axis, pairs, sign, trend)
 
 
 def _strata(trials: ClaimTrials, x: pd.Series[float], name: str) -> pd.Series[str]:
@@ -142,21 +153,42 @@ def correlates_with(trials: ClaimTrials, claim: Claim) -> Judgment:
             Obstacle(kind=ObstacleKind.CONSTANT, names=[other], count=len(other_values))
         )
     strata = _strata(trials, other_values, other)
-    return _judge(
-        claim, other, other_values[strata.index], values[strata.index], strata.tolist(), sign
-    )
+    used = list(strata.index)
+    values = values[used]
+    other_values = other_values[used]
+    is_over_configurations = trials.results.configurations[used].nunique() > 1
+    if is_over_configurations:
+        values = trials.mean_per_configuration(values)
+        other_values = trials.mean_per_configuration(other_values)
+    blocks = strata[values.index].tolist()
+    pairs = _Pairs(other_values, values, blocks, used, is_over_configurations)
+    return _judge(claim, other, pairs, sign)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """What is correlated: one row per configuration or per trial."""
+
+    other: pd.Series[float]
+    metric: pd.Series[float]
+    blocks: list[str]
+    """The correlation is within equal ones."""
+    trials: list[int]
+    """Rows of the table of trials that were used."""
+    is_over_configurations: bool
+
+    @property
+    def unit(self) -> Unit | None:
+        """None if no mean over seeds was taken."""
+        if len(self.metric) < len(self.trials):
+            return Unit.MEANS
+        return None
 
 
 def _judge(
-    claim: Claim,
-    other: str,
-    x: pd.Series[float],
-    values: pd.Series[float],
-    blocks: list[str],
-    sign: int,
-    trend: Trend | None = None,
+    claim: Claim, other: str, pairs: _Pairs, sign: int, trend: Trend | None = None
 ) -> Judgment:
-    correlation = rank_correlation(x.to_numpy(), values.to_numpy(), blocks)
+    correlation = rank_correlation(pairs.other.to_numpy(), pairs.metric.to_numpy(), pairs.blocks)
     effect = sign * correlation.coefficient
     return Judgment(
         verdict=verdict(effect, correlation.p_value),
@@ -165,14 +197,18 @@ def _judge(
             other=other,
             at_epoch=claim.get("at_epoch"),
             correlation=correlation,
+            observations=len(pairs.metric),
+            is_over_configurations=pairs.is_over_configurations,
             trend=trend,
         ),
         procedure=Procedure(
             method=Method.SPEARMAN,
-            is_within_configurations=len(set(blocks)) > 1,
+            unit=pairs.unit,
+            count=len(pairs.metric),
+            is_within_configurations=len(set(pairs.blocks)) > 1,
             is_exact=correlation.is_exact,
         ),
-        trials=list(values.index),
+        trials=pairs.trials,
         effect=correlation.coefficient,
         direction=direction(effect),
         statistic=correlation.coefficient,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from cae.report.statistics.claims.comparison import decide
 from cae.report.statistics.claims.registry import EachGroup, judges
@@ -55,6 +56,8 @@ def threshold(trials: ClaimTrials, claim: Claim) -> Judgment:
     if claim.get("as_published") and overrides:
         raise NotTestable(Obstacle(kind=ObstacleKind.OTHER_SETTINGS, overrides=overrides))
     values = trials.values(metric, claim.get("where") or {})
+    if claim.get("as_published"):
+        values = _with_settings_of_report(trials, values, claim.get("where") or {})
     seeds = values[trials.results.same_configuration(values.index)]
     difference = paired_difference(seeds.to_numpy(), np.full(len(seeds), bound))
     is_size = metric in trials.sizes(seeds.index[0])
@@ -98,3 +101,18 @@ def threshold(trials: ClaimTrials, claim: Claim) -> Judgment:
         statistic=decision.statistic,
         p_value=decision.p_value,
     )
+
+
+def _with_settings_of_report(
+    trials: ClaimTrials, values: pd.Series[float], where: Mapping[str, object]
+) -> pd.Series[float]:
+    """Return the values of the trials that have the settings of the report.
+
+    Raises NotTestable if all are of earlier commands with other settings.
+    """
+    own = {trial: trials.own_overrides(trial, where) for trial in values.index}
+    with_settings = [trial for trial in values.index if not own[trial]]
+    if not with_settings:
+        changed = own[values.index[0]]
+        raise NotTestable(Obstacle(kind=ObstacleKind.OTHER_SETTINGS, overrides=changed))
+    return values[with_settings]

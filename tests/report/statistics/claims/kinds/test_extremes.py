@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from scipy import stats
 
 from cae import LargestAt, SmallestAt
 from cae.report.statistics.claims.kinds.extremes import ExtremeEvidence, RivalKind
@@ -60,6 +61,23 @@ def test_an_extreme_is_as_certain_as_its_least_certain_comparison(judge: Judge) 
     assert result.verdict == Verdict.UNDECIDED
     assert isinstance(evidence, ExtremeEvidence)
     assert (evidence.rival, evidence.rival_kind) == ("5", RivalKind.LEAST_CERTAIN)
+
+
+def test_the_p_value_of_a_supported_extreme_is_the_largest_of_its_comparisons(
+    judge: Judge,
+) -> None:
+    """Regression: it was that of the closest value, though a farther one varies more."""
+    close_and_certain = (0.0200, 0.0202, 0.0201)
+    far_and_varying = (0.0300, 0.0400, 0.0350)
+    trials = [*seeds(3, *LOW), *seeds(5, *close_and_certain), *seeds(7, *far_and_varying)]
+    result = judge(extreme(SmallestAt, 3), trials)
+    evidence = result.judgment.evidence
+    expected = stats.ttest_rel(LOW, far_and_varying).pvalue
+    assert result.verdict == Verdict.SUPPORTED
+    assert result.judgment.p_value == pytest.approx(expected)
+    assert result.q_value == pytest.approx(expected)
+    assert isinstance(evidence, ExtremeEvidence)
+    assert (evidence.rival, evidence.rival_kind) == ("7", RivalKind.LEAST_CERTAIN)
 
 
 def test_a_value_with_one_seed_leaves_an_extreme_undecided(judge: Judge) -> None:

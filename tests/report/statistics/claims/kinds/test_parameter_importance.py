@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from cae import MoreImportantThan
-from cae.report.statistics.claims.kinds.parameter_importance import MoreImportantEvidence
+from cae.report.statistics.claims.kinds.parameter_importance import (
+    MoreImportantEvidence,
+    find_lead,
+)
+from cae.report.statistics.claims.need import NeedKind
 from cae.report.statistics.claims.verdict import (
     Method,
     Obstacle,
@@ -17,6 +23,7 @@ from tests.report.statistics.claims.claim_runs import (
     LOW,
     Judge,
     judge_importance,
+    judge_only_claim,
     seeds,
 )
 from tests.report.synthetic_runs import MakeWriter
@@ -50,13 +57,32 @@ def test_a_less_important_parameter_contradicts_the_claim(writer: MakeWriter) ->
     assert result.judgment.effect < 0
 
 
-def test_too_few_trials_are_undecided(writer: MakeWriter) -> None:
+def test_too_few_configurations_are_undecided(writer: MakeWriter) -> None:
     result = judge_importance(writer, most_important(KERNEL), trials=19)
     evidence = result.judgment.evidence
     assert result.verdict == Verdict.UNDECIDED
     assert isinstance(evidence, MoreImportantEvidence)
     assert evidence.lead is None
-    assert evidence.trials == 19
+    assert evidence.configurations == 19
+
+
+def test_seeds_of_a_configuration_are_not_further_configurations(writer: MakeWriter) -> None:
+    """Regression: seven configurations with three seeds each were taken for 21 trials."""
+    run = writer(claims=[most_important(KERNEL).described()], overrides={})
+    run.session(list(range(1, 22)))
+    for number in range(1, 22):
+        configuration = number % 7
+        axes = {KERNEL: configuration, FILTERS: (configuration * 3) % 7}
+        run.trial(number, axes, seed=number // 7)
+        run.start(number)
+        run.epoch(number, 1, 0.01 * configuration + 1e-5 * number)
+        run.end(number, "finished", best_epoch=1)
+    result = judge_only_claim(run.close())
+    evidence = result.judgment.evidence
+    assert result.verdict == Verdict.UNDECIDED
+    assert len(result.trials) == 21
+    assert isinstance(evidence, MoreImportantEvidence)
+    assert evidence.configurations == 7
 
 
 def test_a_parameter_with_one_value_is_not_testable(judge: Judge) -> None:
@@ -69,3 +95,35 @@ def test_the_only_parameter_that_varies_is_not_testable(judge: Judge) -> None:
     assert result.judgment.evidence == Obstacle(
         kind=ObstacleKind.NOTHING_ELSE_VARIES, names=[KERNEL]
     )
+
+
+def test_the_largest_of_many_equal_rivals_does_not_contradict_the_claim() -> None:
+    """Regression: the rival was chosen by the data, and its p value not corrected for that."""
+    names = [f"p{number}" for number in range(10)]
+    random = np.random.default_rng(0)
+    contradicted = 0
+    for _ in range(300):
+        means = random.normal(0.1, 0.02, 10)
+        bootstraps = means + random.normal(0, 0.02, (199, 10))
+        lead = find_lead(bootstraps, names, "p0", names[1:])
+        contradicted += lead.verdict == Verdict.CONTRADICTED
+    assert contradicted / 300 < 0.06
+
+
+def test_parameters_that_change_together_are_not_testable(writer: MakeWriter) -> None:
+    """Regression: the forest divided the importance of both between them."""
+    rate = "optimizer.lr"
+    filters = "arch.filters"
+    axes = {name: {"values": None} for name in (KERNEL, filters, rate)}
+    run = writer(claims=[most_important(filters).described()], overrides={}, axes=axes)
+    run.session(list(range(1, 31)))
+    for number in range(1, 31):
+        kernel = 3 + number % 3
+        run.trial(number, {KERNEL: kernel, rate: 0.1 * kernel, filters: number % 10})
+        run.start(number)
+        run.epoch(number, 1, 0.01 * kernel + 0.02 * (number % 10))
+        run.end(number, "finished")
+    result = judge_only_claim(run.close())
+    assert result.verdict == Verdict.NOT_TESTABLE
+    assert result.judgment.evidence == Obstacle(kind=ObstacleKind.CONFOUNDED, names=[KERNEL, rate])
+    assert result.need.kind == NeedKind.POINTS

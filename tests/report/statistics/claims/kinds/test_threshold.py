@@ -14,7 +14,16 @@ from cae.report.statistics.claims.verdict import (
     Unit,
     Verdict,
 )
-from tests.report.statistics.claims.claim_runs import FEWER_EPOCHS, HIGH, LOW, Judge, seeds
+from tests.report.statistics.claims.claim_runs import (
+    FEWER_EPOCHS,
+    HIGH,
+    KERNEL_3,
+    LOW,
+    Judge,
+    judge_only_claim,
+    seeds,
+)
+from tests.report.synthetic_runs import MakeWriter
 
 
 def loss_below(bound: float, *, as_published: bool = False) -> Threshold:
@@ -77,3 +86,21 @@ def test_a_published_bound_is_not_testable_under_other_settings(judge: Judge) ->
     assert result.judgment.evidence == Obstacle(
         kind=ObstacleKind.OTHER_SETTINGS, overrides=FEWER_EPOCHS
     )
+
+
+@pytest.mark.parametrize(
+    ("epochs", "verdict"), [(40, Verdict.NOT_TESTABLE), (4, Verdict.UNDECIDED)]
+)
+def test_a_published_bound_is_not_compared_with_trials_of_other_commands(
+    epochs: int, verdict: Verdict, writer: MakeWriter
+) -> None:
+    """Regression: only the overrides of the newest command were looked at."""
+    claim = loss_below(0.05, as_published=True)
+    run = writer(claims=[claim.described()], overrides={})
+    run.session([1])
+    run.trial(1, KERNEL_3, epochs=epochs)
+    run.start(1)
+    run.epoch(1, 1, 0.01)
+    run.end(1, "finished", best_epoch=1, metrics={})
+    result = judge_only_claim(run.close())
+    assert result.verdict == verdict

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from cae import BetterThan, NoDifference
 from cae.report.statistics.claims.kinds.two_groups import TwoGroupsEvidence
+from cae.report.statistics.claims.need import NeedKind
 from cae.report.statistics.claims.verdict import (
     Direction,
     Method,
@@ -100,6 +103,34 @@ def test_one_seed_never_supports_a_claim(first: float, second: float, judge: Jud
     assert result.judgment.p_value is None
     assert result.judgment.direction == Direction.AS_CLAIMED
     assert result.seeds == 1
+
+
+def test_groups_of_several_configurations_are_compared_by_their_means_over_seeds(
+    writer: MakeWriter,
+) -> None:
+    """Regression: three seeds of each of two networks counted as six observations."""
+    losses = {3: (0.010, 0.020), 5: (0.021, 0.031)}
+    claim = three_better_than_five()
+    run = writer(claims=[claim.described()], overrides={})
+    trials = []
+    for kernel, of_kernel in losses.items():
+        for position, loss in enumerate(of_kernel):
+            for seed in range(3):
+                trials.append((kernel, 0.1 * kernel + 0.01 * position, seed, loss + 1e-5 * seed))
+    run.session(list(range(1, len(trials) + 1)))
+    for number, (kernel, rate, seed, loss) in enumerate(trials, 1):
+        run.trial(number, {KERNEL: kernel, "optimizer.lr": rate}, seed=seed)
+        run.start(number)
+        run.epoch(number, 1, loss)
+        run.end(number, "finished", best_epoch=1, metrics={})
+    result = judge_only_claim(run.close())
+    means = {kernel: np.array(of_kernel) + 1e-5 for kernel, of_kernel in losses.items()}
+    expected = stats.ttest_ind(means[3], means[5], equal_var=False)
+    assert result.verdict == Verdict.UNDECIDED
+    assert result.judgment.p_value == pytest.approx(expected.pvalue)
+    assert result.judgment.procedure == Procedure(method=Method.WELCH_T, unit=Unit.MEANS, count=4)
+    assert result.need.kind == NeedKind.POINTS
+    assert len(result.trials) == 12
 
 
 def test_a_group_without_trials_is_not_testable(judge: Judge) -> None:
