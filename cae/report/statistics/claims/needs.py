@@ -197,13 +197,21 @@ def _with_cost(
     """Add the trials whose configurations need more seeds, and the time of training them."""
     used = results.trials.loc[list(judgment.trials)]
     configurations = results.configurations.loc[used.index]
-    more_seeds = max(1, estimate.seeds - seeds)
+    groups = [rows for _, rows in used.groupby(configurations, sort=False)]
+    # Configurations may have other numbers of seeds: some of them enough.
+    lacking = [rows for rows in groups if len(rows) < estimate.seeds]
+    if lacking:
+        more_seeds = estimate.seeds - min(len(rows) for rows in lacking)
+    else:
+        lacking = groups
+        more_seeds = max(1, estimate.seeds - seeds)
     seconds = 0.0
     trials: list[int] = []
-    for _, rows in used.groupby(configurations, sort=False):
+    last_seed = 0
+    for rows in lacking:
         trials.append(int(rows["trial"].iloc[0]))
         seconds += more_seeds * _mean_seconds(rows)
-    last_seed = max(_seed(run, int(number)) for number in used["trial"])
+        last_seed = max(last_seed, *(_seed(run, int(number)) for number in rows["trial"]))
     return Need(
         kind=estimate.kind,
         seeds=estimate.seeds,

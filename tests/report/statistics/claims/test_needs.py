@@ -140,6 +140,15 @@ def test_with_one_seed_the_spread_is_unknown(judge: Judge, claim: BetterThan) ->
     assert (result.need.seeds, result.need.more_seeds) == (3, 2)
 
 
+def test_only_configurations_that_lack_seeds_get_more(judge: Judge) -> None:
+    """Regression: a configuration with three seeds got two more, beside one with one seed."""
+    result = judge(BETTER, [*seeds(3, *LOW), *seeds(5, HIGH[0])])
+    need = result.need
+    assert need.kind == NeedKind.FIRST_SEEDS
+    assert (need.seeds, need.more_seeds, need.first_seed) == (3, 2, 1)
+    assert list(need.trials) == [len(LOW) + 1]
+
+
 def test_no_effect_is_decided_by_no_number_of_seeds(judge: Judge) -> None:
     result = judge(BETTER, [*seeds(3, 0.010, 0.020), *seeds(5, 0.020, 0.010)])
     assert result.need.kind == NeedKind.NO_EFFECT
