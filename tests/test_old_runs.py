@@ -24,6 +24,7 @@ from tests.run.storage.s3_server import S3Server
 OLD_RUNS = Path(__file__).parent / "fixtures" / "runs_261f11c"
 IN_FOLDERS = ("finished", "interrupted", "dependencies")
 SWEEPS = sorted(path.stem for path in (ROOT / "sweeps").glob("*.py"))
+NEWER_BUDGETS = ("evening",)
 NEWER_SWEEPS = {
     "cifar_best",
     "anomaly_mnist",
@@ -385,7 +386,7 @@ def test_a_shipped_sweep_plans_the_same_trials(name: str) -> None:
     if name in NEWER_SWEEPS:
         assert not any(key.startswith(f"{name} ") for key in old)
         return
-    budgets = budgets_of(name)
+    budgets = [budget for budget in budgets_of(name) if budget not in NEWER_BUDGETS]
     known = {key for key in old if key.startswith(f"{name} ")}
     assert known == {f"{name} {budget}" for budget in budgets}
     for budget in budgets:

@@ -8,7 +8,7 @@ import itertools
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from cae.report.data.results import Run
@@ -54,19 +54,39 @@ def with_seeds(run: Run, seeds: int, conditions: Sequence[Condition] = ()) -> st
     Args:
         run: The run.
         seeds: How many seeds each configuration has then.
-        conditions: Only trials that meet them get more seeds.
+        conditions: Only trials that meet them get more seeds. They replace those of the command
+            about the same parameters.
     """
     command = sweep_command(run)
     command = re.sub(r" --set seeds=\d+", "", command)
     flags = f" --set seeds={seeds}"
-    is_selected = " --where" in command
-    if conditions and not is_selected:
-        flags += "".join(f" --where {shlex.quote(str(condition))}" for condition in conditions)
+    command = _without_conditions(command, {condition.name for condition in conditions})
+    for condition in conditions:
+        flags += f" --where {shlex.quote(str(condition))}"
     points = _sampled_points(run.sweep)
     if points:
         command = re.sub(r" --max-trials[ =]\d+", "", command)
         flags = f" --max-trials {points * seeds}{flags}"
     return f"{command}{flags}"
+
+
+def _without_conditions(command: str, names: Collection[str]) -> str:
+    """A command without its `--where` about some parameters."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # of a damaged or foreign sweep.json
+        return command
+    kept: list[str] = []
+    for word in words:
+        condition = word.removeprefix("--where=")
+        is_condition = condition != word or (kept and kept[-1] == "--where")
+        if not is_condition or condition.partition("=")[0] not in names:
+            kept.append(word)
+        elif condition == word:
+            kept.pop()
+    if kept == words:
+        return command
+    return shlex.join(kept)
 
 
 def _sampled_points(sweep: SweepDescription) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cae import BetterThan
@@ -35,7 +37,7 @@ def heads_on_one_trial(writer: MakeWriter, parameter: str, seeds: int) -> RunDir
     run.trial(1, {"arch.kernel_size": 3}, is_dependency=True)
     for number in range(2, count + 2):
         index, seed = divmod(number - 2, seeds)
-        config = {"task": "classify", parameter: "trial"}
+        config: dict[str, Any] = {"task": "classify", parameter: "trial"}
         kernel = 3 + 2 * index
         run.trial(
             number, {"arch.kernel_size": kernel}, dependencies={parameter: 1}, seed=seed, **config

@@ -109,12 +109,16 @@ def test_more_seeds_of_a_sample_need_more_trials(writer: MakeWriter) -> None:
 
 def test_more_seeds_of_a_part_are_those_of_the_part(writer: MakeWriter) -> None:
     def of_a_part(**sweep: Any) -> Any:
-        return writer(**sweep, command="cae-sweep run a.py --where arch.kernel_size=1")
+        where = "--where arch.kernel_size=1 --where 'task.loss=a b' --where 'arch.kernel_size=1 2'"
+        return writer(**sweep, command=f"cae-sweep run a.py {where}")
 
     results = configurations_with_seeds(of_a_part, [0.01, 0.02], 1, 0.0)
     leaders = Leaders([Condition("arch.kernel_size", "0")], 1)
-    expected = "cae-sweep run a.py --where arch.kernel_size=1 --set seeds=3"
-    assert more_seeds_command(results, leaders) == expected
+    command = more_seeds_command(results, leaders)
+    assert command == (
+        "cae-sweep run a.py --where 'task.loss=a b' --set seeds=3 --where arch.kernel_size=0"
+    )
+    assert " --where arch.kernel_size=1 " in more_seeds_command(results)
 
 
 def test_trials_are_named_by_their_unusual_settings() -> None:
