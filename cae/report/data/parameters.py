@@ -78,13 +78,14 @@ def _belong_together(name: str, other: str) -> bool:
 def _change_together(settings: pd.DataFrame, name: str, other: str) -> bool:
     """Whether one of two parameters determines the other, and not by chance.
 
-    By chance, each of two parameters whose values hardly recur determines the other one; then they
-    change together if both are in the same or the opposite order.
+    In many trials, each of two parameters whose values hardly recur determines the other one by
+    chance; then they change together if both are in the same or the opposite order.
     """
     texts = settings[[name, other]].map(_cell_text)
     counts = texts.nunique()
     for first, second in ((name, other), (other, name)):
-        if counts[first] <= len(texts) / 2 and _determines(texts, first, second):
+        recurs = counts[first] <= len(texts) / 2 or len(texts) < MIN_ORDERED
+        if recurs and _determines(texts, first, second):
             return True
     numbers = settings[[name, other]].apply(pd.to_numeric, errors="coerce").dropna()
     if len(numbers) < max(MIN_ORDERED, len(settings)) or numbers.nunique().min() < 2:

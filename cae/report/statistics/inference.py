@@ -25,6 +25,8 @@ UPPER_QUANTILE = 0.975
 """Upper end of all t intervals, which are 95 % intervals."""
 PERMUTATIONS = 9_999
 """Number of random permutations, if there are more possible ones than these."""
+SPEARMAN_VARIANCE = 1.06
+"""Of Fisher's transformation of a rank correlation, times n - 3 (Fieller et al. 1957)."""
 FOREST_TREES = 25
 SHUFFLES = 5
 """How often each column is shuffled per bootstrap."""
@@ -246,6 +248,18 @@ def rank_correlation(x: Floats, y: Floats, blocks: Sequence[Hashable]) -> RankCo
         min_p_value=min(1.0, 2 * math.prod(_tied_orders(a) for a, _ in pairs) / permutations),
         is_exact=is_exact,
     )
+
+
+def correlation_interval(coefficient: float, count: int) -> tuple[float, float] | None:
+    """Return Fisher's 95 % interval of a rank correlation of `count` pairs.
+
+    None for few pairs, and for equal ranks: the transformation is infinite.
+    """
+    if count <= 3 or abs(coefficient) >= 1:
+        return None
+    half_width = NORMAL_QUANTILE * math.sqrt(SPEARMAN_VARIANCE / (count - 3))
+    center = math.atanh(coefficient)
+    return math.tanh(center - half_width), math.tanh(center + half_width)
 
 
 def _block_members(blocks: Sequence[Hashable]) -> list[npt.NDArray[np.intp]]:

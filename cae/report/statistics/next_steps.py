@@ -75,6 +75,12 @@ def _extend_range(results: Results, name: str, declared: dict[str, Any]) -> Next
     edge = _edge(value, distinct, declared, is_log=is_log)
     if not edge:
         return None
+    values = results.values[results.ranked.index]
+    for tied in results.ranked.index[values == values[best]]:
+        # An equally good trial inside the range is no reason to leave it.
+        other: Any = results.ranked.at[tied, name]
+        if is_missing(other) or _edge(float(other), distinct, declared, is_log=is_log) != edge:
+            return None
     beyond = _beyond(distinct, edge, is_log=is_log)
     if beyond in distinct:  # a whole number next to 1
         return None
@@ -154,6 +160,8 @@ def _train_longer(results: Results) -> NextStep | None:
     if not is_last.iloc[:MIN_FINISHED].all():
         return None
     best = finished.index[0]
+    if epochs[best] < 2:  # the only epoch is always the last one
+        return None
     which = f"The {MIN_FINISHED} best finished trials"
     if is_last.all():
         which = f"All {len(finished)} finished trials"

@@ -9,7 +9,8 @@ named: what they would have reached is unknown.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from cae.report.data.axis import Axis, AxisKind, Floats, make_axis, settings_per_trial
-from cae.report.data.parameters import varying_parameters
+from cae.report.data.parameters import confounded_parameters, varying_parameters
 from cae.report.data.results import CACHED_RESULTS, Results
 from cae.report.statistics.compared_trials import (
     ComparedTrials,
@@ -59,6 +60,8 @@ class ParameterEffect:
     """With Bonferroni's correction."""
     medians: pd.Series[float] | None = None
     """By setting of the parameter: the best one first; of a trend, in the order of the axis."""
+    confounded: Mapping[str, list[str]] = field(default_factory=dict)
+    """See `confounded_parameters`."""
 
 
 class SettingWithoutFinished(NamedTuple):
@@ -110,21 +113,41 @@ def _strongest_effect(
     values = compared.values
     if len(values) < 2 or not parameters:
         return ParameterEffect(compared, EffectVerdict.TOO_FEW_TRIALS)
-    numbers = np.array(values, dtype=np.float64)
     p_values = []
     for parameter in parameters:
-        p_values.append(kruskal_wallis(parameter.settings[values.index], numbers))
+        observations = _observations(results, parameter, values)
+        settings = parameter.settings[observations.index]
+        p_values.append(kruskal_wallis(settings, np.array(observations, dtype=np.float64)))
     strongest = parameters[int(np.argmin(p_values))]
     p_value = min(1.0, min(p_values) * len(parameters))
     if p_value < SIGNIFICANCE:
         medians = values.groupby(strongest.settings[values.index]).median()
         medians = medians.sort_values(ascending=results.mode == "min")
         verdict = EffectVerdict.DIFFERENCE
-        return ParameterEffect(compared, verdict, strongest.axis.name, p_value, medians)
+        name = strongest.axis.name
+        rows = results.trials.loc[values.index]
+        confounded = confounded_parameters(results, rows, [name])
+        return ParameterEffect(compared, verdict, name, p_value, medians, confounded)
     trend = _trend(parameters, compared)
     if trend is not None:
         return trend
     return ParameterEffect(compared, EffectVerdict.NONE, p_value=p_value)
+
+
+def _observations(
+    results: Results, parameter: ParameterSettings, values: pd.Series[float]
+) -> pd.Series[float]:
+    """Return what is compared between the settings of a parameter: the mean of each configuration.
+
+    Its seeds are repetitions, and no evidence that other configurations with the same setting
+    behave alike. If each setting has one configuration, its seeds are compared.
+    """
+    configurations = results.configurations[values.index]
+    settings = parameter.settings[values.index]
+    if configurations.groupby(settings).nunique().max() == 1:
+        return values
+    means = values.groupby(configurations).transform("mean")
+    return means[~configurations.duplicated()]
 
 
 def kruskal_wallis(settings: pd.Series[str], values: Floats) -> float:

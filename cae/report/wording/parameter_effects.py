@@ -11,6 +11,7 @@ from cae.report.statistics.parameter_effects import (
     SettingWithoutFinished,
     analyze_effects,
 )
+from cae.report.wording.confounding import confounding_sentence
 
 MAX_SETTINGS = 5
 """Named settings without a finished trial."""
@@ -80,10 +81,12 @@ def _difference(effect: ParameterEffect, metric: str) -> str:
     p_text = f"p\u00a0=\u00a0{effect.p_value:.1g}"
     if effect.p_value < 1e-4:
         p_text = "p\u00a0<\u00a00.0001"
-    return (
+    sentence = (
         f"{effect.parameter} makes the most significant difference: median {metric} {best} and "
         f"{worst} ({p_text}, {_trials(effect)})."
     )
+    together = confounding_sentence(effect.confounded, [effect.parameter])
+    return formatting.sentences([sentence, together])
 
 
 def _trend(effect: ParameterEffect, metric: str) -> str:

@@ -157,3 +157,13 @@ def test_the_page_claims_nothing_about_ranges_that_are_too_small_to_examine(
     assert content.is_empty
     assert "if at least 3 different values of it were tried" in content.verdict
     assert "inside the ranges" not in content.verdict
+
+
+def test_one_epoch_does_not_show_that_more_would_help(writer: MakeWriter) -> None:
+    """Regression: the best epoch of one is always the last one."""
+    assert next_steps(kernels(writer, {3: [0.3], 5: [0.1], 7: [0.2]})) == []
+
+
+def test_equal_values_at_the_edge_and_inside_suggest_no_other_range(writer: MakeWriter) -> None:
+    """Regression: of equal trials the first one is the best, and was "at the edge"."""
+    assert next_steps(kernels(writer, {3: RISING, 5: RISING, 7: [0.4, 0.2, 0.3, 0.3]})) == []

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import pandas as pd
+import pytest
 
-from cae.report.page.sections.early_stopping import evidence_sentences
+from cae.report.page.sections.early_stopping import evidence_sentences, prediction_of_ranks
 from cae.report.statistics.early_stopping import Audit, SurvivalCurve, analyze_early_stopping
 from cae.report.wording.early_stopping import audit_sentence, curve_name
 from tests.report.planted_runs import early_stopped
@@ -58,3 +59,21 @@ def test_curves_are_named_by_their_setting() -> None:
     steps = pd.DataFrame()
     assert curve_name(SurvivalCurve("", "", steps)) == "all trials"
     assert curve_name(SurvivalCurve("optimizer.lr", "0.1", steps)) == "optimizer.lr 0.1"
+
+
+@pytest.mark.parametrize(
+    ("correlation", "trials", "meaning"),
+    [
+        (1.0, 3, "too few trials to know how well early ranks predict late ranks"),
+        (0.8, 5, "too few trials to know how well early ranks predict late ranks"),
+        (1.0, 6, "early ranks predict late ranks well"),
+        (0.8, 20, "early ranks predict late ranks well"),
+        (0.3, 20, "early ranks predict late ranks poorly"),
+        (0.6, 10, "too few trials to know how well early ranks predict late ranks"),
+    ],
+)
+def test_a_rank_correlation_of_few_trials_is_no_prediction(
+    correlation: float, trials: int, meaning: str
+) -> None:
+    """Regression: a correlation of 1 over three survivors "predicts well"."""
+    assert prediction_of_ranks(correlation, trials) == meaning

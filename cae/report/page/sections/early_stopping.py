@@ -20,11 +20,14 @@ from cae.report.page.section import SectionContent, section
 from cae.report.page.table import Table, make_table
 from cae.report.statistics import early_stopping
 from cae.report.statistics.early_stopping import EarlyStoppingAnalysis, analyze_early_stopping
+from cae.report.statistics.inference import correlation_interval
 from cae.report.wording.early_stopping import audit_sentence
 from cae.run.trial_state import TrialState
 
 STRONG_CORRELATION = 0.7
 """At this rank correlation or above it, early ranks predict late ranks well (limit of DeepCAVE)."""
+MIN_RANKED_TRIALS = 6
+"""Equal ranks of fewer trials may be chance: p is 2 / n!."""
 MAX_OPEN_ROWS = 15
 """A table of stopped trials with more rows is collapsed at first."""
 FAILED_STATES = [
@@ -151,15 +154,25 @@ def _correlation_sentence(analysis: EarlyStoppingAnalysis) -> str:
         ["early_epoch", "late_epoch"], ascending=[True, False], kind="stable"
     )
     pair = by_epochs.iloc[0]
-    meaning = "early ranks predict late ranks poorly"
-    if pair["correlation"] >= STRONG_CORRELATION:
-        meaning = "early ranks predict late ranks well"
+    meaning = prediction_of_ranks(float(pair["correlation"]), int(pair["n"]))
     correlation = formatting.number(pair["correlation"], 2)
     survivors = formatting.plural(int(pair["n"]), "surviving trial")
     return (
         f"The ranks at epochs {pair['early_epoch']:g} and {pair['late_epoch']:g} have a "
         f"correlation of {correlation} over {survivors}: {meaning}."
     )
+
+
+def prediction_of_ranks(correlation: float, trials: int) -> str:
+    """State how well early ranks predict late ranks, as far as the number of trials shows it."""
+    interval = correlation_interval(correlation, trials)
+    if interval is None and trials >= MIN_RANKED_TRIALS:
+        interval = (correlation, correlation)  # all ranks are equal, or the opposite
+    if interval is not None and correlation >= STRONG_CORRELATION and interval[0] > 0:
+        return "early ranks predict late ranks well"
+    if interval is not None and interval[1] < STRONG_CORRELATION:
+        return "early ranks predict late ranks poorly"
+    return "too few trials to know how well early ranks predict late ranks"
 
 
 def _regret_sentence(results: Results, analysis: EarlyStoppingAnalysis) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 from cae.report.statistics.claims.kinds.extremes import ExtremeEvidence
@@ -12,9 +11,8 @@ from cae.report.statistics.claims.kinds.rank_correlations import RankCorrelation
 from cae.report.statistics.claims.kinds.table_rows import TableRowsEvidence
 from cae.report.statistics.claims.kinds.threshold import ThresholdEvidence
 from cae.report.statistics.claims.kinds.two_groups import TwoGroupsEvidence
-from cae.report.statistics.claims.power import SPEARMAN_VARIANCE
 from cae.report.statistics.claims.verdict import Judgment
-from cae.report.statistics.inference import NORMAL_QUANTILE, MeanDifference
+from cae.report.statistics.inference import MeanDifference, correlation_interval
 
 
 class Interval(NamedTuple):
@@ -42,7 +40,8 @@ def effect_interval(judgment: Judgment) -> Interval | None:
                 return Interval(*evidence.signed_rank_interval)
             return _of_difference(evidence.difference)
         case RankCorrelationEvidence(correlation=correlation, observations=observations):
-            return _of_correlation(correlation.coefficient, observations)
+            interval = correlation_interval(correlation.coefficient, observations)
+            return interval and Interval(*interval)
         case MoreImportantEvidence(lead=lead) if lead is not None:
             return Interval(*lead.interval)
     return None
@@ -52,12 +51,3 @@ def _of_difference(difference: MeanDifference, comparisons: int = 1) -> Interval
     if not difference.is_testable:
         return None
     return Interval(*difference.interval(comparisons))
-
-
-def _of_correlation(coefficient: float, count: int) -> Interval | None:
-    """Return None for few trials, and for equal ranks: the transformation is infinite."""
-    if count <= 3 or abs(coefficient) >= 1:
-        return None
-    half_width = NORMAL_QUANTILE * math.sqrt(SPEARMAN_VARIANCE / (count - 3))
-    center = math.atanh(coefficient)
-    return Interval(math.tanh(center - half_width), math.tanh(center + half_width))

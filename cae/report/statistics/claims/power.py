@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 from cae.report.statistics.claims.verdict import ALPHA
-from cae.report.statistics.inference import MeanDifference
+from cae.report.statistics.inference import SPEARMAN_VARIANCE, MeanDifference
 
 POWER = 0.8
 """Probability of a significant test that is aimed at."""
@@ -18,8 +18,6 @@ MAX_FACTOR = 10_000
 """More times the observations are not considered."""
 WILCOXON_EFFICIENCY = 3 / math.pi
 """Of the signed-rank test relative to the t-test, for normal differences."""
-SPEARMAN_VARIANCE = 1.06
-"""Of Fisher's transformation of a rank correlation, times n - 3 (Fieller et al. 1957)."""
 
 PowerOf = Callable[[float], float]
 """The power of a test with so many times the observations."""
