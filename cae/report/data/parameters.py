@@ -57,7 +57,7 @@ def confounded_parameters(
 ) -> dict[str, list[str]]:
     """Return the axes that change together with each of the parameters `names`.
 
-    One of both determines the other in all trials, so that their effects cannot be told apart: a
+    One of both determines the other in all trials, so that their effects cannot be separated: a
     table or a forest that names one of them must name both. Left out are parameters that follow
     from others (a decoder that mirrors its encoder), and a component beside its own parameters.
     """

@@ -84,7 +84,7 @@ class Population:
     total_configurations: int
     """Number of configurations before sampling."""
     confounded: dict[str, list[str]] = field(default_factory=dict)
-    """By name of an axis: other parameters whose effects cannot be told apart from its own."""
+    """By name of an axis: other parameters whose effects cannot be separated from its own."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

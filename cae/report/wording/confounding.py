@@ -1,4 +1,4 @@
-"""Sentences about parameters whose effects cannot be told apart."""
+"""Sentences about parameters whose effects cannot be separated."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def confounding_sentence(confounded: Mapping[str, Sequence[str]], named: Iterabl
             continue
         groups.append(members)
         parameters = formatting.listed([formatting.short(member) for member in (name, *others)])
-        sentences.append(f"{parameters} change together: their effects cannot be told apart.")
+        sentences.append(f"{parameters} change together: their effects cannot be separated.")
     return formatting.sentences(sentences)

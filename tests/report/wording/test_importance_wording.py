@@ -76,5 +76,5 @@ def test_a_parameter_is_not_credited_with_what_changes_together_with_it(
     sentence = importance_sentence(analysis)
     assert "arch.kernel_size matters most" in sentence
     assert sentence.endswith(
-        "arch.kernel_size and optimizer.lr change together: their effects cannot be told apart."
+        "arch.kernel_size and optimizer.lr change together: their effects cannot be separated."
     )

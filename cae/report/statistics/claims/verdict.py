@@ -148,7 +148,7 @@ class ObstacleKind(StrEnum):
     NOTHING_ELSE_VARIES = "nothing else varies"
     """Only `names[0]` differs between the trials."""
     CONFOUNDED = "confounded"
-    """The parameters `names` change together, so that their effects cannot be told apart."""
+    """The parameters `names` change together, so that their effects cannot be separated."""
     NO_COMMON_TRIAL = "no common trial"
     """No finished trial has both metrics `names`, in `epochs` if they are stated."""
     OTHER_SETTINGS = "other settings"
