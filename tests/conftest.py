@@ -50,6 +50,19 @@ def sweep_file(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium. One per process: Playwright cannot be started twice in it."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.report.page.pages import CHROMIUM
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
 RAY_GROUPS = ["ray", "ray_sweeps", "ray_engine"]
 WITH_SWEEPS = {
     "test_growing_runs.py",

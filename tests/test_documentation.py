@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -19,7 +20,7 @@ import typer.main
 import cae
 from cae.cli.app import app
 from tests.conftest import ROOT
-from tests.report.page.pages import CHROMIUM, TIMEOUT_MS, needs_chromium
+from tests.report.page.pages import TIMEOUT_MS, needs_chromium
 
 BUILD_SECONDS = 900
 DOCUMENTS = [
@@ -230,35 +231,30 @@ def test_the_python_reference_has_every_public_name(site: Site) -> None:
 
 @needs_chromium
 @pytest.mark.timeout(BUILD_SECONDS)
-def test_the_search_finds_pages_without_a_server(site: Site) -> None:
-    sync_api = pytest.importorskip("playwright.sync_api")
+def test_the_search_finds_pages_without_a_server(site: Site, browser: Any) -> None:
     pages = {
         "nearly black": "Troubleshooting",
         "max-trials": "Commands",
         "load_model": "Python API",
         "interpolate": "Using a model",
     }
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        tab = browser.new_context(offline=True).new_page()
+    with browser.new_context(offline=True) as context:
+        tab = context.new_page()
         for words, page in pages.items():
             tab.goto((site.folder / "index.html").as_uri())
             tab.fill("input[name=q]", words)
             tab.press("input[name=q]", "Enter")
             result = tab.locator("#search-results li a", has_text=page).first
             result.wait_for(timeout=TIMEOUT_MS)
-        browser.close()
 
 
 @needs_chromium
 @pytest.mark.timeout(BUILD_SECONDS)
 @pytest.mark.parametrize("page", ["reproduction", "results"])
-def test_the_table_of_runs_fits_and_breaks_no_flag(site: Site, page: str) -> None:
+def test_the_table_of_runs_fits_and_breaks_no_flag(site: Site, browser: Any, page: str) -> None:
     """A command broke between the two hyphens of a flag, and columns were outside of the page."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        tab = browser.new_page(viewport={"width": 1280, "height": 900})
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        tab = context.new_page()
         tab.goto((site.folder / f"docs/{page}.html").as_uri())
         table = tab.locator("table.runs").first
         widths = table.evaluate("table => [table.scrollWidth, table.parentElement.clientWidth]")
@@ -269,7 +265,6 @@ def test_the_table_of_runs_fits_and_breaks_no_flag(site: Site, page: str) -> Non
         first_row = table.locator("tbody tr").first
         command = first_row.locator("td.command").bounding_box()
         run = first_row.locator("td.run").bounding_box()
-        browser.close()
     assert widths[0] <= widths[1]
     assert set(lines_per_word) == {1}
     assert command["y"] >= run["y"] + run["height"]

@@ -52,18 +52,6 @@ def evil() -> str:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(pages.CHROMIUM), args=["--no-sandbox"]
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="session")
 def _shared_page(browser: Any, make_run: Callable[[str], RunDir]) -> Iterator[Any]:
     with pages.opened(browser, make_run("thirty"), accept_downloads=True) as page:
         pages.draw_all(page)
@@ -81,6 +69,8 @@ def thirty(_shared_page: Any) -> Any:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run all tests of the browser and of the expensive pages in one of the test processes."""
     for item in items:
+        if item.get_closest_marker("xdist_group"):
+            continue
         if "browser" in getattr(item, "fixturenames", ()) or "thousand" in item.name:
             item.add_marker(pytest.mark.xdist_group("page"))
 

@@ -57,7 +57,7 @@ def _obstacle_clause(obstacle: Obstacle) -> str:
         case ObstacleKind.CONFOUNDED:
             return (
                 f"{formatting.listed(names)} change together in these trials: their effects cannot "
-                "be told apart"
+                "be separated"
             )
         case ObstacleKind.NO_COMMON_TRIAL:
             return _no_common_trial(obstacle, names)
