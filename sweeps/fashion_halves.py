@@ -153,7 +153,7 @@ sweep = Sweep(
             text="Trouser, T-shirt and Dress have the smallest errors.",
             explanation=(
                 "Tested and excluded: that these classes fill more pixels. Relative to the "
-                "variance of their pixels (C003-3b) they are not best either, with three seeds. "
+                "variance of their pixels (C003-3b) they are not best either. "
                 "The reason is not known."
             ),
             table="per_class",
@@ -176,7 +176,7 @@ sweep = Sweep(
             text="Sneaker and Ankle boot have the largest errors.",
             explanation=(
                 "Tested and excluded: that these classes fill fewer pixels. Relative to the "
-                "variance of their pixels (C003-4b) they are not worst either, with three seeds. "
+                "variance of their pixels (C003-4b) they are not worst either. "
                 "The reason is not known."
             ),
             table="per_class",

@@ -31,9 +31,10 @@ EXPLANATION = (
     "the seeds ± their standard deviation. *Reproduced*: the published number lies in the 95 % "
     "prediction interval of our runs, t(n - 1) s √(1 + 1/n), rounding of its last digit added, "
     "and, where a margin was declared before the runs, two one-sided tests show equality within "
-    "it. *Inconclusive*: neither different nor equal within the margin. *One seed*: not equal to "
-    f"the printed digits; one run has no interval. *Old rule*: a section of before {RULE}, for "
-    "which a difference of at most 2 standard deviations was reproduced."
+    "it. *Inconclusive*: neither different nor equal within the margin; without a margin: the "
+    "interval is larger than the number. *One seed*: not equal to the printed digits; one run has "
+    f"no interval. *Old rule*: a section of before {RULE}, for which a difference of at most 2 "
+    "standard deviations was reproduced."
 )
 SCORE_EXPLANATION = (
     "A claim is decided if its test is significant at a false discovery rate of 5 % over all "

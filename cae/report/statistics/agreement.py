@@ -4,8 +4,8 @@ A report prints the result of one run, or a mean with a standard deviation of se
 seeds. A single run agrees if it lies in the 95 % prediction interval of our runs (Hahn & Meeker,
 "Statistical Intervals", 1991), a mean if Welch's test does not reject equality. Both become easier
 the noisier the runs are: a margin that was declared before the runs limits that, by two one-sided
-tests (TOST, Schuirmann 1987). The printed number may be rounded: half a unit of its last digit is
-added to every interval.
+tests (TOST, Schuirmann 1987). Without one, an interval larger than the number shows nothing. The
+printed number may be rounded: half a unit of its last digit is added to every interval.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class Agreement(StrEnum):
     AGREES = "agrees"
     DIFFERS = "differs"
     INCONCLUSIVE = "inconclusive"
-    """Not different, and not equal within the declared margin either."""
+    """Not different, and not equal within the declared margin either; without a margin: the
+    interval is larger than the number."""
     ONE_SEED = "one seed"
     """One run of ours, which is not equal to the printed digits."""
 
@@ -93,6 +94,8 @@ def compare(ours: Sample, printed: Printed) -> Comparison:
         is_equivalent = distance + one_sided * error + printed.half_unit <= printed.margin
         if tolerance > printed.margin or not is_equivalent:
             agreement = Agreement.INCONCLUSIVE
+    elif printed.value and tolerance > abs(printed.value):
+        agreement = Agreement.INCONCLUSIVE  # 0 and twice the number would agree as well
     return Comparison(agreement=agreement, tolerance=tolerance)
 
 

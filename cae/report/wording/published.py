@@ -151,6 +151,11 @@ def _distance(comparison: PublishedComparison) -> str:
             return formatting.sentences(
                 [f"Within the 95 % interval, ± {_relative(comparison)}.", _margin(comparison)]
             )
+        case PublishedVerdict.INCONCLUSIVE if math.isnan(comparison.published.printed().margin):
+            return (
+                f"Not different, but the 95 % interval, ± {_relative(comparison)}, is larger than "
+                "the published number."
+            )
         case PublishedVerdict.INCONCLUSIVE:
             return (
                 f"Not different, but the 95 % interval, ± {_relative(comparison)}, does not show "

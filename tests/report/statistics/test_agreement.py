@@ -13,6 +13,10 @@ from cae.report.statistics.agreement import Agreement, Printed, Sample, compare
 RUNS = 4_000
 
 
+TRUTH = 1e5
+"""Far from 0: an interval that is larger than the number shows nothing."""
+
+
 def sample(values: np.ndarray) -> Sample:
     return Sample(mean=float(values.mean()), sd=float(values.std(ddof=1)), count=len(values))
 
@@ -20,15 +24,15 @@ def sample(values: np.ndarray) -> Sample:
 def share_of(
     agreement: Agreement, seeds: int, *, shift: float = 0.0, margin: float = math.nan
 ) -> float:
-    """How often the verdict is `agreement`, for normal runs of deviation 1.
+    """How often the verdict is `agreement`, for normal runs of mean TRUTH and deviation 1.
 
     `shift`: difference of the publication's true mean from ours.
     """
     generator = np.random.default_rng(seeds)
     count = 0
     for _ in range(RUNS):
-        value = float(generator.normal(shift))
-        ours = sample(generator.normal(size=seeds))
+        value = float(generator.normal(TRUTH + shift))
+        ours = sample(generator.normal(TRUTH, size=seeds))
         if compare(ours, Printed(value=value, margin=margin)).agreement == agreement:
             count += 1
     return count / RUNS
@@ -74,6 +78,15 @@ def test_noisy_runs_do_not_agree_with_a_narrow_margin() -> None:
     assert share_of(Agreement.INCONCLUSIVE, 3, margin=1.0) > 0.9
 
 
+@pytest.mark.parametrize(
+    ("sd", "agreement"), [(0.02, Agreement.AGREES), (0.2, Agreement.INCONCLUSIVE)]
+)
+def test_an_interval_larger_than_the_number_shows_nothing(sd: float, agreement: Agreement) -> None:
+    """Regression: 0.0000625 was reproduced by 0.00055, +- 0.00083."""
+    ours = Sample(mean=0.11, sd=sd, count=5)
+    assert compare(ours, Printed(value=0.1)).agreement == agreement
+
+
 def test_the_interval_of_a_single_run_is_a_prediction_interval() -> None:
     ours = Sample(mean=1.0, sd=0.1, count=4)
     tolerance = compare(ours, Printed(value=1.0, half_unit=0.005)).tolerance
@@ -95,9 +108,9 @@ def test_printed_means_agree_with_the_stated_probability() -> None:
     generator = np.random.default_rng(1)
     count = 0
     for _ in range(RUNS):
-        theirs = generator.normal(size=10)
+        theirs = generator.normal(TRUTH, size=10)
         printed = Printed(value=float(theirs.mean()), sd=float(theirs.std(ddof=1)), count=10)
-        ours = sample(generator.normal(size=3))
+        ours = sample(generator.normal(TRUTH, size=3))
         if compare(ours, printed).agreement == Agreement.AGREES:
             count += 1
     assert count / RUNS > 0.93
