@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from cae.sweep.spec.plan import Plan
 from cae.sweep.spec.planned_trial import PlannedTrial
@@ -22,7 +22,7 @@ class TrainingCost:
             self._by_configuration[_configuration(trial, trial.trial.seed)] = trial
             self._epoch_seconds[trial.number] = seconds
 
-    def dependencies(self, trials: Iterable[PlannedTrial]) -> list[PlannedTrial]:
+    def dependencies(self, trials: Sequence[PlannedTrial]) -> list[PlannedTrial]:
         """The unfinished dependencies of trials and of their dependencies, each once."""
         requested = {trial.number for trial in trials}
         waiting = [number for trial in trials for number in trial.dependencies.values()]

@@ -180,8 +180,10 @@ def _expected_epochs(plan: Plan, epochs: int) -> float:
 
 def _key_of_timing(trial: Trial) -> str:
     """A text that is equal for trials whose steps and validation take the same time."""
-    parts = [trial.arch, trial.task, trial.dataset.image_shape, trial.batch_size]
-    return repr([*parts, trial.optimizer, trial.precision, trial.clip_norm, trial.clip_value])
+    first_stage = trial.task.stage(1, trial.epochs)  # the one that is timed
+    parts = [trial.arch, trial.task, first_stage, trial.dataset.image_shape, trial.batch_size]
+    parts += [trial.optimizer, trial.augmentation, trial.precision]
+    return repr([*parts, trial.clip_norm, trial.clip_value])
 
 
 def images_of_an_epoch(planned: PlannedTrial) -> float:
