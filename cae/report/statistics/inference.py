@@ -12,12 +12,13 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating[Any]]
+Key = TypeVar("Key", bound=Hashable)
 
 NORMAL_QUANTILE = 1.959964
 """Upper end of 95 % intervals of normal distributions, in standard deviations."""
@@ -52,6 +53,11 @@ class MeanDifference:
         return min(self.first_count, self.second_count) > 1
 
     @property
+    def varies(self) -> bool:
+        """Whether the samples, or the differences of pairs, vary by more than rounding errors."""
+        return self.standard_error > 1e-12 * max(abs(self.first_mean), abs(self.second_mean))
+
+    @property
     def value(self) -> float:
         """The difference; exactly 0 if it is only a rounding error."""
         if self.t() == 0:
@@ -74,7 +80,30 @@ class MeanDifference:
 
     def p_value(self, shift: float = 0.0) -> float:
         """Return the two-sided p value of the difference minus `shift`."""
-        return min(1.0, 2 * t_tail(abs(self.t(shift)), self.degrees_of_freedom))
+        return min(1.0, 2 * min(self.p_above(shift), self.p_below(shift)))
+
+    def p_above(self, shift: float) -> float:
+        """Return the p value of the one-sided test whether the difference is above `shift`."""
+        return self._tail(self.t(shift))
+
+    def p_below(self, shift: float) -> float:
+        """Return the p value of the one-sided test whether the difference is below `shift`."""
+        return self._tail(-self.t(shift))
+
+    def _tail(self, t: float) -> float:
+        """Return the probability of a larger statistic; NaN if the difference is not testable.
+
+        Samples that do not vary have no t distribution: then it is that of a permutation test, of
+        the signs of pairs or of the groups of values. Equal values of a coarse metric, such as an
+        accuracy on 100 images, are no certainty.
+        """
+        if not math.isinf(t) or not self.is_testable:
+            return t_tail(t, self.degrees_of_freedom)
+        if t < 0:
+            return 1.0
+        if self.is_paired:
+            return 0.5**self.first_count
+        return 1 / math.comb(self.first_count + self.second_count, self.first_count)
 
     def interval(self, comparisons: int = 1) -> tuple[float, float]:
         """Return the 95 % t interval of the difference; NaN if it is not testable.
@@ -189,9 +218,9 @@ def _signed_rank_interval(walsh_averages: Floats, count: int) -> tuple[float, fl
     return float(ordered[outside]), float(ordered[-1 - outside])
 
 
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
     """Correct p values for their number by Holm's step-down procedure."""
-    corrected: dict[str, float] = {}
+    corrected: dict[Key, float] = {}
     largest = 0.0
     ordered = sorted(p_values, key=lambda name: p_values[name])
     for index, name in enumerate(ordered):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from cae.report import formatting
 from cae.report.statistics.claims.intervals import effect_interval
-from cae.report.statistics.claims.kinds.extremes import ExtremeEvidence, RivalKind
+from cae.report.statistics.claims.kinds.extremes import ExtremeEvidence
 from cae.report.statistics.claims.kinds.metric_pairs import MetricPairsEvidence
 from cae.report.statistics.claims.kinds.parameter_importance import (
     MIN_CONFIGURATIONS,
@@ -17,6 +17,7 @@ from cae.report.statistics.claims.kinds.rank_correlations import RankCorrelation
 from cae.report.statistics.claims.kinds.table_rows import TableRowsEvidence
 from cae.report.statistics.claims.kinds.threshold import ThresholdEvidence
 from cae.report.statistics.claims.kinds.two_groups import TwoGroupsEvidence
+from cae.report.statistics.claims.rivals import RivalKind
 from cae.report.statistics.claims.verdict import (
     ClaimResult,
     Direction,
@@ -312,6 +313,8 @@ def _conclusion(
             outcome = "has the opposite sign"
         case Direction.ZERO:
             outcome = "is zero"
+    if judgment.procedure.method == Method.NOT_NEEDED:
+        return f"The {effect} {outcome}. Sizes need no test."
     if judgment.p_value is None:
         few = ""
         if difference is not None:
@@ -442,24 +445,19 @@ def _threshold(evidence: ThresholdEvidence, judgment: Judgment) -> str:
     sentences = [f"Mean {formatting.short(evidence.metric)} {mean}, claimed {evidence.op} {bound}."]
     if evidence.matching_configurations > 1:
         sentences.append(f"Best of {evidence.matching_configurations} matching configurations.")
-    if evidence.is_size:
-        sentences.append("A single number, compared without a test.")
-    else:
-        sentences.append(_conclusion(judgment, evidence.difference))
+    sentences.append(_conclusion(judgment, evidence.difference))
     return formatting.sentences(sentences)
 
 
 def _table_rows(evidence: TableRowsEvidence, judgment: Judgment) -> str:
-    named_extreme = "smallest"
-    other_extreme = "largest"
-    if evidence.is_smallest:
-        named_extreme = "largest"
-        other_extreme = "smallest"
     named_mean = formatting.number(evidence.difference.first_mean)
     other_mean = formatting.number(evidence.difference.second_mean)
+    kind = ""
+    if evidence.rival_kind != RivalKind.ONLY:
+        kind = f" ({evidence.rival_kind} of {evidence.pairs} pairs)"
     sentence = (
-        f"Mean over {formatting.plural(evidence.trials, 'trial')}: the {named_extreme} "
-        f"{formatting.short(evidence.column)} of {formatting.listed(evidence.rows)} is "
-        f"{named_mean}, the {other_extreme} of the other rows is {other_mean}."
+        f"Mean {formatting.short(evidence.column)} over "
+        f"{formatting.plural(evidence.trials, 'trial')}: {named_mean} of {evidence.named} against "
+        f"{other_mean} of {evidence.other}{kind}."
     )
-    return formatting.sentences([sentence, _conclusion(judgment, evidence.difference)])
+    return formatting.sentences([sentence, _conclusion(judgment, evidence.untested)])

@@ -35,7 +35,7 @@ def need_sentence(need: Need) -> str:
         case NeedKind.NO_EFFECT:
             return "Not decided by seeds: the observed effect is zero, or nearly."
         case NeedKind.NO_SPREAD:
-            return "Not decided by seeds: all have equal values."
+            return "Hardly decided by seeds: those that there are have equal values."
         case NeedKind.POINTS:
             return "Decided by more points of the search space, not by more seeds."
         case NeedKind.TRIALS:

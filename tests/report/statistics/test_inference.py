@@ -63,10 +63,26 @@ def test_a_rounding_error_is_no_difference() -> None:
     assert difference.p_value() == 1
 
 
-def test_a_difference_without_spread_is_certain() -> None:
-    difference = paired_difference(np.array([2.0, 2.0]), np.array([1.0, 1.0]))
-    assert difference.t() == math.inf
-    assert difference.p_value() == 0
+def test_equal_differences_are_no_certainty() -> None:
+    """Regression: three equal accuracies of a hundred images each had p = 0."""
+    pairs = paired_difference(np.full(3, 0.97), np.full(3, 0.96))
+    assert not pairs.varies
+    assert pairs.t() == math.inf
+    assert pairs.p_value() == 2 / 2**3  # of 8 combinations of signs, 2 are as extreme
+    groups = welch_difference(np.full(3, 0.97), np.full(4, 0.96))
+    assert groups.p_value() == 2 / 35  # of 35 divisions of 7 values into 3 and 4
+    assert groups.p_above(0) == 1 / 35
+    assert groups.p_below(0) == 1
+
+
+def test_one_sided_p_values_are_those_of_scipy() -> None:
+    first = np.array([0.97, 0.95, 0.99, 0.93])
+    second = np.array([0.96, 0.93, 0.93, 0.95])
+    difference = paired_difference(first, second)
+    for shift in (-0.02, 0.0, 0.02):
+        above = stats.ttest_1samp(first - second, shift, alternative="greater")
+        assert difference.p_above(shift) == pytest.approx(above.pvalue)
+        assert difference.p_below(shift) == pytest.approx(1 - above.pvalue)
 
 
 def test_an_interval_without_spread_is_the_mean() -> None:

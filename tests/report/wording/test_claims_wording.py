@@ -148,13 +148,12 @@ def test_importance_names_the_most_important_other_parameter(writer: MakeWriter)
     assert "that of arch.encoder_filters.1, the most important of 2 others, is" in row["why"]
 
 
-def test_rows_of_tables_are_described_by_their_extremes(writer: MakeWriter) -> None:
+def test_rows_of_tables_are_described_by_the_pair_that_decides(writer: MakeWriter) -> None:
     claim = SmallestRows(id="C1", text="x", table="per_class", column="mse", rows=["cat", "dog"])
     row = claim_row(judge_with_tables(writer, claim, seeds=3))
-    assert row["test"] == "paired t-test (3 seeds)"
+    assert row["test"] == "paired t-test (3 seeds), Holm over 2 comparisons"
     assert row["why"].startswith(
-        "Mean over 3 trials: the largest mse of cat and dog is 0.01160, the smallest of the other "
-        "rows is 0.03133."
+        "Mean mse over 3 trials: 0.01160 of dog against 0.03133 of frog (closest of 2 pairs)."
     )
 
 
@@ -162,7 +161,7 @@ def test_a_size_of_the_network_is_compared_without_a_test(writer: MakeWriter) ->
     claim = Threshold(id="C8", text="Small.", metric="parameters", op="<", bound=1e6)
     row = row_of(writer, claim, seeds(3, *LOW))
     assert row["test"] == "none: sizes of networks are not random"
-    assert row["why"].endswith("A single number, compared without a test.")
+    assert row["why"].endswith("The difference has the claimed sign. Sizes need no test.")
 
 
 def test_a_published_bound_under_other_settings_names_them(writer: MakeWriter) -> None:

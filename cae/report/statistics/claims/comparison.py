@@ -44,12 +44,21 @@ class GroupComparison:
     def procedure(self) -> Procedure:
         if not self.difference.is_testable:
             return NOT_TESTED
+        if self.difference.is_paired:
+            method = t_test(self.difference, Method.PAIRED_T)
+            return Procedure(method=method, unit=self.unit, count=self.difference.first_count)
+        method = t_test(self.difference, Method.WELCH_T)
         if self.unit is None:
-            return Procedure(method=Method.WELCH_T)
-        if not self.difference.is_paired:
-            count = self.difference.first_count + self.difference.second_count
-            return Procedure(method=Method.WELCH_T, unit=self.unit, count=count)
-        return Procedure(method=Method.PAIRED_T, unit=self.unit, count=self.difference.first_count)
+            return Procedure(method=method)
+        count = self.difference.first_count + self.difference.second_count
+        return Procedure(method=method, unit=self.unit, count=count)
+
+
+def t_test(difference: MeanDifference, method: Method) -> Method:
+    """The t-test that a difference allows, or the permutation test of values that do not vary."""
+    if difference.varies:
+        return method
+    return Method.PERMUTATION
 
 
 def compare_groups(
@@ -174,11 +183,24 @@ def decide(
     shift: float = 0.0,
     p_value: float | None = None,
     is_testable: bool = True,
+    is_certain: bool = False,
 ) -> Decision:
     """Decide whether `difference - shift` has the claimed sign.
 
-    p_value: of another test than the t-test. is_testable: whether all necessary tests are possible.
+    Args:
+        difference: The observed one.
+        sign: 1 if it is claimed to be positive, otherwise -1.
+        shift: The claimed minimum, with the sign.
+        p_value: Of another test than the t-test.
+        is_testable: Whether all necessary tests are possible.
+        is_certain: Whether the difference is not random, and needs no test.
     """
+    if is_certain:
+        effect = sign * (difference.value - shift)
+        certain_verdict = Verdict.CONTRADICTED
+        if effect > 0:
+            certain_verdict = Verdict.SUPPORTED
+        return Decision(verdict=certain_verdict, direction=direction(effect))
     if not is_testable or not difference.is_testable:
         return Decision(
             verdict=Verdict.UNDECIDED, direction=direction(sign * (difference.value - shift))

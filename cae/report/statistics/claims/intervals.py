@@ -11,7 +11,7 @@ from cae.report.statistics.claims.kinds.rank_correlations import RankCorrelation
 from cae.report.statistics.claims.kinds.table_rows import TableRowsEvidence
 from cae.report.statistics.claims.kinds.threshold import ThresholdEvidence
 from cae.report.statistics.claims.kinds.two_groups import TwoGroupsEvidence
-from cae.report.statistics.claims.verdict import Judgment
+from cae.report.statistics.claims.verdict import Judgment, Method
 from cae.report.statistics.inference import MeanDifference, correlation_interval
 
 
@@ -21,20 +21,24 @@ class Interval(NamedTuple):
 
 
 def effect_interval(judgment: Judgment) -> Interval | None:
-    """Return the interval of the effect, in its unit and with its sign; None if it was not tested.
+    """Return the interval of the effect, in its unit and with its sign; None if it is not random.
+
+    Nor is there one if it was not tested, or if the values do not vary.
 
     That of several comparisons contains all differences together with 95 % (Bonferroni). That of a
     rank correlation is Fisher's.
     """
+    if judgment.procedure.method == Method.NOT_NEEDED:
+        return None
     match judgment.evidence:
         case TwoGroupsEvidence(comparison=comparison):
             return _of_difference(comparison.difference)
         case ExtremeEvidence(comparison=comparison):
             return _of_difference(comparison.difference, judgment.procedure.comparisons)
-        case ThresholdEvidence(difference=difference, is_size=False):
+        case ThresholdEvidence(difference=difference):
             return _of_difference(difference)
         case TableRowsEvidence(difference=difference):
-            return _of_difference(difference)
+            return _of_difference(difference, judgment.procedure.comparisons)
         case MetricPairsEvidence() as evidence:
             if evidence.signed_rank_interval is not None:
                 return Interval(*evidence.signed_rank_interval)
@@ -48,6 +52,6 @@ def effect_interval(judgment: Judgment) -> Interval | None:
 
 
 def _of_difference(difference: MeanDifference, comparisons: int = 1) -> Interval | None:
-    if not difference.is_testable:
+    if not difference.is_testable or not difference.varies:
         return None
     return Interval(*difference.interval(comparisons))

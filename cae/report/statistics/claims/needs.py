@@ -103,7 +103,12 @@ def _estimate(judgment: Judgment, seeds: int) -> _Estimate:
                 return _Estimate(NeedKind.POINTS)
             comparisons = judgment.procedure.comparisons
             return _for_difference(evidence.comparison.difference, seeds, comparisons=comparisons)
-        case ThresholdEvidence(difference=difference) | TableRowsEvidence(difference=difference):
+        case TableRowsEvidence() as evidence:
+            if evidence.untested is not None:
+                return _Estimate(NeedKind.FIRST_SEEDS, FIRST_SEEDS)
+            comparisons = judgment.procedure.comparisons
+            return _for_difference(evidence.difference, seeds, comparisons=comparisons)
+        case ThresholdEvidence(difference=difference):
             return _for_difference(difference, seeds)
         case MetricPairsEvidence() as evidence:
             return _for_metric_pairs(evidence, judgment, seeds)
@@ -173,7 +178,7 @@ def _problem(difference: MeanDifference, shift: float) -> _Estimate | None:
         return _Estimate(NeedKind.FIRST_SEEDS, FIRST_SEEDS)
     if difference.t(shift) == 0:
         return _Estimate(NeedKind.NO_EFFECT)
-    if not difference.standard_error:
+    if not difference.varies:
         return _Estimate(NeedKind.NO_SPREAD)
     return None
 

@@ -173,9 +173,9 @@ class ClaimTrials:
         """Return the rows of a table of the trial's final evaluation; empty without it."""
         return self.run.records[self._number(trial)].final_tables.get(name, [])
 
-    def sizes(self, trial: int) -> Mapping[str, Any]:
-        """Return the sizes of the trial's network by name."""
-        return self.run.records[self._number(trial)].sizes
+    def is_size(self, metric: str, trials: Iterable[int]) -> bool:
+        """Whether a metric of these trials is a size of their networks, which is not random."""
+        return all(metric in self.run.records[self._number(trial)].sizes for trial in trials)
 
     def other_settings(self, trial: int, names: Iterable[str]) -> str:
         """Return all settings but the seed and these: equal for trials that differ only in them."""

@@ -41,6 +41,8 @@ class Method(StrEnum):
     PAIRED_T = "paired t-test"
     ONE_SAMPLE_T = "one-sample t-test"
     WELCH_T = "Welch's t-test"
+    PERMUTATION = "exact permutation test"
+    """Instead of a t-test of values that do not vary."""
     WILCOXON = "Wilcoxon's signed-rank test"
     SPEARMAN = "Spearman's rank correlation"
     FOREST = "random forest, permutation importance"

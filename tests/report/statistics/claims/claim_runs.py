@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,8 +83,13 @@ CLASSES = {
 """Error of each class with the seeds 1, 2 and 3."""
 
 
-def judge_with_tables(writer: MakeWriter, claim: Claim, seeds: int) -> ClaimResult:
-    """Judge a claim on trials with a table `per_class` of `CLASSES`."""
+def judge_with_tables(
+    writer: MakeWriter,
+    claim: Claim,
+    seeds: int,
+    classes: Mapping[str, Sequence[float]] = CLASSES,
+) -> ClaimResult:
+    """Judge a claim on trials with a table `per_class` of these errors, one per seed."""
     run = writer(claims=[claim.described()], overrides={})
     run.session(list(range(1, seeds + 1)))
     for number in range(1, seeds + 1):
@@ -92,7 +97,7 @@ def judge_with_tables(writer: MakeWriter, claim: Claim, seeds: int) -> ClaimResu
         run.start(number)
         run.epoch(number, 1, 0.02)
         rows = []
-        for name, errors in CLASSES.items():
+        for name, errors in classes.items():
             rows.append({"class": name, "images": 10, "mse": errors[number - 1]})
         run.end(
             number,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any
 
 import pandas as pd
@@ -12,26 +11,19 @@ from cae.report import formatting
 from cae.report.data.cells import is_missing
 from cae.report.statistics.claims.comparison import GroupComparison, compare_groups, decide
 from cae.report.statistics.claims.registry import judges
+from cae.report.statistics.claims.rivals import Comparisons, RivalKind
 from cae.report.statistics.claims.trials import ClaimTrials, is_same_setting
 from cae.report.statistics.claims.verdict import (
-    ALPHA,
     NOT_TESTED,
     Claim,
     Judgment,
+    Method,
     NotTestable,
     Obstacle,
     ObstacleKind,
     Procedure,
 )
-from cae.report.statistics.inference import MeanDifference, holm
-
-
-class RivalKind(StrEnum):
-    """Why the evidence shows this one of the other values."""
-
-    ONLY = "only"
-    CLOSEST = "closest"
-    LEAST_CERTAIN = "least certain"
+from cae.report.statistics.inference import MeanDifference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,68 +42,6 @@ class ExtremeEvidence:
     """A comparison with too few seeds for a test, if that leaves the claim undecided."""
 
 
-@dataclass(frozen=True)
-class _Comparisons:
-    """The claimed value against each other value, by its text."""
-
-    sign: int
-    by_value: dict[str, GroupComparison]
-    p_values: dict[str, float]
-    """Holm's correction is applied. Values with too few seeds have none."""
-
-    @property
-    def better(self) -> list[str]:
-        """The other values that are significantly more extreme: they contradict the claim."""
-        return [text for text, p in self.p_values.items() if self.lead(text) < 0 and p < ALPHA]
-
-    @property
-    def uncertain(self) -> list[str]:
-        return [text for text in self.by_value if not self.p_values.get(text, 1.0) < ALPHA]
-
-    @property
-    def rival(self) -> str:
-        """The value that decides: one that contradicts, otherwise one that is not certain.
-
-        A claim that is supported against every value is as certain as the least certain support.
-        """
-        candidates = self.better or self.uncertain
-        if candidates:
-            return min(candidates, key=self.lead)
-        least_certain = max(self.p_values.values())
-        candidates = [text for text, p in self.p_values.items() if p == least_certain]
-        return min(candidates, key=self.lead)
-
-    @property
-    def rival_kind(self) -> RivalKind:
-        if len(self.by_value) == 1:
-            return RivalKind.ONLY
-        is_closest = self.rival == min(self.by_value, key=self.lead)
-        if self.better or (is_closest and not self.uncertain):
-            return RivalKind.CLOSEST
-        return RivalKind.LEAST_CERTAIN
-
-    @property
-    def untested(self) -> MeanDifference | None:
-        """The first comparison with too few seeds, unless the claim is contradicted anyway."""
-        if self.better:
-            return None
-        for comparison in self.by_value.values():
-            if not comparison.difference.is_testable:
-                return comparison.difference
-        return None
-
-    @property
-    def trials(self) -> list[int]:
-        trials: dict[int, None] = {}
-        for comparison in self.by_value.values():
-            trials |= dict.fromkeys(comparison.trials)
-        return list(trials)
-
-    def lead(self, text: str) -> float:
-        """Return by how much the claimed value is more extreme than this one."""
-        return self.sign * self.by_value[text].difference.value
-
-
 @judges("SmallestAt", "LargestAt")
 def extreme_at(trials: ClaimTrials, claim: Claim) -> Judgment:
     metric = str(claim["metric"])
@@ -119,16 +49,28 @@ def extreme_at(trials: ClaimTrials, claim: Claim) -> Judgment:
     if claim["kind"] == "SmallestAt":
         sign = -1
     values = trials.values(metric, claim.get("where") or {})
-    comparisons = _compare_with_each_other_value(trials, claim, values, sign)
-    rival = comparisons.rival
+    by_value = _compare_with_each_other_value(trials, claim, values)
+    used: dict[int, None] = {}  # an ordered set
+    for compared in by_value.values():
+        used |= dict.fromkeys(compared.trials)
+    is_size = trials.is_size(metric, used)
+    differences = {text: comparison.difference for text, comparison in by_value.items()}
+    comparisons = Comparisons(sign, differences, are_certain=is_size)
+    rival = comparisons.deciding
     untested = comparisons.untested
-    comparison = comparisons.by_value[rival]
+    comparison = by_value[rival]
     decision = decide(
         comparison.difference,
         sign,
         p_value=comparisons.p_values.get(rival),
         is_testable=untested is None,
+        is_certain=is_size,
     )
+    procedure = NOT_TESTED
+    if is_size:
+        procedure = Procedure(method=Method.NOT_NEEDED)
+    elif untested is None:
+        procedure = replace(comparison.procedure, comparisons=len(comparisons.p_values))
     return Judgment(
         verdict=decision.verdict,
         evidence=ExtremeEvidence(
@@ -137,12 +79,12 @@ def extreme_at(trials: ClaimTrials, claim: Claim) -> Judgment:
             value=claim["value"],
             rival=rival,
             rival_kind=comparisons.rival_kind,
-            other_values=len(comparisons.by_value),
+            other_values=len(by_value),
             comparison=comparison,
             untested=untested,
         ),
-        procedure=_procedure(comparisons),
-        trials=comparisons.trials,
+        procedure=procedure,
+        trials=list(used),
         effect=comparison.difference.value,
         direction=decision.direction,
         statistic=decision.statistic,
@@ -151,8 +93,9 @@ def extreme_at(trials: ClaimTrials, claim: Claim) -> Judgment:
 
 
 def _compare_with_each_other_value(
-    trials: ClaimTrials, claim: Claim, values: pd.Series[float], sign: int
-) -> _Comparisons:
+    trials: ClaimTrials, claim: Claim, values: pd.Series[float]
+) -> dict[str, GroupComparison]:
+    """The claimed value against each other value, by its text."""
     axis = str(claim["axis"])
     settings = trials.settings(values.index, axis)
     is_claimed = settings.map(lambda setting: is_same_setting(setting, claim["value"])).astype(bool)
@@ -165,18 +108,7 @@ def _compare_with_each_other_value(
             kind = ObstacleKind.ONLY_TRIALS_AT_VALUE
         raise NotTestable(Obstacle(kind=kind, conditions={axis: claim["value"]}))
     by_value = {}
-    p_values = {}
     for text in others:
         other_values = values[~is_claimed & (texts == text)]
-        comparison = compare_groups(trials, values[is_claimed], other_values, [axis])
-        by_value[text] = comparison
-        if comparison.difference.is_testable:
-            p_values[text] = comparison.difference.p_value()
-    return _Comparisons(sign, by_value, holm(p_values))
-
-
-def _procedure(comparisons: _Comparisons) -> Procedure:
-    if comparisons.untested is not None:
-        return NOT_TESTED
-    procedure = comparisons.by_value[comparisons.rival].procedure
-    return replace(procedure, comparisons=len(comparisons.p_values))
+        by_value[text] = compare_groups(trials, values[is_claimed], other_values, [axis])
+    return by_value

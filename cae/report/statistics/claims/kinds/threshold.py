@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cae.report.statistics.claims.comparison import decide
+from cae.report.statistics.claims.comparison import decide, t_test
 from cae.report.statistics.claims.registry import EachGroup, judges
 from cae.report.statistics.claims.trials import ClaimTrials
 from cae.report.statistics.claims.verdict import (
@@ -43,8 +43,6 @@ class ThresholdEvidence:
     difference: MeanDifference
     """Mean over the seeds minus the bound."""
     matching_configurations: int
-    is_size: bool
-    """Whether the metric is a size of the network, which needs no test."""
 
 
 @judges("Threshold", each_group=EachGroup.ALWAYS)
@@ -60,7 +58,7 @@ def threshold(trials: ClaimTrials, claim: Claim) -> Judgment:
         values = _with_settings_of_report(trials, values, claim.get("where") or {})
     seeds = values[trials.results.same_configuration(values.index)]
     difference = paired_difference(seeds.to_numpy(), np.full(len(seeds), bound))
-    is_size = metric in trials.sizes(seeds.index[0])
+    is_size = trials.is_size(metric, seeds.index)
     configurations = trials.results.configurations.loc[values.index]
     evidence = ThresholdEvidence(
         metric=metric,
@@ -68,7 +66,6 @@ def threshold(trials: ClaimTrials, claim: Claim) -> Judgment:
         bound=bound,
         difference=difference,
         matching_configurations=int(configurations.nunique()),
-        is_size=is_size,
     )
     if is_size:
         verdict = Verdict.CONTRADICTED
@@ -89,7 +86,9 @@ def threshold(trials: ClaimTrials, claim: Claim) -> Judgment:
         sign = -1
     procedure = NOT_TESTED
     if difference.is_testable:
-        procedure = Procedure(method=Method.ONE_SAMPLE_T, unit=Unit.SEEDS, count=len(seeds))
+        procedure = Procedure(
+            method=t_test(difference, Method.ONE_SAMPLE_T), unit=Unit.SEEDS, count=len(seeds)
+        )
     decision = decide(difference, sign)
     return Judgment(
         verdict=decision.verdict,

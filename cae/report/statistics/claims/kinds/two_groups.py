@@ -11,12 +11,14 @@ from cae.report.statistics.claims.verdict import (
     ALPHA,
     Claim,
     Judgment,
+    Method,
     NotTestable,
     Obstacle,
     ObstacleKind,
+    Procedure,
     Verdict,
 )
-from cae.report.statistics.inference import MeanDifference, t_tail
+from cae.report.statistics.inference import MeanDifference
 from cae.report.statistics.published import direction_in
 
 
@@ -44,7 +46,11 @@ def better_than(trials: ClaimTrials, claim: Claim) -> Judgment:
     if mode == "min":
         sign = -1
     comparison = _compare(trials, claim)
-    decision = decide(comparison.difference, sign, shift=sign * margin)
+    procedure = comparison.procedure
+    is_size = trials.is_size(metric, comparison.trials)
+    if is_size:
+        procedure = Procedure(method=Method.NOT_NEEDED)
+    decision = decide(comparison.difference, sign, shift=sign * margin, is_certain=is_size)
     return Judgment(
         verdict=decision.verdict,
         evidence=TwoGroupsEvidence(
@@ -54,7 +60,7 @@ def better_than(trials: ClaimTrials, claim: Claim) -> Judgment:
             is_equivalence=False,
             shift=sign * margin,
         ),
-        procedure=comparison.procedure,
+        procedure=procedure,
         trials=comparison.trials,
         effect=comparison.difference.value,
         direction=decision.direction,
@@ -107,15 +113,8 @@ class _EquivalenceTest:
 def _equivalence_test(difference: MeanDifference, margin: float) -> _EquivalenceTest:
     above_low = difference.t(-margin)  # positive if the difference is above the lower bound
     above_high = difference.t(margin)
-    degrees_of_freedom = difference.degrees_of_freedom
-    p_within = max(
-        t_tail(above_low, degrees_of_freedom),
-        t_tail(-above_high, degrees_of_freedom),
-    )
-    p_beyond = 2 * min(
-        t_tail(-above_low, degrees_of_freedom),
-        t_tail(above_high, degrees_of_freedom),
-    )
+    p_within = max(difference.p_above(-margin), difference.p_below(margin))
+    p_beyond = 2 * min(difference.p_below(-margin), difference.p_above(margin))
     within = min(above_low, -above_high)
     if p_within < ALPHA:
         return _EquivalenceTest(Verdict.SUPPORTED, within, p_within)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from cae import LargestRows, SmallestRows
+from cae.report.statistics.claims.need import NeedKind
 from cae.report.statistics.claims.verdict import (
     LeftOut,
     LeftOutReason,
@@ -15,7 +18,7 @@ from cae.report.statistics.claims.verdict import (
     Unit,
     Verdict,
 )
-from tests.report.statistics.claims.claim_runs import judge_with_tables
+from tests.report.statistics.claims.claim_runs import CLASSES, judge_with_tables
 from tests.report.synthetic_runs import MakeWriter
 
 
@@ -36,19 +39,34 @@ def test_rows_of_tables_are_compared_over_seeds(
 ) -> None:
     result = judge_with_tables(writer, extreme_classes(kind, rows), seeds=3)
     assert result.verdict == verdict
-    assert result.judgment.procedure == Procedure(method=Method.PAIRED_T, unit=Unit.SEEDS, count=3)
+    assert result.judgment.procedure == Procedure(
+        method=Method.PAIRED_T, unit=Unit.SEEDS, count=3, comparisons=2
+    )
     assert result.seeds == 3
 
 
-def test_the_least_extreme_named_row_is_compared_with_the_most_extreme_other_row(
-    writer: MakeWriter,
-) -> None:
-    """The largest of cat and dog is dog; the smallest other row is frog."""
+def test_a_supported_claim_is_as_certain_as_its_least_certain_pair(writer: MakeWriter) -> None:
     claim = extreme_classes(SmallestRows, ["cat", "dog"])
     result = judge_with_tables(writer, claim, seeds=3)
-    dog = (0.011 + 0.012 + 0.0118) / 3
-    frog = (0.03 + 0.031 + 0.033) / 3
-    assert result.judgment.effect == pytest.approx(dog - frog)
+    cat, dog, frog = (np.array(errors) for errors in CLASSES.values())
+    p_values = [stats.ttest_rel(cat, frog).pvalue, stats.ttest_rel(dog, frog).pvalue]
+    assert result.judgment.effect == pytest.approx(float((dog - frog).mean()))
+    assert result.judgment.p_value == pytest.approx(max(2 * min(p_values), max(p_values)))
+
+
+def test_rows_that_differ_by_noise_only_contradict_nothing(writer: MakeWriter) -> None:
+    """Regression: the larger of two noisy rows was compared with the other row."""
+    classes = {
+        "cat": (0.010, 0.030, 0.021, 0.030),
+        "dog": (0.030, 0.010, 0.030, 0.019),
+        "frog": (0.020, 0.020, 0.021, 0.020),
+    }
+    largest = np.maximum(classes["cat"], classes["dog"])
+    assert stats.ttest_rel(largest, classes["frog"]).pvalue < 0.001
+    claim = extreme_classes(SmallestRows, ["cat", "dog"])
+    result = judge_with_tables(writer, claim, seeds=4, classes=classes)
+    assert result.verdict == Verdict.UNDECIDED
+    assert result.need.kind in (NeedKind.SEEDS, NeedKind.MANY_SEEDS)
 
 
 def test_rows_of_one_trial_are_undecided(writer: MakeWriter) -> None:

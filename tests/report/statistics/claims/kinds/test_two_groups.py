@@ -215,3 +215,22 @@ def test_no_difference_with_one_seed_is_undecided(judge: Judge) -> None:
     assert result.verdict == Verdict.UNDECIDED
     assert result.judgment.p_value is None
     assert result.judgment.effect == pytest.approx(-0.01)
+
+
+def test_a_size_needs_neither_several_seeds_nor_a_test(judge: Judge) -> None:
+    """The networks of later trials of these runs have more parameters."""
+    claim = three_better_than_five(metric="parameters").model_copy(update={"mode": "min"})
+    result = judge(claim, [*seeds(3, 0.01), *seeds(5, 0.02)])
+    assert result.verdict == Verdict.SUPPORTED
+    assert result.judgment.procedure == Procedure(method=Method.NOT_NEEDED)
+    assert result.judgment.p_value is None
+    opposite = claim.model_copy(update={"mode": "max"})
+    assert judge(opposite, [*seeds(3, 0.01), *seeds(5, 0.02)]).verdict == Verdict.CONTRADICTED
+
+
+def test_accuracies_that_do_not_vary_are_tested_by_permutations(judge: Judge) -> None:
+    result = judge(three_better_than_five(), [*seeds(3, *[0.01] * 3), *seeds(5, *[0.02] * 3)])
+    assert result.verdict == Verdict.UNDECIDED
+    assert result.judgment.procedure.method == Method.PERMUTATION
+    assert result.judgment.p_value == 0.25
+    assert result.need.kind == NeedKind.NO_SPREAD
