@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from cae.report.data.commands import seeds_command, setting_text
 from cae.report.data.results import Run
 from cae.report.wording.needs import MAX_COMMANDS
+from cae.run.choices import Choices
 from cae.run.records import Record
 from cae.run.selection import Condition, select_by_values
 from cae.run.sweep_json import SweepDescription
-from cae.sweep.spec.claim_conditions import Choices, values_of
 
 if TYPE_CHECKING:  # these import torch, and `status` has to be quick
     from cae.sweep.engine.session import Prepared
@@ -42,11 +42,11 @@ class ClaimCommands:
         """The trials of the plan that meet the conditions of its command, without dependencies."""
         listed = [trial for trial in self._prepared.plan.listed if not trial.is_dependency]
         conditions = self._prepared.selection.where
-        return select_by_values(listed, conditions, values_of)
+        return select_by_values(listed, conditions, lambda trial: trial.selectable_values)
 
     @functools.cached_property
-    def _choices(self) -> Choices:
-        return Choices(self.requested)
+    def _choices(self) -> Choices[PlannedTrial]:
+        return Choices(self.requested, lambda trial: trial.selectable_values)
 
     def for_trials(
         self, trials: Sequence[PlannedTrial], seeds: int, names: Sequence[str], options: str = ""

@@ -41,11 +41,6 @@ def parse_conditions(pairs: Iterable[str]) -> list[Condition]:
     return conditions
 
 
-def condition_of(record: Record, name: str) -> Condition | None:
-    """The condition that a trial meets by its value of a parameter; None if it has none."""
-    return condition_on(_values_of_record(record), name)
-
-
 def condition_on(values: Mapping[str, Any], name: str) -> Condition | None:
     """The condition that a trial of these values meets by one of them, or by an element of one;
     None if it lacks the parameter."""
@@ -59,7 +54,7 @@ def condition_on(values: Mapping[str, Any], name: str) -> Condition | None:
 
 def select_trials(records: Iterable[Record], conditions: Sequence[Condition]) -> list[Record]:
     """The trials of a run that meet all conditions: see `select_by_values`."""
-    return select_by_values(records, conditions, _values_of_record)
+    return select_by_values(records, conditions, selectable_values)
 
 
 def select_by_values(
@@ -92,8 +87,12 @@ def select_by_values(
     return [item for item, _ in selected]
 
 
-def _values_of_record(record: Record) -> dict[str, Any]:
-    """Its parameters, those of its axes, and what its comparability group says of data and code."""
+def selectable_values(record: Record) -> dict[str, Any]:
+    """The values by which `--where` chooses a trial of a run, by dotted name.
+
+    They are its parameters, those of its axes, and what its comparability group says of data and
+    code.
+    """
     values = {**record.axes, **record.config}
     for name in (DATA, CODE):
         if name in record.group.parameters:

@@ -70,6 +70,20 @@ def with_seeds(run: Run, seeds: int, conditions: Sequence[Condition] = ()) -> st
     return f"{command}{flags}"
 
 
+def where_conditions(command: str) -> list[str]:
+    """Return the KEY=VALUE of each `--where` of a command."""
+    with contextlib.suppress(ValueError):  # of a damaged or foreign sweep.json
+        words = shlex.split(command)
+        found = []
+        for word, following in itertools.pairwise([*words, ""]):
+            if word == "--where":
+                found.append(following)
+            elif word.startswith("--where="):
+                found.append(word.removeprefix("--where="))
+        return found
+    return []
+
+
 def _without_conditions(command: str, names: Collection[str]) -> str:
     """A command without its `--where` about some parameters."""
     try:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from cae.report.data.parameters import independent_parameters, varying_parameters
 from cae.report.data.results import Results
 from cae.report.statistics.best import BestVerdict, ConfigurationComparison
-from cae.run.records import Record
-from cae.run.selection import Condition, condition_of, select_trials
+from cae.run.choices import Choices
+from cae.run.selection import Condition, selectable_values
 
 MAX_LEADERS = 5
 """At most this many configurations are chosen."""
@@ -40,34 +40,10 @@ def find_leaders(results: Results, comparison: ConfigurationComparison) -> Leade
     first_trials = [trials[0] for trials in comparison.table["trials"]]
     by_row = dict(zip(results.trials.index, results.records, strict=True))
     records = [by_row[trial] for trial in first_trials]
+    choices = Choices(records, selectable_values)
     for count in range(min(MAX_LEADERS, len(rows)), 1, -1):
         chosen = [records[row] for row in rows[:count]]
-        conditions = _needed(_conditions(chosen, names), records, names)
-        met = {record.number for record in select_trials(records, conditions)}
-        are_met = all(record.number in met for record in chosen)
-        if are_met and len(met) < len(records) and len(met) <= max(count, len(records) // 2):
+        conditions, met = choices.choose(chosen, names)
+        if len(met) < len(records) and len(met) <= max(count, len(records) // 2):
             return Leaders(conditions, len(met))
     return None
-
-
-def _needed(
-    conditions: list[Condition], records: list[Record], names: list[str]
-) -> list[Condition]:
-    """The conditions without those of parameters that choose no other trials."""
-    met = len(select_trials(records, conditions))
-    for name in names:
-        fewer = [condition for condition in conditions if condition.name != name]
-        if fewer and len(select_trials(records, fewer)) == met:
-            conditions = fewer
-    return conditions
-
-
-def _conditions(records: list[Record], names: list[str]) -> list[Condition]:
-    """The values that the trials have."""
-    conditions: dict[Condition, None] = {}  # an ordered set
-    for name in names:
-        for record in records:
-            condition = condition_of(record, name)
-            if condition is not None:
-                conditions[condition] = None
-    return list(conditions)

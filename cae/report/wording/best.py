@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from cae.report import formatting
-from cae.report.data.commands import with_seeds
+from cae.report.data.commands import sweep_command, where_conditions, with_seeds
 from cae.report.data.results import Results
 from cae.report.statistics import best
 from cae.report.statistics.best import (
@@ -240,10 +240,15 @@ def more_seeds_command(results: Results, leaders: Leaders | None = None) -> str:
     return with_seeds(results.runs[0], seeds, leaders.conditions)
 
 
-def more_seeds_label(leaders: Leaders | None) -> str:
+def more_seeds_label(results: Results, leaders: Leaders | None) -> str:
     """What `more_seeds_command` does."""
     if leaders is None:
-        return "Add seeds to every configuration; finished trials are kept"
+        # The newest command may have run a part of the sweep.
+        conditions = where_conditions(sweep_command(results.runs[0]))
+        which = ""
+        if conditions:
+            which = f" with {formatting.listed(conditions)}"
+        return f"Add seeds to every configuration{which}; finished trials are kept"
     return (
         f"Add seeds to the {leaders.count} configurations that may be the best; finished trials "
         "are kept"

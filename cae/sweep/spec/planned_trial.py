@@ -49,6 +49,11 @@ class PlannedTrial:
     """Whether its epochs are trained again, because the checkpoints to resume from are missing."""
 
     @property
+    def selectable_values(self) -> dict[str, Any]:
+        """The values by which `--where` chooses it, by dotted name."""
+        return {**self.axes, **self.trial.flat()}
+
+    @property
     def done_epochs(self) -> int:
         """Epochs that the journal contains and that are not trained again."""
         if self.record is None or self.starts_again:

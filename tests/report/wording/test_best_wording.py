@@ -104,7 +104,8 @@ def test_more_seeds_of_a_sample_need_more_trials(writer: MakeWriter) -> None:
     assert more_seeds_command(results, leaders) == (
         f"{expected} --where arch.kernel_size=3 --where 'task.loss=a b'"
     )
-    assert "the 2 configurations" in more_seeds_label(leaders)
+    assert "the 2 configurations" in more_seeds_label(results, leaders)
+    assert more_seeds_label(results, None).startswith("Add seeds to every configuration;")
 
 
 def test_more_seeds_of_a_part_are_those_of_the_part(writer: MakeWriter) -> None:
@@ -119,6 +120,10 @@ def test_more_seeds_of_a_part_are_those_of_the_part(writer: MakeWriter) -> None:
         "cae-sweep run a.py --where 'task.loss=a b' --set seeds=3 --where arch.kernel_size=0"
     )
     assert " --where arch.kernel_size=1 " in more_seeds_command(results)
+    assert more_seeds_label(results, None).startswith(
+        "Add seeds to every configuration with arch.kernel_size=1, task.loss=a b and "
+        "arch.kernel_size=1 2;"
+    )
 
 
 def test_trials_are_named_by_their_unusual_settings() -> None:

@@ -70,7 +70,7 @@ def best_section(results: Results) -> SectionContent:
     if is_open and not results.joined and not has_learning_search(results):
         leaders = find_leaders(results, comparison)
         seeds_command = more_seeds_command(results, leaders)
-        seeds_label = more_seeds_label(leaders)
+        seeds_label = more_seeds_label(results, leaders)
     if other_best_configuration(results, comparison):
         verdict = best_configuration_sentence(results, comparison)
     else:

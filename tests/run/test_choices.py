@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ray import tune
 
-from cae.sweep.spec.claim_conditions import Choices
+from cae.run.choices import Choices
 from cae.sweep.spec.planned_trial import PlannedTrial
 from tests.sweep.spec.plans import plan_of
 
@@ -18,8 +18,12 @@ GRID = {
 NAMES = [KERNEL, FILTERS, "arch.pooling"]
 
 
+def choices_of(trials: list[PlannedTrial]) -> Choices[PlannedTrial]:
+    return Choices(trials, lambda trial: trial.selectable_values)
+
+
 def chosen_texts(trials: list[PlannedTrial], all_trials: list[PlannedTrial]) -> list[str]:
-    conditions, selected = Choices(all_trials).choose(trials, NAMES)
+    conditions, selected = choices_of(all_trials).choose(trials, NAMES)
     assert all(trial in selected for trial in trials)
     return [str(condition) for condition in conditions]
 
@@ -43,7 +47,7 @@ def test_a_condition_that_follows_from_a_later_one_is_left_out() -> None:
     ]
     trials = plan_of(space).trials
     widest = [trial for trial in trials if trial.axes[FILTERS] == 16]
-    conditions, selected = Choices(trials).choose(widest, [KERNEL, FILTERS])
+    conditions, selected = choices_of(trials).choose(widest, [KERNEL, FILTERS])
     assert [str(condition) for condition in conditions] == [f"{FILTERS}=16"]
     assert selected == widest
 
@@ -53,7 +57,7 @@ def test_trials_that_are_no_product_of_values_are_chosen_with_others() -> None:
     corners = [
         trial for trial in trials if (trial.axes[KERNEL], trial.axes[FILTERS]) in ((3, 4), (5, 8))
     ]
-    conditions, selected = Choices(trials).choose(corners, NAMES)
+    conditions, selected = choices_of(trials).choose(corners, NAMES)
     assert conditions == []
     assert len(selected) == 8
 
@@ -61,9 +65,9 @@ def test_trials_that_are_no_product_of_values_are_chosen_with_others() -> None:
 def test_a_parameter_that_a_chosen_trial_lacks_is_no_condition() -> None:
     space = [{"optimizer": "sgd", "optimizer.momentum": 0.5}, {"optimizer": "adam"}]
     trials = plan_of(space).trials
-    conditions, selected = Choices(trials).choose(trials, ["optimizer.momentum"])
+    conditions, selected = choices_of(trials).choose(trials, ["optimizer.momentum"])
     assert (conditions, len(selected)) == ([], 2)
     sgd = [trial for trial in trials if trial.trial.optimizer.name == "sgd"]
-    conditions, selected = Choices(trials).choose(sgd, ["optimizer.momentum"])
+    conditions, selected = choices_of(trials).choose(sgd, ["optimizer.momentum"])
     assert [str(condition) for condition in conditions] == ["optimizer.momentum=0.5"]
     assert selected == sgd
