@@ -143,18 +143,21 @@ def _tested_claims(tested: Sequence[_Tested]) -> list[str]:
         return []
     rates = false_discovery_rates([item.claim.p_value for item in tested])
     rows: list[list[str]] = []
-    decided = 0
+    significant = 0
+    names = set()  # several runs may test the same claim
     for (header, claim), rate in zip(tested, rates, strict=True):
         if rate < ALPHA:
-            decided += 1
+            significant += 1
+        names.add((header.report, claim.claim))
         p_value = claims.p_value_text(claim.p_value)
         q_value = claims.p_value_text(rate, "q")
         cells = [header.report, claim.claim, claim.verdict, claim.effect, p_value, q_value]
         rows.append([*cells, f"`{header.run}`"])
     columns = ["report", "claim", "verdict", "effect", "p", "q", "run"]
     sentence = (
-        f"At a false discovery rate of 5 %, {decided} of {formatting.plural(len(rows), 'claim')} "
-        "with a test are decided (q below 0.05: p, corrected for the number of claims in this file "
-        "by the procedure of Benjamini and Hochberg). The verdicts are those of each test alone."
+        f"Significant at a false discovery rate of 5 %: {significant} of "
+        f"{formatting.plural(len(rows), 'test')} of {formatting.plural(len(names), 'claim')} (q "
+        "below 0.05: p, corrected for the number of tests in this file by the procedure of "
+        "Benjamini and Hochberg). The verdicts are those of each test alone."
     )
     return ["## Tested claims", sentence, table_without_empty_columns(columns, rows)]

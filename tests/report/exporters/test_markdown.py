@@ -160,7 +160,7 @@ def test_tested_claims_of_all_runs_have_q_values(
     writer: Callable[..., Any], tmp_path: Path
 ) -> None:
     runs: list[RunDir] = []
-    for name in ("one", "two"):
+    for name in ("one", "two"):  # two tests of one claim
         claim = {
             "kind": "BetterThan",
             "id": "C1",
@@ -179,10 +179,10 @@ def test_tested_claims_of_all_runs_have_q_values(
         runs.append(run.close())
     text = markdown.write(runs, tmp_path / "r.md").read_text()
     assert text.startswith(OWN_TITLE)
-    assert "2 of 2 claims with a test are decided" in text
+    assert "rate of 5 %: 2 of 2 tests of 1 claim (q" in text
     assert markdown.write([], tmp_path / "r.md").read_text() == text
     kept = markdown.write(runs[:1], tmp_path / "one.md").read_text()
-    assert "1 of 1 claim" in kept
+    assert "1 of 1 test of 1 claim (q" in kept
 
 
 def test_sizes_and_settings_have_a_table_of_their_own(
