@@ -105,10 +105,11 @@ def trials_at_same_epoch(results: Results) -> ComparedTrials | None:
     return ComparedTrials(PopulationKind.SAME_EPOCH, epoch, values)
 
 
-def has_stopped_seed(results: Results) -> pd.Series[bool]:
-    """Whether a seed of each trial's configuration was stopped.
+def has_seed_that_is(results: Results, *states: TrialState) -> pd.Series[bool]:
+    """Whether a seed of each trial's configuration ended in one of these states.
 
-    The mean of the seeds that finished would be optimistic: the stopped ones were worse.
+    Where bad values end a trial (stopped, diverged), the mean of the seeds that finished would be
+    optimistic: the others were worse.
     """
-    is_stopped = results.trials["state"] == TrialState.STOPPED
-    return is_stopped.groupby(results.configurations).transform("any")
+    ended = results.trials["state"].isin(states)
+    return ended.groupby(results.configurations).transform("any")

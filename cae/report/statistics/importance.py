@@ -36,10 +36,11 @@ from cae.report.statistics.compared_trials import (
     ComparedTrials,
     PopulationKind,
     finished_trials,
-    has_stopped_seed,
+    has_seed_that_is,
     trials_at_same_epoch,
 )
 from cae.report.statistics.inference import UPPER_QUANTILE, Floats, permutation_importance
+from cae.run.trial_state import TrialState
 
 MIN_CONFIGURATIONS = 20
 MIN_CONFIGURATIONS_PER_PARAMETER = 4
@@ -137,7 +138,8 @@ def make_population(results: Results, compared: ComparedTrials) -> Population:
     """
     values = compared.values
     if compared.kind == PopulationKind.FINISHED:
-        values = values[~has_stopped_seed(results)[values.index]]
+        has_lost = has_seed_that_is(results, TrialState.STOPPED, TrialState.DIVERGED)
+        values = values[~has_lost[values.index]]
     configurations = results.configurations.loc[values.index]
     means = values.groupby(configurations, sort=False).mean()
     # The first trial of each configuration represents it: its other trials differ in the seed only.

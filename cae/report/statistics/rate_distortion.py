@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from cae.report.data.results import CACHED_RESULTS, Results
-from cae.report.statistics.compared_trials import has_stopped_seed
+from cae.report.statistics.compared_trials import has_seed_that_is
 from cae.report.statistics.inference import (
     MeanDifference,
     paired_difference,
@@ -99,8 +99,8 @@ class RateDistortion:
     """label, size, loss, accuracy (NaN without), `is_best` of its size by the metric of the sweep;
     indexed like the results."""
     configurations: pd.DataFrame
-    """One row per configuration of which no seed was stopped: label of its best trial, `trials`,
-    `n` seeds, size, and the means of loss and accuracy over the seeds."""
+    """One row per configuration of which no seed was stopped or diverged: label of its best trial,
+    `trials`, `n` seeds, size, and the means of loss and accuracy over the seeds."""
     accuracy_floors: dict[str, pd.DataFrame] = field(default_factory=dict)
     """By name: size and value (the mean over the trials), in ascending order of the size."""
     loss_floors: dict[str, pd.DataFrame] = field(default_factory=dict)
@@ -137,7 +137,8 @@ def rate_distortion(results: Results) -> RateDistortion:
         index=finished.index,
     )
     trials["is_best"] = ~trials["size"].duplicated()  # they are in the order of the ranking
-    complete = trials[~has_stopped_seed(results)[trials.index]]
+    has_lost = has_seed_that_is(results, TrialState.STOPPED, TrialState.DIVERGED)
+    complete = trials[~has_lost[trials.index]]
     configurations = _configurations(complete, mode)
     seeds = _column(finished, "seed")
     return RateDistortion(

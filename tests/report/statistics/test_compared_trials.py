@@ -8,7 +8,7 @@ from cae.report.data import tables
 from cae.report.statistics.compared_trials import (
     PopulationKind,
     finished_trials,
-    has_stopped_seed,
+    has_seed_that_is,
     trials_at_same_epoch,
 )
 from cae.report.statistics.importance import analyze_importance
@@ -19,6 +19,7 @@ from cae.report.statistics.parameter_effects import (
 )
 from cae.report.statistics.published import compare_published
 from cae.report.statistics.rate_distortion import rate_distortion
+from cae.run.trial_state import TrialState
 from tests.report.stopped_runs import (
     KERNEL,
     SURVIVING_SEED,
@@ -135,7 +136,7 @@ def test_the_mean_of_a_configuration_is_not_that_of_its_surviving_seeds(
     writer: MakeWriter,
 ) -> None:
     results = planted(writer, SURVIVING_SEED)
-    assert has_stopped_seed(results).tolist() == [True, True, False, False]
+    assert has_seed_that_is(results, TrialState.STOPPED).tolist() == [True, True, False, False]
     finished, at_same_epoch = analyze_importance(results)
     assert finished.population.values.tolist() == pytest.approx([0.225])
     assert at_same_epoch.population.values.tolist() == pytest.approx([0.7, 0.5])

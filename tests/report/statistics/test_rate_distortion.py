@@ -229,3 +229,22 @@ def test_trials_that_did_not_finish_are_left_out(writer: MakeWriter) -> None:
     data = rate_distortion(tables.read([run.close()]))
     assert data.sizes == [4]
     assert all(math.isfinite(loss) for loss in data.trials["loss"])
+
+
+def test_a_configuration_with_a_diverged_seed_has_no_mean(writer: MakeWriter) -> None:
+    """Regression: it was the mean of the seed that survived."""
+    run = writer(seeds=2)
+    run.session([1, 2, 3, 4])
+    for number, seed in ((1, 0), (2, 1), (3, 0)):
+        values = {1: 4, 2: 4, 3: 8}[number]
+        metrics = {"test_loss": 0.1 * number, "test_probe_accuracy": 0.9}
+        add_trial(run, number, values, seed, 0.1 * number, metrics)
+    config = {"dataset": "cifar10", "arch.latent_dim": 8, "epochs": 1, "seed": 1}
+    axes = {"arch.latent_dim": 8}
+    run.add("trial", trial=4, hash=f"{4:016x}", config=config, axes=axes, sizes={}, suggestion={})
+    run.start(4)
+    run.end(4, "diverged")
+    data = rate_distortion(tables.read([run.close()]))
+    assert data.sizes == [4, 8]
+    assert data.configurations["size"].tolist() == [4]
+    assert data.comparison.answer == CodeAnswer.NOT_MEASURED
