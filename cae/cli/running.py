@@ -92,7 +92,9 @@ def run_trials(
         exit_code = place.delegate(sweep_file, out, options.arguments)
         if exit_code is not None:
             raise Delegated(exit_code)
-    _, prepared = gather(place.check_options, lambda: session.prepare(select(), declared))
+    _, prepared = gather(
+        place.check_options, lambda: session.prepare(select(), declared, is_for_run=True)
+    )
     for note in prepared.plan.image_notes:
         echo(f"images: {note}", to_stderr=True)
     for line in plan_text.note_lines(prepared.plan):
@@ -100,8 +102,11 @@ def run_trials(
     if confirm is not None:
         confirm(len(prepared.plan.remaining) + prepared.plan.to_come)
     display = live_table.display(prepared, console=console, quiet=options.quiet)
-    if prepared.plan.has_work and not options.quiet:
-        _print_step(console, "starting Ray and the workers")
+
+    def print_start() -> None:
+        if not options.quiet:
+            _print_step(console, "starting Ray and the workers")
+
     notify = functools.partial(notify_user, options.notify, prepared.run)
     with follow(
         prepared, display, console, options.track, notify, watch=options.watch
@@ -111,6 +116,7 @@ def run_trials(
             place,
             command=options.command,
             display=followed_display,
+            before_start=print_start,
             before_exit=notify,
             limits=Limits(options.epoch_timeout, options.max_failures),
             rules=StopRules(hours=options.max_hours, epochs=options.max_epochs),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shlex
 import socket
 import time
 import weakref
@@ -17,6 +18,9 @@ from cae.files import check_regular
 
 RETRY_SECONDS = 0.2
 """Pause before the second attempt: `status` takes the lock for a moment to test it."""
+
+UNKNOWN_OWNER = "another process"
+"""The owner of a lock whose file does not name one."""
 
 _locked_files: weakref.WeakSet[IO[Any]] = weakref.WeakSet()
 
@@ -50,8 +54,7 @@ def hold_lock(path: Path) -> Iterator[None]:
         if not try_lock(file):
             time.sleep(RETRY_SECONDS)
             if not try_lock(file):
-                fix = f"stop it with `cae-sweep stop {path.parent}`, or choose another --out"
-                raise RunError(f"{path.parent} is in use by {_owner(file)}: {fix}")
+                raise RunError(in_use_message(str(path.parent), _owner(file)))
         release_in_children(file)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
@@ -67,6 +70,27 @@ def is_locked(path: Path) -> bool:
             return not try_lock(file, fcntl.LOCK_SH)
     except (OSError, RunError):  # without locks no process runs a sweep there
         return False
+
+
+def owner_of(path: Path) -> str:
+    """The process that took the lock last, in words."""
+    try:
+        with path.open("r", encoding="utf-8") as file:
+            return _owner(file)
+    except OSError:  # the run was deleted meanwhile
+        return UNKNOWN_OWNER
+
+
+def in_use_message(run: str, owner: str, location: str = "") -> str:
+    """Why a command cannot run a sweep, and what to do.
+
+    Args:
+        run: The run, as messages name it.
+        owner: The process that runs the sweep.
+        location: How commands name the run, if that is another text.
+    """
+    fix = f"stop it with `cae-sweep stop {shlex.quote(location or run)}`, or choose another --out"
+    return f"{run} is in use by {owner}: {fix}"
 
 
 def try_lock(file: IO[str], kind: int = fcntl.LOCK_EX) -> bool:
@@ -94,4 +118,4 @@ def cannot_lock(path: str, error: OSError) -> str:
 
 def _owner(file: IO[str]) -> str:
     file.seek(0)
-    return file.read().strip() or "another process"
+    return file.read().strip() or UNKNOWN_OWNER

@@ -23,7 +23,7 @@ from cae.errors import RunError
 from cae.files import pause_garbage_collection, write_whole
 from cae.run.events import Event, SessionStarted
 from cae.run.journal import read_events
-from cae.run.lock import hold_lock, is_locked
+from cae.run.lock import hold_lock, in_use_message, is_locked, owner_of
 from cae.run.records import Record, replay
 from cae.run.sweep_json import LostSweepJson, SweepDescription, read_sweep_json
 
@@ -207,6 +207,22 @@ class RunDir:
     def lock(self) -> AbstractContextManager[None]:
         """Hold the run for this process. Raises RunError if another process holds it."""
         return hold_lock(self.lock_file)
+
+    def check_unused(self) -> None:
+        """Raise RunError if a process runs this sweep now.
+
+        Only `lock` excludes other processes; this reports one early.
+        """
+        if self.in_use():
+            raise RunError(self.in_use_message(self.lock_owner()))
+
+    def in_use_message(self, owner: str) -> str:
+        """Why a command cannot run this sweep now, and what to do."""
+        return in_use_message(str(self), owner)
+
+    def lock_owner(self) -> str:
+        """The process that runs this sweep, in words."""
+        return owner_of(self.lock_file)
 
     def in_use(self) -> bool:
         """Whether a process runs this sweep now."""

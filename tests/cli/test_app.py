@@ -266,9 +266,12 @@ def test_a_run_in_use_names_the_other_process(sweep_file: Write) -> None:
     ) as other:
         assert other.stdout
         assert other.stdout.readline() == "held\n"
-        errors = error_of("run", sweep_file(), "--out", "held")
+        path = sweep_file()
+        errors = error_of("run", path, "--out", "held")
+        output = call("run", path, "--out", "held").stderr
         other.kill()
     assert f"held is in use by process {other.pid}" in errors
+    assert STARTING not in output
 
 
 def test_several_errors_of_one_file_are_reported_together(sweep_file: Write) -> None:

@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from cae.errors import RunError
 from cae.files import write_whole
+from cae.run.lock import UNKNOWN_OWNER, in_use_message
 from cae.run.paths import RunDir
 from cae.run.storage.process import is_alive, pid_namespace
 from cae.run.storage.store import (
@@ -104,6 +105,17 @@ class BucketRun(RunDir):
             return True
         self._abandoned |= unknown
         return False
+
+    @override
+    def in_use_message(self, owner: str) -> str:
+        return in_use_message(str(self), owner, self.bucket.url)
+
+    @override
+    def lock_owner(self) -> str:
+        locks = self._lock_times()
+        if not locks:  # it has ended meanwhile
+            return UNKNOWN_OWNER
+        return max(locks, key=lambda name: locks[name]).rpartition("/")[2]
 
     def _lock_times(self) -> dict[str, float]:
         """When each lock object was written, by the store's clock."""
@@ -242,8 +254,7 @@ class BucketRun(RunDir):
             other = next(iter(others)).rpartition("/")[2]
             if any(written > previous.get(name, now) for name, written in others.items()):
                 self.bucket.delete(self.lock_name)
-                fix = f"stop it with `cae-sweep stop '{self.bucket.url}'`, or choose another --out"
-                raise RunError(f"{self} is in use by {other}: {fix}")
+                raise RunError(self.in_use_message(other))
             if not previous:
                 message = f"{self} was in use by {other} recently: waiting to see if it still is"
                 print(message, file=sys.stderr)

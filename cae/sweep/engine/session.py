@@ -153,18 +153,26 @@ class Prepared:
     """Size of the journal when the records were read."""
 
 
-def prepare(selection: Selection, declared: Sweep | None = None) -> Prepared:
+def prepare(
+    selection: Selection, declared: Sweep | None = None, *, is_for_run: bool = False
+) -> Prepared:
     """Read the sweep file and the run, and plan the trials.
 
-    `declared`: a sweep that is declared in no file; `selection.sweep` is then only its name.
-
     Writes nothing. Raises UserError with everything that is wrong.
+
+    Args:
+        selection: The trials.
+        declared: A sweep that is declared in no file; `selection.sweep` is then only its name.
+        is_for_run: Whether the sweep is to be run: if another process runs it, that is an error
+            before the images are read.
     """
     if declared is None:
         file = read_sweep_file(selection.sweep)
     else:
         file = declared_file(declared, selection.sweep)
     run = _open_run(file, selection)
+    if is_for_run:
+        run.check_unused()
     folders = data_folders(selection.data_dir)
 
     def load(dataset: Dataset) -> Images:
@@ -262,7 +270,7 @@ def _raise_errors(errors: list[str]) -> None:
         raise ConfigError(errors)
 
 
-def _ignore(message: object) -> None:
+def _ignore(message: object = None) -> None:
     """Does nothing with an event, or a reason."""
 
 
@@ -272,6 +280,7 @@ def execute(
     *,
     command: str,
     display: Display | None = None,
+    before_start: Callable[[], None] = _ignore,
     before_exit: Callable[[str], None] = _ignore,
     limits: Limits = DEFAULT_LIMITS,
     rules: StopRules = NO_RULES,
@@ -283,6 +292,7 @@ def execute(
         place: Where trials run.
         command: The command, for sweep.json.
         display: Shows the running sweep.
+        before_start: Called before Ray is started for trials, when this process holds the run.
         before_exit: Called with the reason if this process has to end itself, because Ray is dead.
         limits: When a trial counts as hung, and when the sweep is aborted.
         rules: What ends the sweep although trials remain, besides the rules of the sweep file.
@@ -299,6 +309,8 @@ def execute(
             )
         sweep_file = prepared.file.path
         has_work = prepared.plan.has_work
+        if has_work:
+            before_start()
         with place.connect(sweep_file, start=has_work) as resources:
             check_disk_space(prepared, resources)
             hint = resources.idle_gpus_hint()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -175,6 +176,8 @@ def test_one_process_holds_the_lock_until_its_heartbeats_end(
         assert run_status(second).is_running
         with pytest.raises(RunError, match="is in use by"), second.lock():
             pass
+        with pytest.raises(RunError, match=f"is in use by {run.owner}: .*{re.escape(url)}"):
+            second.check_unused()
     with second.lock():
         pass
     second.bucket.write("lock/elsewhere-1", b"another-machine 1")  # its process is dead
