@@ -33,6 +33,7 @@ from cae.trial.flat_config import (
     COMPONENTS,
     FlatConfig,
     below,
+    default_of,
     delete_below,
     select_components,
     selected_component,
@@ -196,7 +197,10 @@ class Trial(BaseModel):
         unknown_components = select_components(flat, changes)
         errors = list(unknown_components.values())
         incomplete: set[str] = set()  # kinds of components without one of their changes
+        changes = _of_known_components(changes, unknown_components)
         _replace_dependencies(flat, changes)
+        changes, ignored = _without_missing_dependencies(flat, changes)
+        errors += ignored
         changes, dependency_changes = split_changes(flat, changes)
         for name, inner_changes in dependency_changes.items():
             try:
@@ -207,14 +211,13 @@ class Trial(BaseModel):
         names = known_names(flat)
         # A tuple is set before its elements, in any order of the changes.
         for key in sorted(changes, key=lambda key: key.count(".")):
-            kind = key.partition(".")[0]
-            if key in self.COMPONENTS or kind in unknown_components:
+            if key in self.COMPONENTS:
                 continue
             try:
                 set_parameter(flat, names, key, changes[key])
             except ConfigError as error:
                 errors += error.messages
-                incomplete.add(kind)
+                incomplete.add(key.partition(".")[0])
         trial = None
         with _collect(errors):
             trial = _from_flat(flat, incomplete)
@@ -516,6 +519,39 @@ def _collect(errors: list[str]) -> Iterator[None]:
         yield
     except ConfigError as error:
         errors += error.messages
+
+
+def _of_known_components(
+    changes: Mapping[str, object], unknown: Collection[str]
+) -> dict[str, object]:
+    """Leave out the parameters of unknown components: whether they are valid cannot be known.
+
+    `unknown`: kinds of components.
+    """
+    return {key: value for key, value in changes.items() if key.partition(".")[0] not in unknown}
+
+
+def _without_missing_dependencies(
+    flat: FlatConfig, changes: Mapping[str, object]
+) -> tuple[dict[str, object], list[str]]:
+    """Leave out the changes of dependencies that are not there.
+
+    Returns the others, and a message for each change of a dependency that is None. If a dependency
+    is invalid or missing, the task reports that alone.
+    """
+    others = dict(changes)
+    messages: list[str] = []
+    for name in Task.registry[str(flat["task"])].dependency_names:
+        dependency = f"task.{name}"
+        if f"{dependency}.dataset" in flat:
+            continue
+        value = flat.get(dependency, default_of(flat, dependency))
+        for key, inner_value in below(changes, dependency).items():
+            del others[f"{dependency}.{key}"]
+            if value is None:
+                text = f"{dependency}.{key} = {inner_value!r} would be ignored"
+                messages.append(f"{text}: {dependency} is None")
+    return others, messages
 
 
 def _replace_dependencies(flat: FlatConfig, changes: Mapping[str, object]) -> None:

@@ -96,14 +96,14 @@ def set_parameter(flat: FlatConfig, names: list[str], key: str, value: object) -
             owner = f"{kind} = {selected_component(flat, kind)!r}"
         raise ConfigError([f"{key} is not a parameter of {owner}; {nearest(key, names)}"])
     position = int(element)
-    items = flat.get(parameter, _default(flat, parameter))
+    items = flat.get(parameter, default_of(flat, parameter))
     if not isinstance(items, list | tuple) or not 1 <= position <= len(items):
         value_text = f"{parameter} is {to_lists(items)!r}"
         raise ConfigError([f"{key} does not exist: {value_text}; elements are counted from 1"])
     flat[parameter] = [*items[: position - 1], value, *items[position:]]
 
 
-def _default(flat: FlatConfig, name: str) -> object:
+def default_of(flat: FlatConfig, name: str) -> object:
     """The default of a component's parameter; None for other parameters."""
     kind, _, parameter = name.partition(".")
     if not parameter:

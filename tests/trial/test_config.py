@@ -315,6 +315,34 @@ def test_a_dependency_can_be_replaced_as_a_whole() -> None:
     assert message == "task.encoder = 'x': should be a Trial(...)"
 
 
+@pytest.mark.parametrize(
+    ("changes", "causes"),
+    [
+        ({"task.encoder": "x"}, ["task.encoder = 'x'"]),
+        ({"task.encoder": "x", "task.encoder.epochs": 3}, ["task.encoder = 'x'"]),
+        ({"task.encoder": 3, "task.encoder.arch.kernal": 3}, ["task.encoder = 3"]),
+        ({"task": "clasify", "task.encoder.zzz": 3}, ["task = 'clasify'"]),
+        ({"task": "clasify", "task.encoder": 3}, ["task = 'clasify'"]),
+        ({"task.encoder": None, "task.encoder.epochs": 3}, ["task.encoder.epochs = 3"]),
+        ({"task.encoder": "x", "epohcs": 3}, ["epohcs is not", "task.encoder = 'x'"]),
+    ],
+)
+def test_one_cause_is_one_error_also_below_a_dependency(
+    changes: dict[str, object], causes: list[str]
+) -> None:
+    messages = sorted(errors_of(classifier(), changes))
+    assert len(messages) == len(causes)
+    for message, cause in zip(messages, causes, strict=True):
+        assert message.startswith(cause)
+
+
+def test_a_setting_of_a_dependency_that_is_none_would_be_ignored() -> None:
+    trial = classifier().override({"task.encoder": None})
+    for changes in ({"task.encoder.epochs": 3}, {"task": "classify", "task.encoder.epochs": 3}):
+        (message,) = errors_of(trial, changes)
+        assert message == "task.encoder.epochs = 3 would be ignored: task.encoder is None"
+
+
 def test_an_unknown_component_does_not_hide_other_errors(trial: Trial) -> None:
     messages = errors_of(
         trial,
