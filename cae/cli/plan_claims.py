@@ -301,7 +301,7 @@ class _NewTrials:
 def _without_trials(unmeasured: Sequence[str]) -> str:
     """Why no trials of the plan decide a claim."""
     if not unmeasured:
-        return "This selection of the sweep has no trials for it: see --budget and --set."
+        return "This selection of the sweep has no trials for it: see --budget, --set and --where."
     sentence = "; ".join(unmeasured)
     if any(TURNED_OFF in text for text in unmeasured):
         sentence += "; --set latent=true turns them on"

@@ -1,4 +1,4 @@
-"""Hints of a plan: conditions of claims that no trial can meet."""
+"""Hints of a plan: claims whose trials are not in it."""
 
 from __future__ import annotations
 
@@ -33,9 +33,7 @@ def hints_about_claims(
         overrides: A condition on the full sweep's value is met by this run's.
         in_run: Configurations of the trials that the run holds: claims use them, too.
     """
-    configs: list[Mapping[str, Any]] = list(in_run)
-    for trial in trials:
-        configs.append(trial.later_defaults() | trial.flat())
+    configs = [*in_run, *map(_config, trials)]
     hints: list[str] = []
     for claim in claims:
         for name, value in _conditions(claim):
@@ -48,6 +46,70 @@ def hints_about_claims(
         others = len(hints) - MAX_CLAIMS
         hints[MAX_CLAIMS:] = [f"{count_of(others, 'more claim')} will not be testable"]
     return hints
+
+
+def hints_about_chosen(
+    claims: Sequence[Claim],
+    trials: Sequence[Trial],
+    chosen: Sequence[Trial],
+    overrides: Overrides,
+    in_run: Sequence[Mapping[str, Any]] = (),
+) -> list[str]:
+    """One line about the claims that need trials which `--where` leaves out; empty without any.
+
+    Args:
+        claims: The claims of the sweep.
+        trials: Its trials.
+        chosen: Those of them that `--where` chooses.
+        overrides: As for `hints_about_claims`.
+        in_run: Configurations of the trials that the run holds.
+    """
+    all_configs = [*in_run, *map(_config, trials)]
+    chosen_configs = [*in_run, *map(_config, chosen)]
+    count = 0
+    for claim in claims:
+        is_in_sweep = _has_trials(claim, all_configs, overrides)
+        if is_in_sweep and not _has_trials(claim, chosen_configs, overrides):
+            count += 1
+    if not count:
+        return []
+    verb = "needs" if count == 1 else "need"
+    return [f"{count} of {count_of(len(claims), 'claim')} {verb} trials that --where leaves out"]
+
+
+def _config(trial: Trial) -> Mapping[str, Any]:
+    return trial.later_defaults() | trial.flat()
+
+
+def _has_trials(claim: Claim, configs: Sequence[Mapping[str, Any]], overrides: Overrides) -> bool:
+    """Whether there are trials on each side of a claim, and with two values of its axis."""
+    where = getattr(claim, "where", {})
+    matching = [config for config in configs if meets_conditions(config, where, overrides)]
+    sides: list[Mapping[str, Any]] = [{}]
+    if hasattr(claim, "this") and hasattr(claim, "that"):
+        sides = [claim.this, claim.that]
+    axis = getattr(claim, "axis", "")
+    if axis and hasattr(claim, "value"):
+        sides = [{axis: claim.value}]
+    for side in sides:
+        if not any(meets_conditions(config, side, overrides) for config in matching):
+            return False
+    return not axis or len(_values(matching, axis)) != 1
+
+
+def meets_conditions(
+    config: Mapping[str, Any], conditions: Mapping[str, Any], overrides: Overrides
+) -> bool:
+    """Whether a configuration has all required values, or what this run has instead of them."""
+    for name, required in conditions.items():
+        override = overrides.get(name)
+        if override is not None and is_equal_setting(
+            plain_setting(required), plain_setting(override.get("full"))
+        ):
+            required = override.get("here")
+        if not is_equal_setting(plain_setting(setting_of(config, name)), plain_setting(required)):
+            return False
+    return True
 
 
 def _conditions(claim: Claim) -> Iterator[tuple[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cae.sweep.spec.claim_hints import Overrides, is_equal_setting, plain_setting, setting_of
+from cae.sweep.spec.claim_hints import Overrides, meets_conditions, plain_setting, setting_of
 from cae.sweep.spec.claims import Claim
 from cae.sweep.spec.planned_trial import PlannedTrial
 
@@ -25,7 +25,7 @@ def trials_for_claim(
     where = getattr(claim, "where", {})
     matching: list[PlannedTrial] = []
     for trial in trials:
-        is_met = _meets(configs[trial.number], where, overrides)
+        is_met = meets_conditions(configs[trial.number], where, overrides)
         if is_met and not trial.is_dependency:
             matching.append(trial)
     matching = _first_seeds(matching, configs)
@@ -51,19 +51,6 @@ def _config(trial: PlannedTrial) -> dict[str, Any]:
     return trial.trial.later_defaults() | trial.trial.flat()
 
 
-def _meets(config: Mapping[str, Any], conditions: Mapping[str, Any], overrides: Overrides) -> bool:
-    """Whether a configuration has all required values, or what this run has instead of them."""
-    for name, required in conditions.items():
-        override = overrides.get(name)
-        if override is not None and is_equal_setting(
-            plain_setting(required), plain_setting(override.get("full"))
-        ):
-            required = override.get("here")
-        if not is_equal_setting(plain_setting(setting_of(config, name)), plain_setting(required)):
-            return False
-    return True
-
-
 def _contrasted(claim: Claim) -> list[str]:
     """The parameters that a claim varies; empty if it compares numbers of the same trial."""
     if hasattr(claim, "this") and hasattr(claim, "that"):
@@ -83,9 +70,15 @@ def _sides(
 ) -> list[PlannedTrial]:
     """The trials of both sides, or of all values of the axis; empty if a side is missing."""
     if hasattr(claim, "this") and hasattr(claim, "that"):
-        first = [trial for trial in members if _meets(configs[trial.number], claim.this, overrides)]
+        first = [
+            trial
+            for trial in members
+            if meets_conditions(configs[trial.number], claim.this, overrides)
+        ]
         second = [
-            trial for trial in members if _meets(configs[trial.number], claim.that, overrides)
+            trial
+            for trial in members
+            if meets_conditions(configs[trial.number], claim.that, overrides)
         ]
         if not first or not second:
             return []

@@ -23,8 +23,9 @@ from cae.sweep.spec.candidates import (
     leave_out_single_images,
     repeat_with_seeds,
     trial_key,
+    with_dependencies,
 )
-from cae.sweep.spec.claim_hints import hints_about_claims
+from cae.sweep.spec.claim_hints import hints_about_chosen, hints_about_claims
 from cae.sweep.spec.code_snapshot import CodeSnapshot
 from cae.sweep.spec.comparability import describe_group
 from cae.sweep.spec.matching import Matcher, Wanted
@@ -52,6 +53,7 @@ from cae.sweep.spec.sweep import Sweep
 from cae.sweep.spec.sweep_settings import changed_settings, positive_number, with_settings
 from cae.sweep.spec.trained_points import TrainedTrials, select_trained
 from cae.trial.batches import count_images
+from cae.trial.config import Trial
 from cae.trial.datasets import Dataset, Images
 from cae.trial.identity import fingerprint_of, identity
 from cae.trial.pixel_format import PixelFormat
@@ -255,6 +257,7 @@ def make_plan(
     built.raise_errors(sweep, is_strict=strict)
     repeated, repeated_seeds = repeat_with_seeds(built.possible, sweep.seeds)
     requested = repeated[:limit]
+    whole = requested  # the sweep without `where`
     if where:
         chosen = select_by_values(requested, where, _values_of_candidate)
         requested = _with_ended(chosen, requested, images, records, retry)
@@ -275,9 +278,14 @@ def make_plan(
         changed = changed_settings(sweep.base, requested[0].trial, overrides, axes)
     hints = list_hints(sweep, candidates)
     if sweep.claims:
-        requested_trials = [candidate.trial for candidate in candidates]
         in_run = [record.config for record in records.values()]
-        hints += hints_about_claims(sweep.claims, requested_trials, changed, in_run)
+        trials_of_sweep = _with_dependencies(whole)
+        hints += hints_about_claims(sweep.claims, trials_of_sweep, changed, in_run)
+        if where:
+            chosen_trials = _with_dependencies(requested)
+            hints += hints_about_chosen(
+                sweep.claims, trials_of_sweep, chosen_trials, changed, in_run
+            )
     return Plan(
         sweep=sweep,
         mode=sweep_mode(sweep, directions),
@@ -296,6 +304,17 @@ def make_plan(
         hints=hints,
         search=opened,
     )
+
+
+def _with_dependencies(candidates: list[Candidate]) -> list[Trial]:
+    """The distinct trials of candidates and of their dependencies."""
+    trials: dict[str, Trial] = {}
+    for candidate in candidates:
+        for dependency in candidate.trial.dependencies().values():
+            for trial in with_dependencies(dependency):
+                trials.setdefault(trial_key(trial), trial)
+        trials.setdefault(candidate.key, candidate.trial)
+    return list(trials.values())
 
 
 def _values_of_candidate(candidate: Candidate) -> dict[str, Any]:

@@ -5,8 +5,17 @@ from typing import Any
 import pytest
 from ray import tune
 
-from cae.sweep.spec.claim_hints import hints_about_claims
-from cae.sweep.spec.claims import BetterThan, Conditions, SmallestAt
+from cae.run.selection import parse_conditions
+from cae.sweep.spec.claim_hints import hints_about_chosen, hints_about_claims
+from cae.sweep.spec.claims import (
+    BetterThan,
+    Claim,
+    Compares,
+    Conditions,
+    MoreImportantThan,
+    RisesWith,
+    SmallestAt,
+)
 from tests.sweep.spec.plans import plan_of
 
 SPACE = {
@@ -77,3 +86,77 @@ def test_a_value_that_only_trials_of_the_run_have_has_no_hint() -> None:
     first = [planned.trial for planned in grown.trials if planned.axes["optimizer.lr"] == 0.001]
     assert hints_about_claims([claim], first, {})
     assert hints_about_claims([claim], first, {}, configs) == []
+
+
+RATE = "optimizer.lr"
+FILTERS = "arch.encoder_filters"
+
+
+def claims_about_rates() -> list[Claim]:
+    """The first three need both learning rates, the last two do not."""
+    common: dict[str, Any] = {"text": "-", "metric": "val_loss"}
+    left: dict[str, Any] = {"text": "-", "left": "val_loss", "op": "<", "right": "train_loss"}
+    return [
+        BetterThan(id="pair", this={RATE: 0.001}, that={RATE: 0.002}, **common),
+        SmallestAt(id="extreme", axis=RATE, value=0.001, **common),
+        RisesWith(id="trend", axis=RATE, **common),
+        BetterThan(id="filters", this={FILTERS: (4, 2)}, that={FILTERS: (8, 2)}, **common),
+        Compares(id="same trial", where={RATE: 0.001}, **left),
+    ]
+
+
+def hints_where(claims: list[Claim], *conditions: str) -> list[str]:
+    return plan_of(SPACE, {"claims": claims}, where=parse_conditions(conditions)).hints
+
+
+def test_claims_whose_trials_the_conditions_leave_out_are_counted_in_one_line() -> None:
+    """The user left them out on purpose: no nearest value is proposed."""
+    claims = claims_about_rates()
+    assert plan_of(SPACE, {"claims": claims}).hints == []
+    (hint,) = hints_where(claims, f"{RATE}=0.001")
+    assert hint == "3 of 5 claims need trials that --where leaves out"
+    (hint,) = hints_where(claims[:1], f"{RATE}=0.001")
+    assert hint == "1 of 1 claim needs trials that --where leaves out"
+    assert hints_where(claims[3:], f"{RATE}=0.001") == []
+    (hint,) = hints_where(claims, f"{RATE}=0.002")
+    assert hint.startswith("4 of 5 claims ")
+
+
+def test_both_sides_of_a_claim_have_to_meet_its_other_conditions() -> None:
+    """Each value is in the chosen trials, but not together with the condition."""
+    claim = BetterThan(
+        id="one",
+        text="-",
+        metric="val_loss",
+        where={RATE: 0.002},
+        this={FILTERS: (4, 2)},
+        that={FILTERS: (8, 2)},
+    )
+    trials = [planned.trial for planned in plan_of(SPACE).trials]
+    chosen = []
+    for trial in trials:
+        if trial.optimizer.parameters()["lr"] == 0.001 or trial.arch.encoder_filters == (4, 2):
+            chosen.append(trial)
+    assert len(chosen) == 3
+    assert len(hints_about_chosen([claim], trials, chosen, {})) == 1
+    assert hints_about_chosen([claim], trials, trials, {}) == []
+
+
+def test_a_claim_that_the_whole_sweep_cannot_test_keeps_its_hint() -> None:
+    claim = SmallestAt(id="one", text="-", metric="val_loss", axis=RATE, value=0.5)
+    (hint,) = hints_where([claim], f"{RATE}=0.001")
+    assert hint == plan_of(SPACE, {"claims": [claim]}).hints[0]
+    assert "the values are 0.001, 0.002" in hint
+
+
+def test_trials_that_the_run_holds_are_not_left_out() -> None:
+    (claim, *_) = claims_about_rates()
+    trials = [planned.trial for planned in plan_of(SPACE).trials]
+    chosen = [trial for trial in trials if trial.optimizer.parameters()["lr"] == 0.001]
+    assert len(hints_about_chosen([claim], trials, chosen, {})) == 1
+    assert hints_about_chosen([claim], trials, chosen, {}, [t.flat() for t in trials]) == []
+
+
+def test_an_axis_that_the_sweep_does_not_vary_is_not_left_out() -> None:
+    claim = MoreImportantThan(id="one", text="-", metric="val_loss", axis="arch.kernel_size")
+    assert hints_where([claim], f"{RATE}=0.001") == []
