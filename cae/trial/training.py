@@ -347,6 +347,8 @@ def _samples(state: TrainingState, epoch: int) -> checkpoint.Samples:
     task = state.trial.task
     count = min(SAMPLES, len(state.images.val.pixels))
     inputs, targets = state.val_pairs.at(torch.arange(count, device=state.device))
+    # A restored network is still in training mode: batch normalization would learn from the images.
+    state.network.eval()
     with torch.inference_mode(), torch_compat.gpu_numerics():
         target_images = task.to_image(inputs, targets)
         output_images = task.to_image(inputs, state.network(inputs))

@@ -99,6 +99,29 @@ def test_lost_files_of_the_newest_epoch_are_written_again(
     reference.assert_equal(tmp_path, epochs)
 
 
+@pytest.mark.parametrize(("epochs_before", "name"), [(2, BEST), (4, SAMPLES)])
+def test_lost_files_of_a_network_whose_modes_differ_are_written_again(
+    epochs_before: int, name: str, trial: Trial, images: DeviceImages, tmp_path: Path
+) -> None:
+    """In training mode, dropout would change the samples, and batch normalization would learn from
+    the validation images: the later epochs and the test would have other numbers."""
+    changes = {
+        "arch.batch_norm": "before_activation",
+        "arch.batch_norm_momentum": 0.5,
+        "arch.dropout": 0.2,
+    }
+    normalized = trial.override(changes)
+    expected = list(train(normalized, images, tmp_path / "expected"))
+    reference = Reference(normalized, expected, tmp_path / "expected")
+    folder = tmp_path / "trial"
+    train_some(epochs_before, normalized, images, folder)
+    assert checkpoint.load(folder / BEST).epoch == epochs_before
+    (folder / name).unlink()
+    epochs = list(train(normalized, images, folder))
+    assert [epoch.restored for epoch in epochs].count(True) == epochs_before
+    reference.assert_equal(folder, epochs)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"), [(None, "is missing"), (b"", "is damaged"), (b"garbage", "is damaged")]
 )
