@@ -48,6 +48,14 @@ def test_the_threshold_is_the_smallest_score_that_the_share_does_not_exceed(
     assert (scores <= threshold).mean() >= quantile
 
 
+@pytest.mark.parametrize(("quantile", "images"), [(0.55, 100), (0.07, 100), (0.95, 10_000)])
+def test_the_rank_of_the_threshold_is_exact(quantile: float, images: int) -> None:
+    """Regression: 0.55 of 100 images were 56, because 0.55 * 100 is above 55 in floating point."""
+    scores = np.arange(1.0, images + 1)
+    np.random.default_rng(0).shuffle(scores)
+    assert anomaly_scores.threshold_of(scores, quantile) == round(quantile * images)
+
+
 @pytest.mark.parametrize(("quantile", "needed"), [(0.95, 20), (0.9, 10), (0.5, 2), (0.99, 100)])
 def test_a_threshold_needs_so_many_images_that_one_can_exceed_it(
     quantile: float, needed: int
