@@ -127,7 +127,11 @@ class Classify(Task):
                 Direction.MAXIMIZE,
                 "Accuracy if the predicted class is the first whose probability rounds to 1.",
             ),
-            share_metric("macro_f1", Direction.MAXIMIZE, "Mean F1 score over classes."),
+            share_metric(
+                "macro_f1",
+                Direction.MAXIMIZE,
+                "Mean F1 score over the classes that test images have or the network predicts.",
+            ),
             Metric(
                 name="correct",
                 direction=Direction.MAXIMIZE,
@@ -292,6 +296,9 @@ class Classify(Task):
         """Precision, recall and F1 per class (as in scikit-learn), the confusion matrix, and the
         most confident wrong predictions.
 
+        `macro_f1`: f1_score of scikit-learn with average='macro': the mean over the classes that
+        test images have or the network predicts. Others have no F1 score.
+
         `rounded_per_class`: the scores with the prediction rule of report 002 (see
         `final_metrics`), and their means over classes, as in scikit-learn's classification report.
         """
@@ -300,15 +307,17 @@ class Classify(Task):
         rows = _scores_per_class(result.truth, result.predictions, names)
         rounded = result.probabilities.round().argmax(1)
         rounded_rows = _scores_per_class(result.truth, rounded, names)
+        present = _present_rows(rows, result.truth, result.predictions)
+        rounded_present = _present_rows(rounded_rows, result.truth, rounded)
         metrics = {
             "correct": float(result.is_right.sum()),
             "rounded_correct": float((rounded == result.truth).sum()),
-            "macro_f1": total(row["f1"] for row in rows) / self.classes,
+            "macro_f1": total(row["f1"] for row in present) / len(present),
             "classes_said": float(len(result.predictions.unique())),
         }
         tables = {
             "per_class": rows,
-            "rounded_per_class": rounded_rows + _averages(rounded_rows),
+            "rounded_per_class": rounded_rows + _averages(rounded_present),
             "confusion": confusions(result.truth, result.predictions, tuple(names)),
             "mistakes": _misclassified(result, names),
         }
@@ -387,6 +396,16 @@ def _scores_per_class(truth: Tensor, predictions: Tensor, names: list[str]) -> T
             }
         )
     return rows
+
+
+def _present_rows(rows: Table, truth: Tensor, predictions: Tensor) -> Table:
+    """The rows of the classes that images have or that are predicted.
+
+    A network may have more outputs than the test images have classes: a data set with some of the
+    classes of its files, or with labels from 1.
+    """
+    numbers = torch.cat([truth, predictions]).unique()
+    return [rows[number] for number in numbers.tolist()]
 
 
 def _averages(rows: Table) -> Table:

@@ -6,9 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
+import torch.nn.functional as F
+from sklearn.metrics import f1_score
 
 from cae.trial.batches import DeviceImages
 from cae.trial.config import Trial
@@ -31,6 +34,7 @@ from cae.trial.tasks import (
     Task,
     Vae,
 )
+from cae.trial.tasks.base import Evaluation
 from cae.trial.training import train
 
 DIGITS = Digits(size=8, train_images=64, val_images=32, test_images=32)
@@ -122,9 +126,39 @@ def test_the_rounded_scores_are_those_of_the_rounded_accuracy(tmp_path: Path) ->
     # The recall, weighted by the images of the classes, is the accuracy.
     assert weighted["recall"] == pytest.approx(epoch.final["test_rounded_accuracy"])
     assert epoch.final["test_rounded_correct"] == pytest.approx(32 * weighted["recall"])
-    assert macro["f1"] == pytest.approx(sum(row["f1"] for row in classes) / len(classes))
     assert [row["class"] for row in classes] == [str(number) for number in range(10)]
     assert macro["support"] == sum(row["support"] for row in classes) == 32
+
+
+def test_means_over_classes_leave_out_absent_ones_like_scikit_learn() -> None:
+    """Regression: a perfect classifier of 3 and 8, of ten digits, had a macro F1 of 0.2."""
+    digits = Digits(classes=(3, 8), train_images=32, val_images=16, test_images=32).load([])
+    labels = torch.from_numpy(digits.test.labels)
+    images = torch.from_numpy(digits.test.pixels).float() / 255
+    task = Classify()
+    _, target = task.pairs(images, labels, torch.Generator())
+    for predictions in (labels, torch.full_like(labels, 3), torch.where(labels == 3, 5, labels)):
+        logits = 20 * F.one_hot(predictions, 10).float()[..., None, None]
+        evaluation = Evaluation(
+            network=torch.nn.Identity(),
+            inputs=images,
+            target=target,
+            output=logits,
+            labels=labels,
+            classes=digits.class_names,
+            train=Mock(),
+            dependencies={},
+        )
+        metrics, tables = task.conclude(evaluation)
+        expected = f1_score(labels, predictions, average="macro", zero_division=0)
+        assert metrics["macro_f1"] == pytest.approx(expected)
+        macro, weighted = tables["rounded_per_class"][-2:]
+        assert macro["f1"] == pytest.approx(expected)
+        assert weighted["f1"] == pytest.approx(
+            f1_score(labels, predictions, average="weighted", zero_division=0)
+        )
+        assert macro["support"] == 32
+    assert task.conclude(evaluation._replace(output=20 * target))[0]["macro_f1"] == 1
 
 
 def test_every_task_is_tested() -> None:
