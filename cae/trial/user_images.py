@@ -284,8 +284,11 @@ def _declared_range(
 ) -> ValueRange | None:
     """The values of black and white of an array, if something states them."""
     dtype = images.dtype.newbyteorder("=")
-    if options.max_value is not None and dtype not in (np.uint8, np.bool_):
+    is_obvious = dtype in (np.uint8, np.bool_)
+    if options.max_value is not None and not is_obvious:
         return (0.0, float(options.max_value))
+    if is_obvious and dtype.name != inputs.pixels.dtype:
+        return None  # 0..255, or False and True, whatever the range of the other type is
     is_float_of_integers = dtype.kind == "f" and not inputs.pixels.dtype.startswith("float")
     if is_float_of_integers and images.size and images.max() <= 1 + ROUNDING:
         return None  # floats in [0, 1], whatever the range of the integers is

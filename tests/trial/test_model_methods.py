@@ -49,15 +49,15 @@ def autoencoder() -> Model:
     return model_of(small_trial(Reconstruct()))
 
 
-def deep_model() -> Model:
-    """A model of gray images of 12 bits."""
+def deep_model(pixels: PixelFormat = DEEP) -> Model:
+    """A model of gray images of another type than uint8; by default of 12 bits."""
     trial = Trial(
-        dataset=Arrays(path="gone.npy", shape=(1, 8, 8), value_range=(0, 4095)),
+        dataset=Arrays(path="gone.npy", shape=(1, 8, 8), value_range=pixels.value_range),
         task=Reconstruct(),
         arch=AUTOENCODER,
         optimizer=Adam(),
     )
-    return model_of(trial, DEEP)
+    return model_of(trial, pixels)
 
 
 def unit(pixels: np.ndarray) -> Tensor:
@@ -162,6 +162,18 @@ def test_pixels_of_more_bits_have_the_range_of_the_training_images() -> None:
     torch.testing.assert_close(model.inputs("deep.png", max_value=4095), expected[:1])
     torch.testing.assert_close(model.inputs(Image.open("deep.png"), max_value=4095), expected[:1])
     assert torch.equal(model.inputs(pixels, max_value=65535), expected * 4095 / 65535)
+
+
+@pytest.mark.parametrize(
+    "pixels", [DEEP, PixelFormat("int16", (-1024.0, 3071.0)), PixelFormat("float32", (0.0, 1e4))]
+)
+def test_bytes_and_masks_have_their_own_range(pixels: PixelFormat) -> None:
+    """Regression: 255 was 255 of 4095, and True was 1 of 4095."""
+    model = deep_model(pixels)
+    ramp = np.arange(64, dtype=np.uint8).reshape(1, 8, 8) * 4
+    assert torch.equal(model.inputs(ramp), unit(ramp[None]))
+    mask = ramp > 100
+    assert torch.equal(model.inputs(mask), torch.from_numpy(mask[None]).float())
 
 
 def test_decoded_codes_are_the_reconstructions() -> None:
