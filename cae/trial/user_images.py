@@ -6,7 +6,7 @@ They become inputs with the readers that read training images.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from cae.trial.datasets.array_files import StoredArray, check_memory, open_array
 from cae.trial.datasets.base import Dataset
 from cae.trial.datasets.folder_files import find_files
 from cae.trial.datasets.image_reader import (
+    MAX_DEEP,
     MAX_VALUE,
     Fit,
     ImageFacts,
@@ -33,7 +34,7 @@ from cae.trial.datasets.image_reader import (
     to_stored,
 )
 from cae.trial.datasets.own_data import ROUNDING, Findings, convert_pixels
-from cae.trial.datasets.pixel_values import BYTE_RANGE, ValueRange, to_unit
+from cae.trial.datasets.pixel_values import BYTE_RANGE, ValueRange, format_range, to_unit
 from cae.trial.pixel_format import PixelFormat
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 ARRAY_SUFFIXES = (".npy", ".npz", ".safetensors")
 TIFF_SUFFIXES = (".tif", ".tiff")
+DEEP_RANGE: ValueRange = (0.0, float(MAX_DEEP))
+"""The usual values of black and white of 16 bits."""
 MIN_CROP = 0.01
 """Smaller shares are rounding, not cropping."""
 
@@ -59,6 +62,18 @@ class InputFormat:
         """The value of white in training images of more than 8 bits, if the data set states it."""
         max_value: int | None = getattr(self.dataset, "max_value", None)
         return max_value
+
+    @property
+    def deep_range(self) -> ValueRange | None:
+        """The values of black and white in training images of more than 8 bits.
+
+        None: the training images have 8 bits, or are floats on a scale of their own, such as [0, 1]
+        or [-1, 1], which image files of integers do not have.
+        """
+        is_integer = self.pixels.dtype in ("uint16", "int16")
+        if is_integer or self.pixels.value_range[1] > BYTE_RANGE[1]:
+            return self.pixels.value_range
+        return None
 
 
 @dataclass(frozen=True)
@@ -208,8 +223,17 @@ def prepare_image(
     if channels in (1, 3):
         is_deep = inputs.pixels.dtype != "uint8"
         read = read_image(source, channels, max_value, keep_depth=is_deep)
+        deep_range = None
+        if max_value is None:
+            deep_range = inputs.deep_range
         if read.image.mode == "F":
-            return _to_deep_image(name, read, inputs, options)
+            return _to_deep_image(name, read, deep_range, inputs, options)
+        if read.facts.is_deep_color and deep_range not in (None, DEEP_RANGE):
+            raise UnreadableImage(
+                "it is a color image of 16 bits, of which only the upper 8 bits are read, and the "
+                f"training images have black and white = {format_range(deep_range)}: give an array "
+                "(.npy) of their type, or save it with 8 bits"
+            )
         bands = [read.image]
         facts = read.facts
     else:
@@ -222,16 +246,52 @@ def prepare_image(
 
 
 def _to_deep_image(
-    name: str, read: ReadImage, inputs: InputFormat, options: ReadingOptions
+    name: str,
+    read: ReadImage,
+    deep_range: ValueRange | None,
+    inputs: InputFormat,
+    options: ReadingOptions,
 ) -> UserImage:
-    """A gray image of more than 8 bits, as floats in [0, 1]."""
+    """A gray image of more than 8 bits, as floats in [0, 1].
+
+    `deep_range`: the values of black and white of integers; None: 0 and `read.white`.
+    """
     channels, height, width = inputs.dataset.image_shape
-    fitted = fit_image(read.image, width, height, options.fit)
-    pixels = to_stored(to_array(fitted.image), read.white, np.dtype(np.float32), 1.0)
+    facts = read.facts
+    image = read.image
+    white = read.white
+    if facts.largest is not None and deep_range not in (None, DEEP_RANGE):
+        image = _on_training_scale(image, deep_range)
+        white = 1.0
+        facts = replace(facts, largest=None)  # its range is known
+    fitted = fit_image(image, width, height, options.fit)
+    pixels = to_stored(to_array(fitted.image), white, np.dtype(np.float32), 1.0)
     if options.invert:
         pixels = 1 - pixels
     pixels = pixels.repeat(channels, axis=0)
-    return UserImage(name, pixels, (0.0, 1.0), read.facts, fitted.lost_share)
+    return UserImage(name, pixels, (0.0, 1.0), facts, fitted.lost_share)
+
+
+def _on_training_scale(image: Image, deep_range: ValueRange) -> Image:
+    """Integers of an image file as floats in [0, 1]. Raises UnreadableImage if some are outside."""
+    from PIL import Image
+
+    values = np.asarray(image)
+    low = float(values.min())
+    high = float(values.max())
+    if deep_range[0] < 0:
+        raise UnreadableImage(
+            f"it has whole numbers from {low:g}, and in the training images black is "
+            f"{deep_range[0]:g}: give an array (.npy) of their type, or set {MAX_VALUE} to the "
+            "value of white"
+        )
+    if low < deep_range[0] or high > deep_range[1]:
+        raise UnreadableImage(
+            f"its values are from {low:g} to {high:g}, and the training images have black and "
+            f"white = {format_range(deep_range)}; set {MAX_VALUE} to the value of white, if it is "
+            "another one"
+        )
+    return Image.fromarray(to_unit(values, deep_range))
 
 
 def _read_arrays(file: Path, inputs: InputFormat, options: ReadingOptions) -> list[UserImage]:

@@ -176,6 +176,62 @@ def test_bytes_and_masks_have_their_own_range(pixels: PixelFormat) -> None:
     assert torch.equal(model.inputs(mask), torch.from_numpy(mask[None]).float())
 
 
+@pytest.mark.parametrize(
+    ("dtype", "limits"),
+    [
+        ("uint16", (0.0, 4095.0)),
+        ("uint16", (0.0, 20000.0)),
+        ("uint16", (100.0, 20000.0)),
+        ("float32", (0.0, 20000.0)),
+    ],
+)
+def test_files_of_16_bits_have_the_range_of_the_training_images(
+    dtype: str, limits: tuple[float, float]
+) -> None:
+    """Regression: white was 65535, so that images of 0..20000 were three times too dark."""
+    black, white = limits
+    model = deep_model(PixelFormat(dtype, limits))
+    pixels = np.linspace(black, white, 64).round().astype(np.uint16).reshape(8, 8)
+    Image.fromarray(pixels).save("deep.png")
+    expected = torch.from_numpy((pixels - black) / (white - black)).float()[None, None]
+    torch.testing.assert_close(model.inputs("deep.png"), expected)
+    torch.testing.assert_close(model.inputs(Image.open("deep.png")), expected)
+    torch.testing.assert_close(model.inputs(pixels[None].astype(dtype)), expected)
+    torch.testing.assert_close(
+        model.inputs("deep.png", max_value=65535),
+        torch.from_numpy(pixels / 65535).float()[None, None],
+    )
+
+
+@pytest.mark.parametrize(("dtype", "limits"), [("uint16", (0, 65535)), ("float32", (0, 1))])
+def test_files_of_16_bits_have_their_usual_range_otherwise(
+    dtype: str, limits: tuple[float, float]
+) -> None:
+    model = deep_model(PixelFormat(dtype, limits))
+    pixels = np.linspace(0, 65535, 64).round().astype(np.uint16).reshape(8, 8)
+    Image.fromarray(pixels).save("deep.png")
+    expected = torch.from_numpy(pixels / 65535).float()[None, None]
+    torch.testing.assert_close(model.inputs("deep.png"), expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "limits", "largest"),
+    [
+        ("uint16", (0, 4095), 4096),  # white is another value
+        ("uint16", (100, 65535), 99),  # darker than black
+        ("int16", (-1024, 3071), 3000),  # black is below all whole numbers of a file
+    ],
+)
+def test_files_of_16_bits_outside_the_range_are_errors(
+    dtype: str, limits: tuple[float, float], largest: int
+) -> None:
+    model = deep_model(PixelFormat(dtype, limits))
+    Image.fromarray(np.full((8, 8), largest, np.uint16)).save("deep.png")
+    with pytest.raises(UserError, match="--max-value"):
+        model.inputs("deep.png")
+    model.inputs("deep.png", max_value=5000)
+
+
 def test_decoded_codes_are_the_reconstructions() -> None:
     for arch in (AUTOENCODER, DenseAutoencoder()):
         model = model_of(small_trial(Reconstruct()).override({}).model_copy(update={"arch": arch}))
