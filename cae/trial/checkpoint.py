@@ -76,6 +76,9 @@ class Owner:
     """Of its images, and of those of its dependencies; empty: images and code are unknown."""
     code: str = ""
     """Digest of the source code of the user's components; empty without such components."""
+    depends_on_epochs: Callable[[int], bool] | None = None
+    """Whether the epochs of this trial differ from those with another number of epochs (see
+    Trial.history_depends_on_epochs); None: they do not."""
 
     def difference(self, other: Owner) -> str:
         """Why a file of `other` is not one of this trial, in words; empty if it is."""
@@ -83,8 +86,9 @@ class Owner:
         for name in names:
             own_value = json.dumps(self.config.get(name))
             value = json.dumps(other.config.get(name))
-            if name != "epochs" and own_value != value:
-                return f"its {name} is {value}, and not {own_value}"
+            if own_value == value or (name == "epochs" and not self._has_other_history(other)):
+                continue
+            return f"its {name} is {value}, and not {own_value}"
         if not self.fingerprint or not other.fingerprint:
             return ""
         if self.fingerprint != other.fingerprint:
@@ -92,6 +96,13 @@ class Owner:
         if self.code != other.code:
             return "it was trained with other code"
         return ""
+
+    def _has_other_history(self, other: Owner) -> bool:
+        """Whether the epochs that both have in common differ, with other numbers of epochs."""
+        epochs = other.config.get("epochs")
+        if self.depends_on_epochs is None or not isinstance(epochs, int):
+            return False
+        return self.depends_on_epochs(epochs)
 
 
 @dataclass(frozen=True)

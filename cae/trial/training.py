@@ -108,7 +108,7 @@ def train(
     how many epochs the caller has recorded already. `latent`: whether the latent code is measured
     and saved after the last epoch (see cae/trial/latent and latent_samples.py).
     """
-    owner = Owner(trial.flat(), fingerprint, code)
+    owner = Owner(trial.flat(), fingerprint, code, trial.history_depends_on_epochs)
     files = SyncSchedule(enabled=durable)
     writer = CheckpointWriter(folder, files)
     start = functools.partial(

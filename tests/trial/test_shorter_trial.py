@@ -1,4 +1,4 @@
-"""A trial that is resumed with fewer epochs than its checkpoint has."""
+"""A trial that is resumed with another number of epochs than that of its checkpoint."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from cae.trial.training import Epoch, train
 from tests.sweep.spec.test_matching import BASE
 
 
-def trained(epochs: int, folder: Path, mode: str = "min") -> list[Epoch]:
-    trial = BASE.override({"epochs": epochs})
+def trained(
+    epochs: int, folder: Path, mode: str = "min", schedule: str = "constant"
+) -> list[Epoch]:
+    trial = BASE.override({"epochs": epochs, "schedule": schedule})
     images = DeviceImages.load(trial.dataset.load([]), torch.device("cpu"))
     return list(train(trial, images, folder, mode=mode))
 
@@ -36,3 +38,19 @@ def test_it_has_the_results_of_a_trial_that_was_never_longer(
     assert measured(shorter) == measured(undisturbed)
     assert shorter[-1].final == undisturbed[-1].final
     assert [epoch.restored for epoch in shorter] == [is_restored] * 2
+
+
+@pytest.mark.parametrize(("schedule", "is_restored"), [("cosine", False), ("constant", True)])
+@pytest.mark.parametrize(("before", "after"), [(2, 3), (3, 2)])
+def test_epochs_of_another_schedule_are_not_used(
+    schedule: str, is_restored: bool, before: int, after: int, tmp_path: Path
+) -> None:
+    """The journal was lost, and the sweep has another number of epochs: the learning rates of a
+    cosine are others in all epochs."""
+    trained(before, tmp_path / "trial", "max", schedule)
+    epochs = trained(after, tmp_path / "trial", "max", schedule)
+    undisturbed = trained(after, tmp_path / "undisturbed", "max", schedule)
+    assert [epoch.row["lr"] for epoch in epochs] == [epoch.row["lr"] for epoch in undisturbed]
+    assert measured(epochs) == measured(undisturbed)
+    assert epochs[-1].final == undisturbed[-1].final
+    assert epochs[0].restored == is_restored
