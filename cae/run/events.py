@@ -31,8 +31,11 @@ from cae.run.fields import (
     to_json_fields,
 )
 from cae.run.json_values import MAX_COUNT, JsonObject, is_count, is_finite_number, to_metrics
-from cae.run.trial_state import TrialState
+from cae.run.trial_state import StopCause, TrialState
 
+_PATIENCE_MARK = "(patience)"
+_WORST_VALUE_MARK = "is worse than worst_value"
+"""Parts of the reasons of stops, in journals of versions that did not record their causes."""
 _FINAL_STATES = [state for state in TrialState if state.is_final]
 
 
@@ -200,13 +203,15 @@ class TrialEnded(Event):
     tables: Tables = field(default_factory=dict)
     """Tables of the final evaluation by name."""
     rung: OptionalCount = None
-    """The epoch at which the scheduler stopped the trial."""
+    """The epoch at which the trial was stopped early."""
     value: OptionalNumber = None
     """The metric at the rung."""
     cutoff: OptionalNumber = None
     """The value that the metric would have had to reach."""
     seen: OptionalCount = None
     """How many trials had reached the rung before."""
+    stopped_by: Text = ""
+    """The `StopCause` of a stopped trial; empty in journals of versions that did not record it."""
     error: Text = ""
     """The traceback."""
     peak_host_bytes: OptionalCount = None
@@ -240,7 +245,7 @@ class TrialPaused(Event):
 
 @dataclass(slots=True, kw_only=True)
 class AuditStop(Event):
-    """The scheduler would have stopped an audit trial."""
+    """An audit trial would have been stopped."""
 
     kind: ClassVar[str] = "audit_stop"
     trial: Count
@@ -249,6 +254,8 @@ class AuditStop(Event):
     value: OptionalNumber = None
     cutoff: OptionalNumber = None
     seen: OptionalCount = None
+    stopped_by: Text = ""
+    """As in TrialEnded."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -287,6 +294,19 @@ class SessionEnded(Event):
     kind: ClassVar[str] = "close"
     reason: Text = ""
     """`complete`, or what interrupted it."""
+
+
+def stop_cause(stop: TrialEnded | AuditStop) -> StopCause:
+    """Why a trial was stopped, or would have been. A cause of a newer version counts as the
+    scheduler."""
+    if stop.stopped_by in list(StopCause):
+        return StopCause(stop.stopped_by)
+    if not stop.stopped_by and not stop.seen:  # the scheduler has always seen other trials
+        if _PATIENCE_MARK in stop.reason:
+            return StopCause.PATIENCE
+        if _WORST_VALUE_MARK in stop.reason:
+            return StopCause.WORST_VALUE
+    return StopCause.SCHEDULER
 
 
 EVENTS: dict[str, type[Event]] = {

@@ -19,11 +19,12 @@ from cae.run.events import (
     TrialPlanned,
     TrialRetried,
     TrialStarted,
+    stop_cause,
 )
 from cae.run.groups import Group, parse_group
 from cae.run.json_values import JsonObject
 from cae.run.metric_direction import Mode
-from cae.run.trial_state import TrialState
+from cae.run.trial_state import StopCause, TrialState
 
 
 class BestEpoch(NamedTuple):
@@ -98,6 +99,24 @@ class Record:
         if description and not self.group_description:
             self.group_description = description
             self.__dict__.pop("group", None)
+
+    @property
+    def stop_cause(self) -> StopCause | None:
+        """Why the trial was stopped early; None if it was not."""
+        if self.state != TrialState.STOPPED or self.end is None:
+            return None
+        return stop_cause(self.end)
+
+    @property
+    def is_fully_trained(self) -> bool:
+        """Whether its value is that of complete training: it trained all epochs, or was stopped
+        because its own metric did not improve any more."""
+        return self.state == TrialState.FINISHED or self.stop_cause == StopCause.PATIENCE
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the trial was stopped for its value: what it would have reached is unknown."""
+        return self.state == TrialState.STOPPED and not self.is_fully_trained
 
     @property
     def reason(self) -> str:

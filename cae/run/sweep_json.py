@@ -227,7 +227,12 @@ class SweepDescription:
     epochs: OptionalCount = None
     """Epochs of the longest trial."""
     scheduler: Annotated[JsonObject | None, optional(SCHEDULER)] = None
-    """Name, parameters and rungs of the scheduler; None: no early stopping."""
+    """Name, parameters and rungs of the scheduler; None: trials are not compared."""
+    patience: OptionalCount = None
+    """Number of epochs without an improvement after which a trial is stopped; None: never, or the
+    run is of a version that did not record it."""
+    worst_value: OptionalNumber = None
+    """The value of the metric at which a trial is stopped if its own is worse; None as above."""
     search: Annotated[JsonObject | None, optional(SEARCH)] = None
     """Name and parameters of the search; None: all points, or some in random order."""
     trials: OptionalCount = None

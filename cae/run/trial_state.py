@@ -11,7 +11,7 @@ class TrialState(StrEnum):
     FINISHED = "finished"
     """All epochs are trained."""
     STOPPED = "stopped"
-    """The scheduler stopped it early."""
+    """It was stopped early, for a `StopCause`."""
     DIVERGED = "diverged"
     """A loss became infinite or NaN."""
     FAILED = "failed"
@@ -38,7 +38,7 @@ class TrialState(StrEnum):
 
     @property
     def is_successful(self) -> bool:
-        """Whether the trial ended as planned: after all epochs, or early by the scheduler."""
+        """Whether the trial ended as planned: after all epochs, or stopped early."""
         return self in _SUCCESSFUL
 
     @property
@@ -60,6 +60,18 @@ class TrialState(StrEnum):
     def is_retryable(self) -> bool:
         """Whether `run --retry` accepts the state."""
         return self in _RETRYABLE
+
+
+class StopCause(StrEnum):
+    """Why a trial was stopped early."""
+
+    SCHEDULER = "scheduler"
+    """It was worse than other trials."""
+    PATIENCE = "patience"
+    """Its own metric had not improved for many epochs: it is trained to the end, as far as its
+    curve shows."""
+    WORST_VALUE = "worst_value"
+    """Its metric was worse than the limit of the sweep."""
 
 
 _FINAL = frozenset(

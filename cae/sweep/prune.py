@@ -90,7 +90,7 @@ def _front(ranking: GroupRanking, sweep: SweepDescription) -> set[int]:
         return set()
     numbers: dict[Point, int] = {}
     for trial in ranking.trials:
-        if trial.record.state == TrialState.FINISHED:
+        if trial.record.is_fully_trained:
             value = trial.value
             if sweep.mode == "max":
                 value = -value

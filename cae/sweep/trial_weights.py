@@ -8,7 +8,6 @@ from cae.errors import UserError
 from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
-from cae.run.trial_state import TrialState
 from cae.sweep.engine.retention import KEPT_STOPPED_TRIALS
 from cae.sweep.spec.sweep_file import unregistered_components
 from cae.trial import checkpoint
@@ -95,8 +94,9 @@ def load_weights(run: RunDir, record: Record) -> Checkpoint:
         reason = "run the sweep with --retry lost-weights to train it again"
         if not record.state.is_final:
             reason = "the trial has not ended; large networks are not written after each epoch"
-        elif record.state == TrialState.STOPPED:
-            reason = f"of stopped trials, the best {KEPT_STOPPED_TRIALS} keep their weights"
+        elif record.is_cut_short:
+            kept = f"the best {KEPT_STOPPED_TRIALS} keep their weights"
+            reason = f"of trials that were stopped for their values, {kept}"
         path = run.trial(record.number) / checkpoint.BEST
         raise UserError(
             f"trial {record.number}: its best weights, {path}, do not exist (any more); {reason}"

@@ -22,6 +22,7 @@ class PlantedTrial:
     epochs: int = LAST_EPOCH
     state: str = ""
     """How it ended if this does not follow from the losses."""
+    stopped_by: str = "scheduler"
 
 
 def planted(
@@ -41,6 +42,7 @@ def planted(
         rung: dict[str, Any] = {}
         if state == "stopped":
             rung = {"rung": len(trial.losses), "value": trial.losses[-1], "cutoff": 0.01}
+            rung["stopped_by"] = trial.stopped_by
         run.end(number, state, **rung)
     return tables.read([run.close()])
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from cae.run.events import AuditStop, Event, TrialEnded
+from cae.run.events import AuditStop, Event, TrialEnded, TrialPlanned, TrialStarted
 from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.records import Record, apply_event, replay
 from cae.run.status import restart_text
-from cae.run.trial_state import TrialState
+from cae.run.trial_state import StopCause, TrialState
 from tests.run.events import (
     closed,
     ended,
@@ -328,3 +328,38 @@ def test_epochs_that_are_trained_again_are_counted_with_their_reason() -> None:
     assert replay(events, is_running=True)[1].lost_epochs == 3
     events += [ended(TrialState.DIVERGED), session(1), retried()]
     assert replay(events, is_running=True)[1].lost_epochs == 3, "it was requested"
+
+
+PATIENCE = "epoch 9: val_loss has not improved for 3 epochs (patience); it was 0.1 in epoch 6"
+WORST_VALUE = "epoch 1: val_loss 9 is worse than worst_value 2"
+
+
+@pytest.mark.parametrize(
+    ("end", "cause"),
+    [
+        ({"stopped_by": "patience"}, StopCause.PATIENCE),
+        ({"stopped_by": "worst_value"}, StopCause.WORST_VALUE),
+        ({"stopped_by": "scheduler", "reason": PATIENCE}, StopCause.SCHEDULER),
+        ({"stopped_by": "a rule of a newer version"}, StopCause.SCHEDULER),
+        # Journals of versions that did not record the cause:
+        ({"reason": PATIENCE, "seen": 0}, StopCause.PATIENCE),
+        ({"reason": WORST_VALUE, "seen": 0}, StopCause.WORST_VALUE),
+        ({"reason": "epoch 1: val_loss 9 is above the cutoff", "seen": 5}, StopCause.SCHEDULER),
+        ({"state": TrialState.FINISHED}, None),
+    ],
+)
+def test_a_stopped_trial_has_a_cause(end: dict[str, Any], cause: StopCause | None) -> None:
+    fields: dict[str, Any] = {"trial": 1, "state": TrialState.STOPPED, "reason": "-"} | end
+    config = {"epochs": 9}
+    records = replay(
+        [
+            TrialPlanned(trial=1, hash="a", config=config, axes={}, sizes={}),
+            TrialStarted(trial=1, epoch=0),
+            TrialEnded(**fields),
+        ],
+        is_running=False,
+    )
+    assert records[1].stop_cause == cause
+    is_fully_trained = cause in (None, StopCause.PATIENCE)
+    assert records[1].is_fully_trained == is_fully_trained
+    assert records[1].is_cut_short != is_fully_trained

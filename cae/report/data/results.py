@@ -15,7 +15,7 @@ from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
-from cae.run.trial_state import TrialState
+from cae.run.trial_state import StopCause, TrialState
 
 TRIAL_KEY = ["run", "trial"]
 """Columns that identify a trial: joined runs share trial numbers."""
@@ -142,6 +142,20 @@ class Results:
     def in_current_sweep(self) -> pd.Series[bool]:
         """Whether the newest `run` requests a trial. The others are of earlier sweeps."""
         return self._flags([record.is_requested for record in self.records])
+
+    @functools.cached_property
+    def is_fully_trained(self) -> pd.Series[bool]:
+        """Whether a trial's value is that of complete training (`Record.is_fully_trained`)."""
+        return self._flags([record.is_fully_trained for record in self.records])
+
+    @functools.cached_property
+    def is_cut_short(self) -> pd.Series[bool]:
+        """Whether a trial was stopped for its value (`Record.is_cut_short`)."""
+        return self._flags([record.is_cut_short for record in self.records])
+
+    def is_stopped_by(self, cause: StopCause) -> pd.Series[bool]:
+        """Whether a trial was stopped early for a cause."""
+        return self._flags([record.stop_cause == cause for record in self.records])
 
     def _flags(self, values: list[bool]) -> pd.Series[bool]:
         return pd.Series(values, index=self.trials.index, dtype=bool)

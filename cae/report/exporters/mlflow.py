@@ -175,6 +175,8 @@ class MlflowTracker(trackers.Tracker):
         if record.end is not None:
             end = record.end.time
         status = STATUS.get(record.state, "FAILED")
+        if record.is_fully_trained:
+            status = STATUS[TrialState.FINISHED]
         self._client.set_terminated(run_id, status, _milliseconds(end))
 
     @override

@@ -13,7 +13,6 @@ from cae.report.data import tables
 from cae.report.exporters import trackers
 from cae.run.paths import RunDir
 from cae.run.records import Record
-from cae.run.trial_state import TrialState
 
 if TYPE_CHECKING:
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -82,7 +81,7 @@ class TensorBoardTracker(trackers.Tracker):
         if record.end is not None:
             time = record.end.time
         status = api_pb2.STATUS_FAILURE
-        if record.state == TrialState.FINISHED:
+        if record.is_fully_trained:
             status = api_pb2.STATUS_SUCCESS
         session_end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time)
         plugin_data = plugin_data_pb2.HParamsPluginData(session_end_info=session_end)

@@ -33,7 +33,6 @@ from cae.report.statistics.inference import (
     t_interval,
     welch_difference,
 )
-from cae.run.trial_state import TrialState
 
 ALPHA = 0.05
 DRAWS = 10_000
@@ -125,7 +124,7 @@ def compare_configurations(results: Results) -> ConfigurationComparison:
 def _fold_seeds(results: Results, sign: int) -> pd.DataFrame:
     """Return the table of the comparison, without the columns that compare configurations."""
     trials = results.trials[results.is_requested]
-    is_finished = trials["state"] == TrialState.FINISHED
+    is_finished = results.is_fully_trained[trials.index]
     values = sign * results.values.loc[trials.index].where(is_finished)
     values = values.sort_values(kind="stable")
     groups = values.groupby(results.configurations.loc[values.index], sort=False)

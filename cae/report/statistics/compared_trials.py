@@ -5,10 +5,12 @@ epoch says nothing about what it would have reached, and must not be averaged wi
 training. Two selections are free of this:
 
 Finished trials
-    They trained all their epochs. If trials were stopped, they are survivors: a setting that begins
-    slowly is represented by its best trials only, and others not at all. A run may contain finished
-    trials of different length, because it was continued with other epochs for a part of them: the
-    length of most of them counts, and longer ones are compared by their first epochs.
+    They trained all their epochs, or were stopped because their own metric had not improved any
+    more (`patience`), which does not depend on how good it was. If trials were stopped for their
+    values, the finished ones are survivors: a setting that begins slowly is represented by its best
+    trials only, and others not at all. A run may contain finished trials of different length,
+    because it was continued with other epochs for a part of them: the length of most of them
+    counts, and longer ones are compared by their first epochs.
 All trials at one epoch
     The last epoch that all of them reached: the one at which the first of them was stopped. No
     trial is missing for its value, but the values are early ones.
@@ -50,7 +52,7 @@ class ComparedTrials:
     values: pd.Series[float]
     """By row of the table of trials; finite."""
     stopped: int = 0
-    """How many trials are left out because they were stopped early."""
+    """How many trials are left out because they were stopped for their values."""
     shorter: int = 0
     """How many finished trials are left out because they trained fewer epochs than the others."""
 
@@ -58,9 +60,8 @@ class ComparedTrials:
 @functools.lru_cache(maxsize=CACHED_RESULTS)
 def finished_trials(results: Results) -> ComparedTrials:
     """Return the finished trials with the values of their best epochs."""
-    states = results.trials["state"]
-    stopped = int(((states == TrialState.STOPPED) & ~results.is_dependency).sum())
-    values = results.values[states == TrialState.FINISHED].dropna()
+    stopped = int((results.is_cut_short & ~results.is_dependency).sum())
+    values = results.values[results.is_fully_trained].dropna()
     if EPOCHS in results.axes or EPOCHS not in results.trials:
         return ComparedTrials(PopulationKind.FINISHED, None, values, stopped)
     lengths = pd.to_numeric(results.trials.loc[values.index, EPOCHS]).astype(int)
@@ -89,11 +90,13 @@ def _best_up_to(results: Results, epoch: int) -> pd.Series[float]:
 def trials_at_same_epoch(results: Results) -> ComparedTrials | None:
     """Return all trials with their values at the last epoch before any of them was missing.
 
-    None if no trial was stopped, or none has a value there.
+    None if no trial was stopped for its value, or none has a value there.
     """
-    is_stopped = results.trials["state"] == TrialState.STOPPED
-    if not (is_stopped & ~results.is_dependency).any() or results.metric not in results.epochs:
+    is_cut_short = results.is_cut_short & ~results.is_dependency
+    if not is_cut_short.any() or results.metric not in results.epochs:
         return None
+    # A trial that was stopped by its patience is missing in later epochs, too.
+    is_stopped = results.trials["state"] == TrialState.STOPPED
     trained = results.trials.loc[is_stopped & ~results.is_dependency, "epochs_done"]
     epoch = int(trained.min())
     rows_at_epoch = results.epochs[results.epochs["epoch"] == epoch]
@@ -105,11 +108,15 @@ def trials_at_same_epoch(results: Results) -> ComparedTrials | None:
     return ComparedTrials(PopulationKind.SAME_EPOCH, epoch, values)
 
 
-def has_seed_that_is(results: Results, *states: TrialState) -> pd.Series[bool]:
-    """Whether a seed of each trial's configuration ended in one of these states.
+def has_stopped_seed(results: Results) -> pd.Series[bool]:
+    """Whether a seed of each trial's configuration was stopped for its value.
 
-    Where bad values end a trial (stopped, diverged), the mean of the seeds that finished would be
-    optimistic: the others were worse.
+    The mean of the seeds that finished would be optimistic: the stopped ones were worse.
     """
-    ended = results.trials["state"].isin(states)
-    return ended.groupby(results.configurations).transform("any")
+    return results.is_cut_short.groupby(results.configurations).transform("any")
+
+
+def has_lost_seed(results: Results) -> pd.Series[bool]:
+    """Whether a seed of each trial's configuration was stopped for its value, or diverged."""
+    is_lost = results.is_cut_short | (results.trials["state"] == TrialState.DIVERGED)
+    return is_lost.groupby(results.configurations).transform("any")

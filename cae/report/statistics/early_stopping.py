@@ -6,7 +6,7 @@ Rank correlation
     differ little.
 Survival
     The share of trials that the scheduler had not stopped by an epoch (Kaplan-Meier; trials that
-    ended for another reason are censored).
+    ended for another reason, `patience` and `worst_value` included, are censored).
 Regret
     How much worse the best trial would be if only the best few at an epoch had been kept. Computed
     over the trials that ran all epochs.
@@ -30,7 +30,8 @@ import pandas as pd
 from cae.report.data.axis import Floats, make_axis, settings_per_trial
 from cae.report.data.parameters import varying_parameters
 from cae.report.data.results import CACHED_RESULTS, TRIAL_KEY, Results
-from cae.run.trial_state import TrialState
+from cae.run.events import stop_cause
+from cae.run.trial_state import StopCause, TrialState
 
 ALPHA = 0.05
 """Significance level of the log-rank tests."""
@@ -68,7 +69,7 @@ class Separation:
 
 @dataclass(frozen=True)
 class Audit:
-    """How many audit trials would have been stopped, and how many of these became the best."""
+    """How many audit trials the scheduler would have stopped, and how many became the best."""
 
     planned: int
     """All audit trials."""
@@ -89,8 +90,8 @@ class EarlyStoppingAnalysis:
     """One row per pair of epochs: early_epoch, late_epoch, correlation (NaN for few trials or
     constant values), n (number of trials)."""
     survival: list[SurvivalCurve]
-    """All trials first, then the settings of the separating parameter. Empty if no trial was
-    stopped."""
+    """All trials first, then the settings of the separating parameter. Empty if the scheduler
+    stopped no trial."""
     separation: Separation | None
     """None if no parameter separates the trials significantly."""
     regret: pd.DataFrame
@@ -180,10 +181,11 @@ class _TestedParameter:
 
 
 def _survival(results: Results) -> tuple[list[SurvivalCurve], Separation | None]:
-    if not (results.trials["state"] == TrialState.STOPPED).any():
+    stopped = results.is_stopped_by(StopCause.SCHEDULER)
+    if not stopped.any():
         return [], None
     trials = results.trials[results.is_requested & (results.trials["epochs_done"] > 0)]
-    is_stopped = trials["state"] == TrialState.STOPPED
+    is_stopped = stopped[trials.index]
     epochs = trials["epochs_done"].astype(float)
     curves = [SurvivalCurve("", "", _kaplan_meier(epochs, is_stopped))]
     tested, tests = _most_significant_parameter(results, trials, epochs, is_stopped)
@@ -318,9 +320,12 @@ def audit(results: Results) -> Audit | None:
     planned = sum(record.is_audit for record in results.records)
     if not planned:
         return None
-    has_audit_stop = np.array([record.audit_stop is not None for record in results.records])
+    has_audit_stop: list[bool] = []
+    for record in results.records:
+        stop = record.audit_stop
+        has_audit_stop.append(stop is not None and stop_cause(stop) == StopCause.SCHEDULER)
     is_finished = results.trials["state"] == TrialState.FINISHED
-    would_be_stopped = has_audit_stop & is_finished
+    would_be_stopped = np.array(has_audit_stop) & is_finished
     count = int(would_be_stopped.sum())
     losses = _sign(results) * results.values
     best_other_loss = losses[~would_be_stopped].min()

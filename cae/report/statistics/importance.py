@@ -36,11 +36,10 @@ from cae.report.statistics.compared_trials import (
     ComparedTrials,
     PopulationKind,
     finished_trials,
-    has_seed_that_is,
+    has_lost_seed,
     trials_at_same_epoch,
 )
 from cae.report.statistics.inference import UPPER_QUANTILE, Floats, permutation_importance
-from cae.run.trial_state import TrialState
 
 MIN_CONFIGURATIONS = 20
 MIN_CONFIGURATIONS_PER_PARAMETER = 4
@@ -138,8 +137,7 @@ def make_population(results: Results, compared: ComparedTrials) -> Population:
     """
     values = compared.values
     if compared.kind == PopulationKind.FINISHED:
-        has_lost = has_seed_that_is(results, TrialState.STOPPED, TrialState.DIVERGED)
-        values = values[~has_lost[values.index]]
+        values = values[~has_lost_seed(results)[values.index]]
     configurations = results.configurations.loc[values.index]
     means = values.groupby(configurations, sort=False).mean()
     # The first trial of each configuration represents it: its other trials differ in the seed only.

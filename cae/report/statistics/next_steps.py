@@ -12,7 +12,6 @@ import pandas as pd
 from cae.report import formatting
 from cae.report.data.cells import is_missing
 from cae.report.data.results import Results
-from cae.run.trial_state import TrialState
 
 MIN_VALUES = 3
 """With fewer different values of a parameter, the best one is always at an edge."""
@@ -152,7 +151,7 @@ def _beyond(distinct: list[float], edge: str, *, is_log: bool) -> float:
 def _train_longer(results: Results) -> NextStep | None:
     """A step to more epochs if the best finished trials had their best epoch last."""
     ranked = results.ranked
-    finished = ranked[ranked["state"] == TrialState.FINISHED]
+    finished = ranked[results.is_fully_trained[ranked.index]]
     if len(finished) < MIN_FINISHED:
         return None
     epochs = pd.to_numeric(finished["epochs"])

@@ -25,7 +25,6 @@ from cae.report.statistics.compared_trials import (
     finished_trials,
     trials_at_same_epoch,
 )
-from cae.run.trial_state import TrialState
 
 SIGNIFICANCE = 0.05
 
@@ -189,12 +188,12 @@ def _trend(parameters: list[ParameterSettings], compared: ComparedTrials) -> Par
 def _without_finished(
     results: Results, parameters: list[ParameterSettings]
 ) -> list[SettingWithoutFinished]:
-    states = results.trials["state"]
     settings_without = []
     for parameter in parameters:
-        rows = states[parameter.settings.index].groupby(parameter.settings, sort=False)
-        finished = rows.apply(lambda group: int((group == TrialState.FINISHED).sum()))
-        stopped = rows.apply(lambda group: int((group == TrialState.STOPPED).sum()))
+        trials = parameter.settings.index
+        by_setting = parameter.settings
+        finished = results.is_fully_trained[trials].groupby(by_setting, sort=False).sum()
+        stopped = results.is_cut_short[trials].groupby(by_setting, sort=False).sum()
         positions = pd.Series(parameter.axis.positions, index=parameter.settings.index)
         order = positions.groupby(parameter.settings).min().sort_values().index
         for setting in order:

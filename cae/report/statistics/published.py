@@ -20,7 +20,7 @@ from cae.report.data.cells import to_cell
 from cae.report.data.results import Results, Run
 from cae.report.data.table_cells import with_cell
 from cae.report.statistics.agreement import Agreement, Sample, compare
-from cae.report.statistics.compared_trials import has_seed_that_is
+from cae.report.statistics.compared_trials import has_stopped_seed
 from cae.report.statistics.published_number import (
     NO_OVERRIDES,
     Condition,
@@ -35,7 +35,6 @@ from cae.report.statistics.shared_dependencies import shared_dependencies
 from cae.report.statistics.trial_settings import own_overrides
 from cae.report.statistics.untrained import is_untrained
 from cae.run.metric_direction import Mode, common_directions, metric_direction
-from cae.run.trial_state import TrialState
 
 
 def compare_published(results: Results) -> list[PublishedComparison]:
@@ -106,8 +105,8 @@ def _candidates(results: Results, run: Run, *, is_size: bool) -> pd.DataFrame:
     """
     ranked = results.ranked[results.ranked["run"] == run.name]
     if not is_size:
-        is_finished = ranked["state"] == TrialState.FINISHED
-        return ranked[is_finished & ~has_seed_that_is(results, TrialState.STOPPED)[ranked.index]]
+        is_finished = results.is_fully_trained[ranked.index]
+        return ranked[is_finished & ~has_stopped_seed(results)[ranked.index]]
     is_in_run = results.trials["run"] == run.name
     is_requested = results.trials["trial"].isin(run.requested_trials)
     requested = results.trials[is_in_run & is_requested]

@@ -21,14 +21,13 @@ import numpy as np
 import pandas as pd
 
 from cae.report.data.results import CACHED_RESULTS, Results
-from cae.report.statistics.compared_trials import has_seed_that_is
+from cae.report.statistics.compared_trials import has_lost_seed
 from cae.report.statistics.inference import (
     MeanDifference,
     paired_difference,
     welch_difference,
 )
 from cae.run.metric_direction import Mode
-from cae.run.trial_state import TrialState
 
 SIZE = "latent_values"
 LOSS = "test_loss"
@@ -122,7 +121,7 @@ class RateDistortion:
 @functools.lru_cache(maxsize=CACHED_RESULTS)
 def rate_distortion(results: Results) -> RateDistortion:
     ranked = results.ranked
-    finished = ranked[ranked["state"] == TrialState.FINISHED]
+    finished = ranked[results.is_fully_trained[ranked.index]]
     size = _column(finished, SIZE)
     finished = finished[size.notna()]
     loss, mode = _loss(results, finished)
@@ -137,8 +136,7 @@ def rate_distortion(results: Results) -> RateDistortion:
         index=finished.index,
     )
     trials["is_best"] = ~trials["size"].duplicated()  # they are in the order of the ranking
-    has_lost = has_seed_that_is(results, TrialState.STOPPED, TrialState.DIVERGED)
-    complete = trials[~has_lost[trials.index]]
+    complete = trials[~has_lost_seed(results)[trials.index]]
     configurations = _configurations(complete, mode)
     seeds = _column(finished, "seed")
     return RateDistortion(

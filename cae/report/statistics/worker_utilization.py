@@ -23,9 +23,10 @@ class SlotTime(StrEnum):
     """What the time of a slot was spent on."""
 
     FINISHED = "finished"
-    """Training of trials that finished, are running, or were interrupted and can be resumed."""
+    """Training of trials that finished (or were stopped by their patience), are running, or were
+    interrupted and can be resumed."""
     STOPPED = "stopped"
-    """Training of trials that were stopped early."""
+    """Training of trials that were stopped for their values."""
     LOST = "lost"
     """Training of trials that failed, diverged, ran out of memory, or were killed or withdrawn."""
     OVERHEAD = "overhead"
@@ -91,6 +92,8 @@ class _Span:
 
     trial: int
     state: TrialState
+    kind: SlotTime
+    """What its training was."""
     training: float
     begin: float
     end: float
@@ -161,7 +164,8 @@ def _spans(record: Record, trial: int) -> list[_Span]:
         if is_last and record.end is not None:
             end = max(end, record.end.time)
         training = min(training, end - start.time)
-        spans.append(_Span(trial, record.state, training, start.time, end))
+        kind = _training_kind(record)
+        spans.append(_Span(trial, record.state, kind, training, start.time, end))
     return spans
 
 
@@ -189,7 +193,7 @@ def _add_seconds(seconds: dict[SlotTime, float], spans: list[_Span], session: Se
     if not spans or end <= begin:
         return
     for span in spans:
-        seconds[_training_kind(span.state)] += span.training
+        seconds[span.kind] += span.training
         seconds[SlotTime.OVERHEAD] += span.seconds - span.training
     held = sum(span.seconds for span in spans)
     before_first = (spans[0].begin - begin) * slots
@@ -202,9 +206,9 @@ def _add_seconds(seconds: dict[SlotTime, float], spans: list[_Span], session: Se
     seconds[SlotTime.BETWEEN] += between
 
 
-def _training_kind(state: TrialState) -> SlotTime:
-    if state == TrialState.STOPPED:
+def _training_kind(record: Record) -> SlotTime:
+    if record.is_cut_short:
         return SlotTime.STOPPED
-    if state in LOST_STATES:
+    if record.state in LOST_STATES:
         return SlotTime.LOST
     return SlotTime.FINISHED

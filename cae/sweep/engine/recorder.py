@@ -169,7 +169,7 @@ class Recorder(tune.Callback, Stopper):
             self.write(RetryAlone(trial=number, reason=reason))
 
     def stop_trial(self, number: int, stop: Stop) -> None:
-        """Record that the scheduler stopped a trial."""
+        """Record that a trial was stopped early."""
         self.end_trial(
             TrialEnded(
                 trial=number,
@@ -179,13 +179,19 @@ class Recorder(tune.Callback, Stopper):
                 value=stop.value,
                 cutoff=stop.cutoff,
                 seen=stop.seen,
+                stopped_by=str(stop.cause),
             )
         )
 
     def record_audit_stop(self, number: int) -> None:
-        """Record, once, that the scheduler would have stopped an audit trial."""
+        """Record, once, that an audit trial would have been stopped.
+
+        No trial is stopped after its last epoch: it finishes.
+        """
         stop = self.scheduler.judge.audit_stops.get(number)
-        if stop is not None and self.records[number].audit_stop is None:
+        record = self.records[number]
+        is_last_epoch = stop is not None and stop.rung >= record.config["epochs"]
+        if stop is not None and record.audit_stop is None and not is_last_epoch:
             self.write(
                 AuditStop(
                     trial=number,
@@ -194,6 +200,7 @@ class Recorder(tune.Callback, Stopper):
                     value=stop.value,
                     cutoff=stop.cutoff,
                     seen=stop.seen,
+                    stopped_by=str(stop.cause),
                 )
             )
 

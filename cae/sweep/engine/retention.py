@@ -15,8 +15,8 @@ from cae.trial.checkpoint import BEST, LAST, PREVIOUS, PREVIOUS_BEST
 from cae.trial.checkpoint_writer import LARGE_BYTES, MAX_UNSAVED_SECONDS
 
 KEPT_STOPPED_TRIALS = 10
-"""How many stopped trials of each comparability group keep their best weights: the best ones by the
-sweep's metric."""
+"""How many trials of each comparability group that were stopped for their values keep their best
+weights: the best ones by the sweep's metric."""
 BYTES_PER_VALUE = 4
 RUNNING_COPIES = 3 * 2 + 2
 """Copies of the network in a running trial's folder: last and previous checkpoint with two moments
@@ -66,9 +66,9 @@ def prune_checkpoints(
     """Delete the checkpoints that nothing can need again, after a trial has ended.
 
     A finished trial keeps its best weights, and its last checkpoint in case it is extended. A
-    stopped trial is not resumed: it keeps its best weights if it is among the best stopped ones. A
-    diverged trial is retried from the beginning: it keeps its best weights. All others may be
-    resumed by a retry and keep everything.
+    stopped trial is not resumed: it keeps its best weights if it was stopped by its patience, or is
+    among the best of those that were stopped for their values. A diverged trial is retried from the
+    beginning: it keeps its best weights. All others may be resumed by a retry and keep everything.
     """
     state = records[number].state
     if state == TrialState.FINISHED:
@@ -77,6 +77,8 @@ def prune_checkpoints(
         run.delete_trial_files(number, PREVIOUS, PREVIOUS_BEST, LAST)
     elif state == TrialState.STOPPED:
         run.delete_trial_files(number, PREVIOUS, PREVIOUS_BEST, LAST)
+        if not records[number].is_cut_short:
+            return
         ranked = _ranked_stopped_trials(records, records[number].group, metric, mode)
         # Trials further behind lost their weights when an earlier trial stopped.
         surplus = set(ranked[KEPT_STOPPED_TRIALS : KEPT_STOPPED_TRIALS + 1])
@@ -89,13 +91,13 @@ def prune_checkpoints(
 def _ranked_stopped_trials(
     records: Mapping[int, Record], group: Group, metric: str, mode: Mode
 ) -> list[int]:
-    """Numbers of the stopped trials of a comparability group, the best first."""
+    """Numbers of the trials of a group that were stopped for their values, the best first."""
     sign = 1
     if mode != "min":
         sign = -1
     values: list[tuple[float, int]] = []
     for record in records.values():
-        if record.state == TrialState.STOPPED and record.group == group:
+        if record.is_cut_short and record.group == group:
             best = record.best(metric, mode)
             if best is not None:
                 values.append((sign * best.value, record.number))

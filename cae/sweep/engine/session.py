@@ -449,6 +449,8 @@ def _describe(
         seeds=plan.sweep.seeds,
         epochs=plan.epochs,
         scheduler=scheduler,
+        patience=sweep.patience,
+        worst_value=sweep.worst_value,
         trials=len(plan.trials) + plan.to_come,
         search=_describe_search(plan.sweep),
         space=plan.space_size,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from cae.run.records import Record
-from cae.run.trial_state import TrialState
+from cae.run.trial_state import StopCause, TrialState
 from cae.sweep.engine.judging import is_audit_trial
 from cae.sweep.engine.recorder import Recorder
 from cae.sweep.search.base import Candidates, Suggestion, TrialResult
@@ -96,12 +96,22 @@ def trial_result(candidate: int, record: Record, metric: str) -> TrialResult:
     values = [record.epochs[epoch].get(metric, math.nan) for epoch in sorted(record.epochs)]
     return TrialResult(
         candidate=candidate,
-        epochs=record.config["epochs"],
+        epochs=_requested_epochs(record),
         values=values,
         has_ended=record.state.is_final,
         is_diverged=record.state == TrialState.DIVERGED,
         seconds=_seconds(record),
     )
+
+
+def _requested_epochs(record: Record) -> int:
+    """How many epochs a trial would have trained if it had not been stopped for its value.
+
+    More would not have improved a trial that was stopped by its patience.
+    """
+    if record.stop_cause == StopCause.PATIENCE:
+        return len(record.epochs)
+    return int(record.config["epochs"])
 
 
 def _seconds(record: Record) -> float:
@@ -113,7 +123,7 @@ def _seconds(record: Record) -> float:
     seconds = [metrics.get(SECONDS, math.nan) for metrics in record.epochs.values()]
     if not seconds:
         return math.nan
-    epochs = int(record.config["epochs"])
+    epochs = _requested_epochs(record)
     if len(seconds) >= epochs:
         return math.fsum(seconds)
     return statistics.fmean(seconds) * epochs

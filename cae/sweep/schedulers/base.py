@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from cae.run.events import EpochFinished, Event
 from cae.run.metric_direction import Mode
+from cae.run.trial_state import StopCause
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Stop:
     """How many trials had reached the rung before."""
     reason: str
     """A sentence."""
+    cause: StopCause = StopCause.SCHEDULER
 
 
 class Judge(ABC):

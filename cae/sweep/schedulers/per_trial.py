@@ -6,6 +6,7 @@ from typing_extensions import override
 
 from cae.run.formatting import count_of
 from cae.run.metric_direction import Mode
+from cae.run.trial_state import StopCause
 from cae.sweep.schedulers.base import Judge, Stop
 
 
@@ -80,9 +81,23 @@ class CurveJudge(Judge):
                 f"{self._sign * best_cost:.4g} in epoch {best_epoch}"
             )
             cutoff = self._sign * best_cost
-            return Stop(rung=epoch, value=value, cutoff=cutoff, seen=0, reason=reason)
+            return Stop(
+                rung=epoch,
+                value=value,
+                cutoff=cutoff,
+                seen=0,
+                reason=reason,
+                cause=StopCause.PATIENCE,
+            )
         return None
 
     def _stop_at_worst_value(self, epoch: int, value: float, worst: float) -> Stop:
         reason = f"epoch {epoch}: {self._metric} {value:.4g} is worse than worst_value {worst:g}"
-        return Stop(rung=epoch, value=value, cutoff=worst, seen=0, reason=reason)
+        return Stop(
+            rung=epoch,
+            value=value,
+            cutoff=worst,
+            seen=0,
+            reason=reason,
+            cause=StopCause.WORST_VALUE,
+        )

@@ -32,6 +32,7 @@ from cae.report.statistics.parameter_effects import kruskal_wallis
 from cae.run.trial_state import TrialState
 from tests.report.page.conftest import ReadResults
 from tests.report.planted_runs import configurations_with_seeds, grid
+from tests.report.stopped_runs import PlantedTrial, planted
 from tests.report.synthetic_runs import MakeWriter
 
 Content = TypeVar("Content", bound=SectionContent)
@@ -278,6 +279,25 @@ def test_rungs_count_trials_that_entered_and_were_stopped(read_results: ReadResu
         assert row[1].text == str(entered)
         assert row[2].text == str((stopped["rung"] == rung).sum())
     assert [row[0].text for row in rungs.rows] == ["1", "3"]
+
+
+def test_trials_that_their_patience_ended_are_not_analyzed_as_rungs(writer: MakeWriter) -> None:
+    trials = [PlantedTrial(3, [0.5, 0.4, 0.3, 0.2])]
+    trials += [PlantedTrial(5, [0.5, 0.5], stopped_by="patience")] * 2
+    trials += [PlantedTrial(7, [9.0], stopped_by="worst_value")]
+    rules = {"scheduler": None, "patience": 1, "worst_value": 2.0}
+    results = planted(writer, trials, **rules)
+    content = content_as(EarlyStoppingContent, "early_stopping", results)
+    assert content.rungs is None
+    assert content.captions == {}
+    assert content.stopped is not None
+    assert len(content.stopped.rows) == 3
+    assert "ASHA" not in content.verdict
+    assert content.verdict.startswith("2 trials were stopped by patience")
+    assert "1 trial was stopped because val_loss was worse than worst_value." in content.verdict
+    nothing_stopped = planted(writer, trials[:1], "nothing", **rules)
+    verdict = content_of("early_stopping", nothing_stopped).verdict
+    assert verdict == "No trial has been stopped early so far."
 
 
 def test_the_smallest_network_close_to_the_best_is_named(writer: MakeWriter) -> None:

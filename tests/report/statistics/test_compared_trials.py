@@ -8,10 +8,11 @@ from cae.report.data import tables
 from cae.report.statistics.compared_trials import (
     PopulationKind,
     finished_trials,
-    has_seed_that_is,
+    has_stopped_seed,
     trials_at_same_epoch,
 )
 from cae.report.statistics.importance import analyze_importance
+from cae.report.statistics.next_steps import next_steps
 from cae.report.statistics.parameter_effects import (
     EffectVerdict,
     SettingWithoutFinished,
@@ -19,7 +20,6 @@ from cae.report.statistics.parameter_effects import (
 )
 from cae.report.statistics.published import compare_published
 from cae.report.statistics.rate_distortion import rate_distortion
-from cae.run.trial_state import TrialState
 from tests.report.stopped_runs import (
     KERNEL,
     SURVIVING_SEED,
@@ -136,7 +136,7 @@ def test_the_mean_of_a_configuration_is_not_that_of_its_surviving_seeds(
     writer: MakeWriter,
 ) -> None:
     results = planted(writer, SURVIVING_SEED)
-    assert has_seed_that_is(results, TrialState.STOPPED).tolist() == [True, True, False, False]
+    assert has_stopped_seed(results).tolist() == [True, True, False, False]
     finished, at_same_epoch = analyze_importance(results)
     assert finished.population.values.tolist() == pytest.approx([0.225])
     assert at_same_epoch.population.values.tolist() == pytest.approx([0.7, 0.5])
@@ -150,3 +150,57 @@ def test_a_published_number_is_not_compared_with_surviving_seeds(writer: MakeWri
     assert comparison.measurement is not None
     assert comparison.measurement.trials == [3, 4]
     assert comparison.measurement.mean == pytest.approx(0.225)
+
+
+def converged(kernel_size: int, losses: list[float], seed: int = 0) -> PlantedTrial:
+    return PlantedTrial(kernel_size, losses, seed=seed, epochs=9, stopped_by="patience")
+
+
+def test_trials_that_their_patience_ended_are_compared_with_finished_ones(
+    writer: MakeWriter,
+) -> None:
+    trials = [
+        PlantedTrial(3, [0.5, 0.4, 0.3, 0.2], epochs=4),
+        converged(5, [0.6, 0.1, 0.1]),
+        converged(7, [0.7, 0.3, 0.3], seed=1),
+        converged(7, [0.7, 0.4, 0.4], seed=2),
+    ]
+    results = planted(writer, trials, axes={KERNEL: {"values": [3, 5, 7]}, "epochs": {}})
+    compared = finished_trials(results)
+    assert compared.values.tolist() == pytest.approx([0.2, 0.1, 0.3, 0.4])
+    assert compared.stopped == 0
+    assert trials_at_same_epoch(results) is None
+    assert not has_stopped_seed(results).any()
+    assert analyze_effects(results).without_finished == []
+
+
+@pytest.mark.parametrize("cause", ["scheduler", "worst_value"])
+def test_a_trial_that_was_stopped_for_its_value_is_left_out_of_finished_ones(
+    writer: MakeWriter, cause: str
+) -> None:
+    """At the epoch that all trials reached, no trial is missing, of whatever cause."""
+    trials = [
+        PlantedTrial(3, [0.5, 0.4, 0.3, 0.2]),
+        PlantedTrial(5, [0.9, 0.8, 0.7], stopped_by=cause),
+        PlantedTrial(7, [0.6, 0.1], stopped_by="patience"),
+    ]
+    results = planted(writer, trials)
+    compared = finished_trials(results)
+    assert compared.values.tolist() == pytest.approx([0.2, 0.1])
+    assert compared.stopped == 1
+    at_same_epoch = trials_at_same_epoch(results)
+    assert at_same_epoch is not None
+    assert at_same_epoch.epoch == 2
+    assert at_same_epoch.values.tolist() == pytest.approx([0.4, 0.8, 0.1])
+    assert has_stopped_seed(results).tolist() == [False, True, False]
+
+
+def test_converged_trials_speak_against_training_longer(writer: MakeWriter) -> None:
+    """Of the trials that trained all epochs alone, each had its best epoch last."""
+    still_improving = [PlantedTrial(size, [0.5, 0.4, 0.3, 0.2]) for size in (3, 5, 7)]
+    texts = [step.finding for step in next_steps(planted(writer, still_improving, "first"))]
+    assert any("train longer" in text for text in texts)
+    better = [PlantedTrial(size, [0.1, 0.1, 0.1], stopped_by="patience") for size in (9, 11, 13)]
+    results = planted(writer, [*still_improving, *better], "second")
+    texts = [step.finding for step in next_steps(results)]
+    assert not any("train longer" in text for text in texts)

@@ -9,6 +9,7 @@ import pytest
 from cae.report.data import tables
 from cae.report.statistics.early_stopping import analyze_early_stopping, audit, rungs
 from tests.report.planted_runs import early_stopped
+from tests.report.stopped_runs import PlantedTrial, planted
 from tests.report.synthetic_runs import MakeWriter
 
 
@@ -135,3 +136,32 @@ def test_an_audit_without_other_values_does_not_count_the_best(writer: MakeWrite
 
 def test_without_audit_trials_there_is_no_audit(writer: MakeWriter) -> None:
     assert audit(early_stopped(writer, {1: [1.0, 0.5], 2: [2.0]})) is None
+
+
+def test_only_stops_of_the_scheduler_are_events_of_survival(writer: MakeWriter) -> None:
+    """Trials that another rule ended are censored: the scheduler let them pass."""
+    trials = [PlantedTrial(3, [0.5, 0.4, 0.3, 0.2]) for _ in range(2)]
+    trials += [PlantedTrial(5, [0.9])]
+    trials += [PlantedTrial(7, [0.5, 0.5], stopped_by="patience")]
+    trials += [PlantedTrial(9, [9.0, 9.0], stopped_by="worst_value")]
+    analysis = analyze_early_stopping(planted(writer, trials))
+    shares = analysis.survival[0].steps.set_index("epoch")["share"]
+    assert shares[1] == pytest.approx(4 / 5)
+    assert shares.iloc[-1] == pytest.approx(4 / 5)
+    without = analyze_early_stopping(planted(writer, [*trials[:2], *trials[3:]], "without"))
+    assert without.survival == []
+
+
+def test_an_audit_counts_the_stops_of_the_scheduler_alone(writer: MakeWriter) -> None:
+    run = writer()
+    run.session([1, 2, 3])
+    for number, cause in ((1, "scheduler"), (2, "patience"), (3, "")):
+        run.trial(number, {}, is_audit=bool(cause))
+        run.start(number)
+        run.epoch(number, 1, 0.1 * number)
+        if cause:
+            run.add("audit_stop", trial=number, reason="-", rung=1, stopped_by=cause)
+        run.end(number, "finished")
+    result = audit(tables.read([run.close()]))
+    assert result is not None
+    assert (result.planned, result.would_be_stopped, result.best) == (2, 1, 1)

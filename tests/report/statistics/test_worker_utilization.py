@@ -81,6 +81,18 @@ def test_training_is_divided_by_the_state_of_the_trial(
     assert sum(seconds[training] for training in TRAINING) == pytest.approx(12.5)
 
 
+def test_training_until_patience_ends_a_trial_is_not_lost(writer: MakeWriter) -> None:
+    run = writer()
+    run.session([1])
+    run.trial(1, {})
+    run.start(1)
+    run.epoch(1, 1, 0.1)
+    run.end(1, "stopped", stopped_by="patience")
+    seconds = measure_utilization(tables.read([run.run])).seconds
+    assert seconds[SlotTime.FINISHED] == pytest.approx(12.5)
+    assert seconds[SlotTime.STOPPED] == 0
+
+
 def test_the_time_between_sessions_does_not_count(writer: MakeWriter) -> None:
     run = writer()
     for number in (1, 2):

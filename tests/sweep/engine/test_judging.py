@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from cae.run.events import AuditStop
 from cae.run.records import Record
-from cae.run.trial_state import TrialState
+from cae.run.trial_state import StopCause, TrialState
 from cae.sweep.engine.judging import (
     audit_trials,
     create_judge,
@@ -19,6 +20,7 @@ from cae.sweep.engine.judging import (
     is_audit_trial,
     trained_groups,
 )
+from cae.sweep.engine.recorder import Recorder
 from cae.sweep.engine.runner import _not_waiting
 from cae.sweep.engine.session_records import record_past_decisions
 from cae.sweep.schedulers.base import Stop
@@ -118,3 +120,20 @@ def test_a_decision_before_a_kill_is_recorded_if_the_trial_can_still_be_stopped(
     )
     record_past_decisions(recorder, {4: Stop(2, 0.5, 0.4, 3, "reason")})
     assert bool(stopped) == is_stopped
+
+
+@pytest.mark.parametrize(("rung", "is_recorded"), [(2, True), (3, False)])
+def test_no_audit_trial_would_have_been_stopped_after_its_last_epoch(
+    rung: int, is_recorded: bool
+) -> None:
+    stop = Stop(rung=rung, value=0.5, cutoff=0.4, seen=3, reason="-", cause=StopCause.PATIENCE)
+    written: list[AuditStop] = []
+    recorder: Any = SimpleNamespace(
+        scheduler=SimpleNamespace(judge=SimpleNamespace(audit_stops={1: stop})),
+        records={1: Record(1, "a", {"epochs": 3}, {}, {})},
+        write=written.append,
+    )
+    Recorder.record_audit_stop(recorder, 1)
+    assert bool(written) == is_recorded
+    for event in written:
+        assert (event.rung, event.stopped_by) == (2, "patience")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cae.errors import UserError
+from cae.run.events import TrialEnded
 from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.ranking import ranking
@@ -64,6 +65,25 @@ def test_the_best_stopped_trials_keep_their_weights(mode: Mode, tmp_path: Path) 
     assert sorted(kept) == sorted(sorted(losses, reverse=mode == "max")[:KEPT_STOPPED_TRIALS])
 
 
+def test_trials_that_their_patience_ended_keep_their_weights(tmp_path: Path) -> None:
+    """They are trained to the end, and no matter how many there are."""
+    run = RunDir(tmp_path)
+    records: dict[int, Record] = {}
+    for number in range(1, KEPT_STOPPED_TRIALS + 4):
+        record = ended_trial(run, number, TrialState.STOPPED, number / 10)
+        cause = "scheduler" if number == 1 else "patience"
+        record.end = TrialEnded(
+            trial=number, state=TrialState.STOPPED, reason="-", stopped_by=cause
+        )
+        records[number] = record
+        prune_checkpoints(run, records, number, "val_loss", "max")
+    for number in records:
+        assert {path.name for path in run.trial(number).iterdir()} == {
+            "best.safetensors",
+            "samples.npz",
+        }
+
+
 def test_exporting_deleted_weights_is_an_error(
     sweep_file: Callable[..., Path],
     run_sweep: Callable[..., RunDir],
@@ -78,6 +98,6 @@ def test_exporting_deleted_weights_is_an_error(
     )
     ranked = ranking(run.records().values(), run.read_sweep(), "val_loss", None)
     assert ranked[-1].record.state == "stopped"
-    with pytest.raises(UserError, match="of stopped trials, the best 10 keep their weights"):
+    with pytest.raises(UserError, match="stopped for their values, the best 10 keep their weights"):
         export(run, ranked[-1], Path("model"), [])
     export(run, ranked[0], Path("model"), [])

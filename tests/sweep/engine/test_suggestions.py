@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from cae.cli.tables import trial_log
-from cae.run.events import EpochFinished, TrialPlanned
+from cae.run.events import EpochFinished, TrialEnded, TrialPlanned
 from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.status import run_status
-from cae.run.trial_state import TrialState
+from cae.run.trial_state import StopCause, TrialState
 from cae.sweep.engine.suggestions import trial_result
 from cae.sweep.search.base import Candidates, TrialResult
 from cae.sweep.search.model_based import ModelBased
@@ -354,6 +354,19 @@ def test_seconds_are_those_of_all_epochs_like_the_estimated_value(
     for epoch, value in enumerate(measured, 1):
         record.epochs[epoch] = {"val_loss": 0.1, "seconds": value}
     assert trial_result(0, record, "val_loss").seconds == seconds
+
+
+def test_a_trial_that_its_patience_ended_has_its_final_value() -> None:
+    """More epochs would not have improved it: no improvement is estimated."""
+    record = Record(1, "h1", {"epochs": 40}, {}, {}, state=TrialState.STOPPED)
+    for number, value in enumerate([0.3, 0.2, 0.2], 1):
+        record.epochs[number] = {"val_loss": value, "seconds": 2.0}
+    for cause, epochs in ((StopCause.PATIENCE, 3), (StopCause.SCHEDULER, 40)):
+        record.end = TrialEnded(
+            trial=1, state=TrialState.STOPPED, reason="-", stopped_by=str(cause)
+        )
+        result = trial_result(0, record, "val_loss")
+        assert (result.epochs, result.seconds) == (epochs, 2.0 * epochs)
 
 
 def finished(planned: PlannedTrial, number: int) -> Record:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cae.run.trial_state import StopCause
 from cae.sweep.schedulers.asha import ASHA
 from cae.sweep.schedulers.base import Judge, NeverStop
 from cae.sweep.schedulers.per_trial import CurveJudge
@@ -61,6 +62,23 @@ def test_a_trial_is_stopped_at_a_value_that_is_worse_than_the_limit(
     worst = {"min": 1.0, "max": 5.0}[mode]
     judge = judge_of(worst_value=worst, mode=mode)
     assert stop_epoch(judge, values) == expected
+
+
+@pytest.mark.parametrize(
+    ("rules", "cause"),
+    [({"patience": 1}, StopCause.PATIENCE), ({"worst_value": 0.5}, StopCause.WORST_VALUE)],
+)
+def test_a_stop_has_its_cause(rules: dict[str, Any], cause: StopCause) -> None:
+    judge = judge_of(**rules)
+    stops = [judge.report(1, epoch, 1.0) for epoch in (1, 2)]
+    (stop,) = [stop for stop in stops[-1:] if stop is not None]
+    assert stop.cause == cause
+    asha = ASHA(grace_epochs=1, reduction_factor=2, min_trials=1).create_judge(4, "val_loss", "min")
+    both = judge_of(**rules, inner=asha)
+    assert both.report(1, 1, 0.1) is None
+    by_scheduler = both.report(2, 1, 0.2)
+    assert by_scheduler is not None
+    assert by_scheduler.cause == StopCause.SCHEDULER
 
 
 def test_the_scheduler_decides_first_and_sees_all_values() -> None:

@@ -12,7 +12,6 @@ from cae.report.data.results import Results
 from cae.report.page.figures import style
 from cae.report.page.figures.progress import last_times, thin_out
 from cae.run.pareto import Point, hypervolume, pareto_front
-from cae.run.trial_state import TrialState
 
 MARGIN = 0.1
 """The reference point is worse than the worst values by this share of their range."""
@@ -44,8 +43,7 @@ def hypervolume_data(results: Results) -> HypervolumeData:
             "time": last_times(results),
         }
     )
-    is_finished = results.trials["state"] == TrialState.FINISHED
-    trials = trials[is_finished].dropna().sort_values("time", kind="stable")
+    trials = trials[results.is_fully_trained].dropna().sort_values("time", kind="stable")
     values = trials["value"].to_numpy(dtype=float)
     if results.mode == "max":
         values = -values

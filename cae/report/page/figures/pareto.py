@@ -15,7 +15,6 @@ from cae.report.page.figures import style
 from cae.report.page.figures.hypervolume import second_objective
 from cae.report.page.figures.parameters import sample_evenly
 from cae.run.metric_direction import Mode
-from cae.run.trial_state import TrialState
 
 COSTS = {
     "parameters": "parameters",
@@ -41,7 +40,7 @@ class ParetoData:
 
 def pareto_data(results: Results) -> ParetoData:
     ranked = results.ranked
-    finished = ranked[ranked["state"] == TrialState.FINISHED]
+    finished = ranked[results.is_fully_trained[ranked.index]]
     costs = [name for name in COSTS if name in finished and has_several_values(finished[name])]
     objective = second_objective(results)
     costs.sort(key=lambda name: name != objective)  # that of the search first

@@ -41,7 +41,7 @@ def search_data(results: Results) -> SearchData:
         },
         index=trials.index,
     )
-    table = table[table["state"] == TrialState.FINISHED].dropna()
+    table = table[results.is_fully_trained].dropna()
     table["covered"] = (table["low"] <= table["value"]) & (table["value"] <= table["high"])
     return SearchData(results.metric, table)
 

@@ -1,4 +1,4 @@
-"""Which trials the scheduler stopped, at which rung and why, and whether this lost good trials."""
+"""Which trials were stopped early and why, and whether the scheduler lost good trials."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cae.report.statistics import early_stopping
 from cae.report.statistics.early_stopping import EarlyStoppingAnalysis, analyze_early_stopping
 from cae.report.statistics.inference import correlation_interval
 from cae.report.wording.early_stopping import audit_sentence
-from cae.run.trial_state import TrialState
+from cae.run.trial_state import StopCause, TrialState
 
 STRONG_CORRELATION = 0.7
 """At this rank correlation or above it, early ranks predict late ranks well (limit of DeepCAVE)."""
@@ -57,17 +57,22 @@ class EarlyStoppingContent(SectionContent):
     ],
 )
 def early_stopping_section(results: Results) -> SectionContent:
-    stopped = _stopped_trials(results)
+    stopped = results.trials[results.trials["state"] == TrialState.STOPPED]
     if not len(stopped):
         audit = audit_sentence(early_stopping.audit(results), results.metric)
         return EarlyStoppingContent(
             verdict=formatting.sentences([stopped_sentence(results), audit]), is_empty=True
         )
-    analysis = analyze_early_stopping(results)
     columns = ["trial", "rung", "value", "cutoff", "reason"]
     if results.joined:
         columns.insert(0, "run")
     frame = stopped[columns].sort_values(["rung", "trial"], kind="stable")
+    table = make_table("Stopped trials", frame, parameters=["trial"], rows_are_trials=True)
+    is_open = len(stopped) <= MAX_OPEN_ROWS
+    if not len(_stopped_by_scheduler(results)):
+        verdict = stopped_sentence(results)
+        return EarlyStoppingContent(verdict=verdict, stopped=table, stopped_is_open=is_open)
+    analysis = analyze_early_stopping(results)
     return EarlyStoppingContent(
         verdict=formatting.sentences(
             [stopped_sentence(results), *evidence_sentences(results, analysis)]
@@ -75,22 +80,64 @@ def early_stopping_section(results: Results) -> SectionContent:
         method=_method(analysis),
         captions=_captions(results, analysis),
         rungs=_rungs_table(results),
-        stopped=make_table("Stopped trials", frame, parameters=["trial"], rows_are_trials=True),
-        stopped_is_open=len(stopped) <= MAX_OPEN_ROWS,
+        stopped=table,
+        stopped_is_open=is_open,
     )
 
 
-def _stopped_trials(results: Results) -> pd.DataFrame:
-    return results.trials[results.trials["state"] == TrialState.STOPPED]
+def _stopped_by_scheduler(results: Results) -> pd.DataFrame:
+    return results.trials[results.is_stopped_by(StopCause.SCHEDULER)]
 
 
 def stopped_sentence(results: Results) -> str:
-    """Return how many trials were stopped, at which epochs, and what this saved."""
-    stopped = _stopped_trials(results)
+    """Return how many trials were stopped for which cause, and what the scheduler saved."""
+    sentence = formatting.sentences(
+        [
+            _scheduler_sentence(results),
+            _patience_sentence(results),
+            _worst_value_sentence(results),
+        ]
+    )
+    if sentence:
+        return sentence
+    if results.sweep.patience is not None or results.sweep.worst_value is not None:
+        return "No trial has been stopped early so far."
+    return "No early stopping: every trial runs all its epochs."
+
+
+def _patience_sentence(results: Results) -> str:
+    """Return how many trials were stopped by their patience; empty without any."""
+    count = int(results.is_stopped_by(StopCause.PATIENCE).sum())
+    if not count:
+        return ""
+    trials = formatting.plural(count, "trial")
+    verb = "was" if count == 1 else "were"
+    return (
+        f"{trials} {verb} stopped by patience, because {results.metric} did not improve any more; "
+        "all statistics count such trials as finished."
+    )
+
+
+def _worst_value_sentence(results: Results) -> str:
+    """Return how many trials were stopped at the limit of the sweep; empty without any."""
+    count = int(results.is_stopped_by(StopCause.WORST_VALUE).sum())
+    if not count:
+        return ""
+    trials = formatting.plural(count, "trial")
+    verb = "was" if count == 1 else "were"
+    return f"{trials} {verb} stopped because {results.metric} was worse than worst_value."
+
+
+def _scheduler_sentence(results: Results) -> str:
+    """Return how many trials the scheduler stopped, at which epochs, and what this saved.
+
+    Empty if it stopped none and the sweep has no scheduler.
+    """
+    stopped = _stopped_by_scheduler(results)
     scheduler = results.sweep.scheduler
     if not len(stopped):
         if scheduler is None:
-            return "No early stopping: every trial runs all its epochs."
+            return ""
         scheduler_name = str(scheduler.get("name", "")).upper()
         return f"{scheduler_name} has not stopped any trial so far."
     count = formatting.plural(len(stopped), "trial")
@@ -229,7 +276,7 @@ def _method(analysis: EarlyStoppingAnalysis) -> str:
 
 def _rungs_table(results: Results) -> Table | None:
     """Return a row per rung: trials that entered, stopped, failed, continued, and the cutoffs."""
-    stopped = _stopped_trials(results)
+    stopped = _stopped_by_scheduler(results)
     rung_per_trial = _rung_per_trial(stopped)
     rungs = sorted({*early_stopping.rungs(results), *rung_per_trial})
     if not rungs:

@@ -23,8 +23,11 @@ from cae.report.statistics.worker_utilization import (
 )
 
 DESCRIPTIONS = {
-    SlotTime.FINISHED: "training of trials that finished, are running or can be resumed",
-    SlotTime.STOPPED: "training of trials that were stopped early",
+    SlotTime.FINISHED: (
+        "training of trials that finished, were stopped by their patience, are running or can be "
+        "resumed"
+    ),
+    SlotTime.STOPPED: "training of trials that were stopped for their values",
     SlotTime.LOST: (
         "training of trials that failed, diverged, ran out of memory, or were killed or withdrawn"
     ),

@@ -21,7 +21,6 @@ from cae.report.statistics.claims.verdict import (
 from cae.report.statistics.published import is_equal, required_value
 from cae.report.statistics.trial_settings import own_overrides
 from cae.run.groups import CODE, DATA, Group
-from cae.run.trial_state import TrialState
 
 Conditions = Mapping[str, Any]
 """Required settings by name."""
@@ -45,7 +44,7 @@ class ClaimTrials:
         if group is not None:
             rows = [index for index in self.requested.index if self.groups.get(index) == group]
             self.requested = self.requested.loc[rows]
-        is_finished = results.ranked["state"] == TrialState.FINISHED
+        is_finished = results.is_fully_trained[results.ranked.index]
         usable = results.ranked[(results.ranked["run"] == run.name) & is_finished]
         self.usable = usable[usable.index.isin(self.requested.index)]
 
