@@ -30,7 +30,7 @@ class WandbTracker(trackers.Tracker):
     """Sends trials to Weights & Biases, or writes them into a folder if it is offline.
 
     The identifier of a trial's run follows from the location of the run and from its number, so
-    that a resumed sweep continues it.
+    that a resumed sweep continues it. `run.step` is then one more than its last epoch.
     """
 
     def __init__(self, folder: Path, group: str, location: str) -> None:
@@ -69,12 +69,15 @@ class WandbTracker(trackers.Tracker):
 
     @override
     def log(self, record: Record, measurements: Iterable[trackers.Measurement]) -> None:
+        """Record metrics. W&B keeps the first value of an epoch: it refuses, with a warning for
+        each, epochs up to the last one that it has."""
         run = self._runs[record.number]
         for epoch, _, metrics, is_final in measurements:
             if is_final:
                 run.summary.update(metrics)
-            else:
-                run.log({"epoch": epoch, **metrics}, step=epoch)
+            elif epoch >= run.step:
+                # Without `commit`, an epoch is sent when the next one is logged.
+                run.log({"epoch": epoch, **metrics}, step=epoch, commit=True)
 
     @override
     def end(self, record: Record) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
 import signal
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from google.protobuf.message import DecodeError
 from typing_extensions import override
 
 from cae.cli.console import Console
@@ -23,7 +26,7 @@ from cae.errors import RunError
 from cae.report import live_tracking
 from cae.report.exporters import trackers
 from cae.report.exporters.mlflow import database_uri
-from cae.report.exporters.wandb import run_id
+from cae.report.exporters.wandb import WandbTracker, run_id
 from cae.report.live_tracking import LiveTracking, TrackerName, read_sent
 from cae.run.events import Event, TrialRetried, TrialStarted
 from cae.run.paths import RunDir
@@ -162,6 +165,47 @@ def test_a_tracker_has_all_epochs_of_the_journal_also_after_a_kill(
     assert follow(name, run, [], records) == []
     assert READERS[name](run).keys() == expected.keys()
     assert read_sent(notes).keys() == records.keys()
+
+
+def test_wandb_has_each_epoch_once_and_immediately(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its library prints a warning for each epoch that it has already and is sent again."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    record = run.records()[1]
+    first = list(trackers.measurements(record))[:2]
+    again = [first[1]._replace(metrics={"val_loss": 7.0}), first[0]]
+    tracker = WandbTracker(run.path, run.name, run.location())
+    tracker.start(record)
+    tracker.log(record, first)
+    end = time.monotonic() + 60
+    while not _has_epochs(run, 2) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert _has_epochs(run, 2), "the trial has not ended"
+    tracker.log(record, [*again, first[1]._replace(epoch=3)])
+    tracker.end(record)
+    tracker.close()
+    assert wandb_epochs(run) == [1, 2, 3]
+    assert wandb_curves(run)[1][2] == first[1].metrics["val_loss"]
+    assert "Tried to log to step" not in capfd.readouterr().err
+
+
+def _has_epochs(run: RunDir, count: int) -> bool:
+    """Whether W&B has written so many epochs; its file may end in the middle of a record."""
+    with contextlib.suppress(struct.error, DecodeError):
+        return len(wandb_epochs(run)) >= count
+    return False
+
+
+def wandb_epochs(run: RunDir) -> list[int]:
+    """The epochs in the files of W&B, in their order."""
+    epochs: list[int] = []
+    for path in sorted((run.path / "wandb").glob("offline-run-*/*.wandb")):
+        for record in wandb_records(path):
+            for item in record.history.item:
+                if (item.key or item.nested_key[0]) == "epoch":
+                    epochs.append(json.loads(item.value_json))
+    return epochs
 
 
 def test_an_extended_trial_has_its_epochs_in_a_tag_of_mlflow(
