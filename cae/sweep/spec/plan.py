@@ -28,6 +28,7 @@ from cae.sweep.spec.candidates import (
 from cae.sweep.spec.claim_hints import hints_about_chosen, hints_about_claims
 from cae.sweep.spec.code_snapshot import CodeSnapshot
 from cae.sweep.spec.comparability import describe_group
+from cae.sweep.spec.leakage import check_leakage
 from cae.sweep.spec.matching import Matcher, Wanted
 from cae.sweep.spec.open_search import (
     OpenSearch,
@@ -264,6 +265,7 @@ def make_plan(
     candidates = add_dependencies(requested, networks)
     directions = metric_directions(requested)
     check_images(candidates, images)
+    check_leakage(candidates, images)
     check_latent_metric(sweep, candidates, images)
     candidates = [_add_images(candidate, images) for candidate in candidates]
     candidates = _add_groups(candidates, images)
