@@ -16,6 +16,7 @@ from cae.trial.datasets.errors import DatasetInvalid
 from cae.trial.datasets.image_memory import choose_streaming
 from cae.trial.datasets.mapped import AXES_OF_LAYOUT, MappedPixels, map_file
 from cae.trial.datasets.pixel_values import (
+    DARK,
     STORED_TYPES,
     ValueRange,
     exact_range,
@@ -32,8 +33,6 @@ TYPE_RANGES: dict[str, ValueRange] = {
     "uint16": (0.0, 65535.0),
 }
 """The usual value range of a type."""
-DARK_SHARE = 1 / 16
-"""If no value of a type's range is larger, its upper bits are not used: 12 bits in 16."""
 
 
 @dataclass(frozen=True)
@@ -254,14 +253,20 @@ def _find_range(
             f"{observed}: the values of black and white are not known; write "
             f"{suggest_range(type_name, low, high)}"
         )
-    if high <= known[1] * DARK_SHARE:
-        bits = max(1, math.ceil(math.log2(high + 1)))
+    if high <= known[1] * DARK:
         raise DatasetInvalid(
-            f"{observed}, which is nearly black in {format_range(known)}; write value_range="
-            f"(0, {2**bits - 1}) if they have {bits} bits, or "
-            f"value_range={format_range(known)} if they are that dark"
+            f"{observed}, which is nearly black in {format_range(known)}; write "
+            f"{_suggest_white(high)}, or value_range={format_range(known)} if they are that dark"
         )
     return known
+
+
+def _suggest_white(high: float) -> str:
+    """The argument that states the white of numbers from 0 to `high`, and when it is right."""
+    bits = max(1, math.ceil(math.log2(high + 1)))
+    if high == 2 ** (bits - 1) > 1:  # counts of 0 to 16 pixels, and not the first half of 5 bits
+        return f"value_range=(0, {high:g}) if {high:g} is white"
+    return f"value_range=(0, {2**bits - 1}) if they have {bits} bits"
 
 
 def _finite_errors(found: FoundArrays, facts: Mapping[str, _Facts]) -> list[str]:
@@ -305,7 +310,7 @@ def suggest_range(type_name: str, low: float, high: float) -> str:
     if type_name.startswith("float"):
         for usual in ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (0.0, 65535.0)):
             is_inside = usual[0] <= low and high <= usual[1]
-            if is_inside and high > usual[1] * DARK_SHARE:
+            if is_inside and high > usual[1] * DARK:
                 return f"value_range={format_range(usual)}, or {exact} for the values that occur"
     return exact
 
@@ -362,7 +367,7 @@ def suggest_arguments(path: Path, found: FoundArrays) -> list[str]:
     high = max(fact.high for fact in facts.values())
     type_name = array.dtype.newbyteorder("=").name
     known = TYPE_RANGES.get(type_name)
-    if known is None or high <= known[1] * DARK_SHARE:
+    if known is None or high <= known[1] * DARK:
         value_range = f", {suggest_range(type_name, low, high).partition(', or')[0]}"
     lines = [f"  values from {low:g} to {high:g}"]
     if low == high:

@@ -38,7 +38,7 @@ from cae.trial.datasets.image_reader import (
     to_array,
     to_stored,
 )
-from cae.trial.datasets.pixel_values import BYTE_RANGE, ValueRange
+from cae.trial.datasets.pixel_values import BYTE_RANGE, DARK, ValueRange
 from cae.trial.datasets.splits import Split, select_images
 
 Allocate = Callable[[tuple[int, ...], "np.dtype[Any]"], np.ndarray]
@@ -50,8 +50,6 @@ MAX_THREADS = 8
 MAX_PIXELS_IN_MEMORY = 100_000_000
 """Pixels of the images that are decoded at the same time; a larger image is decoded alone. A pixel
 needs about 8 bytes meanwhile."""
-DARK = 16 / 255
-"""If no pixel of a folder is brighter than this share of white, its images are nearly black."""
 
 
 class DecodedFolder(NamedTuple):

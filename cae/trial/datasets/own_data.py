@@ -17,6 +17,7 @@ import numpy as np
 from cae.trial.datasets.errors import DatasetInvalid
 from cae.trial.datasets.pixel_values import (
     BYTE_RANGE,
+    DARK,
     ValueRange,
     check_value_range,
     format_range,
@@ -143,7 +144,22 @@ def check_split(
         labels = check_labels(split[1], len(pixels), where, class_names, findings)
     if converted is None or labels is None:
         return None
+    if where == "train" and value_range is None:
+        _note_if_dark(converted, findings)
     return CheckedSplit(Split(converted.pixels, labels), converted.value_range)
+
+
+def _note_if_dark(checked: CheckedPixels, findings: Findings) -> None:
+    """Add a note if images whose range was not declared are nearly black."""
+    if not checked.pixels.size:
+        return
+    black, white = checked.value_range
+    high = float(checked.pixels.max())
+    if high - black <= DARK * (white - black):
+        findings.note(
+            f"no pixel of the images is brighter than {high:g} of {white:g}: they are nearly "
+            f"black; if {high:g} is white, {declare_in_class(black, high)}"
+        )
 
 
 def with_one_type(

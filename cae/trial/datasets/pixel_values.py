@@ -17,6 +17,10 @@ BYTE_RANGE: ValueRange = (0.0, 255.0)
 STORED_TYPES = ("uint8", "uint16", "int16", "float16", "float32")
 """Types that images have in memory. All their values are exact in float32."""
 INTEGER_TYPES = (np.uint8, np.uint16, np.int16)
+DARK = 16.5 / 255
+"""If no pixel is brighter than this share of white, images are nearly black: 4 bits in bytes, 12
+bits in 16, or the levels 0 to 16 of scikit-learn's digits. Between two levels: floats are
+rounded."""
 BLOCK_BYTES = 2**25
 """Size of the blocks in which large arrays are examined and converted."""
 

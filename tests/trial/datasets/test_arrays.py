@@ -236,6 +236,13 @@ def test_bits_that_are_not_used_are_refused() -> None:
     assert load("cells.npy", value_range=(0, 65535)).value_range == (0, 65535)
 
 
+def test_17_levels_are_refused_with_their_white() -> None:
+    """Regression: the digits of scikit-learn, 0 to 16 in uint8, were nearly black, in silence."""
+    np.save("digits.npy", np.rint(DEEP / 65535 * 16).astype(np.uint8))
+    assert "write value_range=(0, 16) if 16 is white" in error_of("digits.npy")
+    assert load("digits.npy", value_range=(0, 16)).value_range == (0, 16)
+
+
 def test_masks_of_bools_are_black_and_white() -> None:
     np.save("masks.npy", DEEP > 30000)
     images = load("masks.npy")

@@ -151,6 +151,21 @@ def test_bools_are_black_and_white() -> None:
     )
 
 
+@pytest.mark.parametrize("scale", [np.uint8(16), np.float32(16 / 255)])
+def test_nearly_black_images_are_noted(scale: Any) -> None:
+    """The digits of scikit-learn are from 0 to 16: as bytes they are nearly black, in silence."""
+    levels = (PIXELS // 15).clip(max=16)
+    if scale == 16:
+        dark = levels
+    else:
+        dark = (levels / np.float32(255)).astype(np.float32)
+    [note] = load(dark).notes
+    assert "nearly black" in note
+    assert "value_range = (0, " in note
+    assert load(dark, value_range=(0, float(dark.max()))).notes == ()
+    assert load(levels + np.uint8(1)).notes == ()
+
+
 def test_rounded_values_are_noted() -> None:
     assert expected_images().notes == ()
     assert load(PIXELS.astype(np.int64)).notes == ()
