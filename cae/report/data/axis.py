@@ -54,12 +54,12 @@ def make_axis(name: str, values: pd.Series[Any], declared: Mapping[str, Any]) ->
     """Return the axis of a parameter with the scale that the search space declares.
 
     Values that do not fit the scale make it an axis of categories: text on a numeric scale, zeros
-    on a logarithmic one.
+    on a logarithmic one, None among the declared values.
     """
     present = [value for value in values if not is_missing(value)]
     kind = _kind(present, declared)
     if kind == AxisKind.CATEGORY:
-        return _category_axis(name, values, present, declared)
+        return _category_axis(name, values, declared)
     raw = np.array([np.nan if is_missing(value) else float(value) for value in values], dtype=float)
     positions = raw
     if kind == AxisKind.LOG:
@@ -74,10 +74,20 @@ def make_axis(name: str, values: pd.Series[Any], declared: Mapping[str, Any]) ->
     )
 
 
+def has_none(declared: Mapping[str, Any]) -> bool:
+    """Whether None is one of the declared values, as in clip_norm=[None, 1.0].
+
+    Then an empty cell is a setting; otherwise the trial does not have the parameter.
+    """
+    return None in (declared.get("values") or ())
+
+
 def _kind(present: list[Any], declared: Mapping[str, Any]) -> AxisKind:
     """Return the declared scale if all values fit it, otherwise categories."""
     scale = str(declared.get("scale") or "linear")
     if not present or scale == "category" or not all(_is_number(value) for value in present):
+        return AxisKind.CATEGORY
+    if has_none(declared):
         return AxisKind.CATEGORY
     if scale != "log":
         return AxisKind.LINEAR
@@ -205,15 +215,20 @@ def _round_values(low: float, high: float) -> list[float]:
     return values
 
 
-def _category_axis(
-    name: str, values: pd.Series[Any], present: list[Any], declared: Mapping[str, Any]
-) -> Axis:
+def _category_axis(name: str, values: pd.Series[Any], declared: Mapping[str, Any]) -> Axis:
+    keeps_none = has_none(declared)
+    present: list[Any] = []
+    for value in values:
+        if not is_missing(value):
+            present.append(value)
+        elif keeps_none:
+            present.append(None)
     positions_by_text: dict[str, float] = {}
     for index, text in enumerate(_ordered_categories(present, declared)):
         positions_by_text[text] = float(index)
     positions = []
     for value in values:
-        if is_missing(value):
+        if is_missing(value) and not keeps_none:
             positions.append(np.nan)
         else:
             positions.append(positions_by_text[formatting.parameter(value)])

@@ -58,6 +58,18 @@ def test_undeclared_categories_are_sorted_with_numbers_before_text() -> None:
     assert axis.positions.tolist() == pytest.approx([2, 1, np.nan, 0], nan_ok=True)
 
 
+def test_none_is_a_category_if_the_sweep_file_lists_it() -> None:
+    """Regression: trials with clip_norm=None had no setting, and were not compared with others."""
+    declared = {"values": [1.0, None, 0.5], "scale": "linear"}
+    axis = make_axis("clip_norm", column(0.5, None, 1.0, None), declared)
+    assert axis.kind == AxisKind.CATEGORY
+    assert [tick.text for tick in axis.ticks] == ["1", "none", "0.5"]
+    assert axis.positions.tolist() == [2, 1, 0, 1]
+    # pandas stores None among floats as NaN
+    stored = make_axis("clip_norm", pd.Series([0.5, np.nan, 1.0, np.nan]), declared)
+    assert settings_per_trial(stored).tolist() == ["0.5", "none", "1", "none"]
+
+
 def test_relative_positions_are_between_0_and_1() -> None:
     axis = make_axis("kernel", column(3, 5, 7), {})
     assert relative_positions(axis).tolist() == [0, 0.5, 1]

@@ -12,6 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from cae.report import formatting
+from cae.report.data.axis import has_none
 from cae.report.data.cells import is_missing
 from cae.report.data.parameters import varying_parameters
 from cae.report.data.results import Results
@@ -99,7 +100,7 @@ def reconstructions_section(results: Results) -> SectionContent:
             group=group,
             label=results.labels[index],
             value=_value(results, index),
-            settings=_settings(trial, parameters),
+            settings=_settings(results, trial, parameters),
             sheet=sheet,
         )
     strips = [strips_by_trial[index] for index, _ in candidates if index in strips_by_trial]
@@ -148,10 +149,10 @@ def _by_importance(
     return [*best[:1], *reversed(worst), *best[1:]]
 
 
-def _settings(trial: pd.Series[Any], parameters: list[str]) -> list[str]:
+def _settings(results: Results, trial: pd.Series[Any], parameters: list[str]) -> list[str]:
     settings = []
     for name in parameters:
-        if not is_missing(trial[name]):
+        if not is_missing(trial[name]) or has_none(results.axes.get(name, {})):
             settings.append(f"{name}\u00a0{formatting.parameter(trial[name])}")
     return settings
 
