@@ -137,15 +137,20 @@ def best_single_trial_sentence(results: Results, comparison: ConfigurationCompar
 def _better(results: Results, compared: pd.DataFrame) -> str:
     second = compared.iloc[1]
     side = "higher"
+    # Of how much it is better: the table has the difference of the next one to the best.
+    ends = (-second["difference_high"], -second["difference_low"])
     if results.mode == "min":
         side = "lower"
+        ends = (second["difference_low"], second["difference_high"])
     difference = formatting.number(abs(second["difference"]), 3)
-    low = formatting.number(second["difference_low"], 3)
-    high = formatting.number(second["difference_high"], 3)
+    low, high = (formatting.number(end, 3) for end in ends)
+    others = "the other one"
+    if len(compared) > 2:
+        others = f"each of the {len(compared) - 1} others"
     sentence = (
-        f"{_subject(results, compared)} is significantly better than each of the "
-        f"{len(compared) - 1} others: {difference} {side} than the next ({second['label']}; 95 % "
-        f"interval {low} to {high}).{_one_seed_note(compared)}"
+        f"{_subject(results, compared)} is significantly better than {others}: {difference} {side} "
+        f"than the next ({second['label']}; 95 % interval {low} to {high})."
+        f"{_one_seed_note(compared)}"
     )
     return formatting.sentences([sentence, _probability(compared)])
 

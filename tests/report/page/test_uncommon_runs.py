@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from cae.report.data import tables
 from cae.report.data.results import Results
+from cae.report.page.figures.best import best_data, draw_best
 from cae.report.page.sections import reconstructions
 from cae.report.statistics.parameter_effects import EffectVerdict, analyze_effects
 from tests.report.page.test_sections import content_as
+from tests.report.planted_runs import configurations_with_seeds
 from tests.report.synthetic_runs import MakeWriter
 
 
@@ -39,3 +41,13 @@ def test_a_setting_of_none_is_compared_with_the_others(writer: MakeWriter) -> No
     assert list(effect.medians.index) == ["none", "1"]
     strips = content_as(reconstructions.ReconstructionsContent, "reconstructions", results).strips
     assert "clip_norm\u00a0none" in strips[0].settings
+
+
+def test_a_chart_has_the_probabilities_of_the_sentences(writer: MakeWriter) -> None:
+    """Regression: 100 % on hover, and over 99 % in the sentence."""
+    results = configurations_with_seeds(writer, [0.01, 0.02], 3, 0.0001)
+    figure = draw_best(best_data(results))
+    texts = [text for trace in figure.data for text in trace.text or ()]
+    assert any("with a probability of over 99 %" in text for text in texts)
+    assert any("with a probability of under 1 %" in text for text in texts)
+    assert not any("100 %" in text for text in texts)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+import pytest
 
 from cae.report.data import tables
 from cae.report.page.sections.best import BestContent, best_section
@@ -34,6 +37,28 @@ def test_a_better_configuration_is_compared_with_the_next(writer: MakeWriter) ->
     assert "It is the best with a probability of over 99\u00a0%." in sentence
 
 
+def test_the_interval_has_the_sign_of_the_difference_it_belongs_to(writer: MakeWriter) -> None:
+    """Regression: "0.104 higher than the next (interval -0.113 to -0.0951)"."""
+    run = writer(metric="val_psnr", mode="max", seeds=3, scheduler=None)
+    run.session(list(range(1, 7)))
+    for number in range(1, 7):
+        kernel, seed = divmod(number - 1, 3)
+        run.trial(number, {"arch.kernel_size": kernel}, seed=seed)
+        run.start(number)
+        run.epoch(number, 1, 0.1, val_psnr=20.0 + 2 * kernel + 0.1 * seed * (1 + kernel))
+        run.end(number, "finished", best_epoch=1)
+    results = tables.read([run.close()])
+    comparison = compare_configurations(results)
+    sentence = certainty_sentence(results, comparison)
+    match = re.search(r"one: (\S+) higher than .* interval (\S+) to (\S+)\)", sentence)
+    assert match is not None
+    difference, low, high = map(float, match.groups())
+    assert difference == pytest.approx(2.1)
+    assert low < difference < high
+    ends = comparison.compared.iloc[1][["difference_low", "difference_high"]]
+    assert (low, high) == pytest.approx((-ends.iloc[1], -ends.iloc[0]), rel=0.01)
+
+
 def test_tied_configurations_are_named_with_the_smallest_network(writer: MakeWriter) -> None:
     sentence = sentence_for(writer, [0.010, 0.010, 0.030], 4, 0.001)
     assert " is tied with that of trial " in sentence
@@ -56,7 +81,7 @@ def test_configurations_that_are_not_compared_are_counted(writer: MakeWriter) ->
         run.end(number, "finished", best_epoch=1, metrics={})
     results = tables.read([run.close()])
     sentence = certainty_sentence(results, compare_configurations(results))
-    assert "is significantly better than each of the 1 others: " in sentence
+    assert "is significantly better than the other one: " in sentence
     assert sentence.endswith("1 configuration of which not all seeds finished is not compared.")
 
 

@@ -13,7 +13,7 @@ from cae.report import formatting
 from cae.report.data.results import Results
 from cae.report.page.figures import style
 from cae.report.statistics.best import compare_configurations, distinguishing_settings
-from cae.report.wording.best import distinction_texts
+from cae.report.wording.best import distinction_texts, probability_text
 
 TOP = 10
 
@@ -138,7 +138,7 @@ def _draw_differences(
     for row in formatting.rows(configurations):
         text = f"{row.label}: {formatting.number(row.difference, 3)}"
         if not math.isnan(row.probability):
-            text += f"; the best with a probability of {formatting.percent(row.probability, 1)}"
+            text += f"; the best with a probability of {probability_text(row.probability)}"
         texts.append(style.escaped(text, 120))
     figure.add_scatter(
         x=style.compact(configurations["difference"]),
