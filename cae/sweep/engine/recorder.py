@@ -133,8 +133,11 @@ class Recorder(tune.Callback, Stopper):
         apply_event(self.records, event)
         self.watch(event)
 
-    def end_trial(self, end: TrialEnded) -> None:
-        """Record the end of a trial. It fails if its results cannot be recorded."""
+    def end_trial(self, end: TrialEnded, *, has_run: bool = True) -> None:
+        """Record the end of a trial. It fails if its results cannot be recorded.
+
+        `has_run`: False for a trial that could not start, which is no failure of its own.
+        """
         usage = self.usage.pop(end.trial, None)
         if usage is not None:
             end = replace(end, **asdict(usage))
@@ -145,7 +148,8 @@ class Recorder(tune.Callback, Stopper):
             end = TrialEnded(trial=end.trial, state=TrialState.FAILED, reason=reason)
             self.write(end)
         end.tables = {}  # they are in the journal; of thousands of trials they need much memory
-        self.limits.ended(end.trial, end.state, end.reason)
+        if has_run:
+            self.limits.ended(end.trial, end.state, end.reason)
         self.stop_reason = (
             self.stop_reason or self.limits.abort_reason() or self.stops.after_trial()
         )
@@ -156,6 +160,20 @@ class Recorder(tune.Callback, Stopper):
         """Record that a trial failed."""
         end = TrialEnded(trial=number, state=TrialState.FAILED, reason=reason, error=error)
         self.end_trial(end)
+
+    def fail_dependent(self, number: int, dependency: str) -> None:
+        """Record that a trial cannot run, because a trial that it depends on did not finish.
+
+        It is not one more of the failures after which the sweep gives up: the others may have
+        nothing to do with that trial.
+
+        Args:
+            number: The trial.
+            dependency: The other one and how it ended, in words.
+        """
+        reason = f"dependency failed: {dependency}"
+        end = TrialEnded(trial=number, state=TrialState.FAILED, reason=reason)
+        self.end_trial(end, has_run=False)
 
     def out_of_memory(self, number: int, reason: str, error: str = "") -> None:
         """The first out-of-memory error while other trials ran is retried alone; otherwise

@@ -324,8 +324,7 @@ def _ready_trials(recorder: Recorder) -> list[PlannedTrial]:
             state = records[number].state
             has_failed = state.is_final and state != TrialState.FINISHED
             if has_failed and not records[planned.number].state.is_final:
-                reason = f"dependency failed: trial {number} (task.{name}) {state}"
-                recorder.fail_trial(planned.number, reason)
+                recorder.fail_dependent(planned.number, f"trial {number} (task.{name}) {state}")
     ready: list[PlannedTrial] = []
     for planned in _not_waiting(recorder, _not_ended(recorder, recorder.plan.trials)):
         states = {records[number].state for number in planned.dependencies.values()}

@@ -12,6 +12,7 @@ from cae.run.formatting import count_of, format_value
 from cae.run.groups import split_by_group
 from cae.run.metric_direction import Mode
 from cae.run.records import Record
+from cae.run.trial_state import TrialState
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,13 @@ class StopRules:
     """The sweep ends when the best trial of each comparability group has this value of the metric
     or a better one."""
     plateau: int | None = None
-    """The sweep ends when in each comparability group this many trials have ended since its best
-    value improved."""
+    """The sweep ends when in each comparability group this many trials have finished, diverged or
+    been stopped since its best value improved."""
 
 
 NO_RULES = StopRules()
+_WITH_RESULT = frozenset({TrialState.FINISHED, TrialState.STOPPED, TrialState.DIVERGED})
+"""States of trials that ended because of their settings."""
 
 
 class SweepStops:
@@ -149,13 +152,17 @@ class SweepStops:
         return best, number
 
     def _trials_since_best(self, records: list[Record]) -> int:
-        """How many trials ended after the one with the best value, in the order of their ends."""
+        """How many trials ended after the one with the best value, in the order of their ends.
+
+        Trials that an error or a user ended do not count: what they would have reached is unknown.
+        """
         ended = [record for record in records if record.state.is_final and record.end is not None]
         ended.sort(key=lambda record: (_end_time(record), record.number))
         best = math.nan
         since = 0
         for record in ended:
-            since += 1
+            if record.state in _WITH_RESULT:
+                since += 1
             best_epoch = record.best(self._metric, self._mode)
             if best_epoch is not None and not self._is_worse_or_equal(best_epoch.value, best):
                 best = best_epoch.value

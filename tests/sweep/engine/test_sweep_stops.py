@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,20 @@ def stops_of(
         records[number] = record(number, value, group)
     groups = {group for _, group in values} & set(groups)
     return SweepStops(StopRules(**rules), records, "val_loss", mode, groups)
+
+
+@pytest.mark.parametrize("state", [state for state in TrialState if state.is_final])
+def test_trials_that_an_error_ended_are_no_plateau(state: TrialState) -> None:
+    """Otherwise a broken GPU, or one failed dependency of many trials, would be one."""
+    records = {number: record(number, 0.5) for number in (1, 2, 3)}
+    for number in (2, 3):
+        end = records[number].end
+        assert end is not None
+        records[number].state = state
+        records[number].end = replace(end, state=state)
+    stops = SweepStops(StopRules(plateau=2), records, "val_loss", "min", ["a"])
+    is_result = not state.is_failure and state != TrialState.KILLED
+    assert bool(stops.after_trial()) == is_result
 
 
 def test_epochs_count_those_of_earlier_commands() -> None:
