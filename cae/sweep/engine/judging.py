@@ -37,7 +37,10 @@ def create_judge(plan: Plan, groups: Mapping[int, str]) -> Judge:
 def _create_group_judge(plan: Plan, groups: Mapping[int, str]) -> Judge:
     """The judge of the scheduler, for each group; without a scheduler one that stops no trial."""
     scheduler = plan.sweep.scheduler
+    # Some may also be requested for themselves; without its weights, the others cannot run.
     dependencies = {planned.number for planned in plan.trials if planned.is_dependency}
+    for planned in plan.trials:
+        dependencies |= set(planned.dependencies.values())
     if scheduler is None:
         return NeverStop(exempt=dependencies)
     create = functools.partial(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cae import Sweep
 from cae.run.events import AuditStop
 from cae.run.records import Record
 from cae.run.trial_state import StopCause, TrialState
@@ -26,6 +27,7 @@ from cae.sweep.engine.session_records import record_past_decisions
 from cae.sweep.schedulers.base import Stop
 from cae.sweep.spec.plan import Plan, make_plan
 from cae.sweep.spec.sweep_file import read_sweep_file
+from tests.sweep.spec.plans import BASE
 
 Write = Callable[..., Path]
 
@@ -52,6 +54,27 @@ def test_patience_does_not_stop_a_dependency(sweep_file: Write) -> None:
         assert judge.report(dependency.number, epoch, 0.5) is None
     assert judge.report(requested.number, 1, 0.5) is None
     assert judge.report(requested.number, 2, 0.5) is not None
+
+
+def test_a_requested_trial_on_which_others_depend_is_not_stopped() -> None:
+    """The search space requests the judge itself, too, and it is not only a dependency then."""
+    judge_trial = BASE.override(
+        {"task": "classify", "arch": "classifier", "arch.encoder_filters": (4,)}
+        | {"arch.pool_after": (1,)}
+    )
+    names = ("encoder_filters", "decoder_filters", "pool_after", "upsample_after")
+    network = {f"arch.{name}": getattr(BASE.arch, name) for name in names}
+    denoise = {"task": "denoise", "task.judge": judge_trial, "arch": "conv_autoencoder"} | network
+    sweep = Sweep(base=judge_trial, space=[{}, denoise], patience=1)
+    plan = make_plan(sweep, lambda dataset: dataset.load([]))
+    requested, dependent = plan.trials
+    assert dependent.dependencies == {"judge": requested.number}
+    assert not requested.is_dependency
+    judge = create_judge(plan, groups_of_trials(plan, {}))
+    for planned in plan.trials:
+        assert judge.report(planned.number, 1, 0.5) is None
+    assert judge.report(requested.number, 2, 0.6) is None
+    assert judge.report(dependent.number, 2, 0.6) is not None
 
 
 def test_nothing_is_audited_without_a_rung(sweep_file: Write) -> None:
