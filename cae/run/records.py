@@ -76,7 +76,7 @@ class Record:
     suggestion: JsonObject = field(default_factory=dict)
     """Why a search suggested the trial; empty if it was planned before the sweep started."""
     earlier_end: TrialEnded | None = None
-    """How the trial finished before it was extended to more epochs."""
+    """How the trial finished before it was extended to more epochs, or measured again."""
     lost_epochs: int = 0
     """Finished epochs that had to be trained again because files of the trial were lost."""
     restart_reason: str = ""
@@ -349,6 +349,8 @@ def _apply_start(record: Record, event: TrialStarted) -> None:
 
 
 def _apply_retry(record: Record, event: TrialRetried) -> None:
+    if record.state == TrialState.FINISHED:
+        record.earlier_end = record.end  # it keeps its value until it has ended again
     if record.state != TrialState.RUNNING:
         record.state = TrialState.INTERRUPTED
     record.end = None

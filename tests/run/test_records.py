@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from cae.run.events import AuditStop, Event, TrialEnded, TrialPlanned, TrialStarted
+from cae.run.events import (
+    AuditStop,
+    EpochFinished,
+    Event,
+    TrialEnded,
+    TrialPlanned,
+    TrialRetried,
+    TrialStarted,
+)
 from cae.run.metric_direction import Mode
 from cae.run.paths import RunDir
 from cae.run.records import Record, apply_event, replay
@@ -363,3 +371,31 @@ def test_a_stopped_trial_has_a_cause(end: dict[str, Any], cause: StopCause | Non
     is_fully_trained = cause in (None, StopCause.PATIENCE)
     assert records[1].is_fully_trained == is_fully_trained
     assert records[1].is_cut_short != is_fully_trained
+
+
+def test_a_finished_trial_that_is_measured_again_keeps_its_value_until_then() -> None:
+    """`--retry latent` repeats the final evaluation alone; it may be interrupted, or fail."""
+    end = TrialEnded(
+        trial=1,
+        state=TrialState.FINISHED,
+        reason="-",
+        best_epoch=1,
+        metrics={"test_loss": 0.25},
+    )
+    records = replay(
+        [
+            TrialPlanned(trial=1, hash="a", config={"epochs": 1}, axes={}, sizes={}),
+            TrialStarted(trial=1, epoch=0),
+            EpochFinished(trial=1, epoch=1, metrics={"val_loss": 0.5}),
+            end,
+            TrialRetried(trial=1, epoch=1),
+        ],
+        is_running=False,
+    )
+    record = records[1]
+    assert record.state == TrialState.INTERRUPTED
+    assert record.final_metrics_of(1) == {"test_loss": 0.25}
+    apply_event(records, TrialEnded(trial=1, state=TrialState.OUT_OF_MEMORY, reason="-"))
+    assert record.best("val_loss", "min") == (1, 0.5)
+    apply_event(records, TrialRetried(trial=1, epoch=0, reason="its checkpoint is missing"))
+    assert record.final_metrics_of(1) == {}
