@@ -73,7 +73,8 @@ def run_sweep(
             estimate.
         max_failures: The sweep gives up after so many failed trials in a row; 0: never.
         max_hours: End after so many hours; the same call resumes.
-        max_epochs: End after so many epochs of this call; the same call resumes.
+        max_epochs: End when the run has so many epochs, of all trials and calls; a larger number
+            resumes.
         address: Address of a Ray cluster, for a sweep file; None: this machine.
         track: Send trials and epochs to an experiment tracker.
         notify: Shell command to run when the sweep has ended.
