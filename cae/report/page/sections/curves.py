@@ -15,6 +15,7 @@ from cae.report.page.figures.curves import (
     training_metric,
 )
 from cae.report.page.section import SectionContent, section
+from cae.report.statistics.next_steps import next_steps
 from cae.run.trial_state import TrialState
 
 
@@ -52,18 +53,28 @@ def _drawn_trials(data: CurvesData) -> str:
 
 
 def _improving_at_the_end(results: Results) -> str:
-    """Count finished trials whose last epoch is their best: training may have been too short."""
+    """Count finished trials whose last epoch is their best.
+
+    More epochs are advised where `next_steps` does. Trials of one epoch are not counted: their only
+    epoch is always the last one.
+    """
     finished = results.ranked[results.ranked["state"] == TrialState.FINISHED]
+    epochs_done = finished["epochs_done"].astype(int)
+    finished = finished[epochs_done > 1]
     if not len(finished):
         return ""
-    best_epochs = finished["best_epoch"].astype(float)
-    count = int((best_epochs == finished["epochs_done"].astype(float)).sum())
+    trials = formatting.plural(len(finished), "finished trial")
+    is_last = finished["best_epoch"].astype(int) == epochs_done[finished.index]
+    count = int(is_last.sum())
     if count == 0:
-        return f"None of {formatting.plural(len(finished), 'finished trial')} was still improving."
-    return (
-        f"{count} of {formatting.plural(len(finished), 'finished trial')} were best in the last "
-        "epoch: more epochs would likely help."
-    )
+        return f"None of {trials} was still improving."
+    verb = "were"
+    if count == 1:
+        verb = "was"
+    advice = ""
+    if any(not step.is_edge for step in next_steps(results)):
+        advice = ": more epochs would likely help"
+    return f"{count} of {trials} {verb} best in the last epoch{advice}."
 
 
 def _generalization_gap(results: Results) -> str:
