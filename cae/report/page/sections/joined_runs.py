@@ -34,6 +34,9 @@ def joined_runs_section(results: Results) -> SectionContent:
             verdict="One run. The command cae-sweep report RUN RUN compares several runs.",
             is_empty=True,
         )
+    if not len(results.trials):
+        count = len(results.runs)
+        return SectionContent(verdict=f"None of the {count} runs has a trial yet.", is_empty=True)
     summaries = [summarize(results, run.name) for run in results.runs]
     frame = pd.DataFrame([asdict(summary) for summary in summaries])
     headings = {"best": f"best {results.metric}", "best_trial": "best trial"}
@@ -43,7 +46,7 @@ def joined_runs_section(results: Results) -> SectionContent:
         caption = f"The same trials in several runs ({results.metric})"
         tables.append(make_table(caption, shared.head(MAX_ROWS)))
     return SectionContent(
-        verdict=formatting.sentences([_best_run(results, summaries), _agreement(shared)]),
+        verdict=formatting.sentences([_best_run(results, summaries), _agreement(results, shared)]),
         method=(
             "Trials are the same if they have the same hash: equal configurations, seeds and "
             f"fingerprints of the images. Values are {results.metric} at the best epoch of trials "
@@ -109,8 +112,19 @@ def _best_run(results: Results, summaries: list[RunSummary]) -> str:
     return f"{best.run} has the {superlative} {results.metric}: {value} ({best.best_trial})."
 
 
-def _agreement(shared: pd.DataFrame) -> str:
+def common_trials(results: Results) -> int:
+    """The number of trials that several runs have, whether they have finished or not."""
+    trials = results.trials.drop_duplicates(["run", "hash"])
+    counts = trials["hash"].value_counts()
+    return int((counts > 1).sum())
+
+
+def _agreement(results: Results, shared: pd.DataFrame) -> str:
     if not len(shared):
+        common = common_trials(results)
+        if common:
+            count = formatting.plural(common, "trial")
+            return f"The runs have {count} in common, of which none has finished in several runs."
         return (
             "The runs have no trial in common: no two trials have the same settings, seeds and "
             "images."
