@@ -24,7 +24,11 @@ def varying_parameters(results: Results, trials: pd.DataFrame) -> list[str]:
     dependencies = results.trials.index[results.is_dependency.to_numpy()]
     trials = trials.drop(dependencies, errors="ignore")
     names = {name: None for name in results.axes if name in trials}
-    excluded = {name.rpartition(".")[0] for name in names} | {"seed"}
+    excluded = {"seed"}
+    for name in names:
+        parameter, _, element = name.rpartition(".")
+        if element.isdecimal():
+            excluded.add(parameter)
     for record in results.records:
         for name in record.config:
             if name not in excluded:
