@@ -92,12 +92,6 @@ def _facts(results: Results, run: Run) -> list[Fact]:
     """Return what is recorded; old runs lack some of it."""
     sweep = run.sweep
     trials = results.trials[results.trials["run"] == run.name]
-    current = sum(record.is_requested for record in run.records.values())
-    count = formatting.plural(current, "trial")
-    if sweep.space:
-        count += f" of a search space of {formatting.number(sweep.space)}"
-    if current < len(trials):
-        count += f", and {len(trials) - current} of earlier sweeps"
     sessions = ""
     if run.sessions:
         sessions = str(len(run.sessions))
@@ -110,7 +104,7 @@ def _facts(results: Results, run: Run) -> list[Fact]:
         Fact("git commit", sweep.git_commit),
         Fact("ranked by", f"{results.metric} ({results.mode})"),
         Fact("scheduler", _scheduler(sweep.scheduler)),
-        Fact("trials", count),
+        Fact("trials", trials_text(run)),
         Fact("left out", "; ".join(line.strip() for line in left_out)),
         Fact("seeds", str(sweep.seeds)),
         Fact("images", "; ".join(sweep.image_notes)),
@@ -122,6 +116,28 @@ def _facts(results: Results, run: Run) -> list[Fact]:
         Fact("versions", ", ".join(versions)),
     ]
     return [fact for fact in facts if fact.value]
+
+
+def trials_text(run: Run) -> str:
+    """The number of trials of the current sweep, of its search space, and of the other trials."""
+    current = 0
+    dependencies = 0
+    for record in run.records.values():
+        if record.is_requested and record.is_dependency:
+            dependencies += 1
+        elif record.is_requested:
+            current += 1
+    text = formatting.plural(current, "trial")
+    if run.sweep.space:
+        text += f" of a search space of {formatting.plural(run.sweep.space, 'configuration')}"
+        if run.sweep.seeds > 1:
+            text += f", {run.sweep.seeds} seeds of each"
+    if dependencies:
+        text += f"; {formatting.plural(dependencies, 'trial')} that they depend on"
+    earlier = len(run.records) - current - dependencies
+    if earlier:
+        text += f"; {formatting.plural(earlier, 'trial')} of earlier sweeps"
+    return text
 
 
 def _devices(trials: pd.DataFrame) -> list[str]:
