@@ -16,7 +16,7 @@ from cae.run.paths import RunDir
 from cae.run.ranking import RankedTrial
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
-from cae.sweep.model_card import CardFacts, metrics_over_seeds, model_card
+from cae.sweep.model_card import CardFacts, metrics_over_seeds, model_card, unfinished_seeds
 from cae.sweep.network_files import (
     FileFormat,
     NetworkFiles,
@@ -123,11 +123,13 @@ def export(
             write_whole(folder / path.name, path.read_bytes())
     for name, content in code.items():
         write_whole(folder / CODE / name, content)
+    records = list(run.records().values())
     facts = CardFacts(
         how_to_load=how_to_load("FOLDER", _code_copy(code, sweep)),
         files=[path.name for path in files.paths],
         notes=files.notes,
-        seeds=metrics_over_seeds(record, run.records().values(), sweep.metric, sweep.mode),
+        seeds=metrics_over_seeds(record, records, sweep.metric, sweep.mode),
+        unfinished_seeds=unfinished_seeds(record, records),
         code_file=_code_copy(code, sweep),
         verdicts=verdicts,
     )

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cae.run.formatting import format_value
+from cae.run.formatting import count_of, format_value
+from cae.run.markdown import escaped
 from cae.run.metric_direction import Mode
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
+from cae.run.trial_state import TrialState
 from cae.trial.datasets import Dataset
 
 CONFIDENCE = 0.95
@@ -30,7 +32,10 @@ class CardFacts:
     """Names of the files of other formats."""
     notes: Sequence[str]
     seeds: Mapping[str, Sequence[float]]
-    """Values of the same configuration with each seed, by metric; empty without several seeds."""
+    """Values of the same configuration with each seed that finished, by metric; empty with less
+    than two of them."""
+    unfinished_seeds: int = 0
+    """Seeds of the same configuration that were started and did not finish."""
     code_file: str = ""
     """The copy of the sweep file that defines components; empty if all are built in."""
     verdicts: Sequence[str] = ()
@@ -40,21 +45,21 @@ class CardFacts:
 def metrics_over_seeds(
     record: Record, records: Iterable[Record], metric: str, mode: Mode
 ) -> dict[str, list[float]]:
-    """Return the metrics of a configuration with each of its seeds, at the best epoch of each.
+    """Return the metrics of a configuration with each of its seeds that finished, at the best epoch
+    of each.
 
-    Empty if there are fewer than MIN_SEEDS.
+    Empty if there are fewer than MIN_SEEDS. The best epoch of a seed that was stopped early is one
+    of few, and is not averaged with those after all epochs.
     """
     values: dict[str, list[float]] = {}
     count = 0
-    for other in records:
-        same = other.fingerprint == record.fingerprint and other.code == record.code
-        if not same or _without_seed(other.config) != _without_seed(record.config):
-            continue
+    for other in _seeds_of(record, records):
         best = other.best(metric, mode)
-        if best is None:
+        if best is None or not _has_finished(other):
             continue
         count += 1
-        for name, value in (other.epochs[best.epoch] | other.final_metrics).items():
+        metrics = other.epochs[best.epoch] | other.final_metrics_of(best.epoch)
+        for name, value in metrics.items():
             values.setdefault(name, []).append(value)
     if count < MIN_SEEDS:
         return {}
@@ -63,6 +68,31 @@ def metrics_over_seeds(
         if len(numbers) == count and all(math.isfinite(number) for number in numbers):
             complete[name] = numbers
     return complete
+
+
+def unfinished_seeds(record: Record, records: Iterable[Record]) -> int:
+    """Return how many seeds of a configuration were started and did not finish: they were stopped,
+    failed, or are not complete."""
+    unfinished = 0
+    for other in _seeds_of(record, records):
+        if other.starts and not _has_finished(other):
+            unfinished += 1
+    return unfinished
+
+
+def _seeds_of(record: Record, records: Iterable[Record]) -> list[Record]:
+    """The trials that differ from one only in their seed; itself included."""
+    seeds: list[Record] = []
+    for other in records:
+        same = other.fingerprint == record.fingerprint and other.code == record.code
+        if same and _without_seed(other.config) == _without_seed(record.config):
+            seeds.append(other)
+    return seeds
+
+
+def _has_finished(record: Record) -> bool:
+    """Whether a trial finished; also while it is extended to more epochs."""
+    return record.state == TrialState.FINISHED or record.earlier_end is not None
 
 
 def _without_seed(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,9 +111,10 @@ def model_card(
     """
     config = record.config
     sections = [
-        f"# {sweep.title or sweep.sweep}: trial {record.number}",
-        f"A network of the architecture {config['arch']} for the task {config['task']}, trained "
-        f"with cae-sweep: run {description['run']}, the weights of epoch {description['epoch']}.",
+        f"# {escaped(sweep.title or sweep.sweep)}: trial {record.number}",
+        f"A network of the architecture {escaped(config['arch'])} for the task "
+        f"{escaped(config['task'])}, trained with cae-sweep: run {escaped(description['run'])}, "
+        f"the weights of epoch {description['epoch']}.",
         "## How to load it",
         f"```python\n{facts.how_to_load}\ncodes = model.encode(images)  # files, arrays, tensors\n"
         "outputs = model.reconstruct(images)\n```",
@@ -134,7 +165,7 @@ def _images_section(description: Mapping[str, Any], record: Record) -> list[str]
         first = inspect.cleandoc(dataset.__doc__ or "").split("\n\n")[0]
         summary = " ".join(first.split())
         licence = dataset.licence
-    lines = [f"- data set: {name}. {summary}".rstrip()]
+    lines = [f"- data set: {escaped(name)}. {summary}".rstrip()]
     if record.fingerprint:
         lines.append(f"- fingerprint of the images of all splits: `{record.fingerprint}`")
     pixels = description.get("pixels")
@@ -157,8 +188,13 @@ def _metrics_section(description: Mapping[str, Any], facts: CardFacts) -> list[s
     names = [name for name in metrics if name.startswith(METRIC_PREFIXES)]
     if not facts.seeds:
         rows = ["| metric | value |", "|---|---|"]
-        rows += [f"| {name} | {format_value(metrics[name])} |" for name in names]
+        rows += [f"| {escaped(name)} | {format_value(metrics[name])} |" for name in names]
         note = "The configuration was trained with one seed: there are no intervals."
+        if facts.unfinished_seeds:
+            note = (
+                "Fewer than two seeds of the configuration finished, and "
+                f"{count_of(facts.unfinished_seeds, 'seed')} did not: there are no intervals."
+            )
         return ["\n".join(rows), note]
     count = 0
     rows = [
@@ -173,11 +209,16 @@ def _metrics_section(description: Mapping[str, Any], facts: CardFacts) -> list[s
             mean = format_value(statistics.fmean(values))
             low, high = mean_interval(values)
             interval = f"{format_value(low)} to {format_value(high)}"
-        rows.append(f"| {name} | {format_value(metrics[name])} | {mean} | {interval} |")
+        rows.append(f"| {escaped(name)} | {format_value(metrics[name])} | {mean} | {interval} |")
     note = (
         f"Of {count} seeds, each at its best epoch; Student's t. This model is one of them, and if "
         "it was chosen as the best of them, its own values are optimistically biased."
     )
+    if facts.unfinished_seeds:
+        note += (
+            f" {count_of(facts.unfinished_seeds, 'seed')} did not finish, and the means may be too "
+            "good: they are those of the others."
+        )
     return ["\n".join(rows), note]
 
 
@@ -216,6 +257,5 @@ def _limits_section(description: Mapping[str, Any]) -> list[str]:
 def _configuration(record: Record) -> str:
     rows = ["| parameter | value |", "|---|---|"]
     for name, value in record.config.items():
-        text = str(value).replace("|", "\\|")
-        rows.append(f"| {name} | {text} |")
+        rows.append(f"| {escaped(name)} | {escaped(str(value))} |")
     return "\n".join(rows)

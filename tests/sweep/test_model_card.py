@@ -10,13 +10,19 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from cae.run.events import TrialEnded
+from cae.run.events import TrialEnded, TrialStarted
 from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
 from cae.run.trial_state import TrialState
 from cae.sweep.export import code_files
-from cae.sweep.model_card import CardFacts, mean_interval, metrics_over_seeds, model_card
+from cae.sweep.model_card import (
+    CardFacts,
+    mean_interval,
+    metrics_over_seeds,
+    model_card,
+    unfinished_seeds,
+)
 from cae.trial.pixel_format import PixelFormat
 
 
@@ -43,6 +49,55 @@ def test_seeds_of_the_same_configuration_are_taken_at_their_best_epochs() -> Non
     values = metrics_over_seeds(records[0], records, "val_loss", "min")
     assert values == {"val_loss": [0.1, 0.3], "test_loss": [1.1, 1.3]}
     assert metrics_over_seeds(records[2], records, "val_loss", "min") == {}
+
+
+@pytest.mark.parametrize("state", [TrialState.STOPPED, TrialState.DIVERGED, TrialState.RUNNING])
+def test_seeds_that_did_not_finish_are_counted_and_not_averaged(state: TrialState) -> None:
+    """Regression: the best of a stopped seed's few epochs was averaged with those of full training,
+    and a configuration whose other seeds diverged was "trained with one seed"."""
+    records = [record(1, 0, 0.1), record(2, 1, 0.3), record(3, 2, 0.9), record(4, 3, 0.5)]
+    records[2].state = state
+    records[2].starts.append(TrialStarted(trial=3, epoch=0))
+    records[3].state = TrialState.PENDING
+    values = metrics_over_seeds(records[0], records, "val_loss", "min")
+    assert values == {"val_loss": [0.1, 0.3], "test_loss": [1.1, 1.3]}
+    assert unfinished_seeds(records[0], records) == 1
+    assert unfinished_seeds(records[0], records[:2]) == 0
+    description = {"run": "digits", "epoch": 2, "metrics": {"val_loss": 0.1}}
+    sweep = SweepDescription(name="digits")
+    facts = CardFacts("load", [], [], seeds=values, unfinished_seeds=1)
+    assert "1 seed did not finish, and the means may be too good" in model_card(
+        description, records[0], sweep, facts
+    )
+    alone = model_card(description, records[0], sweep, replace(facts, seeds={}))
+    assert "Fewer than two seeds of the configuration finished, and 1 seed did not" in alone
+    assert "trained with one seed" not in alone
+
+
+def test_a_seed_that_is_extended_has_the_test_metrics_of_its_best_epoch() -> None:
+    records = [record(1, 0, 0.1), record(2, 1, 0.3)]
+    extended = records[1]
+    assert extended.end is not None
+    extended.earlier_end = replace(extended.end, best_epoch=2)
+    extended.end = None
+    extended.state = TrialState.RUNNING
+    values = metrics_over_seeds(records[0], records, "val_loss", "min")
+    assert values == {"val_loss": [0.1, 0.3], "test_loss": [1.1, 1.3]}
+    extended.epochs[3] = {"val_loss": 0.2}  # its weights have not been tested
+    extended.forget_statistics()
+    values = metrics_over_seeds(records[0], records, "val_loss", "min")
+    assert values == {"val_loss": [0.1, 0.2]}
+
+
+def test_names_and_values_stay_in_their_cells() -> None:
+    one = record(1, 0, 0.1, **{"task.loss": "0.8*mse + 0.2*ssim | <b>", "dataset.path": "a\nb[1]"})
+    description = {"run": "<i>run</i>", "epoch": 2, "metrics": {"val_loss": 0.1}}
+    sweep = SweepDescription(name="digits", title="Digits <script>\n# other")
+    card = model_card(description, one, sweep, CardFacts("load", [], [], seeds={}))
+    assert r"| task.loss | 0.8\*mse + 0.2\*ssim \| &lt;b> |" in card
+    assert r"| dataset.path | a b\[1\] |" in card
+    assert "# Digits &lt;script> # other: trial 1\n" in card
+    assert "run &lt;i>run&lt;/i>, the weights" in card
 
 
 def test_the_interval_is_that_of_students_t() -> None:

@@ -8,6 +8,7 @@ from cae.report import formatting
 from cae.report.statistics.claims.verdict import ClaimResult
 from cae.report.statistics.published_number import PublishedComparison
 from cae.report.wording import claims, published
+from cae.run.markdown import escaped
 
 
 def verdict_lines(
@@ -22,12 +23,12 @@ def verdict_lines(
     """
     paragraphs: list[str] = []
     if claim_results:
-        items = [f"- {result.verdict}: {_line(result.text)}" for result in claim_results]
+        items = [f"- {result.verdict}: {escaped(result.text)}" for result in claim_results]
         paragraphs.append(claims.summary_sentence(claim_results))
         paragraphs.append("\n".join(items))
     summary = published.summary_sentence(comparisons)
     if summary:
-        paragraphs.append(summary)
+        paragraphs.append(escaped(summary))
         items = [_published_item(item) for item in comparisons if _uses(item, trial)]
         if items:
             paragraphs.append("Measured with this trial:")
@@ -41,16 +42,11 @@ def _uses(comparison: PublishedComparison, trial: int) -> bool:
 
 def _published_item(comparison: PublishedComparison) -> str:
     number = comparison.published
-    place = _line(f"report {number.report}, {number.where}".strip(", "))
+    place = escaped(f"report {number.report}, {number.where}".strip(", "))
     seeds = ""
     if comparison.n > 1:
         seeds = f" (mean of {comparison.n} seeds)"
     return (
-        f"- {comparison.verdict}: {_line(number.quantity)}, published {_line(number.value)} "
+        f"- {comparison.verdict}: {escaped(number.quantity)}, published {escaped(number.value)} "
         f"({place}); here {formatting.number(comparison.ours)}{seeds}"
     )
-
-
-def _line(text: str) -> str:
-    """The text in one line."""
-    return " ".join(text.split())
