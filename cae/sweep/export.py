@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -347,10 +348,21 @@ def _check_metrics(
     journal_metrics: Mapping[str, float],
     tolerance: float,
 ) -> None:
+    """Raise UserError if a metric differs from the journal.
+
+    Metrics that the journal lacks were added by a later version. A metric of the user's may be NaN
+    or infinite, in the journal and now.
+    """
     for name, value in reevaluated.items():
-        expected = journal_metrics[name]
-        if not abs(value - expected) <= tolerance * max(1.0, abs(expected)):
+        expected = journal_metrics.get(name, value)
+        if not _is_close(value, expected, tolerance):
             raise UserError(
                 f"trial {record.number}: its weights give {name} {value!r}, "
                 f"but the journal contains {expected!r}; {NO_VERIFY}"
             )
+
+
+def _is_close(value: float, expected: float, tolerance: float) -> bool:
+    if math.isfinite(value) and math.isfinite(expected):
+        return abs(value - expected) <= tolerance * max(1.0, abs(expected))
+    return value == expected or (math.isnan(value) and math.isnan(expected))

@@ -297,7 +297,19 @@ def save_model(
     usage = f"{load}; output = model.network(images)  # B x C x H x W floats in [0, 1]"
     content = {"format": 1, "load": usage, "config": dict(trial), **description}
     write_whole(folder / WEIGHTS, safetensors.torch.save(dict(network), {"format": "pt"}))
-    write_whole(folder / DESCRIPTION, json.dumps(content, indent=2) + "\n")
+    text = json.dumps(_without_nan(content), indent=2, allow_nan=False)
+    write_whole(folder / DESCRIPTION, f"{text}\n")
+
+
+def _without_nan(value: object) -> object:
+    """Replace NaN and infinity, which JSON does not have, by None: metrics of the user's."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return value
 
 
 def how_to_load(folder: str, components_file: str = "") -> str:

@@ -51,3 +51,19 @@ def test_a_metric_may_differ_by_the_tolerance(tolerance: float, expected: float)
 def test_a_metric_that_is_not_a_number_is_an_error() -> None:
     with pytest.raises(UserError):
         _check_metrics(record_on("cpu"), {"val_loss": float("nan")}, {"val_loss": 0.5}, TOLERANCE)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_metric_of_the_user_may_be_no_number_in_both(value: float) -> None:
+    """Regression: "its weights give val_iou nan, but the journal contains nan"."""
+    journal = {"val_loss": 0.5, "val_iou": value}
+    _check_metrics(record_on("cpu"), {"val_loss": 0.5, "val_iou": value}, journal, TOLERANCE)
+    with pytest.raises(UserError, match="val_iou"):
+        _check_metrics(record_on("cpu"), {"val_iou": 0.5}, journal, TOLERANCE)
+
+
+def test_a_metric_of_a_later_version_is_not_compared() -> None:
+    """Regression: KeyError, for runs of versions without the metric."""
+    _check_metrics(
+        record_on("cpu"), {"val_loss": 0.5, "val_new": 1.0}, {"val_loss": 0.5}, TOLERANCE
+    )
