@@ -21,10 +21,15 @@ STATUS = {
     TrialState.FINISHED: "FINISHED",
     TrialState.KILLED: "KILLED",
     TrialState.STOPPED: "KILLED",
+    TrialState.INTERRUPTED: "KILLED",
+    TrialState.WITHDRAWN: "KILLED",
     TrialState.RUNNING: "RUNNING",
+    TrialState.WAITING: "SCHEDULED",
     TrialState.PENDING: "SCHEDULED",
 }
-"""MLflow's name of each state; all others are FAILED."""
+"""MLflow's name of each state; all others are FAILED. The tag `state` has ours."""
+TERMINATED = frozenset({"FINISHED", "FAILED", "KILLED"})
+"""MLflow's names of states that have an end."""
 KEY_TAG = "cae-sweep.trial"
 """Tag with the location of the run and the number of the trial."""
 MAX_PARAMETERS = 100
@@ -124,7 +129,7 @@ class MlflowTracker(trackers.Tracker):
         else:
             run_id = self._client.create_run(
                 self._experiment,
-                start_time=_milliseconds(_start_time(record)),
+                start_time=_start_milliseconds(record),
                 tags={KEY_TAG: _quoted(key)},
                 run_name=f"trial {record.number}",
             ).info.run_id
@@ -171,13 +176,13 @@ class MlflowTracker(trackers.Tracker):
             RunTag("reason", record.reason[:MAX_TAG]),
         ]
         self._client.log_batch(run_id, tags=tags)
-        end = _start_time(record)
-        if record.end is not None:
-            end = record.end.time
         status = STATUS.get(record.state, "FAILED")
         if record.is_fully_trained:
             status = STATUS[TrialState.FINISHED]
-        self._client.set_terminated(run_id, status, _milliseconds(end))
+        if status in TERMINATED:
+            self._client.set_terminated(run_id, status, _milliseconds(_end_time(record)))
+        else:
+            self._client.update_run(run_id, status=status)
 
     @override
     def close(self) -> None:
@@ -186,11 +191,21 @@ class MlflowTracker(trackers.Tracker):
         self._run_ids.clear()
 
 
-def _start_time(record: Record) -> float:
+def _start_milliseconds(record: Record) -> int | None:
+    """None, which MLflow replaces by the present time, for a trial that was not started."""
     start = trackers.start_time(record)
     if not start and record.end is not None:
+        start = record.end.time
+    if not start:
+        return None
+    return _milliseconds(start)
+
+
+def _end_time(record: Record) -> float:
+    """When a trial ended, or was interrupted: after its last epoch."""
+    if record.end is not None:
         return record.end.time
-    return start
+    return max([trackers.start_time(record), *record.epoch_times.values()])
 
 
 def _quoted(key: str) -> str:

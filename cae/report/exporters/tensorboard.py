@@ -77,11 +77,13 @@ class TensorBoardTracker(trackers.Tracker):
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
-        time = trackers.start_time(record)
-        if record.end is not None:
-            time = record.end.time
+        writer = self._writers.pop(record.number)
+        if record.end is None:  # it runs, or can be resumed
+            writer.close()
+            return
+        time = record.end.time
         status = api_pb2.STATUS_FAILURE
-        if record.is_fully_trained:
+        if record.state.is_successful:
             status = api_pb2.STATUS_SUCCESS
         session_end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time)
         plugin_data = plugin_data_pb2.HParamsPluginData(session_end_info=session_end)
@@ -89,7 +91,6 @@ class TensorBoardTracker(trackers.Tracker):
             tag=metadata.SESSION_END_INFO_TAG,
             metadata=metadata.create_summary_metadata(plugin_data),
         )
-        writer = self._writers.pop(record.number)
         writer.add_event(Event(wall_time=time, summary=Summary(value=[value])))
         writer.close()
 

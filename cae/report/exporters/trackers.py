@@ -115,9 +115,16 @@ def records(results: Results) -> Iterator[Record]:
 
 
 def settings(record: Record) -> dict[str, Any]:
-    """Return the configuration and the sizes of a trial as single values."""
-    values = {**record.config, **record.sizes}
-    return {name: to_cell(value) for name, value in values.items() if value is not None}
+    """Return the configuration, the axes and the sizes of a trial as single values.
+
+    A configuration leaves out some defaults; what the search space sets is never missing, also if
+    it is a default or None.
+    """
+    settings: dict[str, Any] = {}
+    for name, value in {**record.axes, **record.config, **record.sizes}.items():
+        if value is not None or name in record.axes:
+            settings[name] = to_cell(value)
+    return settings
 
 
 def start_time(record: Record) -> float:
