@@ -164,11 +164,12 @@ class LiveTable:
             line = self._ended_line(event)
             self._ended_lines.append(line)
             if not self._live:
-                text = Text.from_markup(f"{visible(line)}  [dim]{visible(self._summary())}[/dim]")
+                summary = escape(visible(self._summary()))
+                text = Text.from_markup(f"{visible(line)}  [dim]{summary}[/dim]")
                 self._console.print(text, soft_wrap=True)
         elif not self._live and now - self._last_line > LINE_SECONDS:
             self._last_line = now
-            self._console.print(self._summary(), soft_wrap=True, highlight=False)
+            self._console.print(self._summary(), soft_wrap=True, highlight=False, markup=False)
         if self._live and now - self._refreshed > REFRESH_SECONDS:
             self._live.refresh()
             self._refreshed = now
@@ -201,7 +202,8 @@ class LiveTable:
         best = self._records[event.trial].best(self._metric, self._mode)
         value = ""
         if best:
-            value = f"its best {self._metric} {format_value(best.value)} (epoch {best.epoch}); "
+            metric = escape(self._metric)
+            value = f"its best {metric} {format_value(best.value)} (epoch {best.epoch}); "
         state = f"[{STATE_COLOURS[event.state]}]{event.state:9}[/]"
         reason = event.reason.splitlines()[0]
         return f"{state} trial {event.trial:<4} {value}[dim]{escape(reason)}[/dim]"

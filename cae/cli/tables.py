@@ -208,7 +208,7 @@ def _runs_table(root: Path) -> Table:
             escape(status.title),
             trials,
             _state_counts(progress.counts),
-            best,
+            escape(best),
         )
     return table
 
@@ -249,7 +249,7 @@ def print_datasets(data_dir: Path | None) -> None:
         table.add_row(escape(dataset.name), images, shape, escape(dataset.hint), escape(location))
     console.print(table)
     searched = ", ".join(map(str, folders))
-    console.print(f"searched: {searched}", highlight=False, soft_wrap=True)
+    console.print(f"searched: {searched}", highlight=False, soft_wrap=True, markup=False)
 
 
 # `cae-sweep logs`, `stop`, `kill`

@@ -10,7 +10,7 @@ from cae.cli.tables import print_runs_and_sweeps, request_kill, request_stop, tr
 from cae.errors import RunError
 from cae.run.paths import RunDir
 from cae.run.trial_state import TrialState
-from tests.run.events import ended, planned, session, started, write
+from tests.run.events import ended, epoch, planned, session, started, write
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,20 @@ def test_a_run_is_one_line_of_a_list_that_is_not_printed_to_a_terminal(
     lines = [line for line in capsys.readouterr().out.splitlines() if "long name" in line]
     assert len(lines) == 1
     assert run.name in lines[0]
+
+
+def test_brackets_of_a_group_are_no_markup_in_the_list(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RunDir(tmp_path / "runs" / "photos")
+    run.path.mkdir(parents=True)
+    run.sweep_json.write_text('{"metric": "val_loss", "mode": "min"}')
+    write(run, session(1, 2))
+    for number, path in ((1, "photos[raw]"), (2, "photos[/raw]")):
+        plan = planned(number)
+        plan.config = {"epochs": 2, "dataset.path": path}
+        write(run, plan, started(number), epoch(1, 0.5, number), ended(number=number))
+    print_runs_and_sweeps(tmp_path / "runs", tmp_path / "sweeps")
+    output = capsys.readouterr().out
+    assert "at dataset.path = photos[raw] (trial 1)" in output
+    assert "at dataset.path = photos[/raw] (trial 2)" in output

@@ -134,6 +134,27 @@ def test_the_line_of_a_stopped_trial_names_the_epoch_of_each_value() -> None:
     )
 
 
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_brackets_of_a_group_are_no_markup(is_terminal: bool) -> None:
+    """Regression: [raw] was printed as a style, and [/raw] ended the sweep with an error."""
+    records = records_of(2, 0)
+    for number, path in ((1, "photos[raw]"), (2, "photos[/raw]")):
+        records[number].config["dataset.path"] = path
+        records[number].__dict__.pop("group", None)
+    file = io.StringIO()
+    console = Console(file=file, width=200, force_terminal=is_terminal)
+    table = LiveTable(
+        TITLE, records, metric="val_loss", mode="min", slots=2, console=console, quiet=False
+    )
+    end = TrialEnded(trial=1, state=TrialState.FINISHED, reason="all 3 epochs")
+    apply_event(records, end)
+    table(end)
+    table._last_line = -1e9
+    table(epoch(3, 0.5, 2))
+    assert file.getvalue().count("at dataset.path = photos[raw] (trial 1)") == 2
+    assert file.getvalue().count("at dataset.path = photos[/raw] (trial 2)") == 2
+
+
 def test_parts_are_not_divided_between_lines() -> None:
     assert wrap_parts(["10 running", "", "2 pending", "a long part"], 22) == [
         "10 running  2 pending",
