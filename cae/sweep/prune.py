@@ -102,11 +102,20 @@ def _front(ranking: GroupRanking, sweep: SweepDescription) -> set[int]:
 def _amount(record: Record, objective: str) -> float:
     """The second objective of a trial; NaN if it is not known."""
     if objective == SECONDS:
-        return math.fsum(row.get(SECONDS, math.nan) for row in record.epochs.values())
+        return _training_seconds(record)
     amount = record.sizes.get(objective)
     if isinstance(amount, int | float):
         return float(amount)
     return math.nan
+
+
+def _training_seconds(record: Record) -> float:
+    """The sum over the epochs whose time was measured, as on the page; NaN without any."""
+    seconds = [row.get(SECONDS, math.nan) for row in record.epochs.values()]
+    measured = [value for value in seconds if math.isfinite(value)]
+    if not measured:
+        return math.nan
+    return math.fsum(measured)
 
 
 def prune(run: RunDir, pruning: Pruning) -> None:

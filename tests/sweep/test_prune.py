@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from cae.errors import RunError
 from cae.run.events import EpochFinished, TrialPlanned
 from cae.run.paths import RunDir
 from cae.run.trial_state import TrialState
-from cae.sweep.prune import plan_pruning, prune
-from tests.run.events import ended, epoch, planned, session, started, write
+from cae.sweep.prune import _amount, plan_pruning, prune
+from tests.run.events import ended, epoch, planned, record, session, started, write
 
 NAMES = ("best", "last", "previous", "previous-best")
 STATES = {
@@ -105,6 +106,15 @@ def test_the_front_of_a_search_with_two_objectives_is_kept(
     pruning = plan_pruning(run, 1)
     assert pruning.kept == kept
     assert sorted([*pruning.kept, *pruning.files]) == [1, 2, 3, 4, 5]
+
+
+def test_seconds_are_summed_over_the_measured_epochs() -> None:
+    """As on the page. Regression: an epoch without a time removed the trial from the front."""
+    one = record(1, losses=(0.3, 0.2, 0.1), seconds=2.0)
+    del one.epochs[2]["seconds"]
+    assert _amount(one, "seconds") == 4.0
+    assert _amount(one, "parameters") == pytest.approx(math.nan, nan_ok=True)
+    assert _amount(record(2), "seconds") == pytest.approx(math.nan, nan_ok=True)
 
 
 def test_weights_that_other_trials_depend_on_are_kept(run: RunDir) -> None:
