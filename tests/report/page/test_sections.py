@@ -285,7 +285,7 @@ def test_trials_that_their_patience_ended_are_not_analyzed_as_rungs(writer: Make
     trials = [PlantedTrial(3, [0.5, 0.4, 0.3, 0.2])]
     trials += [PlantedTrial(5, [0.5, 0.5], stopped_by="patience")] * 2
     trials += [PlantedTrial(7, [9.0], stopped_by="worst_value")]
-    rules = {"scheduler": None, "patience": 1, "worst_value": 2.0}
+    rules: dict[str, Any] = {"scheduler": None, "patience": 1, "worst_value": 2.0}
     results = planted(writer, trials, **rules)
     content = content_as(EarlyStoppingContent, "early_stopping", results)
     assert content.rungs is None

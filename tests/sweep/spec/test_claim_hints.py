@@ -135,7 +135,8 @@ def test_both_sides_of_a_claim_have_to_meet_its_other_conditions() -> None:
     trials = [planned.trial for planned in plan_of(SPACE).trials]
     chosen = []
     for trial in trials:
-        if trial.optimizer.parameters()["lr"] == 0.001 or trial.arch.encoder_filters == (4, 2):
+        settings = trial.flat()
+        if settings[RATE] == 0.001 or settings[FILTERS] == [4, 2]:
             chosen.append(trial)
     assert len(chosen) == 3
     assert len(hints_about_chosen([claim], trials, chosen, {})) == 1
