@@ -19,8 +19,9 @@ from cae.report.exporters.markdown_header import (
     TestedClaim,
     digest,
 )
-from cae.report.exporters.markdown_text import cell, code_block, table
+from cae.report.exporters.markdown_text import code_block, table
 from cae.report.page.sections.baselines import baselines_section
+from cae.report.page.wording import state_note
 from cae.report.statistics.claims.judge import judge_claims
 from cae.report.statistics.claims.verdict import ClaimResult, Verdict
 from cae.report.statistics.published import compare_published, group_comparisons
@@ -28,6 +29,7 @@ from cae.report.statistics.published_number import PublishedComparison, Publishe
 from cae.report.statistics.score import score_results
 from cae.report.wording import claims, published
 from cae.report.wording.needs import need_commands, need_sentence
+from cae.run.markdown import Markdown, escaped
 
 MAX_GROUPS = 50
 """Comparability groups whose best trials are listed."""
@@ -172,24 +174,24 @@ def _counts(verdicts: Sequence[str], order: Iterable[str]) -> str:
 def _section_text(measured: Measured) -> str:
     results = measured.results
     blocks = [
-        f"## {cell(results.runs[0].name)}: {cell(results.sweep.title)}",
+        f"## {escaped(results.runs[0].name)}: {escaped(results.sweep.title)}",
         code_block(*commands_of(results.runs[0])),
         _description(measured),
     ]
     for group in results.groups[:MAX_GROUPS]:
         at_group = ""
         if group.label:
-            at_group = f" at {cell(group.label)}"
+            at_group = f" at {escaped(group.label)}"
         if len(group.results.ranked):
-            blocks.append(f"Best {cell(results.metric)}{at_group}: {_best(group.results)}.")
+            blocks.append(f"Best {escaped(results.metric)}{at_group}: {_best(group.results)}.")
         baselines = baselines_section(group.results)
         if not baselines.is_empty:
-            blocks.append(f"Baselines{at_group}: {cell(baselines.verdict)}")
+            blocks.append(f"Baselines{at_group}: {escaped(baselines.verdict)}")
     if measured.published:
         blocks += _published_blocks(measured.published)
     if measured.claims:
         score = claims.score_sentence(score_results(measured.claims))
-        blocks.append(f"**{cell(claims.summary_sentence(measured.claims))}** {score}")
+        blocks.append(f"**{escaped(claims.summary_sentence(measured.claims))}** {score}")
         blocks.append(_claims_table(measured.claims, has_report=bool(measured.published)))
         blocks += _undecided(measured)
     return "\n\n".join(blocks)
@@ -204,8 +206,8 @@ def _description(measured: Measured) -> str:
     states = formatting.listed(f"{count} {state}" for state, count in counts.items())
     trials = formatting.plural(len(results.trials), "trial")
     text = (
-        f"{measured.dates}, commit {cell(measured.commit)}, {cell(sweep.device)}, "
-        f"{cell(versions)}. "
+        f"{measured.dates}, commit {escaped(measured.commit)}, {escaped(sweep.device)}, "
+        f"{escaped(versions)}. "
         f"{trials}: {states}; {measured.training} of training."
     )
     differences = published.differences(sweep.overrides)
@@ -213,20 +215,25 @@ def _description(measured: Measured) -> str:
         full = "the full sweep's"
         if measured.published:
             full = "the report's"
-        text += f" **Settings that differ from {full}**: {cell(differences)}."
+        text += f" **Settings that differ from {full}**: {escaped(differences)}."
     return text
 
 
 def _best(results: Results) -> str:
-    best = results.ranked.iloc[0]
-    value = formatting.number(results.values[results.ranked.index[0]])
-    return f"{value} (trial {best['trial']}, epoch {int(best['best_epoch'])})"
+    index = results.ranked.index[0]
+    best = results.ranked.loc[index]
+    value = formatting.number(results.values[index])
+    details = [f"trial {best['trial']}", f"epoch {int(best['best_epoch'])}"]
+    note = state_note(results, index)
+    if note:
+        details.append(note)
+    return f"{value} ({', '.join(details)})"
 
 
 def _published_blocks(comparisons: list[PublishedComparison]) -> list[str]:
     blocks = []
     sentence = published.summary_sentence(comparisons, reasons=False)
-    blocks.append(f"**{cell(sentence)}**")
+    blocks.append(f"**{escaped(sentence)}**")
     groups = group_comparisons(comparisons)
     if groups.compared:
         blocks.append(_numbers_table(groups.compared))
@@ -273,7 +280,7 @@ def _undecided(measured: Measured) -> list[str]:
     for result in measured.claims:
         sentence = need_sentence(result.need)
         if sentence:
-            blocks.append(f"{cell(result.id)}: {cell(sentence)}")
+            blocks.append(f"{escaped(result.id)}: {escaped(sentence)}")
             commands = need_commands(run, result.need)
             if commands:
                 blocks.append(code_block(*commands))
@@ -309,9 +316,9 @@ def _claims_table(results: list[ClaimResult], *, has_report: bool) -> str:
         columns.remove("provenance")
     rows = []
     for result in results:
-        verdict = f"**{result.verdict}**"
+        verdict = Markdown(f"**{result.verdict}**")
         if result.overrides:  # the section states once which settings these are
-            verdict += " (other settings)"
+            verdict = Markdown(f"{verdict} (other settings)")
         seeds = ""
         if result.seeds:
             seeds = str(result.seeds)

@@ -1,36 +1,19 @@
-"""Tables, cells and code blocks of Markdown, whose text cannot leave its place."""
+"""Tables and code blocks of Markdown, whose text cannot leave its place."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from cae.run.formatting import visible
+from cae.run.markdown import escaped, one_line
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table; the text of the rows is escaped."""
     lines = [list(columns), ["---"] * len(columns)]
     for row in rows:
-        lines.append([cell(text) for text in row])
+        lines.append([escaped(text) for text in row])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-CODE = re.compile(r"`[^`\\]*`")
-"""Text in a code span without characters that would need an escape in it."""
-
-
-def cell(text: str) -> str:
-    """Escape text of a sweep file, so that it is no link, no HTML, and stays in its cell."""
-    line = one_line(text)
-    if CODE.fullmatch(line):
-        return line.replace("|", "\\|")
-    return re.sub(r"[\\|\[\]]", r"\\\g<0>", line).replace("<", "&lt;")
-
-
-def one_line(text: str) -> str:
-    """Text in one line, with visible control characters."""
-    return visible(" ".join(text.split()))
 
 
 def code_block(*commands: str) -> str:

@@ -14,6 +14,7 @@ from cae.report.exporters.markdown_header import OLD_RULE_NOTE, RULE
 from cae.report.exporters.markdown_top import OWN_TITLE, TITLE
 from cae.run.paths import RunDir
 from tests.conftest import ROOT
+from tests.report.synthetic_runs import MakeWriter
 
 PUBLISHED = {
     "report": "000",
@@ -268,3 +269,26 @@ def test_all_commands_of_a_run_are_in_its_section(
     text = markdown.write([run.close()], tmp_path / "r.md").read_text()
     assert "\n".join(["```sh", *commands, "```"]) in text
     assert "| `two` | `cae-sweep run a.py` and 1 more command (below) |" in text
+
+
+def test_a_best_trial_that_did_not_finish_is_marked(writer: MakeWriter, tmp_path: Path) -> None:
+    run = writer("some", published=[], claims=[])
+    run.session([1, 2])
+    for number, loss, state in ((1, 0.01, "killed"), (2, 0.02, "finished")):
+        run.trial(number, {"arch.kernel_size": 2 * number + 1})
+        run.start(number)
+        run.epoch(number, 1, loss)
+        run.end(number, state, best_epoch=1)
+    text = markdown.write([run.close()], tmp_path / "r.md").read_text()
+    assert "Best val_loss: 0.01000 (trial 1, epoch 1, killed after 1 epoch)." in text
+
+
+def test_formulas_and_commands_are_shown_as_they_are(writer: MakeWriter, tmp_path: Path) -> None:
+    """Regression: 0.8*mse + 0.2*ssim was printed in italics, and brackets in commands escaped."""
+    command = "cae-sweep run x.py --where 'a=[1, 2]'"
+    run = writer("some", title="Loss 0.8*mse + 0.2*ssim", command=command, claims=[])
+    for more in (command, f"{command} --slots 1"):
+        run.add("session", trials=[1], command=more)
+    text = markdown.write([run.close()], tmp_path / "r.md").read_text()
+    assert "## some: Loss 0.8\\*mse + 0.2\\*ssim" in text
+    assert f"`{command}` and 1 more command (below)" in text
