@@ -260,8 +260,8 @@ def check_baselines(run: Run, trials: list[Trial], part: Section) -> None:
 
 
 def check_curves(run: Run, trials: list[Trial], part: Section) -> None:
-    """How many finished trials were best in their last epoch; training of the best trial."""
-    finished = [trial for trial in trials if trial.state == "finished"]
+    """How many finished trials of several epochs were best in the last; training of the best."""
+    finished = [trial for trial in trials if trial.state == "finished" and len(trial.epochs) > 1]
     last = [
         trial for trial in finished if trial.best_epoch(run.metric, run.sign) == max(trial.epochs)
     ]
