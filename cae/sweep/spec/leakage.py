@@ -67,7 +67,8 @@ def _common_images(trial: Trial, used: Trial, digests: _Digests, *, with_val: bo
     splits = ["test"]
     if with_val:
         splits.append("val")
-    trained = set(digests.of(used_key, "train"))
+    # What is also among the trial's own training images is in the data set twice.
+    trained = set(digests.of(used_key, "train")) - set(digests.of(own_key, "train"))
     for split in splits:
         evaluated = digests.of(own_key, split)
         count = sum(digest in trained for digest in evaluated)
