@@ -14,7 +14,6 @@ from cae.run.markdown import escaped
 from cae.run.metric_direction import Mode
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
-from cae.run.trial_state import TrialState
 from cae.trial.datasets import Dataset
 
 CONFIDENCE = 0.95
@@ -91,8 +90,8 @@ def _seeds_of(record: Record, records: Iterable[Record]) -> list[Record]:
 
 
 def _has_finished(record: Record) -> bool:
-    """Whether a trial finished; also while it is extended to more epochs."""
-    return record.state == TrialState.FINISHED or record.earlier_end is not None
+    """Whether a trial is fully trained; also while it is extended to more epochs."""
+    return record.is_fully_trained or record.earlier_end is not None
 
 
 def _without_seed(config: Mapping[str, Any]) -> dict[str, Any]:

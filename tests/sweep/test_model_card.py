@@ -14,7 +14,7 @@ from cae.run.events import TrialEnded, TrialStarted
 from cae.run.paths import RunDir
 from cae.run.records import Record
 from cae.run.sweep_json import SweepDescription
-from cae.run.trial_state import TrialState
+from cae.run.trial_state import StopCause, TrialState
 from cae.sweep.export import code_files
 from cae.sweep.model_card import (
     CardFacts,
@@ -72,6 +72,20 @@ def test_seeds_that_did_not_finish_are_counted_and_not_averaged(state: TrialStat
     alone = model_card(description, records[0], sweep, replace(facts, seeds={}))
     assert "Fewer than two seeds of the configuration finished, and 1 seed did not" in alone
     assert "trained with one seed" not in alone
+
+
+def test_a_seed_that_its_patience_ended_counts_as_finished() -> None:
+    records = [record(1, 0, 0.1), record(2, 1, 0.3)]
+    seed = records[1]
+    assert seed.end is not None
+    seed.state = TrialState.STOPPED
+    seed.starts.append(TrialStarted(trial=2, epoch=0))
+    seed.end = replace(seed.end, state=TrialState.STOPPED, stopped_by=StopCause.PATIENCE)
+    assert metrics_over_seeds(records[0], records, "val_loss", "min")["val_loss"] == [0.1, 0.3]
+    assert unfinished_seeds(records[0], records) == 0
+    seed.end = replace(seed.end, stopped_by=StopCause.SCHEDULER)
+    assert metrics_over_seeds(records[0], records, "val_loss", "min") == {}
+    assert unfinished_seeds(records[0], records) == 1
 
 
 def test_a_seed_that_is_extended_has_the_test_metrics_of_its_best_epoch() -> None:

@@ -10,10 +10,11 @@ from cae.report.data.results import Results
 from cae.report.page.figures.best import best_data, draw_best
 from cae.report.page.sections import reconstructions
 from cae.report.page.sections.about import trials_text
-from cae.report.page.sections.joined_runs import common_trials
+from cae.report.page.sections.joined_runs import common_trials, shared_trials
 from cae.report.statistics.parameter_effects import EffectVerdict, analyze_effects
 from tests.report.page.test_sections import content_as, content_of
 from tests.report.planted_runs import configurations_with_seeds
+from tests.report.stopped_runs import PlantedTrial, planted
 from tests.report.synthetic_runs import MakeWriter
 
 
@@ -82,6 +83,16 @@ def test_trials_in_common_that_have_not_finished_are_counted(writer: MakeWriter)
     results = tables.read(runs)
     assert common_trials(results) == 2
     assert "have 2 trials in common" in content_of("joined_runs", results).verdict
+
+
+def test_trials_that_their_patience_ended_are_compared_between_runs(writer: MakeWriter) -> None:
+    folders = []
+    for name, loss in (("a", 0.3), ("b", 0.1)):
+        trials = [PlantedTrial(3, [loss, loss], stopped_by="patience")]
+        folders.append(planted(writer, trials, name, patience=1).runs[0].folder)
+    shared = shared_trials(tables.read(folders))
+    assert shared[["a", "b"]].to_numpy().tolist() == [[0.3, 0.1]]
+    assert shared["difference"].tolist() == [pytest.approx(0.2)]
 
 
 def test_a_component_differs_beside_an_axis_of_its_parameter(writer: MakeWriter) -> None:

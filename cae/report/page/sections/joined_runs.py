@@ -76,12 +76,11 @@ def summarize(results: Results, run: str) -> RunSummary:
 
 
 def shared_trials(results: Results) -> pd.DataFrame:
-    """Return one row per hash that finished in several runs.
+    """Return one row per hash that is fully trained in several runs.
 
     Columns: trial (in the first of the runs), its value in each run, and the largest difference.
     """
-    is_finished = results.trials["state"] == TrialState.FINISHED
-    finished = results.trials[is_finished & results.values.notna()]
+    finished = results.trials[results.is_fully_trained & results.values.notna()]
     frame = finished[["hash", "run", "trial"]].assign(value=results.values[finished.index])
     values = frame.pivot_table(index="hash", columns="run", values="value", sort=False)
     values = values[values.notna().sum(axis=1) > 1]

@@ -21,9 +21,9 @@ class Interval(NamedTuple):
 
 
 def effect_interval(judgment: Judgment) -> Interval | None:
-    """Return the interval of the effect, in its unit and with its sign; None if it is not random.
+    """Return the interval of the effect, in its unit and with its sign.
 
-    Nor is there one if it was not tested, or if the values do not vary.
+    None if the effect was not tested or needs no test, or if the values do not vary.
 
     That of several comparisons contains all differences together with 95 % (Bonferroni). That of a
     rank correlation is Fisher's.
